@@ -1,0 +1,1 @@
+"""Backtests: recorded data, exchange models, the compiled loop and its results."""

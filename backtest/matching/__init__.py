@@ -1,0 +1,1 @@
+"""Exchange models: one small file each, shared by paper mode and the backtest."""

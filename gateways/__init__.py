@@ -1,0 +1,1 @@
+"""Gateways: one file or folder per venue, and the replay of recorded streams."""

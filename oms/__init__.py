@@ -1,0 +1,1 @@
+"""zoms: an order-management system for crypto trading with a compiled hot path."""

@@ -1,0 +1,111 @@
+"""What every process of the family does alike: stop when told, notice that its parent died, send heartbeats."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import time
+from collections.abc import Mapping
+from types import FrameType
+from typing import Any
+
+import msgspec
+import zmq
+
+from oms.bus import new_socket
+
+
+class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
+    """One sign of life: who, since when, in which state, and its counters by name."""
+
+    process: str
+    pid: int
+    ts: int
+    """Wall clock, ns."""
+    started_ts: int
+    state: str
+    """``starting``, ``compiling``, ``ready``, ``done`` (nothing left to do) or ``stopping``."""
+    rss_mb: float
+    counters: dict[str, float]
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Heartbeat)
+
+
+def decode_heartbeat(message: bytes) -> Heartbeat | None:
+    """The heartbeat in a message, or None when it is not one."""
+    try:
+        return _decoder.decode(message)
+    except (msgspec.ValidationError, msgspec.DecodeError):
+        return None
+
+
+def rss_mb() -> float:
+    """Resident memory of this process now, in MiB."""
+    with open("/proc/self/statm", "rb") as statm:
+        return int(statm.read().split()[1]) * resource.getpagesize() / 2**20
+
+
+class Lifecycle:
+    """Stop flag and heartbeat of one process.
+
+    SIGTERM stops the process in good order. SIGINT is ignored: the terminal sends it to the whole family at once, and
+    the supervisor stops the family in order. A process whose parent has gone stops by itself.
+    """
+
+    def __init__(self, name: str, context: zmq.Context[Any], heartbeat_endpoint: str, interval_s: float) -> None:
+        self.name = name
+        self.state = "starting"
+        self.started_ts = time.time_ns()
+        self._stop_requested = False
+        self._parent = os.getppid()
+        self._interval_s = interval_s
+        self._due = 0.0
+        self._socket = new_socket(context, zmq.PUSH)
+        self._socket.setsockopt(zmq.SNDHWM, 16)
+        self._socket.connect(heartbeat_endpoint)
+        signal.signal(signal.SIGTERM, self._on_signal)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self._stop_requested = True
+
+    def stop(self) -> None:
+        self._stop_requested = True
+
+    @property
+    def stopping(self) -> bool:
+        """True once the process has been told to stop or its parent is gone."""
+        return self._stop_requested or os.getppid() != self._parent
+
+    def beat(self, counters: Mapping[str, float], state: str = "") -> bool:
+        """Send a heartbeat when one is due, or when ``state`` is a new one; returns whether it was sent.
+
+        A heartbeat that cannot be sent at once is dropped: a process never waits for its watcher.
+        """
+        now = time.monotonic()
+        changed = bool(state) and state != self.state
+        if changed:
+            self.state = state
+        if now < self._due and not changed:
+            return False
+        self._due = now + self._interval_s
+        beat = Heartbeat(
+            process=self.name,
+            pid=os.getpid(),
+            ts=time.time_ns(),
+            started_ts=self.started_ts,
+            state=self.state,
+            rss_mb=rss_mb(),
+            counters=dict(counters),
+        )
+        try:
+            self._socket.send(_encoder.encode(beat), zmq.NOBLOCK)
+        except zmq.Again:
+            return False
+        return True
+
+    def close(self) -> None:
+        self._socket.close()

@@ -1,0 +1,426 @@
+"""The fixed-width records of the hot path, and their enums.
+
+One packed little-endian dtype is the wire format, the journal format and the memory layout: a frame becomes an
+array with ``np.frombuffer`` and no parsing. Price is in ticks, quantity in lots, time in ns since the epoch, cash in
+1e-8 of the settlement currency, rates in 1e-8; all are int64. A side is +1 (buy, bid) or -1 (sell, ask).
+
+Enums are declared here once; kernels, processes, documents and tests read them.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum, IntFlag
+from typing import Final
+
+import numpy as np
+
+WIRE_VERSION: Final = 1
+
+CASH_SCALE: Final = 100_000_000
+"""Units of cash in one unit of the settlement currency; rates share the scale (a fee of 0.0002 is 20,000)."""
+
+BUY: Final = 1
+SELL: Final = -1
+
+ORDER_ID_COUNTER_BITS: Final = 40
+"""An order id is ``client index << 40 | counter``: 2**23 clients, about 10**12 orders each."""
+
+STRATEGY_CLIENT_BASE: Final = 1
+"""Client index of strategy 0; strategies take the indices below ``RPC_CLIENT_BASE``, RPC clients those from it."""
+
+RPC_CLIENT_BASE: Final = 1024
+
+
+class RecordKind(IntEnum):
+    """What a frame's records are; the second byte of every frame, so that a subscriber can filter by prefix."""
+
+    TICK = 1
+    COMMAND = 2
+    REPORT = 3
+    EVENT = 4
+    HEARTBEAT = 5
+
+
+class TickKind(IntEnum):
+    DEPTH = 1
+    """One level of the book: ``qty`` lots are now displayed at ``px`` on ``side``; 0 removes the level."""
+    TRADE = 2
+    """A trade of ``qty`` at ``px``; ``side`` is the aggressor's; ``update_id`` is the venue's trade id."""
+    QUOTE = 3
+    """Best bid (``px``, ``qty``) and best ask (``px_2``, ``qty_2``) from the venue's ticker stream."""
+    SNAPSHOT = 4
+    """One level of a full book; the first record of the snapshot (FIRST) clears the book."""
+    TIME = 5
+    """Nothing but the time: a quiet market's clock."""
+    STALE = 6
+    """The gateway lost this instrument's stream: the book must not be traded on until the next snapshot."""
+
+
+class TickFlag(IntFlag):
+    FIRST = 1
+    """First record of one venue message."""
+    LAST = 2
+    """Last record of one venue message; strategies are called after it, when the book is consistent."""
+
+
+class CommandKind(IntEnum):
+    NEW = 1
+    AMEND = 2
+    CANCEL = 3
+    CANCEL_ALL = 4
+    """Cancel every open order of ``account``, narrowed by ``instrument`` and ``strategy`` where they are not -1."""
+    SET_TRADING_STATE = 5
+    """Set the account's trading state to ``value`` (a TradingState)."""
+    SET_PARAMETER = 6
+    """Set parameter number ``px`` of ``strategy`` to ``value`` (1e-8 fixed point)."""
+
+
+class ReportKind(IntEnum):
+    ACCEPTED = 1
+    REJECTED = 2
+    FILL = 3
+    AMENDED = 4
+    AMEND_REJECTED = 5
+    CANCELLED = 6
+    CANCEL_REJECTED = 7
+    EXPIRED = 8
+
+
+class OrderType(IntEnum):
+    LIMIT = 1
+    MARKET = 2
+
+
+class TimeInForce(IntEnum):
+    GTC = 1
+    IOC = 2
+    FOK = 3
+
+
+class OrderFlag(IntFlag):
+    POST_ONLY = 1
+    REDUCE_ONLY = 2
+
+
+class Liquidity(IntEnum):
+    NONE = 0
+    MAKER = 1
+    TAKER = 2
+
+
+class OrderState(IntEnum):
+    """States of an order; the legal moves between them are ``oms.core.orders.TRANSITIONS``."""
+
+    EMPTY = 0
+    PENDING_NEW = 1
+    LIVE = 2
+    PENDING_AMEND = 3
+    PENDING_CANCEL = 4
+    FILLED = 5
+    CANCELLED = 6
+    REJECTED = 7
+    EXPIRED = 8
+
+
+class TradingState(IntEnum):
+    """What an account may do. HALTED still lets cancels through; REDUCING orders that shrink a position."""
+
+    HALTED = 0
+    ACTIVE = 1
+    REDUCING = 2
+
+
+class EventKind(IntEnum):
+    ORDER_SUBMITTED = 1
+    ORDER_REFUSED = 2
+    """Risk refused a new order, an amend or a cancel before it left: ``reason`` says why, ``aux`` is the kind."""
+    ORDER_ACCEPTED = 3
+    ORDER_REJECTED = 4
+    ORDER_FILLED = 5
+    """``last_px``, ``last_qty``, ``liquidity``, ``fees`` and ``aux`` (the trade id) are the fill's."""
+    AMEND_SUBMITTED = 6
+    ORDER_AMENDED = 7
+    AMEND_REJECTED = 8
+    CANCEL_SUBMITTED = 9
+    ORDER_CANCELLED = 10
+    CANCEL_REJECTED = 11
+    ORDER_EXPIRED = 12
+    POSITION = 13
+    """The position after a fill (``aux`` is its order's id), or at the core's heartbeat (``aux`` is 0):
+    ``position_qty``, ``realized_pnl`` and ``fees`` as named, ``px`` the average price in 1e-8 ticks, ``qty`` unrealized PnL in cash,
+    ``last_px`` the mark in half ticks, ``filled_qty`` open orders."""
+    TRADING_STATE = 14
+    """The account's trading state is now ``aux``; ``reason`` says why."""
+    STRATEGY_HALTED = 15
+    """Strategy ``strategy`` is stopped: ``reason`` says why, ``aux`` is the status its callback returned."""
+    BOOK_STATE = 16
+    """The instrument's book is now ``aux`` (a BookState); ``reason`` says why, ``px`` / ``qty`` are the update ids."""
+    LOG = 17
+    """A strategy's log line: ``aux`` is its number, ``px``, ``qty``, ``last_px``, ``last_qty`` the arguments."""
+    REPORT_IGNORED = 18
+    """A report that matches no order, is illegal in its state, or repeats a trade id: ``reason`` says which."""
+    STATUS = 19
+    """The core's counters, once a heartbeat: see ``oms.process``."""
+
+
+ORDER_EVENTS: Final = frozenset(
+    {
+        EventKind.ORDER_SUBMITTED,
+        EventKind.ORDER_REFUSED,
+        EventKind.ORDER_ACCEPTED,
+        EventKind.ORDER_REJECTED,
+        EventKind.ORDER_FILLED,
+        EventKind.AMEND_SUBMITTED,
+        EventKind.ORDER_AMENDED,
+        EventKind.AMEND_REJECTED,
+        EventKind.CANCEL_SUBMITTED,
+        EventKind.ORDER_CANCELLED,
+        EventKind.CANCEL_REJECTED,
+        EventKind.ORDER_EXPIRED,
+    }
+)
+"""Events whose ``state``, ``px``, ``qty`` and ``filled_qty`` are the order as it stands after the event."""
+
+
+class BookState(IntEnum):
+    EMPTY = 0
+    """No snapshot yet."""
+    SYNCED = 1
+    STALE = 2
+    """A gap in the update ids, or the gateway's word: not to be traded on until the next snapshot."""
+
+
+class Reason(IntEnum):
+    """Why something was refused, rejected, halted or ignored. ``docs/reasons.md`` lists them all."""
+
+    NONE = 0
+    # refused before the exchange
+    UNKNOWN_INSTRUMENT = 1
+    UNKNOWN_ACCOUNT = 2
+    UNKNOWN_STRATEGY = 3
+    LIMIT_MISSING = 4
+    TRADING_HALTED = 5
+    TRADING_REDUCING = 6
+    STRATEGY_STOPPED = 7
+    BAD_SIDE = 8
+    BAD_ORDER_TYPE = 9
+    BAD_TIME_IN_FORCE = 10
+    BAD_FLAGS = 11
+    BAD_PRICE = 12
+    QTY_BELOW_MIN = 13
+    QTY_ABOVE_MAX = 14
+    NOTIONAL_BELOW_MIN = 15
+    NOTIONAL_ABOVE_MAX = 16
+    PRICE_COLLAR = 17
+    NO_PRICE = 18
+    BOOK_STALE = 19
+    POSITION_LIMIT = 20
+    OPEN_ORDER_LIMIT = 21
+    ORDER_RATE = 22
+    ORDER_TABLE_FULL = 23
+    DUPLICATE_ORDER_ID = 24
+    UNKNOWN_ORDER = 25
+    ORDER_NOT_OPEN = 26
+    REQUEST_IN_FLIGHT = 27
+    OVERFLOW = 28
+    REDUCE_ONLY = 29
+    BAD_COMMAND = 30
+    BAD_PARAMETER = 31
+    NOT_OWNER = 32
+    OUTPUT_FULL = 33
+    # the exchange's answer
+    POST_ONLY_WOULD_CROSS = 40
+    NO_LIQUIDITY = 41
+    UNKNOWN_AT_EXCHANGE = 42
+    MODEL_FULL = 43
+    # reports that the core did not apply
+    ILLEGAL_TRANSITION = 50
+    DUPLICATE_TRADE = 51
+    OVERFILL = 52
+    MALFORMED = 53
+    # halts and book states
+    STRATEGY_EXCEPTION = 60
+    RESTARTED = 61
+    REQUESTED = 62
+    SEQUENCE_GAP = 63
+    GATEWAY_STALE = 64
+    SNAPSHOT = 65
+    TICKS_LOST = 66
+    LEVELS_FULL = 67
+
+
+FRAME = np.dtype(
+    [
+        ("version", "u1"),
+        ("kind", "u1"),  # RecordKind
+        ("source", "<u2"),  # number of the publishing process
+        ("count", "<u4"),  # records in the frame
+        ("session", "<i8"),  # ns at which the publisher started: a new session restarts seq
+        ("seq", "<i8"),  # sequence number of the first record; the next frame's is seq + count
+        ("sent_ts", "<i8"),  # ns, wall clock, when the frame was handed to the socket
+    ]
+)
+"""Header of every frame on the bus, 32 bytes, followed by ``count`` records of one kind."""
+
+TICK = np.dtype(
+    [
+        ("exch_ts", "<i8"),
+        ("local_ts", "<i8"),  # receive time, corrected by the source's clock offset; never goes back in one stream
+        ("px", "<i8"),
+        ("qty", "<i8"),
+        ("px_2", "<i8"),  # QUOTE: ask price; DEPTH, SNAPSHOT: update id of the message before this one
+        ("qty_2", "<i8"),  # QUOTE: ask quantity
+        ("update_id", "<i8"),  # DEPTH, SNAPSHOT, QUOTE: the venue's update id; TRADE: its trade id
+        ("instrument", "<i4"),
+        ("kind", "u1"),  # TickKind
+        ("side", "i1"),
+        ("flags", "<u2"),  # TickFlag
+    ]
+)
+"""One market data record, 64 bytes: a book level, a trade, a quote or the time."""
+
+COMMAND = np.dtype(
+    [
+        ("seq", "<i8"),
+        ("ts", "<i8"),
+        ("order_id", "<i8"),
+        ("request_id", "<i8"),  # the requester's own number, echoed in events; 0 where there is none
+        ("kind", "u1"),  # CommandKind
+        ("side", "i1"),
+        ("order_type", "u1"),
+        ("time_in_force", "u1"),
+        ("flags", "<u2"),  # OrderFlag
+        ("reason", "<u2"),
+        ("instrument", "<i4"),
+        ("account", "<i4"),
+        ("strategy", "<i4"),  # -1: none
+        ("source", "<i4"),  # client index of the requester
+        ("px", "<i8"),
+        ("qty", "<i8"),
+        ("trigger_px", "<i8"),
+        ("display_qty", "<i8"),
+        ("expire_ts", "<i8"),
+        ("parent_id", "<i8"),
+        (
+            "cause_ts",
+            "<i8",
+        ),  # ns, wall clock: when the gateway sent the tick that made the core ask (0: a client asked)
+        ("value", "<i8"),
+        ("spare", "<i8"),
+    ]
+)
+"""A request, 128 bytes: from a client to the core, and from the core to a gateway."""
+
+REPORT = np.dtype(
+    [
+        ("seq", "<i8"),
+        ("ts", "<i8"),  # local receive time
+        ("exch_ts", "<i8"),
+        ("order_id", "<i8"),
+        ("trade_id", "<i8"),
+        ("venue_order_id", "<i8"),
+        ("kind", "u1"),  # ReportKind
+        ("side", "i1"),
+        ("liquidity", "u1"),
+        ("fee_known", "u1"),  # 1: fee is the venue's; 0: the core computes it from the instrument's rates
+        ("reason", "<u2"),
+        ("flags", "<u2"),
+        ("instrument", "<i4"),
+        ("account", "<i4"),
+        ("px", "<i8"),  # FILL: trade price; AMENDED: the new price
+        ("qty", "<i8"),  # FILL: traded quantity; AMENDED: the new total quantity
+        ("leaves_qty", "<i8"),
+        ("fee", "<i8"),  # cash, paid is positive
+        ("spare", "<i8", (4,)),
+    ]
+)
+"""An exchange's answer, 128 bytes: from a gateway or an exchange model to the core."""
+
+EVENT = np.dtype(
+    [
+        ("seq", "<i8"),
+        ("ts", "<i8"),
+        ("order_id", "<i8"),
+        ("request_id", "<i8"),
+        ("kind", "u1"),  # EventKind
+        ("side", "i1"),
+        ("state", "u1"),  # OrderState after the event
+        ("order_type", "u1"),
+        ("time_in_force", "u1"),
+        ("liquidity", "u1"),
+        ("reason", "<u2"),
+        ("instrument", "<i4"),
+        ("account", "<i4"),
+        ("strategy", "<i4"),
+        ("flags", "<i4"),  # OrderFlag
+        ("px", "<i8"),
+        ("qty", "<i8"),
+        ("filled_qty", "<i8"),
+        ("last_px", "<i8"),
+        ("last_qty", "<i8"),
+        ("position_qty", "<i8"),  # after the event; signed lots
+        ("realized_pnl", "<i8"),  # cash, of the position, before fees
+        ("fees", "<i8"),  # cash, of the position; ORDER_FILLED: of this fill
+        ("aux", "<i8"),  # ORDER_FILLED: the trade id; other kinds: see EventKind
+    ]
+)
+"""What happened, 128 bytes: published by the core, journalled where it concerns an order."""
+
+RECORD_DTYPES: Final = {
+    RecordKind.TICK: TICK,
+    RecordKind.COMMAND: COMMAND,
+    RecordKind.REPORT: REPORT,
+    RecordKind.EVENT: EVENT,
+}
+
+ORDER = np.dtype(
+    [
+        ("order_id", "<i8"),
+        ("created_ts", "<i8"),
+        ("updated_ts", "<i8"),
+        ("px", "<i8"),
+        ("qty", "<i8"),  # total, filled part included
+        ("filled_qty", "<i8"),
+        ("filled_cost", "<i8"),  # sum of price * quantity of the fills, in tick-lots
+        ("pending_px", "<i8"),  # of the amend in flight
+        ("pending_qty", "<i8"),
+        ("last_trade_id", "<i8"),
+        ("request_id", "<i8"),
+        ("risk_qty", "<i8"),  # lots counted against the position limit: the most that may yet fill
+        ("state", "u1"),
+        ("side", "i1"),
+        ("order_type", "u1"),
+        ("time_in_force", "u1"),
+        ("flags", "<u2"),
+        ("reason", "<u2"),
+        ("instrument", "<i4"),
+        ("account", "<i4"),
+        ("strategy", "<i4"),
+        ("next_open", "<i4"),  # slots of the instrument's open orders, doubly linked; -1 ends the list
+        ("prev_open", "<i4"),
+        ("spare", "<i4"),
+    ]
+)
+"""One row of the core's order table, 128 bytes."""
+
+POSITION = np.dtype(
+    [
+        ("qty", "<i8"),  # signed lots
+        ("open_cost", "<i8"),  # signed tick-lots paid for the open quantity (average cost)
+        ("cash", "<i8"),  # cash received less cash paid for fills, before fees
+        ("realized_pnl", "<i8"),  # cash, before fees
+        ("fees", "<i8"),  # cash, paid is positive
+        ("bought_qty", "<i8"),
+        ("sold_qty", "<i8"),
+        ("open_buy_qty", "<i8"),  # lots of open orders, in flight included
+        ("open_sell_qty", "<i8"),
+        ("open_orders", "<i8"),
+        ("fills", "<i8"),
+        ("spare", "<i8", (5,)),
+    ]
+)
+"""One row of the core's position table (account x instrument), 128 bytes."""
+
+assert TICK.itemsize == 64
+assert FRAME.itemsize == 32
+assert COMMAND.itemsize == REPORT.itemsize == EVENT.itemsize == ORDER.itemsize == POSITION.itemsize == 128

@@ -1,0 +1,1 @@
+"""Stores: the embedded one (SQLite and Parquet) and the recorder that fills it."""

@@ -1,0 +1,1 @@
+"""The RPC layer: messages, server, and the sync and async clients."""
