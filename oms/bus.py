@@ -95,7 +95,7 @@ def decode_frame(buffer: bytes | memoryview) -> tuple[Header, Records]:
         raise FrameError(f"frame has unknown record kind {header.kind}")
     if len(buffer) != HEADER_BYTES + header.record_count * itemsize:
         raise FrameError(
-            f"frame of {len(buffer)} bytes says {header.record_count} records of {itemsize} bytes: it is truncated or corrupt"
+            f"frame of {len(buffer)} bytes says {header.record_count} records of {itemsize}: it is truncated or corrupt"
         )
     if header.seq < 0:
         raise FrameError(f"frame has negative sequence number {header.seq}")

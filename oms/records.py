@@ -41,6 +41,17 @@ class RecordKind(IntEnum):
     HEARTBEAT = 5
 
 
+class Source(IntEnum):
+    """The number that each publishing process puts into its frames."""
+
+    GATEWAY = 1
+    CORE = 2
+    RECORDER = 3
+    RPC = 4
+    SUPERVISOR = 5
+    EXECUTION = 6
+
+
 class TickKind(IntEnum):
     DEPTH = 1
     """One level of the book: ``qty`` lots are now displayed at ``px`` on ``side``; 0 removes the level."""
@@ -147,8 +158,8 @@ class EventKind(IntEnum):
     ORDER_EXPIRED = 12
     POSITION = 13
     """The position after a fill (``aux`` is its order's id), or at the core's heartbeat (``aux`` is 0):
-    ``position_qty``, ``realized_pnl`` and ``fees`` as named, ``px`` the average price in 1e-8 ticks, ``qty`` unrealized PnL in cash,
-    ``last_px`` the mark in half ticks, ``filled_qty`` open orders."""
+    ``position_qty``, ``realized_pnl`` and ``fees`` as named, ``px`` the average price in 1e-8 ticks, ``qty`` the
+    unrealized PnL in cash, ``last_px`` the mark in half ticks, ``last_qty`` the fills, ``filled_qty`` the open orders."""
     TRADING_STATE = 14
     """The account's trading state is now ``aux``; ``reason`` says why."""
     STRATEGY_HALTED = 15
@@ -159,8 +170,6 @@ class EventKind(IntEnum):
     """A strategy's log line: ``aux`` is its number, ``px``, ``qty``, ``last_px``, ``last_qty`` the arguments."""
     REPORT_IGNORED = 18
     """A report that matches no order, is illegal in its state, or repeats a trade id: ``reason`` says which."""
-    STATUS = 19
-    """The core's counters, once a heartbeat: see ``oms.process``."""
 
 
 ORDER_EVENTS: Final = frozenset(

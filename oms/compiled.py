@@ -1,0 +1,160 @@
+"""Compiling: the kernel and entry decorators, the compile cache, and calls by address.
+
+``kernel`` marks a function that compiled code calls; it compiles as part of its callers. ``entry`` marks one that Python
+calls: it has one explicit signature, is cached on disk, and ``compile_entries`` builds all of them with a progress report.
+
+Numba's own cache keys an entry by its own file only, so a changed callee in another file would leave stale machine code
+valid. The cache folder is therefore keyed by a hash of every kernel source, the Numba and NumPy versions, the Python and
+the CPU: any change gives a new, empty folder.
+
+With ``NUMBA_DISABLE_JIT=1`` everything runs as plain Python, slowly, for coverage and debugging.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final, NamedTuple, ParamSpec, TypeVar, cast
+
+import numba
+import numpy as np
+from numba import njit, types
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+JIT: Final = not numba.config.DISABLE_JIT
+"""False in a pure-Python run (``NUMBA_DISABLE_JIT=1``)."""
+
+CACHE_VARIABLE: Final = "ZOMS_CACHE"
+KEPT_CACHES: Final = 8
+
+_ROOT: Final = Path(__file__).resolve().parent.parent
+
+KERNEL_SOURCES: Final = (
+    "oms/compiled.py",
+    "oms/records.py",
+    "oms/instruments.py",
+    "oms/engine.py",
+    "oms/core/*.py",
+    "oms/algos/*.py",
+    "strategies/api.py",
+    "backtest/loop.py",
+    "backtest/matching/*.py",
+    "gateways/scanner.py",
+)
+"""Files whose text decides the machine code of the entries; patterns below the installed root."""
+
+
+def kernel_sources(root: Path = _ROOT) -> list[Path]:
+    """The kernel source files that exist below ``root``, in a fixed order."""
+    return [path for pattern in KERNEL_SOURCES for path in sorted(root.glob(pattern))]
+
+
+def cache_key(sources: Iterable[Path]) -> str:
+    """A hash over the text of ``sources`` and everything else that decides the machine code."""
+    digest = sha256()
+    for fact in (numba.__version__, np.__version__, platform.python_version(), platform.machine(), _cpu_name()):
+        digest.update(fact.encode() + b"\0")
+    for source in sources:
+        digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
+    return digest.hexdigest()[:24]
+
+
+def _cpu_name() -> str:
+    from llvmlite import binding
+
+    return f"{binding.get_host_cpu_name()} {binding.get_host_cpu_features().flatten()}"
+
+
+def cache_root() -> Path:
+    """The folder that holds all compile caches: ``$ZOMS_CACHE``, or ``zoms`` in the user's cache folder."""
+    chosen = os.environ.get(CACHE_VARIABLE, "")
+    if chosen:
+        return Path(chosen).expanduser().absolute()
+    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser().absolute() / "zoms"
+
+
+def open_cache(sources: Iterable[Path]) -> Path:
+    """Return the cache folder for ``sources``, newly made or touched; the oldest beyond ``KEPT_CACHES`` are removed."""
+    root = cache_root()
+    folder = root / cache_key(sources)
+    folder.mkdir(parents=True, exist_ok=True)
+    os.utime(folder)
+    by_age = sorted((path for path in root.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime)
+    for path in by_age[:-KEPT_CACHES]:
+        shutil.rmtree(path, ignore_errors=True)
+    return folder
+
+
+@contextmanager
+def cached_in(folder: Path) -> Iterator[None]:
+    """Within the block, functions that Numba decorates with ``cache=True`` are cached in ``folder``."""
+    before = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = os.fspath(folder)
+    try:
+        yield
+    finally:
+        numba.config.CACHE_DIR = before
+
+
+if JIT:
+    numba.config.CACHE_DIR = os.fspath(open_cache(kernel_sources()))
+
+
+def kernel(function: Callable[P, R]) -> Callable[P, R]:
+    """Mark a function that compiled code calls. It divides like C: a kernel tests its divisors."""
+    return cast("Callable[P, R]", njit(error_model="numpy", nogil=True)(function))
+
+
+class Entry(NamedTuple):
+    name: str
+    dispatcher: Any
+    signature: Callable[[], Any]
+
+
+_entries: list[Entry] = []
+
+
+def entry(signature: Callable[[], Any]) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Mark a function that Python calls; ``signature`` makes its one Numba signature when it is compiled."""
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        dispatcher = njit(error_model="numpy", nogil=True, cache=True)(function)
+        _entries.append(Entry(f"{function.__module__}.{function.__name__}", dispatcher, signature))
+        return cast("Callable[P, R]", dispatcher)
+
+    return decorate
+
+
+class Progress(NamedTuple):
+    """One step of compiling: which entry comes next, how many are done of how many, and the seconds so far."""
+
+    name: str
+    done: int
+    total: int
+    elapsed_s: float
+
+
+def compile_entries(report: Callable[[Progress], None] = lambda progress: None) -> float:
+    """Compile every entry that has been imported, or load it from the cache; return the seconds that it took."""
+    start = time.perf_counter()
+    for done, item in enumerate(_entries):
+        report(Progress(item.name, done, len(_entries), time.perf_counter() - start))
+        if JIT and not item.dispatcher.overloads:
+            item.dispatcher.compile(item.signature())
+            item.dispatcher.disable_compile()
+    elapsed = time.perf_counter() - start
+    report(Progress("", len(_entries), len(_entries), elapsed))
+    return elapsed
+
+
+def array_of(dtype: np.dtype[Any], *, readonly: bool = False) -> Any:
+    """The Numba type of a one-dimensional contiguous array of a packed record dtype."""
+    return types.Array(numba.from_dtype(dtype), 1, "C", readonly=readonly, aligned=False)
