@@ -1,11 +1,12 @@
 """Compiling: the kernel and entry decorators, the compile cache, and calls by address.
 
-``kernel`` marks a function that compiled code calls; it compiles as part of its callers. ``entry`` marks one that Python
-calls: it has one explicit signature, is cached on disk, and ``compile_entries`` builds all of them with a progress report.
+``kernel`` marks a function that compiled code calls; it compiles as part of its callers. ``entry`` marks one that
+Python calls: it has one explicit signature, is cached on disk, and ``compile_entries`` builds all of them with a
+progress report.
 
-Numba's own cache keys an entry by its own file only, so a changed callee in another file would leave stale machine code
-valid. The cache folder is therefore keyed by a hash of every kernel source, the Numba and NumPy versions, the Python and
-the CPU: any change gives a new, empty folder.
+Numba's own cache keys an entry by its own file only, so a changed callee in another file would leave stale machine
+code valid. The cache folder is therefore keyed by a hash of every kernel source, the Numba and NumPy versions, the
+Python and the CPU: any change gives a new, empty folder.
 
 With ``NUMBA_DISABLE_JIT=1`` everything runs as plain Python, slowly, for coverage and debugging.
 """

@@ -159,7 +159,8 @@ class EventKind(IntEnum):
     POSITION = 13
     """The position after a fill (``aux`` is its order's id), or at the core's heartbeat (``aux`` is 0):
     ``position_qty``, ``realized_pnl`` and ``fees`` as named, ``px`` the average price in 1e-8 ticks, ``qty`` the
-    unrealized PnL in cash, ``last_px`` the mark in half ticks, ``last_qty`` the fills, ``filled_qty`` the open orders."""
+    unrealized PnL in cash, ``last_px`` the mark in half ticks, ``last_qty`` the fills, ``filled_qty`` the open
+    orders."""
     TRADING_STATE = 14
     """The account's trading state is now ``aux``; ``reason`` says why."""
     STRATEGY_HALTED = 15
