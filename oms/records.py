@@ -394,7 +394,7 @@ ORDER = np.dtype(
         ("filled_cost", "<i8"),  # sum of price * quantity of the fills, in tick-lots
         ("pending_px", "<i8"),  # of the amend in flight
         ("pending_qty", "<i8"),
-        ("last_trade_id", "<i8"),
+        ("last_fill", "<i8"),  # number of the last fill in the core's fill log; -1: none
         ("request_id", "<i8"),
         ("risk_qty", "<i8"),  # lots counted against the position limit: the most that may yet fill
         ("state", "u1"),

@@ -1,0 +1,256 @@
+"""The order table: one row an order, found by id, linked per instrument while open, moved only by ``TRANSITIONS``.
+
+The table of legal moves is data: kernels, documents and tests read it. A fill is a fact, so it is taken in every state
+but EMPTY; a late acknowledgement never revives an order that is done.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Final
+
+import numpy as np
+
+from oms.compiled import kernel
+from oms.core.state import MAX_FILLS, MAX_ORDERS, ORDER_INDEX, Record
+from oms.records import ORDER_ID_COUNTER_BITS, OrderState, ReportKind
+
+
+class OrderInput(IntEnum):
+    """What can happen to an order; the columns of ``TRANSITIONS``. The first ones are the ReportKinds."""
+
+    ACCEPTED = ReportKind.ACCEPTED
+    REJECTED = ReportKind.REJECTED
+    FILL = ReportKind.FILL
+    """A fill that leaves a rest."""
+    AMENDED = ReportKind.AMENDED
+    AMEND_REJECTED = ReportKind.AMEND_REJECTED
+    CANCELLED = ReportKind.CANCELLED
+    CANCEL_REJECTED = ReportKind.CANCEL_REJECTED
+    EXPIRED = ReportKind.EXPIRED
+    FILL_UP = 9
+    """A fill that completes the order."""
+    REQUEST_AMEND = 10
+    REQUEST_CANCEL = 11
+
+
+_S = OrderState
+_I = OrderInput
+_SAME_AFTER_END = {_I.CANCEL_REJECTED, _I.AMEND_REJECTED}
+
+LEGAL: Final[dict[OrderState, dict[OrderInput, OrderState]]] = {
+    _S.PENDING_NEW: {
+        _I.ACCEPTED: _S.LIVE,
+        _I.REJECTED: _S.REJECTED,
+        _I.FILL: _S.LIVE,
+        _I.FILL_UP: _S.FILLED,
+        _I.CANCELLED: _S.CANCELLED,
+        _I.EXPIRED: _S.EXPIRED,
+        _I.REQUEST_CANCEL: _S.PENDING_CANCEL,
+    },
+    _S.LIVE: {
+        _I.ACCEPTED: _S.LIVE,
+        _I.FILL: _S.LIVE,
+        _I.FILL_UP: _S.FILLED,
+        _I.AMENDED: _S.LIVE,
+        _I.CANCELLED: _S.CANCELLED,
+        _I.EXPIRED: _S.EXPIRED,
+        _I.REQUEST_AMEND: _S.PENDING_AMEND,
+        _I.REQUEST_CANCEL: _S.PENDING_CANCEL,
+    },
+    _S.PENDING_AMEND: {
+        _I.ACCEPTED: _S.PENDING_AMEND,
+        _I.FILL: _S.PENDING_AMEND,
+        _I.FILL_UP: _S.FILLED,
+        _I.AMENDED: _S.LIVE,
+        _I.AMEND_REJECTED: _S.LIVE,
+        _I.CANCELLED: _S.CANCELLED,
+        _I.EXPIRED: _S.EXPIRED,
+        _I.REQUEST_CANCEL: _S.PENDING_CANCEL,
+    },
+    _S.PENDING_CANCEL: {
+        _I.ACCEPTED: _S.PENDING_CANCEL,
+        _I.REJECTED: _S.REJECTED,
+        _I.FILL: _S.PENDING_CANCEL,
+        _I.FILL_UP: _S.FILLED,
+        _I.AMENDED: _S.PENDING_CANCEL,
+        _I.AMEND_REJECTED: _S.PENDING_CANCEL,
+        _I.CANCELLED: _S.CANCELLED,
+        _I.CANCEL_REJECTED: _S.LIVE,
+        _I.EXPIRED: _S.EXPIRED,
+    },
+    _S.FILLED: dict.fromkeys(_SAME_AFTER_END, _S.FILLED),
+    _S.CANCELLED: {
+        **dict.fromkeys(_SAME_AFTER_END, _S.CANCELLED),
+        _I.FILL: _S.CANCELLED,
+        _I.FILL_UP: _S.FILLED,
+    },
+    _S.REJECTED: {
+        **dict.fromkeys(_SAME_AFTER_END, _S.REJECTED),
+        _I.FILL: _S.REJECTED,
+        _I.FILL_UP: _S.FILLED,
+    },
+    _S.EXPIRED: {
+        **dict.fromkeys(_SAME_AFTER_END, _S.EXPIRED),
+        _I.FILL: _S.EXPIRED,
+        _I.FILL_UP: _S.FILLED,
+    },
+}
+"""Every legal move: state -> input -> next state. What is not here is refused and counted."""
+
+ILLEGAL: Final = 255
+
+TRANSITIONS: Final = np.full((len(OrderState), max(OrderInput) + 1), ILLEGAL, np.uint8)
+"""``LEGAL`` as a table of bytes, ``ILLEGAL`` elsewhere; shape (states, inputs)."""
+for _state, _moves in LEGAL.items():
+    for _input, _next in _moves.items():
+        TRANSITIONS[_state, _input] = _next
+
+OPEN_STATES: Final = (_S.PENDING_NEW, _S.LIVE, _S.PENDING_AMEND, _S.PENDING_CANCEL)
+_LAST_OPEN: Final = int(max(OPEN_STATES))
+assert {state for state in OrderState if _S.EMPTY < state <= _LAST_OPEN} == set(OPEN_STATES)
+
+_EMPTY: Final = int(_S.EMPTY)
+_INDEX_MASK: Final = ORDER_INDEX - 1
+_CLIENT_SPREAD: Final = 7_919
+
+
+@kernel
+def next_state(state: int, order_input: int) -> int:
+    """The state after ``order_input``, or ``ILLEGAL``."""
+    return TRANSITIONS[state, order_input]
+
+
+@kernel
+def is_open(state: int) -> bool:
+    """True for the states in which an order may still be at the exchange or on its way there."""
+    return bool(_EMPTY < state <= _LAST_OPEN)
+
+
+@kernel
+def home_of(order_id: int) -> int:
+    """First index position of an order id: counters of one client lie side by side, clients lie apart."""
+    return (order_id + (order_id >> ORDER_ID_COUNTER_BITS) * _CLIENT_SPREAD) & _INDEX_MASK
+
+
+@kernel
+def find_order(s: Record, order_id: int) -> int:
+    """Slot of an order, or -1."""
+    index = s["order_index"]
+    orders = s["orders"]
+    at = home_of(order_id)
+    while index[at] != 0:
+        slot = index[at] - 1
+        if orders[slot]["order_id"] == order_id:
+            return slot
+        at = (at + 1) & _INDEX_MASK
+    return -1
+
+
+@kernel
+def _forget_order(s: Record, order_id: int) -> None:
+    """Take an id out of the index, moving later entries of its cluster back so that no search breaks."""
+    index = s["order_index"]
+    orders = s["orders"]
+    at = home_of(order_id)
+    while orders[index[at] - 1]["order_id"] != order_id:
+        at = (at + 1) & _INDEX_MASK
+    gap = at
+    while True:
+        at = (at + 1) & _INDEX_MASK
+        if index[at] == 0:
+            break
+        home = home_of(orders[index[at] - 1]["order_id"])
+        if ((at - home) & _INDEX_MASK) >= ((at - gap) & _INDEX_MASK):
+            index[gap] = index[at]
+            gap = at
+    index[gap] = 0
+
+
+@kernel
+def new_order_slot(s: Record, order_id: int) -> int:
+    """Take a slot for a new order and index it; -1 when every slot holds an open order.
+
+    A slot that was never used comes first, then that of the order which has been closed the longest.
+    """
+    orders = s["orders"]
+    slot = s["orders_used"]
+    if slot < MAX_ORDERS:
+        s["orders_used"] = slot + 1
+    else:
+        slot = s["retired_head"]
+        if slot < 0:
+            return -1
+        s["retired_head"] = orders[slot]["next_open"]
+        if s["retired_head"] < 0:
+            s["retired_tail"] = -1
+        _forget_order(s, orders[slot]["order_id"])
+    index = s["order_index"]
+    at = home_of(order_id)
+    while index[at] != 0:
+        at = (at + 1) & _INDEX_MASK
+    index[at] = slot + 1
+    return slot
+
+
+@kernel
+def link_open(s: Record, slot: int) -> None:
+    """Put an order at the head of its instrument's list of open orders."""
+    orders = s["orders"]
+    book = s["books"][orders[slot]["instrument"]]
+    head = book["open_head"]
+    orders[slot]["next_open"] = head
+    orders[slot]["prev_open"] = -1
+    if head >= 0:
+        orders[head]["prev_open"] = slot
+    book["open_head"] = slot
+    s["open_orders"] += 1
+
+
+@kernel
+def retire(s: Record, slot: int) -> None:
+    """Move an order that is done from the open list to the end of the retired one, where its slot waits for reuse."""
+    orders = s["orders"]
+    order = orders[slot]
+    following = order["next_open"]
+    before = order["prev_open"]
+    if before >= 0:
+        orders[before]["next_open"] = following
+    else:
+        s["books"][order["instrument"]]["open_head"] = following
+    if following >= 0:
+        orders[following]["prev_open"] = before
+    order["next_open"] = -1
+    tail = s["retired_tail"]
+    if tail >= 0:
+        orders[tail]["next_open"] = slot
+    else:
+        s["retired_head"] = slot
+    s["retired_tail"] = slot
+    s["open_orders"] -= 1
+
+
+@kernel
+def leaves_qty(order: Record) -> int:
+    """Lots that are still to be filled."""
+    return order["qty"] - order["filled_qty"]
+
+
+@kernel
+def remember_trade(s: Record, order: Record, trade_id: int) -> bool:
+    """Remember a trade id of an order; False when the order has had it already.
+
+    The last ``MAX_FILLS`` fills are remembered, each order's as a chain.
+    """
+    log = s["fill_log"]
+    number = s["fill_counter"]
+    at = order["last_fill"]
+    while at >= 0 and number - at <= MAX_FILLS:
+        if log[at % MAX_FILLS]["trade_id"] == trade_id:
+            return False
+        at = log[at % MAX_FILLS]["previous"]
+    log[number % MAX_FILLS]["trade_id"] = trade_id
+    log[number % MAX_FILLS]["previous"] = order["last_fill"]
+    order["last_fill"] = number
+    s["fill_counter"] = number + 1
+    return True
