@@ -1,4 +1,4 @@
-"""Settings: one TOML file, decoded strictly, and the same for every process of a session.
+"""Settings: the shipped defaults, one TOML file over them, decoded strictly, and the same for every process.
 
 A session's settings are resolved once by whoever starts it and written to ``session.json`` in the session's run folder;
 each process of the family reads that file, so that all of them see one truth.
@@ -6,8 +6,12 @@ each process of the family reads that file, so that all of them see one truth.
 
 from __future__ import annotations
 
+import math
 import os
+import re
 import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -15,15 +19,45 @@ from typing import Any, Final, Literal
 import msgspec
 
 from oms.bus import ipc_endpoint
-from oms.instruments import Instrument
+from oms.instruments import GridError, Instrument, parse_decimal, rate
 
 SESSION_FILE: Final = "session.json"
 DATA_DIR_VARIABLE: Final = "ZOMS_HOME"
 MAX_SOCKET_FOLDER_BYTES: Final = 80
+MAX_HEARTBEAT_S: Final = 5.0
+MAX_INSTRUMENT_ID: Final = 2**15 - 1
+MAX_NUMBER: Final = 10**12
+
+DEFAULTS_FILE: Final = Path(__file__).with_name("defaults.toml")
+SHIPPED_STRATEGIES: Final = Path(__file__).resolve().parent.parent / "strategies"
+MERGED_TABLES: Final = ("replay", "matching")
+"""Tables of a settings file whose names are laid over the defaults one by one; all else replaces the default whole."""
+
+_ACCOUNT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
+_ENDPOINT: Final = re.compile(r"tcp://[^:/\s]+:\d{1,5}|ipc://\S+")
 
 
 class ConfigError(ValueError):
     """A setting that cannot be used; the message names it, its value and the remedy."""
+
+
+def _check_number(what: str, text: str) -> None:
+    """Refuse text that is not a decimal number from zero to ``MAX_NUMBER``."""
+    try:
+        value = parse_decimal(what, text)
+    except GridError as error:
+        raise ConfigError(str(error)) from None
+    if value < 0:
+        raise ConfigError(f"{what} {text} is negative: it must be zero or more")
+    if value > MAX_NUMBER:
+        raise ConfigError(f"{what} {text} is too large: at most {MAX_NUMBER}")
+
+
+def _once(what: str, values: Iterable[object]) -> None:
+    """Refuse a value that comes twice."""
+    for value, count in Counter(values).items():
+        if count > 1:
+            raise ConfigError(f"{what} {value!r} is given {count} times: each must be given once")
 
 
 class ReplaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -37,6 +71,17 @@ class ReplaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     loop: bool = False
     """Start again at the end, with time going on: for long runs."""
 
+    def __post_init__(self) -> None:
+        if self.speed != "max":
+            try:
+                factor = float(self.speed)
+            except ValueError:
+                factor = math.nan
+            if not 0 < factor < math.inf:
+                raise ConfigError(f"replay speed {self.speed!r} is not a factor above zero such as 1 or 10, nor 'max'")
+        if not 0 <= self.duration_s < math.inf:
+            raise ConfigError(f"replay duration_s {self.duration_s} must be zero (the whole file) or more seconds")
+
 
 class MatchingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The exchange model of paper mode and the backtest; see ``backtest/matching/``."""
@@ -44,6 +89,11 @@ class MatchingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     model: str = "displayed"
     entry_latency_us: int = 0
     response_latency_us: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("entry_latency_us", "response_latency_us"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"matching {name} {getattr(self, name)} is negative: it must be zero or more")
 
 
 class RiskSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -57,6 +107,10 @@ class RiskSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     max_open_orders: int
     max_orders_per_second: int
 
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            _check_number(f"risk limit {name}", str(getattr(self, name)))
+
 
 class StrategySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One strategy: its file, the instrument it is given, and its parameters by name."""
@@ -65,6 +119,16 @@ class StrategySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     instrument: str
     name: str = ""
     parameters: dict[str, float] = {}
+
+    @property
+    def title(self) -> str:
+        """The strategy's name, or its file's where it has none."""
+        return self.name or Path(self.file).stem
+
+    def __post_init__(self) -> None:
+        for name, value in self.parameters.items():
+            if not math.isfinite(value):
+                raise ConfigError(f"parameter {name} of strategy {self.title} is {value}: it must be a finite number")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -82,16 +146,58 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     matching: MatchingSettings = MatchingSettings()
     instruments: tuple[Instrument, ...]
     risk: dict[str, RiskSettings]
-    """Limits by instrument symbol; an instrument without limits cannot be traded."""
+    """Limits by instrument (``BTCUSDT``, or ``BTCUSDT.binance_usdm`` where two venues have one); one without limits
+    cannot be traded."""
     strategies: tuple[StrategySettings, ...] = ()
 
-    def instrument(self, symbol: str) -> Instrument:
-        """The instrument called ``symbol``; raises ``ConfigError`` when there is none."""
+    def __post_init__(self) -> None:
+        if not _ACCOUNT.fullmatch(self.account):
+            raise ConfigError(
+                f"account {self.account!r} cannot be a folder's name: use letters, digits, '-' and '_', at most 32"
+            )
+        if not 0 < self.heartbeat_s <= MAX_HEARTBEAT_S:
+            raise ConfigError(f"heartbeat_s {self.heartbeat_s} must be above zero and at most {MAX_HEARTBEAT_S}")
+        if not _ENDPOINT.fullmatch(self.rpc_endpoint):
+            raise ConfigError(f"rpc_endpoint {self.rpc_endpoint!r} is not like tcp://127.0.0.1:5570 or ipc:///path")
+        if not self.instruments:
+            raise ConfigError("no instrument is defined: add an [[instruments]] table")
         for instrument in self.instruments:
-            if instrument.symbol == symbol:
-                return instrument
-        known = ", ".join(instrument.symbol for instrument in self.instruments)
-        raise ConfigError(f"unknown instrument {symbol!r}: the settings define {known}")
+            if not 0 <= instrument.id <= MAX_INSTRUMENT_ID:
+                raise ConfigError(
+                    f"instrument {instrument.symbol} has id {instrument.id}: use 0 to {MAX_INSTRUMENT_ID}"
+                )
+            _check_grid(instrument)
+        _once("instrument id", (instrument.id for instrument in self.instruments))
+        _once("instrument", (qualified_symbol(instrument) for instrument in self.instruments))
+        _once("risk limits of", (qualified_symbol(self.instrument(name)) for name in self.risk))
+        for name, limits in self.risk.items():
+            _check_limits(self.instrument(name), limits)
+        for strategy in self.strategies:
+            self.instrument(strategy.instrument)
+
+    def instrument(self, name: str) -> Instrument:
+        """The instrument called ``name``: a symbol (``BTCUSDT``), or symbol and venue (``BTCUSDT.binance_usdm``).
+
+        Raises
+        ------
+        ConfigError
+            When there is none, or when several venues have the symbol.
+        """
+        found = [each for each in self.instruments if name in (each.symbol, qualified_symbol(each))]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            choice = " or ".join(qualified_symbol(each) for each in found)
+            raise ConfigError(f"instrument {name!r} is ambiguous: say {choice}")
+        known = ", ".join(qualified_symbol(each) for each in self.instruments)
+        raise ConfigError(f"unknown instrument {name!r}: the settings define {known}")
+
+    def risk_limits(self, instrument: Instrument) -> RiskSettings | None:
+        """The limits of ``instrument``; None when it has none and so cannot be traded."""
+        for name, limits in self.risk.items():
+            if self.instrument(name) is instrument:
+                return limits
+        return None
 
     @property
     def account_dir(self) -> Path:
@@ -150,20 +256,112 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return ipc_endpoint(self.socket_dir, "status")
 
 
+def _check_grid(instrument: Instrument) -> None:
+    """Refuse an instrument whose numbers are no numbers, too large, or off its own grid."""
+    for name in ("tick", "lot", "multiplier", "min_qty", "max_qty", "min_notional"):
+        _check_number(f"{instrument.symbol}'s {name}", getattr(instrument, name))
+    try:
+        instrument.row()
+    except GridError as error:
+        raise ConfigError(str(error)) from None
+    except OverflowError:
+        raise ConfigError(
+            f"{instrument.symbol}'s tick {instrument.tick}, lot {instrument.lot} and multiplier "
+            f"{instrument.multiplier} are too large or too fine for 64-bit integers"
+        ) from None
+
+
+def _check_limits(instrument: Instrument, limits: RiskSettings) -> None:
+    """Refuse limits that are not on the instrument's grid."""
+    try:
+        instrument.qty_to_lots(limits.max_order_qty, "risk limit max_order_qty")
+        instrument.qty_to_lots(limits.max_position, "risk limit max_position")
+        instrument.amount_to_cash(limits.max_order_notional, "risk limit max_order_notional")
+        rate(f"{instrument.symbol}'s risk limit price_collar", limits.price_collar)
+    except GridError as error:
+        raise ConfigError(str(error)) from None
+
+
 def data_dir(setting: str = "") -> Path:
     """The data folder as an absolute path: the setting, ``$ZOMS_HOME``, or ``~/.zoms``."""
     return Path(setting or os.environ.get(DATA_DIR_VARIABLE, "") or "~/.zoms").expanduser().absolute()
 
 
-def load_settings(path: Path) -> Settings:
-    """Decode a TOML settings file.
+def qualified_symbol(instrument: Instrument) -> str:
+    """Symbol and venue: the name that no other instrument of the settings has, such as ``BTCUSDT.binance_usdm``."""
+    return f"{instrument.symbol}.{instrument.venue}"
+
+
+def strategy_file(name: str, folder: Path) -> str:
+    """The absolute path of a strategy: a bare name is one that zoms ships, anything else a path relative to ``folder``.
 
     Raises
     ------
     ConfigError
-        When the file is missing, is not TOML, or holds an unknown name or a wrong type.
+        When there is no such file.
     """
-    return _decode(path, msgspec.toml.decode)
+    shipped = SHIPPED_STRATEGIES / f"{name}.py"
+    if "/" not in name and not name.endswith(".py"):
+        if shipped.is_file() and name.isidentifier():
+            return os.fspath(shipped)
+        raise ConfigError(f"unknown strategy {name!r}: zoms ships none of that name; for your own give its file's path")
+    path = (folder / Path(name).expanduser()).absolute()
+    if not path.is_file():
+        raise ConfigError(f"strategy file {path} does not exist")
+    return os.fspath(path)
+
+
+def load_settings(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
+    """The shipped defaults, the TOML file ``path`` over them, and ``overrides`` over both; file names made absolute.
+
+    A name in the file replaces the default of that name; the tables of ``MERGED_TABLES`` are merged name by name. A
+    file with its own ``instruments`` starts without the default limits and strategies, which are for the default
+    instruments. Relative paths are taken from the file's folder, those in ``overrides`` from the current one.
+
+    Raises
+    ------
+    ConfigError
+        When the file is missing, is not TOML, or holds an unknown name, a wrong type or a value that cannot be used.
+    """
+    tree = _with_absolute_paths(_read_toml(DEFAULTS_FILE), DEFAULTS_FILE.parent)
+    origin = "settings"
+    if path is not None:
+        given = _with_absolute_paths(_read_toml(path), path.absolute().parent)
+        if "instruments" in given:
+            tree.update(risk={}, strategies=[])
+        _lay_over(tree, given)
+        origin = f"settings {path}"
+    _lay_over(tree, _with_absolute_paths(dict(overrides or {}), Path.cwd()))
+    settings: Settings = _checked(origin, lambda: msgspec.convert(tree, Settings))
+    return settings
+
+
+def _lay_over(tree: dict[str, Any], given: Mapping[str, Any]) -> None:
+    for name, value in given.items():
+        merged = name in MERGED_TABLES and isinstance(value, dict)
+        tree[name] = {**tree.get(name, {}), **value} if merged else value
+
+
+def _with_absolute_paths(tree: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """``tree`` with its replay and strategy files as absolute paths; values of a wrong type are left to the decoder."""
+    replay = tree.get("replay")
+    if isinstance(replay, dict) and isinstance(replay.get("file"), str):
+        tree["replay"] = {**replay, "file": os.fspath((folder / Path(replay["file"]).expanduser()).absolute())}
+    strategies = tree.get("strategies")
+    if isinstance(strategies, list):
+        tree["strategies"] = [
+            {**each, "file": strategy_file(each["file"], folder)}
+            if isinstance(each, dict) and isinstance(each.get("file"), str)
+            else each
+            for each in strategies
+        ]
+    return tree
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    content = _read(path)
+    tree: dict[str, Any] = _checked(f"settings {path}", lambda: msgspec.toml.decode(content))
+    return tree
 
 
 def write_session(settings: Settings) -> Path:
@@ -179,16 +377,20 @@ def write_session(settings: Settings) -> Path:
 
 def read_session(path: Path) -> Settings:
     """Read what ``write_session`` wrote; raises ``ConfigError`` as ``load_settings`` does."""
-    return _decode(path, msgspec.json.decode)
+    content = _read(path)
+    settings: Settings = _checked(f"settings {path}", lambda: msgspec.json.decode(content, type=Settings))
+    return settings
 
 
-def _decode(path: Path, decode: Any) -> Settings:
+def _read(path: Path) -> bytes:
     try:
-        content = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise ConfigError(f"cannot read settings {path}: {error.strerror}") from error
+
+
+def _checked(origin: str, decode: Callable[[], Any]) -> Any:
     try:
-        settings: Settings = decode(content, type=Settings)
-    except (msgspec.ValidationError, msgspec.DecodeError) as error:
-        raise ConfigError(f"settings {path}: {error}") from error
-    return settings
+        return decode()
+    except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{origin}: {error}") from error

@@ -1,0 +1,225 @@
+"""Settings: the defaults, a file over them, and what is refused at load time."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oms.config import (
+    ConfigError,
+    Settings,
+    load_settings,
+    qualified_symbol,
+    read_session,
+    strategy_file,
+    write_session,
+)
+
+REPLAY = {"replay": {"file": "some.gz"}}
+
+ONE_INSTRUMENT = """
+[[instruments]]
+id = 7
+symbol = "ETHUSDT"
+venue = "binance_usdm"
+kind = "linear_perpetual"
+tick = "0.01"
+lot = "0.001"
+"""
+
+
+def settings_file(folder: Path, text: str) -> Path:
+    path = folder / "zoms.toml"
+    path.write_text(text)
+    return path
+
+
+def refused(folder: Path, text: str) -> str:
+    """The message with which a settings file of this text is refused."""
+    path = settings_file(folder, text)
+    with pytest.raises(ConfigError) as caught:
+        load_settings(path, REPLAY)
+    return str(caught.value)
+
+
+def test_defaults_define_two_instruments_with_limits() -> None:
+    settings = load_settings(overrides=REPLAY)
+    assert [qualified_symbol(each) for each in settings.instruments] == ["BTCUSDT.binance_usdm", "BTCUSDT.binance_spot"]
+    assert all(settings.risk_limits(each) is not None for each in settings.instruments)
+
+
+def test_default_strategies_are_files_that_exist() -> None:
+    settings = load_settings(overrides=REPLAY)
+    assert all(Path(each.file).is_file() for each in settings.strategies)
+
+
+def test_symbol_and_venue_name_one_instrument() -> None:
+    settings = load_settings(overrides=REPLAY)
+    assert settings.instrument("BTCUSDT.binance_spot").id == 1
+
+
+def test_symbol_of_two_venues_is_refused_with_the_choice() -> None:
+    settings = load_settings(overrides=REPLAY)
+    with pytest.raises(ConfigError, match=r"ambiguous: say BTCUSDT\.binance_usdm or BTCUSDT\.binance_spot"):
+        settings.instrument("BTCUSDT")
+
+
+def test_unknown_instrument_is_refused_with_the_known_ones() -> None:
+    settings = load_settings(overrides=REPLAY)
+    with pytest.raises(ConfigError, match=r"unknown instrument 'DOGE': the settings define BTCUSDT\.binance_usdm"):
+        settings.instrument("DOGE")
+
+
+def test_file_replaces_defaults_and_merges_replay(tmp_path: Path) -> None:
+    path = settings_file(tmp_path, 'account = "two"\n[replay]\nspeed = "10"\nfile = "rec.gz"\n')
+    settings = load_settings(path, {"replay": {"duration_s": 5.0}})
+    assert settings.account == "two"
+    assert settings.replay.speed == "10"
+    assert settings.replay.duration_s == 5.0
+    assert settings.replay.file == os.fspath(tmp_path / "rec.gz")
+
+
+def test_own_instruments_start_without_the_default_limits_and_strategies(tmp_path: Path) -> None:
+    settings = load_settings(settings_file(tmp_path, ONE_INSTRUMENT), REPLAY)
+    assert settings.risk == {}
+    assert settings.strategies == ()
+    assert settings.risk_limits(settings.instrument("ETHUSDT")) is None
+
+
+def test_strategy_path_is_taken_from_the_settings_folder(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("")
+    text = '[[strategies]]\nfile = "mine.py"\ninstrument = "BTCUSDT.binance_usdm"\n'
+    settings = load_settings(settings_file(tmp_path, text), REPLAY)
+    assert settings.strategies[0].file == os.fspath(tmp_path / "mine.py")
+    assert settings.strategies[0].title == "mine"
+
+
+@pytest.mark.parametrize("name", ["no_such", "../oms/bus.py", "missing.py", "os.path"])
+def test_missing_strategy_is_refused_by_name(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match="strategy"):
+        strategy_file(name, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('acount = "x"', "acount"),
+        ("account = 5", "Expected `str`"),
+        ("account = ", "settings"),
+        ('account = "../x"', "account '../x' cannot be a folder's name"),
+        ('account = ""', "cannot be a folder's name"),
+        ("heartbeat_s = 0", "heartbeat_s 0.0 must be above zero"),
+        ("heartbeat_s = nan", "heartbeat_s nan"),
+        ('rpc_endpoint = "127.0.0.1:5570"', "rpc_endpoint '127.0.0.1:5570' is not like tcp://"),
+        ('[replay]\nspeed = "fast"', "replay speed 'fast' is not a factor"),
+        ('[replay]\nspeed = "-1"', "replay speed '-1'"),
+        ('[replay]\nspeed = "inf"', "replay speed 'inf'"),
+        ("[replay]\nduration_s = -1.0", "duration_s -1.0"),
+        ("[matching]\nentry_latency_us = -5", "entry_latency_us -5 is negative"),
+        ("instruments = []", "no instrument is defined"),
+        (ONE_INSTRUMENT + ONE_INSTRUMENT.replace("ETH", "XRP"), "instrument id 7 is given 2 times"),
+        (ONE_INSTRUMENT + ONE_INSTRUMENT.replace("= 7", "= 8"), "instrument 'ETHUSDT.binance_usdm' is given 2 times"),
+        (ONE_INSTRUMENT.replace("= 7", "= -1"), "instrument ETHUSDT has id -1"),
+        (ONE_INSTRUMENT.replace("0.01", "-0.01"), "ETHUSDT's tick -0.01 must be above zero"),
+        (ONE_INSTRUMENT + 'min_qty = "0.0005"', "min_qty 0.0005 is not on ETHUSDT's lot 0.001"),
+        (ONE_INSTRUMENT.replace("0.001", "1e-30"), "too large or too fine"),
+        ('[[strategies]]\nfile = "none.py"\ninstrument = "BTCUSDT.binance_usdm"', "none.py does not exist"),
+        ('[[strategies]]\nfile = "market"\ninstrument = "BTCUSDT.binance_usdm"', "unknown strategy 'market'"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_refused_by_name(tmp_path: Path, text: str, message: str) -> None:
+    assert message in refused(tmp_path, text)
+
+
+LIMITS: dict[str, Any] = {
+    "max_order_qty": "1",
+    "max_order_notional": "1000",
+    "price_collar": "0.05",
+    "max_position": "1",
+    "max_open_orders": 5,
+    "max_orders_per_second": 10,
+}
+
+
+@pytest.mark.parametrize(
+    ("risk", "message"),
+    [
+        ({"DOGE": LIMITS}, "unknown instrument 'DOGE'"),
+        ({"BTCUSDT": LIMITS}, "instrument 'BTCUSDT' is ambiguous"),
+        ({"BTCUSDT.binance_spot": {**LIMITS, "max_position": "-1"}}, "risk limit max_position -1 is negative"),
+        ({"BTCUSDT.binance_spot": {**LIMITS, "max_position": "much"}}, "max_position 'much' is not a decimal"),
+        ({"BTCUSDT.binance_spot": {**LIMITS, "max_open_orders": -2}}, "max_open_orders -2 is negative"),
+        ({"BTCUSDT.binance_usdm": {**LIMITS, "max_position": "0.0001"}}, "0.0001 is not on BTCUSDT's lot 0.001"),
+        ({"BTCUSDT.binance_usdm": {**LIMITS, "price_collar": "0.000000001"}}, "price_collar .* eight decimals"),
+        ({"BTCUSDT.binance_usdm": {**LIMITS, "max_order_notional": "1e99999"}}, "max_order_notional 1e99999 is too"),
+        ({"BTCUSDT.binance_spot": {"max_position": "1"}}, "missing required field"),
+    ],
+)
+def test_limits_that_cannot_be_used_are_refused_by_name(risk: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_settings(overrides={**REPLAY, "risk": risk})
+
+
+def test_limits_given_under_both_names_of_one_instrument_are_refused(tmp_path: Path) -> None:
+    load_settings(settings_file(tmp_path, ONE_INSTRUMENT), {**REPLAY, "risk": {"ETHUSDT": LIMITS}})
+    with pytest.raises(ConfigError, match=r"risk limits of 'ETHUSDT\.binance_usdm' is given 2 times"):
+        load_settings(
+            settings_file(tmp_path, ONE_INSTRUMENT),
+            {**REPLAY, "risk": {"ETHUSDT": LIMITS, "ETHUSDT.binance_usdm": LIMITS}},
+        )
+
+
+def test_parameter_that_is_not_finite_is_refused() -> None:
+    strategy = {"file": os.fspath(Path(__file__)), "instrument": "BTCUSDT.binance_usdm", "parameters": {"a": "x"}}
+    with pytest.raises(ConfigError, match="Expected `float`"):
+        load_settings(overrides={**REPLAY, "strategies": [strategy]})
+    with pytest.raises(ConfigError, match="parameter a of strategy test_config is inf"):
+        load_settings(overrides={**REPLAY, "strategies": [{**strategy, "parameters": {"a": float("inf")}}]})
+
+
+def test_missing_file_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"cannot read settings .*none\.toml: No such file"):
+        load_settings(tmp_path / "none.toml", REPLAY)
+
+
+def test_session_file_gives_the_same_settings_back(tmp_path: Path) -> None:
+    settings = load_settings(overrides={**REPLAY, "data_dir": os.fspath(tmp_path)})
+    assert read_session(write_session(settings)) == settings
+
+
+def test_socket_folder_stays_short_enough_for_a_socket(tmp_path: Path) -> None:
+    deep = tmp_path / ("d" * 120)
+    settings = load_settings(overrides={**REPLAY, "data_dir": os.fspath(deep)})
+    assert settings.run_dir.is_relative_to(deep)
+    assert len(settings.ticks_endpoint) < 108
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_as_settings_are_taken_or_refused_clearly(
+    tmp_path_factory: pytest.TempPathFactory, raw: bytes
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "fuzz.toml"
+    path.write_bytes(raw)
+    with suppress(ConfigError):
+        assert isinstance(load_settings(path, REPLAY), Settings)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(Settings.__struct_fields__),
+        st.none() | st.integers() | st.text(max_size=5) | st.lists(st.text(max_size=2), max_size=2),
+    )
+)
+def test_any_override_is_taken_or_refused_clearly(overrides: dict[str, Any]) -> None:
+    try:
+        settings = load_settings(overrides=overrides)
+    except ConfigError:
+        return
+    assert msgspec.json.decode(msgspec.json.encode(settings), type=Settings) == settings
