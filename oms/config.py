@@ -141,6 +141,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     rpc_endpoint: str = "tcp://127.0.0.1:5570"
     journal_sync: Literal["always", "os"] = "os"
     heartbeat_s: float = 0.5
+    watchdog_s: float = 10.0
+    """A process that has sent no heartbeat for this long is killed and started again; not while it compiles."""
     record_ticks: bool = True
     replay: ReplaySettings
     matching: MatchingSettings = MatchingSettings()
@@ -157,6 +159,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             )
         if not 0 < self.heartbeat_s <= MAX_HEARTBEAT_S:
             raise ConfigError(f"heartbeat_s {self.heartbeat_s} must be above zero and at most {MAX_HEARTBEAT_S}")
+        if not self.heartbeat_s * 2 < self.watchdog_s < math.inf:
+            raise ConfigError(f"watchdog_s {self.watchdog_s} must be over twice heartbeat_s {self.heartbeat_s}")
         if not _ENDPOINT.fullmatch(self.rpc_endpoint):
             raise ConfigError(f"rpc_endpoint {self.rpc_endpoint!r} is not like tcp://127.0.0.1:5570 or ipc:///path")
         if not self.instruments:
@@ -365,9 +369,16 @@ def _read_toml(path: Path) -> dict[str, Any]:
 
 
 def write_session(settings: Settings) -> Path:
-    """Write the resolved settings to the run folder for the processes to read, and return that file."""
-    settings.run_dir.mkdir(parents=True, exist_ok=True)
-    settings.socket_dir.mkdir(parents=True, exist_ok=True)
+    """Write the resolved settings to the run folder for the processes to read, and return that file.
+
+    The folders of the session file and of the sockets are made for their owner only: who can reach the core's socket
+    can trade.
+    """
+    for folder in (settings.run_dir, settings.socket_dir):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if folder.stat().st_uid != os.getuid():
+            raise ConfigError(f"folder {folder} belongs to another user: choose another data folder")
+        folder.chmod(0o700)
     path = settings.run_dir / SESSION_FILE
     partial = path.with_suffix(".partial")
     partial.write_bytes(msgspec.json.format(msgspec.json.encode(settings)))
