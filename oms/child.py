@@ -50,6 +50,7 @@ class Child:
         self.state = ChildState.WAITING
         self.process: subprocess.Popen[bytes] | None = None
         self.pid_descriptor = -1
+        self.last_pid = 0
         self.heartbeat: Heartbeat | None = None
         self.started_at = 0.0
         self.heard_at = 0.0
@@ -75,7 +76,7 @@ class Child:
         """What to show: the state that its heartbeat says while it runs, otherwise what became of it."""
         if not self.running:
             return self.state.value
-        return self.heartbeat.state if self.heartbeat and self.heartbeat.pid == self.pid else "starting"
+        return self.heartbeat.state if self.heartbeat and self.heartbeat.pid == self.last_pid else "starting"
 
     @property
     def done(self) -> bool:
@@ -95,6 +96,7 @@ class Child:
                 start_new_session=True,
                 pass_fds=(lock_descriptor,),
             )
+        self.last_pid = self.process.pid
         self.pid_descriptor = os.pidfd_open(self.process.pid)
         self.started_at = self.heard_at = time.monotonic()
         self.ready_at = self.terminated_at = 0.0
@@ -102,8 +104,8 @@ class Child:
         self.state = ChildState.RUNNING
 
     def hear(self, heartbeat: Heartbeat) -> bool:
-        """Take a heartbeat; False when it is not the running process's."""
-        if not self.running or heartbeat.pid != self.pid:
+        """Take a heartbeat; False when it is not of the process that was started last."""
+        if heartbeat.pid != self.last_pid:
             return False
         self.heartbeat = heartbeat
         self.heard_at = time.monotonic()

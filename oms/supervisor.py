@@ -22,7 +22,7 @@ import zmq
 
 from oms.bus import bind, new_context, new_socket
 from oms.child import Child, ChildState, exit_text
-from oms.config import Settings
+from oms.config import Settings, write_session
 from oms.lifecycle import Heartbeat, decode_heartbeat, rss_mb
 from oms.lock import AccountLock
 
@@ -33,6 +33,9 @@ LAST_TO_START: Final = "gateway"
 STOP_ORDER: Final = ("gateway", "rpc", "core", "recorder")
 INDISPENSABLE: Final = frozenset({"core", "gateway"})
 """Without one of these the session ends; without another one it goes on, and says so."""
+
+LAST_HEARTBEATS_S: Final = 0.1
+"""How long the last heartbeats of processes that have ended may be on their way."""
 
 _STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -104,7 +107,6 @@ class Supervisor:
     def __init__(
         self,
         settings: Settings,
-        session_file: Path,
         *,
         command: Callable[[str, Path], list[str]] = process_command,
         policy: Policy = DEFAULT_POLICY,
@@ -122,12 +124,10 @@ class Supervisor:
         self._wake = -1
         self._beat_due = 0.0
         self._lock = AccountLock(settings)
-        self.children = {
-            name: Child(name, command(name, session_file), settings.run_dir / f"{name}.log") for name in FAMILY
-        }
         self._context = new_context()
         self._poller = zmq.Poller()
         try:
+            session_file = write_session(settings)
             self._remove_stale_sockets()
             self._heartbeats = new_socket(self._context, zmq.PULL)
             bind(self._heartbeats, settings.heartbeat_endpoint)
@@ -138,6 +138,9 @@ class Supervisor:
             self._lock.release()
             raise
         self._poller.register(self._heartbeats, zmq.POLLIN)
+        self.children = {
+            name: Child(name, command(name, session_file), settings.run_dir / f"{name}.log") for name in FAMILY
+        }
 
     def __enter__(self) -> Supervisor:
         return self
@@ -194,14 +197,18 @@ class Supervisor:
             self.failure = reason
 
     def run_until_stopped(self) -> None:
-        """Step until every process has ended after a stop."""
+        """Step until every process has ended after a stop, and take their last heartbeats."""
         while self.running:
             self.step(1.0)
+        settled = time.monotonic() + LAST_HEARTBEATS_S
+        while time.monotonic() < settled:
+            self.step(LAST_HEARTBEATS_S)
 
     def close(self) -> None:
         """Stop what still runs, then release the sockets and the account."""
-        self.request_stop("closed")
-        self.run_until_stopped()
+        if self.running:
+            self.request_stop("closed")
+            self.run_until_stopped()
         self._context.destroy(linger=100)
         self._remove_stale_sockets()
         self._lock.release()

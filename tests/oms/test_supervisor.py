@@ -45,12 +45,11 @@ def family(
 ) -> Iterator[Supervisor]:
     """A started supervisor whose children behave as named (``core="crash"``), or well."""
     settings = make_settings(folder, watchdog_s)
-    session_file = write_session(settings)
 
     def command(name: str, session: Path) -> list[str]:
         return [sys.executable, os.fspath(FAMILY_SCRIPT), name, os.fspath(session), behaviours.get(name, "well")]
 
-    with Supervisor(settings, session_file, command=command, policy=policy) as supervisor:
+    with Supervisor(settings, command=command, policy=policy) as supervisor:
         supervisor.start()
         yield supervisor
 
@@ -121,6 +120,14 @@ def test_counters_of_a_restarted_process_go_on(tmp_path: Path) -> None:
         assert core.counter("ticks") == 20
 
 
+def test_last_heartbeat_of_a_stopped_process_is_taken(tmp_path: Path) -> None:
+    with family(tmp_path) as supervisor:
+        step_until(supervisor, lambda: all_ready(supervisor))
+        supervisor.request_stop("test")
+        supervisor.run_until_stopped()
+        assert [child.counter("ticks") for child in supervisor.children.values()] == [11.0] * len(FAMILY)
+
+
 def test_process_that_crashes_at_once_is_given_up_with_its_words(tmp_path: Path) -> None:
     with family(tmp_path, core="crash") as supervisor:
         step_until(supervisor, lambda: not supervisor.running)
@@ -189,7 +196,7 @@ def test_second_session_of_the_account_is_refused(tmp_path: Path) -> None:
         settings = supervisor.settings
         assert holder(settings) == os.getpid()
         with pytest.raises(LockError, match=f"account 'paper' is in use by process {os.getpid()}: stop it"):
-            Supervisor(settings, settings.run_dir / "session.json")
+            Supervisor(settings)
 
 
 def test_lock_outlives_its_supervisor_until_the_last_process_has_gone(tmp_path: Path) -> None:
@@ -214,7 +221,7 @@ from oms.config import read_session
 from oms.supervisor import Supervisor
 session = Path(sys.argv[1])
 command = lambda name, session: [sys.executable, sys.argv[2], name, str(session), "well"]
-supervisor = Supervisor(read_session(session), session, command=command)
+supervisor = Supervisor(read_session(session), command=command)
 supervisor.start()
 while True:
     supervisor.step(1.0)

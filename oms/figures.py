@@ -1,0 +1,244 @@
+"""A session's figures: what its events and heartbeats add up to, for the live view and the summary."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from oms.bus import Frame
+from oms.child import Child, ChildState
+from oms.config import Settings, qualified_symbol
+from oms.instruments import Instrument, cash_text
+from oms.records import BookState, EventKind, Reason, TradingState
+
+RATE_WINDOW_S: Final = 3.0
+SHOWN_FILLS: Final = 8
+LATENCY_PERCENTILES: Final = ("p50", "p99", "p999", "max")
+
+_SHOWN_KINDS: Final = np.zeros(256, np.bool_)
+_SHOWN_KINDS[
+    [
+        EventKind.ORDER_FILLED,
+        EventKind.POSITION,
+        EventKind.TRADING_STATE,
+        EventKind.STRATEGY_HALTED,
+        EventKind.BOOK_STATE,
+        EventKind.LOG,
+    ]
+] = True
+
+
+class PositionFigures(NamedTuple):
+    """The account's position in one instrument, as decimal text; amounts in the settlement currency."""
+
+    instrument: str
+    qty: str
+    average_price: str
+    mark_price: str
+    realized_pnl: str
+    """Before fees."""
+    unrealized_pnl: str
+    fees: str
+    fills: int
+    open_orders: int
+
+
+class FillFigures(NamedTuple):
+    ts: int
+    """Record time, ns."""
+    instrument: str
+    side: str
+    qty: str
+    price: str
+    liquidity: str
+    owner: str
+
+
+class Figures:
+    """Adds up the core's events and the family's heartbeats.
+
+    Attributes
+    ----------
+    positions : dict of int to PositionFigures
+        By instrument id.
+    fills : deque of FillFigures
+        The last ones, the newest last.
+    notes : deque of (int, str)
+        What strategies, books and the trading state said: wall clock ns, text.
+    next_seq, session, events_lost : int
+        Place in the core's event stream, and how many of its events were missed here.
+    """
+
+    def __init__(self, settings: Settings, children: Mapping[str, Child]) -> None:
+        self.settings = settings
+        self.children = children
+        self.positions: dict[int, PositionFigures] = {}
+        self.fills: deque[FillFigures] = deque(maxlen=SHOWN_FILLS)
+        self.notes: deque[tuple[int, str]] = deque(maxlen=100)
+        self.trading_state = TradingState.ACTIVE
+        self.next_seq = 0
+        self.session = 0
+        self.events_lost = 0
+        self.started_at = time.monotonic()
+        self._instruments = {each.id: each for each in settings.instruments}
+        self._rates: deque[tuple[float, float]] = deque()
+        self._handlers: Final = {
+            int(EventKind.ORDER_FILLED): self._on_fill,
+            int(EventKind.POSITION): self._on_position,
+            int(EventKind.TRADING_STATE): self._on_trading_state,
+            int(EventKind.STRATEGY_HALTED): self._on_strategy_halted,
+            int(EventKind.BOOK_STATE): self._on_book_state,
+            int(EventKind.LOG): self._on_log,
+        }
+
+    def take(self, frame: Frame) -> None:
+        """Take one frame of events."""
+        self.session = frame.header.session
+        self.next_seq = frame.header.seq + frame.header.record_count
+        self.events_lost += frame.lost
+        for event in frame.records[_SHOWN_KINDS[frame.records["kind"]]]:
+            self._handlers[int(event["kind"])](event)
+
+    def _note(self, text: str) -> None:
+        self.notes.append((time.time_ns(), text))
+
+    def _symbol(self, event: Any) -> str:
+        instrument = self._instruments.get(int(event["instrument"]))
+        return qualified_symbol(instrument) if instrument else f"instrument {event['instrument']}"
+
+    def _strategy(self, event: Any) -> str:
+        index = int(event["strategy"])
+        return self.settings.strategies[index].title if 0 <= index < len(self.settings.strategies) else "client"
+
+    def _on_fill(self, event: Any) -> None:
+        instrument = self._instruments[int(event["instrument"])]
+        self.fills.append(
+            FillFigures(
+                ts=int(event["ts"]),
+                instrument=qualified_symbol(instrument),
+                side="buy" if event["side"] > 0 else "sell",
+                qty=instrument.qty_from_lots(event["last_qty"]),
+                price=instrument.px_from_ticks(int(event["last_px"])),
+                liquidity=("", "maker", "taker")[int(event["liquidity"])],
+                owner=self._strategy(event),
+            )
+        )
+
+    def _on_position(self, event: Any) -> None:
+        instrument = self._instruments[int(event["instrument"])]
+        self.positions[instrument.id] = PositionFigures(
+            instrument=qualified_symbol(instrument),
+            qty=instrument.qty_from_lots(event["position_qty"]),
+            average_price=average_price_text(instrument, int(event["px"])),
+            mark_price=instrument.px_from_ticks(int(event["last_px"]) / 2),
+            realized_pnl=cash_text(event["realized_pnl"]),
+            unrealized_pnl=cash_text(event["qty"]),
+            fees=cash_text(event["fees"]),
+            fills=int(event["last_qty"]),
+            open_orders=int(event["filled_qty"]),
+        )
+
+    def _on_trading_state(self, event: Any) -> None:
+        self.trading_state = TradingState(int(event["aux"]))
+        self._note(f"trading state {self.trading_state.name}: {Reason(int(event['reason'])).name}")
+
+    def _on_strategy_halted(self, event: Any) -> None:
+        self._note(f"strategy {self._strategy(event)} halted: {Reason(int(event['reason'])).name}")
+
+    def _on_book_state(self, event: Any) -> None:
+        state, reason = BookState(int(event["aux"])), Reason(int(event["reason"]))
+        self._note(f"book of {self._symbol(event)} {state.name}: {reason.name}")
+
+    def _on_log(self, event: Any) -> None:
+        arguments = " ".join(str(int(event[name])) for name in ("px", "qty", "last_px", "last_qty"))
+        self._note(f"{self._strategy(event)} log {int(event['aux'])}: {arguments}")
+
+    def counter(self, process: str, name: str) -> float:
+        return self.children[process].counter(name)
+
+    def now(self, process: str, name: str) -> float:
+        """A counter of the process as its last heartbeat says it, not added up over restarts."""
+        heartbeat = self.children[process].heartbeat
+        return heartbeat.counters.get(name, 0.0) if heartbeat else 0.0
+
+    @property
+    def elapsed_s(self) -> float:
+        return time.monotonic() - self.started_at
+
+    def tick_rate(self) -> float:
+        """Ticks a second that the core took over the last seconds."""
+        now, ticks = time.monotonic(), self.counter("core", "ticks")
+        if not self._rates or ticks != self._rates[-1][1]:
+            self._rates.append((now, ticks))
+        while len(self._rates) > 2 and now - self._rates[1][0] > RATE_WINDOW_S:
+            self._rates.popleft()
+        first_at, first_ticks = self._rates[0]
+        return (ticks - first_ticks) / (now - first_at) if now > first_at else 0.0
+
+    def caught_up(self) -> bool:
+        """True when the gateway is done, the core and the recorder have its last tick, and every event has come in."""
+        if not self.children["gateway"].done:
+            return False
+        sent = self.counter("gateway", "ticks")
+        takers = ("core", "recorder") if self.settings.record_ticks else ("core",)
+        taken = all(self.counter(name, "ticks") + self.counter(name, "ticks_lost") >= sent for name in takers)
+        return taken and self.next_seq >= self.now("core", "events")
+
+    def progress(self) -> tuple[float, ...]:
+        """Figures that change while anything is still being worked off."""
+        return (
+            self.counter("gateway", "ticks"),
+            self.counter("core", "ticks"),
+            self.counter("recorder", "ticks"),
+            self.counter("recorder", "events"),
+            float(self.next_seq),
+        )
+
+    def summary(self) -> dict[str, Any]:
+        """The session as one JSON object; prices, quantities and amounts are exact decimal text."""
+        positions = [position._asdict() for _, position in sorted(self.positions.items())]
+        active = next((each for each in positions if each["fills"]), positions[0] if positions else {})
+        return {
+            "replay": self.settings.replay.file,
+            "speed": self.settings.replay.speed,
+            "duration_s": round(self.elapsed_s, 3),
+            "ticks": int(self.counter("core", "ticks")),
+            "ticks_lost": int(self.counter("core", "ticks_lost")),
+            "malformed": int(self.counter("core", "malformed")),
+            "bad_input": int(self.counter("gateway", "refused")),
+            "orders": int(self.counter("core", "orders")),
+            "refused": int(self.counter("core", "refused")),
+            "fills": int(self.counter("core", "fills")),
+            "instrument": active.get("instrument", ""),
+            "position": active.get("qty", "0"),
+            "realized_pnl": active.get("realized_pnl", "0"),
+            "unrealized_pnl": active.get("unrealized_pnl", "0"),
+            "fees": active.get("fees", "0"),
+            "positions": positions,
+            "latency": {
+                "tick_to_order": {
+                    **{f"{each}_us": self.now("core", f"tick_to_order_{each}_us") for each in LATENCY_PERCENTILES},
+                    "count": int(self.now("core", "tick_to_order_count")),
+                }
+            },
+            "rss_mb": {
+                name: round(child.heartbeat.rss_mb, 1) for name, child in self.children.items() if child.heartbeat
+            },
+            "ticks_recorded": int(self.counter("recorder", "ticks")),
+            "events": self.next_seq,
+            "restarts": {name: child.restarts for name, child in self.children.items()},
+            "failed": [name for name, child in self.children.items() if child.state is ChildState.FAILED],
+            "trading_state": self.trading_state.name,
+            "account_dir": str(self.settings.account_dir),
+        }
+
+
+def average_price_text(instrument: Instrument, ticks_e8: int) -> str:
+    """An average price in 1e-8 ticks as decimal text, exactly."""
+    from decimal import Decimal
+
+    return format((Decimal(ticks_e8).scaleb(-8) * Decimal(instrument.tick)).normalize(), "f")

@@ -1,0 +1,113 @@
+"""A paper session from start to end: the family, its figures, and when it is over."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Final
+
+from oms.bus import Subscriber
+from oms.child import ChildState
+from oms.config import Settings
+from oms.figures import Figures
+from oms.records import RecordKind
+from oms.supervisor import LogLine, Supervisor
+
+FRAMES_A_STEP: Final = 500
+STALLED_S: Final = 5.0
+"""How long everyone may stand still after the gateway's last tick before the session counts as incomplete."""
+
+
+class PaperSession:
+    """Runs one paper session on a recorded stream.
+
+    The session is over when the gateway is done and the core and the recorder have worked off its last tick, when
+    someone asks it to stop, or when a process that it needs has failed for good.
+
+    Parameters
+    ----------
+    settings : Settings
+        The session's settings, resolved.
+    listen : callable
+        Called with each line of the supervisor's log.
+
+    Raises
+    ------
+    LockError, BusError, ConfigError
+        As ``Supervisor`` does.
+    """
+
+    def __init__(self, settings: Settings, listen: Callable[[LogLine], None] = lambda line: None) -> None:
+        self.settings = settings
+        self.supervisor = Supervisor(settings, listen=listen)
+        self.figures = Figures(settings, self.supervisor.children)
+        self._events = Subscriber(self.supervisor.context, [settings.events_endpoint], [RecordKind.EVENT])
+        self._last_progress: tuple[float, ...] = ()
+        self._progress_at = 0.0
+
+    def __enter__(self) -> PaperSession:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._events.close()
+        self.supervisor.close()
+
+    def run(self, show: Callable[[], None], interval_s: float) -> bool:
+        """Run to the end, calling ``show`` about every ``interval_s``; True when all went well."""
+        supervisor = self.supervisor
+        with supervisor.signals():
+            supervisor.start()
+            due = time.monotonic()
+            while supervisor.running:
+                supervisor.step(max(0.0, min(due - time.monotonic(), self.settings.heartbeat_s)))
+                self._take_events()
+                self._end_when_over()
+                if time.monotonic() >= due:
+                    due = time.monotonic() + interval_s
+                    show()
+            supervisor.run_until_stopped()
+            self._take_events()
+            show()
+        return not self.problems()
+
+    def problems(self) -> list[str]:
+        """What went wrong, a line each; empty when all went well."""
+        found = [self.supervisor.failure] if self.supervisor.failure else []
+        found += [
+            f"{name} was given up on: {child.problem}"
+            for name, child in self.supervisor.children.items()
+            if child.state is ChildState.FAILED and not self.supervisor.failure
+        ]
+        for name in ("core", "recorder"):
+            lost = self.figures.counter(name, "ticks_lost")
+            if lost:
+                found.append(f"{name} lost {lost:.0f} ticks")
+        return found
+
+    def summary(self) -> dict[str, Any]:
+        """The session's figures and its problems as one JSON object."""
+        return {**self.figures.summary(), "problems": self.problems()}
+
+    def _take_events(self) -> None:
+        for frame in self._events.drain(FRAMES_A_STEP):
+            self.figures.take(frame)
+
+    def _end_when_over(self) -> None:
+        supervisor = self.supervisor
+        if supervisor.stopping or not supervisor.children["gateway"].done:
+            return
+        if self.figures.caught_up():
+            supervisor.request_stop("the recording has ended")
+            return
+        progress, now = self.figures.progress(), time.monotonic()
+        if progress != self._last_progress:
+            self._last_progress, self._progress_at = progress, now
+        elif now - self._progress_at > STALLED_S:
+            restarted = any(child.restarts for child in supervisor.children.values())
+            supervisor.request_stop(
+                "the recording has ended" if restarted else "the core or the recorder did not take the whole recording",
+                failed=not restarted,
+            )
