@@ -44,8 +44,10 @@ from oms.journal_reader import (
     joined_events,
     last_session_clean,
     read_journal,
+    session_events_since,
     session_of,
     sessions,
+    tail_at_event,
 )
 from oms.records import WIRE_VERSION, RecordKind
 
@@ -67,8 +69,10 @@ __all__ = [
     "journal_path",
     "last_session_clean",
     "read_journal",
+    "session_events_since",
     "session_of",
     "sessions",
+    "tail_at_event",
 ]
 
 _REMEDIES: Final = {

@@ -60,10 +60,10 @@ class JournalTail:
         The close entry has been read.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, offset: int = 0, number: int = 0) -> None:
         self.path = path
-        self.offset = 0
-        self.number = 0
+        self.offset = offset
+        self.number = number
         self.pending = 0
         self.closed = False
 
@@ -217,16 +217,58 @@ def event_blocks_since(folder: Path, session: int, seq: int) -> Iterator[EventBl
         )
     for path in files:
         this = session_of(path)
-        for records in joined_events(JournalTail(path).read()):
-            wanted = records[records["seq"] >= seq] if this == session and records["seq"][0] < seq else records
-            if len(wanted):
-                yield EventBlock(this, wanted)
+        for records in session_events_since(path, seq if this == session else 0):
+            yield EventBlock(this, records)
+
+
+def session_events_since(path: Path, seq: int) -> Iterator[Records]:
+    """The events of one journal file from ``seq`` on, in order, in arrays of some thousands."""
+    for records in joined_events(tail_at_event(path, seq).read()):
+        wanted = records[records["seq"] >= seq] if records["seq"][0] < seq else records
+        if len(wanted):
+            yield wanted
 
 
 def events_since(folder: Path, session: int, seq: int) -> Iterator[Records]:
     """The records of ``event_blocks_since``, without their sessions: EVENT arrays, in order."""
     for block in event_blocks_since(folder, session, seq):
         yield block.records
+
+
+def tail_at_event(path: Path, seq: int) -> JournalTail:
+    """A tail that stands at, or not far before, the entry of event ``seq``: found by bisection, not by reading all.
+
+    Raises
+    ------
+    JournalError
+        When the file cannot be read.
+    """
+    low, number = 0, 0
+    try:
+        with open(path, "rb", buffering=0) as file:
+            high = os.fstat(file.fileno()).st_size
+            while high - low > READ_BYTES:
+                middle = (low + high) // 2
+                entry = _event_behind(file.fileno(), middle)
+                if entry is None or entry.records["seq"][0] > seq:
+                    high = middle
+                else:
+                    low, number = entry.offset, entry.number
+    except OSError as error:
+        raise JournalError(f"journal {path} cannot be read: {error.strerror}; check data_dir") from error
+    return JournalTail(path, low, number)
+
+
+def _event_behind(descriptor: int, position: int) -> Entry | None:
+    """The first EVENT entry within a few hundred KiB behind ``position``, or None when there is none."""
+    chunk = os.pread(descriptor, READ_BYTES // 4, position)
+    start = chunk.find(MAGIC_BYTES)
+    while start >= 0:
+        entries = check_entries(chunk[start:], position + start)
+        if entries:
+            return next((entry for entry in entries if entry.kind == RecordKind.EVENT), None)
+        start = chunk.find(MAGIC_BYTES, start + 1)
+    return None
 
 
 def joined_events(entries: Iterable[Entry]) -> Iterator[Records]:

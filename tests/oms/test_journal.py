@@ -28,6 +28,7 @@ from oms.journal import (
     read_journal,
     session_of,
     sessions,
+    tail_at_event,
 )
 from oms.journal_format import HEADER_BYTES
 from oms.journal_reader import READ_BYTES
@@ -519,6 +520,29 @@ def test_events_since_a_sequence_number_reach_into_later_sessions(tmp_path: Path
     assert since(30, 3) == []
     with pytest.raises(JournalError, match=r"00000000000000000015\.journal is missing: events from 2 on"):
         since(15, 2)
+
+
+def test_a_repair_starts_near_the_wanted_event(tmp_path: Path) -> None:
+    """Entries of all sizes, among others that are no events; every start gives exactly the rest."""
+    journal = Journal.create(tmp_path, SESSION, "os")
+    rng = np.random.default_rng(3)
+    seq = 0
+    while journal.bytes_written < 6 * READ_BYTES:
+        count = int(rng.choice([1, 3, 200]))
+        journal.append(RecordKind.COMMAND, Direction.INPUT, np.zeros(int(rng.choice([0, 1, 50])), COMMAND))
+        journal.append(RecordKind.EVENT, Direction.EVENT, events(seq, count))
+        journal.commit()
+        seq += count
+    journal.append(RecordKind.COMMAND, Direction.INPUT, np.zeros(3 * READ_BYTES // COMMAND.itemsize, COMMAND))
+    journal.close()
+
+    for wanted in [0, 1, seq - 1, seq, seq + 5, *rng.integers(0, seq, 20).tolist()]:
+        seqs = [records["seq"] for records in events_since(tmp_path, SESSION, wanted)]
+        assert np.array_equal(np.concatenate(seqs) if seqs else [], np.arange(wanted, seq))
+        tail = tail_at_event(journal.path, wanted)
+        first = next(entry for entry in tail.read() if entry.kind == RecordKind.EVENT)
+        assert first.records["seq"][0] <= wanted
+    assert tail_at_event(journal.path, seq // 2).offset > READ_BYTES
 
 
 def test_a_repair_does_not_pass_over_damage(tmp_path: Path) -> None:
