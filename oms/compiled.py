@@ -26,6 +26,7 @@ from typing import Any, Final, NamedTuple, ParamSpec, TypeVar, cast
 import numba
 import numpy as np
 from numba import njit, types
+from numba.extending import intrinsic
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -48,6 +49,7 @@ KERNEL_SOURCES: Final = (
     "strategies/api.py",
     "backtest/loop.py",
     "backtest/matching/*.py",
+    "gateways/digits.py",
     "gateways/scanner.py",
 )
 """Files whose text decides the machine code of the entries; patterns below the installed root."""
@@ -114,6 +116,11 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
     return cast("Callable[P, R]", njit(error_model="numpy", nogil=True)(function))
 
 
+def user_kernel(function: Callable[P, R]) -> Callable[P, R]:
+    """Mark a function of a strategy's own file: indices are bounds-checked and a division by zero raises."""
+    return cast("Callable[P, R]", njit(boundscheck=True, nogil=True)(function))
+
+
 class Entry(NamedTuple):
     name: str
     dispatcher: Any
@@ -154,6 +161,68 @@ def compile_entries(report: Callable[[Progress], None] = lambda progress: None) 
     elapsed = time.perf_counter() - start
     report(Progress("", len(_entries), len(_entries), elapsed))
     return elapsed
+
+
+if JIT:
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def call_address(_typing: Any, address: Any, st: Any, number: Any, record: Any) -> Any:
+        """Call the function at ``address`` with ``(st, number, record)`` and return its status: 0, or how it failed.
+
+        The callee's own calling convention is used, so that an exception comes back as a status instead of unwinding
+        the batch.
+        """
+        signature = types.int64(address, st, number, record)
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            convention = context.call_conv
+            callee = convention.get_function_type(types.none, signature.args[1:])
+            pointer = builder.inttoptr(arguments[0], callee.as_pointer())
+            status, _ = convention.call_function(builder, pointer, types.none, signature.args[1:], arguments[1:])
+            return builder.sext(status.code, context.get_value_type(types.int64))
+
+        return signature, generate
+
+else:
+    _functions: list[Callable[..., None]] = []
+
+    def call_address(address: int, st: Any, number: int, record: Any) -> int:
+        """The pure-Python twin: ``address`` is the function's number in a table, from 1."""
+        try:
+            _functions[address - 1](st, number, record)
+        except Exception:  # noqa: BLE001  (a user's callback may raise anything; the status tells the core)
+            return 1
+        return 0
+
+
+class Callback(NamedTuple):
+    """A compiled function that the core calls by address; hold on to it as long as the address is in use."""
+
+    address: int
+    dispatcher: Any
+
+
+def callback(function: Callable[..., None], record: Any, state: np.dtype[Any], *, checked: bool) -> Callback:
+    """Compile ``function(st, number, record)`` for calls by address.
+
+    Parameters
+    ----------
+    record : Numba type
+        Type of the third argument.
+    state : dtype
+        The core's state.
+    checked : bool
+        True for users' code: indices are bounds-checked and a division by zero raises.
+    """
+    if not JIT:
+        _functions.append(function)
+        return Callback(len(_functions), function)
+    signature = types.none(array_of(state), types.int64, record)
+    dispatcher = njit(
+        [signature], cache=True, nogil=True, boundscheck=checked, error_model="python" if checked else "numpy"
+    )(function)
+    compiled = dispatcher.overloads[signature.args]
+    return Callback(compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name), dispatcher)
 
 
 def array_of(dtype: np.dtype[Any], *, readonly: bool = False) -> Any:

@@ -82,8 +82,6 @@ class CommandKind(IntEnum):
     """Cancel every open order of ``account``, narrowed by ``instrument`` and ``strategy`` where they are not -1."""
     SET_TRADING_STATE = 5
     """Set the account's trading state to ``value`` (a TradingState)."""
-    SET_PARAMETER = 6
-    """Set parameter number ``px`` of ``strategy`` to ``value`` (1e-8 fixed point)."""
 
 
 class ReportKind(IntEnum):
@@ -235,7 +233,6 @@ class Reason(IntEnum):
     OVERFLOW = 28
     REDUCE_ONLY = 29
     BAD_COMMAND = 30
-    BAD_PARAMETER = 31
     NOT_OWNER = 32
     OUTPUT_FULL = 33
     # the exchange's answer

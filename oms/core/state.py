@@ -31,6 +31,8 @@ EVENT_RING: Final = 16_384
 COMMAND_RING: Final = 8_192
 OUTPUT_MARGIN: Final = 4 * MAX_OPEN_ORDERS
 """Free rows that the event and command outputs must have before the next input is taken."""
+OUTPUT_RESERVE: Final = OUTPUT_MARGIN // 2
+"""Rows that a strategy's own requests and log lines leave free for what the core itself must report."""
 
 BOOK_WINDOW: Final = 8_192
 """Ticks around the market that are held as a dense array; levels outside it lie in a sorted list."""
@@ -112,6 +114,7 @@ STRATEGY = np.dtype(
         ("order_counter", "i8"),
         ("orders", "i8"),
         ("refused", "i8"),
+        ("logs_dropped", "i8"),
         ("parameters", "f8", (STRATEGY_PARAMETERS,)),
         ("memory", "i8", (STRATEGY_MEMORY,)),
     ]
@@ -123,7 +126,7 @@ fill before it, -1 for none."""
 
 # The exchange model's side of the world. Its functions live under backtest/matching/ and are called by address.
 
-MODEL_QUEUE: Final = 8_192
+MODEL_QUEUE: Final = 32_768
 """Requests, and answers, that can be under way between the core and an exchange model."""
 MODEL_BUCKETS: Final = 1_024
 MODEL_TAKEN: Final = 256

@@ -1,0 +1,205 @@
+"""Exchange model ``displayed`` (the default): an order gets what the market shows, once.
+
+- A taker walks the displayed levels from the best price and gets what they hold, less what own orders have taken since
+  the feed last showed the level. A market or IOC order's rest expires, FOK is all or nothing, a GTC rest goes to the
+  book. 1,000 against a displayed 0.01 fills 0.01.
+- A resting order waits behind the quantity displayed at its price when it arrived (risk-averse queue, rule
+  ``risk_averse`` of hftbacktest: only trades, and a level that shrinks below it, move it forward).
+- A trade fills own orders priced better first, then those at its price by the volume that reaches them. Own orders
+  share the volume of one trade: together they never get more than it.
+- When the other side comes to be displayed at or through an own order's price, the order gets that displayed quantity,
+  at its own price, as maker.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from backtest.matching.exchange import (
+    ACCEPTED,
+    EXPIRED,
+    FILL,
+    TAKER,
+    amend_in_place,
+    answer,
+    available_qty,
+    best_opposite,
+    cancel_resting,
+    enter,
+    fill_resting,
+    find_taken,
+    forget_taken,
+    next_level,
+    plain_answer,
+    rest,
+    rests_near,
+    take_qty,
+    would_cross,
+)
+from oms.compiled import kernel
+from oms.core.book import level_qty
+from oms.core.state import NO_ASK, NO_BID, Record, State
+from oms.records import CommandKind, OrderFlag, OrderType, Reason, TickFlag, TickKind, TimeInForce
+
+_NEW: Final = int(CommandKind.NEW)
+_AMEND: Final = int(CommandKind.AMEND)
+_MARKET: Final = int(OrderType.MARKET)
+_GTC: Final = int(TimeInForce.GTC)
+_FOK: Final = int(TimeInForce.FOK)
+_POST_ONLY: Final = int(OrderFlag.POST_ONLY)
+_SNAPSHOT: Final = int(TickKind.SNAPSHOT)
+_FIRST: Final = int(TickFlag.FIRST)
+_NONE: Final = int(Reason.NONE)
+_WOULD_CROSS: Final = int(Reason.POST_ONLY_WOULD_CROSS)
+_NO_LIQUIDITY: Final = int(Reason.NO_LIQUIDITY)
+
+
+@kernel
+def takeable_qty(s: Record, order: Record, order_type: int) -> int:
+    """Lots that the order could take now, at most what it wants."""
+    side = order["side"]
+    px = best_opposite(s, order["instrument"], side)
+    total = 0
+    while px != NO_ASK and px != NO_BID and total < order["leaves"]:
+        if order_type != _MARKET and (order["px"] - px) * side < 0:
+            break
+        total += available_qty(s, order["instrument"], -side, px)
+        px = next_level(s, order["instrument"], -side, px)
+    return min(total, order["leaves"])
+
+
+@kernel
+def take_levels(s: Record, order: Record, order_type: int) -> None:
+    """Fill the order from the displayed levels, best first."""
+    side = order["side"]
+    instrument = order["instrument"]
+    px = best_opposite(s, instrument, side)
+    while px != NO_ASK and px != NO_BID and order["leaves"] > 0:
+        if order_type != _MARKET and (order["px"] - px) * side < 0:
+            break
+        qty = min(available_qty(s, instrument, -side, px), order["leaves"])
+        if qty > 0:
+            take_qty(s, instrument, -side, px, qty)
+            order["leaves"] -= qty
+            answer(s, order, FILL, _NONE, px, qty, TAKER)
+        px = next_level(s, instrument, -side, px)
+
+
+@kernel
+def match(s: Record, slot: int, command: Record) -> None:
+    """Take what is displayed, then rest or expire what is left."""
+    order = s["model"]["orders"][slot]
+    order_type = command["order_type"]
+    if command["flags"] & _POST_ONLY and would_cross(s, order["instrument"], order["side"], order_type, order["px"]):
+        plain_answer(s, order, EXPIRED, _WOULD_CROSS)
+        return
+    if command["time_in_force"] == _FOK and takeable_qty(s, order, order_type) < order["leaves"]:
+        plain_answer(s, order, EXPIRED, _NO_LIQUIDITY)
+        return
+    take_levels(s, order, order_type)
+    if order["leaves"] == 0:
+        return
+    if order_type == _MARKET or command["time_in_force"] != _GTC:
+        plain_answer(s, order, EXPIRED, _NO_LIQUIDITY)
+        return
+    rest(s, slot, float(level_qty(s["books"][order["instrument"]], order["side"], order["px"])))
+
+
+def on_request(st: State, _me: int, command: Record) -> None:
+    """A request has reached the exchange."""
+    s = st[0]
+    if command["kind"] == _NEW:
+        slot = enter(s, command)
+        if slot >= 0:
+            plain_answer(s, s["model"]["orders"][slot], ACCEPTED, _NONE)
+            match(s, slot, command)
+    elif command["kind"] == _AMEND:
+        slot = amend_in_place(s, command)
+        if slot >= 0:
+            match(s, slot, command)
+    else:
+        cancel_resting(s, command)
+
+
+@kernel
+def best_reached(s: Record, instrument: int, side: int, px: int) -> int:
+    """Slot of the own order of ``side`` with the best price among those at or through ``px``, earliest first; or -1."""
+    model = s["model"]
+    found = -1
+    slot = model["head"][instrument]
+    while slot >= 0:
+        order = model["orders"][slot]
+        reached = order["side"] == side and (order["px"] - px) * side >= 0
+        if reached and (found < 0 or (order["px"] - model["orders"][found]["px"]) * side > 0):
+            found = slot
+        slot = order["next"]
+    return found
+
+
+def on_depth(st: State, _me: int, tick: Record) -> None:
+    """A level of the book has been set."""
+    s = st[0]
+    model = s["model"]
+    instrument = tick["instrument"]
+    side = tick["side"]
+    px = tick["px"]
+    if model["taken_count"] > 0:
+        if tick["kind"] == _SNAPSHOT and tick["flags"] & _FIRST:
+            for i in range(model["taken_count"] - 1, -1, -1):
+                if model["taken"][i]["instrument"] == instrument:
+                    forget_taken(s, i)
+        at = find_taken(s, instrument, side, px)
+        if at >= 0:
+            forget_taken(s, at)
+    if model["resting"][instrument] == 0 or side == 0:
+        return
+    qty = tick["qty"]
+    if rests_near(s, instrument, px):
+        slot = model["head"][instrument]
+        while slot >= 0:
+            order = model["orders"][slot]
+            if order["px"] == px and order["side"] == side:
+                order["queue_ahead"] = min(order["queue_ahead"], float(qty))
+            slot = order["next"]
+    if qty == 0:
+        return
+    slot = best_reached(s, instrument, -side, px)
+    while slot >= 0:
+        fillable = min(available_qty(s, instrument, side, px), model["orders"][slot]["leaves"])
+        if fillable <= 0:
+            return
+        take_qty(s, instrument, side, px, fillable)
+        fill_resting(s, slot, fillable)
+        slot = best_reached(s, instrument, -side, px)
+
+
+def on_trade(st: State, _me: int, tick: Record) -> None:
+    """The market traded: ``tick['side']`` is the aggressor's, so own orders of the other side may fill."""
+    s = st[0]
+    model = s["model"]
+    instrument = tick["instrument"]
+    side = -tick["side"]
+    px = tick["px"]
+    volume = tick["qty"]
+    slot = best_reached(s, instrument, side, px)
+    while slot >= 0 and model["orders"][slot]["px"] != px and volume > 0:
+        qty = min(model["orders"][slot]["leaves"], volume)
+        volume -= qty
+        fill_resting(s, slot, qty)
+        slot = best_reached(s, instrument, side, px)
+    if not rests_near(s, instrument, px):
+        return
+    own_filled = 0
+    slot = model["head"][instrument]
+    while slot >= 0:
+        order = model["orders"][slot]
+        following = order["next"]
+        if order["px"] == px and order["side"] == side:
+            order["queue_ahead"] -= volume
+            if order["queue_ahead"] < 0.0:
+                qty = min(int(-order["queue_ahead"]) - own_filled, order["leaves"])
+                order["queue_ahead"] = 0.0
+                if qty > 0:
+                    own_filled += qty
+                    fill_resting(s, slot, qty)
+        slot = following

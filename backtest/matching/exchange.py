@@ -1,0 +1,271 @@
+"""What every exchange model does alike: answers under way, own orders at rest, displayed quantity that was taken.
+
+An exchange model is a module with three functions, called by address: ``on_request`` when a request reaches the
+exchange, ``on_depth`` after a level of the book changed, ``on_trade`` when the market traded. They work on the same
+book as the core: in record time and local receive order there is one.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from oms.compiled import kernel
+from oms.core.book import level_qty, next_occupied
+from oms.core.orders import find_order
+from oms.core.state import MODEL_BUCKETS, MODEL_QUEUE, MODEL_TAKEN, NO_ASK, NO_BID, Record
+from oms.records import Liquidity, OrderType, Reason, ReportKind
+
+ACCEPTED: Final = int(ReportKind.ACCEPTED)
+REJECTED: Final = int(ReportKind.REJECTED)
+FILL: Final = int(ReportKind.FILL)
+AMENDED: Final = int(ReportKind.AMENDED)
+AMEND_REJECTED: Final = int(ReportKind.AMEND_REJECTED)
+CANCELLED: Final = int(ReportKind.CANCELLED)
+CANCEL_REJECTED: Final = int(ReportKind.CANCEL_REJECTED)
+EXPIRED: Final = int(ReportKind.EXPIRED)
+MAKER: Final = int(Liquidity.MAKER)
+TAKER: Final = int(Liquidity.TAKER)
+
+_NO_LIQUIDITY_SIDE: Final = int(Liquidity.NONE)
+_MARKET: Final = int(OrderType.MARKET)
+_NONE: Final = int(Reason.NONE)
+_UNKNOWN: Final = int(Reason.UNKNOWN_AT_EXCHANGE)
+_MODEL_FULL: Final = int(Reason.MODEL_FULL)
+
+
+@kernel
+def answer(s: Record, order: Record, kind: int, reason: int, px: int, qty: int, liquidity: int) -> None:
+    """Send one answer about an order; it reaches the core after the response latency, never before an earlier one."""
+    model = s["model"]
+    count = model["answer_count"]
+    if count == 0:
+        model["answer_head"] = 0
+    report = model["answers"][(model["answer_head"] + count) % MODEL_QUEUE]
+    due = s["now"] + model["response_latency_ns"]
+    if count > 0:
+        due = max(due, model["answers"][(model["answer_head"] + count - 1) % MODEL_QUEUE]["ts"])
+    report["ts"] = due
+    report["exch_ts"] = s["now"]
+    report["order_id"] = order["order_id"]
+    report["trade_id"] = 0
+    report["kind"] = kind
+    report["side"] = order["side"]
+    report["liquidity"] = liquidity
+    report["reason"] = reason
+    report["instrument"] = order["instrument"]
+    report["account"] = order["account"]
+    report["px"] = px
+    report["qty"] = qty
+    if kind == FILL:
+        model["trade_counter"] += 1
+        report["trade_id"] = model["trade_counter"]
+    model["answer_count"] = count + 1
+    s["next_due"] = min(s["next_due"], due)
+
+
+@kernel
+def has_answer_room(s: Record) -> bool:
+    """True while the answers that one order can cause find room."""
+    return bool(s["model"]["answer_count"] < MODEL_QUEUE // 2)
+
+
+@kernel
+def plain_answer(s: Record, order: Record, kind: int, reason: int) -> None:
+    """An answer without price and quantity."""
+    answer(s, order, kind, reason, 0, 0, _NO_LIQUIDITY_SIDE)
+
+
+@kernel
+def fill_resting(s: Record, slot: int, qty: int) -> None:
+    """Fill ``qty`` lots of a resting order as maker at its own price; it leaves the book when nothing is left."""
+    order = s["model"]["orders"][slot]
+    answer(s, order, FILL, _NONE, order["px"], qty, MAKER)
+    order["leaves"] -= qty
+    if order["leaves"] == 0:
+        remove(s, slot)
+
+
+@kernel
+def rest(s: Record, slot: int, queue_ahead: float) -> None:
+    """Put the order in ``slot`` behind the instrument's other own orders, with ``queue_ahead`` lots before it."""
+    model = s["model"]
+    order = model["orders"][slot]
+    instrument = order["instrument"]
+    order["active"] = 1
+    order["queue_ahead"] = queue_ahead
+    tail = model["tail"][instrument]
+    order["previous"] = tail
+    order["next"] = -1
+    if tail >= 0:
+        model["orders"][tail]["next"] = slot
+    else:
+        model["head"][instrument] = slot
+    model["tail"][instrument] = slot
+    model["resting"][instrument] += 1
+    model["bucket"][instrument, order["px"] % MODEL_BUCKETS] += 1
+
+
+@kernel
+def remove(s: Record, slot: int) -> None:
+    """Take a resting order out of the exchange."""
+    model = s["model"]
+    order = model["orders"][slot]
+    instrument = order["instrument"]
+    order["active"] = 0
+    before = order["previous"]
+    following = order["next"]
+    if before >= 0:
+        model["orders"][before]["next"] = following
+    else:
+        model["head"][instrument] = following
+    if following >= 0:
+        model["orders"][following]["previous"] = before
+    else:
+        model["tail"][instrument] = before
+    model["resting"][instrument] -= 1
+    model["bucket"][instrument, order["px"] % MODEL_BUCKETS] -= 1
+
+
+@kernel
+def rests_near(s: Record, instrument: int, px: int) -> bool:
+    """False when surely no own order rests at ``px``: a count by price modulo a power of two, so mostly one look."""
+    return bool(s["model"]["bucket"][instrument, px % MODEL_BUCKETS] > 0)
+
+
+@kernel
+def enter(s: Record, command: Record) -> int:
+    """Copy an order that has reached the exchange into the model's table and return its slot; -1: answer it no more."""
+    slot = find_order(s, command["order_id"])
+    if slot < 0:
+        return -1
+    order = s["model"]["orders"][slot]
+    order["active"] = 0
+    order["order_id"] = command["order_id"]
+    order["instrument"] = command["instrument"]
+    order["account"] = command["account"]
+    order["side"] = command["side"]
+    order["px"] = command["px"]
+    order["qty"] = command["qty"]
+    order["leaves"] = command["qty"]
+    if not has_answer_room(s):
+        plain_answer(s, order, REJECTED, _MODEL_FULL)
+        return -1
+    return slot
+
+
+@kernel
+def find_resting(s: Record, command: Record, kind: int) -> int:
+    """Slot of the resting order that a command is about; without one it is answered with ``kind``, and -1 returned."""
+    slot = find_order(s, command["order_id"])
+    if slot >= 0:
+        order = s["model"]["orders"][slot]
+        if order["active"] != 0 and order["order_id"] == command["order_id"]:
+            return slot
+    plain_answer(s, command, kind, _UNKNOWN)
+    return -1
+
+
+@kernel
+def cancel_resting(s: Record, command: Record) -> None:
+    """Cancel an order at rest, or answer that there is none."""
+    slot = find_resting(s, command, CANCEL_REJECTED)
+    if slot >= 0:
+        remove(s, slot)
+        plain_answer(s, s["model"]["orders"][slot], CANCELLED, _NONE)
+
+
+@kernel
+def amend_in_place(s: Record, command: Record) -> int:
+    """Amend an order at rest where its place in the queue stays.
+
+    Price unchanged and quantity not above what is left: in place (fill rule 9). Returns the slot of an order whose
+    amend needs a new place, already taken out of the queue and changed; -1 when the command has been answered.
+    """
+    slot = find_resting(s, command, AMEND_REJECTED)
+    if slot < 0:
+        return -1
+    order = s["model"]["orders"][slot]
+    leaves = command["qty"] - (order["qty"] - order["leaves"])
+    if leaves <= 0:
+        remove(s, slot)
+        plain_answer(s, order, CANCELLED, _NONE)
+        return -1
+    in_place = command["px"] == order["px"] and leaves <= order["leaves"]
+    if not in_place:
+        remove(s, slot)
+    order["px"] = command["px"]
+    order["qty"] = command["qty"]
+    order["leaves"] = leaves
+    answer(s, order, AMENDED, _NONE, command["px"], command["qty"], _NO_LIQUIDITY_SIDE)
+    return -1 if in_place else slot
+
+
+@kernel
+def best_opposite(s: Record, instrument: int, side: int) -> int:
+    """Best price that an order of ``side`` could take; ``NO_ASK`` or ``NO_BID`` when there is none."""
+    return s["books"][instrument]["best"][(1 - side) >> 1]
+
+
+@kernel
+def would_cross(s: Record, instrument: int, side: int, order_type: int, px: int) -> bool:
+    """True when an order would take liquidity on arrival: a buy at or above the best ask, and mirrored."""
+    opposite = best_opposite(s, instrument, side)
+    if opposite == NO_ASK or opposite == NO_BID:
+        return False
+    return bool(order_type == _MARKET or (px - opposite) * side >= 0)
+
+
+@kernel
+def find_taken(s: Record, instrument: int, side: int, px: int) -> int:
+    """Row of the quantity that own orders have taken at a level, or -1."""
+    taken = s["model"]["taken"]
+    for i in range(s["model"]["taken_count"]):
+        if taken[i]["px"] == px and taken[i]["side"] == side and taken[i]["instrument"] == instrument:
+            return i
+    return -1
+
+
+@kernel
+def available_qty(s: Record, instrument: int, side: int, px: int) -> int:
+    """Displayed lots of ``side`` at ``px`` that own orders have not taken; 0 when no more takes can be remembered."""
+    at = find_taken(s, instrument, side, px)
+    if at < 0 and s["model"]["taken_count"] == MODEL_TAKEN:
+        return 0
+    displayed = level_qty(s["books"][instrument], side, px)
+    return max(displayed - s["model"]["taken"][at]["qty"], 0) if at >= 0 else displayed
+
+
+@kernel
+def take_qty(s: Record, instrument: int, side: int, px: int, qty: int) -> None:
+    """Remember that own orders took ``qty`` lots of a level until the feed shows it anew."""
+    model = s["model"]
+    at = find_taken(s, instrument, side, px)
+    if at < 0:
+        at = model["taken_count"]
+        model["taken_count"] = at + 1
+        row = model["taken"][at]
+        row["instrument"] = instrument
+        row["side"] = side
+        row["px"] = px
+        row["qty"] = 0
+    model["taken"][at]["qty"] += qty
+
+
+@kernel
+def forget_taken(s: Record, at: int) -> None:
+    """Give up one remembered take: the feed has shown the level anew."""
+    model = s["model"]
+    last = model["taken_count"] - 1
+    row = model["taken"][at]
+    moved = model["taken"][last]
+    row["instrument"] = moved["instrument"]
+    row["side"] = moved["side"]
+    row["px"] = moved["px"]
+    row["qty"] = moved["qty"]
+    model["taken_count"] = last
+
+
+@kernel
+def next_level(s: Record, instrument: int, side: int, px: int) -> int:
+    """Next occupied price of ``side``'s book beyond ``px``, away from the market."""
+    return next_occupied(s["books"][instrument], (side + 1) >> 1, px, -side)

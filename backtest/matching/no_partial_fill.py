@@ -1,0 +1,124 @@
+"""Exchange model ``no_partial_fill``: hftbacktest's, with its risk-averse queue; the oracle to agree with.
+
+- An order that crosses on arrival fills entirely at the best price, whatever is displayed; post-only expires instead.
+- A trade fills own orders priced better entirely; those at its price once its volume has used up the queue ahead.
+- When the best price of the other side comes to or through an own order, the order fills entirely, at its own price.
+- Every own order sees the whole volume of a trade; nothing is taken out of the displayed book.
+
+Source: hftbacktest 2.4.4, exchange model NoPartialFillExchange with RiskAdverseQueueModel.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from backtest.matching.exchange import (
+    ACCEPTED,
+    EXPIRED,
+    FILL,
+    TAKER,
+    amend_in_place,
+    answer,
+    best_opposite,
+    cancel_resting,
+    enter,
+    fill_resting,
+    plain_answer,
+    rest,
+    rests_near,
+    would_cross,
+)
+from oms.compiled import kernel
+from oms.core.book import level_qty
+from oms.core.state import Record, State
+from oms.records import CommandKind, OrderFlag, OrderType, Reason, TimeInForce
+
+_NEW: Final = int(CommandKind.NEW)
+_AMEND: Final = int(CommandKind.AMEND)
+_MARKET: Final = int(OrderType.MARKET)
+_GTC: Final = int(TimeInForce.GTC)
+_POST_ONLY: Final = int(OrderFlag.POST_ONLY)
+_NONE: Final = int(Reason.NONE)
+_WOULD_CROSS: Final = int(Reason.POST_ONLY_WOULD_CROSS)
+_NO_LIQUIDITY: Final = int(Reason.NO_LIQUIDITY)
+
+
+@kernel
+def match(s: Record, slot: int, command: Record) -> None:
+    """Fill the order entirely at the best price when it crosses; else rest it or let it expire."""
+    order = s["model"]["orders"][slot]
+    order_type = command["order_type"]
+    if would_cross(s, order["instrument"], order["side"], order_type, order["px"]):
+        if command["flags"] & _POST_ONLY:
+            plain_answer(s, order, EXPIRED, _WOULD_CROSS)
+            return
+        qty = order["leaves"]
+        order["leaves"] = 0
+        answer(s, order, FILL, _NONE, best_opposite(s, order["instrument"], order["side"]), qty, TAKER)
+        return
+    if order_type == _MARKET or command["time_in_force"] != _GTC:
+        plain_answer(s, order, EXPIRED, _NO_LIQUIDITY)
+        return
+    rest(s, slot, float(level_qty(s["books"][order["instrument"]], order["side"], order["px"])))
+
+
+def on_request(st: State, _me: int, command: Record) -> None:
+    """A request has reached the exchange."""
+    s = st[0]
+    if command["kind"] == _NEW:
+        slot = enter(s, command)
+        if slot >= 0:
+            plain_answer(s, s["model"]["orders"][slot], ACCEPTED, _NONE)
+            match(s, slot, command)
+    elif command["kind"] == _AMEND:
+        slot = amend_in_place(s, command)
+        if slot >= 0:
+            match(s, slot, command)
+    else:
+        cancel_resting(s, command)
+
+
+def on_depth(st: State, _me: int, tick: Record) -> None:
+    """A level of the book has been set: advance the queues at it, then fill what the other side's touch has reached."""
+    s = st[0]
+    model = s["model"]
+    instrument = tick["instrument"]
+    side = tick["side"]
+    if model["resting"][instrument] == 0 or side == 0:
+        return
+    best = s["books"][instrument]["best"][(side + 1) >> 1]
+    improved = (best - s["change"]["best"][(side + 1) >> 1]) * side > 0
+    near = rests_near(s, instrument, tick["px"])
+    if not near and not improved:
+        return
+    slot = model["head"][instrument]
+    while slot >= 0:
+        order = model["orders"][slot]
+        following = order["next"]
+        if order["side"] == side:
+            if order["px"] == tick["px"]:
+                order["queue_ahead"] = min(order["queue_ahead"], float(tick["qty"]))
+        elif improved and (order["px"] - best) * side <= 0:
+            fill_resting(s, slot, order["leaves"])
+        slot = following
+
+
+def on_trade(st: State, _me: int, tick: Record) -> None:
+    """The market traded: ``tick['side']`` is the aggressor's, so own orders of the other side may fill."""
+    s = st[0]
+    model = s["model"]
+    side = -tick["side"]
+    px = tick["px"]
+    slot = model["head"][tick["instrument"]]
+    while slot >= 0:
+        order = model["orders"][slot]
+        following = order["next"]
+        if order["side"] == side:
+            better = (order["px"] - px) * side
+            if better > 0:
+                fill_resting(s, slot, order["leaves"])
+            elif better == 0:
+                order["queue_ahead"] -= tick["qty"]
+                if order["queue_ahead"] < 0.0:
+                    fill_resting(s, slot, order["leaves"])
+        slot = following

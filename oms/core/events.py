@@ -1,0 +1,137 @@
+"""Writing events: rows of the core's event output, numbered without a gap.
+
+The host empties the output after every step. Inputs are taken only while ``OUTPUT_MARGIN`` rows are free, which is more
+than one input can fill; an event that finds no row all the same is counted, and the host halts on that count.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from oms.compiled import kernel
+from oms.core.book import mid_half_ticks
+from oms.core.positions import average_px, unrealized_pnl
+from oms.core.state import COMMAND_RING, EVENT_RING, OUTPUT_MARGIN, OUTPUT_RESERVE, Record
+from oms.records import EventKind
+
+_POSITION: Final = int(EventKind.POSITION)
+_REFUSED: Final = int(EventKind.ORDER_REFUSED)
+
+
+@kernel
+def has_room(s: Record) -> bool:
+    """True while one more input's output surely fits."""
+    return bool(s["event_count"] <= EVENT_RING - OUTPUT_MARGIN and s["command_count"] <= COMMAND_RING - OUTPUT_MARGIN)
+
+
+@kernel
+def may_ask(s: Record) -> bool:
+    """True while a strategy's request or log line leaves the reserve untouched."""
+    return bool(s["event_count"] < EVENT_RING - OUTPUT_RESERVE and s["command_count"] < COMMAND_RING - OUTPUT_RESERVE)
+
+
+@kernel
+def new_event(s: Record, kind: int, reason: int) -> int:
+    """Take the next row of the output, cleared and stamped, and return its index; the last row when it is full."""
+    at = s["event_count"]
+    if at >= EVENT_RING:
+        s["events_lost"] += 1
+        at = EVENT_RING - 1
+    else:
+        s["event_count"] = at + 1
+    event = s["events"][at]
+    event["seq"] = s["event_seq"]
+    s["event_seq"] += 1
+    event["ts"] = s["now"]
+    event["kind"] = kind
+    event["reason"] = reason
+    event["order_id"] = 0
+    event["request_id"] = 0
+    event["side"] = 0
+    event["state"] = 0
+    event["order_type"] = 0
+    event["time_in_force"] = 0
+    event["liquidity"] = 0
+    event["instrument"] = -1
+    event["account"] = -1
+    event["strategy"] = -1
+    event["flags"] = 0
+    event["px"] = 0
+    event["qty"] = 0
+    event["filled_qty"] = 0
+    event["last_px"] = 0
+    event["last_qty"] = 0
+    event["position_qty"] = 0
+    event["realized_pnl"] = 0
+    event["fees"] = 0
+    event["aux"] = 0
+    return at
+
+
+@kernel
+def emit_order(s: Record, slot: int, kind: int, reason: int) -> int:
+    """Write an event that carries the order as it now stands, and return its row."""
+    order = s["orders"][slot]
+    at = new_event(s, kind, reason)
+    event = s["events"][at]
+    event["order_id"] = order["order_id"]
+    event["request_id"] = order["request_id"]
+    event["side"] = order["side"]
+    event["state"] = order["state"]
+    event["order_type"] = order["order_type"]
+    event["time_in_force"] = order["time_in_force"]
+    event["instrument"] = order["instrument"]
+    event["account"] = order["account"]
+    event["strategy"] = order["strategy"]
+    event["flags"] = order["flags"]
+    event["px"] = order["px"]
+    event["qty"] = order["qty"]
+    event["filled_qty"] = order["filled_qty"]
+    event["position_qty"] = s["positions"][order["account"], order["instrument"]]["qty"]
+    return at
+
+
+@kernel
+def emit_refusal(s: Record, command: Record, state: int, reason: int) -> None:
+    """Count a command that risk or the order's state did not let through, and report it as ORDER_REFUSED.
+
+    A strategy that asks in a loop fills the output: what it is then refused is counted and returned, not reported.
+    """
+    s["orders_refused"] += 1
+    if not may_ask(s):
+        return
+    at = new_event(s, _REFUSED, reason)
+    event = s["events"][at]
+    event["order_id"] = command["order_id"]
+    event["request_id"] = command["request_id"]
+    event["side"] = command["side"]
+    event["state"] = state
+    event["order_type"] = command["order_type"]
+    event["time_in_force"] = command["time_in_force"]
+    event["instrument"] = command["instrument"]
+    event["account"] = command["account"]
+    event["strategy"] = command["strategy"]
+    event["flags"] = command["flags"]
+    event["px"] = command["px"]
+    event["qty"] = command["qty"]
+    event["aux"] = command["kind"]
+
+
+@kernel
+def emit_position(s: Record, account: int, instrument: int, order_id: int) -> None:
+    """Write a POSITION event: the position, its PnL and its mark as they now stand."""
+    position = s["positions"][account, instrument]
+    book = s["books"][instrument]
+    at = new_event(s, _POSITION, 0)
+    event = s["events"][at]
+    event["account"] = account
+    event["instrument"] = instrument
+    event["position_qty"] = position["qty"]
+    event["realized_pnl"] = position["realized_pnl"]
+    event["fees"] = position["fees"]
+    event["px"] = average_px(position)
+    event["qty"] = unrealized_pnl(position, s["instruments"][instrument], book)
+    event["last_px"] = mid_half_ticks(book)
+    event["last_qty"] = position["fills"]
+    event["filled_qty"] = position["open_orders"]
+    event["aux"] = order_id

@@ -1,0 +1,169 @@
+"""Reports: what an exchange, or a model of one, says about an order, applied to the order, the position and the PnL.
+
+A report that matches no order, is illegal in the order's state, repeats a trade id or fills more than is left is not
+applied: it is counted and reported as REPORT_IGNORED with its reason.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from oms.compiled import kernel
+from oms.core.events import emit_order, emit_position, new_event
+from oms.core.orders import (
+    ILLEGAL,
+    OrderInput,
+    find_order,
+    is_open,
+    leaves_qty,
+    next_state,
+    remember_trade,
+    retire,
+)
+from oms.core.positions import apply_fill, cash, fee_of
+from oms.core.requests import set_risk_qty
+from oms.core.state import Record
+from oms.records import EventKind, Reason, ReportKind
+
+_FILL: Final = int(ReportKind.FILL)
+_FILL_UP: Final = int(OrderInput.FILL_UP)
+_AMENDED: Final = int(ReportKind.AMENDED)
+_AMEND_REJECTED: Final = int(ReportKind.AMEND_REJECTED)
+_LAST_KIND: Final = int(max(ReportKind))
+_IGNORED: Final = int(EventKind.REPORT_IGNORED)
+_FILLED_EVENT: Final = int(EventKind.ORDER_FILLED)
+
+_NONE: Final = int(Reason.NONE)
+_UNKNOWN_ORDER: Final = int(Reason.UNKNOWN_ORDER)
+_ILLEGAL_TRANSITION: Final = int(Reason.ILLEGAL_TRANSITION)
+_DUPLICATE_TRADE: Final = int(Reason.DUPLICATE_TRADE)
+_OVERFILL: Final = int(Reason.OVERFILL)
+_MALFORMED: Final = int(Reason.MALFORMED)
+
+EVENT_OF_REPORT: Final = np.zeros(_LAST_KIND + 1, np.int64)
+"""The EventKind that a ReportKind becomes."""
+for _report, _event in {
+    ReportKind.ACCEPTED: EventKind.ORDER_ACCEPTED,
+    ReportKind.REJECTED: EventKind.ORDER_REJECTED,
+    ReportKind.FILL: EventKind.ORDER_FILLED,
+    ReportKind.AMENDED: EventKind.ORDER_AMENDED,
+    ReportKind.AMEND_REJECTED: EventKind.AMEND_REJECTED,
+    ReportKind.CANCELLED: EventKind.ORDER_CANCELLED,
+    ReportKind.CANCEL_REJECTED: EventKind.CANCEL_REJECTED,
+    ReportKind.EXPIRED: EventKind.ORDER_EXPIRED,
+}.items():
+    EVENT_OF_REPORT[_report] = _event
+
+
+@kernel
+def ignore_report(s: Record, report: Record, reason: int) -> None:
+    """Count a report that cannot be applied, and say why."""
+    s["reports_ignored"] += 1
+    at = new_event(s, _IGNORED, reason)
+    event = s["events"][at]
+    event["order_id"] = report["order_id"]
+    event["instrument"] = report["instrument"]
+    event["account"] = report["account"]
+    event["side"] = report["side"]
+    event["last_px"] = report["px"]
+    event["last_qty"] = report["qty"]
+    event["aux"] = report["kind"]
+
+
+@kernel
+def refusal_of_report(s: Record, slot: int, report: Record) -> int:
+    """Why a report cannot be applied to the order in ``slot``, or NONE."""
+    kind = report["kind"]
+    if not 1 <= kind <= _LAST_KIND:
+        return _MALFORMED
+    if slot < 0:
+        return _UNKNOWN_ORDER
+    order = s["orders"][slot]
+    if kind == _FILL:
+        if report["qty"] <= 0 or report["px"] <= 0 or order["side"] != report["side"]:
+            return _MALFORMED
+        if report["qty"] > leaves_qty(order):
+            return _OVERFILL
+        kind = _FILL_UP if report["qty"] == leaves_qty(order) else _FILL
+    if kind == _AMENDED and (report["qty"] < order["filled_qty"] or report["px"] <= 0):
+        return _MALFORMED
+    if next_state(order["state"], kind) == ILLEGAL:
+        return _ILLEGAL_TRANSITION
+    if report["kind"] == _FILL and not remember_trade(s, order, report["trade_id"]):
+        return _DUPLICATE_TRADE
+    return _NONE
+
+
+@kernel
+def fill_order(s: Record, order: Record, report: Record) -> int:
+    """Book a fill on the order and its position, and return its fee in cash."""
+    instrument = s["instruments"][order["instrument"]]
+    qty = report["qty"]
+    px = report["px"]
+    fee = report["fee"]
+    if report["fee_known"] == 0:
+        fee = fee_of(instrument, cash(instrument, px * qty), report["liquidity"])
+    order["filled_qty"] += qty
+    order["filled_cost"] += px * qty
+    position = s["positions"][order["account"], order["instrument"]]
+    apply_fill(position, instrument, order["side"], px, qty, fee)
+    s["fills"] += 1
+    return fee
+
+
+@kernel
+def settle(s: Record, slot: int, was_open: bool) -> None:
+    """Bring what depends on the order's new state in line: counted quantity, open-order count, lists."""
+    order = s["orders"][slot]
+    if is_open(order["state"]):
+        qty = leaves_qty(order)
+        if order["pending_qty"] > 0:
+            qty = max(qty, order["pending_qty"] - order["filled_qty"])
+        set_risk_qty(s, order, qty)
+    elif was_open:
+        set_risk_qty(s, order, 0)
+        s["positions"][order["account"], order["instrument"]]["open_orders"] -= 1
+        retire(s, slot)
+
+
+@kernel
+def apply_report(s: Record, report: Record) -> int:
+    """Apply one report; returns the output row of its event when it was a fill, else -1."""
+    slot = find_order(s, report["order_id"])
+    reason = refusal_of_report(s, slot, report)
+    if reason != _NONE:
+        ignore_report(s, report, reason)
+        return -1
+    order = s["orders"][slot]
+    kind = report["kind"]
+    state = order["state"]
+    was_open = is_open(state)
+    order["updated_ts"] = s["now"]
+    order_input = kind
+    fee = 0
+    if kind == _FILL:
+        if report["qty"] == leaves_qty(order):
+            order_input = _FILL_UP
+        fee = fill_order(s, order, report)
+    elif kind == _AMENDED:
+        order["px"] = report["px"]
+        order["qty"] = report["qty"]
+    order["state"] = next_state(state, order_input)
+    order["reason"] = report["reason"]
+    if kind == _AMENDED or kind == _AMEND_REJECTED:
+        order["pending_px"] = 0
+        order["pending_qty"] = 0
+    settle(s, slot, was_open)
+    at = emit_order(s, slot, EVENT_OF_REPORT[kind], report["reason"])
+    if kind != _FILL:
+        return -1
+    event = s["events"][at]
+    event["last_px"] = report["px"]
+    event["last_qty"] = report["qty"]
+    event["liquidity"] = report["liquidity"]
+    event["fees"] = fee
+    event["aux"] = report["trade_id"]
+    emit_position(s, order["account"], order["instrument"], order["order_id"])
+    return at

@@ -1,0 +1,358 @@
+"""The step: what one input does to the core, and the entries through which Python drives it.
+
+A market data record passes in this order: everything that fell due before it (answers of the exchange model, timers,
+requests that reach the exchange), the book, the exchange model, the strategies once the venue's message is complete,
+and then whatever fell due at this very time. Answers come before timers and timers before requests when they are due
+together. The same functions run a paper session, a firm session and a backtest.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numba
+import numpy as np
+
+from oms.compiled import array_of, call_address, entry, kernel
+from oms.core.book import apply_depth
+from oms.core.events import emit_position, has_room, new_event
+from oms.core.reports import apply_report
+from oms.core.requests import cancel_open, copy_command, handle_command, set_trading_state
+from oms.core.state import ASK, BID, MAX_ACCOUNTS, MAX_INSTRUMENTS, MODEL_QUEUE, NEVER, STATE, Record, State
+from oms.records import (
+    COMMAND,
+    REPORT,
+    STRATEGY_CLIENT_BASE,
+    TICK,
+    BookState,
+    EventKind,
+    Reason,
+    TickFlag,
+    TickKind,
+)
+
+_DEPTH: Final = int(TickKind.DEPTH)
+_TRADE: Final = int(TickKind.TRADE)
+_QUOTE: Final = int(TickKind.QUOTE)
+_SNAPSHOT: Final = int(TickKind.SNAPSHOT)
+_TIME: Final = int(TickKind.TIME)
+_STALE_TICK: Final = int(TickKind.STALE)
+_LAST: Final = int(TickFlag.LAST)
+_SYNCED: Final = int(BookState.SYNCED)
+_STALE: Final = int(BookState.STALE)
+_BOOK_STATE: Final = int(EventKind.BOOK_STATE)
+_STRATEGY_HALTED: Final = int(EventKind.STRATEGY_HALTED)
+_STRATEGY_EXCEPTION: Final = int(Reason.STRATEGY_EXCEPTION)
+_GATEWAY_STALE: Final = int(Reason.GATEWAY_STALE)
+_NONE: Final = int(Reason.NONE)
+
+
+@kernel
+def halt_strategy(s: Record, number: int, reason: int, status: int) -> None:
+    """Stop calling a strategy, cancel its orders and report it; everything else runs on."""
+    strategy = s["strategies"][number]
+    strategy["halted"] = 1
+    at = new_event(s, _STRATEGY_HALTED, reason)
+    event = s["events"][at]
+    event["strategy"] = number
+    event["instrument"] = strategy["instrument"]
+    event["account"] = strategy["account"]
+    event["aux"] = status
+    cancel_open(s, strategy["account"], -1, number, 0, number + STRATEGY_CLIENT_BASE)
+
+
+@kernel
+def earliest_due(s: Record) -> int:
+    """Time of the earliest answer, timer or request; ``NEVER`` when there is none."""
+    model = s["model"]
+    due = NEVER
+    if model["answer_count"] > 0:
+        due = model["answers"][model["answer_head"]]["ts"]
+    if model["request_count"] > 0:
+        due = min(due, model["requests"][model["request_head"]]["ts"])
+    for i in range(s["strategies_used"]):
+        strategy = s["strategies"][i]
+        if strategy["on_timer"] != 0 and strategy["halted"] == 0:
+            due = min(due, strategy["timer_due"])
+    return due
+
+
+@kernel
+def deliver_report(st: State, report: Record) -> None:
+    """Apply a report, and call the strategy whose order it filled."""
+    s = st[0]
+    at = apply_report(s, report)
+    if at < 0:
+        return
+    number = s["events"][at]["strategy"]
+    if number < 0 or s["strategies"][number]["on_fill"] == 0 or s["strategies"][number]["halted"] != 0:
+        return
+    status = call_address(s["strategies"][number]["on_fill"], st, number, s["events"][at])
+    if status != 0:
+        halt_strategy(s, number, _STRATEGY_EXCEPTION, status)
+
+
+@kernel
+def take_answer(st: State) -> None:
+    """Deliver the exchange model's oldest answer."""
+    s = st[0]
+    model = s["model"]
+    source = model["answers"][model["answer_head"]]
+    report = s["report"]
+    report["ts"] = source["ts"]
+    report["exch_ts"] = source["exch_ts"]
+    report["order_id"] = source["order_id"]
+    report["trade_id"] = source["trade_id"]
+    report["kind"] = source["kind"]
+    report["side"] = source["side"]
+    report["liquidity"] = source["liquidity"]
+    report["fee_known"] = 0
+    report["reason"] = source["reason"]
+    report["instrument"] = source["instrument"]
+    report["account"] = source["account"]
+    report["px"] = source["px"]
+    report["qty"] = source["qty"]
+    model["answer_head"] = (model["answer_head"] + 1) % MODEL_QUEUE
+    model["answer_count"] -= 1
+    deliver_report(st, report)
+
+
+@kernel
+def take_request(st: State) -> None:
+    """Let the exchange model act on the oldest request that has reached it."""
+    s = st[0]
+    model = s["model"]
+    command = s["command"]
+    copy_command(command, model["requests"][model["request_head"]])
+    model["request_head"] = (model["request_head"] + 1) % MODEL_QUEUE
+    model["request_count"] -= 1
+    call_address(model["on_request"], st, 0, command)
+
+
+@kernel
+def fire_timers(st: State, due: int) -> None:
+    """Call every strategy whose timer is due, and set its timer to the next multiple of its interval."""
+    s = st[0]
+    for i in range(s["strategies_used"]):
+        strategy = s["strategies"][i]
+        if strategy["on_timer"] == 0 or strategy["halted"] != 0 or strategy["timer_due"] > due:
+            continue
+        strategy["timer_due"] += strategy["timer_interval_ns"]
+        status = call_address(strategy["on_timer"], st, i, due)
+        if status != 0:
+            halt_strategy(s, i, _STRATEGY_EXCEPTION, status)
+
+
+@kernel
+def start_timers(s: Record, ts: int) -> None:
+    """Set every timer to the first multiple of its interval after ``ts``, the time of the first tick."""
+    for i in range(s["strategies_used"]):
+        strategy = s["strategies"][i]
+        if strategy["on_timer"] != 0:
+            strategy["timer_due"] = (ts // strategy["timer_interval_ns"] + 1) * strategy["timer_interval_ns"]
+    s["next_due"] = earliest_due(s)
+
+
+@kernel
+def advance(st: State, until: int) -> bool:
+    """Do everything that is due before ``until``, in order of time; False when the output has no room for more."""
+    s = st[0]
+    model = s["model"]
+    while s["next_due"] < until:
+        if not has_room(s):
+            return False
+        due = s["next_due"]
+        s["now"] = max(s["now"], due)
+        if model["answer_count"] > 0 and model["answers"][model["answer_head"]]["ts"] <= due:
+            take_answer(st)
+        else:
+            fire_timers(st, due)
+            if model["request_count"] > 0 and model["requests"][model["request_head"]]["ts"] <= due:
+                take_request(st)
+        s["next_due"] = earliest_due(s)
+    return True
+
+
+@kernel
+def report_book_state(s: Record, tick: Record, reason: int) -> None:
+    """Report a book's new state; when it cannot be traded on any more, cancel the strategies' orders in it."""
+    instrument = tick["instrument"]
+    book = s["books"][instrument]
+    at = new_event(s, _BOOK_STATE, reason)
+    event = s["events"][at]
+    event["instrument"] = instrument
+    event["aux"] = book["state"]
+    event["px"] = tick["px_2"]
+    event["qty"] = book["update_id"]
+    if book["state"] == _SYNCED:
+        return
+    for i in range(s["strategies_used"]):
+        cancel_open(s, s["strategies"][i]["account"], instrument, i, 0, i + STRATEGY_CLIENT_BASE)
+
+
+@kernel
+def take_depth(st: State, tick: Record) -> None:
+    """A level: the book first, then the exchange model's own orders."""
+    s = st[0]
+    reason = apply_depth(s, tick)
+    if reason > _NONE:
+        report_book_state(s, tick, reason)
+    model = s["model"]
+    if reason >= _NONE and model["resting"][tick["instrument"]] + model["taken_count"] > 0:
+        call_address(model["on_depth"], st, 0, tick)
+
+
+@kernel
+def take_market(st: State, tick: Record) -> None:
+    """Update the market by one record of a known instrument."""
+    s = st[0]
+    kind = tick["kind"]
+    if kind == _DEPTH or kind == _SNAPSHOT:
+        take_depth(st, tick)
+        return
+    instrument = tick["instrument"]
+    book = s["books"][instrument]
+    if kind == _TRADE:
+        book["trade_px"] = tick["px"]
+        book["trade_qty"] = tick["qty"]
+        if s["model"]["resting"][instrument] > 0 and book["state"] == _SYNCED:
+            call_address(s["model"]["on_trade"], st, 0, tick)
+    elif kind == _QUOTE:
+        book["quote_px"][BID] = tick["px"]
+        book["quote_qty"][BID] = tick["qty"]
+        book["quote_px"][ASK] = tick["px_2"]
+        book["quote_qty"][ASK] = tick["qty_2"]
+    elif kind == _STALE_TICK:
+        if book["state"] == _SYNCED:
+            book["state"] = _STALE
+            report_book_state(s, tick, _GATEWAY_STALE)
+    else:
+        s["ticks_refused"] += 1
+
+
+@kernel
+def call_strategies(st: State, tick: Record) -> None:
+    """Call every strategy that follows the instrument, while its book can be traded on."""
+    s = st[0]
+    instrument = tick["instrument"]
+    if s["books"][instrument]["state"] != _SYNCED:
+        return
+    for i in range(s["strategies_used"]):
+        strategy = s["strategies"][i]
+        if strategy["on_tick"] == 0 or strategy["halted"] != 0:
+            continue
+        if strategy["instrument"] != instrument and strategy["instrument"] >= 0:
+            continue
+        status = call_address(strategy["on_tick"], st, i, tick)
+        if status != 0:
+            halt_strategy(s, i, _STRATEGY_EXCEPTION, status)
+
+
+@kernel
+def take_tick(st: State, tick: Record) -> None:
+    """Everything that one market data record does; what is due before it has been done."""
+    s = st[0]
+    ts = tick["local_ts"]
+    s["now"] = max(s["now"], ts)
+    s["ticks"] += 1
+    if tick["kind"] != _TIME:
+        instrument = tick["instrument"]
+        if not 0 <= instrument < MAX_INSTRUMENTS or s["instruments"][instrument]["defined"] == 0:
+            s["ticks_refused"] += 1
+            return
+        take_market(st, tick)
+    if tick["flags"] & _LAST or tick["kind"] == _TIME:
+        if s["next_due"] <= ts:
+            advance(st, ts + 1)
+        if tick["kind"] != _TIME:
+            call_strategies(st, tick)
+            if s["next_due"] <= ts:
+                advance(st, ts + 1)
+
+
+@entry(lambda: numba.int64(array_of(STATE), array_of(TICK, readonly=True), numba.int64, numba.int64))
+def step_ticks(st: State, ticks: Any, start: int, cause_ts: int) -> int:
+    """Take the ticks from row ``start`` on and return the first row that was not taken.
+
+    It is less than ``len(ticks)`` when the outputs have no room for more: empty them and call again from there.
+
+    Parameters
+    ----------
+    st : array of STATE, shape (1,)
+    ticks : array of TICK
+    start : int
+    cause_ts : int
+        Wall clock, ns, at which the gateway sent the frame; requests that the ticks cause carry it.
+    """
+    s = st[0]
+    s["cause_ts"] = cause_ts
+    if s["ticks"] == 0 and ticks.shape[0] > 0:
+        start_timers(s, ticks[0]["local_ts"])
+    for i in range(start, ticks.shape[0]):
+        if not has_room(s):
+            return i
+        tick = ticks[i]
+        if s["next_due"] < tick["local_ts"] and not advance(st, tick["local_ts"]):
+            return i
+        take_tick(st, tick)
+    return ticks.shape[0]
+
+
+@entry(lambda: numba.int64(array_of(STATE), array_of(COMMAND, readonly=True), numba.int64))
+def step_commands(st: State, commands: Any, start: int) -> int:
+    """Act on clients' commands from row ``start`` on at the core's present time; returns as ``step_ticks`` does."""
+    s = st[0]
+    s["cause_ts"] = 0
+    command = s["command"]
+    for i in range(start, commands.shape[0]):
+        if not has_room(s):
+            return i
+        source = commands[i]
+        copy_command(command, source)
+        command["strategy"] = max(source["strategy"], -1)
+        if not handle_command(st, command):
+            return i
+        advance(st, s["now"] + 1)
+    return commands.shape[0]
+
+
+@entry(lambda: numba.int64(array_of(STATE), array_of(REPORT, readonly=True), numba.int64))
+def step_reports(st: State, reports: Any, start: int) -> int:
+    """Apply an exchange's reports from row ``start`` on; returns as ``step_ticks`` does."""
+    s = st[0]
+    s["cause_ts"] = 0
+    for i in range(start, reports.shape[0]):
+        if not has_room(s):
+            return i
+        s["now"] = max(s["now"], reports[i]["ts"])
+        deliver_report(st, reports[i])
+    return reports.shape[0]
+
+
+@entry(lambda: numba.void(array_of(STATE)))
+def report_positions(st: State) -> None:
+    """Write a POSITION event for every position that has ever traded or has open orders."""
+    s = st[0]
+    for account in range(MAX_ACCOUNTS):
+        if s["accounts"][account]["defined"] == 0:
+            continue
+        for instrument in range(MAX_INSTRUMENTS):
+            position = s["positions"][account, instrument]
+            if position["fills"] > 0 or position["open_orders"] > 0:
+                emit_position(s, account, instrument, 0)
+
+
+@entry(lambda: numba.void(array_of(STATE), numba.int64, numba.int64, numba.int64))
+def change_trading_state(st: State, account: int, trading_state: int, reason: int) -> None:
+    """Set an account's trading state from the host and report it."""
+    set_trading_state(st[0], account, trading_state, reason, 0)
+
+
+def empty_outputs(st: State) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Return copies of the events and commands that the last steps wrote, and empty both outputs."""
+    s = st[0]
+    events = s["events"][: s["event_count"]].copy()
+    commands = s["commands"][: s["command_count"]].copy()
+    s["event_count"] = 0
+    s["command_count"] = 0
+    return events, commands
