@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import Any, Final
 
 import numba
-import numpy as np
 
 from oms.compiled import array_of, call_address, entry, kernel
 from oms.core.book import apply_depth
@@ -29,6 +28,7 @@ from oms.records import (
     Reason,
     TickFlag,
     TickKind,
+    TradingState,
 )
 
 _DEPTH: Final = int(TickKind.DEPTH)
@@ -45,6 +45,7 @@ _STRATEGY_HALTED: Final = int(EventKind.STRATEGY_HALTED)
 _STRATEGY_EXCEPTION: Final = int(Reason.STRATEGY_EXCEPTION)
 _GATEWAY_STALE: Final = int(Reason.GATEWAY_STALE)
 _NONE: Final = int(Reason.NONE)
+_HALTED: Final = int(TradingState.HALTED)
 
 
 @kernel
@@ -232,7 +233,7 @@ def take_market(st: State, tick: Record) -> None:
 
 @kernel
 def call_strategies(st: State, tick: Record) -> None:
-    """Call every strategy that follows the instrument, while its book can be traded on."""
+    """Call every strategy that follows the instrument, while its book can be traded on and its account may trade."""
     s = st[0]
     instrument = tick["instrument"]
     if s["books"][instrument]["state"] != _SYNCED:
@@ -240,6 +241,8 @@ def call_strategies(st: State, tick: Record) -> None:
     for i in range(s["strategies_used"]):
         strategy = s["strategies"][i]
         if strategy["on_tick"] == 0 or strategy["halted"] != 0:
+            continue
+        if s["accounts"][strategy["account"]]["trading_state"] == _HALTED:
             continue
         if strategy["instrument"] != instrument and strategy["instrument"] >= 0:
             continue
@@ -286,6 +289,7 @@ def step_ticks(st: State, ticks: Any, start: int, cause_ts: int) -> int:
     """
     s = st[0]
     s["cause_ts"] = cause_ts
+    s["feed_quiet"] = 0
     if s["ticks"] == 0 and ticks.shape[0] > 0:
         start_timers(s, ticks[0]["local_ts"])
     for i in range(start, ticks.shape[0]):
@@ -346,13 +350,3 @@ def report_positions(st: State) -> None:
 def change_trading_state(st: State, account: int, trading_state: int, reason: int) -> None:
     """Set an account's trading state from the host and report it."""
     set_trading_state(st[0], account, trading_state, reason, 0)
-
-
-def empty_outputs(st: State) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Return copies of the events and commands that the last steps wrote, and empty both outputs."""
-    s = st[0]
-    events = s["events"][: s["event_count"]].copy()
-    commands = s["commands"][: s["command_count"]].copy()
-    s["event_count"] = 0
-    s["command_count"] = 0
-    return events, commands

@@ -235,6 +235,7 @@ class Reason(IntEnum):
     BAD_COMMAND = 30
     NOT_OWNER = 32
     OUTPUT_FULL = 33
+    COMMAND_TOO_LATE = 34
     # the exchange's answer
     POST_ONLY_WOULD_CROSS = 40
     NO_LIQUIDITY = 41

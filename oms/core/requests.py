@@ -282,10 +282,16 @@ def set_trading_state(s: Record, account: int, trading_state: int, reason: int, 
 
 @kernel
 def handle_command(st: State, command: Record) -> bool:
-    """Act on one command of a client; False when there was no room for all of it: call again with the same command."""
+    """Act on one command of a client; False when there was no room for all of it: call again with the same command.
+
+    A command whose ``reason`` is set was refused by the host (it came too late): it is only reported.
+    """
     s = st[0]
     kind = command["kind"]
     account = command["account"]
+    if command["reason"] != 0:
+        emit_refusal(s, command, 0, command["reason"])
+        return True
     if kind == _NEW:
         request_new(s, command)
         return True

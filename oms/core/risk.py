@@ -110,7 +110,7 @@ def check_terms(s: Record, account: int, instrument: int, side: int, order_type:
         return _QTY_BELOW_MIN
     if qty > MAX_QTY or qty > definition["max_qty"] or qty > limits["max_order_qty"]:
         return _QTY_ABOVE_MAX
-    if book["state"] != _SYNCED:
+    if book["state"] != _SYNCED or s["feed_quiet"] != 0:
         return _BOOK_STALE
     if order_type == _MARKET:
         px = book["best"][(1 - side) >> 1]

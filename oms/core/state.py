@@ -34,7 +34,7 @@ OUTPUT_MARGIN: Final = 4 * MAX_OPEN_ORDERS
 OUTPUT_RESERVE: Final = OUTPUT_MARGIN // 2
 """Rows that a strategy's own requests and log lines leave free for what the core itself must report."""
 
-BOOK_WINDOW: Final = 8_192
+BOOK_WINDOW: Final = 16_384
 """Ticks around the market that are held as a dense array; levels outside it lie in a sorted list."""
 BOOK_FAR: Final = 4_096
 
@@ -181,6 +181,7 @@ STATE = np.dtype(
         ("now", "i8"),  # time of the record in hand
         ("next_due", "i8"),  # earliest timer, request or answer; nothing happens between records before it
         ("cause_ts", "i8"),  # wall clock at which the gateway sent the frame in hand; 0 for other inputs
+        ("feed_quiet", "i8"),  # 1: the host has heard nothing of the market for too long; no order is priced on it
         ("ticks", "i8"),
         ("ticks_refused", "i8"),
         ("orders_sent", "i8"),
