@@ -110,6 +110,8 @@ class RiskSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
             _check_number(f"risk limit {name}", str(getattr(self, name)))
+        if self.max_orders_per_second < 1:
+            raise ConfigError("risk limit max_orders_per_second 0 lets no order through: use 1 or more")
 
 
 class StrategySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import time
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
+from decimal import Decimal
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -85,6 +89,7 @@ class Figures:
         self.events_lost = 0
         self.started_at = time.monotonic()
         self._instruments = {each.id: each for each in settings.instruments}
+        self._log_messages = {number: log_messages(Path(each.file)) for number, each in enumerate(settings.strategies)}
         self._rates: deque[tuple[float, float]] = deque()
         self._handlers: Final = {
             int(EventKind.ORDER_FILLED): self._on_fill,
@@ -154,8 +159,14 @@ class Figures:
         self._note(f"book of {self._symbol(event)} {state.name}: {reason.name}")
 
     def _on_log(self, event: Any) -> None:
-        arguments = " ".join(str(int(event[name])) for name in ("px", "qty", "last_px", "last_qty"))
-        self._note(f"{self._strategy(event)} log {int(event['aux'])}: {arguments}")
+        arguments = [int(event[name]) for name in ("px", "qty", "last_px", "last_qty")]
+        messages = self._log_messages.get(int(event["strategy"]), ())
+        number = int(event["aux"])
+        text = f"log {number}: " + " ".join(map(str, arguments))
+        if 0 <= number < len(messages):
+            with suppress(LookupError, ValueError):
+                text = messages[number].format(*arguments)
+        self._note(f"{self._strategy(event)}: {text}")
 
     def counter(self, process: str, name: str) -> float:
         return self.children[process].counter(name)
@@ -237,8 +248,21 @@ class Figures:
         }
 
 
+def log_messages(strategy_file: Path) -> tuple[str, ...]:
+    """The texts of a strategy's ``LOG_MESSAGES``, read without running the file; empty when it declares none."""
+    try:
+        module = ast.parse(strategy_file.read_text())
+    except (OSError, SyntaxError, ValueError):
+        return ()
+    for statement in module.body:
+        if isinstance(statement, ast.Assign) and any(
+            isinstance(target, ast.Name) and target.id == "LOG_MESSAGES" for target in statement.targets
+        ):
+            with suppress(ValueError):
+                return tuple(map(str, ast.literal_eval(statement.value)))
+    return ()
+
+
 def average_price_text(instrument: Instrument, ticks_e8: int) -> str:
     """An average price in 1e-8 ticks as decimal text, exactly."""
-    from decimal import Decimal
-
     return format((Decimal(ticks_e8).scaleb(-8) * Decimal(instrument.tick)).normalize(), "f")

@@ -1,0 +1,61 @@
+# make demo    paper trading on a recorded stream, about a minute
+# make test    linters, types, the whole test suite
+# make bench   the benchmarks, each beside its reference
+# make docs    write the generated pages anew
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CODE := oms gateways strategies backtest rpc tests benchmarks
+PURE_TESTS := tests/oms/core
+
+.PHONY: help demo test lint types tests pure bench docs clean
+
+help:
+	@sed -n 's/^# //p' Makefile
+
+demo: $(VENV)/.installed
+	@$(BIN)/zoms demo
+
+test: lint types tests pure
+
+lint: $(VENV)/.installed-test
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+
+types: $(VENV)/.installed-test
+	$(BIN)/mypy
+
+tests: $(VENV)/.installed-test
+	$(BIN)/pytest -q
+
+# The kernels once more as plain Python: what the compiler would hide, such as an index out of range, shows here.
+pure: $(VENV)/.installed-test
+	NUMBA_DISABLE_JIT=1 $(BIN)/pytest -q $(PURE_TESTS)
+
+bench: $(VENV)/.installed-bench
+	$(BIN)/python -m benchmarks all
+
+docs: $(VENV)/.installed
+	$(BIN)/python docs/generate.py
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$(PYTHON) is $$($(PYTHON) -V 2>&1), zoms needs Python 3.11 or later: make PYTHON=python3.12 demo"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+	  { rm -rf $(VENV); echo "cannot make a virtual environment: apt-get install python3-venv, then again"; exit 1; }
+
+$(VENV)/.installed: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(VENV)/.installed-test: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	@touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-bench: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
+	@touch $@ $(VENV)/.installed
