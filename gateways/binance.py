@@ -1,0 +1,390 @@
+"""Binance spot and USD-M market data: raw messages into TICK records.
+
+The layouts below are the messages as the exchange sends them today, and the compiled scanner takes those. Whatever
+it does not recognise is decoded by field name through msgspec: the same records, but slowly.
+
+A message with a value that is not on the instrument's grid is refused whole, with a reason, with one exception: a
+depth level whose *quantity* is off the lot is refused by itself. Binance spot does send those (old orders from before
+a change of the lot, far from the market), and to refuse the message would leave the book without its update ids.
+
+Field names follow the exchange's documents: ``E`` event time and ``T`` transaction time in ms, ``s`` symbol, ``U`` and
+``u`` first and last update id of the message, ``pu`` the last update id of the message before it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from gateways.scanner import NS_PER_MS, UNRECOGNISED, new_scanner, scan_message
+from oms.instruments import MAX_VALUE, GridError, Instrument, InstrumentKind
+from oms.records import TICK, Reason, TickFlag, TickKind
+
+Ticks = npt.NDArray[np.void]
+
+_USDM_DEPTH: Final = (
+    '"data":{"e":"depthUpdate","E":<skipped>,"T":<exch_ms>,"s":"$SYMBOL","U":<skipped>,"u":<id>,"pu":<previous_id>,'
+    '"b":[<bids>],"a":[<asks>]}}'
+)
+_SPOT_DEPTH: Final = (
+    '"data":{"e":"depthUpdate","E":<exch_ms>,"s":"$SYMBOL","U":<first_id>,"u":<id>,"b":[<bids>],"a":[<asks>]}}'
+)
+
+USDM_LAYOUTS: Final = (
+    (
+        TickKind.QUOTE,
+        '{"stream":"$stream@bookTicker","data":{"e":"bookTicker","u":<id>,"s":"$SYMBOL",'
+        '"b":"<px>","B":"<qty>","a":"<px_2>","A":"<qty_2>","T":<exch_ms>,"E":<skipped>}}',
+    ),
+    (
+        TickKind.TRADE,
+        '{"stream":"$stream@trade","data":{"e":"trade","E":<skipped>,"T":<exch_ms>,"s":"$SYMBOL",'
+        '"t":<id>,"p":"<px>","q":"<qty>","X":"MARKET","m":<buyer_is_maker>}}',
+    ),
+    (TickKind.DEPTH, '{"stream":"$stream@depth@<skipped>ms",' + _USDM_DEPTH),
+    (TickKind.DEPTH, '{"stream":"$stream@depth",' + _USDM_DEPTH),
+    (TickKind.SNAPSHOT, '{"lastUpdateId":<id>,"E":<skipped>,"T":<exch_ms>,"bids":[<bids>],"asks":[<asks>]}'),
+)
+
+SPOT_LAYOUTS: Final = (
+    (
+        TickKind.QUOTE,
+        '{"stream":"$stream@bookTicker","data":{"u":<id>,"s":"$SYMBOL",'
+        '"b":"<px>","B":"<qty>","a":"<px_2>","A":"<qty_2>"}}',
+    ),
+    (
+        TickKind.TRADE,
+        '{"stream":"$stream@trade","data":{"e":"trade","E":<skipped>,"s":"$SYMBOL",'
+        '"t":<id>,"p":"<px>","q":"<qty>","T":<exch_ms>,"m":<buyer_is_maker>,"M":true}}',
+    ),
+    (TickKind.DEPTH, '{"stream":"$stream@depth@<skipped>ms",' + _SPOT_DEPTH),
+    (TickKind.DEPTH, '{"stream":"$stream@depth",' + _SPOT_DEPTH),
+    (TickKind.SNAPSHOT, '{"lastUpdateId":<id>,"bids":[<bids>],"asks":[<asks>]}'),
+)
+
+
+class VenueError(ValueError):
+    """A venue that this gateway does not speak, or an instrument that the venue does not have."""
+
+
+class Venue(NamedTuple):
+    """One Binance market: its layouts, the kind of its instruments, and whether depth messages carry ``pu``."""
+
+    layouts: Sequence[tuple[TickKind, str]]
+    kind: InstrumentKind
+    has_previous_id: bool
+
+
+VENUES: Final = {
+    "binance_usdm": Venue(USDM_LAYOUTS, InstrumentKind.LINEAR_PERPETUAL, has_previous_id=True),
+    "binance_spot": Venue(SPOT_LAYOUTS, InstrumentKind.SPOT, has_previous_id=False),
+}
+
+COINM: Final = "binance_coinm"
+
+
+def venue_named(name: str, instrument: Instrument | None = None) -> Venue:
+    """Look a venue up, and check that ``instrument`` can be one of its own.
+
+    Raises
+    ------
+    VenueError
+        For COIN-M, an unknown venue, or an instrument of another kind than the venue trades.
+    """
+    if name == COINM:
+        raise VenueError(
+            "binance_coinm trades inverse contracts, which zoms does not support yet: use a USD-M or a spot recording"
+        )
+    venue = VENUES.get(name)
+    if venue is None:
+        raise VenueError(f"unknown venue {name!r}: known are {', '.join(VENUES)}")
+    if instrument is not None and instrument.kind != venue.kind.name.lower():
+        raise VenueError(
+            f"{instrument.symbol} is {instrument.kind} in the settings, but {name} trades {venue.kind.name.lower()}: "
+            f"correct the instrument's kind, tick and lot, or choose another recording"
+        )
+    return venue
+
+
+def venue_of(message: bytes) -> str | None:
+    """The venue that a message must come from, by the fields that only one market has; None when it does not tell."""
+    try:
+        envelope = _envelope.decode(message)
+        fields = msgspec.json.decode(envelope.data or message, type=dict[str, msgspec.Raw])
+    except (msgspec.DecodeError, msgspec.ValidationError):
+        return None
+    for names, venue in _TELLING_FIELDS:
+        if names <= fields.keys():
+            return venue
+    return None
+
+
+_TELLING_FIELDS: Final = (
+    ({"ps"}, COINM),
+    ({"pair"}, COINM),
+    ({"pu"}, "binance_usdm"),
+    ({"X", "t"}, "binance_usdm"),
+    ({"M", "t"}, "binance_spot"),
+    ({"U", "u"}, "binance_spot"),
+    ({"u", "A", "T"}, "binance_usdm"),
+    ({"u", "A"}, "binance_spot"),
+)
+
+
+class Refusal(NamedTuple):
+    """Why a message, or one level of it, gave no record; ``NONE`` is a sound message without market data of ours."""
+
+    reason: Reason
+    text: str
+
+
+class Decoded(NamedTuple):
+    """What one message gave: its records, perhaps none, and what of it was refused."""
+
+    ticks: Ticks
+    refusals: tuple[Refusal, ...] = ()
+
+
+NO_TICKS: Final = np.zeros(0, TICK)
+
+
+class _Refused(ValueError):  # noqa: N818  (what became of a message, not a fault of the program)
+    """This message gives no records."""
+
+    def __init__(self, reason: Reason, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
+
+
+class _Envelope(msgspec.Struct):
+    stream: str = ""
+    data: msgspec.Raw = msgspec.Raw()
+    symbol: str = ""
+    snapshot_id: int | None = msgspec.field(default=None, name="lastUpdateId")
+
+
+class _Event(msgspec.Struct):
+    symbol: str = msgspec.field(name="s")
+    transaction_ms: int | None = msgspec.field(default=None, name="T")
+    event_ms: int | None = msgspec.field(default=None, name="E")
+
+
+class _Trade(_Event, kw_only=True):
+    trade_id: int = msgspec.field(name="t")
+    px: str = msgspec.field(name="p")
+    qty: str = msgspec.field(name="q")
+    buyer_is_maker: bool = msgspec.field(name="m")
+    origin: str = msgspec.field(default="MARKET", name="X")
+
+
+class _BookTicker(_Event, kw_only=True):
+    update_id: int = msgspec.field(name="u")
+    bid_px: str = msgspec.field(name="b")
+    bid_qty: str = msgspec.field(name="B")
+    ask_px: str = msgspec.field(name="a")
+    ask_qty: str = msgspec.field(name="A")
+
+
+Level = tuple[str, str]
+
+
+class _Depth(_Event, kw_only=True):
+    first_id: int = msgspec.field(name="U")
+    last_id: int = msgspec.field(name="u")
+    previous_id: int | None = msgspec.field(default=None, name="pu")
+    bids: list[Level] = msgspec.field(name="b")
+    asks: list[Level] = msgspec.field(name="a")
+
+
+class _Snapshot(msgspec.Struct, kw_only=True):
+    last_id: int = msgspec.field(name="lastUpdateId")
+    symbol: str | None = None
+    transaction_ms: int | None = msgspec.field(default=None, name="T")
+    event_ms: int | None = msgspec.field(default=None, name="E")
+    bids: list[Level]
+    asks: list[Level]
+
+
+_envelope: Final = msgspec.json.Decoder(_Envelope)
+_trade: Final = msgspec.json.Decoder(_Trade)
+_book_ticker: Final = msgspec.json.Decoder(_BookTicker)
+_depth: Final = msgspec.json.Decoder(_Depth)
+_snapshot: Final = msgspec.json.Decoder(_Snapshot)
+
+_PLAIN_DECIMAL: Final = re.compile(r"[0-9]{1,40}(\.[0-9]{1,40})?", re.ASCII)
+
+
+class MessageDecoder:
+    """Decodes the messages of one instrument on one venue, one at a time.
+
+    Attributes
+    ----------
+    scanner : one-element array of ``SCANNER``
+        The fast path's state.
+    slow : int
+        Messages that went through the slow path; large when the exchange has changed its layout.
+    refused : Counter of Reason
+        What ``decode`` refused, messages and levels; ``NONE`` counts sound messages without market data.
+    last_refusal : str
+        The words of the last refusal.
+    """
+
+    def __init__(self, venue: str, instrument: Instrument) -> None:
+        self.venue = venue_named(venue, instrument)
+        self.instrument = instrument
+        self.slow = 0
+        self.refused: Counter[Reason] = Counter()
+        self.last_refusal = ""
+        self._refused_levels: list[Refusal] = []
+        stream = instrument.symbol.lower()
+        self.scanner = new_scanner(
+            instrument,
+            [
+                (kind, text.replace("$stream", stream).replace("$SYMBOL", instrument.symbol))
+                for kind, text in self.venue.layouts
+            ],
+        )
+        self._out: Ticks = self.scanner["out"][0]
+        self._streams: tuple[tuple[re.Pattern[str], Callable[[bytes, int], Ticks]], ...] = (
+            (re.compile(re.escape(stream) + "@bookTicker"), self._decode_book_ticker),
+            (re.compile(re.escape(stream) + "@trade"), self._decode_trade),
+            (re.compile(re.escape(stream) + "@depth(@[0-9]+ms)?"), self._decode_depth),
+        )
+
+    def decode(self, message: bytes, local_ts: int) -> Ticks:
+        """Return the records of one message, which stand until the next call; none when it is refused.
+
+        Parameters
+        ----------
+        message
+            As the exchange sent it.
+        local_ts
+            When it was received, ns.
+        """
+        count = scan_message(message, local_ts, self.scanner)
+        if count != UNRECOGNISED:
+            return self._out[:count]
+        ticks, refusals = self.decode_slowly(message, local_ts)
+        for refusal in refusals:
+            self.refused[refusal.reason] += 1
+            self.last_refusal = refusal.text
+        return ticks
+
+    def decode_slowly(self, message: bytes, local_ts: int) -> Decoded:
+        """The same for any layout, by field name, with the refusals instead of their count."""
+        self.slow += 1
+        self._refused_levels = []
+        try:
+            return Decoded(self._decode_envelope(message, local_ts), tuple(self._refused_levels))
+        except (_Refused, GridError) as error:
+            return Decoded(NO_TICKS, (Refusal(error.reason, str(error)),))
+        except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError) as error:
+            return Decoded(NO_TICKS, (Refusal(Reason.MALFORMED, f"not a message of {self.instrument.venue}: {error}"),))
+
+    def _decode_envelope(self, message: bytes, local_ts: int) -> Ticks:
+        envelope = _envelope.decode(message)
+        if envelope.snapshot_id is not None:
+            return self._decode_snapshot(message, local_ts)
+        for pattern, decode in self._streams:
+            if pattern.fullmatch(envelope.stream):
+                return decode(envelope.data, local_ts)
+        symbol = envelope.stream.partition("@")[0]
+        if symbol and symbol != self.instrument.symbol.lower():
+            raise _Refused(Reason.UNKNOWN_INSTRUMENT, f"stream {envelope.stream} is not of {self.instrument.symbol}")
+        raise _Refused(Reason.NONE, f"stream {envelope.stream!r} carries no trade, quote or depth update")
+
+    def _decode_trade(self, payload: bytes, local_ts: int) -> Ticks:
+        trade = _trade.decode(payload)
+        ticks = self._ticks(1, TickKind.TRADE, trade, trade.trade_id, local_ts)
+        if trade.origin != "MARKET":
+            raise _Refused(Reason.NONE, f"trade {trade.trade_id} of origin {trade.origin} did not take from the book")
+        ticks["px"] = self._px(trade.px, positive=True)
+        ticks["qty"] = self._qty(trade.qty, positive=True)
+        ticks["side"] = -1 if trade.buyer_is_maker else 1
+        return ticks
+
+    def _decode_book_ticker(self, payload: bytes, local_ts: int) -> Ticks:
+        quote = _book_ticker.decode(payload)
+        ticks = self._ticks(1, TickKind.QUOTE, quote, quote.update_id, local_ts)
+        ticks["px"] = self._px(quote.bid_px)
+        ticks["qty"] = self._qty(quote.bid_qty)
+        ticks["px_2"] = self._px(quote.ask_px)
+        ticks["qty_2"] = self._qty(quote.ask_qty)
+        return ticks
+
+    def _decode_depth(self, payload: bytes, local_ts: int) -> Ticks:
+        depth = _depth.decode(payload)
+        previous_id = depth.previous_id if self.venue.has_previous_id else depth.first_id - 1
+        if previous_id is None:
+            raise _Refused(Reason.MALFORMED, f"depth update {depth.last_id} has no pu: its predecessor is unknown")
+        ticks = self._levels(TickKind.DEPTH, depth, depth.last_id, local_ts)
+        ticks["px_2"] = self._checked("previous update id", previous_id, lowest=-1)
+        return ticks
+
+    def _decode_snapshot(self, message: bytes, local_ts: int) -> Ticks:
+        snapshot = _snapshot.decode(message)
+        ticks = self._levels(TickKind.SNAPSHOT, snapshot, snapshot.last_id, local_ts)
+        ticks["px_2"] = snapshot.last_id
+        return ticks
+
+    def _levels(self, kind: TickKind, message: _Depth | _Snapshot, update_id: int, local_ts: int) -> Ticks:
+        levels = []
+        for side, (px, qty) in [*((1, bid) for bid in message.bids), *((-1, ask) for ask in message.asks)]:
+            ticks = self._px(px, positive=True)
+            try:
+                levels.append((ticks, self._qty(qty), side))
+            except GridError as error:
+                self._refused_levels.append(Refusal(error.reason, f"level {px} of update {update_id}: {error}"))
+        records = self._ticks(max(len(levels), 1), kind, message, update_id, local_ts)
+        for record, (px_ticks, qty_lots, side) in zip(records, levels, strict=False):
+            record["px"] = px_ticks
+            record["qty"] = qty_lots
+            record["side"] = side
+        return records
+
+    def _ticks(self, count: int, kind: TickKind, message: _Event | _Snapshot, update_id: int, local_ts: int) -> Ticks:
+        """Records of one message of ours, with everything but prices, quantities, sides and the previous id."""
+        symbol = message.symbol
+        if symbol is not None and symbol != self.instrument.symbol:
+            raise _Refused(Reason.UNKNOWN_INSTRUMENT, f"message of {symbol} is not of {self.instrument.symbol}")
+        exch_ms = message.event_ms if message.transaction_ms is None else message.transaction_ms
+        ticks = np.zeros(count, TICK)
+        ticks["exch_ts"] = local_ts if exch_ms is None else self._checked("exchange time in ns", exch_ms * NS_PER_MS)
+        ticks["local_ts"] = local_ts
+        ticks["update_id"] = self._checked("id", update_id)
+        ticks["instrument"] = self.instrument.id
+        ticks["kind"] = kind
+        ticks["flags"][0] = TickFlag.FIRST
+        ticks["flags"][-1] |= TickFlag.LAST
+        return ticks
+
+    def _checked(self, what: str, value: int, lowest: int = 0) -> int:
+        if value < lowest:
+            raise _Refused(Reason.MALFORMED, f"{what} {value} is negative")
+        if value > MAX_VALUE:
+            raise _Refused(Reason.OVERFLOW, f"{what} {value} is too large")
+        return value
+
+    def _px(self, text: str, *, positive: bool = False) -> int:
+        ticks = self.instrument.px_to_ticks(_plain("price", text))
+        if positive and ticks == 0:
+            raise _Refused(Reason.BAD_PRICE, f"price {text} of {self.instrument.symbol} is not above zero")
+        return ticks
+
+    def _qty(self, text: str, *, positive: bool = False) -> int:
+        lots = self.instrument.qty_to_lots(_plain("quantity", text))
+        if positive and lots == 0:
+            raise _Refused(Reason.QTY_BELOW_MIN, f"quantity {text} of {self.instrument.symbol} is not above zero")
+        return lots
+
+
+def _plain(what: str, text: str) -> str:
+    if not _PLAIN_DECIMAL.fullmatch(text):
+        raise _Refused(Reason.MALFORMED, f"{what} {text[:60]!r} is not plain decimal text of at most 40 digits")
+    return text

@@ -1,0 +1,127 @@
+"""Compiled reading of bytes: literals, integers and decimals, exact, and never outside the given range.
+
+``text`` is what ``open_text`` returns: the address of a bytes object's content, or the bytes object itself in a
+pure-Python run. An address costs a compiled call nothing, where an array would count its references. Its reader is
+``byte_at``, which tests nothing: every kernel here tests ``position < end`` before it reads.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from numba import types
+from numba.extending import intrinsic
+
+from oms.compiled import JIT, kernel
+
+MAX_DIGITS: Final = 18
+"""Digits of an integer that cannot overflow an int64; more are refused."""
+
+ZERO: Final = ord("0")
+POINT: Final = ord(".")
+
+BYTES: Final = types.Bytes(types.uint8, 1, "C", readonly=True)
+"""The Numba type of a Python bytes object."""
+
+if JIT:
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def open_text(_typing: Any, source: Any) -> Any:
+        """The text of a bytes object that outlives the call."""
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            array = context.make_array(signature.args[0])(context, builder, arguments[0])
+            return builder.ptrtoint(array.data, context.get_value_type(types.intp))
+
+        return types.intp(source), generate
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def byte_at(_typing: Any, text: Any, position: Any) -> Any:
+        """The byte at ``position``, as an int64."""
+
+        def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+            byte = context.get_value_type(types.uint8)
+            pointer = builder.inttoptr(builder.add(arguments[0], arguments[1]), byte.as_pointer())
+            return builder.zext(builder.load(pointer), context.get_value_type(types.int64))
+
+        return types.int64(types.intp, types.int64), generate
+
+else:
+
+    def open_text(source: bytes) -> bytes:
+        """The pure-Python twin."""
+        return source
+
+    def byte_at(text: bytes, position: int) -> int:
+        """The pure-Python twin, which raises IndexError outside the text."""
+        return text[position]
+
+
+@kernel
+def scan_literal(text: Any, position: int, end: int, literals: Any, start: int, stop: int) -> int:
+    """Return the position behind the literal ``literals[start:stop]``, or -1 when it does not stand at ``position``."""
+    size = stop - start
+    if position + size > end:
+        return -1
+    difference = 0
+    for offset in range(size):  # no early exit: this compiles to vector instructions
+        difference |= byte_at(text, position + offset) ^ literals[start + offset]
+    return position + size if difference == 0 else -1
+
+
+@kernel
+def scan_digits(text: Any, position: int, end: int) -> tuple[int, int]:
+    """Return the value of the digits from ``position`` and the position behind them; the caller tests their number."""
+    value = 0
+    while position < end:
+        digit = byte_at(text, position) - ZERO
+        if digit < 0 or digit > 9:
+            break
+        value = value * 10 + digit
+        position += 1
+    return value, position
+
+
+@kernel
+def scan_integer(text: Any, position: int, end: int) -> tuple[int, int]:
+    """Return a JSON integer without sign and the position behind it; the position is -1 when it is refused."""
+    value, behind = scan_digits(text, position, end)
+    digits = behind - position
+    if digits == 0 or digits > MAX_DIGITS or (digits > 1 and byte_at(text, position) == ZERO):
+        return 0, -1
+    return value, behind
+
+
+@kernel
+def scan_decimal(text: Any, position: int, end: int, decimals: int, unit: int) -> tuple[int, int]:
+    """Return decimal text as a number of grid steps and the position behind it; the position is -1 when it is refused.
+
+    One step is ``unit`` * 10 ** -``decimals``. Text that is not a whole number of steps is refused, never rounded.
+    """
+    value, behind = scan_digits(text, position, end)
+    digits = behind - position
+    if digits == 0 or digits + decimals > MAX_DIGITS:
+        return 0, -1
+    missing = decimals
+    if behind < end and byte_at(text, behind) == POINT:
+        behind += 1
+        point = behind
+        while behind < end:
+            digit = byte_at(text, behind) - ZERO
+            if digit < 0 or digit > 9:
+                break
+            if missing > 0:
+                value = value * 10 + digit
+                missing -= 1
+            elif digit != 0:
+                return 0, -1
+            behind += 1
+        if behind == point:
+            return 0, -1
+    for _ in range(missing):
+        value *= 10
+    if unit != 1:
+        if value % unit != 0:
+            return 0, -1
+        value //= unit
+    return value, behind

@@ -1,0 +1,282 @@
+"""Recorded streams as TICK records: a whole file as one array, or batch by batch.
+
+A recording is a file of lines ``TIMESTAMP MESSAGE`` (see ``docs/recordings.md``). A line that gives no records is
+counted under its reason, and the rest goes on.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from gateways.binance import NO_TICKS, Decoded, MessageDecoder, Refusal, Ticks, VenueError
+from gateways.lines import CHUNK_BYTES, LineReader, RecordingError
+from gateways.scanner import Stop, scan_lines
+from gateways.sidecar import LINE, Recording, open_recording
+from oms.instruments import MAX_VALUE, Instrument
+from oms.records import TICK, Reason, TickFlag, TickKind
+
+NS_PER_S: Final = 1_000_000_000
+QUIET_NS: Final = 100_000_000
+"""In a recorded silence longer than this, a TIME record is made each time it has passed."""
+
+MAX_SILENCE_NS: Final = 86_400 * NS_PER_S
+"""A line that is later than its predecessor by more than this has a broken timestamp."""
+
+
+class RecordingWarning(UserWarning):
+    """Some of a recording could not be used; the rest was."""
+
+
+class ReadCounters(msgspec.Struct):
+    """What became of a recording's lines."""
+
+    messages: int = 0
+    """Decoded into records."""
+    ignored: int = 0
+    """Sound messages that carry no market data of ours."""
+    refused: Counter[Reason] = msgspec.field(default_factory=Counter)
+    """Lines, and single levels of otherwise sound lines, refused by reason."""
+    slow: int = 0
+    """Lines that the compiled scanner did not recognise, refused ones included."""
+    set_back: int = 0
+    """Lines whose timestamp was before their predecessor's, and was set to that."""
+    problems: dict[Reason, str] = msgspec.field(default_factory=dict)
+    """The first refusal of each reason: file, line and what is wrong."""
+    damage: str = ""
+    """Why the end of the file could not be read; empty when it could."""
+
+    def summary(self) -> list[str]:
+        """What was wrong, a line each; empty when all was well."""
+        lines = [
+            f"{self.refused[reason]} refused as {reason.name}, the first: {text}"
+            for reason, text in self.problems.items()
+        ]
+        return [*lines, f"{self.damage}; everything before the damage was read"] if self.damage else lines
+
+
+class TickReader:
+    """Decodes a recording once, from its first line.
+
+    Parameters
+    ----------
+    recording
+        What the file holds.
+    instrument
+        Its symbol must be the recording's; its id goes into the records.
+    chunk_bytes
+        Text that is decoded at a time: small for a paced replay, large for speed.
+
+    Raises
+    ------
+    RecordingError
+        When the recording is of another symbol, or of a venue that does not trade such an instrument.
+    """
+
+    def __init__(self, recording: Recording, instrument: Instrument, chunk_bytes: int = CHUNK_BYTES) -> None:
+        if recording.symbol != instrument.symbol:
+            raise RecordingError(
+                f"recording {recording.path} is of {recording.symbol}, not of {instrument.symbol}: "
+                f"choose the instrument {recording.symbol} or another recording"
+            )
+        try:
+            self._decoder = MessageDecoder(recording.venue, instrument)
+        except VenueError as error:
+            raise RecordingError(f"recording {recording.path}: {error}") from None
+        self.recording = recording
+        self.counters = ReadCounters()
+        self._lines = LineReader(recording.path, chunk_bytes)
+        self._line_number = 1  # of the line at _counted_to in the chunk
+        self._counted_to = 0
+        self._decoder.scanner["clock_offset"] = recording.clock_offset_ns
+
+    def batches(self) -> Iterator[Ticks]:
+        """Yield the recording's ticks in order, never an empty batch and never part of a message.
+
+        Raises
+        ------
+        RecordingError
+            When the file cannot be read, or not one line of it gives a record.
+        """
+        for chunk in self._lines.chunks():
+            parts = list(self._decode(chunk))
+            self._line_number += chunk.count(b"\n", self._counted_to)
+            self._counted_to = 0
+            if parts:
+                yield np.concatenate(parts)
+        counters = self.counters
+        counters.damage = self._lines.damage
+        if counters.messages == 0:
+            first = next(iter(counters.problems.values()), counters.damage or "it holds no market data")
+            raise RecordingError(
+                f"recording {self.recording.path} gives no {self.recording.venue} {self.recording.symbol} tick: {first}"
+            )
+
+    def _decode(self, chunk: bytes) -> Iterator[Ticks]:
+        counters = self.counters
+        state = self._decoder.scanner
+        scanner, out = state[0], state["out"][0]
+        scanner["position"] = 0
+        while True:
+            last_ts = int(scanner["last_ts"])
+            scanner["latest_ts"] = last_ts + MAX_SILENCE_NS if last_ts else MAX_VALUE
+            count = scan_lines(chunk, state)
+            counters.messages += int(scanner["messages"])
+            counters.set_back += int(scanner["set_back"])
+            if count:
+                yield out[:count].copy()
+            if scanner["stop"] == Stop.END:
+                break
+            if scanner["stop"] == Stop.UNRECOGNISED:
+                start = int(scanner["position"])
+                end = chunk.find(b"\n", start)
+                end = len(chunk) if end < 0 else end
+                ticks = self._decode_line(chunk, start, end)
+                scanner["position"] = end + 1
+                if ticks is not None:
+                    yield ticks
+
+    def _decode_line(self, chunk: bytes, start: int, end: int) -> Ticks | None:
+        """Decode a line that the scanner did not recognise, or count why it cannot be decoded."""
+        line = chunk[start:end].strip()
+        if not line:
+            return None
+        counters = self.counters
+        counters.slow += 1
+        ticks, refusals = self._judge(line)
+        counters.messages += len(ticks) > 0
+        for refusal in refusals:
+            if refusal.reason is Reason.NONE:
+                counters.ignored += 1
+                continue
+            counters.refused[refusal.reason] += 1
+            if refusal.reason not in counters.problems:
+                self._line_number += chunk.count(b"\n", self._counted_to, start)
+                self._counted_to = start
+                counters.problems[refusal.reason] = f"{self.recording.path}:{self._line_number}: {refusal.text}"
+        return ticks if len(ticks) else None
+
+    def _judge(self, line: bytes) -> Decoded:
+        match = LINE.fullmatch(line)
+        if match is None:
+            return _malformed(f"{line[:60]!r} is not a 19-digit timestamp in ns, a space and a message")
+        scanner = self._decoder.scanner[0]
+        last_ts = int(scanner["last_ts"])
+        stamp = int(match[1]) - int(scanner["clock_offset"])
+        if stamp > (last_ts + MAX_SILENCE_NS if last_ts else MAX_VALUE):
+            return _malformed(f"timestamp {match[1].decode()} is over a day after the line before it")
+        local_ts = max(stamp, last_ts)
+        decoded = self._decoder.decode_slowly(match[2], local_ts)
+        if len(decoded.ticks):
+            self.counters.set_back += stamp < last_ts
+            scanner["last_ts"] = local_ts
+        return decoded
+
+
+def _malformed(text: str) -> Decoded:
+    return Decoded(NO_TICKS, (Refusal(Reason.MALFORMED, text),))
+
+
+def with_quiet_times(ticks: Ticks, previous_ts: int | None) -> Ticks:
+    """Return ``ticks`` with a TIME record for each ``QUIET_NS`` of silence before and between them.
+
+    The records depend on the recorded timestamps alone, so a replay at any speed and a backtest make the same.
+
+    Parameters
+    ----------
+    ticks
+        At least one, in order of ``local_ts``, of one instrument.
+    previous_ts
+        ``local_ts`` of the tick before these; None when these are the first.
+    """
+    local_ts = ticks["local_ts"]
+    before = np.empty(len(ticks), np.int64)
+    before[0] = local_ts[0] if previous_ts is None else previous_ts
+    before[1:] = local_ts[:-1]
+    made = np.maximum(local_ts - before - 1, 0) // QUIET_NS
+    total = int(made.sum())
+    if total == 0:
+        return ticks
+    position = np.arange(len(ticks)) + np.cumsum(made)
+    both = np.zeros(len(ticks) + total, TICK)
+    both[position] = ticks
+    is_time = np.ones(len(both), np.bool_)
+    is_time[position] = False
+    at = np.flatnonzero(is_time)
+    following = np.repeat(np.arange(len(ticks)), made)
+    number = made[following] - (position[following] - at) + 1
+    times = time_ticks(before[following] + number * QUIET_NS, int(ticks["instrument"][0]))
+    both[at] = times
+    return both
+
+
+def time_ticks(ts: npt.NDArray[np.int64], instrument: int, kind: TickKind = TickKind.TIME) -> Ticks:
+    """Records that carry nothing but a time: TIME, or STALE."""
+    ticks = np.zeros(len(ts), TICK)
+    ticks["exch_ts"] = ticks["local_ts"] = ts
+    ticks["instrument"] = instrument
+    ticks["kind"] = kind
+    ticks["flags"] = TickFlag.FIRST | TickFlag.LAST
+    return ticks
+
+
+def read_ticks(
+    recording: Recording, instrument: Instrument, *, duration_s: float = 0, quiet_times: bool = False
+) -> tuple[Ticks, ReadCounters]:
+    """Decode a recording into one array.
+
+    Parameters
+    ----------
+    recording
+        What ``open_recording`` returns.
+    instrument
+        Gives the grid and the id.
+    duration_s
+        Stop after this much recorded time; 0: the whole file.
+    quiet_times
+        Whether to add the TIME records that a replay sends.
+
+    Returns
+    -------
+    The ticks in file order, and what became of the lines.
+
+    Raises
+    ------
+    RecordingError
+        When the file cannot be read or gives no tick.
+    """
+    reader = TickReader(recording, instrument, chunk_bytes=4 * CHUNK_BYTES)
+    parts: list[Ticks] = []
+    stop_ts = MAX_VALUE
+    for batch in reader.batches():
+        if not parts and duration_s:
+            stop_ts = int(batch["local_ts"][0]) + int(duration_s * NS_PER_S)
+        parts.append(batch[: np.searchsorted(batch["local_ts"], stop_ts)])
+        if len(parts[-1]) < len(batch):
+            break
+    ticks = np.concatenate(parts)
+    return (with_quiet_times(ticks, None) if quiet_times else ticks), reader.counters
+
+
+def load_ticks(path: Path, instrument: Instrument, *, duration_s: float = 0, quiet_times: bool = False) -> Ticks:
+    """Decode the recording at ``path`` into one array of ``TICK``: ``read_ticks`` for a file by its name.
+
+    Warns with ``RecordingWarning`` about each kind of line that was refused, and about a damaged or undescribed file.
+
+    Raises
+    ------
+    RecordingError
+        As ``open_recording`` and ``read_ticks`` do.
+    """
+    recording = open_recording(path)
+    ticks, counters = read_ticks(recording, instrument, duration_s=duration_s, quiet_times=quiet_times)
+    for problem in [recording.note] * bool(recording.note) + counters.summary():
+        warnings.warn(problem, RecordingWarning, stacklevel=2)
+    return ticks

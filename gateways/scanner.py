@@ -1,0 +1,434 @@
+"""The compiled scanner: raw JSON text into TICK records with exact integers, for layouts that are known byte for byte.
+
+A *layout* is the text of one kind of message with its fields marked, for instance
+``{"u":<id>,"b":"<px>","B":"<qty>","a":"<px_2>","A":"<qty_2>"}``. The scanner knows no venue: it holds a table of
+layouts, and a message is either one of them from its first byte to its last, or it is not recognised and nothing is
+written. So a field that moves, appears or vanishes can never give wrong records: the message goes to the venue's slow
+decoder, which looks fields up by name. The same happens to a value that is off the instrument's grid or too large:
+the scanner never rounds, and the slow decoder words the refusal.
+
+Every read is tested against the end of the buffer first.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from decimal import Decimal
+from enum import IntEnum
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from numba import types
+
+from gateways.digits import BYTES, byte_at, open_text, scan_decimal, scan_digits, scan_integer, scan_literal
+from oms.compiled import array_of, entry, kernel
+from oms.instruments import MAX_VALUE, Instrument
+from oms.records import TICK, TickFlag, TickKind
+
+NS_PER_MS: Final = 1_000_000
+UNRECOGNISED: Final = -1
+"""What ``scan_message`` returns for a message that is none of the layouts, or whose values it cannot take."""
+
+NO_TIME: Final = -1
+MAX_LEVELS: Final = 8_192
+"""Levels that one message may have; a larger one is not recognised."""
+
+MAX_RECORDS: Final = 2 * MAX_LEVELS
+"""Records that one call can give."""
+
+MAX_LITERAL_BYTES: Final = 4_096
+MAX_STEPS: Final = 128
+MAX_LAYOUTS: Final = 16
+TIMESTAMP_DIGITS: Final = 19
+
+
+class FieldKind(IntEnum):
+    """How the text of a field becomes an integer."""
+
+    END = 0
+    """No field: the layout ends here."""
+    INTEGER = 1
+    PRICE = 2
+    QUANTITY = 3
+    BUYER_IS_MAKER = 4
+    """``true`` when the buyer was the maker: the aggressor sold."""
+    LEVELS = 5
+    """``["price","quantity"]`` pairs, each a record."""
+
+
+class Register(IntEnum):
+    """Where the scanner keeps a field's value until the message is complete."""
+
+    SKIPPED = 0
+    EXCH_MS = 1
+    ID = 2
+    PREVIOUS_ID = 3
+    PX = 4
+    QTY = 5
+    PX_2 = 6
+    QTY_2 = 7
+    SIDE = 8
+
+
+class Field(NamedTuple):
+    """One field that a layout can name; ``bias`` is added to an integer, and is the side of a list of levels."""
+
+    kind: FieldKind
+    register: Register = Register.SKIPPED
+    bias: int = 0
+
+
+FIELDS: Final = {
+    "skipped": Field(FieldKind.INTEGER),
+    "exch_ms": Field(FieldKind.INTEGER, Register.EXCH_MS),
+    "id": Field(FieldKind.INTEGER, Register.ID),
+    "previous_id": Field(FieldKind.INTEGER, Register.PREVIOUS_ID),
+    "first_id": Field(FieldKind.INTEGER, Register.PREVIOUS_ID, -1),
+    "px": Field(FieldKind.PRICE, Register.PX),
+    "qty": Field(FieldKind.QUANTITY, Register.QTY),
+    "px_2": Field(FieldKind.PRICE, Register.PX_2),
+    "qty_2": Field(FieldKind.QUANTITY, Register.QTY_2),
+    "buyer_is_maker": Field(FieldKind.BUYER_IS_MAKER, Register.SIDE),
+    "bids": Field(FieldKind.LEVELS, bias=1),
+    "asks": Field(FieldKind.LEVELS, bias=-1),
+}
+"""The fields by the name that stands between ``<`` and ``>`` in a layout."""
+
+STEP = np.dtype(
+    [
+        ("start", "<i4"),  # of the literal text before the field
+        ("stop", "<i4"),
+        ("kind", "<i4"),  # FieldKind
+        ("register", "<i4"),
+        ("bias", "<i8"),
+    ]
+)
+
+SCANNER = np.dtype(
+    [
+        ("instrument", "<i8"),
+        ("px_decimals", "<i8"),  # a price is read in units of 1e-decimals, and px_unit of those are one tick
+        ("px_unit", "<i8"),
+        ("qty_decimals", "<i8"),
+        ("qty_unit", "<i8"),
+        ("layouts", "<i8"),
+        ("first_step", "<i8", (MAX_LAYOUTS,)),
+        ("tick_kind", "<i8", (MAX_LAYOUTS,)),
+        ("steps", STEP, (MAX_STEPS,)),
+        ("literals", "u1", (MAX_LITERAL_BYTES,)),
+        ("registers", "<i8", (len(Register),)),
+        # scan_lines: in and out
+        ("clock_offset", "<i8"),  # ns, taken from each line's timestamp
+        ("last_ts", "<i8"),  # corrected timestamp of the last line taken: time never goes back
+        ("latest_ts", "<i8"),  # a line that claims to be later is not taken
+        ("position", "<i8"),  # in the buffer: where to start, and then the first line that was not taken
+        ("messages", "<i8"),  # taken by this call
+        ("set_back", "<i8"),  # lines taken by this call whose timestamp was before their predecessor's
+        ("stop", "<i8"),  # Stop
+        ("out", TICK, (MAX_RECORDS,)),
+    ]
+)
+"""The whole state of one scanner as a one-element array, because that is what a compiled call takes fastest."""
+
+
+class Stop(IntEnum):
+    """Why ``scan_lines`` returned."""
+
+    END = 0
+    """Every line of the buffer is taken."""
+    UNRECOGNISED = 1
+    """The line at ``position`` is none of the layouts; the caller decodes it and goes on behind it."""
+    FULL = 2
+    """There may be no room for the records of the line at ``position``: take those out and call again."""
+
+
+def new_scanner(instrument: Instrument, layouts: Sequence[tuple[TickKind, str]]) -> npt.NDArray[np.void]:
+    """Build the state of a scanner.
+
+    Parameters
+    ----------
+    instrument
+        Gives the id, the tick and the lot.
+    layouts
+        What each layout's records are, and its text, the most frequent first.
+
+    Returns
+    -------
+    One-element array of ``SCANNER``.
+
+    Raises
+    ------
+    ValueError
+        For a field that ``FIELDS`` does not name, or more layouts than the tables hold.
+    """
+    state = np.zeros(1, SCANNER)
+    scanner = state[0]
+    scanner["instrument"] = instrument.id
+    scanner["px_decimals"], scanner["px_unit"] = decimals_and_unit(instrument.tick)
+    scanner["qty_decimals"], scanner["qty_unit"] = decimals_and_unit(instrument.lot)
+    scanner["latest_ts"] = MAX_VALUE
+    steps: list[tuple[int, int, int, int, int]] = []
+    literals = b""
+    for number, (tick_kind, text) in enumerate(layouts):
+        if number == MAX_LAYOUTS:
+            raise ValueError(f"{len(layouts)} layouts are more than the scanner's {MAX_LAYOUTS}")
+        scanner["first_step"][number] = len(steps)
+        scanner["tick_kind"][number] = tick_kind
+        parts = re.split(r"<(\w+)>", text)
+        for literal, name in zip(parts[0::2], [*parts[1::2], ""], strict=True):
+            if name and name not in FIELDS:
+                raise ValueError(f"layout {text} names the unknown field {name!r}: known are {', '.join(FIELDS)}")
+            field = FIELDS[name] if name else Field(FieldKind.END)
+            start = len(literals)
+            literals += literal.encode()
+            steps.append((start, len(literals), field.kind, field.register, field.bias))
+    if len(steps) > MAX_STEPS or len(literals) > MAX_LITERAL_BYTES:
+        raise ValueError(f"the layouts of {instrument.symbol} are longer than the scanner's tables")
+    scanner["layouts"] = len(layouts)
+    scanner["steps"][: len(steps)] = np.array(steps, STEP)
+    scanner["literals"][: len(literals)] = np.frombuffer(literals, np.uint8)
+    return state
+
+
+def decimals_and_unit(step: str) -> tuple[int, int]:
+    """A grid step as decimals and a whole number of those: ``0.1`` is (1, 1), ``0.25`` (2, 25), ``10`` (0, 10)."""
+    exact = Decimal(step).normalize()
+    decimals = max(-int(exact.as_tuple().exponent), 0)
+    return decimals, int(exact.scaleb(decimals))
+
+
+_QUOTE: Final = ord('"')
+_COMMA: Final = ord(",")
+_SPACE: Final = ord(" ")
+_NEWLINE: Final = ord("\n")
+_RETURN: Final = ord("\r")
+_OPEN: Final = ord("[")
+_CLOSE: Final = ord("]")
+_TRUE_FALSE: Final = np.frombuffer(b"truefalse", np.uint8)
+_MAX_MS: Final = MAX_VALUE // NS_PER_MS
+_END: Final = int(FieldKind.END)
+_INTEGER: Final = int(FieldKind.INTEGER)
+_PRICE: Final = int(FieldKind.PRICE)
+_QUANTITY: Final = int(FieldKind.QUANTITY)
+_LEVELS: Final = int(FieldKind.LEVELS)
+_EXCH_MS: Final = int(Register.EXCH_MS)
+_ID: Final = int(Register.ID)
+_PREVIOUS_ID: Final = int(Register.PREVIOUS_ID)
+_PX: Final = int(Register.PX)
+_QTY: Final = int(Register.QTY)
+_PX_2: Final = int(Register.PX_2)
+_QTY_2: Final = int(Register.QTY_2)
+_SIDE: Final = int(Register.SIDE)
+_TRADE: Final = int(TickKind.TRADE)
+_DEPTH: Final = int(TickKind.DEPTH)
+_SNAPSHOT: Final = int(TickKind.SNAPSHOT)
+_FIRST: Final = int(TickFlag.FIRST)
+_LAST: Final = int(TickFlag.LAST)
+_STOP_END: Final = int(Stop.END)
+_STOP_UNRECOGNISED: Final = int(Stop.UNRECOGNISED)
+_STOP_FULL: Final = int(Stop.FULL)
+
+
+@kernel
+def scan_levels(text: Any, position: int, end: int, scanner: Any, first: int, count: int, side: int) -> Any:
+    """Read ``["px","qty"],...`` up to the closing bracket, each pair into a record of ``out`` from ``count`` on.
+
+    Returns the new count and the position of the closing bracket, which is -1 when the text is anything else.
+    """
+    out = scanner["out"]
+    px_decimals, px_unit = scanner["px_decimals"], scanner["px_unit"]
+    qty_decimals, qty_unit = scanner["qty_decimals"], scanner["qty_unit"]
+    if position < end and byte_at(text, position) == _CLOSE:
+        return count, position
+    while position + 2 <= end and count < first + MAX_LEVELS:
+        if byte_at(text, position) != _OPEN or byte_at(text, position + 1) != _QUOTE:
+            break
+        px, position = scan_decimal(text, position + 2, end, px_decimals, px_unit)
+        if position < 0 or px == 0 or position + 3 > end:
+            break
+        if (
+            byte_at(text, position) != _QUOTE
+            or byte_at(text, position + 1) != _COMMA
+            or byte_at(text, position + 2) != _QUOTE
+        ):
+            break
+        qty, position = scan_decimal(text, position + 3, end, qty_decimals, qty_unit)
+        if position < 0 or position + 3 > end:
+            break
+        if byte_at(text, position) != _QUOTE or byte_at(text, position + 1) != _CLOSE:
+            break
+        record = out[count]
+        record["px"] = px
+        record["qty"] = qty
+        record["side"] = side
+        count += 1
+        position += 2
+        if byte_at(text, position) == _CLOSE:
+            return count, position
+        if byte_at(text, position) != _COMMA:
+            break
+        position += 1
+    return count, -1
+
+
+@kernel
+def scan_field(text: Any, position: int, end: int, scanner: Any, step: Any, first: int, count: int) -> Any:
+    """Read one field; returns the count of records and the position behind the field, or -1 for the position."""
+    kind = step["kind"]
+    if kind == _LEVELS:
+        return scan_levels(text, position, end, scanner, first, count, step["bias"])
+    if kind == _INTEGER:
+        value, behind = scan_integer(text, position, end)
+        value += step["bias"]
+    elif kind == _PRICE:
+        value, behind = scan_decimal(text, position, end, scanner["px_decimals"], scanner["px_unit"])
+    elif kind == _QUANTITY:
+        value, behind = scan_decimal(text, position, end, scanner["qty_decimals"], scanner["qty_unit"])
+    else:
+        value, behind = -1, scan_literal(text, position, end, _TRUE_FALSE, 0, 4)
+        if behind < 0:
+            value, behind = 1, scan_literal(text, position, end, _TRUE_FALSE, 4, 9)
+    scanner["registers"][step["register"]] = value
+    return count, behind
+
+
+@kernel
+def finish(scanner: Any, tick_kind: int, first: int, count: int, local_ts: int) -> int:
+    """Complete the records of a message that is read to its end; returns the new count, or ``UNRECOGNISED``."""
+    registers = scanner["registers"]
+    out = scanner["out"]
+    if registers[_EXCH_MS] > _MAX_MS:
+        return UNRECOGNISED
+    exch_ts = local_ts if registers[_EXCH_MS] == NO_TIME else registers[_EXCH_MS] * NS_PER_MS
+    if count == first:  # no levels: a trade or a quote, or nothing but the ids
+        if tick_kind == _TRADE and (registers[_PX] == 0 or registers[_QTY] == 0):
+            return UNRECOGNISED
+        count += 1
+        record = out[first]
+        record["px"] = registers[_PX]
+        record["qty"] = registers[_QTY]
+        record["side"] = registers[_SIDE]
+    px_2 = registers[_PX_2]
+    if tick_kind == _DEPTH:
+        px_2 = registers[_PREVIOUS_ID]
+    elif tick_kind == _SNAPSHOT:
+        px_2 = registers[_ID]
+    for number in range(first, count):
+        record = out[number]
+        record["exch_ts"] = exch_ts
+        record["local_ts"] = local_ts
+        record["px_2"] = px_2
+        record["qty_2"] = registers[_QTY_2]
+        record["update_id"] = registers[_ID]
+        record["instrument"] = scanner["instrument"]
+        record["kind"] = tick_kind
+        record["flags"] = 0
+    out[first]["flags"] = _FIRST
+    out[count - 1]["flags"] |= _LAST
+    return count
+
+
+@kernel
+def scan(text: Any, start: int, end: int, scanner: Any, first: int, local_ts: int) -> tuple[int, int]:
+    """Read one message into records of ``out`` from ``first`` on.
+
+    Returns the new count and the position behind the message, or (``UNRECOGNISED``, start).
+    """
+    registers = scanner["registers"]
+    literals = scanner["literals"]
+    steps = scanner["steps"]
+    for layout in range(scanner["layouts"]):
+        number = scanner["first_step"][layout]
+        position = scan_literal(text, start, end, literals, steps[number]["start"], steps[number]["stop"])
+        if position < 0:
+            continue
+        registers[:] = 0
+        registers[_EXCH_MS] = NO_TIME
+        count = first
+        while position >= 0 and steps[number]["kind"] != _END:
+            count, position = scan_field(text, position, end, scanner, steps[number], first, count)
+            number += 1
+            if position >= 0:
+                position = scan_literal(text, position, end, literals, steps[number]["start"], steps[number]["stop"])
+        if position >= 0:
+            count = finish(scanner, scanner["tick_kind"][layout], first, count, local_ts)
+            if count > 0:
+                return count, position
+    return UNRECOGNISED, start
+
+
+@entry(lambda: types.int64(BYTES, types.int64, array_of(SCANNER)))
+def scan_message(message: Any, local_ts: int, state: Any) -> int:
+    """Decode one message.
+
+    Parameters
+    ----------
+    message : bytes
+        One message exactly as the exchange sent it.
+    local_ts : int
+        When it was received, ns.
+    state
+        One-element array of ``SCANNER``; its ``out`` takes the records, which stand until the next call.
+
+    Returns
+    -------
+    The number of records, or ``UNRECOGNISED``.
+    """
+    end = len(message)
+    count, position = scan(open_text(message), 0, end, state[0], 0, local_ts)
+    return count if position == end else UNRECOGNISED
+
+
+@entry(lambda: types.int64(BYTES, array_of(SCANNER)))
+def scan_lines(buffer: Any, state: Any) -> int:
+    """Decode the lines ``TIMESTAMP MESSAGE`` of a recording, from ``position`` to the end of ``buffer``.
+
+    Parameters
+    ----------
+    buffer : bytes
+        Whole lines; a timestamp is 19 digits of ns.
+    state
+        One-element array of ``SCANNER``; ``stop`` says afterwards why the call returned, ``position`` where.
+
+    Returns
+    -------
+    The number of records in ``out``.
+    """
+    scanner = state[0]
+    end = len(buffer)
+    text = open_text(buffer)
+    position = scanner["position"]
+    last_ts = scanner["last_ts"]
+    count = messages = set_back = 0
+    stop = _STOP_END
+    while position < end:
+        if count > MAX_RECORDS - MAX_LEVELS:
+            stop = _STOP_FULL
+            break
+        stamp, behind = scan_digits(text, position, end)
+        if stamp < 0 or behind - position != TIMESTAMP_DIGITS or behind == end or byte_at(text, behind) != _SPACE:
+            stop = _STOP_UNRECOGNISED
+            break
+        local_ts = max(stamp - scanner["clock_offset"], last_ts)
+        if local_ts > scanner["latest_ts"]:
+            stop = _STOP_UNRECOGNISED
+            break
+        after, behind = scan(text, behind + 1, end, scanner, count, local_ts)
+        if behind < end and byte_at(text, behind) == _RETURN:
+            behind += 1
+        if after == UNRECOGNISED or (behind < end and byte_at(text, behind) != _NEWLINE):
+            stop = _STOP_UNRECOGNISED
+            break
+        set_back += stamp - scanner["clock_offset"] < last_ts
+        last_ts = local_ts
+        count = after
+        messages += 1
+        position = behind + 1
+    scanner["position"] = min(position, end)
+    scanner["last_ts"] = last_ts
+    scanner["messages"] = messages
+    scanner["set_back"] = set_back
+    scanner["stop"] = stop
+    return count
