@@ -11,7 +11,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Final
 
-from oms.lifecycle import Heartbeat
+from oms.lifecycle import SUPERVISOR_VARIABLE, Heartbeat
 
 LOG_LIMIT_BYTES: Final = 1 << 20
 _TAIL_BYTES: Final = 4096
@@ -95,6 +95,7 @@ class Child:
                 stderr=log,
                 start_new_session=True,
                 pass_fds=(lock_descriptor,),
+                env={**os.environ, SUPERVISOR_VARIABLE: str(os.getpid())},
             )
         self.last_pid = self.process.pid
         self.pid_descriptor = os.pidfd_open(self.process.pid)

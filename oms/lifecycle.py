@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import os
 import resource
+import select
 import signal
+import threading
 import time
 from collections.abc import Mapping
 from types import FrameType
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import zmq
 
 from oms.bus import new_socket
+
+SUPERVISOR_VARIABLE: Final = "ZOMS_SUPERVISOR"
+"""Environment variable with the supervisor's pid, so that a process whose parent died before it looked knows it."""
+
+PARENT_GRACE_S: Final = 10.0
+
+UNUSABLE: Final = 2
+"""Exit status of a process whose settings or files cannot be used: to start it again would not help."""
 
 
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +58,31 @@ def rss_mb() -> float:
         return int(statm.read().split()[1]) * resource.getpagesize() / 2**20
 
 
+def parent_pid() -> int:
+    """The process that this one must not outlive: the supervisor, or whoever started it."""
+    return int(os.environ.get(SUPERVISOR_VARIABLE, "") or os.getppid())
+
+
+def end_with_parent(grace_s: float = PARENT_GRACE_S) -> None:
+    """End this process ``grace_s`` after its parent has died, whatever its main thread is doing then.
+
+    A process in good order notices by itself (``Lifecycle.stopping``) and has ended long before. This is for one that
+    compiles, or is caught in a strategy's endless loop.
+    """
+
+    def wait_for_the_end(parent: int) -> None:
+        try:
+            descriptor = os.pidfd_open(parent)
+        except ProcessLookupError:
+            pass
+        else:
+            select.select([descriptor], [], [])
+        time.sleep(grace_s)
+        os._exit(1)
+
+    threading.Thread(target=wait_for_the_end, args=(parent_pid(),), name="end_with_parent", daemon=True).start()
+
+
 class Lifecycle:
     """Stop flag and heartbeat of one process.
 
@@ -60,7 +95,7 @@ class Lifecycle:
         self.state = "starting"
         self.started_ts = time.time_ns()
         self._stop_requested = False
-        self._parent = os.getppid()
+        self._parent = parent_pid()
         self._interval_s = interval_s
         self._due = 0.0
         self._socket = new_socket(context, zmq.PUSH)

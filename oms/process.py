@@ -18,7 +18,7 @@ import zmq
 from oms.bus import BusError, Publisher, Puller, Subscriber, new_context
 from oms.config import ConfigError, Settings, read_session
 from oms.journal import Journal, JournalError, last_session_clean
-from oms.lifecycle import Lifecycle
+from oms.lifecycle import UNUSABLE, Lifecycle, end_with_parent
 from oms.records import Reason, RecordKind, Source, TradingState
 
 PROCESSES: Final = {
@@ -90,6 +90,7 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write(f"usage: python -m oms.process {{{','.join(PROCESSES)}}} SESSION_FILE\n")
         return 2
     name, session_file = arguments
+    end_with_parent()
     context = new_context()
     try:
         settings = read_session(Path(session_file))
@@ -99,7 +100,7 @@ def main(arguments: list[str]) -> int:
         life.close()
     except (BusError, ConfigError, JournalError, OSError, RuntimeError, ValueError) as error:
         sys.stderr.write(f"{name}: {type(error).__name__}: {error}\n")
-        status = 1
+        status = UNUSABLE if isinstance(error, ValueError) else 1
     context.destroy(linger=500)
     return status
 

@@ -23,7 +23,7 @@ import zmq
 from oms.bus import bind, new_context, new_socket
 from oms.child import Child, ChildState, exit_text
 from oms.config import Settings, write_session
-from oms.lifecycle import Heartbeat, decode_heartbeat, rss_mb
+from oms.lifecycle import UNUSABLE, Heartbeat, decode_heartbeat, rss_mb
 from oms.lock import AccountLock
 
 FAMILY: Final = ("core", "recorder", "rpc", "gateway")
@@ -299,7 +299,8 @@ class Supervisor:
         child.problem = ended
         quick = not child.ready_at or time.monotonic() - child.ready_at < self.policy.healthy_s
         child.quick_failures = child.quick_failures + 1 if quick else 0
-        if child.quick_failures >= self.policy.max_quick_failures:
+        hopeless = status == UNUSABLE and not child.ready_at and not child.restarts
+        if hopeless or child.quick_failures >= self.policy.max_quick_failures:
             self._give_up(child)
             return
         child.state = ChildState.BACKOFF
@@ -308,7 +309,8 @@ class Supervisor:
 
     def _give_up(self, child: Child) -> None:
         child.state = ChildState.FAILED
-        message = f"{child.name} failed {child.quick_failures} times in a row: {child.problem}; see {child.log_path}"
+        often = f" {child.quick_failures} times in a row" if child.quick_failures > 1 else ""
+        message = f"{child.name} failed{often}: {child.problem} (log: {child.log_path})"
         if child.name in INDISPENSABLE or self.children[LAST_TO_START].state is ChildState.WAITING:
             self.request_stop(message, failed=True)
         else:

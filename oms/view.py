@@ -85,7 +85,7 @@ def status_line(session: PaperSession) -> str:
 def health_text(session: PaperSession, name: str) -> str:
     """The state of a process, with how far it has come while it compiles."""
     child = session.supervisor.children[name]
-    total = session.figures.now(name, "compile_total")
+    total = session.figures.now(name, "to_compile")
     if child.health == "compiling" and total:
         return f"compiling {session.figures.now(name, 'compiled'):.0f} of {total:.0f}"
     return child.health
@@ -180,7 +180,7 @@ def _header(session: PaperSession) -> RenderableType:
     from rich.table import Table
 
     figures, replay = session.figures, session.settings.replay
-    compiling = figures.now("core", "compile_total") if session.supervisor.children["core"].health == "compiling" else 0
+    compiling = figures.now("core", "to_compile") if session.supervisor.children["core"].health == "compiling" else 0
     if compiling:
         what, done = "compile", figures.now("core", "compiled") / compiling
     else:

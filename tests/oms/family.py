@@ -9,14 +9,14 @@ from pathlib import Path
 
 from oms.bus import new_context
 from oms.config import read_session
-from oms.lifecycle import Lifecycle
+from oms.lifecycle import UNUSABLE, Lifecycle, end_with_parent
 
 
 def main(name: str, session_file: str, behaviour: str) -> int:
     settings = read_session(Path(session_file))
-    if behaviour == "crash":
+    if behaviour in ("crash", "unusable"):
         sys.stderr.write(f"{name}: cannot go on, for this test\n")
-        return 3
+        return 3 if behaviour == "crash" else UNUSABLE
     life = Lifecycle(name, new_context(), settings.heartbeat_endpoint, settings.heartbeat_s)
     if behaviour == "stubborn":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -27,8 +27,9 @@ def main(name: str, session_file: str, behaviour: str) -> int:
         if behaviour == "compiling" and beats > 1:
             pause.wait(settings.watchdog_s * 2)
         life.beat({"beats": beats, "ticks": 10.0}, "compiling" if behaviour == "compiling" and beats == 1 else "ready")
-        if behaviour == "silent" and beats > 1:
-            threading.Event().wait()
+        if behaviour in ("silent", "hung") and beats > 1:
+            end_with_parent(grace_s=0.1)
+            pause.wait()
         if behaviour == "done" and beats > 1:
             life.beat({"beats": beats}, "done")
             pause.wait(0.05)

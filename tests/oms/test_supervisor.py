@@ -136,6 +136,13 @@ def test_process_that_crashes_at_once_is_given_up_with_its_words(tmp_path: Path)
         assert supervisor.children["core"].state is ChildState.FAILED
 
 
+def test_process_with_unusable_settings_is_given_up_on_at_once(tmp_path: Path) -> None:
+    with family(tmp_path, gateway="unusable") as supervisor:
+        step_until(supervisor, lambda: not supervisor.running)
+        assert supervisor.failure.startswith("gateway failed: gateway ended: exit status 2: gateway: cannot go on")
+        assert supervisor.restarts == 0
+
+
 def test_session_goes_on_without_a_dispensable_process(tmp_path: Path) -> None:
     with family(tmp_path) as supervisor:
         rpc = supervisor.children["rpc"]
@@ -220,7 +227,7 @@ from pathlib import Path
 from oms.config import read_session
 from oms.supervisor import Supervisor
 session = Path(sys.argv[1])
-command = lambda name, session: [sys.executable, sys.argv[2], name, str(session), "well"]
+command = lambda name, session: [sys.executable, sys.argv[2], name, str(session), "hung" if name == "core" else "well"]
 supervisor = Supervisor(read_session(session), command=command)
 supervisor.start()
 while True:
@@ -231,7 +238,7 @@ while True:
 """
 
 
-def test_children_end_when_the_supervisor_is_killed(tmp_path: Path) -> None:
+def test_children_end_when_the_supervisor_is_killed_even_a_hung_one(tmp_path: Path) -> None:
     session_file = write_session(make_settings(tmp_path))
     command = [sys.executable, "-c", RUN_FAMILY, os.fspath(session_file), os.fspath(FAMILY_SCRIPT)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
