@@ -70,6 +70,30 @@ class JournalError(RuntimeError):
     """The journal cannot be written, or a file of it is damaged; the message names file, place and remedy."""
 
 
+class JournalDamageError(JournalError):
+    """A file is damaged in the middle.
+
+    Attributes
+    ----------
+    path : Path
+    offset : int
+        Where what cannot be read starts.
+    resume_offset, resume_number : int
+        The next whole entry behind it: ``JournalTail(path, resume_offset, resume_number)`` reads on, for a reader that
+        counts what is missing.
+    """
+
+    def __init__(self, path: Path, offset: int, number: int, resume_offset: int, resume_number: int) -> None:
+        super().__init__(
+            f"journal {path} is damaged at offset {offset} (entry {number}), and entry {resume_number} follows at"
+            f" offset {resume_offset}: restore the file from a copy, or move it away"
+        )
+        self.path = path
+        self.offset = offset
+        self.resume_offset = resume_offset
+        self.resume_number = resume_number
+
+
 class Entry(NamedTuple):
     """One whole, checked entry; ``records`` is a read-only array of the kind's dtype, ``offset`` its place."""
 

@@ -18,6 +18,7 @@ from oms.journal_format import (
     MAGIC_BYTES,
     SUFFIX,
     Entry,
+    JournalDamageError,
     JournalError,
     MetaKind,
     Records,
@@ -122,11 +123,7 @@ class JournalTail:
                 if entries and position == self.offset and entries[0].number == self.number:
                     return  # its last bytes arrived meanwhile
                 if entries:
-                    raise JournalError(
-                        f"journal {self.path} is damaged at offset {self.offset} (entry {self.number}), and entry"
-                        f" {entries[0].number} follows at offset {position}: restore the file from a copy, or move it"
-                        " away"
-                    )
+                    raise JournalDamageError(self.path, self.offset, self.number, position, entries[0].number)
             position += 1
 
 
@@ -272,16 +269,21 @@ def _event_behind(descriptor: int, position: int) -> Entry | None:
 
 
 def joined_events(entries: Iterable[Entry]) -> Iterator[Records]:
-    """The EVENT records of entries, in order, in arrays of some thousands."""
+    """The EVENT records of entries, in order, in arrays of some thousands; those before an error come before it."""
     parts: list[Any] = []
     count = 0
-    for entry in entries:
-        if entry.kind == RecordKind.EVENT:
-            parts.append(entry.records)
-            count += len(entry.records)
-            if count >= BLOCK_RECORDS:
-                yield np.frombuffer(b"".join(parts), EVENT)
-                parts.clear()
-                count = 0
+    try:
+        for entry in entries:
+            if entry.kind == RecordKind.EVENT:
+                parts.append(entry.records)
+                count += len(entry.records)
+                if count >= BLOCK_RECORDS:
+                    yield np.frombuffer(b"".join(parts), EVENT)
+                    parts.clear()
+                    count = 0
+    except JournalError:
+        if parts:
+            yield np.frombuffer(b"".join(parts), EVENT)
+        raise
     if parts:
         yield np.frombuffer(b"".join(parts), EVENT)

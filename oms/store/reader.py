@@ -1,0 +1,157 @@
+"""Reading the embedded store, for the command line and for whoever analyses a session."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+import msgspec
+
+from oms.records import OrderState
+from oms.store.schema import (
+    DATABASE_FILE,
+    SCHEMA_VERSION,
+    TABLES,
+    EventRow,
+    FillRow,
+    NoteRow,
+    OrderRow,
+    PositionRow,
+    StoreError,
+    columns,
+    damage_remedy,
+)
+from oms.store.tick_files import TicksRow, summarise_ticks
+
+R = TypeVar("R", bound=msgspec.Struct)
+
+DEFAULT_LIMIT = 50
+
+
+class StoreReader:
+    """Reads one account's store; may be used while the recorder writes it.
+
+    Parameters
+    ----------
+    store_dir : Path
+        ``Settings.store_dir``.
+
+    Raises
+    ------
+    StoreError
+        When there is no store, or it is damaged or of another schema. Every query may raise it too.
+
+    Examples
+    --------
+    >>> with StoreReader(settings.store_dir) as store:  # doctest: +SKIP
+    ...     for fill in store.fills(limit=10):
+    ...         print(fill.symbol, fill.side, fill.qty_text, fill.px_text)
+    """
+
+    def __init__(self, store_dir: Path) -> None:
+        self.store_dir = store_dir
+        self.path = store_dir / DATABASE_FILE
+        if not self.path.exists():
+            raise StoreError(
+                f"there is no store at {self.path}: nothing has been recorded for this account yet, or data_dir and"
+                " the account's name lead elsewhere"
+            )
+        try:
+            self._connection = sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True)
+        except sqlite3.Error as error:
+            raise self._failure(error) from error
+        version = self._select("SELECT value FROM meta WHERE name = 'schema_version'")
+        if version != [(SCHEMA_VERSION,)]:
+            self.close()
+            raise StoreError(
+                f"store {self.path} has schema version {version}, this zoms reads {SCHEMA_VERSION}:"
+                f" {damage_remedy(self.path)}",
+                damaged=True,
+            )
+
+    def orders(self, limit: int = DEFAULT_LIMIT, symbol: str | None = None, state: str | None = None) -> list[OrderRow]:
+        """Orders, newest first.
+
+        Parameters
+        ----------
+        limit : int
+            At most so many.
+        symbol : str, optional
+            Only of this instrument.
+        state : str, optional
+            Only in this state: a name of ``OrderState``, in any case.
+
+        Raises
+        ------
+        StoreError
+            Also when there is no such state.
+        """
+        known = [member.name.lower() for member in OrderState]
+        if state is not None and state.lower() not in known:
+            raise StoreError(f"there is no order state {state!r}: it is one of {', '.join(known)}")
+        return self._rows("orders", OrderRow, limit, symbol=symbol, state=state.lower() if state else None)
+
+    def fills(self, limit: int = DEFAULT_LIMIT, symbol: str | None = None) -> list[FillRow]:
+        """Fills, newest first."""
+        return self._rows("fills", FillRow, limit, symbol=symbol)
+
+    def positions(self) -> list[PositionRow]:
+        """The latest position of each account and instrument, by account and instrument."""
+        rows = self._rows("positions", PositionRow, -1)
+        return sorted(rows, key=lambda row: (row.account, row.instrument))
+
+    def position_history(self, limit: int = DEFAULT_LIMIT, symbol: str | None = None) -> list[PositionRow]:
+        """Positions after each fill, newest first."""
+        return self._rows("position_history", PositionRow, limit, symbol=symbol)
+
+    def events(self, limit: int = DEFAULT_LIMIT, kind: str | None = None) -> list[EventRow]:
+        """Refusals, rejections, trading states, halts, book states and log lines, newest first."""
+        return self._rows("events", EventRow, limit, kind=kind)
+
+    def notes(self) -> list[NoteRow]:
+        """What the recorder had to say about lost records, damaged files and errors, newest first."""
+        return [NoteRow(*row) for row in self._select("SELECT kind, text, ts, times FROM notes ORDER BY ts DESC")]
+
+    def counts(self) -> dict[str, int]:
+        """The number of rows of each table."""
+        return {table: self._select(f"SELECT count(*) FROM {table}")[0][0] for table in TABLES}
+
+    def progress(self) -> dict[int, int]:
+        """How many events of each core session are stored: the next sequence number."""
+        return dict(self._select("SELECT session, next_seq FROM progress"))
+
+    def ticks_summary(self) -> list[TicksRow]:
+        """What is recorded of each instrument in each gateway session, oldest session first."""
+        return summarise_ticks(self.store_dir)
+
+    def _rows(self, table: str, row: type[R], limit: int, **wanted: str | None) -> list[R]:
+        filters = {name: value for name, value in wanted.items() if value is not None}
+        where = " AND ".join(f"{name} = ?" for name in filters) or "1"
+        statement = f"SELECT {', '.join(columns(table))} FROM {table} WHERE {where} ORDER BY rowid DESC LIMIT ?"
+        return [row(*values) for values in self._select(statement, *filters.values(), limit)]
+
+    def _select(self, statement: str, *values: str | int) -> list[tuple[Any, ...]]:
+        try:
+            return self._connection.execute(statement, values).fetchall()
+        except sqlite3.Error as error:
+            raise self._failure(error) from error
+
+    def _failure(self, error: sqlite3.Error) -> StoreError:
+        if isinstance(error, sqlite3.OperationalError) and "no such table" not in str(error):
+            return StoreError(f"store {self.path} cannot be read: {error}; check the disk and data_dir")
+        return StoreError(
+            f"store {self.path} is damaged or no store: {error}; {damage_remedy(self.path)}", damaged=True
+        )
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def __enter__(self) -> StoreReader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
