@@ -25,8 +25,11 @@ _HEADER: Final = struct.Struct("<BBHIqqq")
 HEADER_BYTES: Final = _HEADER.size
 assert FRAME.itemsize == HEADER_BYTES
 
-RECEIVE_HWM_FRAMES: Final = 100_000
+RECEIVE_HWM_FRAMES: Final = 2_048
+LOSSLESS_HWM_FRAMES: Final = 2_048
+"""Small, so that back-pressure is felt soon and a slow subscriber does not fill the publisher's memory; also faster."""
 SEND_HWM_FRAMES: Final = 100_000
+"""What a publisher that may drop keeps for a slow subscriber, and a pusher for its peer."""
 MAX_FRAME_BYTES: Final = 16 * 1024 * 1024
 CLOSE_LINGER_MS: Final = 500
 
@@ -201,6 +204,7 @@ class Publisher(Sender):
         socket.setsockopt(zmq.XPUB_VERBOSER, 1)
         if lossless:
             socket.setsockopt(zmq.XPUB_NODROP, 1)
+            socket.setsockopt(zmq.SNDHWM, LOSSLESS_HWM_FRAMES)
         super().__init__(socket, kind, source)
         self.endpoint = bind(socket, endpoint)
         self.subscribers = 0
