@@ -152,6 +152,7 @@ class Decoded(NamedTuple):
 
 
 NO_TICKS: Final = np.zeros(0, TICK)
+MAX_REFUSAL_TEXT: Final = 240
 
 
 class _Refused(ValueError):  # noqa: N818  (what became of a message, not a fault of the program)
@@ -165,12 +166,12 @@ class _Refused(ValueError):  # noqa: N818  (what became of a message, not a faul
 class _Envelope(msgspec.Struct):
     stream: str = ""
     data: msgspec.Raw = msgspec.Raw()
-    symbol: str = ""
     snapshot_id: int | None = msgspec.field(default=None, name="lastUpdateId")
 
 
 class _Event(msgspec.Struct):
     symbol: str = msgspec.field(name="s")
+    event: str = msgspec.field(default="", name="e")
     transaction_ms: int | None = msgspec.field(default=None, name="T")
     event_ms: int | None = msgspec.field(default=None, name="E")
 
@@ -217,6 +218,7 @@ _book_ticker: Final = msgspec.json.Decoder(_BookTicker)
 _depth: Final = msgspec.json.Decoder(_Depth)
 _snapshot: Final = msgspec.json.Decoder(_Snapshot)
 
+_EVENTS: Final = {TickKind.TRADE: "trade", TickKind.QUOTE: "bookTicker", TickKind.DEPTH: "depthUpdate"}
 _PLAIN_DECIMAL: Final = re.compile(r"[0-9]{1,40}(\.[0-9]{1,40})?", re.ASCII)
 
 
@@ -252,9 +254,9 @@ class MessageDecoder:
         )
         self._out: Ticks = self.scanner["out"][0]
         self._streams: tuple[tuple[re.Pattern[str], Callable[[bytes, int], Ticks]], ...] = (
-            (re.compile(re.escape(stream) + "@bookTicker"), self._decode_book_ticker),
-            (re.compile(re.escape(stream) + "@trade"), self._decode_trade),
-            (re.compile(re.escape(stream) + "@depth(@[0-9]+ms)?"), self._decode_depth),
+            (re.compile(re.escape(stream) + "@bookTicker", re.ASCII), self._decode_book_ticker),
+            (re.compile(re.escape(stream) + "@trade", re.ASCII), self._decode_trade),
+            (re.compile(re.escape(stream) + "@depth(@[0-9]+ms)?", re.ASCII), self._decode_depth),
         )
 
     def decode(self, message: bytes, local_ts: int) -> Ticks:
@@ -283,9 +285,9 @@ class MessageDecoder:
         try:
             return Decoded(self._decode_envelope(message, local_ts), tuple(self._refused_levels))
         except (_Refused, GridError) as error:
-            return Decoded(NO_TICKS, (Refusal(error.reason, str(error)),))
+            return refused(error.reason, str(error))
         except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError) as error:
-            return Decoded(NO_TICKS, (Refusal(Reason.MALFORMED, f"not a message of {self.instrument.venue}: {error}"),))
+            return refused(Reason.MALFORMED, f"not a message of {self.instrument.venue}: {error}")
 
     def _decode_envelope(self, message: bytes, local_ts: int) -> Ticks:
         envelope = _envelope.decode(message)
@@ -350,6 +352,8 @@ class MessageDecoder:
 
     def _ticks(self, count: int, kind: TickKind, message: _Event | _Snapshot, update_id: int, local_ts: int) -> Ticks:
         """Records of one message of ours, with everything but prices, quantities, sides and the previous id."""
+        if isinstance(message, _Event) and message.event not in ("", _EVENTS[kind]):
+            raise _Refused(Reason.MALFORMED, f"event {message.event!r} on a stream of {_EVENTS[kind]} events")
         symbol = message.symbol
         if symbol is not None and symbol != self.instrument.symbol:
             raise _Refused(Reason.UNKNOWN_INSTRUMENT, f"message of {symbol} is not of {self.instrument.symbol}")
@@ -382,6 +386,11 @@ class MessageDecoder:
         if positive and lots == 0:
             raise _Refused(Reason.QTY_BELOW_MIN, f"quantity {text} of {self.instrument.symbol} is not above zero")
         return lots
+
+
+def refused(reason: Reason, text: str) -> Decoded:
+    """Nothing but a refusal, worded in bounded length whatever the message holds."""
+    return Decoded(NO_TICKS, (Refusal(reason, text[:MAX_REFUSAL_TEXT]),))
 
 
 def _plain(what: str, text: str) -> str:

@@ -16,9 +16,10 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from gateways.binance import NO_TICKS, Decoded, MessageDecoder, Refusal, Ticks, VenueError
+from gateways.binance import Decoded, MessageDecoder, Ticks, VenueError, refused
 from gateways.lines import CHUNK_BYTES, LineReader, RecordingError
 from gateways.scanner import Stop, scan_lines
+from gateways.sequencer import SnapshotSequencer
 from gateways.sidecar import LINE, Recording, open_recording
 from oms.instruments import MAX_VALUE, Instrument
 from oms.records import TICK, Reason, TickFlag, TickKind
@@ -73,6 +74,8 @@ class TickReader:
         Its symbol must be the recording's; its id goes into the records.
     chunk_bytes
         Text that is decoded at a time: small for a paced replay, large for speed.
+    counters
+        Where to count; new ones when left out.
 
     Raises
     ------
@@ -80,7 +83,13 @@ class TickReader:
         When the recording is of another symbol, or of a venue that does not trade such an instrument.
     """
 
-    def __init__(self, recording: Recording, instrument: Instrument, chunk_bytes: int = CHUNK_BYTES) -> None:
+    def __init__(
+        self,
+        recording: Recording,
+        instrument: Instrument,
+        chunk_bytes: int = CHUNK_BYTES,
+        counters: ReadCounters | None = None,
+    ) -> None:
         if recording.symbol != instrument.symbol:
             raise RecordingError(
                 f"recording {recording.path} is of {recording.symbol}, not of {instrument.symbol}: "
@@ -91,7 +100,7 @@ class TickReader:
         except VenueError as error:
             raise RecordingError(f"recording {recording.path}: {error}") from None
         self.recording = recording
-        self.counters = ReadCounters()
+        self.counters = counters if counters is not None else ReadCounters()
         self._lines = LineReader(recording.path, chunk_bytes)
         self._line_number = 1  # of the line at _counted_to in the chunk
         self._counted_to = 0
@@ -118,6 +127,14 @@ class TickReader:
             raise RecordingError(
                 f"recording {self.recording.path} gives no {self.recording.venue} {self.recording.symbol} tick: {first}"
             )
+
+    def sequenced(self) -> Iterator[Ticks]:
+        """As ``batches``, with each snapshot in its place among the updates: see ``SnapshotSequencer``."""
+        sequencer = SnapshotSequencer()
+        for batch in self.batches():
+            ticks = sequencer.take(batch)
+            if len(ticks):
+                yield ticks
 
     def _decode(self, chunk: bytes) -> Iterator[Ticks]:
         counters = self.counters
@@ -166,22 +183,18 @@ class TickReader:
     def _judge(self, line: bytes) -> Decoded:
         match = LINE.fullmatch(line)
         if match is None:
-            return _malformed(f"{line[:60]!r} is not a 19-digit timestamp in ns, a space and a message")
+            return refused(Reason.MALFORMED, f"{line[:60]!r} is not a 19-digit timestamp in ns, a space and a message")
         scanner = self._decoder.scanner[0]
         last_ts = int(scanner["last_ts"])
         stamp = int(match[1]) - int(scanner["clock_offset"])
         if stamp > (last_ts + MAX_SILENCE_NS if last_ts else MAX_VALUE):
-            return _malformed(f"timestamp {match[1].decode()} is over a day after the line before it")
+            return refused(Reason.MALFORMED, f"timestamp {match[1].decode()} is over a day after the line before it")
         local_ts = max(stamp, last_ts)
         decoded = self._decoder.decode_slowly(match[2], local_ts)
         if len(decoded.ticks):
             self.counters.set_back += stamp < last_ts
             scanner["last_ts"] = local_ts
         return decoded
-
-
-def _malformed(text: str) -> Decoded:
-    return Decoded(NO_TICKS, (Refusal(Reason.MALFORMED, text),))
 
 
 def with_quiet_times(ticks: Ticks, previous_ts: int | None) -> Ticks:
@@ -230,7 +243,7 @@ def time_ticks(ts: npt.NDArray[np.int64], instrument: int, kind: TickKind = Tick
 def read_ticks(
     recording: Recording, instrument: Instrument, *, duration_s: float = 0, quiet_times: bool = False
 ) -> tuple[Ticks, ReadCounters]:
-    """Decode a recording into one array.
+    """Decode a recording into one array, each snapshot in its place among the updates.
 
     Parameters
     ----------
@@ -245,7 +258,7 @@ def read_ticks(
 
     Returns
     -------
-    The ticks in file order, and what became of the lines.
+    The ticks in order of ``local_ts``, and what became of the lines.
 
     Raises
     ------
@@ -255,7 +268,7 @@ def read_ticks(
     reader = TickReader(recording, instrument, chunk_bytes=4 * CHUNK_BYTES)
     parts: list[Ticks] = []
     stop_ts = MAX_VALUE
-    for batch in reader.batches():
+    for batch in reader.sequenced():
         if not parts and duration_s:
             stop_ts = int(batch["local_ts"][0]) + int(duration_s * NS_PER_S)
         parts.append(batch[: np.searchsorted(batch["local_ts"], stop_ts)])

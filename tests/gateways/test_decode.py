@@ -1,0 +1,264 @@
+"""Decoding: exactly what json and Decimal give, or a refusal; whatever the bytes are."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+from functools import cache
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from gateways.binance import MessageDecoder, Ticks
+from gateways.recording import TickReader, read_ticks
+from gateways.sidecar import open_recording
+from oms.compiled import JIT, compile_entries
+from oms.instruments import Instrument
+from oms.records import Reason, TickKind
+from tests.gateways.reference import SPOT, SPOT_FILE, USDM, USDM_FILE, reference_decode
+
+LOCAL_TS = 1_723_161_256_302_717_135
+FILES = {"usdm": (USDM_FILE, USDM), "spot": (SPOT_FILE, SPOT)}
+LINES_WITHOUT_JIT = 400
+
+compile_entries()
+
+
+@cache
+def lines(market: str) -> tuple[tuple[int, bytes], ...]:
+    """The recording's lines as corrected receive time and message."""
+    file, _ = FILES[market]
+    offset = open_recording(file).clock_offset_ns
+    whole = gzip.decompress(file.read_bytes()).splitlines()
+    return tuple((int(line[:19]) - offset, line[20:]) for line in whole[: None if JIT else LINES_WITHOUT_JIT])
+
+
+@cache
+def samples(market: str) -> tuple[bytes, ...]:
+    """A few short messages of each kind, and a snapshot cut to a few levels."""
+    messages = [message for _, message in lines(market)]
+    found = [b'{"lastUpdateId":51,"E":1723161256501,"T":1723161256493,"bids":[["61800.20","2.909"]],"asks":[]}']
+    if market == "spot":
+        found = [b'{"lastUpdateId":51,"bids":[["61800.20000000","2.90900000"],["1.00","1.00"]],"asks":[]}']
+    for name in (b"@trade", b"@bookTicker", b"@depth"):
+        found += sorted((message for message in messages if name in message), key=len)[:4]
+    return tuple(found)
+
+
+@cache
+def decoder(market: str) -> MessageDecoder:
+    _, instrument = FILES[market]
+    return MessageDecoder(instrument.venue, instrument)
+
+
+def assert_same(ours: Ticks, theirs: Ticks, message: bytes) -> None:
+    assert ours.tobytes() == theirs.tobytes(), (message[:400], ours, theirs)
+
+
+@pytest.mark.parametrize("market", FILES)
+def test_every_recorded_message_gives_the_reference_decoders_records(market: str) -> None:
+    _, instrument = FILES[market]
+    for local_ts, message in lines(market):
+        assert_same(decoder(market).decode(message, local_ts), reference_decode(message, local_ts, instrument), message)
+
+
+@pytest.mark.parametrize("market", FILES)
+def test_the_slow_path_gives_the_same_records(market: str) -> None:
+    for local_ts, message in lines(market)[::29]:
+        fast = decoder(market).decode(message, local_ts).copy()
+        assert_same(decoder(market).decode_slowly(message, local_ts).ticks, fast, message)
+
+
+@pytest.mark.skipif(not JIT, reason="the whole recordings are decoded by compiled code only")
+@pytest.mark.parametrize(
+    ("market", "counts"),
+    [
+        ("usdm", {TickKind.DEPTH: 443_521, TickKind.TRADE: 21_313, TickKind.QUOTE: 66_089, TickKind.SNAPSHOT: 2_000}),
+        ("spot", {TickKind.DEPTH: 124_087, TickKind.TRADE: 9_757, TickKind.QUOTE: 28_040, TickKind.SNAPSHOT: 2_000}),
+    ],
+)
+def test_batches_give_the_records_of_the_single_messages(market: str, counts: dict[TickKind, int]) -> None:
+    file, instrument = FILES[market]
+    reader = TickReader(open_recording(file), instrument)
+    batched = np.concatenate(list(reader.batches()))
+    singly = np.concatenate([decoder(market).decode(message, ts).copy() for ts, message in lines(market)])
+    assert batched.tobytes() == singly.tobytes()
+    assert {kind: int((batched["kind"] == kind).sum()) for kind in counts} == counts
+    assert len(batched) == sum(counts.values())
+    assert reader.counters.messages == len(lines(market)) == open_recording(file).messages
+
+
+def test_the_recorded_layouts_take_the_fast_path_and_the_three_off_lot_levels_are_counted() -> None:
+    for market, refused in (("usdm", {}), ("spot", {Reason.QTY_BELOW_MIN: 3} if JIT else {})):
+        instrument = FILES[market][1]
+        fresh = MessageDecoder(instrument.venue, instrument)
+        for local_ts, message in lines(market):
+            fresh.decode(message, local_ts)
+        assert fresh.refused == refused
+        assert fresh.slow == sum(refused.values())
+
+
+def mutated(message: bytes, changes: list[tuple[int, int, bytes]]) -> bytes:
+    """``message`` with pieces replaced: (position, length, replacement) each."""
+    for at, length, piece in changes:
+        start = at % (len(message) + 1)
+        message = message[:start] + piece + message[start + length :]
+    return message
+
+
+PIECES = st.one_of(
+    st.binary(max_size=3),
+    st.sampled_from(
+        [b"0", b"00", b".", b"-", b"1e5", b"9" * 19, b"9" * 60, b'"', b",", b"[", b"]", b"{}", b"null", b"true", b" "]
+    ),
+    st.sampled_from(
+        [b'"u":7,', b'"b":[],', b'["1","2"],', b'"X":"ADL",', b'"T":5,', b'"s":"ETHUSDT",', b'"e":"trade",']
+    ),
+)
+CHANGES = st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 8), PIECES), min_size=1, max_size=3)
+
+
+def check_any_bytes(market: str, message: bytes) -> None:
+    """Records only where the reference decoder has the very same, and the same from both paths."""
+    _, instrument = FILES[market]
+    ours = decoder(market).decode(message, LOCAL_TS).copy()
+    if len(ours):
+        assert_same(ours, reference_decode(message, LOCAL_TS, instrument), message)
+        assert_same(ours, decoder(market).decode_slowly(message, LOCAL_TS).ticks, message)
+
+
+@pytest.mark.parametrize("market", FILES)
+@settings(max_examples=1500 if JIT else 150, deadline=None)
+@given(data=st.data())
+def test_mutated_messages_are_decoded_exactly_or_refused(market: str, data: st.DataObject) -> None:
+    message = data.draw(st.sampled_from(samples(market)))
+    check_any_bytes(market, mutated(message, data.draw(CHANGES)))
+
+
+VALUES = st.one_of(
+    st.sampled_from(["61800.30", "61800.35", "0.0015", "0", "0.000", "7", "-1", "1e3", "", "1_0", "9" * 25, "BTCUSDT"]),
+    st.sampled_from([None, True, False, 0, 1, -1, 2**62, 2**63, 10**30, 1.5, [], {}, [["1.0", "1.000"]], [["1.0"]]]),
+    st.lists(st.lists(st.sampled_from(["1.0", "0.000", "0.0005", "0.05", "2"]), min_size=2, max_size=2), max_size=3),
+)
+
+
+@pytest.mark.parametrize("market", FILES)
+@settings(max_examples=800 if JIT else 100, deadline=None)
+@given(data=st.data())
+def test_changed_missing_and_reordered_fields_are_decoded_exactly_or_refused(market: str, data: st.DataObject) -> None:
+    document = json.loads(data.draw(st.sampled_from(samples(market))))
+    body = document.get("data", document)
+    for name in data.draw(st.lists(st.sampled_from(sorted(body)), max_size=2, unique=True)):
+        if data.draw(st.booleans()):
+            body[name] = data.draw(VALUES)
+        else:
+            del body[name]
+    if data.draw(st.booleans()):
+        names = data.draw(st.permutations(sorted(body)))
+        reordered = {name: body[name] for name in names}
+        document = {**document, "data": reordered} if "data" in document else reordered
+    check_any_bytes(market, json.dumps(document, separators=(",", ":")).encode())
+
+
+@settings(max_examples=300, deadline=None)
+@given(message=st.binary(max_size=300))
+@example(message=b"")
+@example(message=b"\0" * 50)
+@example(message=b'{"a":' + b"[" * 100_000)
+@example(message=b'{"stream":"btcusdt@trade","data":' + b'{"x":' * 20_000)
+def test_random_bytes_never_crash_the_decoder(message: bytes) -> None:
+    for market in FILES:
+        check_any_bytes(market, message)
+
+
+@pytest.mark.parametrize("market", FILES)
+def test_a_truncated_message_is_refused_at_every_length(market: str) -> None:
+    for message in samples(market):
+        for length in range(len(message)):
+            assert len(decoder(market).decode(message[:length], LOCAL_TS)) == 0
+
+
+FIELDS = st.permutations(["e", "E", "T", "s", "t", "p", "q", "X", "m"])
+
+
+@settings(max_examples=100, deadline=None)
+@given(order=FIELDS, extra=st.booleans())
+def test_fields_in_any_order_give_the_same_trade(order: list[str], extra: bool) -> None:
+    values = {
+        "e": '"trade"', "E": "1723161256322", "T": "1723161256321", "s": '"BTCUSDT"', "t": "5266583935",
+        "p": '"61800.30"', "q": '"0.006"', "X": '"MARKET"', "m": "false",
+    }  # fmt: skip
+    body = ",".join(f'"{name}":{values[name]}' for name in order) + (',"new":{"a":[1,"\\u00e9"]}' if extra else "")
+    ticks = decoder("usdm").decode(f'{{"stream":"btcusdt@trade","data":{{{body}}}}}'.encode(), LOCAL_TS)
+    assert ticks[0].tolist() == (
+        1723161256321000000, LOCAL_TS, 618003, 6, 0, 0, 5266583935, 3, TickKind.TRADE, 1, 3
+    )  # fmt: skip
+
+
+@settings(max_examples=300 if JIT else 50, deadline=None)
+@given(
+    tick=st.sampled_from(["0.1", "0.01", "0.5", "0.25", "1", "10", "5", "0.00000001", "0.1000"]),
+    steps=st.integers(0, 10**18),
+    off=st.sampled_from(["", "", "1", "01", "0"]),
+    zeros=st.integers(0, 6),
+)
+def test_prices_are_exact_on_any_grid_and_refused_off_it(tick: str, steps: int, off: str, zeros: int) -> None:
+    instrument = Instrument(
+        id=1, symbol="BTCUSDT", venue="binance_usdm", kind="linear_perpetual", tick=tick, lot="0.001"
+    )
+    px = instrument.px_from_ticks(steps)
+    px = (px if "." in px else px + ".") + off + "0" * zeros
+    px = px.rstrip(".")
+    message = (
+        '{"stream":"btcusdt@bookTicker","data":{"e":"bookTicker","u":7,"s":"BTCUSDT",'
+        f'"b":"{px}","B":"1.000","a":"{px}","A":"0","T":5,"E":6}}}}'
+    ).encode()
+    ours = _decoder_for(tick).decode(message, LOCAL_TS)
+    assert_same(ours, reference_decode(message, LOCAL_TS, instrument), message)
+
+
+@cache
+def _decoder_for(tick: str) -> MessageDecoder:
+    return MessageDecoder(
+        "binance_usdm",
+        Instrument(id=1, symbol="BTCUSDT", venue="binance_usdm", kind="linear_perpetual", tick=tick, lot="0.001"),
+    )
+
+
+PURE_PYTHON = """
+import gzip, sys
+from gateways.binance import MessageDecoder
+from gateways.scanner import UNRECOGNISED, scan_message
+from gateways.recording import read_ticks
+from gateways.sidecar import open_recording
+from oms.compiled import JIT
+from tests.gateways.reference import SPOT, SPOT_FILE, USDM, USDM_FILE
+from tests.gateways.test_decode import samples
+
+assert not JIT
+for market, instrument, file in (("usdm", USDM, USDM_FILE), ("spot", SPOT, SPOT_FILE)):
+    state = MessageDecoder(instrument.venue, instrument).scanner
+    for message in samples(market):
+        assert scan_message(message, 1, state) > 0
+        for length in range(len(message)):
+            assert scan_message(message[:length], 1, state) == UNRECOGNISED
+    ticks, _ = read_ticks(open_recording(file), instrument, duration_s=0.3)
+    sys.stdout.write(ticks.tobytes().hex() + "\\n")
+"""
+
+
+@pytest.mark.skipif(not JIT, reason="this is the run without the compiler")
+def test_pure_python_gives_the_same_and_reads_no_byte_outside_a_message() -> None:
+    """Without the compiler a read outside a bytes object raises, so this also shows that there is none."""
+    environment = os.environ | {"NUMBA_DISABLE_JIT": "1"}
+    command = [sys.executable, "-c", PURE_PYTHON]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    for line, (file, instrument) in zip(result.stdout.splitlines(), FILES.values(), strict=True):
+        ticks, _ = read_ticks(open_recording(file), instrument, duration_s=0.3)
+        assert line == ticks.tobytes().hex()
