@@ -7,7 +7,9 @@ because each publisher numbers its records, and ``Tracker`` counts what is missi
 
 from __future__ import annotations
 
+import errno
 import os
+import socket as socket_module
 import struct
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -32,6 +34,7 @@ SEND_HWM_FRAMES: Final = 100_000
 """What a publisher that may drop keeps for a slow subscriber, and a pusher for its peer."""
 MAX_FRAME_BYTES: Final = 16 * 1024 * 1024
 CLOSE_LINGER_MS: Final = 500
+IPC: Final = "ipc://"
 
 
 class BusError(RuntimeError):
@@ -109,7 +112,7 @@ class Tracker:
     """Counts records lost between the frames of each publisher.
 
     The first frame ever seen of a source joins its stream wherever it stands; a later session of the same source must
-    start at 0. A repeated or older frame counts as ``repeated`` and as nothing lost.
+    start at 0. A frame that begins with records seen before counts as ``repeated`` and as nothing lost.
     """
 
     def __init__(self) -> None:
@@ -131,8 +134,8 @@ class Tracker:
         lost = header.seq - expected
         if lost < 0:
             self.repeated += 1
-            return 0
-        self._expected[stream] = (header.session, following)
+            lost = 0
+        self._expected[stream] = (header.session, max(expected, following))
         self.lost += lost
         return lost
 
@@ -145,13 +148,23 @@ def bind(socket: zmq.Socket[bytes], endpoint: str) -> str:
     BusError
         When the address is in use or cannot be bound.
     """
+    in_use = f"{endpoint} is in use by another process: stop it, or choose another endpoint"
+    if endpoint.startswith(IPC) and _is_listened_to(endpoint.removeprefix(IPC)):
+        raise BusError(in_use)
     try:
         socket.bind(endpoint)
     except zmq.ZMQError as error:
         if error.errno == zmq.EADDRINUSE:
-            raise BusError(f"{endpoint} is in use by another process: stop it, or choose another endpoint") from error
+            raise BusError(in_use) from error
         raise BusError(f"cannot bind {endpoint}: {error}") from error
     return socket.getsockopt_string(zmq.LAST_ENDPOINT)
+
+
+def _is_listened_to(path: str) -> bool:
+    """Whether someone listens on a Unix socket; ZeroMQ would take its path away without a word."""
+    with socket_module.socket(socket_module.AF_UNIX, socket_module.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        return probe.connect_ex(path) in (0, errno.EAGAIN)
 
 
 def new_socket(context: zmq.Context[zmq.Socket[bytes]], kind: int) -> zmq.Socket[bytes]:
@@ -173,10 +186,18 @@ class Sender:
         self.source = source
         self.session = time.time_ns()
         self.seq = 0
+        self._most_records = (MAX_FRAME_BYTES - HEADER_BYTES) // _ITEMSIZE[self.kind]
 
     def send(self, records: Records) -> None:
-        """Send the records as one frame; blocks at the high-water mark where the socket's type does."""
+        """Send the records as one frame; blocks at the high-water mark where the socket's type does.
+
+        Records that no receiver would take in one frame go in several.
+        """
         if len(records) == 0:
+            return
+        if len(records) > self._most_records:
+            self.send(records[: self._most_records])
+            self.send(records[self._most_records :])
             return
         header = _HEADER.pack(
             WIRE_VERSION, self.kind, self.source, len(records), self.session, self.seq, time.time_ns()
@@ -186,6 +207,10 @@ class Sender:
 
     def close(self) -> None:
         self.socket.close()
+
+
+_SUBSCRIPTIONS: Final = {b"\x01": 1, b"\x00": -1}
+"""What the first byte of a message from a subscriber does to their number; anything else is none of ours."""
 
 
 class Publisher(Sender):
@@ -212,8 +237,7 @@ class Publisher(Sender):
     def poll_subscribers(self, timeout_ms: int = 0) -> int:
         """Read the subscriptions that have arrived and return how many subscribers there are now."""
         while self.socket.poll(timeout_ms, zmq.POLLIN):
-            message = self.socket.recv()
-            self.subscribers += 1 if message[:1] == b"\x01" else -1
+            self.subscribers += _SUBSCRIPTIONS.get(self.socket.recv()[:1], 0)
             timeout_ms = 0
         return self.subscribers
 
@@ -336,7 +360,7 @@ def ipc_endpoint(folder: str | os.PathLike[str], name: str) -> str:
         raise BusError(
             f"socket path {path} is over 100 bytes, more than the system takes: choose a shorter data folder"
         )
-    return f"ipc://{path}"
+    return f"{IPC}{path}"
 
 
 def new_context() -> zmq.Context[Any]:
