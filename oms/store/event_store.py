@@ -9,7 +9,7 @@ from oms.bus import Frame
 from oms.config import Settings
 from oms.journal import EventBlock
 from oms.store.embedded import EmbeddedStore
-from oms.store.follower import EventFollower
+from oms.store.follower import ASIDE_FRAMES, EventFollower
 from oms.store.schema import StoreError
 
 BATCH_RECORDS: Final = 8192
@@ -60,6 +60,11 @@ class EventStore:
             return 0.0
         due = self._store_at if self._pending else time.monotonic() + LAST_RETRY_SECONDS
         return max(due if self._opened else self._try_at, time.monotonic()) - time.monotonic()
+
+    @property
+    def room(self) -> int:
+        """How many live frames to take now. While the database fails any number may be taken: they are let go."""
+        return self._follower.room if self._opened else ASIDE_FRAMES
 
     def take(self, frame: Frame) -> None:
         """Take a live frame of events."""

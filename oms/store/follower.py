@@ -41,6 +41,7 @@ class EventFollower:
         self._aside: deque[EventBlock] = deque(maxlen=ASIDE_FRAMES)
         self._repair: Iterator[EventBlock] | None = None
         self._repaired_for: EventBlock | None = None
+        self._gap = False
         self._read_sizes: dict[Path, int] = {}
         self.gaps_repaired = 0
         self.lost = 0
@@ -52,6 +53,11 @@ class EventFollower:
     def behind(self) -> bool:
         """Whether there is, or may be, something to give."""
         return self._repair is not None or bool(self._aside)
+
+    @property
+    def room(self) -> int:
+        """How many live frames can be taken without reading them from the journal again."""
+        return ASIDE_FRAMES - len(self._aside)
 
     def start(self, stored: Mapping[int, int]) -> None:
         """Begin with everything in the journal that is not stored, again after the store has failed.
@@ -102,8 +108,9 @@ class EventFollower:
         first = int(block.records["seq"][0])
         if block is self._repaired_for:
             self._repaired_for = None
-            self.gaps_repaired += following is not None and first <= following
+            self.gaps_repaired += self._gap and following is not None and first <= following
             return False
+        self._gap = following is not None
         return following is None or first > following
 
     def _advance(self, block: EventBlock) -> EventBlock | None:

@@ -19,9 +19,8 @@ from oms.records import RecordKind
 from oms.store.event_store import EventStore
 from oms.store.tick_store import TickStore
 
-EVENT_FRAMES: Final = 1024
 TICK_FRAMES: Final = 256
-"""Frames taken in one round: of ticks few, so that events never wait long."""
+"""Taken in one round: few, so that events never wait long."""
 FULL_WAIT_S: Final = 0.005
 """While ticks wait in their socket for the thread to catch up."""
 QUIET_S: Final = 0.1
@@ -65,7 +64,7 @@ class Recorder:
         timeout_s = min(timeout_s, self._events.wait_s, FULL_WAIT_S if full else timeout_s)
         poller = self._events_only if full else self._everything
         came = bool(poller.poll(int(timeout_s * 1000)))
-        for frame in self._event_frames.drain(EVENT_FRAMES):
+        for frame in self._event_frames.drain(self._events.room):
             self._events.take(frame)
         self._events.work()
         self._take_ticks()
