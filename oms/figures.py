@@ -71,8 +71,10 @@ class Figures:
         By instrument id.
     fills : deque of FillFigures
         The last ones, the newest last.
-    notes : deque of (int, str)
-        What strategies, books and the trading state said: wall clock ns, text.
+    notes, strategy_log : deque of (int, str)
+        What books, halts and the trading state said, and what strategies logged: wall clock ns, text.
+    client_lines : deque of str
+        What the demo's client printed.
     next_seq, session, events_lost : int
         Place in the core's event stream, and how many of its events were missed here.
     """
@@ -83,6 +85,8 @@ class Figures:
         self.positions: dict[int, PositionFigures] = {}
         self.fills: deque[FillFigures] = deque(maxlen=SHOWN_FILLS)
         self.notes: deque[tuple[int, str]] = deque(maxlen=100)
+        self.client_lines: deque[str] = deque(maxlen=100)
+        self.strategy_log: deque[tuple[int, str]] = deque(maxlen=100)
         self.trading_state = TradingState.ACTIVE
         self.next_seq = 0
         self.session = 0
@@ -108,7 +112,8 @@ class Figures:
         for event in frame.records[_SHOWN_KINDS[frame.records["kind"]]]:
             self._handlers[int(event["kind"])](event)
 
-    def _note(self, text: str) -> None:
+    def note(self, text: str) -> None:
+        """Add a line of text to what happened."""
         self.notes.append((time.time_ns(), text))
 
     def _symbol(self, event: Any) -> str:
@@ -149,14 +154,14 @@ class Figures:
 
     def _on_trading_state(self, event: Any) -> None:
         self.trading_state = TradingState(int(event["aux"]))
-        self._note(f"trading state {self.trading_state.name}: {Reason(int(event['reason'])).name}")
+        self.note(f"trading state {self.trading_state.name}: {Reason(int(event['reason'])).name}")
 
     def _on_strategy_halted(self, event: Any) -> None:
-        self._note(f"strategy {self._strategy(event)} halted: {Reason(int(event['reason'])).name}")
+        self.note(f"strategy {self._strategy(event)} halted: {Reason(int(event['reason'])).name}")
 
     def _on_book_state(self, event: Any) -> None:
         state, reason = BookState(int(event["aux"])), Reason(int(event["reason"]))
-        self._note(f"book of {self._symbol(event)} {state.name}: {reason.name}")
+        self.note(f"book of {self._symbol(event)} {state.name}: {reason.name}")
 
     def _on_log(self, event: Any) -> None:
         arguments = [int(event[name]) for name in ("px", "qty", "last_px", "last_qty")]
@@ -166,7 +171,7 @@ class Figures:
         if 0 <= number < len(messages):
             with suppress(LookupError, ValueError):
                 text = messages[number].format(*arguments)
-        self._note(f"{self._strategy(event)}: {text}")
+        self.strategy_log.append((time.time_ns(), f"{self._strategy(event)}: {text}"))
 
     def counter(self, process: str, name: str) -> float:
         return self.children[process].counter(name)
@@ -183,8 +188,7 @@ class Figures:
     def tick_rate(self) -> float:
         """Ticks a second that the core took over the last seconds."""
         now, ticks = time.monotonic(), self.counter("core", "ticks")
-        if not self._rates or ticks != self._rates[-1][1]:
-            self._rates.append((now, ticks))
+        self._rates.append((now, ticks))
         while len(self._rates) > 2 and now - self._rates[1][0] > RATE_WINDOW_S:
             self._rates.popleft()
         first_at, first_ticks = self._rates[0]
@@ -239,7 +243,7 @@ class Figures:
             "rss_mb": {
                 name: round(child.heartbeat.rss_mb, 1) for name, child in self.children.items() if child.heartbeat
             },
-            "ticks_recorded": int(self.counter("recorder", "ticks")),
+            "ticks_recorded": int(self.counter("recorder", "ticks_stored")),
             "events": self.next_seq,
             "restarts": {name: child.restarts for name, child in self.children.items()},
             "failed": [name for name, child in self.children.items() if child.state is ChildState.FAILED],

@@ -15,6 +15,15 @@ from oms.records import RecordKind
 from oms.supervisor import LogLine, Supervisor
 
 FRAMES_A_STEP: Final = 500
+LOSSES: Final = (
+    ("core", "ticks_lost", "lost ticks:"),
+    ("core", "strategies_halted", "halted strategies:"),
+    ("recorder", "ticks_lost", "lost ticks:"),
+    ("recorder", "ticks_unwritten", "could not write ticks:"),
+    ("recorder", "events_lost", "lost events:"),
+)
+"""Counters of things that must not happen in a session that went well."""
+
 STALLED_S: Final = 5.0
 """How long everyone may stand still after the gateway's last tick before the session counts as incomplete."""
 
@@ -81,10 +90,10 @@ class PaperSession:
             for name, child in self.supervisor.children.items()
             if child.state is ChildState.FAILED and not self.supervisor.failure
         ]
-        for name in ("core", "recorder"):
-            lost = self.figures.counter(name, "ticks_lost")
+        for name, counter, text in LOSSES:
+            lost = self.figures.counter(name, counter)
             if lost:
-                found.append(f"{name} lost {lost:.0f} ticks")
+                found.append(f"{name} {text} {lost:,.0f}")
         return found
 
     def summary(self) -> dict[str, Any]:

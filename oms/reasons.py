@@ -61,6 +61,7 @@ MEANINGS: Final = {
     Reason.BAD_COMMAND: "The command is of no kind that the core knows.",
     Reason.NOT_OWNER: "The order belongs to another client or strategy.",
     Reason.OUTPUT_FULL: "The core's output of this step is full; ask again.",
+    Reason.COMMAND_TOO_LATE: "The request reached the core after the time that its sender allowed for it.",
     Reason.POST_ONLY_WOULD_CROSS: "A post-only order would have taken liquidity.",
     Reason.NO_LIQUIDITY: "Nothing, or not enough for fill-or-kill, was displayed at the price; the rest is given up.",
     Reason.UNKNOWN_AT_EXCHANGE: "The exchange does not know the order (any more).",

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 LIVE_INTERVAL_S: Final = 0.25
 LINE_INTERVAL_S: Final = 2.0
 SHOWN_NOTES: Final = 6
+SHOWN_CLIENT_LINES: Final = 6
+SHOWN_STRATEGY_LINES: Final = 2
 WIDTH: Final = 100
 
 _STATE_STYLES: Final = {
@@ -56,6 +58,9 @@ def status_line(session: PaperSession) -> str:
     waiting = [name for name, child in session.supervisor.children.items() if child.health not in ("ready", "done")]
     if session.supervisor.stopping:
         waiting = []
+    waiting_text = "waiting for " + ", ".join(f"{name} ({health_text(session, name)})" for name in waiting)
+    if not session.supervisor.children["gateway"].ready_at:
+        return f"{figures.elapsed_s:6.1f} s  {waiting_text}"
     position = main_position(session)
     parts = [
         f"{figures.elapsed_s:6.1f} s",
@@ -78,7 +83,7 @@ def status_line(session: PaperSession) -> str:
     if figures.trading_state is not TradingState.ACTIVE:
         parts.append(figures.trading_state.name)
     if waiting:
-        parts.append("waiting for " + ", ".join(f"{name} ({health_text(session, name)})" for name in waiting))
+        parts.append(waiting_text)
     return "  ".join(parts)
 
 
@@ -154,7 +159,8 @@ def render(session: PaperSession) -> RenderableType:
     for _ in range(3):
         middle.add_column(ratio=1)
     middle.add_row(_market(session), _account(session), _latency(session))
-    return Group(_header(session), middle, _processes(session), _fills(session), _notes(session))
+    client = [_client(session)] if session.figures.client_lines else []
+    return Group(_header(session), middle, _processes(session), _fills(session), *client, _notes(session))
 
 
 def _panel(content: RenderableType, title: str) -> RenderableType:
@@ -222,11 +228,11 @@ def _account(session: PaperSession) -> RenderableType:
     if position:
         rows = [
             ("position", position.qty),
-            ("average / mark", f"{short(position.average_price)} / {short(position.mark_price)}"),
+            ("average price", short(position.average_price)),
+            ("mark price", short(position.mark_price)),
             ("realized", signed(position.realized_pnl)),
             ("unrealized", signed(position.unrealized_pnl)),
             ("fees", short(position.fees)),
-            ("fills", f"{position.fills:,}"),
         ]
     return _panel(_pairs(rows), f"account · {position.instrument}" if position else "account")
 
@@ -249,8 +255,9 @@ def _latency(session: PaperSession) -> RenderableType:
         (name, f"{figures.now('core', f'tick_to_order_{key}_us'):,.0f} us")
         for name, key in (("p50", "p50"), ("p99", "p99"), ("p99.9", "p999"), ("max", "max"))
     ]
-    rows.append(("orders", f"{figures.counter('core', 'orders'):,.0f}"))
-    rows.append(("open", f"{figures.now('core', 'open_orders'):,.0f}"))
+    orders, fills = figures.counter("core", "orders"), figures.counter("core", "fills")
+    rows.append(("orders / fills", f"{orders:,.0f} / {fills:,.0f}"))
+    rows.append(("open orders", f"{figures.now('core', 'open_orders'):,.0f}"))
     return _panel(_pairs(rows), "tick to order")
 
 
@@ -298,10 +305,19 @@ def _fills(session: PaperSession) -> RenderableType:
     return _panel(table if fills else "[bright_black]none yet", "last fills (record time)")
 
 
+def _client(session: PaperSession) -> RenderableType:
+    from rich.text import Text
+
+    lines = list(session.figures.client_lines)[-SHOWN_CLIENT_LINES:]
+    return _panel(Text("\n".join(lines), no_wrap=True, overflow="ellipsis"), "rpc client, a process of its own")
+
+
 def _notes(session: PaperSession) -> RenderableType:
     from rich.text import Text
 
-    lines = sorted([*((line.ts, line.text) for line in session.supervisor.log), *session.figures.notes])
+    figures = session.figures
+    strategy_lines = list(figures.strategy_log)[-SHOWN_STRATEGY_LINES:]
+    lines = sorted([*((line.ts, line.text) for line in session.supervisor.log), *figures.notes, *strategy_lines])
     text = Text(no_wrap=True, overflow="ellipsis")
     for index, (ts, line) in enumerate(lines[-SHOWN_NOTES:]):
         text.append("\n" if index else "")

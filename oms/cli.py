@@ -1,0 +1,75 @@
+"""The ``zoms`` command. Every error is one clear line on stderr and exit status 1 (2: wrong usage)."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Final
+
+import typer
+
+from oms.commands import backtest, demo, orders, paper, replay, status, stored
+
+TRACEBACK_VARIABLE: Final = "ZOMS_TRACEBACK"
+
+app = typer.Typer(
+    name="zoms",
+    help="A low-latency order-management system for crypto trading.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.command()(paper.paper)
+app.command()(backtest.backtest)
+app.command()(demo.demo)
+app.command()(replay.replay)
+app.command()(status.status)
+app.add_typer(orders.app, name="order")
+app.command()(orders.halt)
+app.command()(orders.resume)
+app.command()(orders.reduce)
+app.command()(stored.recorded)
+app.command("orders")(stored.stored_orders)
+app.command("fills")(stored.stored_fills)
+app.command("positions")(stored.stored_positions)
+app.command()(stored.journal)
+
+
+@app.command()
+def version() -> None:
+    """Print the version of zoms and of what it runs on."""
+    import platform
+    from importlib.metadata import version as version_of
+
+    libraries = ", ".join(f"{name} {version_of(name)}" for name in ("numba", "numpy", "pyzmq", "msgspec"))
+    sys.stdout.write(f"zoms {version_of('zoms')} (Python {platform.python_version()}, {libraries})\n")
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:  # the last border: whatever it is becomes one line
+        if os.environ.get(TRACEBACK_VARIABLE):
+            raise
+        sys.stderr.write(f"zoms: {error_line(error)}\n")
+        sys.exit(1)
+
+
+def error_line(error: Exception) -> str:
+    """An error in one line: its own message where zoms raised it, with its type where it comes from elsewhere."""
+    text = " ".join(str(error).split())
+    ours = type(error).__module__.partition(".")[0] in {"oms", "gateways", "strategies", "backtest", "rpc"}
+    if ours and text:
+        return text
+    return f"{type(error).__name__}: {text} ({TRACEBACK_VARIABLE}=1 shows where)"
+
+
+if __name__ == "__main__":
+    main()

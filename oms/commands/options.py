@@ -1,0 +1,83 @@
+"""Options that several commands share, and how a command finds the session or the data that it is about."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from oms.config import Settings
+
+Account = Annotated[str | None, typer.Option("--account", help="Account; each has its own data and one session.")]
+DataDir = Annotated[
+    Path | None, typer.Option("--data-dir", help="Where journal, store and run files lie. [$ZOMS_HOME or ~/.zoms]")
+]
+SettingsFile = Annotated[
+    Path | None, typer.Option("--settings", help="TOML file laid over the shipped settings; see docs/settings.md.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+class CommandError(Exception):
+    """A command cannot do what was asked; the message is one line that names the thing and the remedy."""
+
+
+def overrides(account: str | None, folder: Path | None) -> dict[str, Any]:
+    """The settings that ``--account`` and ``--data-dir`` set."""
+    given: dict[str, Any] = {}
+    if account is not None:
+        given["account"] = account
+    if folder is not None:
+        given["data_dir"] = str(folder.expanduser().absolute())
+    return given
+
+
+def stored_settings(account: str | None, folder: Path | None) -> Settings:
+    """The settings of the account's last or running session, or the shipped ones where it has had none."""
+    from oms.config import SESSION_FILE, load_settings, read_session
+
+    settings = load_settings(overrides={**overrides(account, folder), "replay": {"file": ""}})
+    session_file = settings.run_dir / SESSION_FILE
+    return read_session(session_file) if session_file.exists() else settings
+
+
+def running_settings(account: str | None, folder: Path | None) -> Settings:
+    """The settings of the account's running session.
+
+    Raises
+    ------
+    CommandError
+        When none runs.
+    """
+    from oms.lock import holder
+
+    settings = stored_settings(account, folder)
+    if not holder(settings):
+        raise CommandError(
+            f"no session of account {settings.account!r} runs (data folder {settings.account_dir.parent}): "
+            f"start one with zoms paper --replay FILE"
+        )
+    return settings
+
+
+def say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+
+
+def say_json(content: Any) -> None:
+    say(json.dumps(content))
+
+
+def say_table(titles: list[str], rows: list[list[str]], right: frozenset[int] = frozenset()) -> None:
+    """Print rows as plain text columns; columns numbered in ``right`` are aligned to the right."""
+    widths = [max(len(row[column]) for row in [titles, *rows]) for column in range(len(titles))]
+    for row in [titles, *rows]:
+        cells = [
+            cell.rjust(width) if column in right else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        say("  ".join(cells).rstrip())

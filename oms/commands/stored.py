@@ -1,0 +1,197 @@
+"""What an account has on disk: ``zoms recorded``, ``orders``, ``fills``, ``positions`` and ``journal``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from oms.commands.options import Account, CommandError, DataDir, Json, say, say_json, say_table, stored_settings
+
+if TYPE_CHECKING:
+    from oms.journal_format import Entry
+    from oms.store.reader import StoreReader
+
+Limit = Annotated[int, typer.Option("--limit", help="Show at most this many, the newest ones.", min=1)]
+Instrument = Annotated[str | None, typer.Option("--instrument", help="Only this instrument.")]
+
+
+def time_text(ts: int) -> str:
+    """Nanoseconds since the epoch as a date and time, UTC, to the millisecond."""
+    return datetime.fromtimestamp(ts / 1e9, tz=UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+
+
+def open_store(account: str | None, data_dir: Path | None) -> StoreReader:
+    """The account's store; raises ``StoreError`` when it has none."""
+    from oms.store.reader import StoreReader
+
+    return StoreReader(stored_settings(account, data_dir).store_dir)
+
+
+def say_rows(rows: Iterable[Any], as_json: bool, titles: list[str], cells: Any, right: frozenset[int]) -> None:
+    """Print store rows: whole as JSON, or the given cells of each as a table, the newest last."""
+    import msgspec
+
+    found = list(rows)
+    if as_json:
+        say_json([msgspec.to_builtins(row) for row in found])
+    elif not found:
+        say("none yet")
+    else:
+        say_table(titles, [cells(row) for row in reversed(found)], right)
+
+
+def recorded(account: Account = None, data_dir: DataDir = None, as_json: Json = False) -> None:
+    """Show what is recorded of an account: ticks, orders, fills, and what the recorder has to say."""
+    import msgspec
+
+    with open_store(account, data_dir) as store:
+        counts, ticks, notes = store.counts(), store.ticks_summary(), store.notes()
+    if as_json:
+        say_json({"counts": counts, "ticks": msgspec.to_builtins(ticks), "notes": msgspec.to_builtins(notes)})
+        return
+    say(", ".join(f"{count:,} {table.replace('_', ' ')}" for table, count in counts.items()))
+    rows = [[row.symbol, f"{row.ticks:,}", time_text(row.first_ts), time_text(row.last_ts)] for row in ticks]
+    if rows:
+        say("")
+        say_table(["ticks of", "ticks", "from (record time)", "to"], rows, frozenset({1}))
+    for note in notes:
+        say(f"{time_text(note.ts)} {note.kind}: {note.text} ({note.times} times)")
+    say(f"\nin {store.store_dir}")
+
+
+def stored_orders(
+    account: Account = None,
+    data_dir: DataDir = None,
+    instrument: Instrument = None,
+    state: Annotated[str | None, typer.Option("--state", help="Only in this state, such as live or filled.")] = None,
+    limit: Limit = 20,
+    as_json: Json = False,
+) -> None:
+    """Show recorded orders as they stood after their last event."""
+    with open_store(account, data_dir) as store:
+        rows = store.orders(limit, instrument, state)
+    say_rows(
+        rows,
+        as_json,
+        ["updated", "order id", "instrument", "side", "qty", "price", "filled", "state", "reason"],
+        lambda row: [
+            time_text(row.updated_ts),
+            str(row.order_id),
+            row.symbol,
+            row.side,
+            row.qty_text,
+            row.px_text,
+            row.filled_qty_text,
+            row.state,
+            "" if row.reason.upper() == "NONE" else row.reason,
+        ],
+        frozenset({1, 4, 5, 6}),
+    )
+
+
+def stored_fills(
+    account: Account = None,
+    data_dir: DataDir = None,
+    instrument: Instrument = None,
+    limit: Limit = 20,
+    as_json: Json = False,
+) -> None:
+    """Show recorded fills, with the position after each."""
+    with open_store(account, data_dir) as store:
+        rows = store.fills(limit, instrument)
+    say_rows(
+        rows,
+        as_json,
+        ["time", "order id", "instrument", "side", "qty", "price", "", "fee", "position"],
+        lambda row: [
+            time_text(row.ts),
+            str(row.order_id),
+            row.symbol,
+            row.side,
+            row.qty_text,
+            row.px_text,
+            row.liquidity,
+            row.fee_text,
+            row.position_qty_text,
+        ],
+        frozenset({1, 4, 5, 7, 8}),
+    )
+
+
+def stored_positions(account: Account = None, data_dir: DataDir = None, as_json: Json = False) -> None:
+    """Show the last recorded position in each instrument."""
+    with open_store(account, data_dir) as store:
+        rows = store.positions()
+    say_rows(
+        rows,
+        as_json,
+        ["instrument", "position", "average", "mark", "realized", "unrealized", "fees", "fills"],
+        lambda row: [
+            row.symbol,
+            row.qty_text,
+            row.average_px_text,
+            row.mark_text,
+            row.realized_pnl_text,
+            row.unrealized_pnl_text,
+            row.fees_text,
+            f"{row.fills:,}",
+        ],
+        frozenset(range(1, 8)),
+    )
+
+
+def journal(
+    file: Annotated[Path | None, typer.Argument(help="Journal file; without it, the account's last one.")] = None,
+    account: Account = None,
+    data_dir: DataDir = None,
+    entries: Annotated[bool, typer.Option("--entries", help="Print every record.")] = False,
+) -> None:
+    """Verify a journal file, entry by entry, and print what it holds."""
+    from collections import Counter
+
+    from oms.journal_format import Direction, MetaKind
+    from oms.journal_reader import JournalReader
+    from oms.records import RecordKind
+
+    path = file or last_journal(stored_settings(account, data_dir).journal_dir)
+    reader = JournalReader(path)
+    held: Counter[str] = Counter()
+    closed = False
+    for entry in reader:
+        if entry.kind in (MetaKind.SESSION, MetaKind.CLOSE):
+            closed = entry.kind == MetaKind.CLOSE
+            continue
+        name = f"{RecordKind(entry.kind).name} {Direction(entry.direction).name.lower()}"
+        held[name] += len(entry.records)
+        if entries:
+            print_entry(entry, name)
+    say(f"{path}: every entry is whole")
+    for name, count in sorted(held.items()):
+        say(f"  {count:,} {name}")
+    if reader.torn:
+        offset, size = reader.torn
+        say(f"  the last entry, at offset {offset}, is incomplete ({size} bytes): a crash cut it off")
+    say("  closed in good order" if closed else "  not closed: the core still writes it, or ended without closing it")
+
+
+def print_entry(entry: Entry, name: str) -> None:
+    """Print an entry's records, a line each, with the fields that are not zero."""
+    fields = entry.records.dtype.names or ()
+    for record in entry.records:
+        values = " ".join(f"{field}={record[field]}" for field in fields if field != "spare" and record[field])
+        sys.stdout.write(f"{entry.number} {time_text(entry.ts)} {name}: {values}\n")
+
+
+def last_journal(journal_dir: Path) -> Path:
+    """The newest journal file in a folder; raises ``CommandError`` when there is none."""
+    from oms.journal_format import SUFFIX
+
+    files = sorted(journal_dir.glob(f"*{SUFFIX}"))
+    if not files:
+        raise CommandError(f"there is no journal in {journal_dir}: no session of this account has run yet")
+    return files[-1]
