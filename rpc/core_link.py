@@ -1,0 +1,108 @@
+"""The way to the core: commands are sent only while it surely listens, and are void a few seconds later.
+
+An order must not pop out minutes after it was asked for. So nothing is queued for a core that is not connected
+(ZMQ_IMMEDIATE, no waiting), nothing is sent to one whose heartbeat is old, and every command carries the time after
+which the core refuses it.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+
+import numpy as np
+import zmq
+
+from oms.bus import Sender, new_socket
+from oms.lifecycle import Heartbeat
+from oms.records import COMMAND, CommandKind, RecordKind, Source
+
+CORE: Final = "core"
+_LISTENING: Final = frozenset({"ready", "done"})
+
+
+def new_command(kind: CommandKind, *, order_id: int = 0, source: int = 0, **fields: int) -> bytes:
+    """The bytes of one COMMAND record, without times and request id; see ``oms.records.COMMAND`` for the fields."""
+    command = np.zeros(1, COMMAND)
+    command["kind"] = kind
+    command["order_id"] = order_id
+    command["source"] = source
+    command["strategy"] = -1
+    for name, value in fields.items():
+        command[name] = value
+    return command.tobytes()
+
+
+class CoreLink:
+    """Sends commands to the core, and knows from its heartbeats whether it listens.
+
+    Parameters
+    ----------
+    stale_after_s : float
+        Age of the last heartbeat from which on the core counts as gone.
+    command_life_s : float
+        How long the core may act on a command.
+    """
+
+    def __init__(
+        self, context: zmq.Context[zmq.Socket[Any]], endpoint: str, stale_after_s: float, command_life_s: float
+    ) -> None:
+        socket = new_socket(context, zmq.PUSH)
+        socket.setsockopt(zmq.IMMEDIATE, 1)
+        socket.setsockopt(zmq.SNDTIMEO, 0)
+        socket.setsockopt(zmq.LINGER, 0)
+        socket.connect(endpoint)
+        self._sender = Sender(socket, RecordKind.COMMAND, Source.RPC)
+        self._stale_after_s = stale_after_s
+        self._command_life_ns = int(command_life_s * 1e9)
+        self._heartbeat: Heartbeat | None = None
+        self.sent = 0
+
+    def hear(self, heartbeat: Heartbeat) -> bool:
+        """Take a heartbeat; True when it is the first one of another core process that listens."""
+        if heartbeat.process != CORE:
+            return False
+        before = self._heartbeat
+        self._heartbeat = heartbeat
+        was_listening = before is not None and before.state in _LISTENING
+        is_other = before is None or (before.pid, before.started_ts) != (heartbeat.pid, heartbeat.started_ts)
+        return heartbeat.state in _LISTENING and (is_other or not was_listening)
+
+    @property
+    def problem(self) -> str:
+        """Why nothing can be sent to the core now; empty when it listens."""
+        heartbeat = self._heartbeat
+        if heartbeat is None:
+            return "the core has not been heard of since this server started"
+        age_s = (time.time_ns() - heartbeat.ts) / 1e9
+        if age_s > self._stale_after_s:
+            return f"the core has not been heard of for {age_s:.1f} s"
+        if heartbeat.state not in _LISTENING:
+            return f"the core is {heartbeat.state}"
+        return ""
+
+    def send(self, commands: list[tuple[int, bytes, int]]) -> bool:
+        """Send commands in one frame; False when the core is not connected or takes no more, and nothing was sent.
+
+        Parameters
+        ----------
+        commands : list of (int, bytes, int)
+            Request id, the command's bytes, and the wall clock, ns, after which its requester has no use for it (0:
+            never).
+        """
+        records = np.frombuffer(b"".join(command for _, command, _ in commands), COMMAND).copy()
+        now = time.time_ns()
+        latest = now + self._command_life_ns
+        records["seq"] = np.arange(self._sender.seq, self._sender.seq + len(records))
+        records["ts"] = now
+        records["request_id"] = [request_id for request_id, _, _ in commands]
+        records["expire_ts"] = [min(expires_ts or latest, latest) for _, _, expires_ts in commands]
+        try:
+            self._sender.send(records)
+        except zmq.Again:
+            return False
+        self.sent += len(records)
+        return True
+
+    def close(self) -> None:
+        self._sender.close()

@@ -1,0 +1,96 @@
+"""Commands that the core has not answered yet, and the requests that wait for its answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from oms.records import CommandKind
+from rpc.ledger import LedgerRow
+from rpc.sessions import Session
+
+
+class Waiter(NamedTuple):
+    """A client's request that gets the answer."""
+
+    session: Session
+    request_id: int
+
+
+class Pending:
+    """One command, or several of one kind that share a request id.
+
+    Attributes
+    ----------
+    request_id : int
+        The command's, which the core's answer echoes.
+    row : LedgerRow or None
+        The order that it is about, when it is about one.
+    remaining : int
+        Answers that are still to come.
+    cancels : int
+        Cancels that were sent to the exchange.
+    is_sent : bool
+        False when nothing was sent, because an earlier copy of the same order may still have effect.
+    """
+
+    def __init__(
+        self, kind: CommandKind, request_id: int, row: LedgerRow | None, waiter: Waiter, deadline: float
+    ) -> None:
+        self.kind = kind
+        self.request_id = request_id
+        self.row = row
+        self.waiters = [waiter]
+        self.deadline = deadline
+        self.expires_ts = 0
+        self.remaining = 1
+        self.cancels = 0
+        self.is_sent = True
+        self.is_new = False
+
+
+class PendingTable:
+    """All pending commands, oldest first; each gets the same time.
+
+    Attributes
+    ----------
+    placing : dict of int to Pending
+        New orders without an answer, by order id.
+    """
+
+    def __init__(self, answer_timeout_s: float) -> None:
+        self.placing: dict[int, Pending] = {}
+        self._by_request: dict[int, Pending] = {}
+        self._answer_timeout_s = answer_timeout_s
+        self._last_request_id = time.time_ns()
+
+    def __len__(self) -> int:
+        return len(self._by_request)
+
+    def add(self, kind: CommandKind, row: LedgerRow | None, waiter: Waiter) -> Pending:
+        """A new pending command, with a request id that no earlier server has used."""
+        self._last_request_id += 1
+        deadline = time.monotonic() + self._answer_timeout_s
+        pending = Pending(kind, self._last_request_id, row, waiter, deadline)
+        self._by_request[pending.request_id] = pending
+        if kind == CommandKind.NEW and row is not None:
+            self.placing[row.order_id] = pending
+        return pending
+
+    def get(self, request_id: int) -> Pending | None:
+        return self._by_request.get(request_id)
+
+    def remove(self, pending: Pending) -> None:
+        self._by_request.pop(pending.request_id, None)
+        if pending.row is not None and self.placing.get(pending.row.order_id) is pending:
+            del self.placing[pending.row.order_id]
+
+    def expired(self, now: float) -> Iterator[Pending]:
+        """Take out and yield those whose time is over."""
+        while self._by_request:
+            oldest = next(iter(self._by_request.values()))
+            if oldest.deadline > now:
+                return
+            self.remove(oldest)
+            yield oldest

@@ -1,0 +1,309 @@
+"""The rpc server: one ROUTER socket for all clients, one loop that never waits for any of them.
+
+Each round takes what has arrived: the core's events, heartbeats, requests. Then the ledger is committed, the new
+commands go out in one frame, and clients are sent what they take.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import time
+from types import TracebackType
+from typing import Any, Final
+
+import zmq
+
+from oms.bus import Subscriber, bind, new_socket
+from oms.config import ConfigError, Settings
+from oms.journal_reader import EventBlock
+from oms.lifecycle import Heartbeat, Lifecycle, decode_heartbeat
+from oms.records import RecordKind
+from rpc.core_link import CoreLink
+from rpc.event_stream import EventStream
+from rpc.feed import Feed
+from rpc.ledger import Ledger, LedgerError, Settled
+from rpc.limits import DEFAULT_LIMITS, MAX_QUEUED_REQUESTS, MAX_TRANSPORT_BYTES, Limits
+from rpc.messages import (
+    AmendOrder,
+    CancelAll,
+    CancelOrder,
+    GetFills,
+    GetInstruments,
+    GetOrder,
+    GetOrders,
+    GetPositions,
+    GetStatus,
+    Ping,
+    PlaceOrder,
+    Request,
+    SetTradingState,
+)
+from rpc.order_entry import OrderEntry
+from rpc.queries import Queries
+from rpc.reception import Handler, Reception
+from rpc.replica import Replica, event_rows
+from rpc.sessions import Sessions
+from rpc.views import Views
+
+LEDGER_FOLDER: Final = "rpc"
+FRAMES_A_ROUND: Final = 256
+HEARTBEATS_KEPT: Final = 64
+SETTLE_BATCH: Final = 256
+BACKLOG_POLL_MS: Final = 2
+PENDING_POLL_MS: Final = 20
+STALE_HEARTBEATS: Final = 3
+"""Missed heartbeats, and a second, after which the core counts as gone."""
+
+_TCP: Final = re.compile(r"tcp://(.+):(\d+|\*)")
+
+
+def run(settings: Settings, life: Lifecycle, context: zmq.Context[Any]) -> int:
+    """Serve clients until told to stop; returns the exit status.
+
+    Raises
+    ------
+    ConfigError
+        When the endpoint is open to the network.
+    BusError
+        When the endpoint is in use.
+    LedgerError
+        When the ledger of order ids cannot be opened.
+    """
+    with Server(settings, life, context) as server:
+        server.serve()
+    return 0
+
+
+def refuse_open_endpoint(endpoint: str) -> None:
+    """Raise ``ConfigError`` unless only this machine can reach ``endpoint``: there is no authentication yet."""
+    match = _TCP.fullmatch(endpoint)
+    if match is None and endpoint.startswith("ipc://"):
+        return
+    host = match.group(1).strip("[]") if match else ""
+    try:
+        is_loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        is_loopback = False
+    if not is_loopback:
+        raise ConfigError(
+            f"rpc_endpoint {endpoint} is open to the network, and rpc has no authentication yet: use"
+            " tcp://127.0.0.1:PORT or an ipc:// path"
+        )
+
+
+class Server:
+    """The server's sockets and its loop.
+
+    Parameters
+    ----------
+    limits : Limits
+        Bounds of time and memory.
+
+    Attributes
+    ----------
+    endpoint : str
+        As bound: a port of ``*`` is resolved.
+    """
+
+    def __init__(
+        self, settings: Settings, life: Lifecycle, context: zmq.Context[Any], limits: Limits = DEFAULT_LIMITS
+    ) -> None:
+        refuse_open_endpoint(settings.rpc_endpoint)
+        self._malformed = 0
+        self._settings = settings
+        self._life = life
+        self._limits = limits
+        self._ledger = Ledger(settings.account_dir / LEDGER_FOLDER, durable=settings.journal_sync == "always")
+        self._events = Subscriber(context, [settings.events_endpoint], [RecordKind.EVENT])
+        self._status = new_socket(context, zmq.SUB)
+        self._status.setsockopt(zmq.SUBSCRIBE, b"")
+        self._status.connect(settings.status_endpoint)
+        self._link = CoreLink(
+            context,
+            settings.core_endpoint,
+            STALE_HEARTBEATS * settings.heartbeat_s + 1.0,
+            limits.command_life_s,
+        )
+        self._router = new_socket(context, zmq.ROUTER)
+        # No ROUTER_HANDOVER: a stranger must not take over a connection by its identity.
+        self._router.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        self._router.setsockopt(zmq.SNDHWM, limits.send_hwm)
+        self._router.setsockopt(zmq.RCVHWM, MAX_QUEUED_REQUESTS)
+        self._router.setsockopt(zmq.MAXMSGSIZE, MAX_TRANSPORT_BYTES)
+        self._sessions = Sessions(self._router, limits)
+        self._stream = EventStream(settings.journal_dir, self._ledger.replay_from)
+        self._replica = Replica(
+            frozenset(instrument.id for instrument in settings.instruments),
+            closed_limit=limits.closed_orders,
+            fill_limit=limits.fills,
+        )
+        self._views = Views(settings, self._ledger)
+        self._feed = Feed(self._sessions, self._views, self._replica)
+        self._entry = OrderEntry(
+            settings,
+            self._ledger,
+            self._replica,
+            self._views,
+            self._link,
+            self._sessions,
+            limits,
+            self._catch_up,
+        )
+        self._queries = Queries(
+            settings, self._ledger, self._replica, self._views, self._stream, self._link, self._entry.own_orders
+        )
+        handlers: dict[type[Request], Handler] = {
+            Ping: self._queries.ping,
+            PlaceOrder: self._entry.place,
+            AmendOrder: self._entry.amend,
+            CancelOrder: self._entry.cancel,
+            CancelAll: self._entry.cancel_all,
+            SetTradingState: self._entry.set_trading_state,
+            GetOrder: self._queries.order,
+            GetOrders: self._queries.orders,
+            GetFills: self._queries.fills,
+            GetPositions: self._queries.positions,
+            GetStatus: self._queries.status,
+            GetInstruments: self._queries.instruments,
+        }
+        self._reception = Reception(self._router, self._sessions, handlers, limits)
+        try:
+            self._load()
+            self.endpoint = bind(self._router, settings.rpc_endpoint)
+        except BaseException:
+            self.close()
+            raise
+        self._poller = zmq.Poller()
+        for socket in (self._router, self._events.socket, self._status):
+            self._poller.register(socket, zmq.POLLIN)
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the ledger and the sockets."""
+        self._settle()
+        self._ledger.close()
+        self._link.close()
+        self._events.close()
+        self._status.close()
+        self._router.close()
+
+    def serve(self) -> None:
+        """Serve until the process is told to stop."""
+        while not self._life.stopping:
+            self._poller.poll(self._poll_ms())
+            is_quiet = not self._take_events()
+            self._take_heartbeats()
+            self._reception.take_messages()
+            self._entry.send_commands()
+            self._entry.expire()
+            self._sessions.flush()
+            self._sessions.probe()
+            if len(self._replica.closed_own) >= SETTLE_BATCH or (is_quiet and self._replica.closed_own):
+                self._settle()
+            if is_quiet:
+                self._stream.follow()
+            self._life.beat(self._counters(), "ready")
+
+    def _poll_ms(self) -> int:
+        if self._sessions.backlog:
+            return BACKLOG_POLL_MS
+        return PENDING_POLL_MS if len(self._entry.pending) else int(self._settings.heartbeat_s * 500)
+
+    # The core's events
+
+    def _load(self) -> None:
+        """Build the replica from the journal, before any client can ask."""
+        for block in self._stream.read_journal():
+            self._enter(block.session)
+            self._replica.load(block.records)
+
+    def _take_events(self) -> bool:
+        taken = False
+        for frame in self._events.drain(FRAMES_A_ROUND):
+            taken = True
+            for block in self._stream.take(frame):
+                self._apply(block)
+        return taken
+
+    def _catch_up(self) -> bool:
+        for block in self._stream.read_journal():
+            self._apply(block)
+        return self._stream.complete
+
+    def _apply(self, block: EventBlock) -> None:
+        self._enter(block.session)
+        for row, record in event_rows(block.records):
+            if self._replica.is_usable(row):
+                self._replica.apply(row, record)
+                self._feed.publish(row, record)
+            self._entry.settle(row)
+
+    def _enter(self, session: int) -> None:
+        """When another core session begins, what the one before left goes to the ledger."""
+        if session == self._replica.session:
+            return
+        self._replica.enter(session)
+        if self._settle():
+            self._ledger.replay_from = session
+            self._ledger.commit()
+
+    def _settle(self) -> bool:
+        """Write the last events of own orders that were closed to the ledger; False when the disk refuses."""
+        closed, self._replica.closed_own = self._replica.closed_own, []
+        try:
+            self._ledger.settle(Settled(order_id, order.session, order.record) for order_id, order in closed)
+            self._ledger.commit()
+        except LedgerError:
+            self._replica.closed_own = closed
+            self._entry.failed_writes += 1
+            return False
+        return True
+
+    def _take_heartbeats(self) -> None:
+        for _ in range(FRAMES_A_ROUND):
+            try:
+                heartbeat = decode_heartbeat(self._status.recv(zmq.NOBLOCK))
+            except zmq.Again:
+                return
+            if heartbeat is None:
+                self._malformed += 1
+            else:
+                self._hear(heartbeat)
+
+    def _hear(self, heartbeat: Heartbeat) -> None:
+        heartbeats = self._queries.heartbeats
+        if heartbeat.process in heartbeats or len(heartbeats) < HEARTBEATS_KEPT:
+            heartbeats[heartbeat.process] = heartbeat
+        if self._link.hear(heartbeat):
+            self._catch_up()
+        self._feed.publish_process(heartbeat, (time.time_ns() - heartbeat.ts) / 1e9)
+
+    def _counters(self) -> dict[str, float]:
+        return {
+            "clients": len(self._sessions),
+            "requests": self._reception.requests,
+            "malformed": self._reception.malformed + self._events.malformed + self._malformed,
+            "commands": self._link.sent,
+            "pending": len(self._entry.pending),
+            "unanswered": self._entry.unanswered,
+            "open_orders": len(self._replica.open),
+            "known_orders": len(self._replica.orders),
+            "events": self._stream.next_seq,
+            "events_mended": self._stream.mended,
+            "lost": self._stream.lost,
+            "unusable": self._replica.unusable,
+            "events_sent": self._sessions.events_sent,
+            "events_dropped": self._sessions.dropped,
+            "vanished": self._sessions.vanished,
+            "unsent": self._sessions.unsent,
+            "failed_writes": self._entry.failed_writes + self._ledger.failed_checkpoints,
+            "internal_errors": self._reception.internal_errors,
+        }

@@ -1,0 +1,266 @@
+"""A small stand-in for the core process: real sockets, a real journal, real heartbeats, and no market.
+
+Limit orders rest until a test fills them, market orders fill at once. It follows the contract of the core's events:
+contiguous numbers, journalled before they are published, each order event with the whole order.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from typing import Any
+
+import msgspec
+import numpy as np
+import zmq
+
+from oms.bus import Publisher, Puller, Records, bind, new_socket
+from oms.config import Settings
+from oms.journal import Direction, Journal
+from oms.lifecycle import Heartbeat
+from oms.records import (
+    EVENT,
+    CommandKind,
+    EventKind,
+    OrderState,
+    OrderType,
+    Reason,
+    RecordKind,
+    Source,
+    TradingState,
+)
+
+OPEN_STATES = (OrderState.PENDING_NEW, OrderState.LIVE, OrderState.PENDING_AMEND, OrderState.PENDING_CANCEL)
+
+
+class Status:
+    """The supervisor's part: takes heartbeats, and publishes them to everyone."""
+
+    def __init__(self, settings: Settings, context: zmq.Context[Any]) -> None:
+        self.heartbeats = new_socket(context, zmq.PULL)
+        bind(self.heartbeats, settings.heartbeat_endpoint)
+        self.publisher = new_socket(context, zmq.PUB)
+        bind(self.publisher, settings.status_endpoint)
+
+    def close(self) -> None:
+        self.heartbeats.close()
+        self.publisher.close()
+
+
+class ScriptedCore:
+    """One core session on a thread.
+
+    Attributes
+    ----------
+    taken : int
+        Commands taken.
+    deaf, silent : bool
+        Set by a test: takes no commands; journals events and does not publish them.
+    """
+
+    def __init__(self, settings: Settings, context: zmq.Context[Any], status: Status) -> None:
+        self.settings = settings
+        self.status = status
+        self.taken = 0
+        self.deaf = False
+        self.silent = False
+        self.orders: dict[int, np.void] = {}
+        self.trading_state = TradingState.ACTIVE
+        self._seq = 0
+        self._trade_id = 0
+        self._inputs = Puller(context, settings.core_endpoint)
+        self._events = Publisher(context, settings.events_endpoint, RecordKind.EVENT, Source.CORE)
+        self.session = self._events.session
+        self._journal = Journal.create(settings.journal_dir, self.session, "os")
+        self._calls: SimpleQueue[tuple[Callable[[], None], threading.Event]] = SimpleQueue()
+        self._started_ts = time.time_ns()
+        self._stopping = threading.Event()
+        self._beat_due = 0.0
+        self.beating = True
+        self.set_state(TradingState.ACTIVE)
+        self._thread = threading.Thread(target=self._run, name="scripted core", daemon=True)
+        self._thread.start()
+
+    def stop(self, *, clean: bool = True) -> None:
+        """End the session; not ``clean``: as after kill -9."""
+        self._stopping.set()
+        self._thread.join()
+        if clean:
+            self._journal.close()
+        else:
+            os.close(self._journal.fileno())
+        self._inputs.close()
+        self._events.close()
+
+    def do(self, call: Callable[[], None]) -> None:
+        """Run ``call`` on the core's thread and wait for it."""
+        done = threading.Event()
+        self._calls.put((call, done))
+        assert done.wait(10)
+
+    def fill(self, order_id: int, qty: int, px: int) -> None:
+        """Trade ``qty`` lots of an order at ``px``."""
+        self.do(lambda: self._fill(self.orders[order_id], qty, px))
+
+    def tell(self, kind: EventKind, count: int = 1, **fields: int) -> None:
+        """Publish events of one kind."""
+
+        def call() -> None:
+            records = np.zeros(count, EVENT)
+            records["kind"] = kind
+            records["instrument"] = -1
+            for name, value in fields.items():
+                records[name] = value
+            self._publish(records)
+
+        self.do(call)
+
+    def set_state(self, state: TradingState, reason: Reason = Reason.REQUESTED, request_id: int = 0) -> None:
+        self.trading_state = state
+        self._tell(EventKind.TRADING_STATE, aux=int(state), reason=int(reason), request_id=request_id)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self._beat()
+            while True:
+                try:
+                    call, done = self._calls.get_nowait()
+                except Empty:
+                    break
+                call()
+                done.set()
+            if self.deaf:
+                self._stopping.wait(0.002)
+            elif self._inputs.socket.poll(2):
+                for frame in self._inputs.drain(100):
+                    for command in frame.records:
+                        self.taken += 1
+                        self._act(command)
+
+    def _beat(self) -> None:
+        if not self.beating or time.monotonic() < self._beat_due:
+            return
+        self._beat_due = time.monotonic() + self.settings.heartbeat_s
+        heartbeat = Heartbeat(
+            process="core",
+            pid=os.getpid(),
+            ts=time.time_ns(),
+            started_ts=self._started_ts,
+            state="ready",
+            rss_mb=1.0,
+            counters={"trading_state": float(self.trading_state)},
+        )
+        self.status.publisher.send(msgspec.msgpack.encode(heartbeat))
+
+    def _publish(self, records: Records) -> None:
+        records["seq"] = np.arange(self._seq, self._seq + len(records))
+        records["ts"] = self._seq + 1
+        self._seq += len(records)
+        self._journal.append(RecordKind.EVENT, Direction.EVENT, records)
+        self._journal.commit()
+        if self.silent:
+            self._events.seq += len(records)
+        else:
+            self._events.send(records)
+
+    def _tell(self, kind: EventKind, **fields: int) -> None:
+        record = np.zeros(1, EVENT)
+        record["kind"] = kind
+        record["instrument"] = -1
+        for name, value in fields.items():
+            record[name] = value
+        self._publish(record)
+
+    def _tell_order(self, order: np.void, kind: EventKind, state: OrderState, **fields: int) -> None:
+        order["state"] = state
+        record = np.zeros(1, EVENT)
+        record[0] = order
+        record["kind"] = kind
+        for name, value in fields.items():
+            record[name] = value
+        self._publish(record)
+
+    def _refuse(self, command: np.void, reason: Reason, state: int = 0) -> None:
+        names = ("order_id", "request_id", "side", "order_type", "time_in_force", "instrument", "account", "strategy")
+        fields = {name: int(command[name]) for name in (*names, "flags", "px", "qty")}
+        self._tell(EventKind.ORDER_REFUSED, reason=int(reason), aux=int(command["kind"]), state=state, **fields)
+
+    def _act(self, command: np.void) -> None:
+        kind = CommandKind(int(command["kind"]))
+        if 0 < command["expire_ts"] < time.time_ns():
+            self._refuse(command, Reason.COMMAND_TOO_LATE)
+        elif kind == CommandKind.NEW:
+            self._new(command)
+        elif kind == CommandKind.SET_TRADING_STATE:
+            self.set_state(TradingState(int(command["value"])), request_id=int(command["request_id"]))
+        elif kind == CommandKind.CANCEL_ALL:
+            for order in list(self.orders.values()):
+                if order["state"] in OPEN_STATES and command["instrument"] in (-1, order["instrument"]):
+                    order["request_id"] = command["request_id"]
+                    self._tell_order(order, EventKind.CANCEL_SUBMITTED, OrderState.PENDING_CANCEL)
+                    self._tell_order(order, EventKind.ORDER_CANCELLED, OrderState.CANCELLED)
+            self.set_state(self.trading_state, request_id=int(command["request_id"]))
+        else:
+            self._change(kind, command)
+
+    def _new(self, command: np.void) -> None:
+        if int(command["order_id"]) in self.orders:
+            self._refuse(command, Reason.DUPLICATE_ORDER_ID)
+        elif self.trading_state == TradingState.HALTED:
+            self._refuse(command, Reason.TRADING_HALTED)
+        else:
+            order = np.zeros(1, EVENT)[0]
+            for name in ("order_id", "request_id", "side", "order_type", "time_in_force", "instrument", "flags"):
+                order[name] = command[name]
+            order["strategy"] = -1
+            order["px"] = command["px"]
+            order["qty"] = command["qty"]
+            self.orders[int(command["order_id"])] = order
+            self._tell_order(order, EventKind.ORDER_SUBMITTED, OrderState.PENDING_NEW)
+            self._tell_order(order, EventKind.ORDER_ACCEPTED, OrderState.LIVE)
+            if order["order_type"] == OrderType.MARKET:
+                self._fill(order, int(order["qty"]), 1000)
+
+    def _change(self, kind: CommandKind, command: np.void) -> None:
+        order = self.orders.get(int(command["order_id"]))
+        if order is None:
+            self._refuse(command, Reason.UNKNOWN_ORDER)
+        elif order["state"] not in OPEN_STATES:
+            self._refuse(command, Reason.ORDER_NOT_OPEN, int(order["state"]))
+        elif kind == CommandKind.CANCEL:
+            order["request_id"] = command["request_id"]
+            self._tell_order(order, EventKind.CANCEL_SUBMITTED, OrderState.PENDING_CANCEL)
+            self._tell_order(order, EventKind.ORDER_CANCELLED, OrderState.CANCELLED)
+        else:
+            order["request_id"] = command["request_id"]
+            self._tell_order(order, EventKind.AMEND_SUBMITTED, OrderState.PENDING_AMEND)
+            order["px"] = command["px"] or order["px"]
+            order["qty"] = command["qty"] or order["qty"]
+            self._tell_order(order, EventKind.ORDER_AMENDED, OrderState.LIVE)
+
+    def _fill(self, order: np.void, qty: int, px: int) -> None:
+        self._trade_id += 1
+        order["filled_qty"] += qty
+        state = OrderState.FILLED if order["filled_qty"] == order["qty"] else OrderState.LIVE
+        self._tell_order(
+            order,
+            EventKind.ORDER_FILLED,
+            state,
+            last_px=px,
+            last_qty=qty,
+            fees=12_345_678,
+            liquidity=1,
+            aux=self._trade_id,
+        )
+        self._tell(
+            EventKind.POSITION,
+            instrument=int(order["instrument"]),
+            position_qty=int(order["side"]) * int(order["filled_qty"]),
+            px=px * 100_000_000,
+            last_px=2 * px,
+            last_qty=self._trade_id,
+            aux=int(order["order_id"]),
+        )

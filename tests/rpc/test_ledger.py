@@ -1,0 +1,165 @@
+"""The ledger: an order id, once given, is found again, whatever happens to the process."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from oms.records import ORDER_ID_COUNTER_BITS, RPC_CLIENT_BASE
+from rpc.ledger import FILE, Ledger, LedgerError, Settled
+
+COMMAND = b"c" * 128
+
+
+def add(ledger: Ledger, client: str, client_order_id: str) -> int:
+    index = ledger.add_client(client)
+    order_id = ledger.new_order_id(index)
+    ledger.add_order(index, client_order_id, order_id, COMMAND)
+    return order_id
+
+
+def test_an_order_is_found_by_either_id(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    order_id = add(ledger, "desk", "a")
+    by_name = ledger.find(RPC_CLIENT_BASE, "a")
+    assert by_name is not None
+    assert (by_name.order_id, by_name.command, by_name.event) == (order_id, COMMAND, None)
+    assert ledger.find_order(order_id) == by_name
+    assert ledger.find(RPC_CLIENT_BASE, "b") is None
+
+
+def test_the_same_id_of_two_clients_is_two_orders(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    first, second = add(ledger, "desk", "a"), add(ledger, "other", "a")
+    assert [order_id >> ORDER_ID_COUNTER_BITS for order_id in (first, second)] == [RPC_CLIENT_BASE, RPC_CLIENT_BASE + 1]
+
+
+def test_what_was_committed_is_there_after_reopening_and_what_was_not_is_not(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    kept = add(ledger, "desk", "kept")
+    ledger.commit()
+    add(ledger, "late", "undone")
+    ledger.rollback()
+    again = Ledger(tmp_path)
+    found = again.find(RPC_CLIENT_BASE, "kept")
+    assert found is not None
+    assert found.order_id == kept
+    assert again.client_index("desk") == RPC_CLIENT_BASE
+    assert again.client_index("late") is None
+    assert ledger.client_index("late") is None
+
+
+def test_order_ids_never_come_twice(tmp_path: Path) -> None:
+    seen: set[int] = set()
+    for number in range(3):
+        ledger = Ledger(tmp_path)
+        seen |= {add(ledger, "desk", f"{number}-{each}") for each in range(10)}
+        ledger.close()
+    assert len(seen) == 30
+
+
+def test_ids_of_a_lost_ledger_do_not_come_again(tmp_path: Path) -> None:
+    before = Ledger(tmp_path / "a")
+    after = Ledger(tmp_path / "b")
+    assert add(after, "desk", "a") >= add(before, "desk", "a")
+    assert (add(before, "desk", "b") & (1 << ORDER_ID_COUNTER_BITS) - 1) > 1_000_000
+
+
+def test_a_forgotten_order_frees_its_id(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    order_id = add(ledger, "desk", "a")
+    ledger.forget_orders([order_id])
+    assert ledger.find_order(order_id) is None
+    assert add(ledger, "desk", "a") != order_id
+
+
+def test_the_last_event_is_kept_with_the_id(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    order_id = add(ledger, "desk", "a")
+    ledger.settle([Settled(order_id, 5, b"event")])
+    row = ledger.find_order(order_id)
+    assert row is not None
+    assert (row.session, row.event) == (5, b"event")
+
+
+def test_where_to_read_the_journal_from_is_kept(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    assert ledger.replay_from == 0
+    ledger.replay_from = 17
+    ledger.replay_from = 18
+    ledger.close()
+    assert Ledger(tmp_path).replay_from == 18
+
+
+def test_a_failed_write_undoes_the_batch_and_the_commit_says_so(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    order_id = add(ledger, "desk", "a")
+    with pytest.raises(LedgerError, match=r"ledger\.sqlite"):
+        ledger.add_order(RPC_CLIENT_BASE, "a", order_id, COMMAND)
+    with pytest.raises(LedgerError):
+        ledger.commit()
+    assert ledger.find_order(order_id) is None
+    again = add(ledger, "desk", "a")
+    ledger.commit()
+    assert ledger.find_order(again) is not None
+
+
+def test_a_ledger_of_another_version_is_refused(tmp_path: Path) -> None:
+    Ledger(tmp_path).close()
+    database = sqlite3.connect(tmp_path / FILE)
+    database.execute("PRAGMA user_version = 99")
+    database.close()
+    with pytest.raises(LedgerError, match="version 99"):
+        Ledger(tmp_path)
+
+
+def test_a_file_that_is_no_ledger_is_refused(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_bytes(b"no database" * 1000)
+    with pytest.raises(LedgerError, match=r"ledger\.sqlite"):
+        Ledger(tmp_path)
+
+
+def test_the_wal_stays_bounded_while_writes_never_pause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rpc.ledger.CHECKPOINT_COMMITS", 50)
+    monkeypatch.setattr("rpc.ledger.WAL_LIMIT_BYTES", 1_000_000)
+    ledger = Ledger(tmp_path)
+    sizes = []
+    for number in range(2000):  # some 12 KiB each
+        add(ledger, "desk", str(number))
+        ledger.commit()
+        sizes.append((tmp_path / f"{FILE}-wal").stat().st_size)
+    ledger.close()
+    assert max(sizes) < 4_000_000
+    assert ledger.failed_checkpoints == 0
+
+
+WRITER = """
+import os, signal, sys
+from pathlib import Path
+from rpc.ledger import Ledger
+ledger = Ledger(Path(sys.argv[1]))
+index = ledger.add_client("desk")
+for number in range(1000):
+    ledger.add_order(index, str(number), ledger.new_order_id(index), b"c" * 128)
+    ledger.commit()
+    print(number, flush=True)
+"""
+
+
+def test_what_was_committed_outlives_kill_9(tmp_path: Path) -> None:
+    writer = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert writer.stdout is not None
+    for line in writer.stdout:
+        if int(line) == 100:
+            writer.send_signal(signal.SIGKILL)
+            break
+    last = int((writer.stdout.read().split() or ["100"])[-1])
+    writer.wait()
+    writer.stdout.close()
+    ledger = Ledger(tmp_path)
+    assert all(ledger.find(RPC_CLIENT_BASE, str(number)) for number in range(last + 1))
