@@ -1,7 +1,8 @@
 """Recording ticks at full speed: frames are gathered, and a thread of its own writes them to Parquet files.
 
 Ticks are gathered into segments, stretches of one gateway session's stream. A segment becomes one file for each of its
-instruments when it is large enough or old enough, and at the end. Nothing here makes the recording of orders wait.
+instruments when it is large enough or old enough, and at the end; until then a spool keeps it for the next recorder,
+should this one be killed. Nothing here makes the recording of orders wait.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,7 @@ import numpy.typing as npt
 from oms.bus import Header
 from oms.instruments import Instrument
 from oms.records import TICK
+from oms.store.spool import Chunk, Spool, read_spool, spool_files
 from oms.store.tick_files import (
     NEXT_SEQ,
     SUFFIX,
@@ -39,37 +41,27 @@ CHUNK_SECONDS: Final = 0.25
 QUEUED_CHUNKS: Final = 16
 """With so many chunks before the thread no more ticks are taken: the gateway feels the back-pressure."""
 SEGMENT_TICKS: Final = 1 << 20
-SEGMENT_SECONDS: Final = 60.0
-"""What a killed recorder loses at most: ticks that are not yet in a file."""
+SEGMENT_SECONDS: Final = 300.0
 UNWRITTEN_TICKS: Final = 4 << 20
 """Ticks kept while files cannot be written (256 MiB); beyond it the oldest segments are given up, and counted."""
 RETRY_SECONDS: Final = 1.0
 
 
-class Chunk(NamedTuple):
-    """Ticks on their way to the thread: a stretch of one gateway session's stream, as the bytes of TICK records."""
-
-    session: int
-    first_seq: int
-    next_seq: int
-    records: bytes
-
-
 class Segment:
-    """Ticks that will be files together."""
+    """Ticks of one gateway session that will be files together."""
 
-    def __init__(self, session: int, first_seq: int) -> None:
+    def __init__(self, session: int, first_seq: int, spool: Spool) -> None:
         self.session = session
         self.first_seq = first_seq
         self.next_seq = first_seq
+        self.spool = spool
         self.ticks = 0
         self.started = time.monotonic()
         self.blocks: list[Ticks] = []
 
     def add(self, chunk: Chunk) -> None:
-        block = np.frombuffer(chunk.records, TICK)
-        self.blocks.append(block)
-        self.ticks += len(block)
+        self.blocks.append(chunk.ticks)
+        self.ticks += len(chunk.ticks)
         self.next_seq = chunk.next_seq
 
     @property
@@ -97,7 +89,7 @@ class TickWriter:
     ticks_stored, files : int
         Ticks in complete files, and those files.
     write_errors : int
-        Attempts to write a segment that failed.
+        Attempts to write a file that failed.
     ticks_given_up : int
         Ticks of segments that were dropped because files could not be written for too long.
     last_error : str
@@ -107,6 +99,7 @@ class TickWriter:
         self._store_dir = store_dir
         self._instruments = {instrument.id: instrument for instrument in instruments}
         self._open: Segment | None = None
+        self._spooling = True
         self._closed: deque[Segment] = deque()
         self._retry_at = 0.0
         self.ticks_stored = 0
@@ -115,13 +108,41 @@ class TickWriter:
         self.ticks_given_up = 0
         self.last_error = ""
 
+    def recover(self) -> None:
+        """Write the files of the ticks that a recorder which was killed has left."""
+        for path in partial_files(self._store_dir):
+            path.unlink(missing_ok=True)
+        for path in spool_files(self._store_dir):
+            spool = Spool(path)
+            segment: Segment | None = None
+            try:
+                for chunk in read_spool(path):
+                    segment = segment or Segment(chunk.session, chunk.first_seq, spool)
+                    segment.add(chunk)
+            except OSError as error:
+                self._failed(f"spool {path} cannot be read", error)
+                continue
+            if segment is None:
+                spool.remove()
+            else:
+                self._closed.append(segment)
+                self.write_due()
+
     def take(self, chunk: Chunk) -> None:
         """Add a chunk to its segment, and write what is due."""
         if self._open is not None and self._open.session != chunk.session:
             self._close_segment()
         if self._open is None:
-            self._open = Segment(chunk.session, chunk.first_seq)
+            spool = Spool.create(self._store_dir, chunk.session, chunk.first_seq)
+            self._open = Segment(chunk.session, chunk.first_seq, spool)
+            self._spooling = True
         self._open.add(chunk)
+        if self._spooling:
+            try:
+                self._open.spool.add(chunk)
+            except OSError as error:
+                self._failed(f"ticks cannot be written to {self._open.spool.path}", error)
+                self._spooling = False
         self.write_due()
 
     def write_due(self) -> None:
@@ -129,7 +150,7 @@ class TickWriter:
         if self._open is not None and self._open.due:
             self._close_segment()
         while self._closed and time.monotonic() >= self._retry_at and self._write(self._closed[0]):
-            self._closed.popleft()
+            self._closed.popleft().spool.remove()
         while sum(segment.ticks for segment in self._closed) > UNWRITTEN_TICKS:
             self.ticks_given_up += self._closed.popleft().ticks
 
@@ -156,8 +177,7 @@ class TickWriter:
                 write_tick_file(path, blocks, self._facts(segment, number, blocks))
             publish_tick_files(paths)
         except OSError as error:
-            self.write_errors += 1
-            self.last_error = f"ticks cannot be written to {paths[-1]}: {error.strerror or error}; check the disk"
+            self._failed(f"ticks cannot be written to {paths[-1]}", error)
             self._retry_at = time.monotonic() + RETRY_SECONDS
             for path in paths:
                 discard_tick_file(path)
@@ -165,6 +185,10 @@ class TickWriter:
         self.ticks_stored += segment.ticks
         self.files += len(paths)
         return True
+
+    def _failed(self, what: str, error: OSError) -> None:
+        self.write_errors += 1
+        self.last_error = f"{what}: {error.strerror or error}; check the disk"
 
     def _facts(self, segment: Segment, number: int, blocks: list[Ticks]) -> dict[str, str | int]:
         facts: dict[str, str | int] = {
@@ -217,9 +241,8 @@ class TickStore:
         self.lost = 0
         self.repeated = 0
         self.notes: list[tuple[str, str, int]] = []
-        for path in partial_files(store_dir):
-            self._note("partial_file", f"{path} was not completed by a recorder that was killed: removed")
-            path.unlink(missing_ok=True)
+        self._submit(0, self._writer.recover)
+        self._recovered = self._queue[0][1]
 
     @property
     def full(self) -> bool:
@@ -230,9 +253,8 @@ class TickStore:
         """Take one frame's ticks."""
         if header.session != self._session:
             self._hand_over()
-            joining = self._session == 0 and header.seq > 0
+            self._next_seq = self._recorded_until(header.session) if self._session == 0 and header.seq > 0 else 0
             self._session = header.session
-            self._next_seq = stored_until(self._store_dir, header.session) if joining else 0
         again = min(max(self._next_seq - header.seq, 0), len(records))
         if again:
             self.repeated += again
@@ -241,6 +263,7 @@ class TickStore:
             return
         first_seq = header.seq + again
         if first_seq > self._next_seq:
+            self._hand_over()
             missing = first_seq - self._next_seq
             self.lost += missing
             self._note("ticks_lost", f"{missing} ticks from {self._next_seq} on of gateway session {header.session}")
@@ -296,10 +319,15 @@ class TickStore:
 
     def _hand_over(self) -> None:
         if self._parts:
-            chunk = Chunk(self._session, self._first_seq, self._next_seq, b"".join(self._parts))
+            chunk = Chunk(self._session, self._first_seq, np.frombuffer(b"".join(self._parts), TICK))
             self._submit(self._count, self._writer.take, chunk)
             self._parts = []
             self._count = 0
+
+    def _recorded_until(self, session: int) -> int:
+        """How far a stream that is joined in the middle was recorded by the recorder before this one."""
+        self._recovered.exception()
+        return stored_until(self._store_dir, session)
 
     def _submit(self, ticks: int, work: Callable[..., None], *arguments: Chunk) -> None:
         self._queue.append((ticks, self._thread.submit(work, *arguments)))
