@@ -25,6 +25,7 @@ from typing import Any, Final, NamedTuple, ParamSpec, TypeVar, cast
 
 import numba
 import numpy as np
+from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
@@ -44,6 +45,7 @@ KERNEL_SOURCES: Final = (
     "oms/records.py",
     "oms/instruments.py",
     "oms/engine.py",
+    "oms/tick_feed.py",
     "oms/core/*.py",
     "oms/algos/*.py",
     "strategies/api.py",
@@ -183,6 +185,51 @@ if JIT:
 
         return signature, generate
 
+    @intrinsic  # type: ignore[untyped-decorator]
+    def call_step(_typing: Any, address: Any, st: Any, records: Any, start: Any, cause_ts: Any) -> Any:
+        """Call the entry at ``address`` with ``(st, records, start, cause_ts)`` and return its int64 result."""
+        signature = types.int64(address, st, records, start, cause_ts)
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            convention = context.call_conv
+            callee = convention.get_function_type(types.int64, signature.args[1:])
+            pointer = builder.inttoptr(arguments[0], callee.as_pointer())
+            _, result = convention.call_function(builder, pointer, types.int64, signature.args[1:], arguments[1:])
+            return result
+
+        return signature, generate
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def call_zmq_recv(_typing: Any, address: Any, socket: Any, buffer: Any, size: Any, flags: Any) -> Any:
+        """``int zmq_recv(void *socket, void *buffer, size_t size, int flags)`` of libzmq, at ``address``."""
+        signature = types.int64(*[types.int64] * 5)
+
+        def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+            pointer, word, number = ir.IntType(8).as_pointer(), ir.IntType(64), ir.IntType(32)
+            callee = ir.FunctionType(number, [pointer, pointer, word, number])
+            function = builder.inttoptr(arguments[0], callee.as_pointer())
+            socket = builder.inttoptr(arguments[1], pointer)
+            buffer = builder.inttoptr(arguments[2], pointer)
+            flags = builder.trunc(arguments[4], number)
+            return builder.sext(builder.call(function, [socket, buffer, arguments[3], flags]), word)
+
+        return signature, generate
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def call_zmq_poll(_typing: Any, address: Any, items: Any, count: Any, timeout_ms: Any) -> Any:
+        """``int zmq_poll(zmq_pollitem_t *items, int count, long timeout)`` of libzmq, at ``address``."""
+        signature = types.int64(*[types.int64] * 4)
+
+        def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+            pointer, word, number = ir.IntType(8).as_pointer(), ir.IntType(64), ir.IntType(32)
+            callee = ir.FunctionType(number, [pointer, number, word])
+            function = builder.inttoptr(arguments[0], callee.as_pointer())
+            items = builder.inttoptr(arguments[1], pointer)
+            count = builder.trunc(arguments[2], number)
+            return builder.sext(builder.call(function, [items, count, arguments[3]]), word)
+
+        return signature, generate
+
 else:
     _functions: list[Callable[..., None]] = []
 
@@ -193,6 +240,13 @@ else:
         except Exception:  # noqa: BLE001  (a user's callback may raise anything; the status tells the core)
             return 1
         return 0
+
+
+def entry_address(function: Any) -> int:
+    """Address of a compiled entry, for ``call_step``; only where there is a compiler."""
+    (compiled,) = function.overloads.values()
+    address: int = compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
+    return address
 
 
 class Callback(NamedTuple):

@@ -11,17 +11,17 @@ from collections.abc import Callable
 from typing import Final
 
 import numpy as np
-import zmq
 
 from oms import engine
 from oms.assembly import PAPER_ACCOUNT, Core
-from oms.bus import Frame, Publisher, Puller, Pusher, Records, Subscriber
+from oms.bus import Publisher, Puller, Pusher, Records, Subscriber
 from oms.core.state import State
 from oms.journal import Direction, Journal
 from oms.latency import LatencyHistogram
 from oms.records import TICK, BookState, Reason, RecordKind, TickFlag, TickKind, TradingState
+from oms.tick_feed import TickFeed
 
-FRAMES_PER_TURN: Final = 256
+FRAMES_PER_TURN: Final = 128
 """Tick frames taken before commands get their turn again."""
 QUIET_AFTER_S: Final = 5.0
 """Without a tick for this long the market is taken for silent, and no order is priced on it."""
@@ -62,8 +62,6 @@ class CoreLoop:
         self.orders = orders
         self.tick_to_order = LatencyHistogram()
         self.lag = LatencyHistogram()
-        self.ticks_lost = 0
-        self.tick_frames = 0
         self._st: State = core.st
         self._st[0]["external"] = 0 if orders is None else 1
         # Views of single fields: reading one costs a fraction of what a record's field does.
@@ -72,10 +70,8 @@ class CoreLoop:
         self._events_lost = self._st["events_lost"]
         self._event_rows = self._st["events"][0]
         self._command_rows = self._st["commands"][0]
+        self.feed = TickFeed(core.st, ticks, inputs.socket, self._flush, self._on_ticks_lost)
         self._heard_at = time.monotonic()
-        self._poller = zmq.Poller()
-        self._poller.register(ticks.socket, zmq.POLLIN)
-        self._poller.register(inputs.socket, zmq.POLLIN)
         self._take_input: dict[int, Callable[[Records], None]] = {
             RecordKind.COMMAND: self._take_commands,
             RecordKind.REPORT: self._take_reports,
@@ -83,12 +79,12 @@ class CoreLoop:
 
     def turn(self, timeout_ms: int) -> None:
         """Wait for input at most ``timeout_ms``, then take what has arrived."""
-        arrived = dict(self._poller.poll(timeout_ms))
+        if self.feed.turn(FRAMES_PER_TURN, timeout_ms):
+            self._heard_at = time.monotonic()
+            self.lag.record((time.time_ns() - self.feed.sent_ts) / 1e3)
+        elif time.monotonic() - self._heard_at > QUIET_AFTER_S:
+            self._st["feed_quiet"][0] = 1
         self.drain_inputs()
-        if self.ticks.socket in arrived:
-            self.drain_ticks()
-        else:
-            self._watch_feed()
 
     def drain_inputs(self) -> None:
         """Take every command and report that has arrived."""
@@ -99,34 +95,6 @@ class CoreLoop:
                 self.inputs.last_error = f"a frame of kind {frame.header.kind} is no input of the core"
                 continue
             take(frame.records)
-
-    def drain_ticks(self) -> None:
-        """Take the tick frames that have arrived, at most ``FRAMES_PER_TURN`` of them."""
-        receive = self.ticks.receive
-        step = engine.step_ticks
-        st = self._st
-        event_count = self._event_count
-        command_count = self._command_count
-        frame: Frame | None = None
-        for _ in range(FRAMES_PER_TURN):
-            following = receive()
-            if following is None:
-                break
-            frame = following
-            if frame.lost:
-                self._on_ticks_lost(frame.lost)
-            records = frame.records
-            cause_ts = frame.header.sent_ts
-            start = step(st, records, 0, cause_ts)
-            if event_count[0] or command_count[0]:
-                self._flush(cause_ts)
-            while start < len(records):
-                start = step(st, records, start, cause_ts)
-                self._flush(cause_ts)
-            self.tick_frames += 1
-        if frame is not None:
-            self._heard_at = time.monotonic()
-            self.lag.record((time.time_ns() - frame.header.sent_ts) / 1e3)
 
     def _take_commands(self, commands: Records) -> None:
         taken = commands.copy()
@@ -149,6 +117,8 @@ class CoreLoop:
 
     def _flush(self, cause_ts: int) -> None:
         """Journal what the last step wrote, then send the requests and publish the events."""
+        if not self._event_count[0] and not self._command_count[0]:
+            return
         events = self._event_rows[: self._event_count[0]]
         commands = self._command_rows[: self._command_count[0]]
         if self._events_lost[0]:
@@ -166,9 +136,8 @@ class CoreLoop:
         self._event_count[0] = 0
         self._command_count[0] = 0
 
-    def _on_ticks_lost(self, lost: int) -> None:
+    def _on_ticks_lost(self, _lost: int) -> None:
         """Ticks were lost on the bus: no book is right any more until its next snapshot."""
-        self.ticks_lost += lost
         defined = np.flatnonzero(self._st[0]["instruments"]["defined"])
         stale = np.zeros(len(defined), TICK)
         stale["instrument"] = defined
@@ -176,10 +145,6 @@ class CoreLoop:
         stale["flags"] = TickFlag.FIRST | TickFlag.LAST
         engine.step_ticks(self._st, stale, 0, 0)
         self._flush(0)
-
-    def _watch_feed(self) -> None:
-        if time.monotonic() - self._heard_at > QUIET_AFTER_S:
-            self._st["feed_quiet"][0] = 1
 
     def report(self) -> None:
         """Publish the positions, once a heartbeat."""
@@ -195,10 +160,10 @@ class CoreLoop:
         s = self._st[0]
         return {
             "ticks": float(s["ticks"]),
-            "tick_frames": float(self.tick_frames),
-            "ticks_lost": float(self.ticks_lost),
+            "tick_frames": float(self.feed.frames),
+            "ticks_lost": float(self.feed.lost),
             "ticks_refused": float(s["ticks_refused"]),
-            "malformed": float(self.ticks.malformed + self.inputs.malformed),
+            "malformed": float(self.feed.malformed + self.inputs.malformed),
             "orders": float(s["orders_sent"]),
             "refused": float(s["orders_refused"]),
             "fills": float(s["fills"]),

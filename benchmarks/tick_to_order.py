@@ -1,0 +1,247 @@
+"""From a tick's send in the gateway to its order's arrival in an execution process: two hops, three processes.
+
+Ticks are paced; a strategy sends an order on every tenth, through risk, order state and journal (without sync), and the
+execution process answers each with a report. The reference is the same three processes with the same socket types,
+message sizes and pacing, in which the middle one only forwards every tenth message and reads the answers.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import tempfile
+import time
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+import numpy as np
+import zmq
+
+from benchmarks._market import INSTRUMENT, market_maker_settings, percentiles, recorded_ticks
+from oms.bus import CLOSE_LINGER_MS, HEADER_BYTES, Publisher, Puller, Pusher, Subscriber, new_context, new_socket
+from oms.records import COMMAND, REPORT, TICK, RecordKind, ReportKind, Source, TickFlag, TickKind
+
+TICKS_PER_S: Final = 10_000
+DURATION_S: Final = 20.0
+ORDER_EVERY: Final = 10
+REPEATS: Final = 3
+WAIT_S: Final = 60.0
+STRATEGY: Final = f"""
+from strategies.api import BUY, IOC, best_bid, instrument_of, memory, submit
+
+def on_tick(st, me, tick):
+    cells = memory(st, me)
+    cells[0] += 1
+    if cells[0] % {ORDER_EVERY} == 0:
+        submit(st, me, BUY, best_bid(st, instrument_of(st, me)) - 5, 1, 1, IOC, 0)
+"""
+_spawn: Final = multiprocessing.get_context("spawn")
+
+
+def _pace(count: int, send: Any) -> float:
+    """Call ``send(i)`` for each of ``count`` ticks in time, and return by how many seconds the last was late."""
+    start = time.monotonic_ns()
+    interval_ns = 1_000_000_000 // TICKS_PER_S
+    for i in range(count):
+        due = start + i * interval_ns
+        wait_ns = due - time.monotonic_ns()
+        if wait_ns > 0:
+            time.sleep(wait_ns / 1e9)
+        send(i)
+    return (time.monotonic_ns() - due) / 1e9
+
+
+def _gateway(pipe: Connection, folder: str, ours: bool) -> None:
+    """Publish the book, then paced single ticks; in the reference, frames of the same size with the time inside."""
+    context = new_context()
+    count = int(TICKS_PER_S * DURATION_S)
+    publisher = Publisher(context, f"ipc://{folder}/ticks", RecordKind.TICK, Source.GATEWAY, lossless=True)
+    publisher.wait_for_subscribers(1, WAIT_S)
+    if ours:
+        recorded = recorded_ticks()
+        start = int(np.flatnonzero(recorded["kind"] == TickKind.SNAPSHOT)[-1]) + 1
+        publisher.send(recorded[:start])
+        # Trades and quotes are whole messages of one record: each is a tick that calls the strategy.
+        single = (recorded["flags"] == TickFlag.FIRST | TickFlag.LAST) & (recorded["kind"] != TickKind.DEPTH)
+        ticks = np.resize(recorded[start:][single[start:]], count)
+    else:
+        ticks = np.zeros(count, TICK)
+    pipe.send("ready")
+    pipe.recv()
+    late_s = _pace(count, lambda i: publisher.send(ticks[i : i + 1]))
+    pipe.send(late_s)
+    pipe.recv()
+    publisher.close()
+    context.destroy(linger=CLOSE_LINGER_MS)
+
+
+def _execution(pipe: Connection, folder: str) -> None:
+    """Take orders, note how long each took since its tick was sent, and answer it."""
+    context = new_context()
+    orders = Puller(context, f"ipc://{folder}/orders", binding=False)
+    reports = Pusher(context, f"ipc://{folder}/core", RecordKind.REPORT, Source.EXECUTION)
+    answer = np.zeros(1, REPORT)
+    answer["kind"] = ReportKind.EXPIRED
+    latencies_us: list[float] = []
+    pipe.send("ready")
+    while not pipe.poll():
+        if not orders.socket.poll(50):
+            continue
+        message = orders.receive()
+        now = time.time_ns()
+        if message is None:
+            continue
+        for order in message.records:
+            latencies_us.append((now - int(order["cause_ts"])) / 1e3)
+            answer["order_id"] = order["order_id"]
+            answer["side"] = order["side"]
+            reports.send(answer)
+    pipe.recv()
+    pipe.send(np.array(latencies_us))
+    pipe.recv()
+    context.destroy(linger=CLOSE_LINGER_MS)
+
+
+def _core(pipe: Connection, folder: str) -> None:
+    from oms.assembly import build_core
+    from oms.core_loop import CoreLoop
+    from oms.journal import Journal
+
+    strategy = Path(folder) / "every_tenth.py"
+    strategy.write_text(STRATEGY)
+    limits = dict.fromkeys(("max_order_qty", "max_position"), "1000")
+    settings = market_maker_settings(
+        folder,
+        strategies=[{"file": str(strategy), "instrument": INSTRUMENT}],
+        risk={
+            INSTRUMENT: {
+                **limits,
+                "max_order_notional": "1000000",
+                "price_collar": "0.05",
+                "max_open_orders": 1000,
+                "max_orders_per_second": 100_000,
+            }
+        },
+    )
+    context = new_context()
+    core = build_core(settings)
+    events = Publisher(context, f"ipc://{folder}/events", RecordKind.EVENT, Source.CORE)
+    loop = CoreLoop(
+        core,
+        ticks=Subscriber(context, [f"ipc://{folder}/ticks"], [RecordKind.TICK]),
+        inputs=Puller(context, f"ipc://{folder}/core"),
+        events=events,
+        journal=Journal.create(Path(folder) / "journal", events.session, "os"),
+        orders=Pusher(context, f"ipc://{folder}/orders", RecordKind.COMMAND, Source.CORE, binding=True),
+    )
+    pipe.send("ready")
+    while not pipe.poll():
+        loop.turn(50)
+    pipe.recv()
+    pipe.send(loop.counters())
+    pipe.recv()
+    loop.close()
+    context.destroy(linger=CLOSE_LINGER_MS)
+
+
+def _forward(pipe: Connection, folder: str) -> None:
+    """The reference's middle process: every tenth tick becomes an order that carries the tick's send time."""
+    context = new_context()
+    ticks = new_socket(context, zmq.SUB)
+    ticks.setsockopt(zmq.SUBSCRIBE, b"")
+    ticks.connect(f"ipc://{folder}/ticks")
+    answers = new_socket(context, zmq.PULL)
+    answers.bind(f"ipc://{folder}/core")
+    orders = new_socket(context, zmq.PUSH)
+    orders.bind(f"ipc://{folder}/orders")
+    poller = zmq.Poller()
+    poller.register(ticks, zmq.POLLIN)
+    poller.register(answers, zmq.POLLIN)
+    order = bytearray(HEADER_BYTES + COMMAND.itemsize)
+    order[0], order[1], order[4] = 1, int(RecordKind.COMMAND), 1
+    at = HEADER_BYTES + COMMAND.fields["cause_ts"][1]  # type: ignore[index]
+    taken = 0
+    pipe.send("ready")
+    while not pipe.poll():
+        for socket, _ in poller.poll(50):
+            while True:
+                try:
+                    message = socket.recv(zmq.NOBLOCK)
+                except zmq.Again:
+                    break
+                if socket is ticks:
+                    taken += 1
+                    if taken % ORDER_EVERY == 0:
+                        order[at : at + 8] = message[HEADER_BYTES - 8 : HEADER_BYTES]
+                        orders.send(order)
+    pipe.recv()
+    pipe.send({"ticks": float(taken)})
+    pipe.recv()
+    context.destroy(linger=CLOSE_LINGER_MS)
+
+
+def _run(ours: bool) -> tuple[dict[str, float], dict[str, float]]:
+    """Run the three processes once; returns the latencies' percentiles and what the others counted."""
+    with tempfile.TemporaryDirectory(prefix="zoms") as folder:
+        pipes = {}
+        processes = []
+        for target, arguments in (
+            (_core if ours else _forward, (folder,)),
+            (_execution, (folder,)),
+            (_gateway, (folder, ours)),
+        ):
+            here, there = _spawn.Pipe()
+            process = _spawn.Process(target=target, args=(there, *arguments))
+            process.start()
+            here.recv()
+            pipes[target] = here
+            processes.append(process)
+        gateway = pipes[_gateway]
+        gateway.send("go")
+        late_s = gateway.recv()
+        middle = pipes[_core if ours else _forward]
+        middle.send("end")
+        counters: dict[str, float] = middle.recv()
+        pipes[_execution].send("end")
+        latencies = pipes[_execution].recv()
+        for pipe in pipes.values():
+            pipe.send("bye")
+        for process in processes:
+            process.join(WAIT_S)
+        tenth = len(latencies) // 10
+        return percentiles(latencies), {
+            **counters,
+            "orders_arrived": float(len(latencies)),
+            "gateway_late_s": late_s,
+            "p50_first_tenth_us": float(np.median(latencies[:tenth])),
+            "p50_last_tenth_us": float(np.median(latencies[-tenth:])),
+        }
+
+
+def measure() -> Iterator[dict[str, Any]]:
+    """p50 and p99 of tick to order against the raw sockets, in turns."""
+    runs: dict[bool, list[tuple[dict[str, float], dict[str, float]]]] = {True: [], False: []}
+    for _ in range(REPEATS):
+        for ours in (True, False):
+            runs[ours].append(_run(ours))
+    ours_us = {name: median(run[0][name] for run in runs[True]) for name in runs[True][0][0]}
+    raw_us = {name: median(run[0][name] for run in runs[False]) for name in runs[False][0][0]}
+    for name in ("p50_us", "p99_us"):
+        yield {
+            "name": f"tick_to_order_{name.removesuffix('_us')}",
+            "unit": "us",
+            "ours": ours_us[name],
+            "reference": raw_us[name],
+            "reference_name": f"raw pyzmq, the same three processes, {TICKS_PER_S:,} ticks/s for {DURATION_S:.0f} s",
+            "ratio": ours_us[name] / raw_us[name],
+            "details": {
+                "ours": ours_us,
+                "reference": raw_us,
+                "orders": sum(run[1]["orders_arrived"] for run in runs[True]),
+                "ticks_lost": sum(run[1]["ticks_lost"] for run in runs[True]),
+                "p50_first_tenth_us": median(run[1]["p50_first_tenth_us"] for run in runs[True]),
+                "p50_last_tenth_us": median(run[1]["p50_last_tenth_us"] for run in runs[True]),
+            },
+        }
