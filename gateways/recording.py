@@ -105,6 +105,7 @@ class TickReader:
         self._line_number = 1  # of the line at _counted_to in the chunk
         self._counted_to = 0
         self._decoder.scanner["clock_offset"] = recording.clock_offset_ns
+        self._decoder.scanner["max_silence"] = MAX_SILENCE_NS
 
     def batches(self) -> Iterator[Ticks]:
         """Yield the recording's ticks in order, never an empty batch and never part of a message.
@@ -142,8 +143,6 @@ class TickReader:
         scanner, out = state[0], state["out"][0]
         scanner["position"] = 0
         while True:
-            last_ts = int(scanner["last_ts"])
-            scanner["latest_ts"] = last_ts + MAX_SILENCE_NS if last_ts else MAX_VALUE
             count = scan_lines(chunk, state)
             counters.messages += int(scanner["messages"])
             counters.set_back += int(scanner["set_back"])
@@ -187,7 +186,7 @@ class TickReader:
         scanner = self._decoder.scanner[0]
         last_ts = int(scanner["last_ts"])
         stamp = int(match[1]) - int(scanner["clock_offset"])
-        if stamp > (last_ts + MAX_SILENCE_NS if last_ts else MAX_VALUE):
+        if int(match[1]) > MAX_VALUE or (last_ts > 0 and stamp - last_ts > MAX_SILENCE_NS):
             return refused(Reason.MALFORMED, f"timestamp {match[1].decode()} is over a day after the line before it")
         local_ts = max(stamp, last_ts)
         decoded = self._decoder.decode_slowly(match[2], local_ts)

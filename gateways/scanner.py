@@ -122,7 +122,7 @@ SCANNER = np.dtype(
         # scan_lines: in and out
         ("clock_offset", "<i8"),  # ns, taken from each line's timestamp
         ("last_ts", "<i8"),  # corrected timestamp of the last line taken: time never goes back
-        ("latest_ts", "<i8"),  # a line that claims to be later is not taken
+        ("max_silence", "<i8"),  # ns; a line that is later than its predecessor by more is not taken
         ("position", "<i8"),  # in the buffer: where to start, and then the first line that was not taken
         ("messages", "<i8"),  # taken by this call
         ("set_back", "<i8"),  # lines taken by this call whose timestamp was before their predecessor's
@@ -168,7 +168,7 @@ def new_scanner(instrument: Instrument, layouts: Sequence[tuple[TickKind, str]])
     scanner["instrument"] = instrument.id
     scanner["px_decimals"], scanner["px_unit"] = decimals_and_unit(instrument.tick)
     scanner["qty_decimals"], scanner["qty_unit"] = decimals_and_unit(instrument.lot)
-    scanner["latest_ts"] = MAX_VALUE
+    scanner["max_silence"] = MAX_VALUE
     steps: list[tuple[int, int, int, int, int]] = []
     literals = b""
     for number, (tick_kind, text) in enumerate(layouts):
@@ -408,11 +408,17 @@ def scan_lines(buffer: Any, state: Any) -> int:
             stop = _STOP_FULL
             break
         stamp, behind = scan_digits(text, position, end)
-        if stamp < 0 or behind - position != TIMESTAMP_DIGITS or behind == end or byte_at(text, behind) != _SPACE:
+        if (
+            stamp < 0
+            or stamp > MAX_VALUE
+            or behind - position != TIMESTAMP_DIGITS
+            or behind == end
+            or byte_at(text, behind) != _SPACE
+        ):
             stop = _STOP_UNRECOGNISED
             break
         local_ts = max(stamp - scanner["clock_offset"], last_ts)
-        if local_ts > scanner["latest_ts"]:
+        if last_ts > 0 and local_ts - last_ts > scanner["max_silence"]:
             stop = _STOP_UNRECOGNISED
             break
         after, behind = scan(text, behind + 1, end, scanner, count, local_ts)

@@ -140,7 +140,7 @@ def test_mutated_messages_are_decoded_exactly_or_refused(market: str, data: st.D
     check_any_bytes(market, mutated(message, data.draw(CHANGES)))
 
 
-VALUES = st.one_of(
+VALUES: st.SearchStrategy[object] = st.one_of(
     st.sampled_from(["61800.30", "61800.35", "0.0015", "0", "0.000", "7", "-1", "1e3", "", "1_0", "9" * 25, "BTCUSDT"]),
     st.sampled_from([None, True, False, 0, 1, -1, 2**62, 2**63, 10**30, 1.5, [], {}, [["1.0", "1.000"]], [["1.0"]]]),
     st.lists(st.lists(st.sampled_from(["1.0", "0.000", "0.0005", "0.05", "2"]), min_size=2, max_size=2), max_size=3),

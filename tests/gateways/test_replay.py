@@ -1,0 +1,342 @@
+"""The replay over real sockets, and the gateway as a real process that is killed and started again."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zmq
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateways.binance import Ticks
+from gateways.book import book_after
+from gateways.lines import RecordingError
+from gateways.recording import read_ticks
+from gateways.replay import MAX_FRAME_RECORDS, ReplaySummary, frame_end, parse_speed, replay_standalone
+from gateways.sidecar import open_recording
+from oms.bus import BusError, Frame, Subscriber, bind, ipc_endpoint, new_context, new_socket
+from oms.compiled import compile_entries
+from oms.config import ConfigError, Settings, write_session
+from oms.lifecycle import Heartbeat, decode_heartbeat
+from oms.records import RecordKind, TickKind
+from tests.gateways.reference import USDM_FILE, settings_for
+from tests.gateways.test_recording import DEMO_FILE, real_lines, write_recording
+
+DEADLINE_S = 30.0
+INSTRUMENT = "BTCUSDT.binance_usdm"
+
+compile_entries()
+
+
+class Listener:
+    """A subscriber of ticks that keeps what it gets."""
+
+    def __init__(self, context: zmq.Context[Any], endpoint: str) -> None:
+        self.subscriber = Subscriber(context, [endpoint], [RecordKind.TICK])
+        self.frames: list[Frame] = []
+
+    def take_until(self, reached: Callable[[], bool]) -> None:
+        """Receive frames until ``reached()``; fails at the deadline."""
+        deadline = time.monotonic() + DEADLINE_S
+        while not reached():
+            assert time.monotonic() < deadline, f"only {len(self.frames)} frames came"
+            self.subscriber.socket.poll(20)
+            self.frames += self.subscriber.drain(10_000)
+
+    @property
+    def ticks(self) -> Ticks:
+        return np.concatenate([frame.records for frame in self.frames])
+
+    def last_ts(self) -> int:
+        return int(self.frames[-1].records["local_ts"][-1]) if self.frames else 0
+
+
+@contextmanager
+def listening(endpoint: str) -> Iterator[Listener]:
+    context = new_context()
+    listener = Listener(context, endpoint)
+    try:
+        yield listener
+    finally:
+        listener.subscriber.close()
+        context.destroy(linger=0)
+
+
+class StandaloneReplay(threading.Thread):
+    """``replay_standalone`` in a thread; ``states`` and ``counters`` are what it reported."""
+
+    def __init__(self, settings: Settings, endpoint: str) -> None:
+        super().__init__(daemon=True)
+        self.settings = settings
+        self.endpoint = endpoint
+        self.states: list[str] = []
+        self.ticks_reported: list[float] = []
+        self.ending = threading.Event()
+        self.held_up = threading.Event()
+        self.summary: ReplaySummary | None = None
+        self.start()
+
+    def run(self) -> None:
+        self.summary = replay_standalone(self.settings, self.endpoint, report=self._report)
+
+    def _report(self, counters: dict[str, float], state: str) -> bool:
+        self.states.append(state)
+        self.ticks_reported.append(counters.get("ticks", 0.0))
+        if len(self.ticks_reported) > 5 and len(set(self.ticks_reported[-4:])) == 1 and self.ticks_reported[-1]:
+            self.held_up.set()
+        return not self.ending.is_set()
+
+    def finished(self) -> ReplaySummary:
+        self.join(DEADLINE_S)
+        assert self.summary is not None
+        return self.summary
+
+
+def test_flat_out_nothing_is_lost_and_the_order_is_kept(tmp_path: Path) -> None:
+    settings = settings_for(USDM_FILE, tmp_path, duration_s=60)
+    endpoint = ipc_endpoint(tmp_path, "ticks")
+    expected, _ = read_ticks(
+        open_recording(USDM_FILE), settings.instrument(INSTRUMENT), duration_s=60, quiet_times=True
+    )
+    with listening(endpoint) as listener:
+        replay = StandaloneReplay(settings, endpoint)
+        listener.take_until(lambda: sum(len(frame.records) for frame in listener.frames) >= len(expected))
+        summary = replay.finished()
+    assert listener.ticks.tobytes() == expected.tobytes()
+    assert listener.subscriber.tracker.lost == listener.subscriber.malformed == 0
+    assert max(len(frame.records) for frame in listener.frames) <= MAX_FRAME_RECORDS
+    assert (summary.ticks, summary.complete, summary.refused, summary.problems) == (len(expected), True, 0, [])
+    assert summary.messages == int(((expected["flags"] & 2 != 0) & (expected["kind"] < TickKind.TIME)).sum())
+    assert replay.states[0] == "waiting"
+    assert replay.states[-1] == "done"
+
+
+def test_a_subscriber_that_does_not_read_holds_the_replay_up_and_loses_nothing(tmp_path: Path) -> None:
+    settings = settings_for(DEMO_FILE, tmp_path, loop=True)
+    endpoint = ipc_endpoint(tmp_path, "ticks")
+    with listening(endpoint) as listener:
+        replay = StandaloneReplay(settings, endpoint)
+        assert replay.held_up.wait(DEADLINE_S)
+        held_at = replay.ticks_reported[-1]
+        listener.take_until(lambda: sum(len(frame.records) for frame in listener.frames) > held_at + 100_000)
+        replay.ending.set()
+        summary = replay.finished()
+        listener.take_until(lambda: sum(len(frame.records) for frame in listener.frames) == summary.ticks)
+    assert listener.subscriber.tracker.lost == 0
+    assert [frame.header.seq for frame in listener.frames] == np.cumsum(
+        [0, *(len(frame.records) for frame in listener.frames[:-1])]
+    ).tolist()
+    assert not summary.complete
+    assert (np.diff(listener.ticks["local_ts"]) >= 0).all()
+
+
+@pytest.mark.parametrize("speed", ["1", "4"])
+def test_a_paced_replay_sends_nothing_before_its_recorded_time(speed: str, tmp_path: Path) -> None:
+    gaps_ms = [0, 30, 1, 0, 60, 20, 90, 5, 250, 10]
+    trades = [line for line in real_lines(2000) if b"@trade" in line][: len(gaps_ms)]
+    start = int(trades[0][:19])
+    stamps = [start + at * 1_000_000 for at in np.cumsum(gaps_ms)]
+    lines = [b"%d" % stamp + line[19:] for stamp, line in zip(stamps, trades, strict=True)]
+    path = write_recording(tmp_path / "gaps.gz", lines)
+    endpoint = ipc_endpoint(tmp_path, "ticks")
+    before = time.time_ns()
+    with listening(endpoint) as listener:
+        replay = StandaloneReplay(settings_for(path, tmp_path, speed=speed), endpoint)
+        listener.take_until(lambda: bool(listener.frames) and listener.last_ts() == listener_end(stamps))
+        assert replay.finished().complete
+    recorded = np.array([frame.records["local_ts"][-1] for frame in listener.frames])
+    sent = np.array([frame.header.sent_ts for frame in listener.frames])
+    early = (recorded - recorded[0]) / float(speed) - (sent - before)
+    assert early.max() < 20_000_000  # as much as the wall clock may have been adjusted
+    times = listener.ticks["kind"] == TickKind.TIME
+    assert times.sum() == 2
+    assert listener.ticks[~times]["update_id"].tolist() == sorted(listener.ticks[~times]["update_id"].tolist())
+
+
+def listener_end(stamps: list[int]) -> int:
+    return stamps[-1] - open_recording(USDM_FILE).clock_offset_ns
+
+
+@given(
+    sizes=st.lists(st.integers(1, 700), min_size=1, max_size=30),
+    at=st.integers(0, 29),
+    ahead=st.integers(1, 30),
+)
+def test_frames_hold_whole_messages_where_they_fit(sizes: list[int], at: int, ahead: int) -> None:
+    ends = np.cumsum(sizes)
+    first = min(at, len(sizes) - 1)
+    last = min(first + ahead, len(sizes))
+    start, due = int(ends[first] - sizes[first]), int(ends[last - 1])
+    while start < due:
+        stop = frame_end(ends, start, due)
+        assert start < stop <= min(due, start + MAX_FRAME_RECORDS)
+        message = int(np.searchsorted(ends, start, "right"))
+        if int(ends[message]) - start <= MAX_FRAME_RECORDS:
+            assert stop in ends
+        start = stop
+
+
+@pytest.mark.parametrize("speed", ["0", "-1", "abc", "nan", "inf", ""])
+def test_a_speed_that_is_none_is_refused(speed: str) -> None:
+    with pytest.raises(ConfigError, match="is not a factor above zero such as 1 or 10, nor 'max'"):
+        parse_speed(speed)
+
+
+def test_speeds_are_factors_or_max() -> None:
+    assert [parse_speed(text) for text in ("1", "10", "0.5", "max")] == [1.0, 10.0, 0.5, None]
+
+
+def test_an_endpoint_in_use_is_refused_by_name(tmp_path: Path) -> None:
+    context = new_context()
+    taken = new_socket(context, zmq.PULL)
+    endpoint = bind(taken, "tcp://127.0.0.1:*")
+    with pytest.raises(BusError, match=f"{endpoint} is in use"):
+        replay_standalone(settings_for(DEMO_FILE, tmp_path), endpoint)
+    context.destroy(linger=0)
+
+
+def test_a_recording_of_no_instrument_of_the_settings_is_refused(tmp_path: Path) -> None:
+    path = write_recording(tmp_path / "eth.gz", [line.replace(b"BTCUSDT", b"ETHUSDT") for line in real_lines(60)])
+    path.with_suffix(".toml").unlink()
+    with pytest.raises(ConfigError, match=r"unknown instrument 'ETHUSDT\.binance_usdm'"):
+        replay_standalone(settings_for(path, tmp_path), ipc_endpoint(tmp_path, "ticks"))
+    with pytest.raises(RecordingError, match="does not exist"):
+        replay_standalone(settings_for(tmp_path / "none.gz", tmp_path), ipc_endpoint(tmp_path, "ticks"))
+
+
+class Gateway:
+    """The gateway process of one session, and its heartbeats."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.session_file = write_session(settings)
+        self._context = new_context()
+        self._heartbeats = new_socket(self._context, zmq.PULL)
+        bind(self._heartbeats, settings.heartbeat_endpoint)
+        self.process: subprocess.Popen[str] | None = None
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "oms.process", "gateway", str(self.session_file)]
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.communicate()
+
+    def stop(self) -> tuple[int, str]:
+        """End it in good order; returns exit status and what it wrote to stderr."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        _, errors = self.process.communicate(timeout=DEADLINE_S)
+        return self.process.returncode, errors
+
+    def wait_for(self, wanted: Callable[[Heartbeat], bool]) -> Heartbeat:
+        """The first heartbeat of the running process that is ``wanted``."""
+        assert self.process is not None
+        deadline = time.monotonic() + DEADLINE_S
+        while time.monotonic() < deadline:
+            if self._heartbeats.poll(100):
+                beat = decode_heartbeat(self._heartbeats.recv())
+                if beat is not None and beat.pid == self.process.pid and wanted(beat):
+                    return beat
+        raise AssertionError("the heartbeat did not come")
+
+    def close(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.kill()
+        self._context.destroy(linger=0)
+
+
+@contextmanager
+def gateway(settings: Settings) -> Iterator[Gateway]:
+    family = Gateway(settings)
+    try:
+        yield family
+    finally:
+        family.close()
+
+
+def one_subscriber(file: Path, folder: Path, **replay: Any) -> Settings:
+    import msgspec
+
+    return msgspec.structs.replace(settings_for(file, folder, **replay), record_ticks=False)
+
+
+def test_the_process_replays_reports_done_and_gives_the_book_to_a_late_subscriber(tmp_path: Path) -> None:
+    settings = one_subscriber(DEMO_FILE, tmp_path, duration_s=20)
+    expected, _ = read_ticks(
+        open_recording(DEMO_FILE), settings.instrument(INSTRUMENT), duration_s=20, quiet_times=True
+    )
+    with gateway(settings) as running, listening(settings.ticks_endpoint) as listener:
+        running.start()
+        listener.take_until(lambda: sum(len(frame.records) for frame in listener.frames) >= len(expected))
+        beat = running.wait_for(lambda beat: beat.state == "done")
+        assert listener.ticks.tobytes() == expected.tobytes()
+        assert beat.counters["ticks"] == len(expected)
+        assert beat.counters["progress"] == 1
+        assert beat.counters["recorded_ts"] == float(expected["local_ts"][-1])
+        assert beat.counters["refused"] == 0
+        book = book_after([expected], int(expected["local_ts"][-1])).snapshot(int(expected["local_ts"][-1]))
+        assert book is not None
+        with listening(settings.ticks_endpoint) as late:
+            late.take_until(lambda: sum(len(frame.records) for frame in late.frames) >= len(book))
+            assert late.ticks.tobytes() == book.tobytes()
+        status, errors = running.stop()
+        assert (status, errors) == (0, "")
+
+
+def test_a_killed_gateway_goes_on_where_it_stood_and_a_new_session_begins_anew(tmp_path: Path) -> None:
+    settings = one_subscriber(DEMO_FILE, tmp_path, speed="10", duration_s=20)
+    with gateway(settings) as running, listening(settings.ticks_endpoint) as listener:
+        running.start()
+        listener.take_until(lambda: len(listener.frames) > 0)
+        begun = int(listener.frames[0].records["local_ts"][0])
+        listener.take_until(lambda: listener.last_ts() > begun + 5 * 10**9)
+        running.kill()
+        listener.frames += listener.subscriber.drain(10_000)
+        seen, listener.frames = listener.ticks, []
+        running.start()
+        listener.take_until(lambda: bool(listener.frames) and listener.last_ts() > begun + int(19.9 * 10**9))
+        running.wait_for(lambda beat: beat.state == "done")
+        listener.frames += listener.subscriber.drain(10_000)
+        resumed = listener.ticks
+        assert listener.frames[0].header.seq == 0
+        assert listener.subscriber.tracker.lost == 0
+        assert running.stop()[0] == 0
+
+        expected, _ = read_ticks(open_recording(DEMO_FILE), settings.instrument(INSTRUMENT), duration_s=20)
+        position = int(resumed["local_ts"][0])
+        assert resumed[0]["kind"] == TickKind.STALE
+        assert resumed[1]["kind"] == TickKind.SNAPSHOT
+        assert position >= int(seen["local_ts"][-1])
+        assert (np.diff(resumed["local_ts"]) >= 0).all()
+        rest = resumed[(resumed["local_ts"] > position) & (resumed["kind"] != TickKind.TIME)]
+        assert rest.tobytes() == expected[expected["local_ts"] > position].tobytes()
+
+        write_session(settings)
+        listener.frames.clear()
+        running.start()
+        listener.take_until(lambda: len(listener.frames) > 0)
+        assert int(listener.frames[0].records["local_ts"][0]) == begun
+
+
+def test_a_gateway_without_its_recording_ends_with_one_clear_line(tmp_path: Path) -> None:
+    settings = one_subscriber(tmp_path / "none.gz", tmp_path)
+    with gateway(settings) as running:
+        running.start()
+        assert running.process is not None
+        _, errors = running.process.communicate(timeout=DEADLINE_S)
+        assert running.process.returncode == 2
+        assert errors.count("\n") == 1
+        assert f"recording {tmp_path / 'none.gz'} does not exist: give the path" in errors
