@@ -47,6 +47,11 @@ _GATEWAY_STALE: Final = int(Reason.GATEWAY_STALE)
 _NONE: Final = int(Reason.NONE)
 _HALTED: Final = int(TradingState.HALTED)
 
+# How far the tick in hand has been taken, when the output was full before it was done.
+_NOT_TAKEN: Final = 0
+_MARKET_TAKEN: Final = 1
+_STRATEGIES_CALLED: Final = 2
+
 
 @kernel
 def halt_strategy(s: Record, number: int, reason: int, status: int) -> None:
@@ -199,7 +204,9 @@ def take_depth(st: State, tick: Record) -> None:
     if reason > _NONE:
         report_book_state(s, tick, reason)
     model = s["model"]
-    if reason >= _NONE and model["resting"][tick["instrument"]] + model["taken_count"] > 0:
+    if s["books"][tick["instrument"]]["skipping"] != 0:
+        return
+    if model["resting"][tick["instrument"]] + model["taken_count"] > 0:
         call_address(model["on_depth"], st, 0, tick)
 
 
@@ -252,25 +259,37 @@ def call_strategies(st: State, tick: Record) -> None:
 
 
 @kernel
-def take_tick(st: State, tick: Record) -> None:
-    """Everything that one market data record does; what is due before it has been done."""
+def take_tick(st: State, tick: Record) -> bool:
+    """Everything that one market data record does; what is due before it has been done.
+
+    False when the output had no room for all of it: called again with the same record it goes on from there, so that
+    the order of events never depends on when the host empties the output.
+    """
     s = st[0]
     ts = tick["local_ts"]
-    s["now"] = max(s["now"], ts)
-    s["ticks"] += 1
-    if tick["kind"] != _TIME:
-        instrument = tick["instrument"]
-        if not 0 <= instrument < MAX_INSTRUMENTS or s["instruments"][instrument]["defined"] == 0:
-            s["ticks_refused"] += 1
-            return
-        take_market(st, tick)
-    if tick["flags"] & _LAST or tick["kind"] == _TIME:
-        if s["next_due"] <= ts:
-            advance(st, ts + 1)
-        if tick["kind"] != _TIME:
+    is_time = tick["kind"] == _TIME
+    if s["tick_stage"] == _NOT_TAKEN:
+        s["now"] = max(s["now"], ts)
+        s["ticks"] += 1
+        if not is_time:
+            instrument = tick["instrument"]
+            if not 0 <= instrument < MAX_INSTRUMENTS or s["instruments"][instrument]["defined"] == 0:
+                s["ticks_refused"] += 1
+                return True
+            take_market(st, tick)
+        if not is_time and not tick["flags"] & _LAST:
+            return True
+        s["tick_stage"] = _MARKET_TAKEN
+    if s["tick_stage"] == _MARKET_TAKEN:
+        if s["next_due"] <= ts and not advance(st, ts + 1):
+            return False
+        if not is_time:
             call_strategies(st, tick)
-            if s["next_due"] <= ts:
-                advance(st, ts + 1)
+        s["tick_stage"] = _STRATEGIES_CALLED
+    if s["next_due"] <= ts and not advance(st, ts + 1):
+        return False
+    s["tick_stage"] = _NOT_TAKEN
+    return True
 
 
 @entry(lambda: numba.int64(array_of(STATE), array_of(TICK, readonly=True), numba.int64, numba.int64))
@@ -298,7 +317,8 @@ def step_ticks(st: State, ticks: Any, start: int, cause_ts: int) -> int:
         tick = ticks[i]
         if s["next_due"] < tick["local_ts"] and not advance(st, tick["local_ts"]):
             return i
-        take_tick(st, tick)
+        if not take_tick(st, tick):
+            return i
     return ticks.shape[0]
 
 
@@ -309,7 +329,7 @@ def step_commands(st: State, commands: Any, start: int) -> int:
     s["cause_ts"] = 0
     command = s["command"]
     for i in range(start, commands.shape[0]):
-        if not has_room(s):
+        if not has_room(s) or not advance(st, s["now"] + 1):
             return i
         source = commands[i]
         copy_command(command, source)

@@ -37,8 +37,8 @@ from backtest.matching.exchange import (
     would_cross,
 )
 from oms.compiled import kernel
-from oms.core.book import level_qty
-from oms.core.state import NO_ASK, NO_BID, Record, State
+from oms.core.book import is_tradable, level_qty
+from oms.core.state import MODEL_TAKEN, NO_ASK, NO_BID, Record, State
 from oms.records import CommandKind, OrderFlag, OrderType, Reason, TickFlag, TickKind, TimeInForce
 
 _NEW: Final = int(CommandKind.NEW)
@@ -55,16 +55,31 @@ _NO_LIQUIDITY: Final = int(Reason.NO_LIQUIDITY)
 
 
 @kernel
+def first_level(s: Record, instrument: int, side: int) -> int:
+    """Price at which an order of ``side`` starts to take; none while the book is out of step with the venue."""
+    if not is_tradable(s["books"][instrument]):
+        return NO_ASK
+    return best_opposite(s, instrument, side)
+
+
+@kernel
 def takeable_qty(s: Record, order: Record, order_type: int) -> int:
-    """Lots that the order could take now, at most what it wants."""
+    """Lots that the order could take now, at most what it wants; a level counts only if its take can be remembered."""
     side = order["side"]
-    px = best_opposite(s, order["instrument"], side)
+    instrument = order["instrument"]
+    free_rows = MODEL_TAKEN - s["model"]["taken_count"]
+    px = first_level(s, instrument, side)
     total = 0
     while px != NO_ASK and px != NO_BID and total < order["leaves"]:
         if order_type != _MARKET and (order["px"] - px) * side < 0:
             break
-        total += available_qty(s, order["instrument"], -side, px)
-        px = next_level(s, order["instrument"], -side, px)
+        qty = available_qty(s, instrument, -side, px)
+        if qty > 0 and find_taken(s, instrument, -side, px) < 0:
+            if free_rows == 0:
+                break
+            free_rows -= 1
+        total += qty
+        px = next_level(s, instrument, -side, px)
     return min(total, order["leaves"])
 
 
@@ -73,7 +88,7 @@ def take_levels(s: Record, order: Record, order_type: int) -> None:
     """Fill the order from the displayed levels, best first."""
     side = order["side"]
     instrument = order["instrument"]
-    px = best_opposite(s, instrument, side)
+    px = first_level(s, instrument, side)
     while px != NO_ASK and px != NO_BID and order["leaves"] > 0:
         if order_type != _MARKET and (order["px"] - px) * side < 0:
             break
@@ -83,6 +98,26 @@ def take_levels(s: Record, order: Record, order_type: int) -> None:
             order["leaves"] -= qty
             answer(s, order, FILL, _NONE, px, qty, TAKER)
         px = next_level(s, instrument, -side, px)
+
+
+@kernel
+def queue_ahead_at(s: Record, order: Record) -> float:
+    """Lots ahead of an order that joins the queue now: what is displayed, and never less than an own order there has.
+
+    An own order may have more ahead of it than is displayed, when a snapshot no longer shows its level.
+    """
+    model = s["model"]
+    instrument = order["instrument"]
+    ahead = float(level_qty(s["books"][instrument], order["side"], order["px"]))
+    if not rests_near(s, instrument, order["px"]):
+        return ahead
+    slot = model["head"][instrument]
+    while slot >= 0:
+        other = model["orders"][slot]
+        if other["px"] == order["px"] and other["side"] == order["side"]:
+            ahead = max(ahead, other["queue_ahead"])
+        slot = other["next"]
+    return ahead
 
 
 @kernel
@@ -102,7 +137,7 @@ def match(s: Record, slot: int, command: Record) -> None:
     if order_type == _MARKET or command["time_in_force"] != _GTC:
         plain_answer(s, order, EXPIRED, _NO_LIQUIDITY)
         return
-    rest(s, slot, float(level_qty(s["books"][order["instrument"]], order["side"], order["px"])))
+    rest(s, slot, queue_ahead_at(s, order))
 
 
 def on_request(st: State, _me: int, command: Record) -> None:
@@ -189,17 +224,15 @@ def on_trade(st: State, _me: int, tick: Record) -> None:
         slot = best_reached(s, instrument, side, px)
     if not rests_near(s, instrument, px):
         return
-    own_filled = 0
     slot = model["head"][instrument]
-    while slot >= 0:
+    while slot >= 0 and volume > 0:
         order = model["orders"][slot]
         following = order["next"]
         if order["px"] == px and order["side"] == side:
             order["queue_ahead"] -= volume
             if order["queue_ahead"] < 0.0:
-                qty = min(int(-order["queue_ahead"]) - own_filled, order["leaves"])
+                qty = min(int(-order["queue_ahead"]), order["leaves"])
                 order["queue_ahead"] = 0.0
-                if qty > 0:
-                    own_filled += qty
-                    fill_resting(s, slot, qty)
+                volume -= qty
+                fill_resting(s, slot, qty)
         slot = following

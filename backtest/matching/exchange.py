@@ -35,9 +35,15 @@ _MODEL_FULL: Final = int(Reason.MODEL_FULL)
 
 @kernel
 def answer(s: Record, order: Record, kind: int, reason: int, px: int, qty: int, liquidity: int) -> None:
-    """Send one answer about an order; it reaches the core after the response latency, never before an earlier one."""
+    """Send one answer about an order; it reaches the core after the response latency, never before an earlier one.
+
+    An answer that finds the queue full is counted among the lost events, on which the host stops.
+    """
     model = s["model"]
     count = model["answer_count"]
+    if count == MODEL_QUEUE:
+        s["events_lost"] += 1
+        return
     if count == 0:
         model["answer_head"] = 0
     report = model["answers"][(model["answer_head"] + count) % MODEL_QUEUE]

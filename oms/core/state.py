@@ -180,6 +180,10 @@ STATE = np.dtype(
     [
         ("now", "i8"),  # time of the record in hand
         ("next_due", "i8"),  # earliest timer, request or answer; nothing happens between records before it
+        (
+            "tick_stage",
+            "i8",
+        ),  # how far the tick in hand has been taken; 0 unless the output was full before it was done
         ("cause_ts", "i8"),  # wall clock at which the gateway sent the frame in hand; 0 for other inputs
         ("feed_quiet", "i8"),  # 1: the host has heard nothing of the market for too long; no order is priced on it
         ("ticks", "i8"),
