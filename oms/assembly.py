@@ -17,6 +17,7 @@ from oms.compiled import Callback, Progress, callback, compile_entries
 from oms.config import ConfigError, Settings
 from oms.core.state import STATE, State, define_account, define_instrument, new_state
 from oms.instruments import Instrument, rate
+from oms.precompile import precompile
 from oms.records import CASH_SCALE, COMMAND, TICK, TradingState
 from strategies.loader import LoadedStrategy, define_strategy, load_strategy
 
@@ -87,7 +88,8 @@ def build_core(
     ConfigError, StrategyError, GridError
         When a setting cannot be used.
     """
-    compile_entries(report)
+    precompile(settings.matching.model, [chosen.file for chosen in settings.strategies], report)
+    compile_entries()
     model = load_model(settings.matching.model)
     st = new_state()
     define_account(st, PAPER_ACCOUNT, trading_state)

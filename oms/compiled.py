@@ -36,7 +36,7 @@ JIT: Final = not numba.config.DISABLE_JIT
 """False in a pure-Python run (``NUMBA_DISABLE_JIT=1``)."""
 
 CACHE_VARIABLE: Final = "ZOMS_CACHE"
-KEPT_CACHES: Final = 8
+KEPT_CACHES: Final = 24
 
 _ROOT: Final = Path(__file__).resolve().parent.parent
 
@@ -86,10 +86,15 @@ def cache_root() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser().absolute() / "zoms"
 
 
+def cache_folder(sources: Iterable[Path]) -> Path:
+    """The cache folder of ``sources``, made or not."""
+    return cache_root() / cache_key(sources)
+
+
 def open_cache(sources: Iterable[Path]) -> Path:
     """Return the cache folder for ``sources``, newly made or touched; the oldest beyond ``KEPT_CACHES`` are removed."""
     root = cache_root()
-    folder = root / cache_key(sources)
+    folder = cache_folder(sources)
     folder.mkdir(parents=True, exist_ok=True)
     os.utime(folder)
     by_age = sorted((path for path in root.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime)

@@ -1,0 +1,128 @@
+"""Compiling in child processes: both cores at once, and the compiler's memory goes with them.
+
+A core that compiles keeps some 200 MB of compiler state for good, so it lets children fill the cache and only loads
+from it. One child compiles the entries, another the exchange model and the strategies. What a child cannot do (a
+strategy with an error in it) the caller meets again itself, and reports.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from oms.compiled import JIT, Progress, cache_folder, compile_entries, kernel_sources
+
+CORE: Final = "core"
+MODEL: Final = "model"
+STRATEGY: Final = "strategy"
+_DONE: Final = "done"
+
+
+def _strategy_sources(path: Path) -> list[Path]:
+    from strategies.loader import local_sources
+
+    try:
+        return [*kernel_sources(), *local_sources(path)]
+    except (OSError, SyntaxError):  # the caller's own load names what is wrong with the file
+        return []
+
+
+def marker(part: str, name: str) -> Path | None:
+    """The file that says that a part is in the cache; None for a strategy that cannot be read."""
+    sources = _strategy_sources(Path(name)) if part == STRATEGY else kernel_sources()
+    if not sources:
+        return None
+    return cache_folder(sources) / (f"{part}-{Path(name).stem}.complete" if name else f"{part}.complete")
+
+
+def compile_part(part: str, name: str) -> None:
+    """Compile one part into the cache and leave its marker."""
+    if part == CORE:
+        from oms import tick_feed
+
+        compile_entries(lambda progress: _say(progress.name))
+        _ = tick_feed
+    elif part == MODEL:
+        from oms.assembly import load_model
+
+        load_model(name)
+    else:
+        from strategies.loader import load_strategy
+
+        load_strategy(Path(name))
+    done = marker(part, name)
+    if done is not None:
+        done.touch()
+    _say(_DONE)
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def precompile(
+    model: str, strategies: Sequence[str], report: Callable[[Progress], None] = lambda progress: None
+) -> bool:
+    """Fill the cache with what is missing of the core, the exchange model and the strategies; False when nothing was.
+
+    Parameters
+    ----------
+    model : str
+        Name of the exchange model.
+    strategies : sequence of str
+        Paths of the strategies' files.
+    report : callable
+        Told about each step, and about twice a second while nothing happens.
+    """
+    if not JIT:
+        return False
+    wanted = [(CORE, ""), (MODEL, model), *((STRATEGY, path) for path in dict.fromkeys(strategies))]
+    missing = []
+    for part, name in wanted:
+        done = marker(part, name)
+        if done is not None and not done.exists():
+            missing.append((part, name))
+    groups = [[each for each in missing if each[0] == CORE], [each for each in missing if each[0] != CORE]]
+    _run([group for group in groups if group], len(missing), report)
+    return bool(missing)
+
+
+def _run(groups: list[list[tuple[str, str]]], total: int, report: Callable[[Progress], None]) -> None:
+    start = time.perf_counter()
+    done = 0
+    doing = ""
+    with selectors.DefaultSelector() as selector:
+        for group in groups:
+            arguments = [word for pair in group for word in pair]
+            child = subprocess.Popen(
+                [sys.executable, "-P", "-m", "oms.precompile", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+            )
+            selector.register(child.stdout, selectors.EVENT_READ, child)  # type: ignore[arg-type]
+        while selector.get_map():
+            report(Progress(doing, done, total, time.perf_counter() - start))
+            for key, _ in selector.select(0.5):
+                text = os.read(key.fd, 4096).decode()
+                if not text:
+                    selector.unregister(key.fileobj)
+                    key.data.stdout.close()
+                    key.data.wait()
+                    continue
+                lines = text.split()
+                done += lines.count(_DONE)
+                doing = next((line for line in reversed(lines) if line != _DONE), doing)
+    report(Progress(doing, done, total, time.perf_counter() - start))
+
+
+if __name__ == "__main__":
+    for _part, _name in zip(sys.argv[1::2], sys.argv[2::2], strict=True):
+        compile_part(_part, _name)
