@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from oms.config import qualified_symbol
 from oms.instruments import Instrument, cash_text
 from oms.records import (
     BUY,
@@ -242,7 +243,9 @@ class EventDecoder:
 
     def _symbol(self, instrument: int) -> str:
         known = self._instruments.get(instrument)
-        return known.symbol if known else "" if instrument < 0 else f"instrument {instrument}"
+        if known is None:
+            return "" if instrument < 0 else f"instrument {instrument}"
+        return qualified_symbol(known)
 
     def _to_px_text(self, instrument: int, ticks: int) -> str:
         known = self._instruments.get(instrument)

@@ -30,7 +30,8 @@ from oms.store.schema import (
 
 __all__ = ["EmbeddedStore", "StoreError", "StoreReader"]
 
-BUSY_TIMEOUT_S: Final = 2.0
+BUSY_TIMEOUT_S: Final = 0.1
+"""How long to wait for somebody else's lock; ticks wait meanwhile, so it is short: the batch is tried again later."""
 
 _WRITE: Final = {table: write_statement(table) for table in TABLES}
 _WRITE_REFUSED: Final = write_if_absent_statement("orders")
@@ -90,7 +91,7 @@ class EmbeddedStore:
             version = connection.execute("SELECT value FROM meta WHERE name = 'schema_version'").fetchone()[0]
             connection.execute("COMMIT")
             self.progress = dict(connection.execute("SELECT session, next_seq FROM progress"))
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, UnicodeDecodeError, OSError) as error:
             if connection is not None:
                 connection.close()
             raise self._failure("cannot be opened", error) from error
@@ -137,7 +138,7 @@ class EmbeddedStore:
             now = time.time_ns()
             connection.executemany(_WRITE_NOTE, [(kind, text, now, times) for kind, text, times in notes])
             connection.execute("COMMIT")
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             self.close()
             raise self._failure("cannot be written", error) from error
         self.progress = progress
@@ -158,7 +159,9 @@ class EmbeddedStore:
             connection.executemany(_WRITE_REFUSED, rows.refused_orders)
 
     def _failure(self, what: str, error: Exception) -> StoreError:
-        damaged = isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
+        damaged = isinstance(error, sqlite3.DatabaseError | UnicodeDecodeError) and not isinstance(
+            error, sqlite3.OperationalError
+        )
         remedy = damage_remedy(self.path) if damaged else "check the disk and data_dir; the recorder tries again"
         return StoreError(f"store {self.path} {what}: {error}; {remedy}", damaged=damaged)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -27,7 +28,9 @@ from oms.store.tick_files import TicksRow, summarise_ticks
 
 R = TypeVar("R", bound=msgspec.Struct)
 
-DEFAULT_LIMIT = 50
+DEFAULT_LIMIT: Final = 50
+
+_FILTERS: Final = {"symbol": "(symbol = :symbol OR substr(symbol, 1, length(:symbol) + 1) = :symbol || '.')"}
 
 
 class StoreReader:
@@ -65,8 +68,9 @@ class StoreReader:
         version = self._select("SELECT value FROM meta WHERE name = 'schema_version'")
         if version != [(SCHEMA_VERSION,)]:
             self.close()
+            found = version[0][0] if version else "none"
             raise StoreError(
-                f"store {self.path} has schema version {version}, this zoms reads {SCHEMA_VERSION}:"
+                f"store {self.path} has schema version {found}, this zoms reads {SCHEMA_VERSION}:"
                 f" {damage_remedy(self.path)}",
                 damaged=True,
             )
@@ -79,7 +83,7 @@ class StoreReader:
         limit : int
             At most so many.
         symbol : str, optional
-            Only of this instrument.
+            Only of this instrument: a symbol, or symbol and venue (``BTCUSDT.binance_usdm``).
         state : str, optional
             Only in this state: a name of ``OrderState``, in any case.
 
@@ -128,17 +132,17 @@ class StoreReader:
 
     def _rows(self, table: str, row: type[R], limit: int, **wanted: str | None) -> list[R]:
         filters = {name: value for name, value in wanted.items() if value is not None}
-        where = " AND ".join(f"{name} = ?" for name in filters) or "1"
-        statement = f"SELECT {', '.join(columns(table))} FROM {table} WHERE {where} ORDER BY rowid DESC LIMIT ?"
-        return [row(*values) for values in self._select(statement, *filters.values(), limit)]
+        where = " AND ".join(_FILTERS.get(name, f"{name} = :{name}") for name in filters) or "1"
+        statement = f"SELECT {', '.join(columns(table))} FROM {table} WHERE {where} ORDER BY rowid DESC LIMIT :limit"
+        return [row(*values) for values in self._select(statement, {**filters, "limit": limit})]
 
-    def _select(self, statement: str, *values: str | int) -> list[tuple[Any, ...]]:
+    def _select(self, statement: str, values: Mapping[str, str | int] | None = None) -> list[tuple[Any, ...]]:
         try:
-            return self._connection.execute(statement, values).fetchall()
-        except sqlite3.Error as error:
+            return self._connection.execute(statement, values or {}).fetchall()
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             raise self._failure(error) from error
 
-    def _failure(self, error: sqlite3.Error) -> StoreError:
+    def _failure(self, error: sqlite3.Error | UnicodeDecodeError) -> StoreError:
         if isinstance(error, sqlite3.OperationalError) and "no such table" not in str(error):
             return StoreError(f"store {self.path} cannot be read: {error}; check the disk and data_dir")
         return StoreError(

@@ -1,7 +1,8 @@
 """The embedded store's tables. A row is a struct; its fields are the table's columns, declared here once.
 
 Integers are the core's own: price in ticks, quantity in lots, cash in 1e-8, time in ns. A field ``<name>_text`` is the
-same number as exact decimal text; it is empty where the settings know no such instrument.
+same number as exact decimal text; it is empty where the settings know no such instrument. A symbol is the qualified
+one, with its venue: ``BTCUSDT.binance_usdm``.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Recorded ticks: Parquet files of TICK columns, a folder for each gateway session and instrument.
 
-``<store>/ticks/<session>/<id>-<symbol>/<first seq>.parquet`` holds ticks in the order of their arrival. Its columns are
-the fields of TICK, integers as the core has them, so that a file becomes TICK records again exactly. The key-value
-metadata says which part of the gateway's stream it was cut from. A file has its final name only when it is complete.
+``<store>/ticks/<session>/<id>-<symbol>.<venue>/<first seq>.parquet`` holds ticks in the order of their arrival. Its
+columns are the fields of TICK, integers as the core has them, so that a file becomes TICK records again exactly. The
+key-value metadata says which part of the gateway's stream it was cut from. A file has its final name only when it is
+complete.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from oms.config import qualified_symbol
 from oms.instruments import Instrument
 from oms.records import TICK, WIRE_VERSION
 
@@ -51,7 +53,7 @@ class TicksRow(msgspec.Struct, frozen=True):
 
 def instrument_folder(store_dir: Path, session: int, instrument: int, known: Mapping[int, Instrument]) -> Path:
     """Where the ticks of an instrument of a gateway session lie."""
-    symbol = known[instrument].symbol if instrument in known else "unknown"
+    symbol = qualified_symbol(known[instrument]) if instrument in known else "unknown"
     return store_dir / TICKS_FOLDER / f"{session:020d}" / f"{instrument}-{re.sub(r'[^A-Za-z0-9._-]', '_', symbol)}"
 
 

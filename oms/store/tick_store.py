@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from oms.bus import Header
+from oms.config import qualified_symbol
 from oms.instruments import Instrument
 from oms.records import TICK
 from oms.store.spool import Chunk, Spool, read_spool, spool_files
@@ -201,7 +202,7 @@ class TickWriter:
         }
         known = self._instruments.get(number)
         if known is not None:
-            facts |= {"symbol": known.symbol, "venue": known.venue, "tick": known.tick, "lot": known.lot}
+            facts |= {"symbol": qualified_symbol(known), "tick": known.tick, "lot": known.lot}
         return facts
 
 
