@@ -17,8 +17,9 @@ import msgspec
 
 from benchmarks._market import INSTRUMENT, RECORDING, market_maker_settings
 from gateways.binance import MessageDecoder
+from gateways.layouts import Stop
 from gateways.recording import read_ticks
-from gateways.scanner import Stop, scan_lines
+from gateways.scanner import scan_lines
 from gateways.sidecar import open_recording
 from oms.compiled import compile_entries
 
