@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -61,11 +62,12 @@ class Spool:
             left = left[os.write(self._descriptor, left) :]
 
     def remove(self) -> None:
-        """Remove the file."""
+        """Remove the file; one that stays is written to the same Parquet files again at the next start."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
-        self.path.unlink(missing_ok=True)
+        with suppress(OSError):
+            self.path.unlink()
 
 
 def spool_files(store_dir: Path) -> list[Path]:
@@ -76,10 +78,14 @@ def spool_files(store_dir: Path) -> list[Path]:
 def read_spool(path: Path) -> Iterator[Chunk]:
     """The chunks of a spool file, up to the last whole one; raises ``OSError`` when it cannot be read."""
     with open(path, "rb") as file:
+        left = os.fstat(file.fileno()).st_size
         while len(header := file.read(HEADER_BYTES)) == HEADER_BYTES:
-            count = int(np.frombuffer(header, FRAME)["count"][0])
+            size = int(np.frombuffer(header, FRAME)["count"][0]) * TICK.itemsize
+            left -= HEADER_BYTES + size
             try:
-                found, ticks = decode_frame(header + file.read(count * TICK.itemsize))
+                found, ticks = decode_frame(header + file.read(size) if left >= 0 else header)
             except FrameError:
+                return
+            if found.kind != RecordKind.TICK:
                 return
             yield Chunk(found.session, found.seq, ticks)

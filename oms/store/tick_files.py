@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -119,13 +120,15 @@ def publish_tick_files(paths: Iterable[Path]) -> None:
 
 
 def discard_tick_file(path: Path) -> None:
-    """Remove what was written of a file that could not be completed."""
-    _partial(path).unlink(missing_ok=True)
+    """Remove what was written of a file that could not be completed, as far as the disk lets it."""
+    with suppress(OSError):
+        _partial(path).unlink()
 
 
 def partial_files(store_dir: Path) -> list[Path]:
-    """Files that their writer did not live to complete; they hold nothing that can be read."""
-    return sorted((store_dir / TICKS_FOLDER).glob(f"*/*/*{SUFFIX}{PARTIAL}"))
+    """Files that are not complete, by their final names; one whose writer was killed holds nothing to be read."""
+    found = (store_dir / TICKS_FOLDER).glob(f"*/*/*{SUFFIX}{PARTIAL}")
+    return sorted(path.with_name(path.name.removesuffix(PARTIAL)) for path in found)
 
 
 def read_ticks(path: Path) -> Ticks:

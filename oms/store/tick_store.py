@@ -112,7 +112,7 @@ class TickWriter:
     def recover(self) -> None:
         """Write the files of the ticks that a recorder which was killed has left."""
         for path in partial_files(self._store_dir):
-            path.unlink(missing_ok=True)
+            discard_tick_file(path)
         for path in spool_files(self._store_dir):
             spool = Spool(path)
             segment: Segment | None = None
