@@ -14,12 +14,15 @@ from typing import Final
 from oms.lifecycle import SUPERVISOR_VARIABLE, Heartbeat
 
 LOG_LIMIT_BYTES: Final = 1 << 20
-_TAIL_BYTES: Final = 4096
+MAX_WORDS: Final = 600
+"""Characters of a process's last words that are shown; the log has them all."""
+
+_TAIL_BYTES: Final = 16384
 
 
 class ChildState(Enum):
     WAITING = "waiting"
-    """Not started yet: it waits for others to be ready."""
+    """Not started yet."""
     RUNNING = "running"
     BACKOFF = "backoff"
     """It failed and is started again in a moment."""
@@ -148,7 +151,10 @@ class Child:
         return status
 
     def last_words(self) -> str:
-        """The last line that the process wrote to its log since its start; empty when it wrote none."""
+        """What the process said last since its start, as one line; empty when it wrote nothing.
+
+        An error that it named (``NAME: ...``) is given whole, otherwise its last line.
+        """
         try:
             with open(self.log_path, "rb") as log:
                 size = log.seek(0, os.SEEK_END)
@@ -157,7 +163,9 @@ class Child:
                 lines = log.read().decode(errors="replace").strip().splitlines()
         except OSError:
             return ""
-        return lines[-1].strip() if lines else ""
+        named = [number for number, line in enumerate(lines) if line.startswith(f"{self.name}: ")]
+        words = " ".join(" ".join(lines[named[-1] if named else -1 :]).split())
+        return words if len(words) <= MAX_WORDS else f"{words[:MAX_WORDS]} ..."
 
     def bound_log(self) -> None:
         """Move the log aside once it is over ``LOG_LIMIT_BYTES``: two files are kept, and the process writes on."""

@@ -87,7 +87,6 @@ class Figures:
         self.notes: deque[tuple[int, str]] = deque(maxlen=100)
         self.client_lines: deque[str] = deque(maxlen=100)
         self.strategy_log: deque[tuple[int, str]] = deque(maxlen=100)
-        self.trading_state = TradingState.ACTIVE
         self.next_seq = 0
         self.session = 0
         self.events_lost = 0
@@ -153,8 +152,7 @@ class Figures:
         )
 
     def _on_trading_state(self, event: Any) -> None:
-        self.trading_state = TradingState(int(event["aux"]))
-        self.note(f"trading state {self.trading_state.name}: {Reason(int(event['reason'])).name}")
+        self.note(f"trading is {TradingState(int(event['aux'])).name}: {Reason(int(event['reason'])).name}")
 
     def _on_strategy_halted(self, event: Any) -> None:
         self.note(f"strategy {self._strategy(event)} halted: {Reason(int(event['reason'])).name}")
@@ -176,10 +174,15 @@ class Figures:
     def counter(self, process: str, name: str) -> float:
         return self.children[process].counter(name)
 
-    def now(self, process: str, name: str) -> float:
+    def now(self, process: str, name: str, default: float = 0.0) -> float:
         """A counter of the process as its last heartbeat says it, not added up over restarts."""
         heartbeat = self.children[process].heartbeat
-        return heartbeat.counters.get(name, 0.0) if heartbeat else 0.0
+        return heartbeat.counters.get(name, default) if heartbeat else default
+
+    @property
+    def trading_state(self) -> TradingState:
+        """The account's, as the core's last heartbeat says it."""
+        return TradingState(int(self.now("core", "trading_state", TradingState.ACTIVE)))
 
     @property
     def elapsed_s(self) -> float:

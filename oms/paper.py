@@ -31,8 +31,8 @@ STALLED_S: Final = 5.0
 class PaperSession:
     """Runs one paper session on a recorded stream.
 
-    The session is over when the gateway is done and the core and the recorder have worked off its last tick, when
-    someone asks it to stop, or when a process that it needs has failed for good.
+    The session is over when every process has been ready, the gateway is done, and the core and the recorder have
+    worked off its last tick; when someone asks it to stop; or when a process that it needs has failed for good.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ class PaperSession:
 
     def _end_when_over(self) -> None:
         supervisor = self.supervisor
-        if supervisor.stopping or not supervisor.children["gateway"].done:
+        if supervisor.stopping or not supervisor.complete or not supervisor.children["gateway"].done:
             return
         if self.figures.caught_up():
             supervisor.request_stop("the recording has ended")

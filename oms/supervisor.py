@@ -27,9 +27,9 @@ from oms.lifecycle import UNUSABLE, Heartbeat, decode_heartbeat, rss_mb
 from oms.lock import AccountLock
 
 FAMILY: Final = ("core", "recorder", "rpc", "gateway")
-"""In the order in which they start; the gateway waits until the others are ready."""
+"""In the order in which they start. They get ready side by side; the gateway sends its first tick when the core and the
+recorder have subscribed, which they do when they are ready."""
 
-LAST_TO_START: Final = "gateway"
 STOP_ORDER: Final = ("gateway", "rpc", "core", "recorder")
 INDISPENSABLE: Final = frozenset({"core", "gateway"})
 """Without one of these the session ends; without another one it goes on, and says so."""
@@ -93,6 +93,8 @@ class Supervisor:
         By name, in starting order.
     log : deque of LogLine
         What happened, the newest last.
+    complete : bool
+        Every process has been ready once. Before that, one that fails for good ends the session.
     failure : str
         Why the session had to end; empty while nothing forced it to.
 
@@ -116,6 +118,7 @@ class Supervisor:
         self.policy = policy
         self.failure = ""
         self.stop_reason = ""
+        self.complete = False
         self.log: deque[LogLine] = deque(maxlen=500)
         self.started_ts = time.time_ns()
         self._listen = listen
@@ -169,12 +172,11 @@ class Supervisor:
         return sum(child.restarts for child in self.children.values())
 
     def start(self) -> None:
-        """Start the family; the gateway follows by itself when the others are ready."""
+        """Start the family."""
         (self.settings.run_dir / "supervisor.log").unlink(missing_ok=True)
         for child in self.children.values():
             child.log_path.unlink(missing_ok=True)
-            if child.name != LAST_TO_START:
-                self._start(child)
+            self._start(child)
 
     def step(self, timeout_s: float) -> None:
         """Wait at most ``timeout_s`` for something to happen and act on it."""
@@ -278,6 +280,7 @@ class Supervisor:
                 self._status.send(message)
                 if child.ready_at and not was_ready:
                     self._note(f"{child.name} ready after {child.ready_at - child.started_at:.1f} s")
+                    self.complete = self.complete or all(each.ready_at for each in self.children.values())
 
     def _reap(self) -> None:
         for child in self.children.values():
@@ -311,7 +314,7 @@ class Supervisor:
         child.state = ChildState.FAILED
         often = f" {child.quick_failures} times in a row" if child.quick_failures > 1 else ""
         message = f"{child.name} failed{often}: {child.problem} (log: {child.log_path})"
-        if child.name in INDISPENSABLE or self.children[LAST_TO_START].state is ChildState.WAITING:
+        if child.name in INDISPENSABLE or not self.complete:
             self.request_stop(message, failed=True)
         else:
             self._note(f"{message}; the session goes on without it")
@@ -325,10 +328,6 @@ class Supervisor:
                 child.restarts += 1
                 child.carry()
                 self._start(child)
-        last = self.children[LAST_TO_START]
-        others = (child for child in self.children.values() if child is not last)
-        if last.state is ChildState.WAITING and all(child.ready_at for child in others):
-            self._start(last)
 
     def _silence_limit_s(self, child: Child) -> float:
         """How long a running process may be silent before it counts as hung."""

@@ -59,7 +59,9 @@ def status_line(session: PaperSession) -> str:
     if session.supervisor.stopping:
         waiting = []
     waiting_text = "waiting for " + ", ".join(f"{name} ({health_text(session, name)})" for name in waiting)
-    if not session.supervisor.children["gateway"].ready_at:
+    if not waiting:
+        waiting_text = "stopping"
+    if not session.supervisor.complete:
         return f"{figures.elapsed_s:6.1f} s  {waiting_text}"
     position = main_position(session)
     parts = [

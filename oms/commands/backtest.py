@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 def backtest(
     file: Annotated[Path, typer.Argument(help="Recorded stream.")],
     clock: Annotated[
-        str, typer.Option("--clock", help="local: the exchange acts in record time and receive order, as in paper.")
+        str,
+        typer.Option(
+            "--clock", help="local: the exchange acts in record time and receive order, as in paper.", metavar="CLOCK"
+        ),
     ] = "local",
     duration: Duration = None,
     as_json: Json = False,

@@ -41,7 +41,7 @@ class ClientProcess:
         """Start it when it is time, pass its lines on, and notice when it has ended."""
         session = self._session
         if self._process is None:
-            if session.supervisor.children["gateway"].ready_at and not session.supervisor.stopping:
+            if session.supervisor.complete and not session.supervisor.stopping:
                 self._start()
             return
         self._pass_lines_on()
@@ -139,7 +139,8 @@ def demo(
     data_dir: DataDir = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON, on the last line.")] = False,
     picture: Annotated[
-        Path | None, typer.Option("--picture", help="Save the live view, as the session ends, to an SVG file.")
+        Path | None,
+        typer.Option("--picture", help="Save the live view, as the session ends, to an SVG file.", metavar="FILE"),
     ] = None,
 ) -> None:
     """Watch a minute of paper trading: a market maker, and a client that trades through rpc."""

@@ -12,12 +12,18 @@ import typer
 if TYPE_CHECKING:
     from oms.config import Settings
 
-Account = Annotated[str | None, typer.Option("--account", help="Account; each has its own data and one session.")]
+Account = Annotated[
+    str | None, typer.Option("--account", help="Account; each has its own data and one session.", metavar="NAME")
+]
 DataDir = Annotated[
-    Path | None, typer.Option("--data-dir", help="Where journal, store and run files lie. [$ZOMS_HOME or ~/.zoms]")
+    Path | None,
+    typer.Option(
+        "--data-dir", help="Where journal, store and run files lie. [$ZOMS_HOME or ~/.zoms]", metavar="FOLDER"
+    ),
 ]
 SettingsFile = Annotated[
-    Path | None, typer.Option("--settings", help="TOML file laid over the shipped settings; see docs/settings.md.")
+    Path | None,
+    typer.Option("--settings", help="TOML file laid over the shipped settings; see docs/settings.md.", metavar="FILE"),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

@@ -26,7 +26,9 @@ _PENDING: Final = frozenset({"pending_new", "pending_amend", "pending_cancel"})
 
 app = typer.Typer(help="Place, amend, cancel and list orders.", no_args_is_help=True, rich_markup_mode=None)
 
-ClientName = Annotated[str, typer.Option("--client", help="Whose orders; the name owns them and their ids.")]
+ClientName = Annotated[
+    str, typer.Option("--client", help="Whose orders; the name owns them and their ids.", metavar="NAME")
+]
 OrderId = Annotated[str, typer.Argument(metavar="ID", help="The id that the order was placed with.")]
 Price = Annotated[str | None, typer.Option("--price", help="Limit price, decimal.", metavar="PRICE")]
 
@@ -96,7 +98,7 @@ def say_order(order: Order, as_json: bool) -> None:
         say_json(msgspec.to_builtins(order))
         return
     at = "at the market" if order.price is None else f"at {order.price}"
-    filled = "" if order.filled_qty in ("0", "") else f", {order.filled_qty} filled"
+    filled = f", {order.filled_qty} filled" if float(order.filled_qty) else ""
     why = "" if order.reason in ("NONE", "") else f" ({order.reason})"
     say(f"{order.client_order_id}: {order.side} {order.qty} {order.symbol} {at}: {order.state}{filled}{why}")
 
@@ -110,7 +112,8 @@ def place(
     post_only: Annotated[bool, typer.Option("--post-only", help="Rest, or be rejected; never take.")] = False,
     reduce_only: Annotated[bool, typer.Option("--reduce-only", help="Only shrink the position.")] = False,
     time_in_force: Annotated[
-        TimeInForce | None, typer.Option("--tif", help="gtc, ioc or fok. Default: gtc with a price, ioc without.")
+        TimeInForce | None,
+        typer.Option("--tif", help="gtc, ioc or fok. Default: gtc with a price, ioc without.", metavar="TIF"),
     ] = None,
     client_order_id: Annotated[
         str | None, typer.Option("--id", help="The order's id: to send it again is safe.", metavar="ID")
@@ -173,7 +176,9 @@ def cancel(
 
 @app.command("cancel-all")
 def cancel_all(
-    instrument: Annotated[str | None, typer.Option("--instrument", help="Only of this instrument.")] = None,
+    instrument: Annotated[
+        str | None, typer.Option("--instrument", help="Only of this instrument.", metavar="SYMBOL")
+    ] = None,
     everyone: Annotated[bool, typer.Option("--everyone", help="Those of every client and strategy.")] = False,
     client: ClientName = CLIENT_NAME,
     account: Account = None,

@@ -13,7 +13,9 @@ from oms.commands.options import Account, CommandError, DataDir, SettingsFile, o
 if TYPE_CHECKING:
     from oms.config import Settings
 
-Replay = Annotated[Path | None, typer.Option("--replay", help="Recorded stream that stands in for the exchange.")]
+Replay = Annotated[
+    Path | None, typer.Option("--replay", help="Recorded stream that stands in for the exchange.", metavar="FILE")
+]
 Speed = Annotated[
     str | None, typer.Option("--speed", help="1: as recorded; 10: ten times as fast; max: flat out.", metavar="FACTOR")
 ]
@@ -21,13 +23,16 @@ Duration = Annotated[
     float | None, typer.Option("--duration", help="Stop after this many seconds of the recording.", metavar="SECONDS")
 ]
 Strategy = Annotated[
-    str | None, typer.Option("--strategy", help="Run this strategy file instead of those in the settings.")
+    str | None,
+    typer.Option("--strategy", help="Run this strategy file instead of those in the settings.", metavar="FILE"),
 ]
 InstrumentName = Annotated[
-    str | None, typer.Option("--instrument", help="What --strategy trades, such as BTCUSDT.binance_usdm.")
+    str | None,
+    typer.Option("--instrument", help="What --strategy trades. Default: what is recorded.", metavar="SYMBOL.VENUE"),
 ]
 Parameters = Annotated[
-    list[str] | None, typer.Option("--param", help="Set a strategy parameter: NAME=NUMBER. Repeatable.")
+    list[str] | None,
+    typer.Option("--param", help="Set a strategy parameter. Repeatable.", metavar="NAME=NUMBER"),
 ]
 NoStrategy = Annotated[bool, typer.Option("--no-strategy", help="Run no strategy: orders come from clients only.")]
 
@@ -124,7 +129,8 @@ def paper(
     param: Parameters = None,
     no_strategy: NoStrategy = False,
     picture: Annotated[
-        Path | None, typer.Option("--picture", help="Save the live view, as it stands at the end, to an SVG file.")
+        Path | None,
+        typer.Option("--picture", help="Save the live view, as it stands at the end, to an SVG file.", metavar="FILE"),
     ] = None,
 ) -> None:
     """Trade on paper: a recorded stream, the real processes, an exchange model that fills."""

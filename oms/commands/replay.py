@@ -46,10 +46,14 @@ class Reporter:
 
 def replay(
     file: Annotated[Path, typer.Argument(help="Recorded stream.")],
-    endpoint: Annotated[str, typer.Option("--endpoint", help="Where to publish the ticks.")] = "tcp://127.0.0.1:5555",
+    endpoint: Annotated[
+        str, typer.Option("--endpoint", help="Where to publish the ticks.", metavar="ENDPOINT")
+    ] = "tcp://127.0.0.1:5555",
     speed: Speed = None,
     duration: Duration = None,
-    subscribers: Annotated[int, typer.Option("--subscribers", help="Wait for this many before the start.", min=0)] = 1,
+    subscribers: Annotated[
+        int, typer.Option("--subscribers", help="Wait for this many before the start.", min=0, metavar="N")
+    ] = 1,
     settings_file: SettingsFile = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was sent as JSON.")] = False,
 ) -> None:

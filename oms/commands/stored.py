@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from oms.journal_format import Entry
     from oms.store.reader import StoreReader
 
-Limit = Annotated[int, typer.Option("--limit", help="Show at most this many, the newest ones.", min=1)]
-Instrument = Annotated[str | None, typer.Option("--instrument", help="Only this instrument.")]
+REFUSED: Final = "refused"
+"""What to show for an order that risk refused: in the core it never had a state."""
+
+Limit = Annotated[int, typer.Option("--limit", help="Show at most this many, the newest ones.", min=1, metavar="N")]
+Instrument = Annotated[str | None, typer.Option("--instrument", help="Only this instrument.", metavar="SYMBOL")]
 
 
 def time_text(ts: int) -> str:
@@ -68,7 +71,9 @@ def stored_orders(
     account: Account = None,
     data_dir: DataDir = None,
     instrument: Instrument = None,
-    state: Annotated[str | None, typer.Option("--state", help="Only in this state, such as live or filled.")] = None,
+    state: Annotated[
+        str | None, typer.Option("--state", help="Only in this state, such as live or filled.", metavar="STATE")
+    ] = None,
     limit: Limit = 20,
     as_json: Json = False,
 ) -> None:
@@ -85,9 +90,9 @@ def stored_orders(
             row.symbol,
             row.side,
             row.qty_text,
-            row.px_text,
+            "market" if row.order_type == "market" else row.px_text,
             row.filled_qty_text,
-            row.state,
+            REFUSED if row.state == "empty" else row.state,
             "" if row.reason.upper() == "NONE" else row.reason,
         ],
         frozenset({1, 4, 5, 6}),
@@ -161,8 +166,9 @@ def journal(
     path = file or last_journal(stored_settings(account, data_dir).journal_dir)
     reader = JournalReader(path)
     held: Counter[str] = Counter()
-    closed = False
+    closed = begun = False
     for entry in reader:
+        begun = True
         if entry.kind in (MetaKind.SESSION, MetaKind.CLOSE):
             closed = entry.kind == MetaKind.CLOSE
             continue
@@ -170,6 +176,8 @@ def journal(
         held[name] += len(entry.records)
         if entries:
             print_entry(entry, name)
+    if not begun:
+        raise CommandError(f"{path} is no journal: it does not begin with a whole entry")
     say(f"{path}: every entry is whole")
     for name, count in sorted(held.items()):
         say(f"  {count:,} {name}")

@@ -108,7 +108,7 @@ def test_fill_names_its_owner() -> None:
     [
         (
             {"kind": EventKind.TRADING_STATE, "aux": TradingState.HALTED, "reason": Reason.RESTARTED},
-            "trading state HALTED: RESTARTED",
+            "trading is HALTED: RESTARTED",
         ),
         (
             {"kind": EventKind.STRATEGY_HALTED, "strategy": 0, "reason": Reason.STRATEGY_EXCEPTION},
@@ -126,11 +126,17 @@ def test_state_events_become_notes(row: dict[str, Any], text: str) -> None:
     assert [note for _, note in figures.notes] == [text]
 
 
+def test_trading_state_is_the_heartbeats() -> None:
+    figures = make_figures()
+    beat(figures, "core", trading_state=float(TradingState.HALTED))
+    assert figures.trading_state is TradingState.HALTED
+
+
 def test_log_event_is_written_in_the_strategys_own_words() -> None:
     figures = make_figures()
     log = {"kind": EventKind.LOG, "strategy": 0, "aux": 0, "px": -5, "qty": 618_057, "last_px": 7, "last_qty": 99}
     figures.take(event_frame(log, {**log, "aux": 9}))
-    assert [note for _, note in figures.notes] == [
+    assert [line for _, line in figures.strategy_log] == [
         "market_maker: filled -5 lots at 618057 ticks, position 7, fee 99",
         "market_maker: log 9: -5 618057 7 99",
     ]

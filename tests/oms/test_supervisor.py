@@ -69,16 +69,11 @@ def texts(supervisor: Supervisor) -> list[str]:
     return [line.text for line in supervisor.log]
 
 
-def first_index(lines: list[str], start: str) -> int:
-    return next(index for index, line in enumerate(lines) if line.startswith(start))
-
-
-def test_gateway_starts_when_the_others_are_ready(tmp_path: Path) -> None:
+def test_family_is_complete_when_all_are_ready(tmp_path: Path) -> None:
     with family(tmp_path) as supervisor:
-        step_until(supervisor, lambda: all_ready(supervisor))
-        lines = texts(supervisor)
-        gateway = first_index(lines, "gateway started")
-        assert all(first_index(lines, f"{name} ready") < gateway for name in ("core", "recorder", "rpc"))
+        assert not supervisor.complete
+        step_until(supervisor, lambda: supervisor.complete)
+        assert all_ready(supervisor)
 
 
 def test_family_stops_in_order_and_leaves_nothing(tmp_path: Path) -> None:
@@ -146,7 +141,7 @@ def test_process_with_unusable_settings_is_given_up_on_at_once(tmp_path: Path) -
 def test_session_goes_on_without_a_dispensable_process(tmp_path: Path) -> None:
     with family(tmp_path) as supervisor:
         rpc = supervisor.children["rpc"]
-        step_until(supervisor, lambda: all_ready(supervisor))
+        step_until(supervisor, lambda: supervisor.complete)
         rpc.command[-1] = "crash"
         os.kill(rpc.pid, signal.SIGKILL)
         step_until(supervisor, lambda: rpc.state is ChildState.FAILED)

@@ -1,0 +1,412 @@
+"""The ``zoms`` command: errors in one line, a whole paper session, orders by hand, what is recorded."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import zmq
+
+from oms import cli
+from oms.bus import Subscriber, new_context
+from oms.commands.demo import demo_recording, free_endpoint
+from oms.records import RecordKind
+
+RECORDING = os.fspath(demo_recording())
+DEADLINE_S = 120.0
+ZOMS = [sys.executable, "-P", "-m", "oms.cli"]
+
+pytestmark = pytest.mark.timeout(300)
+
+
+class Outcome(NamedTuple):
+    status: int
+    out: str
+    err: str
+
+    @property
+    def last_json(self) -> Any:
+        return json.loads(self.out.strip().splitlines()[-1])
+
+
+class Zoms:
+    """Runs ``zoms`` commands in this process on a data folder of their own."""
+
+    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder = folder
+        self._capsys = capsys
+        self._monkeypatch = monkeypatch
+
+    def __call__(self, *arguments: str) -> Outcome:
+        self._monkeypatch.setenv("ZOMS_HOME", os.fspath(self.folder))
+        self._monkeypatch.setattr(sys, "argv", ["zoms", *arguments])
+        self._capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        captured = self._capsys.readouterr()
+        status = ended.value.code
+        assert status is None or isinstance(status, int)
+        return Outcome(status or 0, captured.out, captured.err)
+
+
+@pytest.fixture
+def zoms(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Zoms:
+    return Zoms(tmp_path, capsys, monkeypatch)
+
+
+def settings_file(folder: Path) -> Path:
+    """Settings with an rpc port that is free: sessions of several tests may run side by side."""
+    path = folder / "zoms.toml"
+    path.write_text(f'rpc_endpoint = "{free_endpoint("tcp://127.0.0.1:0")}"\nheartbeat_s = 0.1\n')
+    return path
+
+
+class RunningSession:
+    """A ``zoms paper`` process without a strategy, in recorded time."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.lines: list[str] = []
+        self.process = subprocess.Popen(
+            [*ZOMS, "paper", "--replay", RECORDING, "--no-strategy", "--settings", os.fspath(settings_file(folder))],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "ZOMS_HOME": os.fspath(folder)},
+        )
+        self.wait_for(r"ticks [1-9]")
+
+    def wait_for(self, pattern: str) -> None:
+        """Read on until a line matches."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.append(line)
+            if re.search(pattern, line):
+                return
+        raise AssertionError(f"the session ended without {pattern!r}: {''.join(self.lines)}")
+
+    def end(self) -> int:
+        self.process.send_signal(signal.SIGINT)
+        out, _ = self.process.communicate(timeout=DEADLINE_S)
+        self.lines += out.splitlines(keepends=True)
+        return self.process.returncode
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSession]:
+    running = RunningSession(tmp_path_factory.mktemp("running"))
+    yield running
+    if running.process.poll() is None:
+        assert running.end() == 0, "".join(running.lines)
+
+
+@pytest.fixture
+def live(session: RunningSession, zoms: Zoms) -> Zoms:
+    """Commands on the account of the running session."""
+    zoms.folder = session.folder
+    return zoms
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """The data folder and the summary of a whole session at full speed."""
+    folder = tmp_path_factory.mktemp("finished")
+    done = subprocess.run(
+        [*ZOMS, "paper", "--replay", RECORDING, "--speed", "max", "--json", "--settings", settings_file(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "ZOMS_HOME": os.fspath(folder)},
+    )
+    assert done.returncode == 0, done.stderr
+    return folder, json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture
+def recorded(finished: tuple[Path, dict[str, Any]], zoms: Zoms) -> Zoms:
+    """Commands on the account of the finished session."""
+    zoms.folder = finished[0]
+    return zoms
+
+
+# Light, and errors in one line
+
+
+def test_help_is_quick_and_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, time, oms.cli\n"
+        "heavy = {'numba', 'rich', 'pyarrow', 'numpy', 'zmq'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else time.process_time() > 0.5)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["paper"], "no recording is given: use --replay FILE"),
+        (["paper", "--replay", "none.gz"], "none.gz does not exist"),
+        (["paper", "--replay", RECORDING, "--speed", "fast"], "replay speed 'fast' is not a factor"),
+        (["paper", "--replay", RECORDING, "--duration", "-1"], "duration_s -1.0"),
+        (["paper", "--replay", RECORDING, "--strategy", "none.py"], "none.py does not exist"),
+        (["paper", "--replay", RECORDING, "--strategy", "mine"], "unknown strategy 'mine'"),
+        (["paper", "--replay", RECORDING, "--strategy", "x.py", "--no-strategy"], "exclude each other"),
+        (["paper", "--replay", RECORDING, "--param", "half_spread"], "--param 'half_spread' is not NAME=NUMBER"),
+        (["paper", "--replay", RECORDING, "--param", "a=1", "--no-strategy"], "has no strategy to go to"),
+        (["paper", "--replay", RECORDING, "--param", "a=nan"], "parameter a of strategy market_maker is nan"),
+        (["paper", "--replay", RECORDING, "--instrument", "X"], "give --strategy FILE too"),
+        (["paper", "--replay", RECORDING, "--account", "a/b"], "account 'a/b' cannot be a folder's name"),
+        (["paper", "--replay", RECORDING, "--settings", "none.toml"], "cannot read settings none.toml"),
+        (["backtest", RECORDING, "--clock", "dual"], "--clock 'dual' is unknown"),
+        (["backtest", __file__], "test_cli.py"),
+        (["replay", RECORDING, "--endpoint", "here"], "--endpoint 'here' is not like"),
+        (["status"], "no session of account 'paper' runs"),
+        (["order", "list"], "no session of account 'paper' runs"),
+        (["halt"], "no session of account 'paper' runs"),
+        (["orders"], "nothing has been recorded"),
+        (["journal"], "there is no journal in"),
+        (["journal", __file__], "test_cli.py"),
+    ],
+)
+def test_error_is_one_clear_line(zoms: Zoms, arguments: list[str], message: str) -> None:
+    status, out, err = zoms(*arguments)
+    assert status == 1
+    assert message in err
+    assert err.startswith("zoms: ")
+    assert err.count("\n") == 1
+    assert out == ""
+
+
+@pytest.mark.parametrize(
+    "arguments", [["nonsense"], ["paper", "--nonsense"], ["order", "place", "by", "X", "1"], ["fills", "--limit", "0"]]
+)
+def test_wrong_usage_ends_with_status_2(zoms: Zoms, arguments: list[str]) -> None:
+    status, _, err = zoms(*arguments)
+    assert status == 2
+    assert "Usage: " in err
+    assert "Traceback" not in err
+
+
+def test_version_names_what_it_runs_on(zoms: Zoms) -> None:
+    outcome = zoms("version")
+    assert re.match(r"zoms \d+\.\d+\.\d+ \(Python 3\.\d+\.\d+, numba .*\)\n$", outcome.out)
+
+
+# A whole session
+
+
+def test_summary_has_every_figure(finished: tuple[Path, dict[str, Any]]) -> None:
+    summary = finished[1]
+    assert summary["ticks"] > 100_000
+    assert summary["ticks_lost"] == 0
+    assert summary["ticks_recorded"] == summary["ticks"]
+    assert summary["orders"] > 0
+    assert summary["fills"] > 0
+    assert summary["instrument"] == "BTCUSDT.binance_usdm"
+    assert re.fullmatch(r"-?\d+\.\d{3}", summary["position"])
+    assert re.fullmatch(r"-?\d+(\.\d+)?", summary["realized_pnl"])
+    assert float(summary["fees"]) > 0
+    latency = summary["latency"]["tick_to_order"]
+    assert 0 < latency["p50_us"] <= latency["p99_us"] <= latency["p999_us"] <= latency["max_us"]
+    assert set(summary["rss_mb"]) == {"core", "recorder", "rpc", "gateway"}
+    assert summary["problems"] == []
+
+
+def test_session_leaves_what_its_summary_says(finished: tuple[Path, dict[str, Any]], recorded: Zoms) -> None:
+    summary = finished[1]
+    [position] = recorded("positions", "--json").last_json
+    assert position["qty_text"] == summary["position"]
+    assert position["realized_pnl_text"] == summary["realized_pnl"]
+    assert position["fees_text"] == summary["fees"]
+    assert position["fills"] == summary["fills"]
+    assert len(recorded("fills", "--json", "--limit", "1000000").last_json) == summary["fills"]
+    counts = recorded("recorded", "--json").last_json
+    assert sum(each["ticks"] for each in counts["ticks"]) == summary["ticks"]
+
+
+def test_backtest_of_the_recording_gives_the_session_its_figures(
+    finished: tuple[Path, dict[str, Any]], zoms: Zoms
+) -> None:
+    summary = finished[1]
+    result = zoms("backtest", RECORDING, "--clock", "local", "--json").last_json
+    figures = result["instruments"][0]
+    assert result["fills"] == summary["fills"]
+    assert result["orders"] == summary["orders"]
+    assert figures["position"] == summary["position"]
+    assert figures["realized_pnl"] == summary["realized_pnl"]
+    assert figures["fees"] == summary["fees"]
+
+
+@pytest.mark.parametrize("command", [["recorded"], ["orders"], ["fills"], ["positions"], ["journal"]])
+def test_recorded_data_is_shown_as_text(recorded: Zoms, command: list[str]) -> None:
+    status, out, err = recorded(*command)
+    assert (status, err) == (0, "")
+    assert len(out.splitlines()) > 1
+
+
+def test_journal_is_verified_whole_and_closed(recorded: Zoms) -> None:
+    out = recorded("journal").out
+    assert "every entry is whole" in out
+    assert "closed in good order" in out
+
+
+def test_journal_entries_are_printed_one_a_line(recorded: Zoms) -> None:
+    lines = recorded("journal", "--entries").out.splitlines()
+    assert sum("EVENT event: seq=" in line or "EVENT event: ts=" in line for line in lines) > 100
+
+
+def test_strategy_that_does_not_compile_ends_the_session_with_its_error(zoms: Zoms, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.py"
+    broken.write_text("def on_tick(st, me, tick):\n    nothing.of_this_name()\n")
+    status, _, err = zoms(
+        "paper",
+        "--replay",
+        RECORDING,
+        "--strategy",
+        os.fspath(broken),
+        "--json",
+        "--settings",
+        str(settings_file(tmp_path)),
+    )
+    assert status == 1
+    assert "strategy broken.py" in err
+    assert "Traceback" not in err
+
+
+def test_missing_parameter_of_a_strategy_is_named(zoms: Zoms, tmp_path: Path) -> None:
+    outcome = zoms(
+        "paper", "--replay", RECORDING, "--param", "spread=5", "--json", "--settings", str(settings_file(tmp_path))
+    )
+    assert outcome.status == 1
+    assert "strategy market_maker has no parameter 'spread'" in outcome.last_json["problems"][0]
+
+
+def test_replay_publishes_the_whole_recording_to_a_subscriber(tmp_path: Path) -> None:
+    endpoint = f"ipc://{tmp_path}/ticks"
+    with subprocess.Popen(
+        [*ZOMS, "replay", RECORDING, "--endpoint", endpoint, "--speed", "max", "--json"],
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        context = new_context()
+        ticks = Subscriber(context, [endpoint], [RecordKind.TICK])
+        received = 0
+        deadline = time.monotonic() + DEADLINE_S
+        while process.poll() is None and time.monotonic() < deadline:
+            ticks.socket.poll(20)
+            received += sum(len(frame.records) for frame in ticks.drain(1000))
+        received += sum(len(frame.records) for frame in ticks.drain(100_000))
+        assert process.stdout is not None
+        summary = json.loads(process.stdout.read())
+        ticks.close()
+        context.destroy(linger=0)
+    assert received == summary["ticks"] > 100_000
+    assert ticks.tracker.lost == 0
+
+
+# Orders by hand, on a session that runs
+
+
+def test_order_is_placed_amended_listed_and_cancelled(live: Zoms) -> None:
+    placed = live(
+        "order", "place", "buy", "BTCUSDT", "0.01", "--price", "61000", "--post-only", "--id", "one", "--json"
+    )
+    assert placed.status == 0, placed.err
+    assert placed.last_json["state"] == "live"
+    amended = live("order", "amend", "one", "--price", "61000.5", "--qty", "0.02")
+    assert amended.out == "one: buy 0.020 BTCUSDT.binance_usdm at 61000.5: live\n"
+    assert "one" in live("order", "list").out
+    assert live("order", "cancel", "one").out == "one: buy 0.020 BTCUSDT.binance_usdm at 61000.5: cancelled\n"
+    assert live("order", "list").out == "no orders\n"
+    assert "cancelled" in live("order", "list", "--closed").out
+
+
+def test_same_order_sent_twice_is_one_order(live: Zoms) -> None:
+    command = ("order", "place", "buy", "BTCUSDT.binance_usdm", "0.01", "--price", "61000", "--id", "twice", "--json")
+    first, second = live(*command).last_json, live(*command).last_json
+    assert first["order_id"] == second["order_id"]
+    assert live("order", "cancel-all", "--json").last_json == {"cancels": 1}
+
+
+def test_market_order_fills_and_shows_in_the_status(live: Zoms) -> None:
+    assert live("order", "place", "sell", "BTCUSDT", "0.005", "--json").last_json["state"] == "filled"
+    status = live("status", "--json").last_json
+    assert status["trading_state"] == "active"
+    assert status["positions"][0]["qty"] == "-0.005"
+    assert all(heartbeat["state"] == "ready" for heartbeat in status["processes"].values())
+    assert live("status").status == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["place", "buy", "BTCUSDT", "0.01", "--price", "61000.05"], "61000.05 is not on BTCUSDT's tick 0.1"),
+        (["place", "buy", "BTCUSDT", "much"], "'much' is not plain decimal text"),
+        (["place", "buy", "DOGE", "1"], "DOGE"),
+        (["place", "buy", "BTCUSDT", "100", "--price", "61000"], "QTY_ABOVE_MAX"),
+        (["place", "buy", "BTCUSDT", "0.01", "--price", "40000"], "PRICE_COLLAR"),
+        (["amend", "nobody", "--price", "61000"], "nobody"),
+        (["cancel", "nobody"], "nobody"),
+    ],
+)
+def test_refused_request_says_why(live: Zoms, arguments: list[str], message: str) -> None:
+    status, _, err = live("order", *arguments)
+    assert status == 1
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_halted_account_takes_cancels_only(live: Zoms) -> None:
+    live("order", "place", "buy", "BTCUSDT", "0.01", "--price", "61000", "--id", "resting")
+    assert live("halt").out == "trading is halted\n"
+    assert "TRADING_HALTED" in live("order", "place", "buy", "BTCUSDT", "0.01").err
+    assert live("order", "cancel", "resting", "--json").last_json["state"] == "cancelled"
+    assert live("reduce").out == "trading is reducing\n"
+    assert live("resume").out == "trading is active\n"
+
+
+def test_second_session_of_the_account_is_refused(live: Zoms, session: RunningSession) -> None:
+    status, _, err = live("paper", "--replay", RECORDING)
+    assert status == 1
+    assert f"account 'paper' is in use by process {session.process.pid}" in err
+
+
+def test_used_port_ends_a_session_with_its_name(zoms: Zoms, tmp_path: Path) -> None:
+    context = new_context()
+    taken = context.socket(zmq.ROUTER)
+    port = taken.bind_to_random_port("tcp://127.0.0.1")
+    path = settings_file(tmp_path)
+    path.write_text(f'rpc_endpoint = "tcp://127.0.0.1:{port}"\n')
+    outcome = zoms("paper", "--replay", RECORDING, "--speed", "max", "--json", "--settings", os.fspath(path))
+    context.destroy(linger=0)
+    assert outcome.status == 1
+    assert f"tcp://127.0.0.1:{port} is in use" in outcome.last_json["problems"][0]
+
+
+def test_killed_core_comes_back_halted_and_resumes(live: Zoms, session: RunningSession) -> None:
+    core = live("status", "--json").last_json["processes"]["core"]["pid"]
+    os.kill(core, signal.SIGKILL)
+    session.wait_for("core ready")
+    status = live("status", "--json").last_json
+    assert status["processes"]["core"]["pid"] != core
+    assert (status["trading_state"], status["trading_reason"]) == ("halted", "RESTARTED")
+    assert live("resume").out == "trading is active\n"
+
+
+def test_interrupt_ends_a_session_in_order(session: RunningSession) -> None:
+    children = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(session.process.pid)], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert len(children) == 4
+    assert session.end() == 0
+    assert not any(Path(f"/proc/{pid}").exists() for pid in children)
