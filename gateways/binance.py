@@ -22,7 +22,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from gateways.scanner import NS_PER_MS, UNRECOGNISED, new_scanner, scan_message
+from gateways.layouts import NS_PER_MS, new_scanner
+from gateways.scanner import UNRECOGNISED, scan_message
 from oms.instruments import MAX_VALUE, GridError, Instrument, InstrumentKind
 from oms.records import TICK, Reason, TickFlag, TickKind
 

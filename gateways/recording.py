@@ -17,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from gateways.binance import Decoded, MessageDecoder, Ticks, VenueError, refused
+from gateways.layouts import Stop
 from gateways.lines import CHUNK_BYTES, LineReader, RecordingError
-from gateways.scanner import Stop, scan_lines
+from gateways.scanner import scan_lines
 from gateways.sequencer import SnapshotSequencer
 from gateways.sidecar import LINE, Recording, open_recording
 from oms.instruments import MAX_VALUE, Instrument

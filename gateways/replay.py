@@ -7,6 +7,7 @@ SNAPSHOT. A gateway that was killed goes on where it stood: with STALE, the book
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
 from collections.abc import Callable
@@ -226,6 +227,8 @@ def run(settings: Settings, life: Lifecycle, context: zmq.Context[Any]) -> int:
             publisher.close()
             return 0
         life.beat({"subscribers": publisher.subscribers}, "ready")
+    gc.collect()
+    gc.freeze()  # what the compiler left need not be looked at again in the middle of a replay
     progress = ProgressFile(settings.run_dir, settings.run_dir / SESSION_FILE)
     feed.resume_ts = progress.position
 

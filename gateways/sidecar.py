@@ -10,8 +10,8 @@ from typing import Final
 import msgspec
 
 from gateways.binance import VenueError, venue_named, venue_of
+from gateways.layouts import NS_PER_MS
 from gateways.lines import LineReader, RecordingError
-from gateways.scanner import NS_PER_MS
 
 LINE: Final = re.compile(rb"([0-9]{19}) (\S.*)", re.ASCII | re.DOTALL)
 """A line without its end: when the message was received, ns, and the message."""

@@ -52,6 +52,7 @@ KERNEL_SOURCES: Final = (
     "backtest/loop.py",
     "backtest/matching/*.py",
     "gateways/digits.py",
+    "gateways/layouts.py",
     "gateways/scanner.py",
 )
 """Files whose text decides the machine code of the entries; patterns below the installed root."""

@@ -15,6 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gateways.binance import MessageDecoder, Ticks
+from gateways.layouts import MAX_LEVELS, new_scanner
 from gateways.recording import TickReader, read_ticks
 from gateways.sidecar import open_recording
 from oms.compiled import JIT, compile_entries
@@ -183,6 +184,17 @@ def test_a_truncated_message_is_refused_at_every_length(market: str) -> None:
             assert len(decoder(market).decode(message[:length], LOCAL_TS)) == 0
 
 
+def test_a_message_of_more_levels_than_the_scanner_holds_is_decoded_slowly() -> None:
+    levels = ",".join(f'["{60_000 + number}.0","1.000"]' for number in range(MAX_LEVELS + 1))
+    for asks, slow in (("", 0), (',["90000.0","1.000"]', 1)):
+        text = levels.rpartition(",[")[0] + asks
+        message = f'{{"lastUpdateId":7,"E":1,"T":2,"bids":[{text}],"asks":[]}}'.encode()
+        before = decoder("usdm").slow
+        ticks = decoder("usdm").decode(message, LOCAL_TS)
+        assert_same(ticks, reference_decode(message, LOCAL_TS, USDM), message)
+        assert (len(ticks), decoder("usdm").slow - before) == (MAX_LEVELS + slow, slow)
+
+
 FIELDS = st.permutations(["e", "E", "T", "s", "t", "p", "q", "X", "m"])
 
 
@@ -220,6 +232,19 @@ def test_prices_are_exact_on_any_grid_and_refused_off_it(tick: str, steps: int, 
     ).encode()
     ours = _decoder_for(tick).decode(message, LOCAL_TS)
     assert_same(ours, reference_decode(message, LOCAL_TS, instrument), message)
+
+
+@pytest.mark.parametrize(
+    ("layouts", "words"),
+    [
+        ([(TickKind.TRADE, '{"p":"<price>"}')], "names the unknown field 'price': known are skipped, exch_ms"),
+        ([(TickKind.TRADE, "x<px>")] * 17, "17 layouts are more than the scanner's 16"),
+        ([(TickKind.TRADE, "x" * 5000)], "longer than the scanner's tables"),
+    ],
+)
+def test_layouts_that_the_scanner_cannot_hold_are_refused(layouts: list[tuple[TickKind, str]], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        new_scanner(USDM, layouts)
 
 
 @cache
