@@ -309,7 +309,8 @@ def test_a_killed_gateway_goes_on_where_it_stood_and_a_new_session_begins_anew(t
         seen, listener.frames = listener.ticks, []
         running.start()
         listener.take_until(lambda: listener.last_ts() == int(expected["local_ts"][-1]))
-        running.wait_for(lambda beat: beat.state == "done")
+        sent = running.wait_for(lambda beat: beat.state == "done").counters["ticks"]
+        listener.take_until(lambda: sum(len(frame.records) for frame in listener.frames) == sent)
         resumed = listener.ticks
         assert listener.frames[0].header.seq == 0
         assert listener.subscriber.tracker.lost == 0
