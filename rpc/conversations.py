@@ -6,7 +6,7 @@ import secrets
 import time
 from collections.abc import Iterable
 from decimal import Decimal
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from rpc.entities import (
     UNKNOWN,
@@ -41,6 +41,7 @@ from rpc.messages import (
     PlaceOrder,
     Pong,
     Positions,
+    RpcCode,
     SetTradingState,
     Status,
     Subscribe,
@@ -48,10 +49,14 @@ from rpc.messages import (
     TradingStateReply,
     Unsubscribe,
 )
-from rpc.protocol import Call, Conversation, OutcomeUnknownError, Protocol, RpcTimeoutError, expect
+from rpc.protocol import Call, Conversation, OutcomeUnknownError, Protocol, RpcError, RpcTimeoutError, expect
 
 Number: TypeAlias = str | Decimal | int
 """An exact number: decimal text, a Decimal or an int. A float is not: 0.1 + 0.2 is not 0.3 there."""
+
+
+_CAME_TOO_LATE: Final = frozenset({RpcCode.REQUEST_EXPIRED, "COMMAND_TOO_LATE"})
+"""Codes of requests that surely had no effect, because they came after their time."""
 
 
 def decimal_text(what: str, value: Number) -> str:
@@ -109,7 +114,7 @@ def place(
     text = decimal_text("qty", qty)
     price_text = None if price is None else decimal_text("price", price)
     order: Order | None = None
-    for _ in range(retries + 1):
+    for attempt in range(retries + 1):
         request = PlaceOrder(
             request_id=0,
             client_order_id=own_id,
@@ -126,6 +131,10 @@ def place(
         try:
             reply = expect((yield Call(request, seconds)), OrderReply)
         except RpcTimeoutError:
+            continue
+        except RpcError as error:
+            if error.code not in _CAME_TOO_LATE or attempt == retries:
+                raise
             continue
         order = reply.order
         if reply.outcome != UNKNOWN:

@@ -103,7 +103,8 @@ class OrderEntry:
         index = self._ledger.client_index(session.client)
         row = self._ledger.find(index, request.client_order_id) if index is not None else None
         if row is not None and index is not None:
-            return self._place_again(row, new_order_command(self._settings, request, row.order_id, index), waiter)
+            command = new_order_command(self._settings, request, row.order_id, index)
+            return self._place_again(row, command, waiter, request.expires_ts)
         new_order_command(self._settings, request, 0, 0)  # refuses before a name is given an index
         self._refuse_unless_listening()
         index = self._ledger.add_client(session.client)
@@ -116,7 +117,7 @@ class OrderEntry:
         pending.is_new = True
         return None
 
-    def _place_again(self, row: LedgerRow, command: bytes, waiter: Waiter) -> Reply | None:
+    def _place_again(self, row: LedgerRow, command: bytes, waiter: Waiter, expires_ts: int) -> Reply | None:
         if command != row.command:
             before = self.own_orders.as_asked(row)
             raise RefusalError(
@@ -128,14 +129,16 @@ class OrderEntry:
         if pending is not None:
             pending.waiters.append(waiter)
             return None
-        if not self.own_orders.is_known(row) and time.monotonic() < self._void_at.get(row.order_id, 0.0):
-            self.pending.add(CommandKind.NEW, row, waiter).is_sent = False
-            return None
-        if not self.own_orders.is_known(row) and (self._link.problem or not self._catch_up()):
-            return OrderReply(request_id=waiter.request_id, outcome="unknown", order=self.own_orders.as_asked(row))
-        if self.own_orders.is_known(row):
+        if self.own_orders.is_decided(row):
             return self.own_orders.placed(row, waiter.request_id)
-        self._send(CommandKind.NEW, row, command, waiter)
+        if time.monotonic() < self._void_at.get(row.order_id, 0.0):
+            self.pending.add(CommandKind.NEW, row, waiter).is_sent = False  # an earlier copy may yet be taken
+            return None
+        if self._link.problem or not self._catch_up():
+            return OrderReply(request_id=waiter.request_id, outcome="unknown", order=self.own_orders.as_asked(row))
+        if self.own_orders.is_decided(row):
+            return self.own_orders.placed(row, waiter.request_id)
+        self._send(CommandKind.NEW, row, command, waiter, expires_ts)
         return None
 
     def amend(self, session: Session, request: AmendOrder) -> Reply | None:
@@ -240,7 +243,7 @@ class OrderEntry:
             if pending.kind == CommandKind.NEW and not pending.is_new:
                 self._give_up(pending)  # an earlier copy may have had effect
             else:
-                self._refuse(pending, RpcCode.CORE_UNAVAILABLE, _unavailable("it does not take commands"))
+                self._refuse(pending, RpcCode.CORE_UNAVAILABLE, _unavailable("the core takes no commands now"))
         self._forget([pending.row.order_id for pending, _ in outgoing if pending.is_new and pending.row is not None])
 
     def _forget(self, order_ids: list[int]) -> None:

@@ -10,7 +10,7 @@ from rpc.entities import Order, Outcome
 from rpc.ledger import Ledger, LedgerRow
 from rpc.messages import Error, OrderReply, Reply
 from rpc.refusals import RefusalError, refusal_text
-from rpc.replica import Replica, event_row
+from rpc.replica import EventRow, Replica, event_row
 from rpc.views import REASONS, Views
 
 _REFUSED: Final = int(EventKind.ORDER_REFUSED)
@@ -55,6 +55,16 @@ class OwnOrders:
         """Whether the core has said anything about the order."""
         return row.order_id in self._replica.orders or row.event is not None
 
+    def is_decided(self, row: LedgerRow) -> bool:
+        """Whether the core has taken or refused the order; one that came too late may be sent again."""
+        last = self._last_event(row)
+        return last is not None and not (last.kind == _REFUSED and last.reason == Reason.COMMAND_TOO_LATE)
+
+    def _last_event(self, row: LedgerRow) -> EventRow | None:
+        known = self._replica.orders.get(row.order_id)
+        record = known.record if known is not None else row.event
+        return event_row(record) if record is not None else None
+
     def state(self, row: LedgerRow) -> Order:
         """How the order stands; ``unknown`` when the core has not answered, or does not know it any more."""
         known = self._replica.orders.get(row.order_id)
@@ -68,9 +78,7 @@ class OwnOrders:
 
     def placed(self, row: LedgerRow, request_id: int) -> Reply:
         """The answer to the PlaceOrder of a known order: how it stands, or why it was refused."""
-        known = self._replica.orders.get(row.order_id)
-        record = known.record if known is not None else row.event
-        last = event_row(record) if record is not None else None
+        last = self._last_event(row)
         if last is not None and last.kind == _REFUSED:
             return self.refused(self.state(row), last.reason, request_id)
         outcome: Outcome = "acknowledged" if last is not None else "unknown"

@@ -46,7 +46,7 @@ _TEXTS: Final = {
     Reason.REDUCE_ONLY: "{order} is reduce-only and would not shrink the position: make it smaller",
     Reason.BAD_COMMAND: "the core does not understand the command: use the same zoms version for all processes",
     Reason.OUTPUT_FULL: "the core has too many requests under way: send it again in a moment, under a new id",
-    Reason.COMMAND_TOO_LATE: "the core was busy for too long and did not act on it: send it again, under a new id",
+    Reason.COMMAND_TOO_LATE: "the core was busy for too long and did not act on it: send it again",
 }
 
 

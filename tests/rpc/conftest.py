@@ -12,8 +12,8 @@ import msgspec
 import pytest
 import zmq
 
-from oms.bus import new_context
-from oms.config import ReplaySettings, RiskSettings, Settings
+from oms.bus import BusError, new_context
+from oms.config import ReplaySettings, RiskSettings, Settings, StrategySettings
 from oms.instruments import Instrument
 from oms.lifecycle import Lifecycle
 from rpc.client import Client
@@ -44,6 +44,7 @@ def make_settings(folder: Path) -> Settings:
         replay=ReplaySettings(file="none"),
         instruments=instruments,
         risk={"BTCUSDT": limits, "ETHUSDT": limits},
+        strategies=(StrategySettings(file="market_maker", instrument="BTCUSDT", name="maker"),),
     )
 
 
@@ -56,12 +57,21 @@ class World:
         self.context: zmq.Context[Any] = new_context()
         self.status = Status(self.settings, self.context)
         self.core: ScriptedCore | None = None
+        self.sockets: list[zmq.Socket[bytes]] = []
         self._servers: list[ThreadedServer] = []
         self._clients: list[Client] = []
 
     def start_core(self) -> ScriptedCore:
-        self.core = ScriptedCore(self.settings, self.context, self.status)
+        wait_for(self._try_core, "the endpoints of the core before to be free")
+        assert self.core is not None
         return self.core
+
+    def _try_core(self) -> bool:
+        try:
+            self.core = ScriptedCore(self.settings, self.context, self.status)
+        except BusError:
+            return False
+        return True
 
     def stop_core(self, *, clean: bool = True) -> None:
         if self.core is not None:
@@ -85,6 +95,8 @@ class World:
         return client
 
     def close(self) -> None:
+        for socket in self.sockets:
+            socket.close()
         for client in self._clients:
             client.close()
         for server in self._servers:
@@ -160,20 +172,17 @@ def desk(world: World) -> Client:
 
 
 @pytest.fixture
-def raw(world: World) -> Iterator[Callable[[], zmq.Socket[bytes]]]:
+def raw(world: World) -> Callable[[], zmq.Socket[bytes]]:
     """Makes bare DEALER sockets to the server."""
-    sockets: list[zmq.Socket[bytes]] = []
 
     def make() -> zmq.Socket[bytes]:
         socket: zmq.Socket[bytes] = world.context.socket(zmq.DEALER)
         socket.setsockopt(zmq.LINGER, 0)
         socket.connect(world.settings.rpc_endpoint)
-        sockets.append(socket)
+        world.sockets.append(socket)
         return socket
 
-    yield make
-    for socket in sockets:
-        socket.close()
+    return make
 
 
 def decoded(payload: bytes) -> dict[str, Any]:

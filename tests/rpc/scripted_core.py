@@ -45,6 +45,19 @@ class Status:
         self.publisher = new_socket(context, zmq.PUB)
         bind(self.publisher, settings.status_endpoint)
 
+    def publish(self, process: str, started_ts: int, **counters: float) -> None:
+        """Publish a heartbeat of a process that is ready."""
+        heartbeat = Heartbeat(
+            process=process,
+            pid=os.getpid(),
+            ts=time.time_ns(),
+            started_ts=started_ts,
+            state="ready",
+            rss_mb=1.0,
+            counters=counters,
+        )
+        self.publisher.send(msgspec.msgpack.encode(heartbeat))
+
     def close(self) -> None:
         self.heartbeats.close()
         self.publisher.close()
@@ -57,8 +70,8 @@ class ScriptedCore:
     ----------
     taken : int
         Commands taken.
-    deaf, silent : bool
-        Set by a test: takes no commands; journals events and does not publish them.
+    deaf, silent, beating : bool
+        Takes no commands; journals events and does not publish them; sends heartbeats. See ``become``.
     """
 
     def __init__(self, settings: Settings, context: zmq.Context[Any], status: Status) -> None:
@@ -101,6 +114,10 @@ class ScriptedCore:
         self._calls.put((call, done))
         assert done.wait(10)
 
+    def become(self, **states: bool) -> None:
+        """Set ``deaf``, ``silent`` or ``beating``."""
+        self.do(lambda: self.__dict__.update(states))
+
     def fill(self, order_id: int, qty: int, px: int) -> None:
         """Trade ``qty`` lots of an order at ``px``."""
         self.do(lambda: self._fill(self.orders[order_id], qty, px))
@@ -117,6 +134,10 @@ class ScriptedCore:
             self._publish(records)
 
         self.do(call)
+
+    def publish_raw(self, frame: bytes) -> None:
+        """Publish bytes that are no frame; called on the core's thread."""
+        self._events.socket.send(frame)
 
     def set_state(self, state: TradingState, reason: Reason = Reason.REQUESTED, request_id: int = 0) -> None:
         self.trading_state = state
@@ -141,19 +162,12 @@ class ScriptedCore:
                         self._act(command)
 
     def _beat(self) -> None:
+        while self.status.heartbeats.poll(0):
+            self.status.publisher.send(self.status.heartbeats.recv())
         if not self.beating or time.monotonic() < self._beat_due:
             return
         self._beat_due = time.monotonic() + self.settings.heartbeat_s
-        heartbeat = Heartbeat(
-            process="core",
-            pid=os.getpid(),
-            ts=time.time_ns(),
-            started_ts=self._started_ts,
-            state="ready",
-            rss_mb=1.0,
-            counters={"trading_state": float(self.trading_state)},
-        )
-        self.status.publisher.send(msgspec.msgpack.encode(heartbeat))
+        self.status.publish("core", self._started_ts, trading_state=float(self.trading_state))
 
     def _publish(self, records: Records) -> None:
         records["seq"] = np.arange(self._seq, self._seq + len(records))
