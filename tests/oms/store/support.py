@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -66,6 +67,11 @@ def make_settings(folder: Path, *, record_ticks: bool = True) -> Settings:
         heartbeat_s=0.02,
         record_ticks=record_ticks,
     )
+
+
+def is_listened_to(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(path) == 0
 
 
 def until(holds: Callable[[], object], what: str = "") -> None:
@@ -189,8 +195,14 @@ class Core:
         self.journalled(records)
         self.publisher.seq += len(records)
 
-    def close(self) -> None:
+    def die(self) -> None:
+        """Leave the journal open, as a killed core does, and wait until the endpoint is free for the next one."""
         self.publisher.close()
+        path = self.publisher.endpoint.removeprefix("ipc://")
+        until(lambda: not is_listened_to(path), f"{path} is free")
+
+    def close(self) -> None:
+        self.die()
         self.journal.close()
 
 

@@ -77,7 +77,7 @@ def test_a_late_recorder_stores_everything_from_the_journal(stage: Stage) -> Non
     killed = stage.core(session=6)
     second = Trading(2).events(10)
     killed.journalled(second)
-    killed.publisher.close()
+    killed.die()
     running = stage.core(session=7)
     third = Trading(3).events(2_000)
     running.journalled(third[:1_500])
@@ -127,7 +127,7 @@ def test_a_killed_recorder_loses_no_event_and_stores_none_twice(stage: Stage) ->
     for round_number in range(6):
         if round_number in (0, 3):
             if core is not None:
-                core.publisher.close()  # killed: its journal stays open
+                core.die()
             core = stage.core(session=1_000 + round_number)
             trading = Trading(round_number)
         assert core is not None
