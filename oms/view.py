@@ -21,10 +21,16 @@ if TYPE_CHECKING:
 
 LIVE_INTERVAL_S: Final = 0.25
 LINE_INTERVAL_S: Final = 2.0
-SHOWN_NOTES: Final = 6
-SHOWN_CLIENT_LINES: Final = 6
+PICTURE_INTERVAL_S: Final = 2.0
 SHOWN_STRATEGY_LINES: Final = 2
 WIDTH: Final = 100
+HEIGHT: Final = 44
+FIXED_LINES: Final = 19
+"""Lines of the header, the figures and the processes, and one for the cursor."""
+BORDER_LINES: Final = 2
+MIN_PANEL_LINES: Final = 4
+MAX_SHOWN: Final = 8
+"""Lines in the panels of fills, the client and the log."""
 
 _STATE_STYLES: Final = {
     "ready": "green",
@@ -133,12 +139,28 @@ class LiveView:
         from rich.live import Live
 
         with Live(console=self.console, auto_refresh=False, transient=True) as live:
-            yield lambda: live.update(render(session), refresh=True)
+            yield lambda: live.update(render(session, self.console.height), refresh=True)
 
 
 def new_view(stream: TextIO) -> LiveView | LineView:
     """The live view where ``stream`` is a terminal, lines elsewhere."""
     return LiveView(stream) if stream.isatty() else LineView(stream)
+
+
+def with_picture(session: PaperSession, show: Callable[[], None], path: Path | None) -> Callable[[], None]:
+    """``show``, which also saves a picture of the running session to ``path`` every few seconds."""
+    if path is None:
+        return show
+    due = time.monotonic() + PICTURE_INTERVAL_S
+
+    def show_and_save() -> None:
+        nonlocal due
+        show()
+        if session.supervisor.complete and not session.supervisor.stopping and time.monotonic() >= due:
+            save_picture(session, path)
+            due = time.monotonic() + PICTURE_INTERVAL_S
+
+    return show_and_save
 
 
 def save_picture(session: PaperSession, path: Path) -> None:
@@ -152,8 +174,8 @@ def save_picture(session: PaperSession, path: Path) -> None:
     path.write_text(console.export_svg(title="zoms paper", clear=False))
 
 
-def render(session: PaperSession) -> RenderableType:
-    """The session as a rich renderable, about ``WIDTH`` columns wide."""
+def render(session: PaperSession, height: int = HEIGHT) -> RenderableType:
+    """The session as a rich renderable of about ``WIDTH`` columns and at most ``height`` lines."""
     from rich.console import Group
     from rich.table import Table
 
@@ -161,8 +183,15 @@ def render(session: PaperSession) -> RenderableType:
     for _ in range(3):
         middle.add_column(ratio=1)
     middle.add_row(_market(session), _account(session), _latency(session))
-    client = [_client(session)] if session.figures.client_lines else []
-    return Group(_header(session), middle, _processes(session), _fills(session), *client, _notes(session))
+    panels: list[Callable[[PaperSession, int], RenderableType]] = [_notes]
+    if session.figures.client_lines:
+        panels.append(_client)
+    panels.append(_fills)
+    spare = height - FIXED_LINES
+    while len(panels) > 1 and spare // len(panels) < MIN_PANEL_LINES:
+        panels.pop()
+    lines = max(1, min(spare // len(panels) - BORDER_LINES, MAX_SHOWN))
+    return Group(_header(session), middle, _processes(session), *(panel(session, lines) for panel in reversed(panels)))
 
 
 def _panel(content: RenderableType, title: str) -> RenderableType:
@@ -288,13 +317,13 @@ def _process_cells(session: PaperSession, child: Child) -> tuple[str, ...]:
     )
 
 
-def _fills(session: PaperSession) -> RenderableType:
+def _fills(session: PaperSession, lines: int) -> RenderableType:
     from rich.table import Table
 
     table = Table.grid(expand=True, padding=(0, 1))
     for justify in ("left", "left", "right", "right", "left", "left"):
         table.add_column(justify=justify, no_wrap=True)
-    fills: list[FillFigures] = list(session.figures.fills)
+    fills: list[FillFigures] = list(session.figures.fills)[-lines:]
     for fill in fills:
         table.add_row(
             f"[bright_black]{clock_text(fill.ts)}",
@@ -307,21 +336,21 @@ def _fills(session: PaperSession) -> RenderableType:
     return _panel(table if fills else "[bright_black]none yet", "last fills (record time)")
 
 
-def _client(session: PaperSession) -> RenderableType:
+def _client(session: PaperSession, lines: int) -> RenderableType:
     from rich.text import Text
 
-    lines = list(session.figures.client_lines)[-SHOWN_CLIENT_LINES:]
-    return _panel(Text("\n".join(lines), no_wrap=True, overflow="ellipsis"), "rpc client, a process of its own")
+    shown = list(session.figures.client_lines)[-lines:]
+    return _panel(Text("\n".join(shown), no_wrap=True, overflow="ellipsis"), "rpc client, a process of its own")
 
 
-def _notes(session: PaperSession) -> RenderableType:
+def _notes(session: PaperSession, lines: int) -> RenderableType:
     from rich.text import Text
 
     figures = session.figures
     strategy_lines = list(figures.strategy_log)[-SHOWN_STRATEGY_LINES:]
-    lines = sorted([*((line.ts, line.text) for line in session.supervisor.log), *figures.notes, *strategy_lines])
+    found = sorted([*((line.ts, line.text) for line in session.supervisor.log), *figures.notes, *strategy_lines])
     text = Text(no_wrap=True, overflow="ellipsis")
-    for index, (ts, line) in enumerate(lines[-SHOWN_NOTES:]):
+    for index, (ts, line) in enumerate(found[-lines:]):
         text.append("\n" if index else "")
         text.append(f"{clock_text(ts)} ", style="bright_black")
         text.append(line)

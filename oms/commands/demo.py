@@ -140,12 +140,12 @@ def demo(
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON, on the last line.")] = False,
     picture: Annotated[
         Path | None,
-        typer.Option("--picture", help="Save the live view, as the session ends, to an SVG file.", metavar="FILE"),
+        typer.Option("--picture", help="Save the live view, as it last was, to an SVG file.", metavar="FILE"),
     ] = None,
 ) -> None:
     """Watch a minute of paper trading: a market maker, and a client that trades through rpc."""
     from oms.paper import PaperSession
-    from oms.view import new_view, save_picture
+    from oms.view import new_view, with_picture
 
     if speed == "max":
         raise CommandError("--speed max leaves the client no time: give a factor such as 1 or 10")
@@ -159,10 +159,8 @@ def demo(
                 client.step()
                 show()
 
-            well = session.run(show_both, view.interval_s)
+            well = session.run(with_picture(session, show_both, picture), view.interval_s)
             client.stop()
-        if picture is not None:
-            save_picture(session, picture)
         summary = session.summary()
         lines = list(session.figures.client_lines)
     if client.problem:
@@ -184,7 +182,7 @@ def print_end(summary: dict[str, Any], client_lines: list[str], settings: Settin
     folder = os.path.relpath(settings.account_dir.parent)
     replay = os.path.relpath(settings.replay.file)
     say("\nTry next:")
-    say(f"  zoms recorded --data-dir {folder}        what was recorded; also: zoms orders, fills, positions, journal")
+    say(f"  zoms recorded --data-dir {folder}  (and orders, fills, positions, journal)")
     say(f"  zoms paper --replay {replay} --speed max --json")
     say(f"  zoms backtest {replay} --clock local")
-    say("  docs/getting-started.md                  orders by hand, your own strategy")
+    say("  docs/getting-started.md: orders by hand, your own strategy")

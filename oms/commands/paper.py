@@ -130,7 +130,7 @@ def paper(
     no_strategy: NoStrategy = False,
     picture: Annotated[
         Path | None,
-        typer.Option("--picture", help="Save the live view, as it stands at the end, to an SVG file.", metavar="FILE"),
+        typer.Option("--picture", help="Save the live view, as it last was, to an SVG file.", metavar="FILE"),
     ] = None,
 ) -> None:
     """Trade on paper: a recorded stream, the real processes, an exchange model that fills."""
@@ -153,14 +153,12 @@ def paper(
 def run_paper(settings: Settings, *, as_json: bool, picture: Path | None = None) -> bool:
     """Run the session with a view, then print its summary; True when all went well."""
     from oms.paper import PaperSession
-    from oms.view import new_view, save_picture
+    from oms.view import new_view, with_picture
 
     view = new_view(sys.stderr if as_json else sys.stdout)
     with PaperSession(settings, listen=lambda line: view.say(line.text)) as session:
         with view.shown(session) as show:
-            well = session.run(show, view.interval_s)
-        if picture is not None:
-            save_picture(session, picture)
+            well = session.run(with_picture(session, show, picture), view.interval_s)
         summary = session.summary()
     if as_json:
         say_json(summary)
