@@ -20,8 +20,8 @@ demo: $(VENV)/.installed
 test: lint types tests pure
 
 lint: $(VENV)/.installed-test
-	$(BIN)/ruff check $(CODE)
-	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/ruff check $(CODE) docs
+	$(BIN)/ruff format --check $(CODE) docs
 
 types: $(VENV)/.installed-test
 	$(BIN)/mypy
