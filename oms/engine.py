@@ -13,7 +13,7 @@ from typing import Any, Final
 import numba
 
 from oms.compiled import array_of, call_address, entry, kernel
-from oms.core.book import apply_depth
+from oms.core.book import apply_depth, is_sound
 from oms.core.events import emit_position, has_room, new_event
 from oms.core.reports import apply_report
 from oms.core.requests import cancel_open, copy_command, handle_command, set_trading_state
@@ -44,6 +44,8 @@ _BOOK_STATE: Final = int(EventKind.BOOK_STATE)
 _STRATEGY_HALTED: Final = int(EventKind.STRATEGY_HALTED)
 _STRATEGY_EXCEPTION: Final = int(Reason.STRATEGY_EXCEPTION)
 _GATEWAY_STALE: Final = int(Reason.GATEWAY_STALE)
+_TICKS_LOST: Final = int(Reason.TICKS_LOST)
+_MALFORMED: Final = int(Reason.MALFORMED)
 _NONE: Final = int(Reason.NONE)
 _HALTED: Final = int(TradingState.HALTED)
 
@@ -197,6 +199,24 @@ def report_book_state(s: Record, tick: Record, reason: int) -> None:
 
 
 @kernel
+def make_stale(s: Record, tick: Record, reason: int) -> None:
+    """Take a book out of trading until its next snapshot."""
+    book = s["books"][tick["instrument"]]
+    if book["state"] == _SYNCED:
+        book["state"] = _STALE
+        report_book_state(s, tick, reason)
+
+
+@kernel
+def refuse_tick(s: Record, tick: Record) -> None:
+    """Count a record that cannot be; without one of its levels a book is out of step."""
+    s["ticks_refused"] += 1
+    if tick["kind"] == _DEPTH or tick["kind"] == _SNAPSHOT:
+        s["books"][tick["instrument"]]["skipping"] = 1
+        make_stale(s, tick, _MALFORMED)
+
+
+@kernel
 def take_depth(st: State, tick: Record) -> None:
     """A level: the book first, then the exchange model's own orders."""
     s = st[0]
@@ -231,11 +251,7 @@ def take_market(st: State, tick: Record) -> None:
         book["quote_px"][ASK] = tick["px_2"]
         book["quote_qty"][ASK] = tick["qty_2"]
     elif kind == _STALE_TICK:
-        if book["state"] == _SYNCED:
-            book["state"] = _STALE
-            report_book_state(s, tick, _GATEWAY_STALE)
-    else:
-        s["ticks_refused"] += 1
+        make_stale(s, tick, _TICKS_LOST if tick["qty"] == _TICKS_LOST else _GATEWAY_STALE)
 
 
 @kernel
@@ -275,6 +291,9 @@ def take_tick(st: State, tick: Record) -> bool:
             instrument = tick["instrument"]
             if not 0 <= instrument < MAX_INSTRUMENTS or s["instruments"][instrument]["defined"] == 0:
                 s["ticks_refused"] += 1
+                return True
+            if not is_sound(tick):
+                refuse_tick(s, tick)
                 return True
             take_market(st, tick)
         if not is_time and not tick["flags"] & _LAST:

@@ -64,7 +64,8 @@ class TickKind(IntEnum):
     TIME = 5
     """Nothing but the time: a quiet market's clock."""
     STALE = 6
-    """The gateway lost this instrument's stream: the book must not be traded on until the next snapshot."""
+    """This instrument's stream was lost: the book must not be traded on until the next snapshot. ``qty`` is the Reason
+    where it is not GATEWAY_STALE."""
 
 
 class TickFlag(IntFlag):
@@ -187,7 +188,8 @@ ORDER_EVENTS: Final = frozenset(
         EventKind.ORDER_EXPIRED,
     }
 )
-"""Events whose ``state``, ``px``, ``qty`` and ``filled_qty`` are the order as it stands after the event."""
+"""Events whose ``state``, ``px``, ``qty`` and ``filled_qty`` are the order as it stands after the event; ORDER_REFUSED
+alone says what was asked for."""
 
 
 class BookState(IntEnum):

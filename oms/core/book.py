@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Final
 
 from oms.compiled import kernel
-from oms.core.state import ASK, BID, BOOK_FAR, BOOK_WINDOW, NO_ASK, NO_BID, Record, State
+from oms.core.state import ASK, BID, BOOK_FAR, BOOK_WINDOW, MAX_LEVEL_QTY, MAX_PX, NO_ASK, NO_BID, Record, State
 from oms.records import BookState, Reason, TickFlag, TickKind
 
 _MASK: Final = BOOK_WINDOW - 1
@@ -23,10 +23,34 @@ _SYNCED: Final = int(BookState.SYNCED)
 _STALE: Final = int(BookState.STALE)
 _FIRST: Final = int(TickFlag.FIRST)
 _LAST: Final = int(TickFlag.LAST)
+_DEPTH: Final = int(TickKind.DEPTH)
+_TRADE: Final = int(TickKind.TRADE)
+_QUOTE: Final = int(TickKind.QUOTE)
 _SNAPSHOT: Final = int(TickKind.SNAPSHOT)
+_STALE_TICK: Final = int(TickKind.STALE)
 _REASON_GAP: Final = int(Reason.SEQUENCE_GAP)
 _REASON_SNAPSHOT: Final = int(Reason.SNAPSHOT)
 _NONE: Final = int(Reason.NONE)
+
+
+@kernel
+def in_range(px: int, qty: int, lowest: int) -> bool:
+    """True when a price (``lowest`` and up) and a quantity can be a market's."""
+    return bool(lowest <= px <= MAX_PX and 0 <= qty <= MAX_LEVEL_QTY)
+
+
+@kernel
+def is_sound(tick: Record) -> bool:
+    """True for a record that a market can have sent; a level of side 0 says only that a message came."""
+    kind = tick["kind"]
+    side = tick["side"]
+    if kind == _DEPTH or kind == _SNAPSHOT:
+        return bool(side == 0 or (-1 <= side <= 1 and in_range(tick["px"], tick["qty"], 1)))
+    if kind == _TRADE:
+        return bool(-1 <= side <= 1 and tick["qty"] > 0 and in_range(tick["px"], tick["qty"], 1))
+    if kind == _QUOTE:
+        return in_range(tick["px"], tick["qty"], 0) and in_range(tick["px_2"], tick["qty_2"], 0)
+    return bool(kind == _STALE_TICK)
 
 
 @kernel
@@ -170,7 +194,7 @@ def set_level(book: Record, side: int, px: int, qty: int) -> int:
         at = px & _MASK
         previous = book["qty"][k, at]
         book["qty"][k, at] = qty
-        book["occupied"][k] += (qty > 0) - (previous > 0)
+        book["occupied"][k] += int(qty > 0) - int(previous > 0)
     else:
         previous = far_set(book, k, px, qty)
     best = book["best"]

@@ -41,6 +41,13 @@ BOOK_FAR: Final = 4_096
 STRATEGY_PARAMETERS: Final = 32
 STRATEGY_MEMORY: Final = 64
 
+MAX_PX: Final = 2**36
+"""Largest price in ticks: products of prices, quantities and rates stay exact in int64."""
+MAX_QTY: Final = 2**31 - 1
+"""Largest quantity of an order, and position, in lots."""
+MAX_LEVEL_QTY: Final = 2**53
+"""Largest displayed or traded quantity in lots: exact as a float too."""
+
 NO_BID: Final = -(2**60)
 NO_ASK: Final = 2**60
 NEVER: Final = 2**62
