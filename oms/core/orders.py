@@ -53,6 +53,7 @@ LEGAL: Final[dict[OrderState, dict[OrderInput, OrderState]]] = {
         _I.FILL: _S.LIVE,
         _I.FILL_UP: _S.FILLED,
         _I.AMENDED: _S.LIVE,
+        _I.AMEND_REJECTED: _S.LIVE,
         _I.CANCELLED: _S.CANCELLED,
         _I.EXPIRED: _S.EXPIRED,
         _I.REQUEST_AMEND: _S.PENDING_AMEND,
@@ -130,7 +131,7 @@ def is_open(state: int) -> bool:
 @kernel
 def home_of(order_id: int) -> int:
     """First index position of an order id: counters of one client lie side by side, clients lie apart."""
-    return (order_id + (order_id >> ORDER_ID_COUNTER_BITS) * _CLIENT_SPREAD) & _INDEX_MASK
+    return ((order_id & _INDEX_MASK) + (order_id >> ORDER_ID_COUNTER_BITS) * _CLIENT_SPREAD) & _INDEX_MASK
 
 
 @kernel

@@ -22,9 +22,9 @@ from oms.core.orders import (
     remember_trade,
     retire,
 )
-from oms.core.positions import apply_fill, cash, fee_of
+from oms.core.positions import apply_fill, cash, fee_of, product_fits
 from oms.core.requests import set_risk_qty
-from oms.core.state import Record
+from oms.core.state import MAX_PX, MAX_QTY, Record
 from oms.records import EventKind, Reason, ReportKind
 
 _FILL: Final = int(ReportKind.FILL)
@@ -41,6 +41,7 @@ _ILLEGAL_TRANSITION: Final = int(Reason.ILLEGAL_TRANSITION)
 _DUPLICATE_TRADE: Final = int(Reason.DUPLICATE_TRADE)
 _OVERFILL: Final = int(Reason.OVERFILL)
 _MALFORMED: Final = int(Reason.MALFORMED)
+_OVERFLOW: Final = int(Reason.OVERFLOW)
 
 EVENT_OF_REPORT: Final = np.zeros(_LAST_KIND + 1, np.int64)
 """The EventKind that a ReportKind becomes."""
@@ -82,12 +83,17 @@ def refusal_of_report(s: Record, slot: int, report: Record) -> int:
         return _UNKNOWN_ORDER
     order = s["orders"][slot]
     if kind == _FILL:
-        if report["qty"] <= 0 or report["px"] <= 0 or order["side"] != report["side"]:
+        if report["qty"] <= 0 or not 0 < report["px"] <= MAX_PX or order["side"] != report["side"]:
             return _MALFORMED
         if report["qty"] > leaves_qty(order):
             return _OVERFILL
+        numerator = s["instruments"][order["instrument"]]["cash_numerator"]
+        if not product_fits(report["px"], report["qty"]) or not product_fits(report["px"] * report["qty"], numerator):
+            return _OVERFLOW
         kind = _FILL_UP if report["qty"] == leaves_qty(order) else _FILL
-    if kind == _AMENDED and (report["qty"] < order["filled_qty"] or report["px"] <= 0):
+    if kind == _AMENDED and not (
+        0 < report["px"] <= MAX_PX and 0 < report["qty"] <= MAX_QTY and report["qty"] >= order["filled_qty"]
+    ):
         return _MALFORMED
     if next_state(order["state"], kind) == ILLEGAL:
         return _ILLEGAL_TRANSITION
