@@ -39,6 +39,7 @@ _DUPLICATE_ORDER_ID: Final = int(Reason.DUPLICATE_ORDER_ID)
 _ORDER_TABLE_FULL: Final = int(Reason.ORDER_TABLE_FULL)
 _OUTPUT_FULL: Final = int(Reason.OUTPUT_FULL)
 _UNKNOWN_ORDER: Final = int(Reason.UNKNOWN_ORDER)
+_UNKNOWN_STRATEGY: Final = int(Reason.UNKNOWN_STRATEGY)
 _UNKNOWN_ACCOUNT: Final = int(Reason.UNKNOWN_ACCOUNT)
 _ORDER_NOT_OPEN: Final = int(Reason.ORDER_NOT_OPEN)
 _REQUEST_IN_FLIGHT: Final = int(Reason.REQUEST_IN_FLIGHT)
@@ -121,6 +122,8 @@ def request_new(s: Record, command: Record) -> int:
     reason = _NONE
     if order_id <= 0:
         reason = _BAD_COMMAND
+    elif command["strategy"] >= s["strategies_used"]:
+        reason = _UNKNOWN_STRATEGY
     elif find_order(s, order_id) >= 0:
         reason = _DUPLICATE_ORDER_ID
     elif not may_ask(s) or not can_send(s):
@@ -177,14 +180,13 @@ def complete(command: Record, order: Record, px: int, qty: int) -> None:
     command["strategy"] = order["strategy"]
     command["px"] = px
     command["qty"] = qty
+    command["reason"] = 0
+    command["value"] = 0
 
 
 @kernel
-def refusal_of_state(s: Record, slot: int, order_input: int) -> int:
-    """Why ``order_input`` cannot be asked of the order in ``slot`` now, or NONE."""
-    if slot < 0:
-        return _UNKNOWN_ORDER
-    state = s["orders"][slot]["state"]
+def refusal_of_state(s: Record, state: int, order_input: int) -> int:
+    """Why ``order_input`` cannot be asked of an order in ``state`` now, or NONE."""
     if not is_open(state):
         return _ORDER_NOT_OPEN
     if next_state(state, order_input) == ILLEGAL:
@@ -198,18 +200,22 @@ def refusal_of_state(s: Record, slot: int, order_input: int) -> int:
 def request_amend(s: Record, command: Record) -> int:
     """Check a change of price and total quantity (0: unchanged) and send it; one change can be in flight at a time."""
     slot = find_order(s, command["order_id"])
-    reason = refusal_of_state(s, slot, _REQUEST_AMEND)
-    state = s["orders"][slot]["state"] if slot >= 0 else 0
+    if slot < 0:
+        emit_refusal(s, command, 0, _UNKNOWN_ORDER)
+        return _UNKNOWN_ORDER
+    order = s["orders"][slot]
+    state = order["state"]
+    px = command["px"] if command["px"] != 0 else order["px"]
+    qty = command["qty"] if command["qty"] != 0 else order["qty"]
+    complete(command, order, px, qty)
+    reason = refusal_of_state(s, state, _REQUEST_AMEND)
+    if reason == _NONE and not may_ask(s):
+        reason = _OUTPUT_FULL
     if reason == _NONE:
-        order = s["orders"][slot]
-        px = command["px"] if command["px"] != 0 else order["px"]
-        qty = command["qty"] if command["qty"] != 0 else order["qty"]
-        complete(command, order, px, qty)
         reason = check_amend(s, order, px, qty)
     if reason != _NONE:
         emit_refusal(s, command, state, reason)
         return reason
-    order = s["orders"][slot]
     order["pending_px"] = command["px"]
     order["pending_qty"] = command["qty"]
     order["request_id"] = command["request_id"]
@@ -225,12 +231,15 @@ def request_amend(s: Record, command: Record) -> int:
 def request_cancel(s: Record, command: Record) -> int:
     """Ask for the cancel of one order, whatever the trading state."""
     slot = find_order(s, command["order_id"])
-    reason = refusal_of_state(s, slot, _REQUEST_CANCEL)
-    if reason != _NONE:
-        emit_refusal(s, command, s["orders"][slot]["state"] if slot >= 0 else 0, reason)
-        return reason
+    if slot < 0:
+        emit_refusal(s, command, 0, _UNKNOWN_ORDER)
+        return _UNKNOWN_ORDER
     order = s["orders"][slot]
     complete(command, order, order["px"], order["qty"])
+    reason = refusal_of_state(s, order["state"], _REQUEST_CANCEL)
+    if reason != _NONE:
+        emit_refusal(s, command, order["state"], reason)
+        return reason
     order["request_id"] = command["request_id"]
     order["state"] = next_state(order["state"], _REQUEST_CANCEL)
     order["updated_ts"] = s["now"]

@@ -15,16 +15,16 @@ from oms.core.state import (
     MAX_ACCOUNTS,
     MAX_INSTRUMENTS,
     MAX_OPEN_ORDERS,
+    MAX_PX,
+    MAX_QTY,
     NO_ASK,
     NO_BID,
     Record,
 )
 from oms.records import CASH_SCALE, BookState, OrderFlag, OrderType, Reason, TimeInForce, TradingState
 
-MAX_QTY: Final = 2**31 - 1
-"""Largest quantity of an order in lots: sums and shares of it stay exact in int64."""
-MAX_PX: Final = 2**36
-"""Largest price in ticks, for the same reason."""
+VALUE_LIMIT: Final = 2.0**59
+"""Largest position in tick-lots times cash: it can still be valued exactly when the price has grown eightfold."""
 RATE_WINDOW_NS: Final = 1_000_000_000
 
 _MARKET: Final = int(OrderType.MARKET)
@@ -90,11 +90,18 @@ def check_form(command: Record) -> int:
     if order_type == _MARKET and command["time_in_force"] == _GTC:
         return _BAD_TIME_IN_FORCE
     flags = command["flags"]
-    if flags & ~_ALL_FLAGS:
+    if flags & _ALL_FLAGS != flags:
         return _BAD_FLAGS
     if flags & _POST_ONLY and (order_type == _MARKET or command["time_in_force"] != _GTC):
         return _BAD_FLAGS
     return _NONE
+
+
+@kernel
+def fraction_of(amount: int, rate: int) -> int:
+    """``amount * rate`` rounded down, for a rate in 1e-8; the amount is split so that no product leaves int64."""
+    whole = amount // CASH_SCALE
+    return whole * rate + (amount - whole * CASH_SCALE) * rate // CASH_SCALE
 
 
 @kernel
@@ -121,7 +128,7 @@ def check_terms(s: Record, account: int, instrument: int, side: int, order_type:
     half_ticks = mid_half_ticks(book)
     if half_ticks <= 0:
         return _NO_PRICE
-    if order_type != _MARKET and abs(2 * px - half_ticks) * (CASH_SCALE // 2) > half_ticks // 2 * limits["collar_rate"]:
+    if order_type != _MARKET and abs(2 * px - half_ticks) > fraction_of(half_ticks, limits["collar_rate"]):
         return _PRICE_COLLAR
     if not product_fits(px, qty) or not product_fits(px * qty, definition["cash_numerator"]):
         return _OVERFLOW
@@ -138,15 +145,20 @@ def check_exposure(s: Record, account: int, instrument: int, side: int, added_qt
     """The position that would result if every open order of this side filled, ``added_qty`` lots included.
 
     With ``reducing`` (a reduce-only order, or an account that is REDUCING) open orders and the new one together must
-    not exceed the position that they close.
+    not exceed the position that they close. A position that could not be valued exactly is refused.
     """
     position = s["positions"][account, instrument]
     open_qty = position["open_buy_qty"] if side > 0 else position["open_sell_qty"]
     reachable = position["qty"] * side + open_qty + added_qty
     if reducing and reachable > 0:
         return _REDUCE_ONLY_REASON
-    if added_qty > 0 and reachable > s["limits"][account, instrument]["max_position"]:
+    if added_qty <= 0:
+        return _NONE
+    if reachable > s["limits"][account, instrument]["max_position"]:
         return _POSITION_LIMIT
+    half_ticks = float(mid_half_ticks(s["books"][instrument]))
+    if reachable > MAX_QTY or reachable * half_ticks * s["instruments"][instrument]["cash_numerator"] > VALUE_LIMIT:
+        return _OVERFLOW
     return _NONE
 
 
@@ -202,9 +214,9 @@ def check_amend(s: Record, order: Record, px: int, qty: int) -> int:
     reason = check_scope(s, account, instrument)
     if reason != _NONE:
         return reason
-    leaves = qty - order["filled_qty"]
-    if leaves <= 0:
+    if qty <= order["filled_qty"]:
         return _QTY_BELOW_MIN
+    leaves = qty - order["filled_qty"]
     reason = check_terms(s, account, instrument, side, order["order_type"], px, leaves)
     if reason != _NONE:
         return reason

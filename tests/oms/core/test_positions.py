@@ -1,0 +1,217 @@
+"""Positions and PnL against exact fractions: quantity, cost, cash, realized and unrealized PnL, fees."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import NamedTuple
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as hs
+
+from oms.core.positions import divide_half_even, fee_of, product_fits, share
+from oms.instruments import Instrument, rate
+from oms.records import CASH_SCALE, EventKind, Liquidity, Reason
+from tests.oms.core.builders import (
+    BID_PX,
+    BUY,
+    FINE,
+    PERPETUAL,
+    SELL,
+    SPOT,
+    Rig,
+    depth,
+    fill,
+    ignored,
+    new_order,
+    only,
+    reason_of,
+    snapshot,
+)
+
+
+class Fill(NamedTuple):
+    side: int
+    px: int
+    qty: int
+    liquidity: int
+    venue_fee: int | None
+    """Cash; None: the core computes it."""
+
+
+FILLS = hs.lists(
+    hs.builds(
+        Fill,
+        side=hs.sampled_from((BUY, SELL)),
+        px=hs.integers(1, 2_000_000),
+        qty=hs.one_of(hs.integers(1, 9), hs.integers(1, 100_000)),
+        liquidity=hs.sampled_from((Liquidity.MAKER, Liquidity.TAKER)),
+        venue_fee=hs.one_of(hs.none(), hs.integers(-(10**12), 10**12)),
+    ),
+    max_size=30,
+)
+
+
+class ModelPosition:
+    """A position in exact arithmetic, rounded half to even just where the core says that it rounds."""
+
+    def __init__(self, instrument: Instrument) -> None:
+        self.cash_per_tick_lot = instrument.cash_per_tick_lot
+        self.rates = {
+            Liquidity.MAKER: Fraction(rate("maker", instrument.maker_fee_rate), CASH_SCALE),
+            Liquidity.TAKER: Fraction(rate("taker", instrument.taker_fee_rate), CASH_SCALE),
+        }
+        self.qty = self.open_cost = self.cash = self.realized = self.fees = 0
+        self.exact_cash = Fraction(0)
+
+    def apply(self, trade: Fill) -> None:
+        exact = trade.px * trade.qty * self.cash_per_tick_lot
+        notional = round(exact)
+        self.cash -= trade.side * notional
+        self.exact_cash -= trade.side * exact
+        rates = self.rates[Liquidity(trade.liquidity)]
+        self.fees += round(notional * rates) if trade.venue_fee is None else trade.venue_fee
+        qty = trade.qty
+        if self.qty * trade.side < 0:
+            closed = min(qty, abs(self.qty))
+            cost = round(Fraction(self.open_cost * closed, abs(self.qty)))
+            self.realized += round((-trade.side * trade.px * closed - cost) * self.cash_per_tick_lot)
+            self.open_cost -= cost
+            self.qty += trade.side * closed
+            qty -= closed
+        self.qty += trade.side * qty
+        self.open_cost += trade.side * qty * trade.px
+
+
+@pytest.mark.pure
+@pytest.mark.parametrize("instrument", [PERPETUAL, SPOT, FINE], ids=lambda each: each.symbol + each.kind)
+@given(fills=FILLS, bid=hs.integers(1, 2_000_000), spread=hs.integers(1, 9))
+def test_position_is_what_exact_arithmetic_gives(
+    instrument: Instrument, fills: list[Fill], bid: int, spread: int
+) -> None:
+    rig = Rig()
+    rig.open_market()
+    rig.s["instruments"]["min_notional"] = 0
+    model = ModelPosition(instrument)
+    for number, trade in enumerate(fills, start=1):
+        order = new_order(number, trade.side, BID_PX, 10**6, instrument=instrument.id)
+        assert reason_of(rig.commands(order)) == Reason.NONE
+        known = {"fee_known": 1, "fee": trade.venue_fee} if trade.venue_fee is not None else {}
+        events = rig.reports(
+            fill(number, trade.qty, trade.px, side=trade.side, trade_id=number, liquidity=trade.liquidity, **known)
+        )
+        model.apply(trade)
+        event = only(events, EventKind.POSITION)
+        assert event["position_qty"] == model.qty
+        assert event["aux"] == number
+        average = Fraction(abs(model.open_cost) * CASH_SCALE, abs(model.qty)) if model.qty else 0
+        assert event["px"] == round(average)
+    position = rig.position(instrument.id)
+    assert position["qty"] == model.qty == position["bought_qty"] - position["sold_qty"]
+    assert position["open_cost"] == model.open_cost
+    assert position["cash"] == model.cash
+    assert position["realized_pnl"] == model.realized
+    assert position["fees"] == model.fees
+    assert position["fills"] == len(fills) == rig.s["fills"]
+    if not fills:
+        return
+    rig.ticks(snapshot(instrument.id, {bid: 1}, {bid + spread: 1}))
+    rig.commands(new_order(10**6, BUY, bid, 10, instrument=instrument.id))
+    event = only(rig.reports(fill(10**6, 10, bid, trade_id=10**6)), EventKind.POSITION)
+    model.apply(Fill(BUY, bid, 10, Liquidity.MAKER, 0))
+    position = rig.position(instrument.id)
+    half_ticks = 2 * bid + spread
+    value = Fraction(model.qty * half_ticks, 2) * model.cash_per_tick_lot
+    unrealized = value - model.open_cost * model.cash_per_tick_lot
+    assert event["qty"] == round(unrealized)
+    assert event["last_px"] == half_ticks
+    roundings = 2 * (len(fills) + 2)
+    gap = int(position["realized_pnl"]) + int(event["qty"]) - (int(position["cash"]) + value)
+    assert abs(gap) <= roundings + len(fills) * model.cash_per_tick_lot
+
+
+INT = hs.integers(-(2**61), 2**61)
+
+
+@given(INT, hs.integers(1, 2**31))
+@example(5, 2)
+@example(-5, 2)
+@example(7, 2)
+def test_division_rounds_half_to_even(numerator: int, denominator: int) -> None:
+    assert divide_half_even(numerator, denominator) == round(Fraction(numerator, denominator))
+
+
+@given(INT, hs.integers(1, 2**31 - 1), hs.integers(1, 2**31 - 1))
+def test_share_is_exact_without_large_products(amount: int, a: int, b: int) -> None:
+    part, whole = min(a, b), max(a, b)
+    assert share(amount, part, whole) == round(Fraction(amount * part, whole))
+
+
+@given(hs.integers(0, 2**61), hs.sampled_from(("0.0002", "-0.00005", "0", "0.00000001", "0.1")))
+def test_fee_is_exact_without_large_products(notional: int, fee_rate: str) -> None:
+    rig = Rig()
+    row = rig.s["instruments"][0]
+    row["maker_fee_rate"] = rate("fee", fee_rate)
+    expected = round(Fraction(notional) * Fraction(fee_rate))
+    assert fee_of(row, notional, int(Liquidity.MAKER)) == expected
+
+
+@given(hs.integers(-(2**63), 2**63 - 1), hs.integers(-(2**63), 2**63 - 1))
+@example(2**31, 2**31)
+@example(2**32, 2**31)
+def test_product_that_is_said_to_fit_does(a: int, b: int) -> None:
+    if product_fits(a, b):
+        assert -(2**63) <= a * b < 2**63
+    elif abs(a * b) < 2**61:
+        pytest.fail("a small product was refused")
+
+
+@pytest.mark.pure
+def test_fill_whose_amount_does_not_fit_is_refused() -> None:
+    rig = Rig()
+    rig.open_market()
+    rig.s["instruments"]["max_qty"] = 2**40
+    lots = 2**24
+    rig.commands(new_order(1, BUY, BID_PX, lots))
+    assert ignored(rig.reports(fill(1, lots, 2**36, trade_id=1))) == Reason.OVERFLOW
+    assert ignored(rig.reports(fill(1, lots, 2**20, trade_id=1))) == Reason.NONE
+    assert rig.position()["cash"] == -lots * 2**20 * 10_000
+
+
+@pytest.mark.pure
+def test_position_that_could_not_be_valued_is_refused_before_it_arises() -> None:
+    tiny = Instrument(id=3, symbol="ETHBTC", venue="test", kind="spot", tick="0.00000001", lot="0.00000001")
+    rig = Rig(instruments=(tiny,))
+    px = 2**30
+    rig.ticks(snapshot(3, {px: 1}, {px + 1: 1}))
+    reasons = []
+    for number in range(1, 12):
+        reasons.append(reason_of(rig.commands(new_order(number, BUY, px, 2**27, instrument=3))))
+        rig.reports(fill(number, 2**27, px, trade_id=number))
+    assert reasons[0] == Reason.NONE
+    assert reasons[-1] == Reason.OVERFLOW
+    position = rig.position(3)
+    assert position["cash"] == -round(int(position["qty"]) * px * tiny.cash_per_tick_lot)
+    assert position["open_cost"] == position["qty"] * px
+
+
+@pytest.mark.pure
+def test_flat_position_has_no_average_price_and_no_unrealized_pnl() -> None:
+    rig = Rig()
+    rig.open_market()
+    rig.commands(new_order(1, BUY), new_order(2, SELL))
+    rig.reports(fill(1, 10, BID_PX, trade_id=1))
+    event = only(rig.reports(fill(2, 10, BID_PX + 50, trade_id=2, side=SELL)), EventKind.POSITION)
+    assert (event["px"], event["qty"], event["position_qty"]) == (0, 0, 0)
+    assert event["realized_pnl"] == 10 * 50 * 10_000
+
+
+@pytest.mark.pure
+def test_position_is_valued_at_the_last_trade_when_a_side_is_empty() -> None:
+    rig = Rig()
+    rig.open_market()
+    rig.commands(new_order(1, BUY))
+    rig.ticks(depth(SELL, BID_PX + 1, 0))
+    assert only(rig.reports(fill(1, 1, BID_PX, trade_id=1)), EventKind.POSITION)["qty"] == 0
+    rig.s["books"][0]["trade_px"] = BID_PX + 7
+    assert only(rig.reports(fill(1, 1, BID_PX, trade_id=2)), EventKind.POSITION)["qty"] == 2 * 7 * 10_000
