@@ -1,0 +1,203 @@
+"""The server with the real core process: a book fed by the test, risk limits, the exchange model, and kill -9."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+import msgspec
+import numpy as np
+import pytest
+
+from oms.bus import Publisher, Records
+from oms.config import write_session
+from oms.records import TICK, RecordKind, Source, TickFlag, TickKind
+from rpc.client import Client, RpcError
+from rpc.entities import FillEvent, OrderEvent
+from rpc.limits import DEFAULT_LIMITS
+from tests.rpc.conftest import World, wait_for
+
+pytestmark = pytest.mark.timeout(300)
+
+COMPILE_S = 240.0
+
+
+def book_of(instrument: int, now: int) -> Records:
+    """A snapshot: 3 lots bid at 1000 ticks, 2 lots offered at 1010."""
+    levels = np.zeros(2, TICK)
+    levels["instrument"] = instrument
+    levels["kind"] = TickKind.SNAPSHOT
+    levels["exch_ts"] = levels["local_ts"] = now
+    levels["side"] = [1, -1]
+    levels["px"] = [1000, 1010]
+    levels["qty"] = [3000, 2000]
+    levels["update_id"] = 1
+    levels["flags"] = [TickFlag.FIRST, TickFlag.LAST]
+    return levels
+
+
+class Market:
+    """The gateway's part, and the supervisor's: ticks so that the book is never stale, and heartbeats for everyone."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._ticks = Publisher(world.context, world.settings.ticks_endpoint, RecordKind.TICK, Source.GATEWAY)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        status = self._world.status
+        while not self._stopping.wait(0.02):
+            while status.heartbeats.poll(0):
+                status.publisher.send(status.heartbeats.recv())
+            now = time.time_ns()
+            self._ticks.send(np.concatenate([book_of(instrument, now) for instrument in (0, 1)]))
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._thread.join()
+        self._ticks.close()
+
+
+class CoreProcess:
+    def __init__(self, world: World) -> None:
+        self._session_file = write_session(world.settings)
+        self.start()
+
+    def start(self) -> None:
+        command = [sys.executable, "-P", "-m", "oms.process", "core", os.fspath(self._session_file)]
+        self.process = subprocess.Popen(command)
+
+    def listens(self, client: Client) -> bool:
+        assert self.process.poll() is None, "the core process has ended"
+        return client.status().core_available
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    made = World(tmp_path_factory.mktemp("real_core"))
+    made.settings = msgspec.structs.replace(made.settings, strategies=())
+    made.start_server(DEFAULT_LIMITS)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def core(world: World) -> Iterator[CoreProcess]:
+    market = Market(world)
+    started = CoreProcess(world)
+    yield started
+    started.kill()
+    market.stop()
+
+
+@pytest.fixture(scope="module")
+def desk(world: World, core: CoreProcess) -> Client:
+    """A client once the core has a book."""
+    client = world.client("desk", timeout=10)
+    wait_for(lambda: core.listens(client), "the core", COMPILE_S)
+    wait_for(lambda: market_is_there(client), "the book")
+    return client
+
+
+def market_is_there(client: Client) -> bool:
+    """Whether an order is taken: before the first snapshot none is."""
+    try:
+        client.place("ETHUSDT", "buy", "0.01", "10")
+    except RpcError as error:
+        if error.code in ("BOOK_STALE", "NO_PRICE", "CORE_UNAVAILABLE"):
+            return False
+        raise
+    return True
+
+
+def state(client: Client, client_order_id: str) -> str:
+    return client.order(client_order_id=client_order_id).state
+
+
+def test_an_order_rests_is_amended_and_cancelled(desk: Client) -> None:
+    order = desk.place("BTCUSDT", "buy", "0.5", "100.0", post_only=True, client_order_id="rest")
+    assert order.state == "pending_new"
+    wait_for(lambda: state(desk, "rest") == "live", "the order to rest")
+    desk.amend(client_order_id="rest", price="99.5", qty="0.7")
+    wait_for(lambda: desk.order(client_order_id="rest").price == "99.5", "the amend")
+    assert desk.order(client_order_id="rest").qty == "0.700"
+    desk.cancel(client_order_id="rest")
+    wait_for(lambda: state(desk, "rest") == "cancelled", "the cancel")
+    with pytest.raises(RpcError, match="ORDER_NOT_OPEN"):
+        desk.amend(client_order_id="rest", price="99")
+    assert desk.place("BTCUSDT", "buy", "0.5", "100", post_only=True, client_order_id="rest").state == "cancelled"
+
+
+def test_a_fill_is_told_and_moves_the_position(desk: Client) -> None:
+    desk.subscribe(["orders", "fills"])
+    taken = desk.place("BTCUSDT", "buy", "1", client_order_id="take")
+    wait_for(lambda: state(desk, "take") == "filled", "the fill")
+    (fill,) = desk.fills()
+    assert (fill.order_id, fill.price, fill.qty, fill.liquidity) == (taken.order_id, "101.0", "1.000", "taker")
+    wait_for(lambda: any(each.fills for each in desk.positions()), "the position")
+    (position,) = [each for each in desk.positions() if each.symbol == "BTCUSDT"]
+    assert (position.qty, position.average_price, position.mark_price) == ("1.000", "101", "100.5")
+    events = list(desk.events(0.3))
+    desk.unsubscribe()
+    assert [event.fill for event in events if isinstance(event, FillEvent)] == [fill]
+    kinds = [event.kind for event in events if isinstance(event, OrderEvent)]
+    assert (kinds[0], kinds[-1]) == ("order_submitted", "order_filled")
+
+
+@pytest.mark.parametrize(
+    ("qty", "price", "said"),
+    [
+        ("6", "100", "QTY_ABOVE_MAX: quantity 6.000 is above the limit max_order_qty 5"),
+        ("1", "50", r"PRICE_COLLAR: price 50\.0 of buy 1\.000 BTCUSDT at 50\.0 is farther from the market than"),
+    ],
+)
+def test_a_refusal_names_the_limit(desk: Client, qty: str, price: str, said: str) -> None:
+    with pytest.raises(RpcError, match=said):
+        desk.place("BTCUSDT", "buy", qty, price)
+
+
+def test_cancel_all_and_trading_states_are_acknowledged(desk: Client) -> None:
+    wait_for(lambda: desk.cancel_all() >= 0 and not desk.orders(), "a clean table")
+    resting = [desk.place("ETHUSDT", "buy", "0.01", "10") for _ in range(5)]
+    other = desk.place("BTCUSDT", "buy", "0.1", "100")
+    assert desk.cancel_all("ETHUSDT") == 5
+    wait_for(lambda: not desk.orders(symbol="ETHUSDT"), "the cancels")
+    assert {desk.order(order_id=each.order_id).state for each in resting} == {"cancelled"}
+    assert desk.set_trading_state("reducing") == "reducing"
+    with pytest.raises(RpcError, match="TRADING_REDUCING: the account is reducing, and buy"):
+        desk.place("BTCUSDT", "buy", "1", "100")
+    assert desk.set_trading_state("active") == "active"
+    assert desk.cancel_all(scope="account") == 1
+    wait_for(lambda: desk.order(order_id=other.order_id).state == "cancelled", "the last cancel")
+
+
+def test_kill_9_of_the_core_leaves_no_order_in_doubt_unnamed(desk: Client, core: CoreProcess) -> None:
+    done = desk.place("BTCUSDT", "sell", "0.1", client_order_id="done")
+    desk.place("BTCUSDT", "buy", "0.5", "100", client_order_id="open")
+    wait_for(lambda: state(desk, "open") == "live" and state(desk, "done") == "filled", "the orders")
+    session = desk.status().core_session
+    core.kill()
+    wait_for(lambda: not desk.status().core_available, "the server to notice")
+    with pytest.raises(RpcError, match="CORE_UNAVAILABLE"):
+        desk.place("BTCUSDT", "buy", "0.5", "100", client_order_id="meanwhile")
+    core.start()
+    wait_for(lambda: core.listens(desk) and desk.status().core_session > session, "the next core", COMPILE_S)
+    assert desk.status().trading_state == "halted"
+    assert desk.place("BTCUSDT", "buy", "0.5", "100", client_order_id="open").state == "unknown"
+    again = desk.place("BTCUSDT", "sell", "0.1", client_order_id="done")
+    assert (again.order_id, again.state) == (done.order_id, "filled")
+    with pytest.raises(RpcError, match="TRADING_HALTED"):
+        desk.place("BTCUSDT", "buy", "0.5", "100", client_order_id="meanwhile")
+    assert desk.orders() == []
+    assert desk.status().complete
