@@ -63,16 +63,16 @@ def parent_pid() -> int:
     return int(os.environ.get(SUPERVISOR_VARIABLE, "") or os.getppid())
 
 
-def end_with_parent(grace_s: float = PARENT_GRACE_S) -> None:
-    """End this process ``grace_s`` after its parent has died, whatever its main thread is doing then.
+def end_with_parent(grace_s: float = PARENT_GRACE_S, parent: int = 0) -> None:
+    """End this process ``grace_s`` after ``parent`` (0: the supervisor) has died, whatever its main thread is doing.
 
     A process in good order notices by itself (``Lifecycle.stopping``) and has ended long before. This is for one that
     compiles, or is caught in a strategy's endless loop.
     """
 
-    def wait_for_the_end(parent: int) -> None:
+    def wait_for_the_end(pid: int) -> None:
         try:
-            descriptor = os.pidfd_open(parent)
+            descriptor = os.pidfd_open(pid)
         except ProcessLookupError:
             pass
         else:
@@ -80,7 +80,8 @@ def end_with_parent(grace_s: float = PARENT_GRACE_S) -> None:
         time.sleep(grace_s)
         os._exit(1)
 
-    threading.Thread(target=wait_for_the_end, args=(parent_pid(),), name="end_with_parent", daemon=True).start()
+    arguments = (parent or parent_pid(),)
+    threading.Thread(target=wait_for_the_end, args=arguments, name="end_with_parent", daemon=True).start()
 
 
 class Lifecycle:

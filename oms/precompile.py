@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from oms.compiled import JIT, Progress, cache_folder, compile_entries, kernel_sources
+from oms.lifecycle import end_with_parent
 
 CORE: Final = "core"
 MODEL: Final = "model"
@@ -124,5 +125,6 @@ def _run(groups: list[list[tuple[str, str]]], total: int, report: Callable[[Prog
 
 
 if __name__ == "__main__":
+    end_with_parent(grace_s=0, parent=os.getppid())
     for _part, _name in zip(sys.argv[1::2], sys.argv[2::2], strict=True):
         compile_part(_part, _name)

@@ -49,6 +49,8 @@ def run_core(settings: Settings, life: Lifecycle, context: zmq.Context[Any]) -> 
     def on_progress(progress: Progress) -> None:
         counters = {"compiled": progress.done, "to_compile": progress.total, "elapsed_s": progress.elapsed_s}
         life.beat(counters, "compiling")
+        if life.stopping:
+            raise SystemExit(0)
 
     clean = last_session_clean(settings.journal_dir)
     core = build_core(settings, report=on_progress)

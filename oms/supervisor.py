@@ -55,6 +55,8 @@ class Policy(NamedTuple):
     max_quick_failures: int = 4
     stop_grace_s: float = 5.0
     """From SIGTERM to SIGKILL."""
+    start_grace_s: float = 1.0
+    """The same for a process that was not ready yet, and so has nothing to put in order."""
 
 
 DEFAULT_POLICY: Final = Policy()
@@ -349,8 +351,9 @@ class Supervisor:
     def _stop_in_order(self) -> None:
         now = time.monotonic()
         for child in self.children.values():
-            if child.running and child.terminated_at and now - child.terminated_at > self.policy.stop_grace_s:
-                self._note(f"{child.name} has not stopped within {self.policy.stop_grace_s:g} s: killing it")
+            grace_s = self._grace_s(child)
+            if child.running and child.terminated_at and now - child.terminated_at > grace_s:
+                self._note(f"{child.name} has not stopped within {grace_s:g} s: killing it")
                 child.terminated_at = now
                 child.kill()
         for name in STOP_ORDER:
@@ -361,6 +364,9 @@ class Supervisor:
             if child.state is not ChildState.FAILED:
                 child.state = ChildState.STOPPED
 
+    def _grace_s(self, child: Child) -> float:
+        return self.policy.stop_grace_s if child.ready_at else self.policy.start_grace_s
+
     def _until_due(self) -> float:
         """Seconds until the next deadline: a heartbeat of its own, a restart, a silence or a grace time."""
         now = time.monotonic()
@@ -369,7 +375,7 @@ class Supervisor:
             if child.state is ChildState.BACKOFF:
                 due.append(child.due_at)
             elif child.running and self.stopping:
-                due.append(child.terminated_at + self.policy.stop_grace_s if child.terminated_at else now)
+                due.append(child.terminated_at + self._grace_s(child) if child.terminated_at else self._beat_due)
             elif child.running:
                 due.append(child.heard_at + self._silence_limit_s(child))
         return min(due) - now + 0.001
