@@ -11,25 +11,34 @@ import time
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import zmq
 
 from oms.bus import Sender, new_socket
 from oms.lifecycle import Heartbeat
-from oms.records import COMMAND, CommandKind, RecordKind, Source
+from oms.records import COMMAND, ORDER_ID_COUNTER_BITS, CommandKind, RecordKind, Source
+
+Command = npt.NDArray[np.void]
+"""One COMMAND record."""
 
 CORE: Final = "core"
 _LISTENING: Final = frozenset({"ready", "done"})
 
 
-def new_command(kind: CommandKind, *, order_id: int = 0, source: int = 0, **fields: int) -> bytes:
-    """The bytes of one COMMAND record, without times and request id; see ``oms.records.COMMAND`` for the fields."""
+def new_command(kind: CommandKind, **fields: int) -> Command:
+    """A COMMAND of no strategy, without times and request id; see ``oms.records.COMMAND`` for the fields."""
     command = np.zeros(1, COMMAND)
     command["kind"] = kind
-    command["order_id"] = order_id
-    command["source"] = source
     command["strategy"] = -1
     for name, value in fields.items():
         command[name] = value
+    return command
+
+
+def addressed(command: Command, order_id: int) -> bytes:
+    """The bytes of a command about ``order_id``, from its owner."""
+    command["order_id"] = order_id
+    command["source"] = order_id >> ORDER_ID_COUNTER_BITS
     return command.tobytes()
 
 

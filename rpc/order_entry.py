@@ -15,7 +15,7 @@ import numpy as np
 
 from oms.config import Settings
 from oms.records import COMMAND, ORDER_EVENTS, ORDER_ID_COUNTER_BITS, CommandKind, EventKind, Reason, TradingState
-from rpc.core_link import CoreLink, new_command
+from rpc.core_link import CoreLink, addressed, new_command
 from rpc.entities import UNKNOWN, Outcome
 from rpc.ledger import Ledger, LedgerError, LedgerRow
 from rpc.limits import Limits
@@ -100,16 +100,15 @@ class OrderEntry:
         """Place an order, or tell how the one of the same id stands."""
         refuse_expired(request.expires_ts)
         waiter = Waiter(session, request.request_id)
+        asked = new_order_command(self._settings, request)
         index = self._ledger.client_index(session.client)
         row = self._ledger.find(index, request.client_order_id) if index is not None else None
-        if row is not None and index is not None:
-            command = new_order_command(self._settings, request, row.order_id, index)
-            return self._place_again(row, command, waiter, request.expires_ts)
-        new_order_command(self._settings, request, 0, 0)  # refuses before a name is given an index
+        if row is not None:
+            return self._place_again(row, addressed(asked, row.order_id), waiter, request.expires_ts)
         self._refuse_unless_listening()
         index = self._ledger.add_client(session.client)
         order_id = self._ledger.new_order_id(index)
-        command = new_order_command(self._settings, request, order_id, index)
+        command = addressed(asked, order_id)
         self._ledger.add_order(index, request.client_order_id, order_id, command)
         self._views.remember(order_id, request.client_order_id)
         row = LedgerRow(order_id, request.client_order_id, command, None, None)
@@ -146,8 +145,7 @@ class OrderEntry:
         refuse_expired(request.expires_ts)
         row = self.own_orders.find(session.client, request.client_order_id, request.order_id)
         instrument = named_instrument(self._settings, self.own_orders.as_asked(row).symbol)
-        index = row.order_id >> ORDER_ID_COUNTER_BITS
-        command = amend_command(instrument, request, row.order_id, index)
+        command = addressed(amend_command(instrument, request, row.order_id), row.order_id)
         self._refuse_unless_listening()
         self._send(CommandKind.AMEND, row, command, Waiter(session, request.request_id), request.expires_ts)
         return None
@@ -166,7 +164,7 @@ class OrderEntry:
         waiter = Waiter(session, request.request_id)
         if request.scope == "account":
             command = new_command(CommandKind.CANCEL_ALL, instrument=number, account=ACCOUNT)
-            self._send(CommandKind.CANCEL_ALL, None, command, waiter)
+            self._send(CommandKind.CANCEL_ALL, None, addressed(command, 0), waiter)
             return None
         index = self._ledger.client_index(session.client)
         order_ids = [
@@ -186,17 +184,13 @@ class OrderEntry:
         self._refuse_unless_listening()
         state = TradingState[request.state.upper()]
         command = new_command(CommandKind.SET_TRADING_STATE, account=ACCOUNT, instrument=-1, value=state)
-        self._send(CommandKind.SET_TRADING_STATE, None, command, Waiter(session, request.request_id))
+        waiter = Waiter(session, request.request_id)
+        self._send(CommandKind.SET_TRADING_STATE, None, addressed(command, 0), waiter)
         return None
 
     def _cancel_command(self, order_id: int) -> bytes:
-        return new_command(
-            CommandKind.CANCEL,
-            order_id=order_id,
-            source=order_id >> ORDER_ID_COUNTER_BITS,
-            instrument=self._instrument_of(order_id),
-            account=ACCOUNT,
-        )
+        command = new_command(CommandKind.CANCEL, instrument=self._instrument_of(order_id), account=ACCOUNT)
+        return addressed(command, order_id)
 
     def _instrument_of(self, order_id: int) -> int:
         known = self._replica.orders.get(order_id)

@@ -9,7 +9,7 @@ from typing import Final
 from oms.config import ConfigError, Settings
 from oms.instruments import GridError, Instrument
 from oms.records import CommandKind, OrderFlag, OrderType, Reason, TimeInForce
-from rpc.core_link import new_command
+from rpc.core_link import Command, new_command
 from rpc.messages import AmendOrder, PlaceOrder, RpcCode
 from rpc.refusals import RefusalError
 
@@ -71,8 +71,8 @@ def _refuse_unless_decimal(what: str, text: str, reason: Reason) -> None:
         )
 
 
-def new_order_command(settings: Settings, request: PlaceOrder, order_id: int, source: int) -> bytes:
-    """The COMMAND that places an order, without times and request id; raises ``RefusalError``."""
+def new_order_command(settings: Settings, request: PlaceOrder) -> Command:
+    """The COMMAND that places an order, still without an order id; raises ``RefusalError``."""
     instrument = named_instrument(settings, request.symbol)
     is_market = request.order_type == "market"
     if is_market and request.price is not None:
@@ -87,8 +87,6 @@ def new_order_command(settings: Settings, request: PlaceOrder, order_id: int, so
     flags = OrderFlag.POST_ONLY * request.post_only | OrderFlag.REDUCE_ONLY * request.reduce_only
     return new_command(
         CommandKind.NEW,
-        order_id=order_id,
-        source=source,
         side=SIDES[request.side],
         order_type=OrderType[request.order_type.upper()],
         time_in_force=TimeInForce[time_in_force.upper()],
@@ -100,8 +98,8 @@ def new_order_command(settings: Settings, request: PlaceOrder, order_id: int, so
     )
 
 
-def amend_command(instrument: Instrument, request: AmendOrder, order_id: int, source: int) -> bytes:
-    """The COMMAND that amends an order, without times and request id; raises ``RefusalError``."""
+def amend_command(instrument: Instrument, request: AmendOrder, order_id: int) -> Command:
+    """The COMMAND that amends an order; raises ``RefusalError``."""
     if request.price is None and request.qty is None:
         raise RefusalError(
             Reason.BAD_COMMAND, f"the amend of order {order_id} changes nothing: give a price, a qty or both"
@@ -109,7 +107,6 @@ def amend_command(instrument: Instrument, request: AmendOrder, order_id: int, so
     return new_command(
         CommandKind.AMEND,
         order_id=order_id,
-        source=source,
         instrument=instrument.id,
         account=ACCOUNT,
         px=0 if request.price is None else price_ticks(instrument, request.price),
