@@ -7,14 +7,13 @@ comes next (a heartbeat, an exit, a signal, a deadline) and acts on it.
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import Final, NamedTuple
 
 import msgspec
@@ -23,6 +22,7 @@ import zmq
 from oms.bus import bind, new_context, new_socket
 from oms.child import Child, ChildState, exit_text
 from oms.config import Settings, write_session
+from oms.interrupts import Interrupts
 from oms.lifecycle import UNUSABLE, Heartbeat, decode_heartbeat, rss_mb
 from oms.lock import AccountLock
 
@@ -36,8 +36,6 @@ INDISPENSABLE: Final = frozenset({"core", "gateway"})
 
 LAST_HEARTBEATS_S: Final = 0.1
 """How long the last heartbeats of processes that have ended may be on their way."""
-
-_STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Policy(NamedTuple):
@@ -124,9 +122,8 @@ class Supervisor:
         self.log: deque[LogLine] = deque(maxlen=500)
         self.started_ts = time.time_ns()
         self._listen = listen
-        self._interrupts = 0
-        self._interrupts_seen = 0
-        self._wake = -1
+        self._interrupts: Interrupts | None = None
+        self._interrupts_heeded = 0
         self._beat_due = 0.0
         self._lock = AccountLock(settings)
         self._context = new_context()
@@ -220,38 +217,26 @@ class Supervisor:
     @contextmanager
     def signals(self) -> Iterator[None]:
         """Within the block SIGINT, SIGTERM and SIGHUP stop the family; a second one hurries, a third one kills."""
-        reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        before = {number: signal.signal(number, self._on_signal) for number in _STOP_SIGNALS}
-        wakeup = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-        self._poller.register(reader, zmq.POLLIN)
-        self._wake = reader
-        try:
-            yield
-        finally:
-            signal.set_wakeup_fd(wakeup)
-            for number, handler in before.items():
-                signal.signal(number, handler)
-            self._poller.unregister(reader)
-            os.close(reader)
-            os.close(writer)
-            self._wake = -1
-
-    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        self._interrupts += 1
+        with Interrupts() as interrupts:
+            self._poller.register(interrupts.descriptor, zmq.POLLIN)
+            self._interrupts = interrupts
+            try:
+                yield
+            finally:
+                self._interrupts = None
+                self._poller.unregister(interrupts.descriptor)
 
     def _on_interrupts(self) -> None:
-        if self._wake >= 0:
-            with suppress(BlockingIOError):
-                os.read(self._wake, 64)
-        if self._interrupts == self._interrupts_seen:
+        count = self._interrupts.seen() if self._interrupts else 0
+        if count <= self._interrupts_heeded:
             return
-        self._interrupts_seen = self._interrupts
+        self._interrupts_heeded = count
         self.request_stop("asked to")
-        if self._interrupts >= 2:
+        if count >= 2:
             self._note("asked again: stopping all at once")
             for child in self.children.values():
                 child.terminate()
-        if self._interrupts >= 3:
+        if count >= 3:
             for child in self.children.values():
                 child.kill()
 

@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import time
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Final
 
 import typer
 
 from oms.commands.options import CommandError, SettingsFile, say, say_json
 from oms.commands.paper import Duration, Speed
+from oms.interrupts import Interrupts
 
 LINE_INTERVAL_S: Final = 2.0
 
 
 class Reporter:
-    """Says on stderr how a replay comes on, and ends it at the first SIGINT or SIGTERM."""
+    """Says on stderr how a replay comes on, and ends it at the first interrupt."""
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, interrupts: Interrupts) -> None:
         self._endpoint = endpoint
+        self._interrupts = interrupts
         self._due = 0.0
-        self._interrupted = False
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._on_signal)
-
-    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        self._interrupted = True
 
     def __call__(self, counters: dict[str, float], state: str) -> bool:
         if time.monotonic() >= self._due:
@@ -37,7 +31,7 @@ class Reporter:
                 self._say(f"waiting for subscribers on {self._endpoint}: {counters['subscribers']:.0f} so far")
             else:
                 self._say(f"{counters['progress']:4.0%}  {counters['ticks']:,.0f} ticks")
-        return not self._interrupted
+        return not self._interrupts.count
 
     def _say(self, text: str) -> None:
         sys.stderr.write(f"{text}\n")
@@ -70,7 +64,9 @@ def replay(
         raise CommandError(f"--endpoint {endpoint!r} is not like tcp://127.0.0.1:5555 or ipc:///path")
     from gateways.replay import replay_standalone
 
-    summary = replay_standalone(settings, endpoint, subscribers=subscribers, report=Reporter(endpoint))
+    with Interrupts() as interrupts:
+        report = Reporter(endpoint, interrupts)
+        summary = replay_standalone(settings, endpoint, subscribers=subscribers, report=report)
     for problem in summary.problems:
         sys.stderr.write(f"{problem}\n")
     if as_json:
