@@ -172,7 +172,7 @@ class _Envelope(msgspec.Struct):
 
 class _Event(msgspec.Struct):
     symbol: str = msgspec.field(name="s")
-    event: str = msgspec.field(default="", name="e")
+    event: str | None = msgspec.field(default=None, name="e")
     transaction_ms: int | None = msgspec.field(default=None, name="T")
     event_ms: int | None = msgspec.field(default=None, name="E")
 
@@ -353,7 +353,7 @@ class MessageDecoder:
 
     def _ticks(self, count: int, kind: TickKind, message: _Event | _Snapshot, update_id: int, local_ts: int) -> Ticks:
         """Records of one message of ours, with everything but prices, quantities, sides and the previous id."""
-        if isinstance(message, _Event) and message.event not in ("", _EVENTS[kind]):
+        if isinstance(message, _Event) and message.event not in (None, _EVENTS[kind]):
             raise _Refused(Reason.MALFORMED, f"event {message.event!r} on a stream of {_EVENTS[kind]} events")
         symbol = message.symbol
         if symbol is not None and symbol != self.instrument.symbol:

@@ -11,7 +11,7 @@ from gateways.book import BookRebuild, book_after
 from gateways.recording import NS_PER_S, ReadCounters, TickReader, time_ticks, with_quiet_times
 from gateways.sidecar import Recording
 from oms.instruments import MAX_VALUE, Instrument
-from oms.records import TickKind
+from oms.records import TickFlag, TickKind
 
 CHUNK_BYTES = 64 * 1024
 """Text that is decoded at a time: well under a millisecond's work, so that a paced replay is not held up."""
@@ -58,6 +58,7 @@ class Feed:
         self._duration_ns = int(duration_s * NS_PER_S)
         self._loop = loop
         self.resume_ts = 0
+        self._sent_before = 0
         self._shift = 0
         self._previous_ts: int | None = None
 
@@ -84,6 +85,7 @@ class Feed:
                 if book is not None:
                     sent = int(np.searchsorted(ticks["local_ts"], self.resume_ts, "right"))
                     book.take(ticks[:sent])
+                    self._sent_before += int(np.count_nonzero(ticks["flags"][:sent] & TickFlag.LAST))
                     ticks = ticks[sent:]
                     if not len(ticks):
                         continue
@@ -115,8 +117,9 @@ class Feed:
         return snapshot
 
     def progress(self, recorded_ts: int, messages: int) -> float:
-        """The part of the replay that is done with ``messages`` sent and at ``recorded_ts``, 0 to 1."""
-        by_messages = messages / self.recording.messages if self.recording.messages and not self._loop else 0.0
+        """The part of the replay that is done, 0 to 1: ``messages`` sent by this feed, up to ``recorded_ts``."""
+        total = 0 if self._loop else self.recording.messages
+        by_messages = (self._sent_before + messages) / total if total else 0.0
         by_time = (recorded_ts - self.first_ts) / self._duration_ns if self._duration_ns and recorded_ts else 0.0
         return min(max(by_messages, by_time), 1.0)
 

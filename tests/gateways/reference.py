@@ -57,7 +57,7 @@ def reference_decode(message: bytes, local_ts: int, instrument: Instrument) -> n
     """The records of one message, none when it gives none."""
     try:
         rows = _rows(json.loads(message.decode("utf-8", "surrogateescape"), strict=False), local_ts, instrument)
-    except (CannotTakeError, ValueError, KeyError, TypeError, RecursionError):
+    except (CannotTakeError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return np.zeros(0, TICK)
     ticks = np.array([(*row, instrument.id, kind, side, 0) for *row, kind, side in rows], TICK)
     ticks["flags"][0] = FIRST
@@ -66,7 +66,7 @@ def reference_decode(message: bytes, local_ts: int, instrument: Instrument) -> n
 
 
 def _rows(document: Any, local_ts: int, instrument: Instrument) -> list[tuple[int, ...]]:
-    if "lastUpdateId" in document:
+    if document.get("lastUpdateId") is not None:
         number = integer(document["lastUpdateId"])
         if document.get("symbol") not in (None, instrument.symbol):
             raise CannotTakeError
@@ -79,20 +79,20 @@ def _rows(document: Any, local_ts: int, instrument: Instrument) -> list[tuple[in
     name = stream.removeprefix(instrument.symbol.lower() + "@")
     if name == stream:
         raise CannotTakeError
-    if name == "trade" and body.get("e", "trade") == "trade":
+    if name == "trade" and body.get("e") in (None, "trade"):
         px, qty = on_grid(body["p"], instrument.tick), on_grid(body["q"], instrument.lot)
         if not px or not qty or type(body["m"]) is not bool or body.get("X", "MARKET") != "MARKET":
             raise CannotTakeError
         return [(time, local_ts, px, qty, 0, 0, integer(body["t"]), TRADE, -1 if body["m"] else 1)]
-    if name == "bookTicker" and body.get("e", "bookTicker") == "bookTicker":
+    if name == "bookTicker" and body.get("e") in (None, "bookTicker"):
         prices = [on_grid(body[key], instrument.tick) for key in "ba"]
         sizes = [on_grid(body[key], instrument.lot) for key in "BA"]
         if None in prices or None in sizes:
             raise CannotTakeError
         (bid, ask), (bid_qty, ask_qty) = prices, sizes
         return [(time, local_ts, bid, bid_qty, ask, ask_qty, integer(body["u"]), QUOTE, 0)]  # type: ignore[list-item]
-    if re.fullmatch(r"depth(@[0-9]+ms)?", name, re.ASCII) and body.get("e", "depthUpdate") == "depthUpdate":
-        before = body["pu"] if instrument.venue == "binance_usdm" else integer(body["U"], -LARGEST) - 1
+    if re.fullmatch(r"depth(@[0-9]+ms)?", name, re.ASCII) and body.get("e") in (None, "depthUpdate"):
+        before = body["pu"] if instrument.venue == "binance_usdm" else integer(body["U"], 0, LARGEST + 1) - 1
         ids = (integer(body["u"]), integer(before, -1))
         return _levels(body["b"], body["a"], (time, local_ts), ids, DEPTH, instrument)
     raise CannotTakeError

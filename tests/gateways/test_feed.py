@@ -83,6 +83,7 @@ def test_a_resumed_feed_begins_with_stale_and_the_book_and_goes_on_behind_the_po
     assert set(taken_over["local_ts"].tolist()) <= {position}
     assert levels_of(taken_over) == levels_of(before)
     assert levels_of(resumed) == levels_of(ticks)
+    assert feed.progress(position, 0) == pytest.approx((position - feed.first_ts) / 12e9)
 
 
 def test_a_looped_feed_resumes_in_the_pass_where_it_stood() -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gzip
 import shutil
+import tomllib
 import warnings
 from collections.abc import Iterable
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -30,7 +32,7 @@ from gateways.recording import (
     with_quiet_times,
 )
 from gateways.sidecar import detect, open_recording, sidecar_path
-from oms.compiled import compile_entries
+from oms.compiled import JIT, compile_entries
 from oms.instruments import Instrument
 from oms.records import Reason, TickKind
 from tests.gateways.reference import SPOT, SPOT_FILE, USDM, USDM_FILE
@@ -228,6 +230,24 @@ def test_load_ticks_warns_about_what_it_could_not_use(tmp_path: Path) -> None:
     assert len(texts) == 2
     assert "has no bad.toml beside it" in texts[0]
     assert "1 refused as MALFORMED" in texts[1]
+
+
+@pytest.mark.skipif(not JIT, reason="decodes a whole recording")
+def test_the_documents_example_runs_as_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    root = Path(gateways.__file__).parent.parent
+    document = (root / "docs" / "recordings.md").read_text()
+    code = document.partition("```python\n")[2].partition("```")[0]
+    monkeypatch.chdir(root)
+    names: dict[str, object] = {}
+    exec(code, names)
+    claimed = code.partition("# ")[2].split()[0].replace(",", "")
+    assert len(cast("Ticks", names["ticks"])) == int(claimed)
+
+
+def test_the_documents_sidecar_is_the_real_one() -> None:
+    document = (Path(gateways.__file__).parent.parent / "docs" / "recordings.md").read_text()
+    shown = tomllib.loads(document.partition("```toml\n")[2].partition("```")[0])
+    assert shown == tomllib.loads(sidecar_path(USDM_FILE).read_text())
 
 
 COINM = (
