@@ -75,6 +75,8 @@ class Ledger:
 
     Attributes
     ----------
+    rollbacks : int
+        Times that what had been written since the last commit was undone.
     failed_checkpoints : int
         Times that the WAL could not be moved into the file; nothing is lost by it.
 
@@ -86,10 +88,10 @@ class Ledger:
 
     def __init__(self, folder: Path, *, durable: bool = False) -> None:
         self.path = folder / FILE
+        self.rollbacks = 0
         self.failed_checkpoints = 0
         self._wal_path = folder / f"{FILE}-wal"
         self._commits = 0
-        self._undone: LedgerError | None = None
         self._checkpoint: threading.Thread | None = None
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -214,8 +216,7 @@ class Ledger:
             self._database.executemany(statement, rows)
         except sqlite3.Error as error:
             self.rollback()  # SQLite may have done so itself: what was written before it is undone in any case
-            self._undone = self._failure("cannot be written", error)
-            raise self._undone from error
+            raise self._failure("cannot be written", error) from error
 
     def commit(self) -> None:
         """Make everything written since the last commit lasting.
@@ -223,12 +224,8 @@ class Ledger:
         Raises
         ------
         LedgerError
-            When the disk refuses, or has refused since the last commit; everything since then is undone.
+            When the disk refuses; everything since the last commit is then undone.
         """
-        if self._undone is not None:
-            undone, self._undone = self._undone, None
-            self.rollback()
-            raise undone
         if not self._database.in_transaction:
             return
         try:
@@ -264,6 +261,7 @@ class Ledger:
 
     def rollback(self) -> None:
         """Undo everything written since the last commit."""
+        self.rollbacks += 1
         if self._database.in_transaction:
             self._database.execute("ROLLBACK")
             self._read_clients()

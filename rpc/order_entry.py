@@ -114,6 +114,7 @@ class OrderEntry:
         row = LedgerRow(order_id, request.client_order_id, command, None, None)
         pending = self._send(CommandKind.NEW, row, command, waiter, request.expires_ts)
         pending.is_new = True
+        pending.rollbacks = self._ledger.rollbacks
         return None
 
     def _place_again(self, row: LedgerRow, command: bytes, waiter: Waiter, expires_ts: int) -> Reply | None:
@@ -219,11 +220,12 @@ class OrderEntry:
         outgoing, self._outgoing = self._outgoing, []
         try:
             self._ledger.commit()
-        except LedgerError as error:
-            for pending, _ in outgoing:
-                if pending.is_new:
-                    self._refuse(pending, RpcCode.LEDGER_FAILED, f"{error}; nothing was sent")
-            outgoing = [(pending, command) for pending, command in outgoing if not pending.is_new]
+        except LedgerError:
+            self.failed_writes += 1
+        undone = [pending for pending, _ in outgoing if pending.is_new and pending.rollbacks != self._ledger.rollbacks]
+        for pending in undone:
+            self._refuse(pending, RpcCode.LEDGER_FAILED, "the order id could not be put on disk; nothing was sent")
+        outgoing = [(pending, command) for pending, command in outgoing if pending not in undone]
         if not outgoing:
             return
         if self._link.send([(pending.request_id, command, pending.expires_ts) for pending, command in outgoing]):

@@ -31,6 +31,8 @@ class Pending:
         Answers that are still to come.
     cancels : int
         Cancels that were sent to the exchange.
+    is_new : bool
+        A new order that was never sent before; ``rollbacks`` is the ledger's count when it was written there.
     is_sent : bool
         False when nothing was sent, because an earlier copy of the same order may still have effect.
     """
@@ -48,6 +50,7 @@ class Pending:
         self.cancels = 0
         self.is_sent = True
         self.is_new = False
+        self.rollbacks = 0
 
 
 class PendingTable:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final
 
@@ -111,6 +112,7 @@ class Server:
     ) -> None:
         refuse_open_endpoint(settings.rpc_endpoint)
         self._malformed = 0
+        self._beat_due = 0.0
         self._settings = settings
         self._life = life
         self._limits = limits
@@ -174,8 +176,13 @@ class Server:
         except BaseException:
             self.close()
             raise
+        self._take: Final[dict[zmq.Socket[Any], Callable[[], None]]] = {
+            self._events.socket: self._take_events,
+            self._status: self._take_heartbeats,
+            self._router: self._reception.take_messages,
+        }
         self._poller = zmq.Poller()
-        for socket in (self._router, self._events.socket, self._status):
+        for socket in self._take:
             self._poller.register(socket, zmq.POLLIN)
 
     def __enter__(self) -> Server:
@@ -198,19 +205,15 @@ class Server:
     def serve(self) -> None:
         """Serve until the process is told to stop."""
         while not self._life.stopping:
-            self._poller.poll(self._poll_ms())
-            is_quiet = not self._take_events()
-            self._take_heartbeats()
-            self._reception.take_messages()
+            for socket, _ in self._poller.poll(self._poll_ms()):
+                self._take[socket]()
             self._entry.send_commands()
             self._entry.expire()
             self._sessions.flush()
             self._sessions.probe()
-            if len(self._replica.closed_own) >= SETTLE_BATCH or (is_quiet and self._replica.closed_own):
+            if len(self._replica.closed_own) >= SETTLE_BATCH:
                 self._settle()
-            if is_quiet:
-                self._stream.follow()
-            self._life.beat(self._counters(), "ready")
+            self._beat()
 
     def _poll_ms(self) -> int:
         if self._sessions.backlog:
@@ -225,13 +228,10 @@ class Server:
             self._enter(block.session)
             self._replica.load(block.records)
 
-    def _take_events(self) -> bool:
-        taken = False
+    def _take_events(self) -> None:
         for frame in self._events.drain(FRAMES_A_ROUND):
-            taken = True
             for block in self._stream.take(frame):
                 self._apply(block)
-        return taken
 
     def _catch_up(self) -> bool:
         for block in self._stream.read_journal():
@@ -285,6 +285,15 @@ class Server:
         if self._link.hear(heartbeat):
             self._catch_up()
         self._feed.publish_process(heartbeat, (time.time_ns() - heartbeat.ts) / 1e9)
+
+    def _beat(self) -> None:
+        """What is done now and then, however much there is to do besides."""
+        now = time.monotonic()
+        if now >= self._beat_due:
+            self._beat_due = now + self._settings.heartbeat_s / 4
+            self._settle()
+            self._stream.follow()
+            self._life.beat(self._counters(), "ready")
 
     def _counters(self) -> dict[str, float]:
         return {

@@ -17,7 +17,11 @@ ACCOUNT: Final = 0
 """The only account so far."""
 
 SIDES: Final = {"buy": 1, "sell": -1}
+ORDER_TYPES: Final = {order_type.name.lower(): int(order_type) for order_type in OrderType}
+TIMES_IN_FORCE: Final = {time_in_force.name.lower(): int(time_in_force) for time_in_force in TimeInForce}
 DEFAULT_TIME_IN_FORCE: Final = {"limit": "gtc", "market": "ioc"}
+POST_ONLY: Final = int(OrderFlag.POST_ONLY)
+REDUCE_ONLY: Final = int(OrderFlag.REDUCE_ONLY)
 
 _DECIMAL: Final = re.compile(r"[0-9]{1,20}(\.[0-9]{1,18})?")
 
@@ -84,13 +88,12 @@ def new_order_command(settings: Settings, request: PlaceOrder) -> Command:
             Reason.BAD_PRICE, f"a limit order for {request.symbol} needs a price: give one, or say market"
         )
     time_in_force = request.time_in_force or DEFAULT_TIME_IN_FORCE[request.order_type]
-    flags = OrderFlag.POST_ONLY * request.post_only | OrderFlag.REDUCE_ONLY * request.reduce_only
     return new_command(
         CommandKind.NEW,
         side=SIDES[request.side],
-        order_type=OrderType[request.order_type.upper()],
-        time_in_force=TimeInForce[time_in_force.upper()],
-        flags=flags,
+        order_type=ORDER_TYPES[request.order_type],
+        time_in_force=TIMES_IN_FORCE[time_in_force],
+        flags=POST_ONLY * request.post_only | REDUCE_ONLY * request.reduce_only,
         instrument=instrument.id,
         account=ACCOUNT,
         px=0 if request.price is None else price_ticks(instrument, request.price),

@@ -61,6 +61,8 @@ _OPEN_STATES: Final = frozenset(
     int(state)
     for state in (OrderState.PENDING_NEW, OrderState.LIVE, OrderState.PENDING_AMEND, OrderState.PENDING_CANCEL)
 )
+POST_ONLY: Final = int(OrderFlag.POST_ONLY)
+REDUCE_ONLY: Final = int(OrderFlag.REDUCE_ONLY)
 _MARKET: Final = int(OrderType.MARKET)
 
 
@@ -146,8 +148,8 @@ class Views:
             side=SIDES[row.side],
             order_type=ORDER_TYPES[row.order_type],
             time_in_force=TIMES_IN_FORCE[row.time_in_force],
-            post_only=bool(row.flags & OrderFlag.POST_ONLY),
-            reduce_only=bool(row.flags & OrderFlag.REDUCE_ONLY),
+            post_only=bool(row.flags & POST_ONLY),
+            reduce_only=bool(row.flags & REDUCE_ONLY),
             price=None if row.order_type == _MARKET else instrument.px_from_ticks(row.px),
             qty=instrument.qty_from_lots(row.qty),
             filled_qty=instrument.qty_from_lots(row.filled_qty),
@@ -172,8 +174,8 @@ class Views:
             side=SIDES[int(asked["side"])],
             order_type=ORDER_TYPES[order_type],
             time_in_force=TIMES_IN_FORCE[int(asked["time_in_force"])],
-            post_only=bool(asked["flags"] & OrderFlag.POST_ONLY),
-            reduce_only=bool(asked["flags"] & OrderFlag.REDUCE_ONLY),
+            post_only=bool(int(asked["flags"]) & POST_ONLY),
+            reduce_only=bool(int(asked["flags"]) & REDUCE_ONLY),
             price=None if order_type == _MARKET else instrument.px_from_ticks(int(asked["px"])),
             qty=instrument.qty_from_lots(int(asked["qty"])),
             filled_qty="0",

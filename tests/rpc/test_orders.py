@@ -8,6 +8,7 @@ from decimal import Decimal
 import pytest
 
 from rpc.client import Client, OutcomeUnknownError, RpcError
+from rpc.ledger import Ledger, LedgerError
 from rpc.messages import Error, PlaceOrder
 from rpc.protocol import Call
 from tests.rpc.conftest import QUICK, World, wait_for
@@ -271,3 +272,23 @@ def test_a_request_that_its_client_has_given_up_on_has_no_effect(world: World, d
     assert isinstance(reply, Error)
     assert reply.code == "REQUEST_EXPIRED"
     assert core_of(world).taken == 0
+
+
+def test_an_order_whose_id_cannot_be_put_on_disk_is_not_sent_and_cancels_still_are(
+    world: World, desk: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resting = desk.place("BTCUSDT", "buy", "1", "5")
+    core = core_of(world)
+
+    def full(ledger: Ledger) -> None:
+        ledger.rollback()
+        raise LedgerError("ledger: no space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Ledger, "commit", full)
+        with pytest.raises(RpcError, match="LEDGER_FAILED: the order id could not be put on disk; nothing was sent"):
+            desk.place("BTCUSDT", "buy", "2", "5", client_order_id="a")
+        assert desk.cancel(order_id=resting.order_id).state == "pending_cancel"
+    assert len(core.orders) == 1
+    assert desk.place("BTCUSDT", "buy", "2", "5", client_order_id="a").qty == "2.000"
+    assert core.taken == 3
