@@ -15,10 +15,11 @@ from gateways.book import BookRebuild, book_after
 from gateways.feed import LOOP_GAP_NS, Feed
 from gateways.progress import PROGRESS_FILE, ProgressFile
 from gateways.recording import TickReader, read_ticks
-from gateways.sidecar import open_recording
+from gateways.sidecar import Recording, open_recording
 from oms.compiled import compile_entries
 from oms.records import TICK, TickKind
 from tests.gateways.reference import SPOT, SPOT_FILE, USDM, USDM_FILE
+from tests.gateways.test_recording import real_lines, write_recording
 
 compile_entries()
 RECORDING = open_recording(USDM_FILE)
@@ -50,22 +51,27 @@ def test_a_feed_is_what_a_backtest_loads_with_the_quiet_times() -> None:
     assert whole(feed).tobytes() == loaded.tobytes()
 
 
-def test_a_looped_feed_goes_on_in_time_and_says_that_the_book_is_stale() -> None:
-    seconds = 30
-    feed = Feed(open_recording(SPOT_FILE), SPOT, duration_s=2 * 345 + seconds, loop=True)
-    ticks = whole(feed)
+@pytest.fixture
+def short(tmp_path: Path) -> Recording:
+    """The first 2,000 lines, some seven seconds."""
+    return open_recording(write_recording(tmp_path / "short.gz", real_lines(2000)))
+
+
+def test_a_looped_feed_goes_on_in_time_and_says_that_the_book_is_stale(short: Recording) -> None:
+    once = whole(Feed(short, USDM))
+    period = int(once["local_ts"][-1] - once["local_ts"][0]) + LOOP_GAP_NS
+    duration_s = 2.4 * period / 1e9
+    ticks = whole(Feed(short, USDM, duration_s=duration_s, loop=True))
     assert (np.diff(ticks["local_ts"]) >= 0).all()
     stale = np.flatnonzero(ticks["kind"] == TickKind.STALE)
     assert len(stale) == 2
-    once = whole(Feed(open_recording(SPOT_FILE), SPOT))
-    period = int(once["local_ts"][-1] - once["local_ts"][0]) + LOOP_GAP_NS
     for number, start in enumerate([0, *(stale + 1)]):
         part = ticks[start : start + len(once)].copy()
         size = min(len(part), len(once))
         part["local_ts"] -= number * period
         part["exch_ts"] -= number * period
         assert part[:size].tobytes() == once[:size].tobytes()
-    assert int(ticks["local_ts"][-1] - ticks["local_ts"][0]) < (2 * 345 + seconds) * 10**9
+    assert 2 * period < int(ticks["local_ts"][-1] - ticks["local_ts"][0]) < duration_s * 1e9
 
 
 @pytest.mark.parametrize("fraction", [0.001, 0.2, 0.83, 1.0])
@@ -83,14 +89,27 @@ def test_a_resumed_feed_begins_with_stale_and_the_book_and_goes_on_behind_the_po
     assert set(taken_over["local_ts"].tolist()) <= {position}
     assert levels_of(taken_over) == levels_of(before)
     assert levels_of(resumed) == levels_of(ticks)
-    assert feed.progress(position, 0) == pytest.approx((position - feed.first_ts) / 12e9)
 
 
-def test_a_looped_feed_resumes_in_the_pass_where_it_stood() -> None:
-    recording = open_recording(SPOT_FILE)
-    ticks = whole(Feed(recording, SPOT, duration_s=3 * 345, loop=True))
-    position = int(ticks["local_ts"][int(len(ticks) * 0.9)])
-    feed = Feed(recording, SPOT, duration_s=3 * 345, loop=True)
+def test_a_resumed_feeds_progress_counts_what_was_sent_before() -> None:
+    ticks, counters = read_ticks(RECORDING, USDM, duration_s=4)
+    feed = Feed(RECORDING, USDM)
+    feed.resume_ts = int(ticks["local_ts"][-1])
+    next(feed.batches())
+    sent = int(np.count_nonzero(ticks["flags"] & 2))
+    assert feed.progress(feed.resume_ts, 100) == pytest.approx((sent + 100) / RECORDING.messages)
+    assert counters.messages >= sent
+    timed = Feed(RECORDING, USDM, duration_s=20)
+    next(timed.batches())
+    assert timed.progress(timed.first_ts + 5 * 10**9, 0) == 0.25
+    assert timed.progress(timed.first_ts + 50 * 10**9, 0) == 1
+
+
+@pytest.mark.parametrize("fraction", [0.2, 0.9])
+def test_a_looped_feed_resumes_in_the_pass_where_it_stood(fraction: float, short: Recording) -> None:
+    ticks = whole(Feed(short, USDM, duration_s=30, loop=True))
+    position = int(ticks["local_ts"][int(len(ticks) * fraction)])
+    feed = Feed(short, USDM, duration_s=30, loop=True)
     feed.resume_ts = position
     resumed = whole(feed)
     after = ticks[ticks["local_ts"] > position]
