@@ -1,0 +1,51 @@
+"""The page on rpc says what is: its examples run, and it names every request, topic and code."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from rpc.entities import Topic
+from rpc.limits import DEFAULT_LIMITS
+from rpc.messages import MAX_PAGE, AnyReply, AnyRequest, RpcCode
+from tests.rpc.conftest import World, wait_for
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "rpc.md").read_text()
+EXAMPLES = re.findall(r"^```python\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=["sync", "async"])
+def test_the_examples_run(world: World, example: str, capsys: pytest.CaptureFixture[str]) -> None:
+    world.start_core()
+    world.start_server()
+    world.ready_client()
+    here = example.replace('Client("my-desk")', f'Client("my-desk", "{world.settings.rpc_endpoint}")')
+    exec(compile(here, "rpc.md", "exec"), {})
+    shown = capsys.readouterr().out
+    for said in re.findall(r"print\(.*?\)  # (.*)", example):
+        assert said in shown
+    wait_for(lambda: not world.client("my-desk").orders(), "the example's cancels")
+
+
+def test_every_request_reply_topic_and_code_is_on_the_page() -> None:
+    words = set(re.findall(r"`(\w+)`", PAGE))
+    tags = {kind.__struct_config__.tag for kind in (*get_args(AnyRequest), *get_args(AnyReply))}
+    assert tags <= words
+    assert set(get_args(Topic)) <= words
+    assert {str(code) for code in RpcCode} <= words
+
+
+def test_the_bounds_on_the_page_are_those_of_the_server() -> None:
+    for number in (
+        DEFAULT_LIMITS.queued_events,
+        DEFAULT_LIMITS.outstanding,
+        DEFAULT_LIMITS.connections,
+        DEFAULT_LIMITS.closed_orders,
+        MAX_PAGE,
+    ):
+        assert f"{number:,}" in PAGE
+    assert f"within {DEFAULT_LIMITS.answer_timeout_s:g} s" in PAGE
+    assert f"{DEFAULT_LIMITS.command_life_s:g} s after it was sent" in PAGE
