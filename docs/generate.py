@@ -18,7 +18,8 @@ DOCS = Path(__file__).resolve().parent
 COMMAND_LINE_INTRODUCTION = """\
 # Command line
 
-This page is made from the commands themselves by `make docs`; `zoms COMMAND --help` says the same.
+This page is made from the commands themselves (`oms/commands/`, a file for each subject) by `make docs`; `zoms COMMAND
+--help` says the same.
 
 Exit status: 0 when all went well; 1 when something did not, with one line on stderr that says what and what to do; 2
 for a command line that cannot be understood. Commands that print figures or rows take `--json`.

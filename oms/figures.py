@@ -239,7 +239,10 @@ class Figures:
             "positions": positions,
             "latency": {
                 "tick_to_order": {
-                    **{f"{each}_us": self.now("core", f"tick_to_order_{each}_us") for each in LATENCY_PERCENTILES},
+                    **{
+                        f"{each}_us": round(self.now("core", f"tick_to_order_{each}_us"), 1)
+                        for each in LATENCY_PERCENTILES
+                    },
                     "count": int(self.now("core", "tick_to_order_count")),
                 }
             },

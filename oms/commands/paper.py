@@ -186,6 +186,9 @@ def print_summary(summary: dict[str, Any]) -> None:
             f"p99.9 {latency['p999_us']:,.0f} us, max {latency['max_us']:,.0f} us ({latency['count']:,} orders)"
         )
     say("  memory      " + ", ".join(f"{name} {rss:,.0f} MB" for name, rss in summary["rss_mb"].items()))
+    bad = summary["bad_input"] + summary["malformed"]
+    if bad:
+        say(f"  bad input   {bad:,} lines or frames refused, see {summary['account_dir']}/run/gateway.log")
     restarted = {name: count for name, count in summary["restarts"].items() if count}
     if restarted:
         say("  restarts    " + ", ".join(f"{name} {count}" for name, count in restarted.items()))
