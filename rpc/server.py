@@ -227,6 +227,9 @@ class Server:
         for block in self._stream.read_journal():
             self._enter(block.session)
             self._replica.load(block.records)
+            self._life.beat(self._counters())
+            if self._life.stopping:
+                return
 
     def _take_events(self) -> None:
         for frame in self._events.drain(FRAMES_A_ROUND):
