@@ -154,6 +154,8 @@ class Decoded(NamedTuple):
 
 NO_TICKS: Final = np.zeros(0, TICK)
 MAX_REFUSAL_TEXT: Final = 240
+SHORT_MESSAGE: Final = 32
+"""Views of fewer records than this are made once: making one takes as long as decoding a quote."""
 
 
 class _Refused(ValueError):  # noqa: N818  (what became of a message, not a fault of the program)
@@ -254,6 +256,7 @@ class MessageDecoder:
             ],
         )
         self._out: Ticks = self.scanner["out"][0]
+        self._short_outs = tuple(self._out[:count] for count in range(SHORT_MESSAGE))
         self._streams: tuple[tuple[re.Pattern[str], Callable[[bytes, int], Ticks]], ...] = (
             (re.compile(re.escape(stream) + "@bookTicker", re.ASCII), self._decode_book_ticker),
             (re.compile(re.escape(stream) + "@trade", re.ASCII), self._decode_trade),
@@ -271,6 +274,8 @@ class MessageDecoder:
             When it was received, ns.
         """
         count = scan_message(message, local_ts, self.scanner)
+        if 0 < count < SHORT_MESSAGE:
+            return self._short_outs[count]
         if count != UNRECOGNISED:
             return self._out[:count]
         ticks, refusals = self.decode_slowly(message, local_ts)
