@@ -14,7 +14,7 @@ import numba
 
 from oms.compiled import array_of, call_address, entry, kernel
 from oms.core.book import apply_depth, is_sound
-from oms.core.events import emit_position, has_room, new_event
+from oms.core.events import emit_position, has_room, new_event, open_budget
 from oms.core.reports import apply_report
 from oms.core.requests import cancel_open, copy_command, handle_command, set_trading_state
 from oms.core.state import ASK, BID, MAX_ACCOUNTS, MAX_INSTRUMENTS, MODEL_QUEUE, NEVER, STATE, Record, State
@@ -52,7 +52,8 @@ _HALTED: Final = int(TradingState.HALTED)
 # How far the tick in hand has been taken, when the output was full before it was done.
 _NOT_TAKEN: Final = 0
 _MARKET_TAKEN: Final = 1
-_STRATEGIES_CALLED: Final = 2
+_DUE_DONE: Final = 2
+_STRATEGIES_CALLED: Final = 3
 
 
 @kernel
@@ -67,6 +68,16 @@ def halt_strategy(s: Record, number: int, reason: int, status: int) -> None:
     event["account"] = strategy["account"]
     event["aux"] = status
     cancel_open(s, strategy["account"], -1, number, 0, number + STRATEGY_CLIENT_BASE)
+
+
+@kernel
+def call_strategy(st: State, number: int, address: int, record: Any) -> None:
+    """Call one callback of a strategy, and halt the strategy when it fails."""
+    s = st[0]
+    open_budget(s)
+    status = call_address(address, st, number, record)
+    if status != 0:
+        halt_strategy(s, number, _STRATEGY_EXCEPTION, status)
 
 
 @kernel
@@ -95,9 +106,7 @@ def deliver_report(st: State, report: Record) -> None:
     number = s["events"][at]["strategy"]
     if number < 0 or s["strategies"][number]["on_fill"] == 0 or s["strategies"][number]["halted"] != 0:
         return
-    status = call_address(s["strategies"][number]["on_fill"], st, number, s["events"][at])
-    if status != 0:
-        halt_strategy(s, number, _STRATEGY_EXCEPTION, status)
+    call_strategy(st, number, s["strategies"][number]["on_fill"], s["events"][at])
 
 
 @kernel
@@ -138,17 +147,21 @@ def take_request(st: State) -> None:
 
 
 @kernel
-def fire_timers(st: State, due: int) -> None:
-    """Call every strategy whose timer is due, and set its timer to the next multiple of its interval."""
+def fire_timers(st: State, due: int) -> bool:
+    """Call every strategy whose timer is due, and set its timer to the next multiple of its interval.
+
+    False when the output had no room for the next one: its timer is still due.
+    """
     s = st[0]
     for i in range(s["strategies_used"]):
         strategy = s["strategies"][i]
         if strategy["on_timer"] == 0 or strategy["halted"] != 0 or strategy["timer_due"] > due:
             continue
+        if not has_room(s):
+            return False
         strategy["timer_due"] += strategy["timer_interval_ns"]
-        status = call_address(strategy["on_timer"], st, i, due)
-        if status != 0:
-            halt_strategy(s, i, _STRATEGY_EXCEPTION, status)
+        call_strategy(st, i, strategy["on_timer"], due)
+    return True
 
 
 @kernel
@@ -173,10 +186,10 @@ def advance(st: State, until: int) -> bool:
         s["now"] = max(s["now"], due)
         if model["answer_count"] > 0 and model["answers"][model["answer_head"]]["ts"] <= due:
             take_answer(st)
-        else:
-            fire_timers(st, due)
-            if model["request_count"] > 0 and model["requests"][model["request_head"]]["ts"] <= due:
-                take_request(st)
+        elif not fire_timers(st, due):
+            return False
+        elif model["request_count"] > 0 and model["requests"][model["request_head"]]["ts"] <= due:
+            take_request(st)
         s["next_due"] = earliest_due(s)
     return True
 
@@ -194,6 +207,7 @@ def report_book_state(s: Record, tick: Record, reason: int) -> None:
     event["qty"] = book["update_id"]
     if book["state"] == _SYNCED:
         return
+    open_budget(s)
     for i in range(s["strategies_used"]):
         cancel_open(s, s["strategies"][i]["account"], instrument, i, 0, i + STRATEGY_CLIENT_BASE)
 
@@ -255,13 +269,16 @@ def take_market(st: State, tick: Record) -> None:
 
 
 @kernel
-def call_strategies(st: State, tick: Record) -> None:
-    """Call every strategy that follows the instrument, while its book can be traded on and its account may trade."""
+def call_strategies(st: State, tick: Record) -> bool:
+    """Call every strategy that follows the instrument, while its book can be traded on and its account may trade.
+
+    False when the output had no room for the next one: called again it goes on from there.
+    """
     s = st[0]
     instrument = tick["instrument"]
     if s["books"][instrument]["state"] != _SYNCED:
-        return
-    for i in range(s["strategies_used"]):
+        return True
+    for i in range(s["next_strategy"], s["strategies_used"]):
         strategy = s["strategies"][i]
         if strategy["on_tick"] == 0 or strategy["halted"] != 0:
             continue
@@ -269,9 +286,12 @@ def call_strategies(st: State, tick: Record) -> None:
             continue
         if strategy["instrument"] != instrument and strategy["instrument"] >= 0:
             continue
-        status = call_address(strategy["on_tick"], st, i, tick)
-        if status != 0:
-            halt_strategy(s, i, _STRATEGY_EXCEPTION, status)
+        if not has_room(s):
+            s["next_strategy"] = i
+            return False
+        call_strategy(st, i, strategy["on_tick"], tick)
+    s["next_strategy"] = 0
+    return True
 
 
 @kernel
@@ -302,8 +322,10 @@ def take_tick(st: State, tick: Record) -> bool:
     if s["tick_stage"] == _MARKET_TAKEN:
         if s["next_due"] <= ts and not advance(st, ts + 1):
             return False
-        if not is_time:
-            call_strategies(st, tick)
+        s["tick_stage"] = _DUE_DONE
+    if s["tick_stage"] == _DUE_DONE:
+        if not is_time and not call_strategies(st, tick):
+            return False
         s["tick_stage"] = _STRATEGIES_CALLED
     if s["next_due"] <= ts and not advance(st, ts + 1):
         return False
@@ -353,6 +375,7 @@ def step_commands(st: State, commands: Any, start: int) -> int:
         source = commands[i]
         copy_command(command, source)
         command["strategy"] = max(source["strategy"], -1)
+        open_budget(s)
         if not handle_command(st, command):
             return i
         advance(st, s["now"] + 1)

@@ -1,7 +1,8 @@
 """Writing events: rows of the core's event output, numbered without a gap.
 
-The host empties the output after every step. Inputs are taken only while ``OUTPUT_MARGIN`` rows are free, which is more
-than one input can fill; an event that finds no row all the same is counted, and the host halts on that count.
+The host empties the output after every step. An input is taken, and a strategy called, only while ``OUTPUT_MARGIN``
+rows are free, which is more than either can fill; an event that finds no row all the same is counted, and the host
+halts on that count. What a callback may ask for depends on what it has asked for, never on how full the output was.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Final
 from oms.compiled import kernel
 from oms.core.book import mid_half_ticks
 from oms.core.positions import average_px, unrealized_pnl
-from oms.core.state import COMMAND_RING, EVENT_RING, OUTPUT_MARGIN, OUTPUT_RESERVE, Record
+from oms.core.state import ASK_BUDGET, COMMAND_RING, EVENT_RING, OUTPUT_MARGIN, Record
 from oms.records import EventKind
 
 _POSITION: Final = int(EventKind.POSITION)
@@ -20,14 +21,20 @@ _REFUSED: Final = int(EventKind.ORDER_REFUSED)
 
 @kernel
 def has_room(s: Record) -> bool:
-    """True while one more input's output surely fits."""
+    """True while the output of one more input or callback surely fits."""
     return bool(s["event_count"] <= EVENT_RING - OUTPUT_MARGIN and s["command_count"] <= COMMAND_RING - OUTPUT_MARGIN)
 
 
 @kernel
+def open_budget(s: Record) -> None:
+    """Begin a callback or a command: what it asks for is counted from here."""
+    s["asked_from"] = s["event_count"]
+
+
+@kernel
 def may_ask(s: Record) -> bool:
-    """True while a strategy's request or log line leaves the reserve untouched."""
-    return bool(s["event_count"] < EVENT_RING - OUTPUT_RESERVE and s["command_count"] < COMMAND_RING - OUTPUT_RESERVE)
+    """True while the callback or command in hand may ask for more; each request gives an event at least."""
+    return bool(s["event_count"] - s["asked_from"] < ASK_BUDGET)
 
 
 @kernel

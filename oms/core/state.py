@@ -31,8 +31,9 @@ EVENT_RING: Final = 16_384
 COMMAND_RING: Final = 8_192
 OUTPUT_MARGIN: Final = 4 * MAX_OPEN_ORDERS
 """Free rows that the event and command outputs must have before the next input is taken."""
-OUTPUT_RESERVE: Final = OUTPUT_MARGIN // 2
-"""Rows that a strategy's own requests and log lines leave free for what the core itself must report."""
+ASK_BUDGET: Final = OUTPUT_MARGIN // 2
+"""Rows that the requests and log lines of one callback, or one command, may fill; the rest of the margin is for what
+the core itself must report."""
 
 BOOK_WINDOW: Final = 16_384
 """Ticks around the market that are held as a dense array; levels outside it lie in a sorted list."""
@@ -187,10 +188,8 @@ STATE = np.dtype(
     [
         ("now", "i8"),  # time of the record in hand
         ("next_due", "i8"),  # earliest timer, request or answer; nothing happens between records before it
-        (
-            "tick_stage",
-            "i8",
-        ),  # how far the tick in hand has been taken; 0 unless the output was full before it was done
+        ("tick_stage", "i8"),  # how far the tick in hand was taken before the output was full; else 0
+        ("next_strategy", "i8"),  # the first one to which the tick in hand has still to be shown; else 0
         ("cause_ts", "i8"),  # wall clock at which the gateway sent the frame in hand; 0 for other inputs
         ("feed_quiet", "i8"),  # 1: the host has heard nothing of the market for too long; no order is priced on it
         ("ticks", "i8"),
@@ -208,6 +207,7 @@ STATE = np.dtype(
         ("fill_counter", "i8"),
         ("event_seq", "i8"),
         ("event_count", "i8"),  # rows of the event output in use
+        ("asked_from", "i8"),  # event_count when the callback or command in hand began
         ("events_lost", "i8"),  # must stay 0: events that found the output full
         ("command_seq", "i8"),
         ("command_count", "i8"),
