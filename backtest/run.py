@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -16,14 +17,19 @@ import numpy.typing as npt
 
 from oms.assembly import PAPER_ACCOUNT, Core, build_core
 from oms.compiled import Progress
-from oms.config import Settings
-from oms.core.positions import unrealized_pnl
+from oms.config import Settings, qualified_symbol
 from oms.core.state import State
-from oms.engine import step_ticks
+from oms.engine import report_positions, step_ticks
 from oms.instruments import Instrument, cash_text
-from oms.records import EVENT, EventKind
+from oms.records import EVENT, EventKind, Reason
 
 CLOCKS: Final = ("local",)
+"""By whose clock the exchange acts. ``dual``, where it acts at exchange time and before the strategy sees it, comes
+later."""
+
+
+class BacktestError(ValueError):
+    """A backtest that cannot be run as asked, or whose results would not be whole."""
 
 
 class InstrumentResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +64,8 @@ class BacktestResult(msgspec.Struct, frozen=True, kw_only=True):
     """Wall time of the run itself, without loading and compiling."""
     ticks_per_s: float
     instruments: tuple[InstrumentResult, ...]
+    problems: tuple[str, ...] = ()
+    """What was wrong, a line each: strategies that failed, and what of a file could not be read."""
 
 
 class Backtest(NamedTuple):
@@ -73,23 +81,56 @@ class Backtest(NamedTuple):
         return self.events[self.events["kind"] == EventKind.ORDER_FILLED]
 
 
+def check_clock(clock: str) -> None:
+    """Raise ``BacktestError`` when there is no clock called ``clock``."""
+    if clock == "dual":
+        raise BacktestError("clock 'dual' comes later: use 'local', in which the exchange acts in receive order")
+    if clock not in CLOCKS:
+        raise BacktestError(f"unknown clock {clock!r}: use {' or '.join(CLOCKS)}")
+
+
 def drive(st: State, ticks: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
-    """Step the core over all ticks and return every event that it wrote, as one EVENT array."""
-    blocks: list[npt.NDArray[np.void]] = []
-    s = st[0]
+    """Step the core over all ticks and return every event that it wrote, as one EVENT array.
+
+    Raises
+    ------
+    BacktestError
+        When events were lost.
+    """
+    blocks: list[npt.NDArray[np.void]] = [np.zeros(0, EVENT)]
     start = 0
     while start < len(ticks):
         start = step_ticks(st, ticks, start, 0)
-        blocks.append(s["events"][: s["event_count"]].copy())
-        s["event_count"] = 0
-        s["command_count"] = 0
+        blocks.append(take_events(st))
+    return np.concatenate(blocks)
+
+
+def take_events(st: State) -> npt.NDArray[np.void]:
+    """Empty the core's outputs and return the events among them, as an EVENT array of its own.
+
+    Raises
+    ------
+    BacktestError
+        When an event or an exchange's answer found no room: what follows would not be what the market made of it.
+    """
+    s = st[0]
     if s["events_lost"]:
-        raise RuntimeError(f"{s['events_lost']} events found the core's output full: the results are incomplete")
-    return np.concatenate(blocks) if blocks else np.zeros(0, EVENT)
+        raise BacktestError(
+            f"{s['events_lost']} events found the core's output full: the results would not be whole; "
+            f"let the strategies ask for less at a time"
+        )
+    events: npt.NDArray[np.void] = s["events"][: s["event_count"]].copy()
+    s["event_count"] = 0
+    s["command_count"] = 0
+    return events
 
 
 def run_backtest(
-    settings: Settings, ticks: npt.NDArray[np.void], *, report: Callable[[Progress], None] = lambda progress: None
+    settings: Settings,
+    ticks: npt.NDArray[np.void],
+    *,
+    clock: str = "local",
+    report: Callable[[Progress], None] = lambda progress: None,
 ) -> Backtest:
     """Build a core from ``settings`` and run it over ``ticks``.
 
@@ -99,6 +140,8 @@ def run_backtest(
         Instruments, limits, strategies and the exchange model; the same as for a paper session.
     ticks : array of TICK
         In the order in which they were received.
+    clock : str
+        One of ``CLOCKS``.
     report : callable
         Told about the progress of compiling.
 
@@ -106,14 +149,18 @@ def run_backtest(
     ------
     ConfigError, StrategyError
         When a setting cannot be used.
+    BacktestError
+        When the clock is unknown, or the strategies wrote more than the core can hold at once.
     """
+    check_clock(clock)
     core = build_core(settings, report=report)
     start = time.perf_counter()
     events = drive(core.st, ticks)
     elapsed_s = time.perf_counter() - start
     s = core.st[0]
+    closing = _closing_positions(core.st)
     result = BacktestResult(
-        clock="local",
+        clock=clock,
         model=settings.matching.model,
         ticks=int(s["ticks"]),
         ticks_refused=int(s["ticks_refused"]),
@@ -124,22 +171,83 @@ def run_backtest(
         recorded_s=(int(ticks["local_ts"][-1]) - int(ticks["local_ts"][0])) / 1e9 if len(ticks) else 0.0,
         elapsed_s=elapsed_s,
         ticks_per_s=len(ticks) / elapsed_s if elapsed_s > 0 else 0.0,
-        instruments=tuple(_instrument_result(s, instrument) for instrument in settings.instruments),
+        instruments=tuple(
+            _instrument_result(instrument, s["positions"][PAPER_ACCOUNT, instrument.id], closing.get(instrument.id))
+            for instrument in settings.instruments
+        ),
+        problems=tuple(_halts(core, events)),
     )
     return Backtest(result, events, core)
 
 
-def _instrument_result(s: Any, instrument: Instrument) -> InstrumentResult:
-    position = s["positions"][PAPER_ACCOUNT, instrument.id]
-    unrealized = unrealized_pnl(position, s["instruments"][instrument.id], s["books"][instrument.id])
+def backtest_file(
+    settings: Settings,
+    path: Path,
+    clock: str = "local",
+    duration_s: float = 0,
+    *,
+    report: Callable[[Progress], None] = lambda progress: None,
+) -> Backtest:
+    """Run a backtest over the recording at ``path``, of an instrument that the settings define.
+
+    Parameters
+    ----------
+    settings : Settings
+        As for ``run_backtest``.
+    path : Path
+        A file of lines ``TIMESTAMP MESSAGE``.
+    clock : str
+        One of ``CLOCKS``.
+    duration_s : float
+        Stop after this much recorded time; 0: the whole file.
+    report : callable
+        Told about the progress of compiling.
+
+    Raises
+    ------
+    RecordingError
+        When the file cannot be read or gives no tick.
+    ConfigError, StrategyError, BacktestError
+        As ``run_backtest`` does.
+    """
+    from gateways.recording import read_ticks
+    from gateways.sidecar import open_recording
+
+    check_clock(clock)
+    recording = open_recording(path)
+    instrument = settings.instrument(f"{recording.symbol}.{recording.venue}")
+    ticks, counters = read_ticks(recording, instrument, duration_s=duration_s, quiet_times=True)
+    backtest = run_backtest(settings, ticks, clock=clock, report=report)
+    noted = (recording.note,) if recording.note else ()
+    problems = (*noted, *counters.summary(), *backtest.result.problems)
+    return backtest._replace(result=msgspec.structs.replace(backtest.result, problems=problems))
+
+
+def _closing_positions(st: State) -> dict[int, Any]:
+    """The POSITION event of each instrument that has traded or has open orders, as of now."""
+    take_events(st)
+    report_positions(st)
+    return {int(event["instrument"]): event for event in take_events(st) if event["account"] == PAPER_ACCOUNT}
+
+
+def _instrument_result(instrument: Instrument, position: Any, closing: Any) -> InstrumentResult:
     return InstrumentResult(
-        symbol=f"{instrument.symbol}.{instrument.venue}",
+        symbol=qualified_symbol(instrument),
         fills=int(position["fills"]),
         bought=instrument.qty_from_lots(position["bought_qty"]),
         sold=instrument.qty_from_lots(position["sold_qty"]),
         position=instrument.qty_from_lots(position["qty"]),
         realized_pnl=cash_text(position["realized_pnl"]),
-        unrealized_pnl=cash_text(unrealized),
+        unrealized_pnl=cash_text(closing["qty"] if closing is not None else 0),
         fees=cash_text(position["fees"]),
         settlement=instrument.settlement,
     )
+
+
+def _halts(core: Core, events: npt.NDArray[np.void]) -> list[str]:
+    """A line for each strategy that was stopped."""
+    return [
+        f"strategy {core.strategies[event['strategy']].name} failed at {np.datetime64(int(event['ts']), 'ns')}Z "
+        f"({Reason(int(event['reason'])).name}) and was stopped: the figures do not judge it"
+        for event in events[events["kind"] == EventKind.STRATEGY_HALTED]
+    ]

@@ -55,10 +55,11 @@ STATES: Final = {
 _NEW: Final = int(CommandKind.NEW)
 _CANCEL: Final = int(CommandKind.CANCEL)
 QUIET_NS: Final = 10_000_000_000
+REQUOTE_NS: Final = 100_000_000
 
 
-def oracle_rows(ticks: Rows, tick_size: float, lot_size: float) -> Rows:
-    """TICK records as the oracle's events on one clock, and one last event that lets every answer arrive."""
+def oracle_rows(ticks: Rows, tick_size: float, lot_size: float, *, ending: bool = True) -> Rows:
+    """TICK records as the oracle's events on one clock; the ``ending`` is an event that lets every answer arrive."""
     kept = ticks[np.isin(ticks["kind"], [TickKind.DEPTH, TickKind.SNAPSHOT, TickKind.TRADE])]
     codes = np.zeros(max(TickKind) + 1, np.uint64)
     codes[TickKind.DEPTH] = oracle_types.DEPTH_EVENT
@@ -76,6 +77,8 @@ def oracle_rows(ticks: Rows, tick_size: float, lot_size: float) -> Rows:
     clears["ev"] = oracle_types.DEPTH_CLEAR_EVENT | everywhere
     clears["exch_ts"] = clears["local_ts"] = kept["local_ts"][begins]
     rows = np.insert(rows, begins, clears)
+    if not ending:
+        return rows
     last = np.zeros(1, oracle_types.event_dtype)
     last["ev"] = oracle_types.DEPTH_EVENT | oracle_types.BUY_EVENT | everywhere
     last["exch_ts"] = last["local_ts"] = rows["local_ts"][-1] + QUIET_NS
@@ -181,3 +184,59 @@ def _in_its_words(actions: Rows) -> Rows:
     words["time_in_force"] = np.where(post_only, GTX, in_force[actions["time_in_force"]])
     words["order_type"] = np.where(actions["order_type"] == OrderType.MARKET, MARKET, LIMIT)
     return words
+
+
+@numba.njit  # type: ignore[untyped-decorator]
+def _requote(hbt: Any, out: Any, lot_size: float) -> tuple[int, int, int]:
+    steps = 0
+    order_id = 0
+    fills = 0
+    while hbt.elapse(REQUOTE_NS) == 0:
+        steps += 1
+        values = hbt.orders(0).values()
+        while values.has_next():
+            order = values.get()
+            if order.status == FILLED:
+                out[fills]["order_id"] = order.order_id
+                out[fills]["state"] = FILLED
+                out[fills]["ts"] = order.exch_timestamp
+                out[fills]["px"] = order.exec_price_tick
+                out[fills]["qty"] = round(order.exec_qty / lot_size) * order.arr[0].side
+                out[fills]["maker"] = order.arr[0].maker
+                fills += 1
+            if order.cancellable:
+                hbt.cancel(0, order.order_id, False)
+        hbt.clear_inactive_orders(0)
+        depth = hbt.depth(0)
+        held = round(hbt.position(0) / lot_size)
+        if held < 50:
+            order_id += 1
+            hbt.submit_buy_order(0, order_id, depth.best_bid, 10 * lot_size, GTX, LIMIT, False)
+        if held > -50:
+            order_id += 1
+            hbt.submit_sell_order(0, order_id, depth.best_ask, 10 * lot_size, GTX, LIMIT, False)
+    return steps, order_id, fills
+
+
+class Requoting(NamedTuple):
+    """What the known answer's strategy came to."""
+
+    steps: int
+    orders: int
+    trades: int
+    position: float
+    balance: float
+    fee: float
+    fills: Rows
+    """OUTCOME rows, the quantity signed; the few that were answered after the last step are not among them."""
+
+
+def run_requoting(rows: Rows, tick_size: float, lot_size: float, latency_ns: int) -> Requoting:
+    """Every 100 ms cancel all orders, then quote 10 lots post-only at both touches while the position is within 50."""
+    hbt = new_oracle(rows, tick_size, lot_size, latency_ns, latency_ns, (0.0002, 0.0007))
+    out = np.zeros(10_000, OUTCOME)
+    steps, orders, fills = _requote(hbt, out, lot_size)
+    values = hbt.state_values(0)
+    found = Requoting(steps, orders, values.num_trades, values.position, values.balance, values.fee, out[:fills])
+    hbt.close()
+    return found

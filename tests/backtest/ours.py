@@ -9,8 +9,9 @@ import numpy.typing as npt
 
 from oms import engine
 from oms.core.state import ASK, BID, State
+from oms.instruments import Instrument
 from oms.records import COMMAND, RPC_CLIENT_BASE, TICK, CommandKind, EventKind, Liquidity, OrderState, TickKind
-from tests.backtest.oracle import ACTION, OUTCOME
+from tests.backtest.oracle import OUTCOME
 from tests.backtest.venue import BOTH, new_core
 
 Rows = npt.NDArray[np.void]
@@ -86,13 +87,12 @@ def touches(ticks: Rows, times: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     return found
 
 
-def run_ours(ticks: Rows, actions: Rows, entry_ns: int, response_ns: int, st: State | None = None) -> tuple[Run, Rows]:
+def run_ours(traded: Instrument, ticks: Rows, actions: Rows, entry_ns: int, response_ns: int) -> tuple[Run, Rows]:
     """Run the actions against ``no_partial_fill`` and return the run and an OUTCOME row for each order, by id.
 
     As in the oracle, an order is cancelled or amended only while it is known to rest and nothing else is asked of it.
     """
-    if st is None:
-        st = new_core("no_partial_fill", entry_ns=entry_ns, response_ns=response_ns)
+    st = new_core("no_partial_fill", entry_ns=entry_ns, response_ns=response_ns, instruments=(traded,))
     run = Run(st, ticks)
     commands = np.zeros(len(actions), COMMAND)
     for name in ("kind", "order_id", "side", "px", "qty", "time_in_force", "order_type", "flags"):
@@ -119,6 +119,3 @@ def _outcomes(events: Rows, order_ids: npt.NDArray[np.int64], response_ns: int) 
             row["px"], row["qty"] = event["last_px"], event["last_qty"]
             row["maker"] = event["liquidity"] == Liquidity.MAKER
     return out
-
-
-assert ACTION.names is not None

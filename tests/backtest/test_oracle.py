@@ -3,26 +3,40 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import redirect_stdout
 from functools import cache
+from io import StringIO
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from hftbacktest.data.utils.binancefutures import convert
 
+from backtest.run import run_backtest
 from gateways.recording import RecordingWarning, load_ticks
 from oms.config import load_settings
 from oms.core.state import NO_ASK, NO_BID
-from oms.records import TICK, CommandKind, OrderFlag, OrderState, OrderType, TickFlag, TickKind, TimeInForce
-from tests.backtest.oracle import ACTION, oracle_rows, run_oracle
+from oms.instruments import Instrument
+from oms.records import (
+    CASH_SCALE,
+    TICK,
+    CommandKind,
+    Liquidity,
+    OrderFlag,
+    OrderState,
+    OrderType,
+    TickFlag,
+    TickKind,
+    TimeInForce,
+)
+from tests.backtest.oracle import ACTION, REQUOTE_NS, oracle_rows, run_oracle, run_requoting
 from tests.backtest.ours import run_ours, touches
-from tests.backtest.venue import MS, START_NS
+from tests.backtest.venue import MS, START_NS, STRATEGIES, instrument, settings_of
 
 Rows = npt.NDArray[np.void]
 
-TICK_SIZE: Final = 0.5
-LOT_SIZE: Final = 1.0
 LATENCIES: Final = [(0, 0), (1, 1), (300_000, 700_000), (10 * MS, 10 * MS), (50 * MS, 5 * MS)]
 
 
@@ -119,10 +133,11 @@ def random_actions(ticks: Rows, seed: int, orders: int, entry_ns: int, spread_ti
     return actions[actions["ts"] < last]
 
 
-def check_agreement(ticks: Rows, actions: Rows, tick_size: float, lot_size: float, latency: tuple[int, int]) -> None:
+def check_agreement(traded: Instrument, ticks: Rows, actions: Rows, latency: tuple[int, int]) -> None:
     """Both exchanges let every order end alike: state, time, price, quantity, maker or taker."""
+    tick_size, lot_size = float(traded.tick), float(traded.lot)
     expected = run_oracle(oracle_rows(ticks, tick_size, lot_size), actions, tick_size, lot_size, *latency)
-    run, outcomes = run_ours(ticks, actions, *latency)
+    run, outcomes = run_ours(traded, ticks, actions, *latency)
     book = run.st[0]["books"][0]
     assert (book["gaps"], run.st[0]["orders_refused"], run.st[0]["reports_ignored"]) == (0, 0, 0)
     assert set(np.unique(outcomes["state"])) >= {OrderState.FILLED, OrderState.CANCELLED, OrderState.EXPIRED}
@@ -137,7 +152,7 @@ def test_every_order_ends_as_the_oracle_says_on_synthetic_books(seed: int) -> No
     ticks = synthetic_ticks(seed)
     latency = LATENCIES[seed % len(LATENCIES)]
     actions = random_actions(ticks, seed, orders=600, entry_ns=latency[0], spread_ticks=8)
-    check_agreement(ticks, actions, TICK_SIZE, LOT_SIZE, latency)
+    check_agreement(instrument(tick="0.5"), ticks, actions, latency)
 
 
 RECORDINGS: Final = {
@@ -148,20 +163,67 @@ DATA: Final = Path(__file__).resolve().parent.parent / "data"
 
 
 @cache
-def recorded_ticks(name: str) -> tuple[Rows, float, float]:
-    """A recording from its snapshot on, for instrument 0, with its tick and lot."""
+def recorded_ticks(name: str) -> tuple[Instrument, Rows]:
+    """A recording from its snapshot on, and a test instrument of its tick and lot."""
     file, symbol = RECORDINGS[name]
-    traded = load_settings(None, {"replay": {"file": "none"}}).instrument(symbol)
+    recorded = load_settings(None, {"replay": {"file": "none"}}).instrument(symbol)
     with warnings.catch_warnings(action="ignore", category=RecordingWarning):
-        ticks = load_ticks(DATA / file, traded)
+        ticks = load_ticks(DATA / file, recorded)
     ticks = ticks[np.flatnonzero(ticks["kind"] == TickKind.SNAPSHOT)[0] :].copy()
     ticks["instrument"] = 0
-    return ticks, float(traded.tick), float(traded.lot)
+    return instrument(tick=recorded.tick, lot=recorded.lot), ticks
 
 
 @pytest.mark.parametrize("latency", LATENCIES, ids=lambda pair: f"{pair[0]}-{pair[1]}ns")
 @pytest.mark.parametrize("name", RECORDINGS)
 def test_every_order_ends_as_the_oracle_says_on_recorded_books(name: str, latency: tuple[int, int]) -> None:
-    ticks, tick_size, lot_size = recorded_ticks(name)
+    traded, ticks = recorded_ticks(name)
     actions = random_actions(ticks, LATENCIES.index(latency), orders=1_500, entry_ns=latency[0], spread_ticks=12)
-    check_agreement(ticks, actions, tick_size, lot_size, latency)
+    check_agreement(traded, ticks, actions, latency)
+
+
+def test_the_oracle_gives_its_known_answer_on_two_clocks() -> None:
+    """So the strategy that our core is compared with below is the known answer's."""
+    with redirect_stdout(StringIO()):
+        rows = convert(str(DATA / RECORDINGS["usdm"][0]), buffer_size=600_000)
+    answer = run_requoting(rows, 0.1, 0.001, 10 * MS)
+    assert (answer.steps, answer.orders, answer.trades) == (3_448, 5_737, 327)
+    assert answer.position == pytest.approx(-0.030)
+    assert answer.balance == pytest.approx(1_827.267)
+    assert answer.fee == pytest.approx(40.3588394)
+
+
+def test_the_known_answers_strategy_comes_to_the_same_on_one_clock() -> None:
+    """The same strategy in our core and in the oracle, with the exchange on the clock of the receiver for both."""
+    tick_size, lot_size = 0.1, 0.001
+    ticks = recorded_ticks("usdm")[1].copy()
+    ticks["local_ts"] += (
+        -int(ticks["local_ts"][0]) % REQUOTE_NS
+    )  # our timers go by the clock, the oracle by its first row
+    expected = run_requoting(oracle_rows(ticks, tick_size, lot_size, ending=False), tick_size, lot_size, 10 * MS)
+
+    traded = instrument(tick="0.1", lot="0.001", maker_fee_rate="0.0002", taker_fee_rate="0.0007")
+    chosen = settings_of(
+        traded,
+        matching={"model": "no_partial_fill", "entry_latency_us": 10_000, "response_latency_us": 10_000},
+        strategies=[{"file": str(STRATEGIES / "requote.py"), "instrument": traded.symbol}],
+    )
+    ours = run_backtest(chosen, ticks)
+
+    fills = ours.fills
+    position = ours.core.st[0]["positions"][0, 0]
+    assert ours.core.st[0]["strategies"][0]["memory"][0] == expected.steps == 3_445
+    assert ours.result.orders == expected.orders
+    assert ours.result.fills == expected.trades
+    assert position["qty"] == round(expected.position / lot_size)
+    assert position["cash"] / CASH_SCALE == pytest.approx(expected.balance)
+    assert position["fees"] / CASH_SCALE == pytest.approx(expected.fee)
+    mine = sorted(
+        zip(fills["ts"] - 10 * MS, fills["last_px"], fills["side"] * fills["last_qty"], fills["liquidity"], strict=True)
+    )
+    theirs = sorted(
+        (row["ts"], row["px"], row["qty"], Liquidity.MAKER if row["maker"] else Liquidity.TAKER)
+        for row in expected.fills
+    )
+    assert mine[: len(theirs)] == theirs
+    assert len(mine) - len(theirs) <= 1

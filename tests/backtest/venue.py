@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -34,6 +35,7 @@ from oms.records import (
 
 Rows = npt.NDArray[np.void]
 
+STRATEGIES: Final = Path(__file__).resolve().parent / "strategies"
 START_NS: Final = 1_700_000_000_000_000_000
 MS: Final = 1_000_000
 BOTH: Final = int(TickFlag.FIRST | TickFlag.LAST)
@@ -49,11 +51,10 @@ NO_LIMITS: Final = RiskSettings(
 """Limits that nothing in these tests reaches: it is the exchange that is tested."""
 
 
-def instrument(number: int = 0, tick: str = "1", lot: str = "1") -> Instrument:
-    """A linear instrument whose prices and quantities in the tests are plain ticks and lots."""
-    return Instrument(
-        id=number, symbol=f"TEST{number}", venue="binance_usdm", kind="linear_perpetual", tick=tick, lot=lot
-    )
+def instrument(number: int = 0, **others: str) -> Instrument:
+    """A linear instrument with tick 1 and lot 1, unless ``others`` say otherwise."""
+    fields = {"tick": "1", "lot": "1", **others}
+    return Instrument(id=number, symbol=f"TEST{number}", venue="binance_usdm", kind="linear_perpetual", **fields)
 
 
 def settings_of(*instruments: Instrument, model: str = "displayed", **others: Any) -> Settings:
