@@ -256,7 +256,7 @@ class MessageDecoder:
             ],
         )
         self._out: Ticks = self.scanner["out"][0]
-        self._short_outs = tuple(self._out[:count] for count in range(SHORT_MESSAGE))
+        self._short_outs: tuple[Ticks, ...] = tuple(self._out[:count] for count in range(SHORT_MESSAGE))
         self._streams: tuple[tuple[re.Pattern[str], Callable[[bytes, int], Ticks]], ...] = (
             (re.compile(re.escape(stream) + "@bookTicker", re.ASCII), self._decode_book_ticker),
             (re.compile(re.escape(stream) + "@trade", re.ASCII), self._decode_trade),
