@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -59,7 +60,7 @@ class Reader:
             deadline = time.monotonic() + READY_S
             while time.monotonic() < deadline and self.session.poll() is None:
                 for line in lines:
-                    if "ticks " in line and "ticks 0 " not in line:
+                    if re.search(r"ticks \d+,\d", line):  # by then the book is in step
                         return line
                 self.wait(0.1)
         raise AssertionError(log.read_text())

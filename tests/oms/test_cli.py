@@ -63,27 +63,29 @@ def zoms(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest
     return Zoms(tmp_path, capsys, monkeypatch)
 
 
-def settings_file(folder: Path) -> Path:
+def settings_file(folder: Path, *, loop: bool = False) -> Path:
     """Settings with an rpc port that is free: sessions of several tests may run side by side."""
     path = folder / "zoms.toml"
-    path.write_text(f'rpc_endpoint = "{free_endpoint("tcp://127.0.0.1:0")}"\nheartbeat_s = 0.1\n')
+    endpoint = free_endpoint("tcp://127.0.0.1:0")
+    path.write_text(f'rpc_endpoint = "{endpoint}"\nheartbeat_s = 0.1\n[replay]\nloop = {str(loop).lower()}\n')
     return path
 
 
 class RunningSession:
-    """A ``zoms paper`` process without a strategy, in recorded time."""
+    """A ``zoms paper`` process without a strategy, in recorded time, which goes on until it is told to end."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.lines: list[str] = []
+        settings = settings_file(folder, loop=True)
         self.process = subprocess.Popen(
-            [*ZOMS, "paper", "--replay", RECORDING, "--no-strategy", "--settings", os.fspath(settings_file(folder))],
+            [*ZOMS, "paper", "--replay", RECORDING, "--no-strategy", "--settings", settings],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             env={**os.environ, "ZOMS_HOME": os.fspath(folder)},
         )
-        self.wait_for(r"ticks [1-9]")
+        self.wait_for(r"ticks \d+,\d")  # by then the book is in step
 
     def wait_for(self, pattern: str) -> None:
         """Read on until a line matches."""
