@@ -13,7 +13,7 @@ def check_model(st: State) -> None:
     """Raise ``AssertionError`` when lists, counts, buckets or quantities of the model contradict each other."""
     s = st[0]
     model = s["model"]
-    active = np.flatnonzero(model["orders"]["active"])
+    active = np.flatnonzero(model["orders"]["active"][: s["orders_used"]])
     listed: list[int] = []
     for number in np.flatnonzero(s["instruments"]["defined"]):
         slots = _list_of(model, int(number))

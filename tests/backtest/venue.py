@@ -245,7 +245,11 @@ class Venue:
 
     @property
     def all_events(self) -> Rows:
-        return np.concatenate(self.events) if self.events else np.zeros(0, EVENT)
+        return self.events_since(0)
+
+    def events_since(self, step: int) -> Rows:
+        """The events of the steps from number ``step`` on; ``len(venue.events)`` is the number of the next one."""
+        return np.concatenate([np.zeros(0, EVENT), *self.events[step:]])
 
     def fills(self, order_id: int = 0) -> list[tuple[int, int]]:
         """(price, quantity) of an order's fills so far; of every order's for 0."""
@@ -265,14 +269,23 @@ class Venue:
 
     def order(self, order_id: int) -> np.void:
         """The core's row of an order."""
-        rows = self.st[0]["orders"]
+        rows = self._order_rows()
         found: np.void = rows[np.flatnonzero(rows["order_id"] == order_id)[0]]
         return found
+
+    def _order_rows(self) -> Rows:
+        rows: Rows = self.st[0]["orders"][: self.st[0]["orders_used"]]
+        return rows
+
+    def resting(self) -> dict[int, int]:
+        """Lots left of each order that rests in the model, by id."""
+        rows = self.st[0]["model"]["orders"][: self.st[0]["orders_used"]]
+        return {int(row["order_id"]): int(row["leaves"]) for row in rows[rows["active"] == 1]}
 
     def state(self, order_id: int) -> OrderState:
         return OrderState(int(self.order(order_id)["state"]))
 
     def open_orders(self) -> set[int]:
         """Ids of the orders that the core takes for open."""
-        rows = self.st[0]["orders"]
+        rows = self._order_rows()
         return {int(each) for each in rows["order_id"][np.isin(rows["state"], OPEN_STATES)]}
