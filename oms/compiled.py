@@ -36,7 +36,10 @@ JIT: Final = not numba.config.DISABLE_JIT
 """False in a pure-Python run (``NUMBA_DISABLE_JIT=1``)."""
 
 CACHE_VARIABLE: Final = "ZOMS_CACHE"
-KEPT_CACHES: Final = 24
+KERNEL_CACHES: Final = "kernels"
+STRATEGY_CACHES: Final = "strategies"
+KEPT_CACHES: Final = {KERNEL_CACHES: 24, STRATEGY_CACHES: 256}
+"""Cache folders kept of each group: one a version of the kernels; one a version of a strategy and the kernels."""
 
 _ROOT: Final = Path(__file__).resolve().parent.parent
 
@@ -87,19 +90,18 @@ def cache_root() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser().absolute() / "zoms"
 
 
-def cache_folder(sources: Iterable[Path]) -> Path:
+def cache_folder(sources: Iterable[Path], group: str = KERNEL_CACHES) -> Path:
     """The cache folder of ``sources``, made or not."""
-    return cache_root() / cache_key(sources)
+    return cache_root() / group / cache_key(sources)
 
 
-def open_cache(sources: Iterable[Path]) -> Path:
-    """Return the cache folder for ``sources``, newly made or touched; the oldest beyond ``KEPT_CACHES`` are removed."""
-    root = cache_root()
-    folder = cache_folder(sources)
+def open_cache(sources: Iterable[Path], group: str = KERNEL_CACHES) -> Path:
+    """Return the cache folder for ``sources``, newly made or touched; the oldest of its group are removed."""
+    folder = cache_folder(sources, group)
     folder.mkdir(parents=True, exist_ok=True)
     os.utime(folder)
-    by_age = sorted((path for path in root.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime)
-    for path in by_age[:-KEPT_CACHES]:
+    by_age = sorted((path for path in folder.parent.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime)
+    for path in by_age[: -KEPT_CACHES[group]]:
         shutil.rmtree(path, ignore_errors=True)
     return folder
 

@@ -16,7 +16,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from oms.compiled import JIT, Progress, cache_folder, compile_entries, kernel_sources
+from oms.compiled import (
+    JIT,
+    KERNEL_CACHES,
+    STRATEGY_CACHES,
+    Progress,
+    cache_folder,
+    compile_entries,
+    kernel_sources,
+)
 from oms.lifecycle import end_with_parent
 
 CORE: Final = "core"
@@ -26,10 +34,10 @@ _DONE: Final = "done"
 
 
 def _strategy_sources(path: Path) -> list[Path]:
-    from strategies.loader import local_sources
+    from strategies.loader import cache_sources
 
     try:
-        return [*kernel_sources(), *local_sources(path)]
+        return cache_sources(path)
     except (OSError, SyntaxError):  # the caller's own load names what is wrong with the file
         return []
 
@@ -39,7 +47,8 @@ def marker(part: str, name: str) -> Path | None:
     sources = _strategy_sources(Path(name)) if part == STRATEGY else kernel_sources()
     if not sources:
         return None
-    return cache_folder(sources) / (f"{part}-{Path(name).stem}.complete" if name else f"{part}.complete")
+    group = STRATEGY_CACHES if part == STRATEGY else KERNEL_CACHES
+    return cache_folder(sources, group) / (f"{part}-{Path(name).stem}.complete" if name else f"{part}.complete")
 
 
 def compile_part(part: str, name: str) -> None:

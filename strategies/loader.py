@@ -8,8 +8,13 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import inspect
+import math
+import os
+import re
 import sys
-from collections.abc import Callable, Iterator
+import traceback
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -18,17 +23,25 @@ from typing import Any, Final, NamedTuple
 
 import numba
 
-from oms.compiled import Callback, cached_in, callback, kernel_sources, open_cache
+from oms.compiled import STRATEGY_CACHES, Callback, cached_in, callback, kernel_sources, open_cache
 from oms.core.state import MAX_STRATEGIES, NEVER, STATE, STRATEGY_PARAMETERS, State
 from oms.records import EVENT, TICK
 
 CALLBACKS: Final = ("on_tick", "on_fill", "on_timer")
+ARGUMENTS: Final = {"on_tick": "(st, me, tick)", "on_fill": "(st, me, event)", "on_timer": "(st, me, now)"}
 _ARGUMENT_TYPES: Final[dict[str, Callable[[], Any]]] = {
     "on_tick": lambda: numba.from_dtype(TICK),
     "on_fill": lambda: numba.from_dtype(EVENT),
     "on_timer": lambda: numba.int64,
 }
 DEFAULT_TIMER_NS: Final = 1_000_000_000
+MIN_TIMER_NS: Final = 1_000
+
+_OURS: Final = frozenset({"oms", "strategies", "backtest", "gateways", "rpc"})
+"""Packages that no file or folder beside a strategy stands in for."""
+_PLACE: Final = re.compile(r"(?:at |File \")(.+?)(?: \(|\", line )(\d+)")
+"""Where Numba says that something is: ``... at PATH (LINE)``, ``File "PATH", line LINE``."""
+_INTEGERS: Final = "a price or a quantity is a float: make it an integer with int(), floor() or ceil()"
 
 
 class StrategyError(ValueError):
@@ -48,19 +61,23 @@ class LoadedStrategy(NamedTuple):
 
 
 def local_sources(path: Path) -> list[Path]:
-    """``path`` and every file beside it that it imports, directly or not."""
-    found: list[Path] = []
+    """``path`` and every file beside it that it imports, directly or not; of a folder beside it, all files."""
+    found: set[Path] = set()
     pending = [path]
     while pending:
         source = pending.pop()
         if source in found:
             continue
-        found.append(source)
-        for name in _imported_names(source):
-            candidate = path.parent / (name.split(".")[0] + ".py")
-            if candidate.is_file():
-                pending.append(candidate)
+        found.add(source)
+        for name in {imported.split(".")[0] for imported in _imported_names(source)} - _OURS:
+            beside = path.parent / f"{name}.py"
+            pending += [beside] if beside.is_file() else sorted((path.parent / name).rglob("*.py"))
     return sorted(found)
+
+
+def cache_sources(path: Path) -> list[Path]:
+    """Every file that decides the machine code of the strategy in ``path``."""
+    return [*kernel_sources(), Path(__file__), *local_sources(path)]
 
 
 def _imported_names(source: Path) -> Iterator[str]:
@@ -73,28 +90,52 @@ def _imported_names(source: Path) -> Iterator[str]:
 
 @contextmanager
 def _importable(folder: Path, names: set[str]) -> Iterator[None]:
-    """Let a strategy import the files beside it, and forget them afterwards: two strategies may name theirs alike."""
-    before = {name: sys.modules.pop(name) for name in names if name in sys.modules}
+    """Let a strategy import what lies beside it, and forget it afterwards: two strategies may name theirs alike."""
+    before = _take_modules(names)
     sys.path.insert(0, str(folder))
+    importlib.invalidate_caches()
     try:
         yield
     finally:
         sys.path.remove(str(folder))
-        for name in names:
-            sys.modules.pop(name, None)
+        _take_modules(names)
         sys.modules.update(before)
 
 
+def _take_modules(names: set[str]) -> dict[str, ModuleType]:
+    """Take modules of these top-level names out of ``sys.modules``."""
+    return {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] in names}
+
+
 def _import_file(path: Path, sources: list[Path]) -> ModuleType:
-    name = f"zoms_strategy_{path.stem}_{sha256(str(path).encode()).hexdigest()[:8]}"
+    digest = sha256(str(path).encode()).hexdigest()[:16]
+    name = f"zoms_strategy_{path.stem}_{digest}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise StrategyError(f"{path} is not a Python file: give the path of a .py file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    with _importable(path.parent, {source.stem for source in sources if source != path}):
+    beside = {source.relative_to(path.parent).parts[0].removesuffix(".py") for source in sources if source != path}
+    with _importable(path.parent, beside):
         spec.loader.exec_module(module)
+        helpers = {each: helper for each, helper in sys.modules.items() if each.split(".")[0] in beside}
+    for each, helper in helpers.items():
+        _rename(helper, f"zoms_strategy_{each}_{digest}")
     return module
+
+
+def _rename(helper: ModuleType, name: str) -> None:
+    """Give a module that lies beside a strategy a name of its own for good.
+
+    Numba looks up the module of each function by name when it loads machine code from the cache, and takes functions
+    of the same module and name for the same.
+    """
+    for member in vars(helper).values():
+        function = getattr(member, "py_func", member)
+        if inspect.isfunction(function) and function.__module__ == helper.__name__:
+            function.__module__ = name
+    helper.__name__ = name
+    sys.modules[name] = helper
 
 
 def load_strategy(path: Path) -> LoadedStrategy:
@@ -103,38 +144,89 @@ def load_strategy(path: Path) -> LoadedStrategy:
     Raises
     ------
     StrategyError
-        When the file is missing, does not import or compile, defines no callback, or declares its parameters wrongly.
+        When the file is missing, does not import or compile, defines no callback, or declares something wrongly.
     """
     path = path.expanduser().absolute()
     if not path.is_file():
         raise StrategyError(f"strategy file {path} does not exist")
+    sources = [path]
     try:
         sources = local_sources(path)
-        with cached_in(open_cache([*kernel_sources(), *sources])):
+        with cached_in(open_cache(cache_sources(path), STRATEGY_CACHES)):
             module = _import_file(path, sources)
             callbacks = {name: _compile(module, name) for name in CALLBACKS if hasattr(module, name)}
     except StrategyError:
         raise
-    except Exception as error:  # a user's file may fail in any way; the caller gets one kind of error
-        raise StrategyError(f"strategy {path.name}: {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:  # a user's file may fail in any way; the caller gets one kind of error
+        raise StrategyError(f"strategy {path.name}: {_explanation(error, sources)}") from error
     if not callbacks:
         raise StrategyError(f"strategy {path.name} defines none of {', '.join(CALLBACKS)}")
-    parameters = getattr(module, "PARAMETERS", {})
-    if not isinstance(parameters, dict) or len(parameters) > STRATEGY_PARAMETERS:
-        raise StrategyError(f"strategy {path.name}: PARAMETERS must be a dict of at most {STRATEGY_PARAMETERS} numbers")
     return LoadedStrategy(
         name=path.stem,
         path=path,
-        parameters={str(name): float(value) for name, value in parameters.items()},
-        log_messages=tuple(getattr(module, "LOG_MESSAGES", ())),
-        timer_interval_ns=int(getattr(module, "TIMER_INTERVAL_NS", DEFAULT_TIMER_NS)),
+        parameters=_parameters(module, path),
+        log_messages=_log_messages(module, path),
+        timer_interval_ns=_timer_interval_ns(module, path),
         callbacks=callbacks,
     )
 
 
 def _compile(module: ModuleType, name: str) -> Callback:
     function = getattr(module, name)
-    return callback(getattr(function, "py_func", function), _ARGUMENT_TYPES[name](), STATE, checked=True)
+    function = getattr(function, "py_func", function)
+    if not inspect.isfunction(function) or len(inspect.signature(function).parameters) != 3:
+        raise TypeError(f"{name} must be a function of three arguments, {ARGUMENTS[name]}")
+    return callback(function, _ARGUMENT_TYPES[name](), STATE, checked=True)
+
+
+def _explanation(error: BaseException, sources: Iterable[Path]) -> str:
+    """What is wrong and where in the user's own files, in one line; Numba says it in a hundred."""
+    own = {str(source): source.name for source in sources}
+    if isinstance(error, SyntaxError):
+        return f"SyntaxError: {error}"
+    where = [
+        f"{own[frame.filename]} line {frame.lineno}"
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename in own
+    ]
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = [line for line in lines if not line.startswith("Failed in nopython mode")]
+    if isinstance(error, numba.core.errors.NumbaError):
+        places = (_PLACE.search(line) for line in lines)
+        found = [(os.path.abspath(place[1]), place[2]) for place in places if place]
+        where = [f"{own[file]} line {line}" for file, line in found if file in own][:1]
+    text = lines[0] if lines else "no more is known"
+    call = next((line.removeprefix(">>> ") for line in lines if line.startswith(">>> ")), "")
+    if any(line.startswith("def whole(") for line in lines):
+        text, call = _INTEGERS, ""
+    return f"{type(error).__name__}{' in ' + where[-1] if where else ''}: {text}{' ' + call if call else ''}"
+
+
+def _parameters(module: ModuleType, path: Path) -> dict[str, float]:
+    declared = getattr(module, "PARAMETERS", {})
+    if not isinstance(declared, dict) or len(declared) > STRATEGY_PARAMETERS:
+        raise StrategyError(f"strategy {path.name}: PARAMETERS must be a dict of at most {STRATEGY_PARAMETERS} numbers")
+    for name, value in declared.items():
+        if not isinstance(name, str) or not isinstance(value, (int, float)) or not math.isfinite(value):
+            raise StrategyError(f"strategy {path.name}: parameter {name} is {value!r}: it must be a finite number")
+    return {name: float(value) for name, value in declared.items()}
+
+
+def _log_messages(module: ModuleType, path: Path) -> tuple[str, ...]:
+    messages = getattr(module, "LOG_MESSAGES", ())
+    if not isinstance(messages, (tuple, list)) or not all(isinstance(each, str) for each in messages):
+        raise StrategyError(f"strategy {path.name}: LOG_MESSAGES must be a tuple of texts, not {messages!r}")
+    return tuple(messages)
+
+
+def _timer_interval_ns(module: ModuleType, path: Path) -> int:
+    interval = getattr(module, "TIMER_INTERVAL_NS", DEFAULT_TIMER_NS)
+    if not isinstance(interval, int) or not MIN_TIMER_NS <= interval < NEVER:
+        raise StrategyError(
+            f"strategy {path.name}: TIMER_INTERVAL_NS is {interval!r}: "
+            f"it must be a whole number of ns, {MIN_TIMER_NS} or more"
+        )
+    return interval
 
 
 def define_strategy(

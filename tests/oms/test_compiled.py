@@ -1,0 +1,189 @@
+"""The compile cache: keyed by every source that decides the machine code, so that no edit leaves stale code behind."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import oms
+from oms import compiled, engine
+from oms.compiled import (
+    CACHE_VARIABLE,
+    JIT,
+    KEPT_CACHES,
+    KERNEL_CACHES,
+    STRATEGY_CACHES,
+    Progress,
+    cache_folder,
+    cache_key,
+    cache_root,
+    compile_entries,
+    kernel_sources,
+    open_cache,
+)
+
+ROOT = Path(oms.__file__).resolve().parent.parent
+PACKAGES = ("oms", "strategies", "backtest", "gateways")
+DECORATOR = re.compile(r"^@(kernel|entry|user_kernel|function|intrinsic)\b", re.MULTILINE)
+
+compiled_only = pytest.mark.skipif(not JIT, reason="about the compiler's cache")
+
+
+def source(folder: Path, name: str, text: str) -> Path:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def test_every_file_with_compiled_functions_decides_the_key() -> None:
+    with_kernels = {
+        path
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*.py")
+        if DECORATOR.search(path.read_text()) and path.name != "market_maker.py"
+    }
+    assert len(with_kernels) > 10
+    assert with_kernels <= set(kernel_sources())
+
+
+def test_every_kernel_module_imports_only_modules_that_decide_the_key_too() -> None:
+    known = {path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".") for path in kernel_sources()}
+    light = {"oms.bus"}  # the tick feed's Python side
+    imported = re.compile(rf"^from ((?:{'|'.join(PACKAGES)})[\w.]*) import (.+)", re.MULTILINE)
+    for path in kernel_sources():
+        for module, names in imported.findall(path.read_text()):
+            if module in light or (ROOT / module.replace(".", "/")).is_dir():
+                assert module in light or all(f"{module}.{name.strip()}" in known for name in names.split(","))
+            else:
+                assert module in known, f"{path.name} imports {module}"
+
+
+def test_key_depends_on_each_text_and_name(tmp_path: Path) -> None:
+    one = source(tmp_path, "one.py", "a")
+    two = source(tmp_path, "two.py", "b")
+    keys = {cache_key([one, two]), cache_key([one]), cache_key([two, one])}
+    two.write_text("c")
+    keys.add(cache_key([one, two]))
+    one.write_text("")
+    keys.add(cache_key([one, two]))
+    assert len(keys) == 5
+    assert cache_key([one, two]) == cache_key([one, two])
+
+
+def test_same_texts_in_another_folder_have_the_same_key(tmp_path: Path) -> None:
+    assert cache_key([source(tmp_path, "a/x.py", "1")]) == cache_key([source(tmp_path, "b/x.py", "1")])
+
+
+def test_cache_lies_where_the_variable_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "here"))
+    assert cache_root() == tmp_path / "here"
+    monkeypatch.delenv(CACHE_VARIABLE)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_root() == tmp_path / "zoms"
+
+
+def test_oldest_caches_of_a_group_are_removed_and_the_other_group_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setitem(compiled.KEPT_CACHES, STRATEGY_CACHES, 3)
+    kernels = open_cache([source(tmp_path, "kernel.py", "")])
+    opened = []
+    for number in range(5):
+        opened.append(open_cache([source(tmp_path, f"{number}.py", "")], STRATEGY_CACHES))
+        os.utime(opened[-1], (number, number))
+    assert [folder.is_dir() for folder in opened] == [False, False, True, True, True]
+    assert kernels.is_dir()
+    assert kernels == cache_folder([tmp_path / "kernel.py"], KERNEL_CACHES)
+    assert KEPT_CACHES[KERNEL_CACHES] >= 8
+
+
+@compiled_only
+def test_compiling_reports_each_entry() -> None:
+    seen: list[Progress] = []
+    compile_entries(seen.append)
+    assert [each.done for each in seen] == list(range(seen[-1].total + 1))
+    assert f"{engine.__name__}.step_ticks" in [each.name for each in seen]
+
+
+def run(script: Path, cache: Path, *arguments: str) -> str:
+    """What a script prints in a process of its own."""
+    environment = {**os.environ, CACHE_VARIABLE: str(cache), "PYTHONPATH": str(script.parent)}
+    done = subprocess.run(
+        [sys.executable, str(script), *arguments], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+LOAD_AND_CALL = """
+import sys
+from pathlib import Path
+import numpy as np
+from oms.core.state import new_state
+from oms.records import TICK
+from strategies.loader import load_strategy
+callback = load_strategy(Path(sys.argv[1])).callbacks["on_tick"].dispatcher
+st = new_state()
+callback(st, 0, np.zeros(1, TICK)[0])
+print(st[0]["strategies"][0]["memory"][0], sum(callback.stats.cache_hits.values()))
+"""
+
+
+@compiled_only
+def test_edit_of_a_strategys_helper_gives_the_new_result_and_none_the_cached_one(tmp_path: Path) -> None:
+    script = source(tmp_path, "load_and_call.py", LOAD_AND_CALL)
+    cache = tmp_path / "cache"
+    helper = "from strategies.api import function\n@function\ndef answer():\n    return {}\n"
+    own = "from rules import answer\ndef on_tick(st, me, tick):\n    st[0]['strategies'][me]['memory'][0] = answer()\n"
+    strategy = str(source(tmp_path, "mine/own.py", own))
+    source(tmp_path, "mine/rules.py", helper.format(41))
+    assert run(script, cache, strategy) == "41 0"
+    assert run(script, cache, strategy) == "41 1"
+    source(tmp_path, "mine/rules.py", helper.format(42))
+    assert run(script, cache, strategy) == "42 0"
+
+
+CALL_ENTRY = """
+from oms.core.probe import answer
+from oms.compiled import compile_entries
+compile_entries()
+print(answer(), sum(answer.stats.cache_hits.values()))
+"""
+
+ENTRY = """
+import numba
+from oms.compiled import entry
+from oms.core.probe_callee import number
+@entry(lambda: numba.int64())
+def answer():
+    return number()
+"""
+
+CALLEE = """
+from oms.compiled import kernel
+@kernel
+def number():
+    return {}
+"""
+
+
+@compiled_only
+def test_edit_of_a_kernel_in_another_file_gives_the_new_result(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    shutil.copytree(ROOT / "oms", tree / "oms", ignore=shutil.ignore_patterns("__pycache__"))
+    script = source(tree, "call_entry.py", CALL_ENTRY)
+    source(tree, "oms/core/probe.py", ENTRY)
+    source(tree, "oms/core/probe_callee.py", CALLEE.format(7))
+    cache = tmp_path / "cache"
+    assert run(script, cache) == "7 0"
+    assert run(script, cache) == "7 1"
+    source(tree, "oms/core/probe_callee.py", CALLEE.format(8))
+    assert run(script, cache) == "8 0"
