@@ -73,7 +73,7 @@ def paper_session(file: Path, settings: Settings) -> tuple[Rows, dict[str, Any]]
 
 
 def order_rows(events: Rows) -> list[tuple[Any, ...]]:
-    """Everything that happened to orders, fills with price, quantity, liquidity and fee among it, but for the session."""
+    """All that happened to orders, fills with price, quantity, liquidity and fee among it, but for the session."""
     names = [name for name in EVENT.names or () if name not in OF_THE_SESSION]
     chosen = events[np.isin(events["kind"], [int(kind) for kind in ORDER_EVENTS])]
     return [tuple(row[name].item() for name in names) for row in chosen]
