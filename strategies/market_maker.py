@@ -21,6 +21,7 @@ from strategies.api import (
     instrument_of,
     log,
     memory,
+    order_px,
     order_state,
     parameter,
     position,
@@ -38,7 +39,7 @@ HALF_SPREAD, ORDER_LOTS, MAX_POSITION, SKEW, REQUOTE = range(5)
 
 LOG_MESSAGES = ("filled {} lots at {} ticks, position {}, fee {}",)
 
-# Memory: cell 0 and 1 hold the ask's and the bid's order id, 2 and 3 the prices last asked for.
+# Memory: cell 0 and 1 hold the ask's and the bid's order id.
 _LIVE = 2
 _LAST_OPEN = 4
 
@@ -56,12 +57,11 @@ def quote(st, me, side, px, wanted):
             order_id = submit_limit(st, me, side, px, int(parameter(st, me, ORDER_LOTS)), POST_ONLY)
             if order_id > 0:
                 cells[k] = order_id
-                cells[2 + k] = px
     elif state == _LIVE:
         if not wanted:
             cancel(st, me, order_id)
-        elif abs(cells[2 + k] - px) >= parameter(st, me, REQUOTE) and amend(st, me, order_id, px, 0) == 0:
-            cells[2 + k] = px
+        elif abs(order_px(st, order_id) - px) >= parameter(st, me, REQUOTE):
+            amend(st, me, order_id, px, 0)
 
 
 def on_tick(st, me, tick):

@@ -136,7 +136,7 @@ class Rig:
         for name, value in fields.items():
             self.s["limits"][0, instrument][name] = value
 
-    def add(self, path: Path, instrument: int = 0, **parameters: float) -> int:
+    def add(self, path: Path, instrument: int = 0, /, **parameters: float) -> int:
         """Enter a strategy and return its number."""
         return define_strategy(self.st, loaded(path), account=0, instrument=instrument, parameters=parameters)
 
