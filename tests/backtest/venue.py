@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 
 from oms import engine
 from oms.assembly import PAPER_ACCOUNT, define_limits, load_model, use_model
@@ -38,6 +39,7 @@ Rows = npt.NDArray[np.void]
 STRATEGIES: Final = Path(__file__).resolve().parent / "strategies"
 START_NS: Final = 1_700_000_000_000_000_000
 MS: Final = 1_000_000
+SIDES: Final = pytest.mark.parametrize("side", [1, -1], ids=["buy", "sell"])
 BOTH: Final = int(TickFlag.FIRST | TickFlag.LAST)
 
 NO_LIMITS: Final = RiskSettings(
@@ -289,3 +291,14 @@ class Venue:
         """Ids of the orders that the core takes for open."""
         rows = self._order_rows()
         return {int(each) for each in rows["order_id"][np.isin(rows["state"], OPEN_STATES)]}
+
+
+def mirrored_book(venue: Venue, side: int, own: dict[int, int], other: dict[int, int], number: int = 0) -> None:
+    """Show a book as an order of ``side`` sees it: quantities at ticks away from 1000 on its own and the other side.
+
+    Distance 1 is the touch of both sides: a buy's own side is below 1000 and the other above it.
+    """
+    own_levels = {1000 - side * away: qty for away, qty in own.items()}
+    other_levels = {1000 + side * away: qty for away, qty in other.items()}
+    bids, asks = (own_levels, other_levels) if side > 0 else (other_levels, own_levels)
+    venue.snapshot(bids, asks, number)
