@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 LIVE_INTERVAL_S: Final = 0.25
 LINE_INTERVAL_S: Final = 2.0
 PICTURE_INTERVAL_S: Final = 2.0
+PICTURE_UNTIL: Final = 0.9
+"""Part of the replay after which no further picture is taken: it shows a session in the middle of its work."""
 SHOWN_STRATEGY_LINES: Final = 2
 WIDTH: Final = 100
 HEIGHT: Final = 44
@@ -156,7 +158,8 @@ def with_picture(session: PaperSession, show: Callable[[], None], path: Path | N
     def show_and_save() -> None:
         nonlocal due
         show()
-        if session.supervisor.complete and not session.supervisor.stopping and time.monotonic() >= due:
+        running = session.supervisor.complete and session.figures.now("gateway", "progress") < PICTURE_UNTIL
+        if running and time.monotonic() >= due:
             save_picture(session, path)
             due = time.monotonic() + PICTURE_INTERVAL_S
 
@@ -265,7 +268,7 @@ def _account(session: PaperSession) -> RenderableType:
             ("unrealized", signed(position.unrealized_pnl)),
             ("fees", short(position.fees)),
         ]
-    return _panel(_pairs(rows), f"account · {position.instrument}" if position else "account")
+    return _panel(_pairs(rows), position.instrument if position else "account")
 
 
 def short(amount: str) -> str:
