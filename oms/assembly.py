@@ -5,26 +5,20 @@ The core process and the backtest build theirs here, so that both run the same t
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import numba
-
-from oms.compiled import Callback, Progress, callback, compile_entries
-from oms.config import ConfigError, Settings
-from oms.core.state import STATE, State, define_account, define_instrument, new_state
+from oms.compiled import Callback, Progress, compile_entries
+from oms.config import Settings
+from oms.core.state import State, define_account, define_instrument, new_state
+from oms.exchange_model import load_model, use_model
 from oms.instruments import Instrument, rate
 from oms.precompile import precompile
-from oms.records import CASH_SCALE, COMMAND, TICK, TradingState
+from oms.records import CASH_SCALE, TradingState
 from strategies.loader import LoadedStrategy, define_strategy, load_strategy
 
-MATCHING_MODELS: Final = ("displayed", "no_partial_fill")
-"""Exchange models by name: the modules of ``backtest/matching`` that can be chosen."""
-
-_MODEL_FUNCTIONS: Final = {"on_request": COMMAND, "on_depth": TICK, "on_trade": TICK}
 NS_PER_US: Final = 1_000
 NS_PER_S: Final = 1_000_000_000
 
@@ -38,26 +32,6 @@ class Core(NamedTuple):
     st: State
     strategies: tuple[LoadedStrategy, ...]
     model: dict[str, Callback]
-
-
-def load_model(name: str) -> dict[str, Callback]:
-    """Compile the exchange model called ``name``; raises ``ConfigError`` when there is none."""
-    if name not in MATCHING_MODELS:
-        raise ConfigError(f"unknown matching model {name!r}: choose {' or '.join(MATCHING_MODELS)}")
-    module = importlib.import_module(f"backtest.matching.{name}")
-    return {
-        function: callback(getattr(module, function), numba.from_dtype(dtype), STATE, checked=False)
-        for function, dtype in _MODEL_FUNCTIONS.items()
-    }
-
-
-def use_model(st: State, model: dict[str, Callback], *, entry_latency_ns: int, response_latency_ns: int) -> None:
-    """Let the exchange model answer this core's orders."""
-    row = st[0]["model"]
-    for function, compiled in model.items():
-        row[function] = compiled.address
-    row["entry_latency_ns"] = entry_latency_ns
-    row["response_latency_ns"] = response_latency_ns
 
 
 def define_limits(st: State, settings: Settings, instrument: Instrument) -> None:

@@ -59,7 +59,7 @@ def compile_part(part: str, name: str) -> None:
         compile_entries(lambda progress: _say(progress.name))
         _ = tick_feed
     elif part == MODEL:
-        from oms.assembly import load_model
+        from oms.exchange_model import load_model
 
         load_model(name)
     else:

@@ -11,11 +11,12 @@ import numpy.typing as npt
 import pytest
 
 from oms import engine
-from oms.assembly import PAPER_ACCOUNT, define_limits, load_model, use_model
+from oms.assembly import PAPER_ACCOUNT, define_limits
 from oms.compiled import Callback, compile_entries
 from oms.config import RiskSettings, Settings, load_settings
 from oms.core.orders import OPEN_STATES
 from oms.core.state import State, define_account, define_instrument, new_state
+from oms.exchange_model import load_model, use_model
 from oms.instruments import Instrument
 from oms.records import (
     COMMAND,

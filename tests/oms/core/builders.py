@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from oms import engine
-from oms.assembly import load_model, use_model
 from oms.compiled import Callback, compile_entries
 from oms.core.state import BOOK_WINDOW, State, define_account, define_instrument, new_state
+from oms.exchange_model import load_model, use_model
 from oms.instruments import Instrument
 from oms.records import (
     CASH_SCALE,
