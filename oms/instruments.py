@@ -6,7 +6,7 @@ integers here, exactly, and a value off the grid is refused.
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, InvalidOperation
 from enum import IntEnum
 from fractions import Fraction
 from functools import cached_property
@@ -19,6 +19,10 @@ import numpy.typing as npt
 from oms.records import CASH_SCALE, Reason
 
 MAX_VALUE: Final = 2**62
+MAX_EXPONENT: Final = 40
+"""Decimal numbers of more digits, before or after the point, are refused: no text costs more than its length."""
+
+_EXACT: Final = Context(prec=4 * MAX_EXPONENT)
 
 
 class InstrumentKind(IntEnum):
@@ -54,14 +58,34 @@ class GridError(ValueError):
 
 
 def parse_decimal(what: str, text: str) -> Decimal:
-    """Return ``text`` as an exact, finite Decimal, or raise ``GridError`` naming ``what``."""
+    """Return ``text`` as an exact, finite Decimal, or raise ``GridError`` naming ``what``.
+
+    It has at most ``MAX_EXPONENT`` digits before the point and after it.
+    """
     try:
         value = Decimal(text)
     except InvalidOperation:
         raise GridError(f"{what} {text!r} is not a decimal number", Reason.MALFORMED) from None
     if not value.is_finite():
         raise GridError(f"{what} {text!r} is not finite", Reason.MALFORMED)
+    if value and value.adjusted() > MAX_EXPONENT:
+        raise GridError(f"{what} {_short(text)} is too large", Reason.OVERFLOW)
+    exponent = value.as_tuple().exponent
+    if not isinstance(exponent, int) or exponent < -MAX_EXPONENT:
+        raise GridError(f"{what} {_short(text)} has more than {MAX_EXPONENT} decimals", Reason.MALFORMED)
     return value
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= MAX_EXPONENT else f"{text[:MAX_EXPONENT]}..."
+
+
+def _scaled(what: str, text: str, subject: str) -> int:
+    """A decimal number in 1e-8; raises ``GridError`` when it has more than eight decimals."""
+    scaled = Fraction(parse_decimal(what, text)) * CASH_SCALE
+    if scaled.denominator != 1:
+        raise GridError(f"{subject} {text} has more than eight decimals", Reason.MALFORMED)
+    return scaled.numerator
 
 
 def rate(what: str, text: str) -> int:
@@ -72,10 +96,7 @@ def rate(what: str, text: str) -> int:
     GridError
         When it has more than eight decimals.
     """
-    scaled = parse_decimal(what, text) * CASH_SCALE
-    if scaled != int(scaled):
-        raise GridError(f"{what} {text} has more than eight decimals", Reason.MALFORMED)
-    return int(scaled)
+    return _scaled(what, text, what)
 
 
 class Instrument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
@@ -141,18 +162,15 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     def px_from_ticks(self, ticks: float) -> str:
         """Ticks as a decimal price; exact for integers, and for the half ticks of a mid price."""
-        return format(Decimal(ticks) * self._tick, "f")
+        return format(_EXACT.multiply(Decimal(ticks if isinstance(ticks, float) else int(ticks)), self._tick), "f")
 
     def qty_from_lots(self, lots: int) -> str:
         """Lots as a decimal quantity, exactly."""
-        return format(Decimal(int(lots)) * self._lot, "f")
+        return format(_EXACT.multiply(Decimal(int(lots)), self._lot), "f")
 
     def amount_to_cash(self, text: str, what: str) -> int:
         """A decimal amount of the settlement currency in cash units; raises ``GridError`` below 1e-8."""
-        scaled = parse_decimal(what, text) * CASH_SCALE
-        if scaled != int(scaled):
-            raise GridError(f"{what} {text} of {self.symbol} has more than eight decimals", Reason.MALFORMED)
-        return int(scaled)
+        return _scaled(what, text, f"{self.symbol}'s {what}")
 
     def row(self) -> npt.NDArray[np.void]:
         """This instrument as a one-row ``INSTRUMENT`` array."""
