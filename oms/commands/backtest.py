@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from oms.commands.options import Account, CommandError, Json, SettingsFile, say, say_json, say_table
+from oms.commands.options import Account, Json, SettingsFile, say, say_json, say_table
 from oms.commands.paper import Duration, InstrumentName, NoStrategy, Parameters, Strategy, session_settings
 
 if TYPE_CHECKING:
@@ -47,22 +47,17 @@ def backtest(
         parameters=param,
         no_strategy=no_strategy,
     )
-    from backtest.run import CLOCKS, run_backtest
-    from gateways.recording import read_ticks
-    from gateways.sidecar import open_recording
+    from backtest.run import backtest_file
 
-    if clock not in CLOCKS:
-        raise CommandError(f"--clock {clock!r} is unknown: there is {', '.join(CLOCKS)}")
-    recording = open_recording(Path(settings.replay.file))
-    traded = settings.instrument(f"{recording.symbol}.{recording.venue}")
-    ticks, counters = read_ticks(recording, traded, duration_s=settings.replay.duration_s, quiet_times=True)
-    for problem in counters.summary():
+    result = backtest_file(settings, Path(settings.replay.file), clock, settings.replay.duration_s).result
+    for problem in result.problems:
         sys.stderr.write(f"{problem}\n")
-    result = run_backtest(settings, ticks).result
     if as_json:
         say_json(msgspec.to_builtins(result))
     else:
         print_result(result)
+    if result.strategies_halted:
+        raise typer.Exit(1)
 
 
 def print_result(result: BacktestResult) -> None:

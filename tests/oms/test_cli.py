@@ -169,7 +169,7 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
         (["paper", "--replay", RECORDING, "--instrument", "X"], "give --strategy FILE too"),
         (["paper", "--replay", RECORDING, "--account", "a/b"], "account 'a/b' cannot be a folder's name"),
         (["paper", "--replay", RECORDING, "--settings", "none.toml"], "cannot read settings none.toml"),
-        (["backtest", RECORDING, "--clock", "dual"], "--clock 'dual' is unknown"),
+        (["backtest", RECORDING, "--clock", "dual"], "clock 'dual' comes later"),
         (["backtest", __file__], "test_cli.py"),
         (["replay", RECORDING, "--endpoint", "here"], "--endpoint 'here' is not like"),
         (["status"], "no session of account 'paper' runs"),
@@ -247,6 +247,15 @@ def test_backtest_of_the_recording_gives_the_session_its_figures(
     assert figures["position"] == summary["position"]
     assert figures["realized_pnl"] == summary["realized_pnl"]
     assert figures["fees"] == summary["fees"]
+
+
+def test_backtest_with_a_strategy_that_fails_says_so_and_fails(zoms: Zoms, tmp_path: Path) -> None:
+    failing = tmp_path / "failing.py"
+    failing.write_text("def on_tick(st, me, tick):\n    raise ValueError\n")
+    status, out, err = zoms("backtest", RECORDING, "--strategy", os.fspath(failing), "--duration", "2")
+    assert status == 1
+    assert "strategy failing failed at 2024-08-08T23:5" in err
+    assert "ticks/s" in out
 
 
 @pytest.mark.parametrize("command", [["recorded"], ["orders"], ["fills"], ["positions"], ["journal"]])
