@@ -136,6 +136,7 @@ class Venue:
         )
         self.now = START_NS
         self.events: list[Rows] = []
+        self.kept_alive: object = None
         self._update_id = [1] * count
         self._orders = 0
 
