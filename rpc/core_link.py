@@ -22,6 +22,9 @@ Command = npt.NDArray[np.void]
 """One COMMAND record."""
 
 CORE: Final = "core"
+TAKES_NONE: Final = "the core takes no commands now"
+RECONNECT_MS: Final = 20
+
 _LISTENING: Final = frozenset({"ready", "done"})
 
 
@@ -60,6 +63,7 @@ class CoreLink:
         socket.setsockopt(zmq.IMMEDIATE, 1)
         socket.setsockopt(zmq.SNDTIMEO, 0)
         socket.setsockopt(zmq.LINGER, 0)
+        socket.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
         socket.connect(endpoint)
         self._sender = Sender(socket, RecordKind.COMMAND, Source.RPC)
         self._stale_after_s = stale_after_s
@@ -88,6 +92,8 @@ class CoreLink:
             return f"the core has not been heard of for {age_s:.1f} s"
         if heartbeat.state not in _LISTENING:
             return f"the core is {heartbeat.state}"
+        if not self._sender.socket.poll(0, zmq.POLLOUT):
+            return TAKES_NONE
         return ""
 
     def send(self, commands: list[tuple[int, bytes, int]]) -> bool:

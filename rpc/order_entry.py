@@ -15,7 +15,7 @@ import numpy as np
 
 from oms.config import Settings
 from oms.records import COMMAND, ORDER_EVENTS, ORDER_ID_COUNTER_BITS, CommandKind, EventKind, Reason, TradingState
-from rpc.core_link import CoreLink, addressed, new_command
+from rpc.core_link import TAKES_NONE, CoreLink, addressed, new_command
 from rpc.entities import UNKNOWN, Outcome
 from rpc.ledger import Ledger, LedgerError, LedgerRow
 from rpc.limits import Limits
@@ -202,8 +202,9 @@ class OrderEntry:
         return int(np.frombuffer(command, COMMAND)["instrument"][0]) if command else -1
 
     def _refuse_unless_listening(self) -> None:
-        if self._link.problem:
-            raise RefusalError(RpcCode.CORE_UNAVAILABLE, _unavailable(self._link.problem))
+        problem = self._link.problem
+        if problem:
+            raise RefusalError(RpcCode.CORE_UNAVAILABLE, _unavailable(problem))
 
     # Commands out
 
@@ -239,7 +240,7 @@ class OrderEntry:
             if pending.kind == CommandKind.NEW and not pending.is_new:
                 self._give_up(pending)  # an earlier copy may have had effect
             else:
-                self._refuse(pending, RpcCode.CORE_UNAVAILABLE, _unavailable("the core takes no commands now"))
+                self._refuse(pending, RpcCode.CORE_UNAVAILABLE, _unavailable(TAKES_NONE))
         self._forget([pending.row.order_id for pending, _ in outgoing if pending.is_new and pending.row is not None])
 
     def _forget(self, order_ids: list[int]) -> None:
@@ -294,6 +295,8 @@ class OrderEntry:
     def expire(self) -> None:
         """Answer what the core did not: the outcome is unknown."""
         now = time.monotonic()
+        if self.pending.is_due(now):
+            self._catch_up()  # what the core did is in its journal, even if its events were lost on the way
         for pending in self.pending.expired(now):
             self._give_up(pending)
         while self._void_at and next(iter(self._void_at.values())) <= now:

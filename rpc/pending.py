@@ -89,11 +89,13 @@ class PendingTable:
         if pending.row is not None and self.placing.get(pending.row.order_id) is pending:
             del self.placing[pending.row.order_id]
 
+    def is_due(self, now: float) -> bool:
+        """Whether the time of any is over."""
+        return bool(self._by_request) and next(iter(self._by_request.values())).deadline <= now
+
     def expired(self, now: float) -> Iterator[Pending]:
         """Take out and yield those whose time is over."""
-        while self._by_request:
+        while self.is_due(now):
             oldest = next(iter(self._by_request.values()))
-            if oldest.deadline > now:
-                return
             self.remove(oldest)
             yield oldest

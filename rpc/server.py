@@ -20,7 +20,7 @@ from oms.config import ConfigError, Settings
 from oms.journal_reader import EventBlock
 from oms.lifecycle import Heartbeat, Lifecycle, decode_heartbeat
 from oms.records import RecordKind
-from rpc.core_link import CoreLink
+from rpc.core_link import CORE, CoreLink
 from rpc.event_stream import EventStream
 from rpc.feed import Feed
 from rpc.ledger import Ledger, LedgerError, Settled
@@ -287,6 +287,10 @@ class Server:
             heartbeats[heartbeat.process] = heartbeat
         if self._link.hear(heartbeat):
             self._catch_up()
+        if heartbeat.process == CORE and heartbeat.counters.get("events", 0) > self._stream.next_seq:
+            self._take_events()
+            if heartbeat.counters["events"] > self._stream.next_seq:
+                self._catch_up()  # the last events were lost, and none has followed that would show the gap
         self._feed.publish_process(heartbeat, (time.time_ns() - heartbeat.ts) / 1e9)
 
     def _beat(self) -> None:

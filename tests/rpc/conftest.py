@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -95,15 +97,16 @@ class World:
         return client
 
     def close(self) -> None:
-        for socket in self.sockets:
-            socket.close()
-        for client in self._clients:
-            client.close()
-        for server in self._servers:
-            server.stop()
-        self.stop_core()
-        self.status.close()
-        self.context.destroy(linger=0)
+        with ExitStack() as stack:  # each step is taken, whatever becomes of the others
+            stack.callback(self.context.destroy, linger=0)
+            stack.callback(self.status.close)
+            stack.callback(self.stop_core)
+            for server in self._servers:
+                stack.callback(server.close)
+            for client in self._clients:
+                stack.callback(client.close)
+            for socket in self.sockets:
+                stack.callback(socket.close)
 
 
 class ThreadedServer:
@@ -138,9 +141,9 @@ class ThreadedServer:
     def alive(self) -> bool:
         return self._thread.is_alive()
 
-    def stop(self) -> None:
+    def close(self) -> None:
         self.life.stop()
-        self._thread.join(10)
+        self._thread.join(30)
         assert not self._thread.is_alive()
         assert self.failure is None
 
@@ -148,7 +151,8 @@ class ThreadedServer:
 def wait_for(condition: Callable[[], bool], what: str, timeout_s: float = 10.0) -> None:
     """Poll until ``condition`` holds."""
     pause = threading.Event()
-    for _ in range(int(timeout_s / 0.005)):
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
         if condition():
             return
         pause.wait(0.005)

@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 import zmq
 
-from oms.bus import Publisher, Puller, Records, bind, new_socket
+from oms.bus import BusError, Publisher, Puller, Records, bind, new_socket
 from oms.config import Settings
 from oms.journal import Direction, Journal
 from oms.lifecycle import Heartbeat
@@ -85,7 +85,11 @@ class ScriptedCore:
         self._seq = 0
         self._trade_id = 0
         self._inputs = Puller(context, settings.core_endpoint)
-        self._events = Publisher(context, settings.events_endpoint, RecordKind.EVENT, Source.CORE)
+        try:
+            self._events = Publisher(context, settings.events_endpoint, RecordKind.EVENT, Source.CORE)
+        except BusError:
+            self._inputs.close()
+            raise
         self.session = self._events.session
         self._journal = Journal.create(settings.journal_dir, self.session, "os")
         self._calls: SimpleQueue[tuple[Callable[[], None], threading.Event]] = SimpleQueue()
@@ -167,7 +171,7 @@ class ScriptedCore:
         if not self.beating or time.monotonic() < self._beat_due:
             return
         self._beat_due = time.monotonic() + self.settings.heartbeat_s
-        self.status.publish("core", self._started_ts, trading_state=float(self.trading_state))
+        self.status.publish("core", self._started_ts, trading_state=float(self.trading_state), events=float(self._seq))
 
     def _publish(self, records: Records) -> None:
         records["seq"] = np.arange(self._seq, self._seq + len(records))

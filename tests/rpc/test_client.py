@@ -64,7 +64,7 @@ class SlowServer:
                 reply = encode(Welcome(request_id=request.request_id, version=1, server_session=1, max_outstanding=1))
             self._socket.send_multipart([identity, reply])
 
-    def stop(self) -> None:
+    def close(self) -> None:
         self._stopping.set()
         self._thread.join()
         self._socket.close()
@@ -74,7 +74,7 @@ class SlowServer:
 def slow(world: World) -> Iterator[SlowServer]:
     server = SlowServer(world.context, world.settings.rpc_endpoint)
     yield server
-    server.stop()
+    server.close()
 
 
 def test_a_call_that_timed_out_does_not_stick_the_socket(world: World, slow: SlowServer) -> None:
@@ -105,7 +105,7 @@ def test_nothing_is_kept_to_be_sent_to_a_server_that_comes_later(world: World) -
     core = world.start_core()
     server = world.start_server()
     desk = world.ready_client()
-    server.stop()
+    server.close()
     for number in range(3):
         with pytest.raises(RpcError):
             desk.place("BTCUSDT", "buy", "1", "5", client_order_id=str(number), timeout=0.1)
@@ -120,7 +120,7 @@ def test_after_a_restart_of_the_server_the_client_greets_and_subscribes_again(wo
     server = world.start_server()
     desk = world.ready_client()
     desk.subscribe(["orders"])
-    server.stop()
+    server.close()
     world.start_server()
     wait_for(lambda: desk.status(timeout=1.0).core_available, "the server to hear of the core")
     desk.place("BTCUSDT", "buy", "1", "5")
@@ -138,7 +138,7 @@ def test_a_client_that_only_listens_notices_the_restart(world: World, monkeypatc
     listener = world.client("listener")
     listener.subscribe(["logs"])
     events = listener.events(10)
-    server.stop()
+    server.close()
     world.start_server()
     assert isinstance(next(events), EventsLost)
     core_of(world).tell(EventKind.LOG, aux=7)
@@ -192,7 +192,7 @@ def test_the_async_client_greets_again_once_however_many_calls_notice(world: Wor
     async def scenario() -> None:
         async with AsyncClient("many", world.settings.rpc_endpoint) as client:
             await client.subscribe(["logs"])
-            await asyncio.to_thread(server.stop)
+            await asyncio.to_thread(server.close)
             world.start_server()
             await asyncio.gather(*(client.ping() for _ in range(20)))
             assert client.protocol.greetings == 2

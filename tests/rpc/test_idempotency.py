@@ -132,10 +132,10 @@ def test_an_order_that_a_dying_core_journalled_but_never_published_is_not_placed
     world: World, desk: Client
 ) -> None:
     core = core_of(world)
-    core.become(silent=True)
-    with pytest.raises(OutcomeUnknownError):
-        place(desk)
-    assert core.taken == 1
+    core.become(silent=True, beating=False)
+    with pytest.raises(RpcError):
+        desk.place("BTCUSDT", "buy", "1", "5", client_order_id="a", timeout=0.05)
+    wait_for(lambda: core.taken == 1, "the core to have taken it")
     world.stop_core(clean=False)
     second = world.start_core()
     wait_for(lambda: desk.status().core_session == second.session, "the next core")
@@ -143,15 +143,11 @@ def test_an_order_that_a_dying_core_journalled_but_never_published_is_not_placed
     assert second.taken == 0
 
 
-def test_events_that_were_not_published_come_from_the_journal_before_an_order_is_sent_again(
-    world: World, desk: Client
-) -> None:
+@pytest.mark.parametrize("beating", [True, False], ids=["heartbeats tell", "only the journal tells"])
+def test_an_answer_that_was_lost_on_the_way_is_found_in_the_journal(world: World, desk: Client, beating: bool) -> None:
     core = core_of(world)
-    core.become(silent=True)
-    with pytest.raises(OutcomeUnknownError):
-        place(desk)
-    until = time.monotonic() + QUICK.command_life_s
-    wait_for(lambda: time.monotonic() > until, "the first copy to be void")
+    core.become(silent=True, beating=beating)
+    assert place(desk) == "pending_new"  # as its first event has it
     assert place(desk) == "live"
     assert core.taken == 1
 
@@ -192,19 +188,31 @@ def test_a_refused_order_stays_refused_under_its_id(world: World, desk: Client) 
     assert core_of(world).taken == 1
 
 
-def test_a_failed_send_leaves_the_id_free(world: World) -> None:
+def test_a_core_that_beats_and_does_not_listen_gets_nothing(world: World) -> None:
     world.start_server()
     desk = world.client()
 
-    def seems_alive() -> bool:
+    def refusal() -> str:
         world.status.publish("core", 1)
-        return desk.status().core_available
+        with pytest.raises(RpcError) as refused:
+            place(desk)
+        return str(refused.value)
 
-    wait_for(seems_alive, "the server to hear of a core that is not there")
-    with pytest.raises(RpcError, match="CORE_UNAVAILABLE: the core takes no commands now"):
-        place(desk)
+    wait_for(lambda: "the core takes no commands now" in refusal(), "the server to hear of the core")
+    assert not desk.status().core_available
     with pytest.raises(RpcError, match="UNKNOWN_ORDER"):
         desk.order(client_order_id="a")
+
+
+def test_a_failed_send_leaves_the_id_free(world: World, desk: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("rpc.core_link.CoreLink.send", lambda *_: False)
+        with pytest.raises(RpcError, match="CORE_UNAVAILABLE: the core takes no commands now"):
+            place(desk)
+    with pytest.raises(RpcError, match="UNKNOWN_ORDER"):
+        desk.order(client_order_id="a")
+    assert place(desk) == "pending_new"
+    assert core_of(world).taken == 1
 
 
 def test_after_a_restart_of_the_server_the_id_finds_its_order(world: World) -> None:
@@ -213,7 +221,7 @@ def test_after_a_restart_of_the_server_the_id_finds_its_order(world: World) -> N
     desk = world.ready_client()
     first = desk.place("BTCUSDT", "buy", "1", "5", client_order_id="a")
     filled = desk.place("BTCUSDT", "buy", "1", client_order_id="b")
-    server.stop()
+    server.close()
     world.start_server()
     wait_for(lambda: desk.status().core_available, "the server to hear of the core")
     assert desk.place("BTCUSDT", "buy", "1", "5", client_order_id="a").order_id == first.order_id
@@ -248,7 +256,7 @@ def test_orders_of_earlier_core_sessions_are_found_after_both_restarted(world: W
     world.stop_core(clean=False)
     second = world.start_core()
     wait_for(lambda: desk.status().core_session == second.session, "the next core")
-    server.stop()
+    server.close()
     world.start_server()
     wait_for(lambda: desk.status().core_available, "the server to hear of the core")
     assert desk.place("BTCUSDT", "buy", "1", client_order_id="done").state == "filled"
