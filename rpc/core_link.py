@@ -8,6 +8,7 @@ which the core refuses it.
 from __future__ import annotations
 
 import time
+from struct import Struct
 from typing import Any, Final
 
 import numpy as np
@@ -25,6 +26,12 @@ CORE: Final = "core"
 TAKES_NONE: Final = "the core takes no commands now"
 RECONNECT_MS: Final = 20
 
+_NUMBER: Final = Struct("<q")
+_OFFSETS: Final = {name: int(field[1]) for name, field in (COMMAND.fields or {}).items()}
+_SEQ: Final = _OFFSETS["seq"]
+_TS: Final = _OFFSETS["ts"]
+_REQUEST_ID: Final = _OFFSETS["request_id"]
+_EXPIRE_TS: Final = _OFFSETS["expire_ts"]
 _LISTENING: Final = frozenset({"ready", "done"})
 
 
@@ -105,13 +112,16 @@ class CoreLink:
             Request id, the command's bytes, and the wall clock, ns, after which its requester has no use for it (0:
             never).
         """
-        records = np.frombuffer(b"".join(command for _, command, _ in commands), COMMAND).copy()
         now = time.time_ns()
         latest = now + self._command_life_ns
-        records["seq"] = np.arange(self._sender.seq, self._sender.seq + len(records))
-        records["ts"] = now
-        records["request_id"] = [request_id for request_id, _, _ in commands]
-        records["expire_ts"] = [min(expires_ts or latest, latest) for _, _, expires_ts in commands]
+        buffer = bytearray().join(command for _, command, _ in commands)
+        for number, (request_id, _, expires_ts) in enumerate(commands):
+            start = number * COMMAND.itemsize
+            _NUMBER.pack_into(buffer, start + _SEQ, self._sender.seq + number)
+            _NUMBER.pack_into(buffer, start + _TS, now)
+            _NUMBER.pack_into(buffer, start + _REQUEST_ID, request_id)
+            _NUMBER.pack_into(buffer, start + _EXPIRE_TS, min(expires_ts or latest, latest))
+        records = np.frombuffer(buffer, COMMAND)
         try:
             self._sender.send(records)
         except zmq.Again:
