@@ -122,7 +122,7 @@ class ThreadedServer:
         self._settings, self._context, self._limits = settings, context, limits
         self._thread = threading.Thread(target=self._serve, name="rpc server", daemon=True)
         self._thread.start()
-        assert self._ready.wait(10)
+        assert self._ready.wait(60)
         if self.failure is not None:
             raise self.failure
 

@@ -116,7 +116,7 @@ class ScriptedCore:
         """Run ``call`` on the core's thread and wait for it."""
         done = threading.Event()
         self._calls.put((call, done))
-        assert done.wait(10)
+        assert done.wait(60)
 
     def become(self, **states: bool) -> None:
         """Set ``deaf``, ``silent`` or ``beating``."""
