@@ -138,13 +138,20 @@ class CoreLoop:
 
     def _on_ticks_lost(self, _lost: int) -> None:
         """Ticks were lost on the bus: no book is right any more until its next snapshot."""
+        now = int(self._st["now"][0])
+        if now == 0:
+            return  # nothing is known of any market yet
         defined = np.flatnonzero(self._st[0]["instruments"]["defined"])
         stale = np.zeros(len(defined), TICK)
         stale["instrument"] = defined
         stale["kind"] = TickKind.STALE
+        stale["qty"] = Reason.TICKS_LOST
+        stale["local_ts"] = now
         stale["flags"] = TickFlag.FIRST | TickFlag.LAST
-        engine.step_ticks(self._st, stale, 0, 0)
-        self._flush(0)
+        start = 0
+        while start < len(stale):
+            start = engine.step_ticks(self._st, stale, start, 0)
+            self._flush(0)
 
     def report(self) -> None:
         """Publish the positions, once a heartbeat."""

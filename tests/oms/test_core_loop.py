@@ -1,0 +1,438 @@
+"""The core's loop with real sockets and a real journal: what it takes, what it refuses, and what leaves when."""
+
+from __future__ import annotations
+
+import resource
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zmq
+
+from oms.assembly import Core
+from oms.bus import Publisher, Puller, Pusher, Subscriber, encode_frame, new_context
+from oms.compiled import compile_entries
+from oms.core.state import MAX_OPEN_ORDERS
+from oms.core_loop import CoreLoop
+from oms.journal import Direction, Journal, JournalError, MetaKind, read_journal
+from oms.journal_reader import JournalReader
+from oms.records import (
+    EVENT,
+    TICK,
+    BookState,
+    CommandKind,
+    EventKind,
+    OrderState,
+    Reason,
+    RecordKind,
+    ReportKind,
+    Source,
+    TradingState,
+)
+from tests.oms.core.builders import (
+    ASK_PX,
+    BID_PX,
+    BUY,
+    START_TS,
+    Records,
+    Rig,
+    cancel,
+    client_id,
+    command,
+    depth,
+    fill,
+    kinds,
+    new_order,
+    only,
+    report,
+    snapshot,
+    time_tick,
+)
+
+ANYWHERE = "tcp://127.0.0.1:*"
+SAMPLES = Path(__file__).parent.parent / "strategies" / "samples"
+PATIENCE_S = 10.0
+
+
+class Bench:
+    """A core loop in this thread, and the other ends of its sockets."""
+
+    def __init__(self, folder: Path, *, external: bool = False) -> None:
+        self.context: zmq.Context[Any] = new_context()
+        self.rig = Rig(external=external)
+        compile_entries()
+        self.ticks = Publisher(self.context, ANYWHERE, RecordKind.TICK, Source.GATEWAY, lossless=True)
+        self.exchange = Puller(self.context, ANYWHERE) if external else None
+        events = Publisher(self.context, ANYWHERE, RecordKind.EVENT, Source.CORE)
+        inputs = Puller(self.context, ANYWHERE)
+        self.journal = Journal.create(folder, events.session, "os", "paper")
+        self.loop = CoreLoop(
+            Core(self.rig.st, (), {}),
+            ticks=Subscriber(self.context, [self.ticks.endpoint], [RecordKind.TICK]),
+            inputs=inputs,
+            events=events,
+            journal=self.journal,
+            orders=Pusher(self.context, self.exchange.endpoint, RecordKind.COMMAND, Source.CORE)
+            if self.exchange is not None
+            else None,
+        )
+        self.client = Pusher(self.context, inputs.endpoint, RecordKind.COMMAND, Source.RPC)
+        self.reporter = Pusher(self.context, inputs.endpoint, RecordKind.REPORT, Source.EXECUTION)
+        self.listener = Subscriber(self.context, [events.endpoint], [RecordKind.EVENT])
+        assert self.ticks.wait_for_subscribers(1, PATIENCE_S)
+        assert events.wait_for_subscribers(1, PATIENCE_S)
+        self.now = START_TS
+
+    def until(self, done: Callable[[], bool]) -> None:
+        """Turn the loop until something has come about."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not done():
+            assert time.monotonic() < deadline
+            self.loop.turn(10)
+
+    def heard(self, count: int) -> Records:
+        """The next ``count`` events that were published."""
+        frames: list[Records] = []
+        deadline = time.monotonic() + PATIENCE_S
+        while sum(map(len, frames)) < count:
+            assert time.monotonic() < deadline
+            if self.listener.socket.poll(10):
+                frame = self.listener.receive()
+                assert frame is not None
+                frames.append(frame.records)
+        return np.concatenate(frames)
+
+    def send_ticks(self, *ticks: Records) -> None:
+        """Publish ticks as one frame and wait until the loop has taken it."""
+        records = np.concatenate(ticks)
+        for i in np.flatnonzero(records["local_ts"] == 0):
+            self.now += 1_000_000
+            records["local_ts"][i] = self.now
+        self.ticks.send(records)
+        wanted = self.loop.feed.frames + 1
+        self.until(lambda: self.loop.feed.frames == wanted)
+
+    def open_market(self) -> None:
+        self.send_ticks(snapshot(0, {BID_PX: 1_000}, {ASK_PX: 1_000}), snapshot(1, {BID_PX: 1}, {ASK_PX: 1}))
+        self.heard(2)
+
+    def ask(self, *commands: Records) -> Records:
+        """Send commands as one frame and return the events of the answer."""
+        before = int(self.rig.s["event_seq"])
+        self.client.send(np.concatenate(commands))
+        self.until(lambda: int(self.rig.s["event_seq"]) > before)
+        return self.heard(int(self.rig.s["event_seq"]) - before)
+
+    def raw_tick_frame(self, message: bytes) -> None:
+        self.ticks.socket.send(message)
+
+    def close(self) -> None:
+        self.journal.close()
+        self.context.destroy(linger=0)
+
+
+@pytest.fixture
+def make_bench(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
+    made: list[Bench] = []
+
+    def make(**options: bool) -> Bench:
+        made.append(Bench(tmp_path, **options))
+        return made[-1]
+
+    yield make
+    for bench in made:
+        bench.close()
+
+
+def journalled(bench: Bench) -> list[tuple[RecordKind, Direction, Records]]:
+    """What the journal holds now, but for its own entries."""
+    entries = [each for each in read_journal(bench.journal.path) if each.kind < min(MetaKind)]
+    return [(RecordKind(each.kind), Direction(each.direction), each.records) for each in entries]
+
+
+def test_ticks_and_commands_become_events(make_bench: Callable[..., Bench]) -> None:
+    bench = make_bench()
+    bench.send_ticks(snapshot(0, {BID_PX: 1_000}, {ASK_PX: 1_000}))
+    assert kinds(bench.heard(1)) == [EventKind.BOOK_STATE]
+    events = bench.ask(new_order(client_id(1), BUY, ASK_PX, 10, request_id=5))
+    assert kinds(events) == [
+        EventKind.ORDER_SUBMITTED,
+        EventKind.ORDER_ACCEPTED,
+        EventKind.ORDER_FILLED,
+        EventKind.POSITION,
+    ]
+    assert events["seq"].tolist() == [1, 2, 3, 4]
+    counters = bench.loop.counters()
+    assert (counters["orders"], counters["fills"], counters["events"], counters["books_synced"]) == (1, 1, 5, 1)
+
+
+def garbage(good: Records) -> list[bytes]:
+    """Messages that are no frame of ticks."""
+    frame = encode_frame(RecordKind.TICK, Source.GATEWAY, 1, 0, 0, good)
+    prefix = frame[:2]
+    return [
+        prefix,
+        prefix + b"\xff" * 3,
+        prefix + b"x" * 30,
+        frame[:-1],
+        frame + b"\0",
+        frame[:4] + b"\x09\0\0\0" + frame[8:],
+        frame[:16] + b"\xff" * 8 + frame[24:],
+    ]
+
+
+def test_malformed_tick_frames_are_counted_and_the_rest_goes_on(make_bench: Callable[..., Bench]) -> None:
+    bench = make_bench()
+    bench.open_market()
+    messages = garbage(depth(BUY, BID_PX, 1))
+    for message in messages:
+        bench.raw_tick_frame(message)
+    bench.until(lambda: bench.loop.counters()["malformed"] == len(messages))
+    bench.send_ticks(depth(BUY, BID_PX - 1, 7))
+    assert bench.rig.levels(BUY) == {BID_PX: 1_000, BID_PX - 1: 7}
+    assert bench.loop.counters()["ticks_lost"] == 0
+
+
+def test_malformed_inputs_are_counted_and_the_rest_goes_on(make_bench: Callable[..., Bench]) -> None:
+    bench = make_bench()
+    bench.open_market()
+    good = encode_frame(RecordKind.COMMAND, Source.RPC, 1, 0, 0, new_order(client_id(1)))
+    ticks = encode_frame(RecordKind.TICK, Source.RPC, 1, 0, 0, depth(BUY, BID_PX, 1))
+    messages = [
+        b"",
+        b"\0",
+        b"garbage",
+        good[:-1],
+        good + b"\0",
+        b"\x07" + good[1:],
+        good[:1] + b"\x63" + good[2:],
+        ticks,
+    ]
+    for message in messages:
+        bench.client.socket.send(message)
+    bench.until(lambda: bench.loop.inputs.malformed == len(messages))
+    assert "is no input of the core" in bench.loop.inputs.last_error
+    assert kinds(bench.ask(new_order(client_id(1))))[0] == EventKind.ORDER_SUBMITTED
+
+
+def test_command_that_comes_too_late_is_refused_and_has_no_effect(make_bench: Callable[..., Bench]) -> None:
+    bench = make_bench()
+    bench.open_market()
+    past = time.time_ns() - 1
+    future = time.time_ns() + 3_600 * 10**9
+    events = bench.ask(
+        new_order(client_id(1), expire_ts=past, request_id=8),
+        command(CommandKind.SET_TRADING_STATE, 0, value=TradingState.HALTED, expire_ts=past),
+        new_order(client_id(2), BUY, BID_PX - 9, expire_ts=future),
+    )
+    assert kinds(events)[:3] == [EventKind.ORDER_REFUSED, EventKind.ORDER_REFUSED, EventKind.ORDER_SUBMITTED]
+    assert (events["reason"][0], events["request_id"][0]) == (Reason.COMMAND_TOO_LATE, 8)
+    assert bench.rig.s["accounts"][0]["trading_state"] == TradingState.ACTIVE
+    assert bench.rig.s["orders_sent"] == 1
+
+
+def test_clients_word_on_why_a_command_was_refused_is_not_taken(make_bench: Callable[..., Bench]) -> None:
+    bench = make_bench()
+    bench.open_market()
+    assert kinds(bench.ask(new_order(client_id(1), reason=Reason.ORDER_RATE)))[0] == EventKind.ORDER_SUBMITTED
+
+
+def test_lost_ticks_make_every_book_stale_until_its_next_snapshot(make_bench: Callable[..., Bench]) -> None:
+    bench = make_bench()
+    bench.open_market()
+    bench.ticks.seq += 3
+    bench.send_ticks(depth(BUY, BID_PX, 5))
+    events = bench.heard(2)
+    assert kinds(events) == [EventKind.BOOK_STATE] * 2
+    assert events["aux"].tolist() == [BookState.STALE] * 2
+    assert set(events["reason"].tolist()) == {Reason.TICKS_LOST}
+    assert bench.loop.counters()["ticks_lost"] == 3
+    assert bench.rig.levels(BUY) == {BID_PX: 1_000}
+    refused = bench.ask(new_order(client_id(1)))
+    assert refused["reason"].tolist() == [Reason.BOOK_STALE]
+    bench.open_market()
+    assert kinds(bench.ask(new_order(client_id(2), BUY, BID_PX - 9)))[0] == EventKind.ORDER_SUBMITTED
+
+
+def test_lost_ticks_make_all_books_stale_however_much_that_has_to_be_told(make_bench: Callable[..., Bench]) -> None:
+    bench = make_bench(external=True)
+    rig = bench.rig
+    rig.s["instruments"][3:11] = rig.s["instruments"][0]
+    rig.s["limits"][0, 3:11] = rig.s["limits"][0, 0]
+    every = [0, 1, 2, *range(3, 11)]
+    for instrument in every:
+        rig.add(SAMPLES / "flood.py", instrument, orders=MAX_OPEN_ORDERS)
+    bench.send_ticks(*(snapshot(i, {BID_PX: 1}, {ASK_PX: 1}) for i in every))
+    assert rig.s["open_orders"] == MAX_OPEN_ORDERS * len(every)
+    bench.ticks.seq += 1
+    bench.send_ticks(time_tick())
+    assert set(rig.s["books"]["state"][every].tolist()) == {BookState.STALE}
+    assert set(rig.s["orders"]["state"][: rig.s["orders_used"]].tolist()) == {OrderState.PENDING_CANCEL}
+
+
+def test_ticks_lost_before_the_first_one_start_no_timers(make_bench: Callable[..., Bench]) -> None:
+    bench = make_bench()
+    number = bench.rig.add(SAMPLES / "watch.py")
+    bench.raw_tick_frame(encode_frame(RecordKind.TICK, Source.GATEWAY, bench.ticks.session, 0, 0, np.zeros(0, TICK)))
+    bench.until(lambda: bench.loop.feed.frames == 1)
+    bench.ticks.seq = 4
+    bench.open_market()
+    assert bench.loop.counters()["ticks_lost"] == 4
+    assert bench.rig.s["strategies"]["memory"][number, 2] == 0
+    assert bench.rig.s["ticks"] == 4
+
+
+def test_silent_feed_lets_no_order_through_until_the_next_tick(
+    make_bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = make_bench()
+    bench.open_market()
+    monkeypatch.setattr("oms.core_loop.QUIET_AFTER_S", 0.0)
+    bench.loop.turn(1)
+    assert bench.ask(new_order(client_id(1)))["reason"].tolist() == [Reason.BOOK_STALE]
+    monkeypatch.setattr("oms.core_loop.QUIET_AFTER_S", 60.0)
+    bench.send_ticks(time_tick())
+    assert kinds(bench.ask(new_order(client_id(2), BUY, BID_PX - 9)))[0] == EventKind.ORDER_SUBMITTED
+
+
+def test_journal_holds_inputs_requests_and_events_as_they_were(make_bench: Callable[..., Bench]) -> None:
+    bench = make_bench(external=True)
+    bench.open_market()
+    asked = new_order(client_id(1), request_id=3)
+    bench.ask(asked)
+    told = report(ReportKind.ACCEPTED, client_id(1), ts=5)
+    bench.reporter.send(np.concatenate([told, fill(client_id(1), 4, trade_id=1)]))
+    bench.until(lambda: bool(bench.rig.s["fills"] == 1))
+    assert kinds(bench.heard(3)) == [EventKind.ORDER_ACCEPTED, EventKind.ORDER_FILLED, EventKind.POSITION]
+    entries = journalled(bench)
+    inputs = [records for kind, way, records in entries if (kind, way) == (RecordKind.COMMAND, Direction.INPUT)]
+    assert inputs[0]["order_id"].tolist() == [client_id(1)]
+    assert inputs[0]["ts"].tolist() == [bench.now]
+    outputs = [records for kind, way, records in entries if (kind, way) == (RecordKind.COMMAND, Direction.OUTPUT)]
+    assert outputs[0]["order_id"].tolist() == [client_id(1)]
+    (reports,) = [records for kind, way, records in entries if kind == RecordKind.REPORT]
+    assert reports["kind"].tolist() == [ReportKind.ACCEPTED, ReportKind.FILL]
+    events = np.concatenate([records for kind, _, records in entries if kind == RecordKind.EVENT])
+    assert events.dtype == EVENT
+    assert events["seq"].tolist() == list(range(int(bench.rig.s["event_seq"])))
+
+
+def test_nothing_leaves_before_it_is_in_the_journal(make_bench: Callable[..., Bench]) -> None:
+    bench = make_bench(external=True)
+    assert bench.exchange is not None
+    bench.open_market()
+    sizes: list[tuple[str, int]] = []
+    for name, sender in (("events", bench.loop.events), ("orders", bench.loop.orders)):
+        assert sender is not None
+
+        def watched(records: Records, name: str = name, send: Callable[[Records], None] = sender.send) -> None:
+            held = {way for _, way, _ in journalled(bench)}
+            assert Direction.INPUT in held
+            assert Direction.OUTPUT in held
+            events = [each for kind, _, each in journalled(bench) if kind == RecordKind.EVENT]
+            assert int(events[-1]["seq"][-1]) + 1 == int(bench.rig.s["event_seq"])
+            sizes.append((name, len(records)))
+            send(records)
+
+        sender.send = watched  # type: ignore[method-assign]
+    bench.ask(new_order(client_id(1)), new_order(client_id(2)))
+    assert sizes == [("orders", 2), ("events", 2)]
+    deadline = time.monotonic() + PATIENCE_S
+    while (frame := bench.exchange.receive()) is None:
+        assert time.monotonic() < deadline
+        bench.exchange.socket.poll(10)
+    assert frame.records["order_id"].tolist() == [client_id(1), client_id(2)]
+
+
+@pytest.fixture
+def file_size_limit() -> Iterator[Callable[[int], None]]:
+    """Lets a test bound the size of files, as a full disk does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+    def limit(size: int) -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+
+    yield limit
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_full_disk_stops_the_loop_with_nothing_published(
+    make_bench: Callable[..., Bench], file_size_limit: Callable[[int], None]
+) -> None:
+    bench = make_bench(external=True)
+    assert bench.exchange is not None
+    bench.open_market()
+    bench.ask(new_order(client_id(1)))
+    assert bench.exchange.socket.poll(int(PATIENCE_S * 1_000))
+    assert bench.exchange.receive() is not None
+    file_size_limit(bench.journal.path.stat().st_size + 100)
+    bench.client.send(new_order(client_id(2)))
+    with pytest.raises(JournalError, match="cannot be written at offset"):
+        bench.until(lambda: False)
+    with pytest.raises(JournalError):
+        bench.loop.report()
+    assert bench.listener.socket.poll(200) == 0
+    assert bench.exchange.socket.poll(0) == 0
+
+
+def test_lost_events_stop_the_loop_with_nothing_published(make_bench: Callable[..., Bench]) -> None:
+    bench = make_bench()
+    bench.open_market()
+    bench.rig.s["events_lost"] = 2
+    bench.client.send(new_order(client_id(1)))
+    with pytest.raises(RuntimeError, match="2 events found the core's output full: stopping, fail closed"):
+        bench.until(lambda: False)
+    assert bench.listener.socket.poll(100) == 0
+
+
+def test_heartbeat_reports_positions_and_counters(make_bench: Callable[..., Bench]) -> None:
+    bench = make_bench()
+    bench.open_market()
+    bench.ask(new_order(client_id(1), BUY, ASK_PX, 10), cancel(client_id(9)))
+    bench.loop.report()
+    assert only(bench.heard(1), EventKind.POSITION)["aux"] == 0
+    counters = bench.loop.counters()
+    assert {"lag_p50_us", "tick_to_order_p99_us", "journal_bytes", "open_orders"} <= set(counters)
+    assert counters["refused"] == 1
+    assert counters["now_ts"] == float(bench.now)
+    assert counters["trading_state"] == TradingState.ACTIVE
+    assert all(isinstance(each, float) for each in counters.values())
+
+
+def test_order_of_a_strategy_is_measured_from_the_tick_that_caused_it(make_bench: Callable[..., Bench]) -> None:
+    bench = make_bench(external=True)
+    bench.rig.add(SAMPLES / "flood.py", orders=2)
+    bench.open_market()
+    counters = bench.loop.counters()
+    assert counters["tick_to_order_count"] == 1
+    assert 0 < counters["tick_to_order_max_us"] < PATIENCE_S * 1e6
+
+
+def test_session_that_ends_in_good_order_says_so_in_the_journal(make_bench: Callable[..., Bench]) -> None:
+    bench = make_bench()
+    bench.open_market()
+    path = bench.journal.path
+    bench.loop.close()
+    reader = JournalReader(path)
+    assert list(reader)
+    assert reader.closed
+
+
+def test_trading_state_is_told_when_the_host_sets_it(make_bench: Callable[..., Bench]) -> None:
+    bench = make_bench()
+    bench.loop.set_trading_state(TradingState.HALTED, Reason.RESTARTED)
+    event = only(bench.heard(1), EventKind.TRADING_STATE)
+    assert (event["aux"], event["reason"]) == (TradingState.HALTED, Reason.RESTARTED)
+
+
+def test_frame_of_unknown_instruments_is_counted(make_bench: Callable[..., Bench]) -> None:
+    bench = make_bench()
+    bench.send_ticks(snapshot(90, {1: 1}, {2: 1}), time_tick())
+    assert bench.loop.counters()["ticks_refused"] == 2
+    assert bench.rig.s["now"] == bench.now
