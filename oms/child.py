@@ -129,6 +129,15 @@ class Child:
                 self.carried[name] = self.carried.get(name, 0.0) + value
         self.heartbeat = None
 
+    @property
+    def waits_for_disk(self) -> bool:
+        """Whether its main thread is in a disk operation, which no signal ends."""
+        try:
+            status = Path(f"/proc/{self.pid}/stat").read_text()
+        except OSError:
+            return False
+        return status.rpartition(")")[2].split()[:1] == ["D"]
+
     def terminate(self) -> None:
         """Ask it to stop (once)."""
         if self.process and not self.terminated_at:

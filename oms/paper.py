@@ -90,6 +90,9 @@ class PaperSession:
             for name, child in self.supervisor.children.items()
             if child.state is ChildState.FAILED and not self.supervisor.failure
         ]
+        restarts = self.supervisor.children["core"].restarts
+        if restarts:
+            found.append(f"core was started again ({restarts}): it came up HALTED, its position began anew")
         for name, counter, text in LOSSES:
             lost = self.figures.counter(name, counter)
             if lost:

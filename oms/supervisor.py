@@ -45,6 +45,8 @@ class Policy(NamedTuple):
     """From the start of a process to its first heartbeat."""
     compile_timeout_s: float = 300.0
     """Between two heartbeats of a process that is compiling."""
+    disk_timeout_s: float = 60.0
+    """Between two heartbeats of a process that waits for the disk: a slow disk is no hung process."""
     backoff_s: float = 0.1
     """Before the first restart; doubled for each further quick failure."""
     max_backoff_s: float = 5.0
@@ -328,7 +330,10 @@ class Supervisor:
         now = time.monotonic()
         for child in self.children.values():
             limit_s = self._silence_limit_s(child)
-            if child.running and not self.stopping and now - child.heard_at > limit_s:
+            silent_s = now - child.heard_at
+            if not child.running or self.stopping or silent_s <= limit_s:
+                continue
+            if silent_s > self.policy.disk_timeout_s or not child.waits_for_disk:
                 self._note(f"{child.name} has been silent for over {limit_s:g} s: killing it")
                 child.heard_at = now
                 child.kill()
@@ -362,7 +367,7 @@ class Supervisor:
             elif child.running and self.stopping:
                 due.append(child.terminated_at + self._grace_s(child) if child.terminated_at else self._beat_due)
             elif child.running:
-                due.append(child.heard_at + self._silence_limit_s(child))
+                due.append(max(child.heard_at + self._silence_limit_s(child), self._beat_due))
         return min(due) - now + 0.001
 
     def _beat(self) -> None:

@@ -414,10 +414,11 @@ def test_killed_core_comes_back_halted_and_resumes(live: Zoms, session: RunningS
     assert live("resume").out == "trading is active\n"
 
 
-def test_interrupt_ends_a_session_in_order(session: RunningSession) -> None:
+def test_interrupt_ends_a_session_in_order_and_its_summary_tells_of_the_killed_core(session: RunningSession) -> None:
     children = subprocess.run(
         ["ps", "-o", "pid=", "--ppid", str(session.process.pid)], capture_output=True, text=True, check=True
     ).stdout.split()
     assert len(children) == 4
-    assert session.end() == 0
+    assert session.end() == 1
+    assert "problem     core was started again (1)" in session.lines[-1]
     assert not any(Path(f"/proc/{pid}").exists() for pid in children)
