@@ -10,6 +10,7 @@ from typing import Any
 import typer
 
 from oms.cli import app
+from oms.core.orders import LEGAL, OPEN_STATES, OrderInput
 from oms.reasons import GROUPS, MEANINGS
 from oms.records import Reason
 
@@ -31,6 +32,41 @@ whether a session runs or not.
 | command | what it does |
 | --- | --- |
 """
+
+
+ORDERS_INTRODUCTION = """\
+# Orders
+
+The core knows each order in one state, and moves it only by this table. It is the table itself: `LEGAL` in
+`oms/core/orders.py`, which the compiled core reads; this page is made from it by `make docs`. What is not in the
+table is not done: a report is then counted and told as REPORT_IGNORED (`ILLEGAL_TRANSITION`), a request is refused
+(`REQUEST_IN_FLIGHT`, `ORDER_NOT_OPEN`).
+
+- A **fill is a fact**: it is booked in every state, also after a cancel or a rejection, and never more than what is
+  left of the order (`OVERFILL`), nor the same trade twice (`DUPLICATE_TRADE`).
+- A late acknowledgement **never revives** an order that is done.
+- One amend is in flight at a time; a cancel may overtake it. An order can be cancelled, not amended, before the
+  exchange has acknowledged it.
+- An order counts against the limits from the moment of asking, with the largest quantity that may yet fill: an amend
+  in flight at the larger of both quantities, an order with a cancel in flight until the cancel is confirmed.
+
+`FILL` leaves a rest, `FILL_UP` completes the order. `REQUEST_AMEND` and `REQUEST_CANCEL` are what a client or a
+strategy asks; all else is what the exchange says.
+"""
+
+
+def orders_page() -> str:
+    """``docs/orders.md``: every legal move of an order, open states and closed ones in a table each."""
+    lines = []
+    closed = [state for state in LEGAL if state not in OPEN_STATES]
+    for title, states in (("While it is open", OPEN_STATES), ("When it is done", closed)):
+        lines += ["", f"## {title}", "", f"| | {' | '.join(f'in {state.name}' for state in states)} |"]
+        lines += [f"| --- {'| --- ' * len(states)}|"]
+        for order_input in OrderInput:
+            moves = [LEGAL[state].get(order_input) for state in states]
+            if any(moves):
+                lines += [f"| {order_input.name} | {' | '.join(move.name if move else '' for move in moves)} |"]
+    return ORDERS_INTRODUCTION + "\n".join(lines) + "\n"
 
 
 def reasons_page() -> str:
@@ -96,7 +132,7 @@ def _option_help(parameter: Any) -> str:
     return f"{_sentence(parameter.help)}{shown}".replace("|", "\\|")
 
 
-PAGES = {"reasons.md": reasons_page, "command-line.md": command_line_page}
+PAGES = {"reasons.md": reasons_page, "command-line.md": command_line_page, "orders.md": orders_page}
 """Generated pages by file name."""
 
 

@@ -249,6 +249,11 @@ else:
             return 1
         return 0
 
+    def _needs_the_compiler(*_arguments: Any) -> int:
+        raise RuntimeError("calls into machine code need the compiler: unset NUMBA_DISABLE_JIT")
+
+    call_step = call_zmq_recv = call_zmq_poll = _needs_the_compiler
+
 
 def entry_address(function: Any) -> int:
     """Address of a compiled entry, for ``call_step``; only where there is a compiler."""

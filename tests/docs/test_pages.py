@@ -29,7 +29,7 @@ def generator() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("name", ["reasons.md", "command-line.md"])
+@pytest.mark.parametrize("name", ["reasons.md", "command-line.md", "orders.md"])
 def test_generated_page_is_current(name: str) -> None:
     assert (ROOT / "docs" / name).read_text() == generator().PAGES[name](), "run make docs"
 
