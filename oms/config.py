@@ -27,6 +27,8 @@ MAX_SOCKET_FOLDER_BYTES: Final = 80
 MAX_HEARTBEAT_S: Final = 5.0
 MAX_INSTRUMENT_ID: Final = 2**15 - 1
 MAX_NUMBER: Final = 10**12
+LARGEST_LIMITS: Final = {"max_order_notional": 4 * 10**10, "price_collar": 100, "max_orders_per_second": 10**9}
+"""Risk limits beyond these do not fit the core's integers."""
 
 DEFAULTS_FILE: Final = Path(__file__).with_name("defaults.toml")
 SHIPPED_STRATEGIES: Final = Path(__file__).resolve().parent.parent / "strategies"
@@ -41,16 +43,16 @@ class ConfigError(ValueError):
     """A setting that cannot be used; the message names it, its value and the remedy."""
 
 
-def _check_number(what: str, text: str) -> None:
-    """Refuse text that is not a decimal number from zero to ``MAX_NUMBER``."""
+def _check_number(what: str, text: str, largest: int = MAX_NUMBER) -> None:
+    """Refuse text that is not a decimal number from zero to ``largest``."""
     try:
         value = parse_decimal(what, text)
     except GridError as error:
         raise ConfigError(str(error)) from None
     if value < 0:
         raise ConfigError(f"{what} {text} is negative: it must be zero or more")
-    if value > MAX_NUMBER:
-        raise ConfigError(f"{what} {text} is too large: at most {MAX_NUMBER}")
+    if value > largest:
+        raise ConfigError(f"{what} {text} is too large: at most {largest}")
 
 
 def _once(what: str, values: Iterable[object]) -> None:
@@ -109,7 +111,7 @@ class RiskSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
-            _check_number(f"risk limit {name}", str(getattr(self, name)))
+            _check_number(f"risk limit {name}", str(getattr(self, name)), LARGEST_LIMITS.get(name, MAX_NUMBER))
         if self.max_orders_per_second < 1:
             raise ConfigError("risk limit max_orders_per_second 0 lets no order through: use 1 or more")
 
