@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from oms.assembly import build_core, load_model
+from oms.assembly import build_core
 from oms.config import LARGEST_LIMITS, ConfigError, load_settings
+from oms.exchange_model import load_model
 from oms.instruments import Instrument
 from oms.records import CASH_SCALE, TradingState
 
