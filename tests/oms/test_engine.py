@@ -12,6 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as hs
 
+import strategies
+from gateways.recording import load_ticks
 from oms import engine
 from oms.compiled import JIT
 from oms.core.state import EVENT_RING, OUTPUT_MARGIN
@@ -29,8 +31,10 @@ from tests.oms.core.builders import (
     BID_PX,
     BUY,
     MS,
+    PERPETUAL,
     SECOND,
     SELL,
+    SPOT,
     START_TS,
     Records,
     Rig,
@@ -412,6 +416,34 @@ def test_same_ticks_give_the_same_core_byte_for_byte() -> None:
     seen = Counter(kinds(rigs[0].events))
     assert seen[EventKind.ORDER_FILLED] > 20
     assert seen[EventKind.STRATEGY_HALTED] == 1
+
+
+DATA = Path(__file__).parent.parent / "data"
+MARKET_MAKER = Path(strategies.__file__).parent / "market_maker.py"
+RECORDED = [("usdm_btcusdt_20240808.gz", 0), ("spot_btcusdt_20240808.gz", 1)]
+
+
+def trade_recorded(ticks: Records, instrument: int, frame: int) -> Rig:
+    """The market maker over a recorded stream that comes in frames of so many records."""
+    rig = Rig(external=False, latency_ns=5 * MS, limits={"max_position": 1_000, "max_open_orders": 10})
+    rig.add(MARKET_MAKER, instrument)
+    rig.add(WATCH, instrument)
+    for start in range(0, len(ticks), frame):
+        rig.ticks(ticks[start : start + frame])
+    return rig
+
+
+@pytest.mark.filterwarnings("ignore::gateways.recording.RecordingWarning")
+@pytest.mark.skipif(not JIT, reason="a hundred thousand ticks")
+@pytest.mark.parametrize(("name", "instrument"), RECORDED, ids=["usdm", "spot"])
+def test_recorded_stream_is_taken_whole_and_its_framing_does_not_matter(name: str, instrument: int) -> None:
+    ticks = load_ticks(DATA / name, (PERPETUAL, SPOT)[instrument], duration_s=90, quiet_times=True)
+    whole = trade_recorded(ticks, instrument, len(ticks))
+    s = whole.s
+    assert (s["ticks"], s["ticks_refused"], s["books"]["gaps"][instrument]) == (len(ticks), 0, 0)
+    assert s["orders_sent"] > 10
+    assert s["strategies"]["halted"].sum() == 0
+    assert outcome(whole) == outcome(trade_recorded(ticks, instrument, 37))
 
 
 def test_reports_and_commands_are_taken_between_ticks_at_the_cores_time() -> None:
