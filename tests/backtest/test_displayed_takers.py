@@ -196,3 +196,11 @@ def test_nothing_is_taken_from_a_book_that_is_out_of_step() -> None:
     venue.wait(5 * MS)
     assert venue.fills(order) == []
     assert venue.state(order) is OrderState.EXPIRED
+
+
+def test_takes_of_levels_that_a_snapshot_no_longer_shows_are_forgotten() -> None:
+    venue = Venue()
+    venue.snapshot({999: 10}, {1001: 10, 1002: 10})
+    venue.submit(1, 1002, 20, TimeInForce.IOC)
+    venue.snapshot({999: 10}, {1003: 10})
+    assert venue.st[0]["model"]["taken_count"] == 0
