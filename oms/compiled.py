@@ -242,9 +242,13 @@ else:
     _functions: list[Callable[..., None]] = []
 
     def call_address(address: int, st: Any, number: int, record: Any) -> int:
-        """The pure-Python twin: ``address`` is the function's number in a table, from 1."""
+        """The pure-Python twin: ``address`` is the function's number in a table, from 1.
+
+        NumPy's numbers divide by zero with a warning; here they raise, as compiled code does.
+        """
         try:
-            _functions[address - 1](st, number, record)
+            with np.errstate(divide="raise", invalid="raise"):
+                _functions[address - 1](st, number, record)
         except Exception:  # noqa: BLE001  (a user's callback may raise anything; the status tells the core)
             return 1
         return 0
