@@ -8,11 +8,12 @@ from typing import Final
 
 import msgspec
 
+from oms.event_fields import EventFields
 from oms.lifecycle import Heartbeat
 from oms.records import ORDER_EVENTS, EventKind
 from rpc.entities import EventBody, FillEvent, OrderEvent, PositionEvent, Process, ProcessEvent
 from rpc.messages import encode
-from rpc.replica import EventRow, KnownFill, Replica
+from rpc.replica import KnownFill, Replica
 from rpc.sessions import Session, Sessions
 from rpc.views import EVENT_KINDS, REASONS, Views
 
@@ -40,7 +41,7 @@ class Feed:
         self._by_topic: dict[str, list[Session]] = {}
         self._by_owner: dict[tuple[str, str], list[Session]] = {}
 
-    def publish(self, row: EventRow, record: bytes) -> None:
+    def publish(self, row: EventFields, record: bytes) -> None:
         """Tell the subscribers of one event, which the replica has taken already."""
         self._follow_sessions()
         if not self._by_topic and not self._by_owner:
@@ -74,14 +75,14 @@ class Feed:
                 raw = msgspec.Raw(encode(body))
             self._sessions.tell(session, raw)
 
-    def _order_event(self, row: EventRow) -> OrderEvent | None:
+    def _order_event(self, row: EventFields) -> OrderEvent | None:
         known = self._replica.orders.get(row.order_id)
         if known is None:
             return None  # a refused request about an order that never was
         order = self._views.order(row.order_id, known, is_open=row.order_id in self._replica.open)
         return OrderEvent(kind=EVENT_KINDS[row.kind], reason=REASONS.get(row.reason, str(row.reason)), order=order)
 
-    def _body(self, row: EventRow) -> EventBody:
+    def _body(self, row: EventFields) -> EventBody:
         if row.kind == EventKind.POSITION:
             return PositionEvent(position=self._views.position(row))
         if row.kind == EventKind.TRADING_STATE:

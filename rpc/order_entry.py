@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 
 from oms.config import Settings
+from oms.event_fields import EventFields
 from oms.records import COMMAND, ORDER_EVENTS, ORDER_ID_COUNTER_BITS, CommandKind, EventKind, Reason, TradingState
 from rpc.core_link import TAKES_NONE, CoreLink, addressed, new_command
 from rpc.entities import UNKNOWN, Outcome
@@ -35,7 +36,7 @@ from rpc.messages import (
 from rpc.own_orders import OwnOrders
 from rpc.pending import Pending, PendingTable, Waiter
 from rpc.refusals import RefusalError, order_text
-from rpc.replica import EventRow, Replica, event_row
+from rpc.replica import Replica, event_row
 from rpc.sessions import Session, Sessions
 from rpc.translation import ACCOUNT, amend_command, named_instrument, new_order_command, refuse_expired
 from rpc.views import REASONS, TRADING_STATES, Views
@@ -86,7 +87,7 @@ class OrderEntry:
         self._catch_up = catch_up
         self._outgoing: list[tuple[Pending, bytes]] = []
         self._void_at: dict[int, float] = {}
-        self._settlers: Final[dict[CommandKind, Callable[[Pending, EventRow], None]]] = {
+        self._settlers: Final[dict[CommandKind, Callable[[Pending, EventFields], None]]] = {
             CommandKind.NEW: self._settle_new,
             CommandKind.AMEND: self._settle_change,
             CommandKind.CANCEL: self._settle_change,
@@ -253,7 +254,7 @@ class OrderEntry:
 
     # Answers in
 
-    def settle(self, event: EventRow) -> None:
+    def settle(self, event: EventFields) -> None:
         """Take an event of the core: it may be the answer that requests wait for."""
         pending = self.pending.get(event.request_id) if event.request_id else None
         if pending is None and event.kind in _ORDER_KINDS:
@@ -261,7 +262,7 @@ class OrderEntry:
         if pending is not None:
             self._settlers[pending.kind](pending, event)
 
-    def _settle_new(self, pending: Pending, event: EventRow) -> None:
+    def _settle_new(self, pending: Pending, event: EventFields) -> None:
         row = pending.row
         if row is None or row.order_id != event.order_id:
             return
@@ -273,7 +274,7 @@ class OrderEntry:
             return  # an earlier copy was refused: this one's answer is still to come
         self._void_at.pop(row.order_id, None)
 
-    def _settle_change(self, pending: Pending, event: EventRow) -> None:
+    def _settle_change(self, pending: Pending, event: EventFields) -> None:
         """An amend, a cancel, or the cancels of all own orders."""
         row = pending.row
         if event.kind == _REFUSED and row is not None:
@@ -284,7 +285,7 @@ class OrderEntry:
             if pending.remaining <= 0:
                 self._finish(pending, lambda request_id: self._reply(pending, request_id, "acknowledged"))
 
-    def _settle_account(self, pending: Pending, event: EventRow) -> None:
+    def _settle_account(self, pending: Pending, event: EventFields) -> None:
         """The cancels of everyone's orders, or another trading state."""
         pending.cancels += event.kind == _CANCEL_SUBMITTED
         if event.kind == _REFUSED and event.aux == pending.kind:
@@ -309,7 +310,7 @@ class OrderEntry:
     def _refuse(self, pending: Pending, code: str, message: str) -> None:
         self._finish(pending, lambda request_id: Error(request_id=request_id, code=code, message=message))
 
-    def _refused(self, row: LedgerRow, event: EventRow, request_id: int) -> Reply:
+    def _refused(self, row: LedgerRow, event: EventFields, request_id: int) -> Reply:
         is_new = event.aux == CommandKind.NEW
         order = self.own_orders.as_asked(row) if is_new else self.own_orders.state(row)
         return self.own_orders.refused(order, event.reason, request_id)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 from oms.config import Settings
+from oms.event_fields import EventFields
 from oms.records import ORDER_ID_COUNTER_BITS, EventKind, Reason
 from rpc.entities import Order, Outcome
 from rpc.ledger import Ledger, LedgerRow
 from rpc.messages import Error, OrderReply, Reply
 from rpc.refusals import RefusalError, refusal_text
-from rpc.replica import EventRow, Replica, event_row
+from rpc.replica import Replica, event_row
 from rpc.views import REASONS, Views
 
 _REFUSED: Final = int(EventKind.ORDER_REFUSED)
@@ -60,7 +61,7 @@ class OwnOrders:
         last = self._last_event(row)
         return last is not None and not (last.kind == _REFUSED and last.reason == Reason.COMMAND_TOO_LATE)
 
-    def _last_event(self, row: LedgerRow) -> EventRow | None:
+    def _last_event(self, row: LedgerRow) -> EventFields | None:
         known = self._replica.orders.get(row.order_id)
         record = known.record if known is not None else row.event
         return event_row(record) if record is not None else None

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from oms.bus import Records
+from oms.event_fields import EventFields
 from oms.records import (
     EVENT,
     ORDER_EVENTS,
@@ -27,39 +28,8 @@ from oms.records import (
     TimeInForce,
 )
 
-
-class EventRow(NamedTuple):
-    """One EVENT record as plain integers; see ``oms.records.EVENT``."""
-
-    seq: int
-    ts: int
-    order_id: int
-    request_id: int
-    kind: int
-    side: int
-    state: int
-    order_type: int
-    time_in_force: int
-    liquidity: int
-    reason: int
-    instrument: int
-    account: int
-    strategy: int
-    flags: int
-    px: int
-    qty: int
-    filled_qty: int
-    last_px: int
-    last_qty: int
-    position_qty: int
-    realized_pnl: int
-    fees: int
-    aux: int
-
-
-assert EventRow._fields == EVENT.names
 _FORMATS: Final = {"u1": "B", "i1": "b", "u2": "H", "i4": "i", "i8": "q"}
-_ROW: Final = Struct("<" + "".join(_FORMATS[EVENT[name].str[1:]] for name in EventRow._fields))
+_ROW: Final = Struct("<" + "".join(_FORMATS[EVENT[name].str[1:]] for name in EventFields._fields))
 assert _ROW.size == EVENT.itemsize
 
 _ORDER_KINDS: Final = frozenset(int(kind) for kind in ORDER_EVENTS)
@@ -76,16 +46,16 @@ _REJECTED_STATE: Final = bytes([OrderState.REJECTED])
 _STATE_OFFSET: Final = int(EVENT.fields["state"][1]) if EVENT.fields else 0
 
 
-def event_row(record: bytes) -> EventRow:
-    """One record's bytes as an EventRow."""
-    return EventRow._make(_ROW.unpack(record))
+def event_row(record: bytes) -> EventFields:
+    """One record's bytes as an EventFields."""
+    return EventFields._make(_ROW.unpack(record))
 
 
-def event_rows(records: Records) -> Iterator[tuple[EventRow, bytes]]:
+def event_rows(records: Records) -> Iterator[tuple[EventFields, bytes]]:
     """Each record of an array, as a row and as bytes."""
     buffer = records.tobytes()
     for at in range(0, len(buffer), _ROW.size):
-        yield EventRow._make(_ROW.unpack_from(buffer, at)), buffer[at : at + _ROW.size]
+        yield EventFields._make(_ROW.unpack_from(buffer, at)), buffer[at : at + _ROW.size]
 
 
 class KnownOrder:
@@ -121,7 +91,7 @@ class Replica:
         All known orders by id, and those that may still trade.
     closed_own : list of (int, KnownOrder)
         RPC clients' orders that were closed, for the ledger; whoever settles them clears it.
-    positions : dict of (int, int) to EventRow
+    positions : dict of (int, int) to EventFields
         Last POSITION event by account and instrument.
     trading_state, trading_reason : int
         -1 until the core has said it.
@@ -134,7 +104,7 @@ class Replica:
         self.open: dict[int, KnownOrder] = {}
         self.closed_own: list[tuple[int, KnownOrder]] = []
         self.fills: deque[KnownFill] = deque(maxlen=fill_limit)
-        self.positions: dict[tuple[int, int], EventRow] = {}
+        self.positions: dict[tuple[int, int], EventFields] = {}
         self.session = 0
         self.trading_state = -1
         self.trading_reason = 0
@@ -152,7 +122,7 @@ class Replica:
         self.positions.clear()
         self.trading_state = -1
 
-    def is_usable(self, row: EventRow) -> bool:
+    def is_usable(self, row: EventFields) -> bool:
         """Whether an event is one that this replica and its readers can take; counted when it is not."""
         usable = row.kind in _EVENT_KINDS and (row.instrument in self._instruments or row.instrument == -1)
         if row.kind in _ORDER_KINDS and (row.kind != _REFUSED or row.aux == CommandKind.NEW):
@@ -163,7 +133,7 @@ class Replica:
         return usable
 
     @staticmethod
-    def _is_order(row: EventRow) -> bool:
+    def _is_order(row: EventFields) -> bool:
         return (
             row.order_id > 0
             and row.instrument >= 0
@@ -173,7 +143,7 @@ class Replica:
             and (row.state in _STATES or row.kind == _REFUSED)
         )
 
-    def apply(self, row: EventRow, record: bytes) -> None:
+    def apply(self, row: EventFields, record: bytes) -> None:
         """Take one usable event."""
         if row.kind in _ORDER_KINDS:
             self._apply_order(row, record)
@@ -204,12 +174,12 @@ class Replica:
             else:
                 self.apply(row, record)
 
-    def _apply_order(self, row: EventRow, record: bytes) -> None:
+    def _apply_order(self, row: EventFields, record: bytes) -> None:
         if row.kind == _FILLED:
             self.fills.append(KnownFill(self.session, record))
         self._keep_last(row, record)
 
-    def _keep_last(self, row: EventRow, record: bytes) -> None:
+    def _keep_last(self, row: EventFields, record: bytes) -> None:
         order_id = row.order_id
         order = self.orders.get(order_id)
         if row.kind == _REFUSED:
@@ -262,9 +232,9 @@ class Replica:
         page = page[:limit]
         return page, page[-1][1].serial if more else None
 
-    def fills_after(self, session: int, seq: int) -> Iterator[tuple[KnownFill, EventRow]]:
+    def fills_after(self, session: int, seq: int) -> Iterator[tuple[KnownFill, EventFields]]:
         """Fills after a place in the event stream, oldest first."""
-        newer: list[tuple[KnownFill, EventRow]] = []
+        newer: list[tuple[KnownFill, EventFields]] = []
         for fill in reversed(self.fills):
             row = event_row(fill.record)
             if (fill.session, row.seq) <= (session, seq):

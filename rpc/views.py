@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from oms.config import Settings, qualified_symbol
+from oms.event_fields import EventFields
 from oms.instruments import Instrument, cash_text
 from oms.records import (
     CASH_SCALE,
@@ -40,7 +41,7 @@ from rpc.entities import (
     TradingStateEvent,
 )
 from rpc.ledger import Ledger, LedgerRow
-from rpc.replica import EventRow, KnownFill, KnownOrder, event_row
+from rpc.replica import KnownFill, KnownOrder, event_row
 
 
 def names_of(enum: type[IntEnum]) -> dict[int, str]:
@@ -138,7 +139,7 @@ class Views:
             return self._order(row.order_id, event_row(row.event), row.session or 0, is_open=False)
         return self.unanswered_order(row.order_id, row.client_order_id, row.command)
 
-    def _order(self, order_id: int, row: EventRow, session: int, *, is_open: bool) -> Order:
+    def _order(self, order_id: int, row: EventFields, session: int, *, is_open: bool) -> Order:
         instrument = self.instrument(row.instrument)
         return Order(
             order_id=order_id,
@@ -186,7 +187,7 @@ class Views:
             seq=-1,
         )
 
-    def fill(self, fill: KnownFill, row: EventRow) -> Fill:
+    def fill(self, fill: KnownFill, row: EventFields) -> Fill:
         instrument = self.instrument(row.instrument)
         return Fill(
             order_id=row.order_id,
@@ -204,7 +205,7 @@ class Views:
             seq=row.seq,
         )
 
-    def position(self, row: EventRow) -> Position:
+    def position(self, row: EventFields) -> Position:
         instrument = self.instrument(row.instrument)
         tick = Decimal(instrument.tick)
         return Position(
@@ -221,7 +222,7 @@ class Views:
             ts=row.ts,
         )
 
-    def log(self, row: EventRow) -> LogEvent:
+    def log(self, row: EventFields) -> LogEvent:
         of_strategy = row.kind in (EventKind.LOG, EventKind.STRATEGY_HALTED)
         source = self.strategy(row.strategy) if of_strategy else self._symbols.get(row.instrument, "")
         return LogEvent(
@@ -233,7 +234,7 @@ class Views:
             ts=row.ts,
         )
 
-    def trading_state(self, row: EventRow) -> TradingStateEvent:
+    def trading_state(self, row: EventFields) -> TradingStateEvent:
         return TradingStateEvent(
             state=TRADING_STATES.get(row.aux, UNKNOWN), reason=REASONS.get(row.reason, str(row.reason)), ts=row.ts
         )

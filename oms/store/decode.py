@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from oms.config import qualified_symbol
+from oms.event_fields import EventFields
 from oms.instruments import Instrument, cash_text
 from oms.records import (
     BUY,
-    EVENT,
     ORDER_EVENTS,
     ORDER_ID_COUNTER_BITS,
     SELL,
@@ -134,7 +134,7 @@ class EventDecoder:
         return [self._order(session, values, created) for values in _last_of_each(records, ids).tolist()]
 
     def _order(self, session: int, values: Row, created: dict[int, int]) -> Row:
-        event = _Event._make(values)
+        event = EventFields._make(values)
         return (
             session,
             event.order_id,
@@ -163,7 +163,7 @@ class EventDecoder:
         )
 
     def _fill(self, session: int, values: Row) -> Row:
-        event = _Event._make(values)
+        event = EventFields._make(values)
         return (
             session,
             event.seq,
@@ -190,7 +190,7 @@ class EventDecoder:
         )
 
     def _position(self, session: int, values: Row) -> Row:
-        event = _Event._make(values)
+        event = EventFields._make(values)
         return (
             self._account_name(event.account),
             event.instrument,
@@ -216,7 +216,7 @@ class EventDecoder:
         )
 
     def _event(self, session: int, values: Row) -> Row:
-        event = _Event._make(values)
+        event = EventFields._make(values)
         aux_names = AUX_NAMES.get(event.kind)
         return (
             session,
@@ -258,38 +258,6 @@ class EventDecoder:
     def _scaled_px_text(self, instrument: int, ticks: Decimal) -> str:
         known = self._instruments.get(instrument)
         return format((ticks * Decimal(known.tick)).normalize(), "f") if known else ""
-
-
-class _Event(NamedTuple):
-    """One EVENT record as Python integers; its fields are the dtype's."""
-
-    seq: int
-    ts: int
-    order_id: int
-    request_id: int
-    kind: int
-    side: int
-    state: int
-    order_type: int
-    time_in_force: int
-    liquidity: int
-    reason: int
-    instrument: int
-    account: int
-    strategy: int
-    flags: int
-    px: int
-    qty: int
-    filled_qty: int
-    last_px: int
-    last_qty: int
-    position_qty: int
-    realized_pnl: int
-    fees: int
-    aux: int
-
-
-assert _Event._fields == EVENT.names
 
 
 def _last_of_each(records: Records, keys: npt.NDArray[Any]) -> Records:
