@@ -7,7 +7,6 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CODE := oms gateways strategies backtest rpc tests benchmarks
-PURE_TESTS := tests/oms/core
 
 .PHONY: help demo test lint types tests pure bench docs clean
 
@@ -31,7 +30,7 @@ tests: $(VENV)/.installed-test
 
 # The kernels once more as plain Python: what the compiler would hide, such as an index out of range, shows here.
 pure: $(VENV)/.installed-test
-	NUMBA_DISABLE_JIT=1 $(BIN)/pytest -q $(PURE_TESTS)
+	NUMBA_DISABLE_JIT=1 $(BIN)/pytest -q -m pure
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks all
