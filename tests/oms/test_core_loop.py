@@ -6,6 +6,7 @@ import resource
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -348,35 +349,32 @@ def test_nothing_leaves_before_it_is_in_the_journal(make_bench: Callable[..., Be
     assert frame.records["order_id"].tolist() == [client_id(1), client_id(2)]
 
 
-@pytest.fixture
-def file_size_limit() -> Iterator[Callable[[int], None]]:
-    """Lets a test bound the size of files, as a full disk does."""
+@contextmanager
+def files_bounded_to(size: int) -> Iterator[None]:
+    """Within the block no file grows beyond ``size``, as on a full disk; the test's own output may be such a file."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, handler)
 
-    def limit(size: int) -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
 
-    yield limit
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    signal.signal(signal.SIGXFSZ, handler)
-
-
-def test_full_disk_stops_the_loop_with_nothing_published(
-    make_bench: Callable[..., Bench], file_size_limit: Callable[[int], None]
-) -> None:
+def test_full_disk_stops_the_loop_with_nothing_published(make_bench: Callable[..., Bench]) -> None:
     bench = make_bench(external=True)
     assert bench.exchange is not None
     bench.open_market()
     bench.ask(new_order(client_id(1)))
     assert bench.exchange.socket.poll(int(PATIENCE_S * 1_000))
     assert bench.exchange.receive() is not None
-    file_size_limit(bench.journal.path.stat().st_size + 100)
     bench.client.send(new_order(client_id(2)))
-    with pytest.raises(JournalError, match="cannot be written at offset"):
-        bench.until(lambda: False)
-    with pytest.raises(JournalError):
-        bench.loop.report()
+    with files_bounded_to(bench.journal.path.stat().st_size + 100):
+        with pytest.raises(JournalError, match="cannot be written at offset"):
+            bench.until(lambda: False)
+        with pytest.raises(JournalError):
+            bench.loop.report()
     assert bench.listener.socket.poll(200) == 0
     assert bench.exchange.socket.poll(0) == 0
 
