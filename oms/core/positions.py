@@ -18,13 +18,20 @@ PRODUCT_LIMIT: Final = float(2**62)
 
 
 @kernel
+def add_half_even(whole: int, numerator: int, denominator: int) -> int:
+    """``whole + numerator / denominator`` (denominator > 0) rounded half to even, exactly: the sum is made even."""
+    fraction = numerator // denominator
+    total = whole + fraction
+    twice = 2 * (numerator - fraction * denominator)
+    if twice > denominator or (twice == denominator and total & 1):
+        total += 1
+    return total
+
+
+@kernel
 def divide_half_even(numerator: int, denominator: int) -> int:
     """``numerator / denominator`` (denominator > 0) rounded half to even, exactly."""
-    quotient = numerator // denominator
-    twice = 2 * (numerator - quotient * denominator)
-    if twice > denominator or (twice == denominator and quotient & 1):
-        quotient += 1
-    return quotient
+    return add_half_even(0, numerator, denominator)
 
 
 @kernel
@@ -49,14 +56,14 @@ def fee_of(instrument: Record, notional: int, liquidity: int) -> int:
     """
     rate = instrument["maker_fee_rate"] if liquidity == _MAKER else instrument["taker_fee_rate"]
     whole = notional // CASH_SCALE
-    return whole * rate + divide_half_even((notional - whole * CASH_SCALE) * rate, CASH_SCALE)
+    return add_half_even(whole * rate, (notional - whole * CASH_SCALE) * rate, CASH_SCALE)
 
 
 @kernel
 def share(amount: int, part: int, whole: int) -> int:
     """``amount * part / whole`` (0 < part <= whole < 2**31) rounded half to even, without a large product."""
     each = amount // whole
-    return each * part + divide_half_even((amount - each * whole) * part, whole)
+    return add_half_even(each * part, (amount - each * whole) * part, whole)
 
 
 @kernel
@@ -100,4 +107,4 @@ def average_px(position: Record) -> int:
     lots = abs(qty)
     cost = abs(position["open_cost"])
     each = cost // lots
-    return each * CASH_SCALE + divide_half_even((cost - each * lots) * CASH_SCALE, lots)
+    return add_half_even(each * CASH_SCALE, (cost - each * lots) * CASH_SCALE, lots)
