@@ -142,6 +142,8 @@ def test_division_rounds_half_to_even(numerator: int, denominator: int) -> None:
 
 
 @given(INT, hs.integers(1, 2**31 - 1), hs.integers(1, 2**31 - 1))
+@example(7, 1, 2)
+@example(5, 1, 2)
 def test_share_is_exact_without_large_products(amount: int, a: int, b: int) -> None:
     part, whole = min(a, b), max(a, b)
     assert share(amount, part, whole) == round(Fraction(amount * part, whole))
