@@ -122,6 +122,7 @@ def take_events(st: State) -> npt.NDArray[np.void]:
     events: npt.NDArray[np.void] = s["events"][: s["event_count"]].copy()
     s["event_count"] = 0
     s["command_count"] = 0
+    s["report_count"] = 0
     return events
 
 
@@ -172,7 +173,7 @@ def run_backtest(
         elapsed_s=elapsed_s,
         ticks_per_s=len(ticks) / elapsed_s if elapsed_s > 0 else 0.0,
         instruments=tuple(
-            _instrument_result(instrument, s["positions"][PAPER_ACCOUNT, instrument.id], closing.get(instrument.id))
+            _instrument_result(instrument, s["positions"][PAPER_ACCOUNT, instrument.id, 0], closing.get(instrument.id))
             for instrument in settings.instruments
         ),
         problems=tuple(_halts(core, events)),

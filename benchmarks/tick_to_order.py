@@ -94,7 +94,7 @@ def _execution(pipe: Connection, folder: str) -> None:
         if message is None:
             continue
         for order in message.records:
-            latencies_us.append((now - int(order["cause_ts"])) / 1e3)
+            latencies_us.append((now - int(order["wall_ts"])) / 1e3)
             answer["order_id"] = order["order_id"]
             answer["side"] = order["side"]
             reports.send(answer)
@@ -161,7 +161,7 @@ def _forward(pipe: Connection, folder: str) -> None:
     poller.register(answers, zmq.POLLIN)
     order = bytearray(HEADER_BYTES + COMMAND.itemsize)
     order[0], order[1], order[4] = 1, int(RecordKind.COMMAND), 1
-    at = HEADER_BYTES + COMMAND.fields["cause_ts"][1]  # type: ignore[index]
+    at = HEADER_BYTES + COMMAND.fields["wall_ts"][1]  # type: ignore[index]
     taken = 0
     pipe.send("ready")
     while not pipe.poll():

@@ -67,9 +67,11 @@ class CoreLoop:
         # Views of single fields: reading one costs a fraction of what a record's field does.
         self._event_count = self._st["event_count"]
         self._command_count = self._st["command_count"]
+        self._report_count = self._st["report_count"]
         self._events_lost = self._st["events_lost"]
         self._event_rows = self._st["events"][0]
         self._command_rows = self._st["commands"][0]
+        self._report_rows = self._st["reports"][0]
         self.feed = TickFeed(core.st, ticks, inputs.socket, self._flush, self._on_ticks_lost)
         self._heard_at = time.monotonic()
         self._take_input: dict[int, Callable[[Records], None]] = {
@@ -99,7 +101,7 @@ class CoreLoop:
     def _take_commands(self, commands: Records) -> None:
         taken = commands.copy()
         now = time.time_ns()
-        late = (taken["expire_ts"] > 0) & (taken["expire_ts"] < now)
+        late = (taken["wall_ts"] > 0) & (taken["wall_ts"] < now)
         taken["reason"] = np.where(late, Reason.COMMAND_TOO_LATE, Reason.NONE)
         taken["ts"] = self._st["now"][0]
         self.journal.append(RecordKind.COMMAND, Direction.INPUT, taken)
@@ -109,7 +111,6 @@ class CoreLoop:
             self._flush(0)
 
     def _take_reports(self, reports: Records) -> None:
-        self.journal.append(RecordKind.REPORT, Direction.INPUT, reports)
         start = 0
         while start < len(reports):
             start = engine.step_reports(self._st, reports, start)
@@ -123,6 +124,8 @@ class CoreLoop:
         commands = self._command_rows[: self._command_count[0]]
         if self._events_lost[0]:
             raise RuntimeError(f"{self._events_lost[0]} events found the core's output full: stopping, fail closed")
+        if self._report_count[0]:
+            self.journal.append(RecordKind.REPORT, Direction.INPUT, self._report_rows[: self._report_count[0]])
         if len(commands):
             self.journal.append(RecordKind.COMMAND, Direction.OUTPUT, commands)
         self.journal.append(RecordKind.EVENT, Direction.EVENT, events)
@@ -135,6 +138,7 @@ class CoreLoop:
         self.events.send(events)
         self._event_count[0] = 0
         self._command_count[0] = 0
+        self._report_count[0] = 0
 
     def _on_ticks_lost(self, _lost: int) -> None:
         """Ticks were lost on the bus: no book is right any more until its next snapshot."""
@@ -180,7 +184,7 @@ class CoreLoop:
             "books_synced": float(np.count_nonzero(s["books"]["state"] == BookState.SYNCED)),
             "strategies_halted": float(np.count_nonzero(s["strategies"]["halted"])),
             "journal_bytes": float(self.journal.bytes_written),
-            "trading_state": float(s["accounts"][PAPER_ACCOUNT]["trading_state"]),
+            "trading_state": float(s["scopes"][PAPER_ACCOUNT]["trading_state"]),
             "now_ts": float(s["now"]),
             "lag_p50_us": self.lag.percentile(50),
             **self.tick_to_order.counters("tick_to_order"),

@@ -17,7 +17,7 @@ from oms.core.book import apply_depth, is_sound
 from oms.core.events import emit_position, has_room, new_event, open_budget
 from oms.core.reports import apply_report
 from oms.core.requests import cancel_open, copy_command, handle_command, set_trading_state
-from oms.core.state import ASK, BID, MAX_ACCOUNTS, MAX_INSTRUMENTS, MODEL_QUEUE, NEVER, STATE, Record, State
+from oms.core.state import ASK, BID, MAX_ACCOUNTS, MAX_INSTRUMENTS, MAX_LEGS, MODEL_QUEUE, NEVER, STATE, Record, State
 from oms.records import (
     COMMAND,
     REPORT,
@@ -37,6 +37,9 @@ _QUOTE: Final = int(TickKind.QUOTE)
 _SNAPSHOT: Final = int(TickKind.SNAPSHOT)
 _TIME: Final = int(TickKind.TIME)
 _STALE_TICK: Final = int(TickKind.STALE)
+_MARK: Final = int(TickKind.MARK)
+_QUIET: Final = int(TickKind.QUIET)
+_HEARTBEAT: Final = int(TickKind.HEARTBEAT)
 _LAST: Final = int(TickFlag.LAST)
 _SYNCED: Final = int(BookState.SYNCED)
 _STALE: Final = int(BookState.STALE)
@@ -264,6 +267,9 @@ def take_market(st: State, tick: Record) -> None:
         book["quote_qty"][BID] = tick["qty"]
         book["quote_px"][ASK] = tick["px_2"]
         book["quote_qty"][ASK] = tick["qty_2"]
+    elif kind == _MARK:
+        book["mark_px"] = tick["px"]
+        book["index_px"] = tick["px_2"]
     elif kind == _STALE_TICK:
         make_stale(s, tick, _TICKS_LOST if tick["qty"] == _TICKS_LOST else _GATEWAY_STALE)
 
@@ -282,7 +288,7 @@ def call_strategies(st: State, tick: Record) -> bool:
         strategy = s["strategies"][i]
         if strategy["on_tick"] == 0 or strategy["halted"] != 0:
             continue
-        if s["accounts"][strategy["account"]]["trading_state"] == _HALTED:
+        if s["scopes"][strategy["account"]]["trading_state"] == _HALTED:
             continue
         if strategy["instrument"] != instrument and strategy["instrument"] >= 0:
             continue
@@ -295,6 +301,19 @@ def call_strategies(st: State, tick: Record) -> bool:
 
 
 @kernel
+def write_positions(s: Record) -> None:
+    """Write a POSITION event for every position that has ever traded or has open orders."""
+    for account in range(MAX_ACCOUNTS):
+        if s["accounts"][account]["defined"] == 0:
+            continue
+        for instrument in range(MAX_INSTRUMENTS):
+            for leg in range(MAX_LEGS):
+                position = s["positions"][account, instrument, leg]
+                if position["fills"] > 0 or position["open_orders"] > 0:
+                    emit_position(s, account, instrument, leg, 0)
+
+
+@kernel
 def take_tick(st: State, tick: Record) -> bool:
     """Everything that one market data record does; what is due before it has been done.
 
@@ -303,10 +322,17 @@ def take_tick(st: State, tick: Record) -> bool:
     """
     s = st[0]
     ts = tick["local_ts"]
-    is_time = tick["kind"] == _TIME
+    kind = tick["kind"]
+    is_time = kind == _TIME or kind == _QUIET or kind == _HEARTBEAT
     if s["tick_stage"] == _NOT_TAKEN:
         s["now"] = max(s["now"], ts)
         s["ticks"] += 1
+        if kind == _QUIET:
+            s["feed_quiet"] = 1
+        elif kind == _HEARTBEAT:
+            write_positions(s)
+        else:
+            s["feed_quiet"] = 0
         if not is_time:
             instrument = tick["instrument"]
             if not 0 <= instrument < MAX_INSTRUMENTS or s["instruments"][instrument]["defined"] == 0:
@@ -349,7 +375,6 @@ def step_ticks(st: State, ticks: Any, start: int, cause_ts: int) -> int:
     """
     s = st[0]
     s["cause_ts"] = cause_ts
-    s["feed_quiet"] = 0
     if s["ticks"] == 0 and ticks.shape[0] > 0:
         start_timers(s, ticks[0]["local_ts"])
     for i in range(start, ticks.shape[0]):
@@ -398,14 +423,7 @@ def step_reports(st: State, reports: Any, start: int) -> int:
 @entry(lambda: numba.void(array_of(STATE)))
 def report_positions(st: State) -> None:
     """Write a POSITION event for every position that has ever traded or has open orders."""
-    s = st[0]
-    for account in range(MAX_ACCOUNTS):
-        if s["accounts"][account]["defined"] == 0:
-            continue
-        for instrument in range(MAX_INSTRUMENTS):
-            position = s["positions"][account, instrument]
-            if position["fills"] > 0 or position["open_orders"] > 0:
-                emit_position(s, account, instrument, 0)
+    write_positions(st[0])
 
 
 @entry(lambda: numba.void(array_of(STATE), numba.int64, numba.int64, numba.int64))

@@ -22,9 +22,12 @@ class EventFields(NamedTuple):
     liquidity: int
     reason: int
     instrument: int
+    version: int
     account: int
     strategy: int
     flags: int
+    trigger: int
+    contingency: int
     px: int
     qty: int
     filled_qty: int

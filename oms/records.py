@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-WIRE_VERSION: Final = 1
+WIRE_VERSION: Final = 2
 
 CASH_SCALE: Final = 100_000_000
 """Units of cash in one unit of the settlement currency; rates share the scale (a fee of 0.0002 is 20,000)."""
@@ -66,6 +66,12 @@ class TickKind(IntEnum):
     STALE = 6
     """This instrument's stream was lost: the book must not be traded on until the next snapshot. ``qty`` is the Reason
     where it is not GATEWAY_STALE."""
+    MARK = 7
+    """The venue's mark price (``px``) and index price (``px_2``), 0 where it states none."""
+    QUIET = 8
+    """The host has heard nothing of the market for too long: no order is priced until the next tick."""
+    HEARTBEAT = 9
+    """The host's heartbeat: the core reports its positions and scopes."""
 
 
 class TickFlag(IntFlag):
@@ -80,9 +86,25 @@ class CommandKind(IntEnum):
     AMEND = 2
     CANCEL = 3
     CANCEL_ALL = 4
-    """Cancel every open order of ``account``, narrowed by ``instrument`` and ``strategy`` where they are not -1."""
+    """Cancel every open order of ``account`` (-1: of every account), narrowed by ``instrument`` and ``strategy`` where
+    they are not -1."""
     SET_TRADING_STATE = 5
-    """Set the account's trading state to ``value`` (a TradingState)."""
+    """Set the trading state of ``account``, or of ``strategy`` where that is not -1, to ``value`` (a TradingState);
+    ``px`` is the Reason where it is not REQUESTED."""
+    KILL = 6
+    """Halt ``account`` (-1: every account) and cancel its orders; with ``value`` 1 also close its positions at the
+    market."""
+    HOLD = 7
+    """From the core: an order of the core's own keeping (a trigger, a contingent order) has been entered. It does not
+    leave."""
+    HELD_AMEND = 8
+    """From the core: a held order's terms are now these. It does not leave."""
+    HELD_CANCEL = 9
+    """From the core: a held order has ended: ``value`` is its OrderState, ``reason`` why. It does not leave."""
+
+
+LAST_EXCHANGE_COMMAND: Final = CommandKind.CANCEL
+"""Commands of the core up to this kind go to the exchange; those above it are for the journal."""
 
 
 class ReportKind(IntEnum):
@@ -94,6 +116,24 @@ class ReportKind(IntEnum):
     CANCELLED = 6
     CANCEL_REJECTED = 7
     EXPIRED = 8
+    # not about an order: order_id is 0
+    FUNDING = 9
+    """A funding payment of ``fee`` cash (paid is positive) on the position of ``account`` in ``instrument``."""
+    POSITION = 10
+    """The position of ``account`` in ``instrument`` is set to ``qty`` signed lots at the average price ``px``: what was
+    opened elsewhere is adopted."""
+    BALANCE = 11
+    """The balance of ``account`` in the wallet ``value`` is ``fee`` cash."""
+    SETTLEMENT = 12
+    """The position of ``account`` in ``instrument`` is closed at the settlement price ``px``."""
+    # about an order that the core does not know yet
+    ADOPTED = 13
+    """An open order that was placed elsewhere: ``px``, total ``qty``, ``leaves_qty``, ``side``, ``order_type``,
+    ``time_in_force``, ``strategy``."""
+
+
+LAST_ORDER_REPORT: Final = ReportKind.EXPIRED
+"""Reports up to this kind are about an order that the core knows."""
 
 
 class OrderType(IntEnum):
@@ -105,11 +145,62 @@ class TimeInForce(IntEnum):
     GTC = 1
     IOC = 2
     FOK = 3
+    GTD = 4
+    """Until ``expire_ts``; the core cancels it then."""
+    DAY = 5
+    """Until the account's next reset, in its own time zone; the core cancels it then."""
+
+
+class Trigger(IntEnum):
+    """What an order waits for in the core before it leaves."""
+
+    NONE = 0
+    STOP = 1
+    """The price reaches ``trigger_px`` against the position that it guards: a buy fires at or above, a sell at or
+    below."""
+    TAKE_PROFIT = 2
+    """The price reaches ``trigger_px`` in the other direction: a buy fires at or below, a sell at or above."""
+    TRAILING = 3
+    """A stop whose ``trigger_px`` follows the price at a distance of ``trail``, and never moves back."""
+
+
+class TriggerSource(IntEnum):
+    """The price that a trigger watches."""
+
+    LAST = 1
+    MARK = 2
+    INDEX = 3
+    BID_ASK = 4
+    """What the order would trade at: the best ask for a buy, the best bid for a sell."""
+
+
+class TrailUnit(IntEnum):
+    TICKS = 1
+    BASIS_POINTS = 2
+    """Of the price that the trigger watches, rounded down to ticks, at least one."""
+
+
+class Contingency(IntEnum):
+    """How an order hangs on its ``parent_id``."""
+
+    NONE = 0
+    """Not at all: ``parent_id`` says only whose child it is."""
+    OTO = 1
+    """Held until the parent fills; then for as much as it filled. Children of one parent reduce one another, so that an
+    entry with a target and a stop is a bracket."""
+    OCO = 2
+    """One cancels the other: ``parent_id`` is the id of the group's first order. When one fills in part or ends, the
+    others are cancelled."""
+    REPLACE = 3
+    """Cancel-replace: the parent is cancelled, and this order leaves for what the parent has not filled once the cancel
+    is certain."""
 
 
 class OrderFlag(IntFlag):
     POST_ONLY = 1
     REDUCE_ONLY = 2
+    SHORT_LEG = 4
+    """Of an account in hedging mode: the order is about its short position, else about its long one."""
 
 
 class Liquidity(IntEnum):
@@ -130,6 +221,8 @@ class OrderState(IntEnum):
     CANCELLED = 6
     REJECTED = 7
     EXPIRED = 8
+    HELD = 9
+    """In the core's keeping: it waits for its trigger, its parent or a cancel, and has not left."""
 
 
 class TradingState(IntEnum):
@@ -170,6 +263,32 @@ class EventKind(IntEnum):
     """A strategy's log line: ``aux`` is its number, ``px``, ``qty``, ``last_px``, ``last_qty`` the arguments."""
     REPORT_IGNORED = 18
     """A report that matches no order, is illegal in its state, or repeats a trade id: ``reason`` says which."""
+    ORDER_HELD = 19
+    """The order is in the core's keeping. ``last_px`` is the trigger price, ``last_qty`` the display quantity, ``aux``
+    the parent's id; the same in ORDER_SUBMITTED and HELD_AMENDED."""
+    HELD_AMENDED = 20
+    """A held order's terms have changed: asked for, or its trailing trigger has moved."""
+    HELD_ENDED = 21
+    """A held order is cancelled, refused at its trigger, or expired: ``reason`` says why."""
+    FUNDING = 22
+    """``fees`` was paid as funding (negative: received)."""
+    POSITION_ADOPTED = 23
+    """The position is now ``position_qty`` at ``px``, by an adjustment entry."""
+    BALANCE = 24
+    """The wallet ``aux`` of ``account`` holds ``fees`` cash."""
+    SETTLED = 25
+    """The position was closed at the settlement price ``last_px``; ``last_qty`` signed lots, ``realized_pnl`` after."""
+    ORDER_ADOPTED = 26
+    """An order that was placed elsewhere is now the core's."""
+    SCOPE = 27
+    """State of an account or a strategy (``aux`` is the scope's number): ``px`` the PnL, ``qty`` its peak,
+    ``filled_qty`` the PnL at the last reset, ``last_px`` the time of the next one, ``last_qty`` gross and
+    ``position_qty`` net exposure, ``realized_pnl`` the margin in use, ``fees`` the open orders; cash in the reporting
+    currency."""
+    KILLED = 28
+    """The kill switch of ``account`` was used; ``aux`` 1: its positions are being closed."""
+    INSTRUMENT = 29
+    """``instrument`` is now in the state ``aux`` (an InstrumentState); ``px`` is the version in force."""
 
 
 ORDER_EVENTS: Final = frozenset(
@@ -186,10 +305,58 @@ ORDER_EVENTS: Final = frozenset(
         EventKind.ORDER_CANCELLED,
         EventKind.CANCEL_REJECTED,
         EventKind.ORDER_EXPIRED,
+        EventKind.ORDER_HELD,
+        EventKind.HELD_AMENDED,
+        EventKind.HELD_ENDED,
+        EventKind.ORDER_ADOPTED,
     }
 )
 """Events whose ``state``, ``px``, ``qty`` and ``filled_qty`` are the order as it stands after the event; ORDER_REFUSED
 alone says what was asked for."""
+
+
+REQUEST_EVENTS: Final = frozenset(
+    {
+        EventKind.ORDER_SUBMITTED,
+        EventKind.AMEND_SUBMITTED,
+        EventKind.CANCEL_SUBMITTED,
+        EventKind.ORDER_HELD,
+        EventKind.HELD_AMENDED,
+        EventKind.HELD_ENDED,
+    }
+)
+"""Events that each stand for one request in the core's command output, in the same order."""
+
+REPORT_EVENTS: Final = frozenset(
+    {
+        EventKind.ORDER_ACCEPTED,
+        EventKind.ORDER_REJECTED,
+        EventKind.ORDER_FILLED,
+        EventKind.ORDER_AMENDED,
+        EventKind.AMEND_REJECTED,
+        EventKind.ORDER_CANCELLED,
+        EventKind.CANCEL_REJECTED,
+        EventKind.ORDER_EXPIRED,
+        EventKind.REPORT_IGNORED,
+        EventKind.FUNDING,
+        EventKind.POSITION_ADOPTED,
+        EventKind.BALANCE,
+        EventKind.SETTLED,
+        EventKind.ORDER_ADOPTED,
+    }
+)
+"""Events that each stand for one report in the core's report output, in the same order."""
+
+
+class InstrumentState(IntEnum):
+    """Whether an instrument is traded."""
+
+    TRADING = 0
+    SWITCHING = 1
+    """A new version is coming: orders are being cancelled, none is taken."""
+    OFF_GRID = 2
+    """The position is not on the new version's grid: nothing is traded until it is adjusted."""
+    EXPIRED = 3
 
 
 class BookState(IntEnum):
@@ -238,6 +405,11 @@ class Reason(IntEnum):
     NOT_OWNER = 32
     OUTPUT_FULL = 33
     COMMAND_TOO_LATE = 34
+    WRONG_VERSION = 35
+    BAD_TRIGGER = 36
+    BAD_EXPIRY = 37
+    BAD_DISPLAY_QTY = 38
+    BAD_PARENT = 39
     # the exchange's answer
     POST_ONLY_WOULD_CROSS = 40
     NO_LIQUIDITY = 41
@@ -248,6 +420,12 @@ class Reason(IntEnum):
     DUPLICATE_TRADE = 51
     OVERFILL = 52
     MALFORMED = 53
+    # states of orders in the core's keeping
+    EXPIRED_GTD = 54
+    EXPIRED_DAY = 55
+    PARENT_ENDED = 56
+    SIBLING_ENDED = 57
+    REPLACED = 58
     # halts and book states
     STRATEGY_EXCEPTION = 60
     RESTARTED = 61
@@ -257,6 +435,23 @@ class Reason(IntEnum):
     SNAPSHOT = 65
     TICKS_LOST = 66
     LEVELS_FULL = 67
+    DAILY_LOSS = 68
+    DRAWDOWN = 69
+    KILL_SWITCH = 70
+    # refused before the exchange, continued
+    GROSS_EXPOSURE = 80
+    NET_EXPOSURE = 81
+    LEVERAGE = 82
+    INSUFFICIENT_FUNDS = 83
+    DUPLICATE_ORDER = 84
+    SELF_TRADE = 85
+    RULE_REFUSED = 86
+    RULE_FAILED = 87
+    INSTRUMENT_HALTED = 88
+    INSTRUMENT_EXPIRED = 89
+    NO_CONVERSION = 90
+    BAD_LEG = 91
+    NOT_REPLAYABLE = 92
 
 
 FRAME = np.dtype(
@@ -281,7 +476,8 @@ TICK = np.dtype(
         ("px_2", "<i8"),  # QUOTE: ask price; DEPTH, SNAPSHOT: update id of the message before this one
         ("qty_2", "<i8"),  # QUOTE: ask quantity
         ("update_id", "<i8"),  # DEPTH, SNAPSHOT, QUOTE: the venue's update id; TRADE: its trade id
-        ("instrument", "<i4"),
+        ("instrument", "<i2"),
+        ("version", "<u2"),  # of the instrument's definition: what px and qty are counted in
         ("kind", "u1"),  # TickKind
         ("side", "i1"),
         ("flags", "<u2"),  # TickFlag
@@ -301,22 +497,26 @@ COMMAND = np.dtype(
         ("time_in_force", "u1"),
         ("flags", "<u2"),  # OrderFlag
         ("reason", "<u2"),
-        ("instrument", "<i4"),
+        ("instrument", "<i2"),
+        ("version", "<u2"),  # of the instrument's definition; 0 from a client: the one in force
         ("account", "<i4"),
         ("strategy", "<i4"),  # -1: none
         ("source", "<i4"),  # client index of the requester
         ("px", "<i8"),
         ("qty", "<i8"),
         ("trigger_px", "<i8"),
-        ("display_qty", "<i8"),
-        ("expire_ts", "<i8"),
+        ("display_qty", "<i8"),  # lots shown at a time; 0: all
+        ("expire_ts", "<i8"),  # GTD: when the order expires
         ("parent_id", "<i8"),
-        (
-            "cause_ts",
-            "<i8",
-        ),  # ns, wall clock: when the gateway sent the tick that made the core ask (0: a client asked)
+        # ns, wall clock. To the core: it is too late to take the command after this time (0: never). From the core:
+        # when the gateway sent the tick that made it ask (0: a client asked).
+        ("wall_ts", "<i8"),
         ("value", "<i8"),
-        ("spare", "<i8"),
+        ("trail", "<i4"),  # distance of a trailing trigger, in units of trail_unit
+        ("trail_unit", "u1"),  # TrailUnit
+        ("trigger", "u1"),  # Trigger
+        ("trigger_source", "u1"),  # TriggerSource
+        ("contingency", "u1"),  # Contingency
     ]
 )
 """A request, 128 bytes: from a client to the core, and from the core to a gateway."""
@@ -335,13 +535,19 @@ REPORT = np.dtype(
         ("fee_known", "u1"),  # 1: fee is the venue's; 0: the core computes it from the instrument's rates
         ("reason", "<u2"),
         ("flags", "<u2"),
-        ("instrument", "<i4"),
+        ("instrument", "<i2"),
+        ("version", "<u2"),  # of the instrument's definition; 0: the one in force
         ("account", "<i4"),
         ("px", "<i8"),  # FILL: trade price; AMENDED: the new price
         ("qty", "<i8"),  # FILL: traded quantity; AMENDED: the new total quantity
         ("leaves_qty", "<i8"),
         ("fee", "<i8"),  # cash, paid is positive
-        ("spare", "<i8", (4,)),
+        ("value", "<i8"),
+        ("strategy", "<i4"),  # ADOPTED
+        ("order_type", "u1"),  # ADOPTED
+        ("time_in_force", "u1"),  # ADOPTED
+        ("spare_2", "<u2"),
+        ("spare", "<i8", (2,)),
     ]
 )
 """An exchange's answer, 128 bytes: from a gateway or an exchange model to the core."""
@@ -359,10 +565,13 @@ EVENT = np.dtype(
         ("time_in_force", "u1"),
         ("liquidity", "u1"),
         ("reason", "<u2"),
-        ("instrument", "<i4"),
+        ("instrument", "<i2"),
+        ("version", "<u2"),  # of the instrument's definition: what prices and quantities are counted in
         ("account", "<i4"),
         ("strategy", "<i4"),
-        ("flags", "<i4"),  # OrderFlag
+        ("flags", "<u2"),  # OrderFlag
+        ("trigger", "u1"),  # Trigger
+        ("contingency", "u1"),  # Contingency
         ("px", "<i8"),
         ("qty", "<i8"),
         ("filled_qty", "<i8"),
@@ -394,24 +603,47 @@ ORDER = np.dtype(
         ("filled_cost", "<i8"),  # sum of price * quantity of the fills, in tick-lots
         ("pending_px", "<i8"),  # of the amend in flight
         ("pending_qty", "<i8"),
-        ("last_fill", "<i8"),  # number of the last fill in the core's fill log; -1: none
         ("request_id", "<i8"),
         ("risk_qty", "<i8"),  # lots counted against the position limit: the most that may yet fill
+        ("risk_px", "<i8"),  # the price at which they are counted
         ("state", "u1"),
         ("side", "i1"),
         ("order_type", "u1"),
         ("time_in_force", "u1"),
         ("flags", "<u2"),
         ("reason", "<u2"),
-        ("instrument", "<i4"),
+        ("instrument", "<i2"),
+        ("version", "<u2"),
         ("account", "<i4"),
         ("strategy", "<i4"),
         ("next_open", "<i4"),  # slots of the instrument's open orders, doubly linked; -1 ends the list
         ("prev_open", "<i4"),
-        ("spare", "<i4"),
+        ("trail", "<i4"),
+        # the second half: what few orders have
+        ("trigger_px", "<i8"),
+        ("display_qty", "<i8"),
+        ("expire_ts", "<i8"),
+        ("parent_id", "<i8"),
+        ("full_qty", "<i8"),  # OTO, REPLACE: the quantity asked for, which the parent's fills bound
+        ("fees", "<i8"),  # cash, of its fills; paid is positive
+        ("realized_pnl", "<i8"),  # cash, what its fills closed, before fees
+        ("next_child", "<i8"),  # slot of the next order with the same parent; -1 ends the list
+        ("first_child", "<i8"),  # slot of its first contingent order; -1: none
+        ("next_expiry", "<i8"),  # slot of the next order that expires by time; -1 ends the list
+        ("prev_expiry", "<i8"),
+        ("trail_unit", "u1"),
+        ("trigger", "u1"),
+        ("trigger_source", "u1"),
+        ("contingency", "u1"),
+        ("leg", "u1"),  # of the position: 0 net or long, 1 short
+        ("held_for", "u1"),  # bits: what a held order still waits for (core.orders.HeldFor)
+        ("spare_2", "<u2"),
+        ("next_armed", "<i8"),  # slot of the next order of the instrument that waits for its trigger; -1 ends the list
+        ("prev_armed", "<i8"),
+        ("spare", "<i8", (2,)),
     ]
 )
-"""One row of the core's order table, 128 bytes."""
+"""One row of the core's order table, 256 bytes."""
 
 POSITION = np.dtype(
     [
@@ -433,4 +665,5 @@ POSITION = np.dtype(
 
 assert TICK.itemsize == 64
 assert FRAME.itemsize == 32
-assert COMMAND.itemsize == REPORT.itemsize == EVENT.itemsize == ORDER.itemsize == POSITION.itemsize == 128
+assert COMMAND.itemsize == REPORT.itemsize == EVENT.itemsize == POSITION.itemsize == 128
+assert ORDER.itemsize == 256

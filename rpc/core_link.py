@@ -31,7 +31,7 @@ _OFFSETS: Final = {name: int(field[1]) for name, field in (COMMAND.fields or {})
 _SEQ: Final = _OFFSETS["seq"]
 _TS: Final = _OFFSETS["ts"]
 _REQUEST_ID: Final = _OFFSETS["request_id"]
-_EXPIRE_TS: Final = _OFFSETS["expire_ts"]
+_EXPIRE_TS: Final = _OFFSETS["wall_ts"]
 _LISTENING: Final = frozenset({"ready", "done"})
 
 

@@ -16,7 +16,7 @@ UNKNOWN: Final = "unknown"
 
 Side: TypeAlias = Literal["buy", "sell"]
 OrderTypeName: TypeAlias = Literal["limit", "market"]
-TimeInForceName: TypeAlias = Literal["gtc", "ioc", "fok"]
+TimeInForceName: TypeAlias = Literal["gtc", "ioc", "fok", "gtd", "day"]
 TradingStateName: TypeAlias = Literal["halted", "active", "reducing"]
 Topic: TypeAlias = Literal["orders", "fills", "positions", "logs", "status", "all"]
 """``orders`` and ``fills`` are the client's own; ``all`` is every topic, with the orders and fills of everyone."""

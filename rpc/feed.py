@@ -26,6 +26,18 @@ _TOPICS: Final[dict[int, str]] = {
     int(EventKind.BOOK_STATE): "logs",
     int(EventKind.LOG): "logs",
     int(EventKind.REPORT_IGNORED): "logs",
+    **{
+        int(kind): "logs"
+        for kind in (
+            EventKind.FUNDING,
+            EventKind.POSITION_ADOPTED,
+            EventKind.BALANCE,
+            EventKind.SETTLED,
+            EventKind.SCOPE,
+            EventKind.KILLED,
+            EventKind.INSTRUMENT,
+        )
+    },
 }
 assert set(_TOPICS) == {int(kind) for kind in EventKind}
 

@@ -28,7 +28,7 @@ from oms.records import (
     TimeInForce,
 )
 
-_FORMATS: Final = {"u1": "B", "i1": "b", "u2": "H", "i4": "i", "i8": "q"}
+_FORMATS: Final = {"u1": "B", "i1": "b", "u2": "H", "i2": "h", "i4": "i", "i8": "q"}
 _ROW: Final = Struct("<" + "".join(_FORMATS[EVENT[name].str[1:]] for name in EventFields._fields))
 assert _ROW.size == EVENT.itemsize
 

@@ -23,7 +23,7 @@ from oms.compiled import user_kernel
 from oms.core.book import is_tradable, level_qty
 from oms.core.events import may_ask, new_event
 from oms.core.orders import find_order
-from oms.core.requests import cancel_open, request_amend, request_cancel, request_new
+from oms.core.requests import cancel_open, clear_rare, request_amend, request_cancel, request_new
 from oms.core.state import ASK, BID, NO_ASK, NO_BID, Record, State
 from oms.records import (
     BUY,
@@ -158,7 +158,7 @@ def book_is_tradable(st: State, instrument: int) -> bool:
 def position(st: State, me: int) -> int:
     """Signed lots of the strategy's account in the strategy's instrument."""
     strategy = st[0]["strategies"][me]
-    return st[0]["positions"][strategy["account"], strategy["instrument"]]["qty"]
+    return st[0]["positions"][strategy["account"], strategy["instrument"], 0]["qty"]
 
 
 @function
@@ -190,6 +190,7 @@ def submit(st: State, me: int, side: int, px: int, qty: int, order_type: int, ti
     command["flags"] = flags if 0 <= flags <= _MAX_FLAGS else _MAX_FLAGS
     command["px"] = whole(px)
     command["qty"] = whole(qty)
+    clear_rare(command)
     reason = request_new(s, command)
     if reason != 0:
         strategy["refused"] += 1
@@ -230,6 +231,7 @@ def _request(st: State, me: int, kind: int, order_id: int, px: int, qty: int) ->
     command["flags"] = 0
     command["px"] = whole(px)
     command["qty"] = whole(qty)
+    clear_rare(command)
     return request_amend(s, command) if kind == _AMEND else request_cancel(s, command)
 
 

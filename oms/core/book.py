@@ -28,6 +28,7 @@ _TRADE: Final = int(TickKind.TRADE)
 _QUOTE: Final = int(TickKind.QUOTE)
 _SNAPSHOT: Final = int(TickKind.SNAPSHOT)
 _STALE_TICK: Final = int(TickKind.STALE)
+_MARK: Final = int(TickKind.MARK)
 _REASON_GAP: Final = int(Reason.SEQUENCE_GAP)
 _REASON_SNAPSHOT: Final = int(Reason.SNAPSHOT)
 _NONE: Final = int(Reason.NONE)
@@ -50,6 +51,8 @@ def is_sound(tick: Record) -> bool:
         return bool(-1 <= side <= 1 and tick["qty"] > 0 and in_range(tick["px"], tick["qty"], 1))
     if kind == _QUOTE:
         return in_range(tick["px"], tick["qty"], 0) and in_range(tick["px_2"], tick["qty_2"], 0)
+    if kind == _MARK:
+        return in_range(tick["px"], 0, 0) and in_range(tick["px_2"], 0, 0)
     return bool(kind == _STALE_TICK)
 
 

@@ -63,6 +63,9 @@ def new_event(s: Record, kind: int, reason: int) -> int:
     event["account"] = -1
     event["strategy"] = -1
     event["flags"] = 0
+    event["version"] = 0
+    event["trigger"] = 0
+    event["contingency"] = 0
     event["px"] = 0
     event["qty"] = 0
     event["filled_qty"] = 0
@@ -88,13 +91,16 @@ def emit_order(s: Record, slot: int, kind: int, reason: int) -> int:
     event["order_type"] = order["order_type"]
     event["time_in_force"] = order["time_in_force"]
     event["instrument"] = order["instrument"]
+    event["version"] = order["version"]
     event["account"] = order["account"]
     event["strategy"] = order["strategy"]
     event["flags"] = order["flags"]
+    event["trigger"] = order["trigger"]
+    event["contingency"] = order["contingency"]
     event["px"] = order["px"]
     event["qty"] = order["qty"]
     event["filled_qty"] = order["filled_qty"]
-    event["position_qty"] = s["positions"][order["account"], order["instrument"]]["qty"]
+    event["position_qty"] = s["positions"][order["account"], order["instrument"], order["leg"]]["qty"]
     return at
 
 
@@ -116,18 +122,21 @@ def emit_refusal(s: Record, command: Record, state: int, reason: int) -> None:
     event["order_type"] = command["order_type"]
     event["time_in_force"] = command["time_in_force"]
     event["instrument"] = command["instrument"]
+    event["version"] = command["version"]
     event["account"] = command["account"]
     event["strategy"] = command["strategy"]
     event["flags"] = command["flags"]
+    event["trigger"] = command["trigger"]
+    event["contingency"] = command["contingency"]
     event["px"] = command["px"]
     event["qty"] = command["qty"]
     event["aux"] = command["kind"]
 
 
 @kernel
-def emit_position(s: Record, account: int, instrument: int, order_id: int) -> None:
+def emit_position(s: Record, account: int, instrument: int, leg: int, order_id: int) -> None:
     """Write a POSITION event: the position, its PnL and its mark as they now stand."""
-    position = s["positions"][account, instrument]
+    position = s["positions"][account, instrument, leg]
     book = s["books"][instrument]
     at = new_event(s, _POSITION, 0)
     event = s["events"][at]

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from oms.compiled import kernel
-from oms.core.state import MAX_FILLS, MAX_ORDERS, ORDER_INDEX, Record
+from oms.core.state import MAX_ORDERS, ORDER_INDEX, Record
 from oms.records import ORDER_ID_COUNTER_BITS, OrderState, ReportKind
 
 
@@ -235,23 +235,3 @@ def retire(s: Record, slot: int) -> None:
 def leaves_qty(order: Record) -> int:
     """Lots that are still to be filled."""
     return order["qty"] - order["filled_qty"]
-
-
-@kernel
-def remember_trade(s: Record, order: Record, trade_id: int) -> bool:
-    """Remember a trade id of an order; False when the order has had it already.
-
-    The last ``MAX_FILLS`` fills are remembered, each order's as a chain.
-    """
-    log = s["fill_log"]
-    number = s["fill_counter"]
-    at = order["last_fill"]
-    while at >= 0 and number - at <= MAX_FILLS:
-        if log[at % MAX_FILLS]["trade_id"] == trade_id:
-            return False
-        at = log[at % MAX_FILLS]["previous"]
-    log[number % MAX_FILLS]["trade_id"] = trade_id
-    log[number % MAX_FILLS]["previous"] = order["last_fill"]
-    order["last_fill"] = number
-    s["fill_counter"] = number + 1
-    return True

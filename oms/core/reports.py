@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 
 from oms.compiled import kernel
+from oms.core.accounting import book_fill, count_open, count_order
 from oms.core.events import emit_order, emit_position, new_event
 from oms.core.orders import (
     ILLEGAL,
@@ -19,19 +20,18 @@ from oms.core.orders import (
     is_open,
     leaves_qty,
     next_state,
-    remember_trade,
     retire,
 )
-from oms.core.positions import apply_fill, cash, fee_of, product_fits
-from oms.core.requests import set_risk_qty
-from oms.core.state import MAX_PX, MAX_QTY, Record
-from oms.records import EventKind, Reason, ReportKind
+from oms.core.positions import product_fits
+from oms.core.state import MAX_PX, MAX_QTY, REPORT_RING, Record
+from oms.core.trades import remember_trade
+from oms.records import LAST_ORDER_REPORT, EventKind, Reason, ReportKind
 
 _FILL: Final = int(ReportKind.FILL)
 _FILL_UP: Final = int(OrderInput.FILL_UP)
 _AMENDED: Final = int(ReportKind.AMENDED)
 _AMEND_REJECTED: Final = int(ReportKind.AMEND_REJECTED)
-_LAST_KIND: Final = int(max(ReportKind))
+_LAST_KIND: Final = int(LAST_ORDER_REPORT)
 _IGNORED: Final = int(EventKind.REPORT_IGNORED)
 _FILLED_EVENT: Final = int(EventKind.ORDER_FILLED)
 
@@ -97,26 +97,11 @@ def refusal_of_report(s: Record, slot: int, report: Record) -> int:
         return _MALFORMED
     if next_state(order["state"], kind) == ILLEGAL:
         return _ILLEGAL_TRANSITION
-    if report["kind"] == _FILL and not remember_trade(s, order, report["trade_id"]):
+    if report["kind"] == _FILL and not remember_trade(
+        s, order["account"], order["instrument"], order["side"], report["trade_id"]
+    ):
         return _DUPLICATE_TRADE
     return _NONE
-
-
-@kernel
-def fill_order(s: Record, order: Record, report: Record) -> int:
-    """Book a fill on the order and its position, and return its fee in cash."""
-    instrument = s["instruments"][order["instrument"]]
-    qty = report["qty"]
-    px = report["px"]
-    fee = report["fee"]
-    if report["fee_known"] == 0:
-        fee = fee_of(instrument, cash(instrument, px * qty), report["liquidity"])
-    order["filled_qty"] += qty
-    order["filled_cost"] += px * qty
-    position = s["positions"][order["account"], order["instrument"]]
-    apply_fill(position, instrument, order["side"], px, qty, fee)
-    s["fills"] += 1
-    return fee
 
 
 @kernel
@@ -127,16 +112,50 @@ def settle(s: Record, slot: int, was_open: bool) -> None:
         qty = leaves_qty(order)
         if order["pending_qty"] > 0:
             qty = max(qty, order["pending_qty"] - order["filled_qty"])
-        set_risk_qty(s, order, qty)
+        count_open(s, order, qty, order["px"])
     elif was_open:
-        set_risk_qty(s, order, 0)
-        s["positions"][order["account"], order["instrument"]]["open_orders"] -= 1
+        count_open(s, order, 0, order["px"])
+        count_order(s, order, -1)
         retire(s, slot)
+
+
+@kernel
+def log_report(s: Record, report: Record) -> None:
+    """Write a report that is being taken to the report output, which the host journals."""
+    out = s["reports"][min(s["report_count"], REPORT_RING - 1)]
+    if s["report_count"] < REPORT_RING:
+        s["report_count"] += 1
+    else:
+        s["events_lost"] += 1
+    out["seq"] = report["seq"]
+    out["ts"] = s["now"]
+    out["exch_ts"] = report["exch_ts"]
+    out["order_id"] = report["order_id"]
+    out["trade_id"] = report["trade_id"]
+    out["venue_order_id"] = report["venue_order_id"]
+    out["kind"] = report["kind"]
+    out["side"] = report["side"]
+    out["liquidity"] = report["liquidity"]
+    out["fee_known"] = report["fee_known"]
+    out["reason"] = report["reason"]
+    out["flags"] = report["flags"]
+    out["instrument"] = report["instrument"]
+    out["version"] = report["version"]
+    out["account"] = report["account"]
+    out["px"] = report["px"]
+    out["qty"] = report["qty"]
+    out["leaves_qty"] = report["leaves_qty"]
+    out["fee"] = report["fee"]
+    out["value"] = report["value"]
+    out["strategy"] = report["strategy"]
+    out["order_type"] = report["order_type"]
+    out["time_in_force"] = report["time_in_force"]
 
 
 @kernel
 def apply_report(s: Record, report: Record) -> int:
     """Apply one report; returns the output row of its event when it was a fill, else -1."""
+    log_report(s, report)
     slot = find_order(s, report["order_id"])
     reason = refusal_of_report(s, slot, report)
     if reason != _NONE:
@@ -152,7 +171,9 @@ def apply_report(s: Record, report: Record) -> int:
     if kind == _FILL:
         if report["qty"] == leaves_qty(order):
             order_input = _FILL_UP
-        fee = fill_order(s, order, report)
+        order["filled_qty"] += report["qty"]
+        order["filled_cost"] += report["px"] * report["qty"]
+        fee = book_fill(s, order, report["px"], report["qty"], report["fee"], report["fee_known"], report["liquidity"])
     elif kind == _AMENDED:
         order["px"] = report["px"]
         order["qty"] = report["qty"]
@@ -171,5 +192,5 @@ def apply_report(s: Record, report: Record) -> int:
     event["liquidity"] = report["liquidity"]
     event["fees"] = fee
     event["aux"] = report["trade_id"]
-    emit_position(s, order["account"], order["instrument"], order["order_id"])
+    emit_position(s, order["account"], order["instrument"], order["leg"], order["order_id"])
     return at

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from oms.compiled import kernel
+from oms.core.accounting import count_open, count_order
 from oms.core.events import emit_order, emit_refusal, may_ask, new_event
 from oms.core.orders import ILLEGAL, OrderInput, find_order, is_open, leaves_qty, link_open, new_order_slot, next_state
 from oms.core.risk import check_amend, check_new
@@ -47,18 +48,6 @@ _REQUESTED: Final = int(Reason.REQUESTED)
 
 
 @kernel
-def set_risk_qty(s: Record, order: Record, qty: int) -> None:
-    """Count ``qty`` lots of an order against its position's limits instead of what was counted before."""
-    position = s["positions"][order["account"], order["instrument"]]
-    added = qty - order["risk_qty"]
-    order["risk_qty"] = qty
-    if order["side"] > 0:
-        position["open_buy_qty"] += added
-    else:
-        position["open_sell_qty"] += added
-
-
-@kernel
 def can_send(s: Record) -> bool:
     """True while a request finds room in the outputs and in the exchange model's queue."""
     return bool(
@@ -83,9 +72,19 @@ def copy_command(target: Record, source: Record) -> None:
     target["account"] = source["account"]
     target["strategy"] = source["strategy"]
     target["source"] = source["source"]
+    target["version"] = source["version"]
     target["px"] = source["px"]
     target["qty"] = source["qty"]
+    target["trigger_px"] = source["trigger_px"]
+    target["display_qty"] = source["display_qty"]
+    target["expire_ts"] = source["expire_ts"]
+    target["parent_id"] = source["parent_id"]
     target["value"] = source["value"]
+    target["trail"] = source["trail"]
+    target["trail_unit"] = source["trail_unit"]
+    target["trigger"] = source["trigger"]
+    target["trigger_source"] = source["trigger_source"]
+    target["contingency"] = source["contingency"]
 
 
 @kernel
@@ -96,7 +95,7 @@ def send(s: Record, command: Record) -> None:
     copy_command(out, command)
     out["seq"] = s["command_seq"]
     out["ts"] = s["now"]
-    out["cause_ts"] = s["cause_ts"]
+    out["wall_ts"] = s["cause_ts"]
     s["command_seq"] += 1
     s["command_count"] = at + 1
     if s["external"] != 0:
@@ -147,7 +146,6 @@ def request_new(s: Record, command: Record) -> int:
     order["filled_cost"] = 0
     order["pending_px"] = 0
     order["pending_qty"] = 0
-    order["last_fill"] = -1
     order["request_id"] = command["request_id"]
     order["risk_qty"] = 0
     order["state"] = _PENDING_NEW
@@ -159,13 +157,35 @@ def request_new(s: Record, command: Record) -> int:
     order["instrument"] = command["instrument"]
     order["account"] = command["account"]
     order["strategy"] = command["strategy"]
+    order["version"] = command["version"]
+    order["leg"] = 0
+    order["trigger"] = 0
+    order["contingency"] = 0
+    order["first_child"] = -1
+    order["fees"] = 0
+    order["realized_pnl"] = 0
     link_open(s, slot)
-    s["positions"][order["account"], order["instrument"]]["open_orders"] += 1
-    set_risk_qty(s, order, command["qty"])
+    count_order(s, order, 1)
+    count_open(s, order, command["qty"], command["px"])
     s["orders_sent"] += 1
     emit_order(s, slot, _SUBMITTED, _NONE)
     send(s, command)
     return _NONE
+
+
+@kernel
+def clear_rare(command: Record) -> None:
+    """Clear what few commands have."""
+    command["version"] = 0
+    command["trigger_px"] = 0
+    command["display_qty"] = 0
+    command["expire_ts"] = 0
+    command["parent_id"] = 0
+    command["trail"] = 0
+    command["trail_unit"] = 0
+    command["trigger"] = 0
+    command["trigger_source"] = 0
+    command["contingency"] = 0
 
 
 @kernel
@@ -182,6 +202,8 @@ def complete(command: Record, order: Record, px: int, qty: int) -> None:
     command["qty"] = qty
     command["reason"] = 0
     command["value"] = 0
+    clear_rare(command)
+    command["version"] = order["version"]
 
 
 @kernel
@@ -221,7 +243,7 @@ def request_amend(s: Record, command: Record) -> int:
     order["request_id"] = command["request_id"]
     order["state"] = next_state(state, _REQUEST_AMEND)
     order["updated_ts"] = s["now"]
-    set_risk_qty(s, order, max(leaves_qty(order), command["qty"] - order["filled_qty"]))
+    count_open(s, order, max(leaves_qty(order), command["qty"] - order["filled_qty"]), command["px"])
     emit_order(s, slot, _AMEND_SUBMITTED, _NONE)
     send(s, command)
     return _NONE
@@ -281,7 +303,8 @@ def cancel_open(s: Record, account: int, instrument: int, strategy: int, request
 @kernel
 def set_trading_state(s: Record, account: int, trading_state: int, reason: int, request_id: int) -> None:
     """Set an account's trading state and report it."""
-    s["accounts"][account]["trading_state"] = trading_state
+    s["scopes"][account]["trading_state"] = trading_state
+    s["scopes"][account]["reason"] = reason
     at = new_event(s, _TRADING_STATE, reason)
     event = s["events"][at]
     event["account"] = account
@@ -317,7 +340,7 @@ def handle_command(st: State, command: Record) -> bool:
     if kind == _CANCEL_ALL and command["instrument"] < MAX_INSTRUMENTS:
         if not cancel_open(s, account, command["instrument"], command["strategy"], request_id, command["source"]):
             return False
-        set_trading_state(s, account, s["accounts"][account]["trading_state"], _REQUESTED, request_id)
+        set_trading_state(s, account, s["scopes"][account]["trading_state"], _REQUESTED, request_id)
         return True
     if kind == _SET_TRADING_STATE and 0 <= command["value"] <= _REDUCING:
         set_trading_state(s, account, command["value"], _REQUESTED, request_id)

@@ -72,7 +72,7 @@ def check_scope(s: Record, account: int, instrument: int) -> int:
         return _UNKNOWN_INSTRUMENT
     if s["limits"][account, instrument]["defined"] == 0:
         return _LIMIT_MISSING
-    if s["accounts"][account]["trading_state"] == _HALTED:
+    if s["scopes"][account]["trading_state"] == _HALTED:
         return _TRADING_HALTED
     return _NONE
 
@@ -147,7 +147,7 @@ def check_exposure(s: Record, account: int, instrument: int, side: int, added_qt
     With ``reducing`` (a reduce-only order, or an account that is REDUCING) open orders and the new one together must
     not exceed the position that they close. A position that could not be valued exactly is refused.
     """
-    position = s["positions"][account, instrument]
+    position = s["positions"][account, instrument, 0]
     open_qty = position["open_buy_qty"] if side > 0 else position["open_sell_qty"]
     reachable = position["qty"] * side + open_qty + added_qty
     if reducing and reachable > 0:
@@ -190,14 +190,14 @@ def check_new(s: Record, command: Record) -> int:
     reason = check_terms(s, account, instrument, side, command["order_type"], command["px"], command["qty"])
     if reason != _NONE:
         return reason
-    shrinking = s["accounts"][account]["trading_state"] == _REDUCING
+    shrinking = s["scopes"][account]["trading_state"] == _REDUCING
     reason = check_exposure(
         s, account, instrument, side, command["qty"], bool(shrinking or command["flags"] & _REDUCE_ONLY)
     )
     if reason != _NONE:
         return _TRADING_REDUCING if shrinking and reason == _REDUCE_ONLY_REASON else reason
     limits = s["limits"][account, instrument]
-    open_orders = s["positions"][account, instrument]["open_orders"]
+    open_orders = s["positions"][account, instrument, 0]["open_orders"]
     if open_orders >= limits["max_open_orders"] or open_orders >= MAX_OPEN_ORDERS:
         return _OPEN_ORDER_LIMIT
     if not take_rate_token(limits, s["now"]):
@@ -220,7 +220,7 @@ def check_amend(s: Record, order: Record, px: int, qty: int) -> int:
     reason = check_terms(s, account, instrument, side, order["order_type"], px, leaves)
     if reason != _NONE:
         return reason
-    shrinking = s["accounts"][account]["trading_state"] == _REDUCING
+    shrinking = s["scopes"][account]["trading_state"] == _REDUCING
     reason = check_exposure(
         s,
         account,

@@ -18,17 +18,32 @@ State = npt.NDArray[np.void]
 Record = np.void
 
 MAX_INSTRUMENTS: Final = 128
-MAX_ACCOUNTS: Final = 4
+MAX_ACCOUNTS: Final = 8
 MAX_STRATEGIES: Final = 64
+MAX_SCOPES: Final = MAX_ACCOUNTS + MAX_STRATEGIES
+"""A scope is what limits and sums are kept for: account ``a`` is scope ``a``, strategy ``k`` is scope
+``MAX_ACCOUNTS + k``."""
+MAX_LEGS: Final = 2
+"""Positions of a scope in an instrument: leg 0 is the net one, or in hedging mode the long one; leg 1 the short one."""
+MAX_CURRENCIES: Final = 32
+MAX_WALLETS: Final = 64
+"""Pairs of venue and currency in which accounts hold balances."""
+MAX_RULES: Final = 16
+MAX_RESETS: Final = 1_024
+"""Coming daily resets of one account whose times the host has worked out in the account's time zone."""
 MAX_ORDERS: Final = 32_768
 MAX_FILLS: Final = 65_536
 """Fills whose trade ids are remembered, to refuse a repeated one."""
+TRADE_INDEX: Final = 2 * MAX_FILLS
+RECENT_ORDERS: Final = 4_096
+"""Rows of the table in which new orders are remembered, to refuse a copy."""
 MAX_OPEN_ORDERS: Final = 1_024
 """Open orders of one account in one instrument, whatever its limits say: it bounds the events of one tick."""
 
 ORDER_INDEX: Final = 2 * MAX_ORDERS
 EVENT_RING: Final = 16_384
 COMMAND_RING: Final = 8_192
+REPORT_RING: Final = 16_384
 OUTPUT_MARGIN: Final = 4 * MAX_OPEN_ORDERS
 """Free rows that the event and command outputs must have before the next input is taken."""
 ASK_BUDGET: Final = OUTPUT_MARGIN // 2
@@ -53,6 +68,8 @@ NO_BID: Final = -(2**60)
 NO_ASK: Final = 2**60
 NEVER: Final = 2**62
 """A time that never comes."""
+NO_LIMIT: Final = 2**62
+"""A limit that lets everything through."""
 
 BID: Final = 1
 ASK: Final = 0
@@ -72,6 +89,8 @@ BOOK = np.dtype(
         ("far_count", "i8", (2,)),
         ("trade_px", "i8"),
         ("trade_qty", "i8"),
+        ("mark_px", "i8"),  # the venue's own; 0: none
+        ("index_px", "i8"),
         ("quote_px", "i8", (2,)),
         ("quote_qty", "i8", (2,)),
         ("exch_ts", "i8"),
@@ -102,11 +121,110 @@ LIMITS = np.dtype(
         ("max_open_orders", "i8"),
         ("order_interval_ns", "i8"),  # 1 s / orders per second
         ("rate_ts", "i8"),  # when the order-rate bucket will be full again
+        ("max_book_age_ns", "i8"),
+        ("duplicate_window_ns", "i8"),  # a copy of a new order within it is refused; 0: never
     ]
 )
-"""Pre-trade limits of one account in one instrument, and its rate bucket."""
+"""Pre-trade limits of one scope in one instrument, and its rate bucket. An account's are required, a strategy's
+narrow them."""
 
-ACCOUNT = np.dtype([("defined", "i8"), ("trading_state", "i8")])
+SCOPE = np.dtype(
+    [
+        ("defined", "i8"),
+        ("trading_state", "i8"),  # TradingState
+        ("reason", "i8"),  # why it is in that state
+        # limits; cash in the reporting currency
+        ("max_gross", "i8"),
+        ("max_net", "i8"),
+        ("max_leverage", "i8"),  # gross exposure to equity, 1e-8
+        ("max_open_orders", "i8"),
+        ("max_daily_loss", "i8"),
+        ("max_drawdown", "i8"),
+        ("order_interval_ns", "i8"),
+        ("cancel_interval_ns", "i8"),
+        ("rate_ts", "i8"),
+        ("cancel_ts", "i8"),
+        ("cancels_over_rate", "i8"),
+        # sums; cash in the reporting currency
+        ("open_orders", "i8"),
+        ("gross", "i8"),
+        ("net", "i8"),
+        ("pnl", "i8"),  # realized and unrealized, less fees and funding
+        ("day_start_pnl", "i8"),
+        ("peak_pnl", "i8"),
+        ("valued_at", "i8"),  # number of the market update for which every position has been valued
+        ("first_active", "i8"),  # list of positions that count: row numbers in valuations; -1 ends it
+        ("next_reset", "i8"),  # ns
+        ("equity_start", "i8"),  # balances when the session's accounts were defined
+        ("flattening", "i8"),  # 1: positions are being closed after the kill switch
+    ]
+)
+"""Limits, sums and state of an account or a strategy."""
+
+ACCOUNT = np.dtype(
+    [
+        ("defined", "i8"),
+        ("hedging", "i8"),  # 1: long and short positions apart
+        ("isolated", "i8"),  # 1: margin by position, 0: shared by the wallet
+        ("fifo", "i8"),  # 1: closed quantity is the oldest, 0: at average cost
+        ("leverage", "i8"),  # 1e-8; what initial margin is computed at, within the instrument's tiers
+        ("reset_number", "i8"),  # of the next one in resets
+        ("resets", "i8", (MAX_RESETS,)),  # ns, ascending; NEVER behind the last
+    ]
+)
+
+VALUATION = np.dtype(
+    [
+        ("open_buy_value", "i8"),  # cash, of open orders in flight included, at their own prices
+        ("open_sell_value", "i8"),
+        ("half_ticks", "i8"),  # the mark at which the rest is computed
+        ("gross", "i8"),  # cash in the reporting currency: what the position counts in its scope's sums
+        ("net", "i8"),
+        ("pnl", "i8"),
+        ("margin", "i8"),  # cash in the settlement currency: what it counts in its wallet's sums
+        ("unrealized", "i8"),
+        ("next_active", "i8"),  # row number of the scope's next position that counts
+        ("active", "i8"),
+        ("own_best", "i8", (2,)),  # best prices of own open orders; may be better than the true ones, never worse
+    ]
+)
+"""What one position adds to the sums of its scope and its wallet; the sums are kept by difference."""
+
+WALLET = np.dtype(
+    [
+        ("defined", "i8"),
+        ("currency", "i8"),
+        ("balance", "i8"),  # cash
+        ("reserved", "i8"),  # for open spot orders, in flight included
+        ("margin", "i8"),  # for positions and open orders
+        ("unrealized", "i8"),
+    ]
+)
+"""One account's money in one currency at one venue."""
+
+CURRENCY = np.dtype(
+    [
+        ("defined", "i8"),
+        ("instrument", "i8"),  # whose mid price is the rate to the reporting currency; -1: the rate is fixed
+        ("inverse", "i8"),  # 1: divide by that price
+        ("rate", "f8"),  # reporting currency per unit, the fixed one or the last
+    ]
+)
+
+RECENT = np.dtype([("key", "i8"), ("ts", "i8")])
+"""A new order's account, instrument, side, price and quantity, hashed, and when it came."""
+
+RULE = np.dtype([("address", "i8"), ("refusals", "i8"), ("failures", "i8")])
+"""A user's risk rule: the address of its function."""
+
+TRIGGERS = np.dtype(
+    [
+        ("armed_head", "i8"),  # slots of held orders that wait for a price; -1 ends the list
+        ("wake_above", "i8", (8,)),  # by TriggerSource and side: the lowest price that concerns one of them
+        ("wake_below", "i8", (8,)),  # the highest one from above
+    ]
+)
+"""The held orders of one instrument, and the prices between which none of them has to be looked at."""
 
 STRATEGY = np.dtype(
     [
@@ -128,9 +246,8 @@ STRATEGY = np.dtype(
     ]
 )
 
-FILL = np.dtype([("trade_id", "i8"), ("previous", "i8")])
-"""One remembered fill, in the row of its number modulo ``MAX_FILLS``; ``previous`` is the number of the same order's
-fill before it, -1 for none."""
+TRADE = np.dtype([("trade_id", "i8"), ("instrument", "i4"), ("account", "i4")])
+"""One remembered trade, in the row of its number modulo ``MAX_FILLS``."""
 
 # The exchange model's side of the world. Its functions live under backtest/matching/ and are called by address.
 
@@ -191,7 +308,15 @@ STATE = np.dtype(
         ("tick_stage", "i8"),  # how far the tick in hand was taken before the output was full; else 0
         ("next_strategy", "i8"),  # the first one to which the tick in hand has still to be shown; else 0
         ("cause_ts", "i8"),  # wall clock at which the gateway sent the frame in hand; 0 for other inputs
-        ("feed_quiet", "i8"),  # 1: the host has heard nothing of the market for too long; no order is priced on it
+        ("feed_quiet", "i8"),  # 1: nothing has been heard of the market for too long; no order is priced on it
+        ("market_updates", "i8"),  # counts changes of any market price: sums valued at another number are old
+        ("next_expiry", "i8"),  # earliest time at which an order expires
+        ("expiry_head", "i8"),  # slots of orders that expire by time; -1 ends the list
+        ("next_review", "i8"),  # when the core next looks at losses, resets and expiries of instruments
+        ("flattening", "i8"),  # accounts whose positions the kill switch is closing
+        ("verdict", "i8"),  # what a user's rule said of the order in hand
+        ("rules_used", "i8"),
+        ("reporting_currency", "i8"),
         ("ticks", "i8"),
         ("ticks_refused", "i8"),
         ("orders_sent", "i8"),
@@ -204,27 +329,40 @@ STATE = np.dtype(
         ("orders_used", "i8"),  # slots of the order table that have ever been used
         ("retired_head", "i8"),  # closed orders, oldest first; their slots are used again when all have been used
         ("retired_tail", "i8"),
-        ("fill_counter", "i8"),
+        ("trade_counter", "i8"),
+        ("illegal_transitions", "i8"),
         ("event_seq", "i8"),
         ("event_count", "i8"),  # rows of the event output in use
         ("asked_from", "i8"),  # event_count when the callback or command in hand began
         ("events_lost", "i8"),  # must stay 0: events that found the output full
         ("command_seq", "i8"),
         ("command_count", "i8"),
+        ("report_count", "i8"),
         ("change", CHANGE),
         ("report", REPORT),  # scratch: the answer in hand
         ("command", COMMAND),  # scratch: the request in hand
+        ("own_command", COMMAND),  # scratch: a request of the core's own, while another one is in hand
         ("model", MODEL),
         ("accounts", ACCOUNT, (MAX_ACCOUNTS,)),
         ("instruments", INSTRUMENT, (MAX_INSTRUMENTS,)),
-        ("limits", LIMITS, (MAX_ACCOUNTS, MAX_INSTRUMENTS)),
-        ("positions", POSITION, (MAX_ACCOUNTS, MAX_INSTRUMENTS)),
+        ("instrument_states", "i8", (MAX_INSTRUMENTS,)),  # InstrumentState
+        ("scopes", SCOPE, (MAX_SCOPES,)),
+        ("limits", LIMITS, (MAX_SCOPES, MAX_INSTRUMENTS)),
+        ("positions", POSITION, (MAX_SCOPES, MAX_INSTRUMENTS, MAX_LEGS)),
+        ("valuations", VALUATION, (MAX_SCOPES, MAX_INSTRUMENTS, MAX_LEGS)),
+        ("wallets", WALLET, (MAX_ACCOUNTS, MAX_WALLETS)),
+        ("currencies", CURRENCY, (MAX_CURRENCIES,)),
+        ("recent", RECENT, (RECENT_ORDERS,)),
+        ("rules", RULE, (MAX_RULES,)),
+        ("triggers", TRIGGERS, (MAX_INSTRUMENTS,)),
         ("strategies", STRATEGY, (MAX_STRATEGIES,)),
         ("order_index", "i4", (ORDER_INDEX,)),  # slot + 1 by order id, open addressing; 0 is free
         ("orders", ORDER, (MAX_ORDERS,)),
-        ("fill_log", FILL, (MAX_FILLS,)),
+        ("trades", TRADE, (MAX_FILLS,)),
+        ("trade_index", "i4", (TRADE_INDEX,)),  # row of trades + 1 by a hash, open addressing; 0 is free
         ("events", EVENT, (EVENT_RING,)),
         ("commands", COMMAND, (COMMAND_RING,)),
+        ("reports", REPORT, (REPORT_RING,)),  # those taken, in order: the host's and the exchange model's
         ("books", BOOK, (MAX_INSTRUMENTS,)),
     ]
 )
@@ -240,14 +378,27 @@ def new_state() -> State:
     s["books"]["best"][:, BID] = NO_BID
     s["books"]["best"][:, ASK] = NO_ASK
     s["books"]["open_head"] = -1
+    s["triggers"]["armed_head"] = -1
+    s["triggers"]["wake_above"] = NO_ASK
+    s["triggers"]["wake_below"] = NO_BID
+    s["expiry_head"] = -1
+    s["next_expiry"] = s["next_review"] = NEVER
+    s["scopes"]["first_active"] = -1
+    s["scopes"]["next_reset"] = NEVER
+    s["accounts"]["resets"] = NEVER
+    for name in ("max_gross", "max_net", "max_leverage", "max_open_orders", "max_daily_loss", "max_drawdown"):
+        s["scopes"][name] = NO_LIMIT
+    s["valuations"]["own_best"][..., BID] = NO_BID
+    s["valuations"]["own_best"][..., ASK] = NO_ASK
     return st
 
 
 def define_account(st: State, account: int, trading_state: TradingState) -> None:
-    """Let ``account`` trade in ``trading_state``."""
-    row = st[0]["accounts"][account]
-    row["defined"] = 1
-    row["trading_state"] = trading_state
+    """Let ``account`` trade in ``trading_state``, without limits for it as a whole."""
+    st[0]["accounts"][account]["defined"] = 1
+    scope = st[0]["scopes"][account]
+    scope["defined"] = 1
+    scope["trading_state"] = trading_state
 
 
 def define_instrument(st: State, instrument: Instrument) -> None:

@@ -195,6 +195,14 @@ EVENT_TABLE_KINDS: Final = frozenset(
         EventKind.BOOK_STATE,
         EventKind.LOG,
         EventKind.REPORT_IGNORED,
+        EventKind.HELD_ENDED,
+        EventKind.FUNDING,
+        EventKind.POSITION_ADOPTED,
+        EventKind.BALANCE,
+        EventKind.SETTLED,
+        EventKind.SCOPE,
+        EventKind.KILLED,
+        EventKind.INSTRUMENT,
     }
 )
 """Events that have a row of their own in ``events``, beside what they do to orders."""

@@ -269,4 +269,4 @@ def test_every_order_ends_or_rests_whatever_the_latency(
         else:
             assert order["state"] not in OPEN_STATES
             assert (order["state"] == OrderState.FILLED) == (filled == order["qty"])
-    assert s["positions"][0, 0]["qty"] == held
+    assert s["positions"][0, 0, 0]["qty"] == held

@@ -170,10 +170,10 @@ def test_a_fill_is_known_only_after_the_response_latency() -> None:
     assert venue.fills(order) == []
     venue.wait(5 * MS - 1)
     assert venue.kinds(order) == [EventKind.ORDER_SUBMITTED]
-    assert venue.st[0]["positions"][0, 0]["qty"] == 0
+    assert venue.st[0]["positions"][0, 0, 0]["qty"] == 0
     venue.wait(1)
     assert venue.fills(order) == [(1010, 10)]
-    assert venue.st[0]["positions"][0, 0]["qty"] == 10
+    assert venue.st[0]["positions"][0, 0, 0]["qty"] == 10
     last = venue.all_events[-1]
     assert last["ts"] == asked_at + 5 * MS
 

@@ -144,7 +144,7 @@ def check_agreement(traded: Instrument, ticks: Rows, actions: Rows, latency: tup
     assert set(np.unique(outcomes["maker"])) == {0, 1}
     differing = np.flatnonzero(outcomes != expected.outcomes)
     assert not len(differing), (outcomes[differing][:5], expected.outcomes[differing][:5])
-    assert run.st[0]["positions"][0, 0]["qty"] == round(expected.position / lot_size)
+    assert run.st[0]["positions"][0, 0, 0]["qty"] == round(expected.position / lot_size)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -211,7 +211,7 @@ def test_the_known_answers_strategy_comes_to_the_same_on_one_clock() -> None:
     ours = run_backtest(chosen, ticks)
 
     fills = ours.fills
-    position = ours.core.st[0]["positions"][0, 0]
+    position = ours.core.st[0]["positions"][0, 0, 0]
     assert ours.core.st[0]["strategies"][0]["memory"][0] == expected.steps == 3_445
     assert ours.result.orders == expected.orders
     assert ours.result.fills == expected.trades

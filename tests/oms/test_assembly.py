@@ -56,8 +56,8 @@ def test_largest_limit_fits_and_a_larger_one_is_refused_by_name(name: str) -> No
 
 def test_core_starts_in_the_state_that_it_is_told() -> None:
     core = build_core(settings_with(), trading_state=TradingState.HALTED)
-    assert core.st[0]["accounts"]["trading_state"][0] == TradingState.HALTED
-    assert core.st[0]["accounts"]["defined"].tolist() == [1, 0, 0, 0]
+    assert core.st[0]["scopes"]["trading_state"][0] == TradingState.HALTED
+    assert core.st[0]["accounts"]["defined"].tolist() == [1] + 7 * [0]
 
 
 def test_unknown_matching_model_is_refused_with_the_known_ones() -> None:

@@ -226,13 +226,13 @@ def test_command_that_comes_too_late_is_refused_and_has_no_effect(make_bench: Ca
     past = time.time_ns() - 1
     future = time.time_ns() + 3_600 * 10**9
     events = bench.ask(
-        new_order(client_id(1), expire_ts=past, request_id=8),
-        command(CommandKind.SET_TRADING_STATE, 0, value=TradingState.HALTED, expire_ts=past),
-        new_order(client_id(2), BUY, BID_PX - 9, expire_ts=future),
+        new_order(client_id(1), wall_ts=past, request_id=8),
+        command(CommandKind.SET_TRADING_STATE, 0, value=TradingState.HALTED, wall_ts=past),
+        new_order(client_id(2), BUY, BID_PX - 9, wall_ts=future),
     )
     assert kinds(events)[:3] == [EventKind.ORDER_REFUSED, EventKind.ORDER_REFUSED, EventKind.ORDER_SUBMITTED]
     assert (events["reason"][0], events["request_id"][0]) == (Reason.COMMAND_TOO_LATE, 8)
-    assert bench.rig.s["accounts"][0]["trading_state"] == TradingState.ACTIVE
+    assert bench.rig.s["scopes"][0]["trading_state"] == TradingState.ACTIVE
     assert bench.rig.s["orders_sent"] == 1
 
 

@@ -313,7 +313,7 @@ def test_requests_carry_the_frame_that_caused_them() -> None:
     engine.step_ticks(rig.st, ticks, 0, 1_234_567)
     rig.flush()
     rig.commands(new_order(client_id(1)))
-    assert rig.sent["cause_ts"].tolist() == [1_234_567, 0]
+    assert rig.sent["wall_ts"].tolist() == [1_234_567, 0]
 
 
 @pytest.mark.pure
@@ -366,7 +366,7 @@ def lively_ticks(seed: int, count: int) -> Records:
 def outcome(rig: Rig) -> dict[str, Any]:
     """All that a core has come to, but for what lies in its emptied outputs."""
     s = rig.s
-    tables = ("orders", "order_index", "positions", "strategies", "fill_log", "accounts", "limits")
+    tables = ("orders", "order_index", "positions", "strategies", "trades", "accounts", "scopes", "limits")
     counters = ("now", "next_due", "ticks", "orders_sent", "orders_refused", "fills", "event_seq", "command_seq")
     return {
         "events": rig.events.tobytes(),

@@ -26,12 +26,10 @@ from oms.records import (
 
 LAYOUTS = {
     "FRAME": "u1 u1 u2 u4 i8 i8 i8",
-    "TICK": "i8 i8 i8 i8 i8 i8 i8 i4 u1 i1 u2",
-    "COMMAND": "i8 i8 i8 i8 u1 i1 u1 u1 u2 u2 i4 i4 i4 i4 i8 i8 i8 i8 i8 i8 i8 i8 i8",
-    "REPORT": "i8 i8 i8 i8 i8 i8 u1 i1 u1 u1 u2 u2 i4 i4 i8 i8 i8 i8 4i8",
-    "EVENT": "i8 i8 i8 i8 u1 i1 u1 u1 u1 u1 u2 i4 i4 i4 i4 i8 i8 i8 i8 i8 i8 i8 i8 i8",
-    "ORDER": "i8 i8 i8 i8 i8 i8 i8 i8 i8 i8 i8 i8 u1 i1 u1 u1 u2 u2 i4 i4 i4 i4 i4 i4",
-    "POSITION": "i8 i8 i8 i8 i8 i8 i8 i8 i8 i8 i8 5i8",
+    "TICK": "i8 i8 i8 i8 i8 i8 i8 i2 u2 u1 i1 u2",
+    "COMMAND": "i8 i8 i8 i8 u1 i1 u1 u1 u2 u2 i2 u2 i4 i4 i4 i8 i8 i8 i8 i8 i8 i8 i8 i4 u1 u1 u1 u1",
+    "REPORT": "i8 i8 i8 i8 i8 i8 u1 i1 u1 u1 u2 u2 i2 u2 i4 i8 i8 i8 i8 i8 i4 u1 u1 u2 2i8",
+    "EVENT": "i8 i8 i8 i8 u1 i1 u1 u1 u1 u1 u2 i2 u2 i4 i4 u2 u1 u1 i8 i8 i8 i8 i8 i8 i8 i8 i8",
 }
 DTYPES = {"FRAME": FRAME, "TICK": TICK, "COMMAND": COMMAND, "REPORT": REPORT, "EVENT": EVENT, "ORDER": ORDER}
 DTYPES["POSITION"] = POSITION
@@ -66,7 +64,7 @@ def test_records_are_packed_and_little_endian(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "size"), [("FRAME", 32), ("TICK", 64), *((name, 128) for name in ("COMMAND", "REPORT", "EVENT", "ORDER"))]
+    ("name", "size"), [("FRAME", 32), ("TICK", 64), *((name, 128) for name in ("COMMAND", "REPORT", "EVENT"))]
 )
 def test_records_have_their_sizes(name: str, size: int) -> None:
     assert DTYPES[name].itemsize == size

@@ -208,7 +208,7 @@ class ScriptedCore:
 
     def _act(self, command: np.void) -> None:
         kind = CommandKind(int(command["kind"]))
-        if 0 < command["expire_ts"] < time.time_ns():
+        if 0 < command["wall_ts"] < time.time_ns():
             self._refuse(command, Reason.COMMAND_TOO_LATE)
         elif kind == CommandKind.NEW:
             self._new(command)

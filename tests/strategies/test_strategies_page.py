@@ -47,7 +47,7 @@ def test_example_trades_in_a_backtest(example: Path) -> None:
     assert backtest.result.fills > 5
     kinds = set(backtest.events["kind"].tolist())
     assert {EventKind.LOG, EventKind.CANCEL_SUBMITTED, EventKind.ORDER_FILLED} <= kinds
-    assert abs(int(backtest.core.st[0]["positions"][0, 0]["qty"])) <= 50
+    assert abs(int(backtest.core.st[0]["positions"][0, 0, 0]["qty"])) <= 50
 
 
 def test_example_compiles_for_a_session(example: Path) -> None:

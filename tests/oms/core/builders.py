@@ -144,7 +144,7 @@ class Rig:
         """Empty the core's outputs, as its host does, and return the events."""
         events: Records = self.s["events"][: self.s["event_count"]].copy()
         self._sent.append(self.s["commands"][: self.s["command_count"]].copy())
-        self.s["event_count"] = self.s["command_count"] = 0
+        self.s["event_count"] = self.s["command_count"] = self.s["report_count"] = 0
         assert self.s["events_lost"] == 0
         self._events.append(events)
         return events
@@ -199,7 +199,7 @@ class Rig:
         return OrderState(int(self.order(order_id)["state"]))
 
     def position(self, instrument: int = 0) -> Any:
-        return self.s["positions"][0, instrument]
+        return self.s["positions"][0, instrument, 0]
 
     def book(self, instrument: int = 0) -> Any:
         return self.s["books"][instrument]

@@ -12,6 +12,7 @@ from oms.core.orders import ILLEGAL, LEGAL, OPEN_STATES, TRANSITIONS, OrderInput
 from oms.core.state import MAX_FILLS, MAX_ORDERS
 from oms.records import COMMAND, REPORT, CommandKind, EventKind, OrderState, OrderType, Reason, ReportKind, TimeInForce
 from tests.oms.core.builders import (
+    ASK_PX,
     BID_PX,
     BUY,
     SELL,
@@ -168,12 +169,22 @@ def test_repeated_trade_id_is_refused_also_an_older_one() -> None:
 
 
 @pytest.mark.pure
-def test_one_trade_id_may_come_in_two_orders() -> None:
+def test_one_trade_id_counts_once_an_instrument_account_and_side() -> None:
     rig = OneOrder(S.LIVE).rig
-    rig.commands(new_order(client_id(2)))
-    events = rig.reports(fill(ORDER, 1, trade_id=5), fill(client_id(2), 1, trade_id=5))
-    assert ignored(events) == Reason.NONE
-    assert rig.position()["qty"] == 2
+    rig.commands(new_order(client_id(2)), new_order(client_id(3), SELL, ASK_PX))
+    rig.reports(fill(ORDER, 1, trade_id=5))
+    assert ignored(rig.reports(fill(client_id(2), 1, trade_id=5))) == Reason.DUPLICATE_TRADE
+    own_other_side = fill(client_id(3), 1, ASK_PX, trade_id=5, side=SELL)
+    assert ignored(rig.reports(own_other_side)) == Reason.NONE
+    assert rig.position()["qty"] == 0
+
+
+@pytest.mark.pure
+def test_trade_ids_of_two_instruments_are_apart() -> None:
+    rig = OneOrder(S.LIVE).rig
+    rig.commands(new_order(client_id(2), instrument=1))
+    rig.reports(fill(ORDER, 1, trade_id=5), fill(client_id(2), 1, trade_id=5, instrument=1))
+    assert rig.position(0)["qty"] == rig.position(1)["qty"] == 1
 
 
 @pytest.mark.skipif(not JIT, reason="takes as many fills as the core remembers")
@@ -181,14 +192,17 @@ def test_trade_ids_are_remembered_for_the_last_fills_of_all_orders() -> None:
     rig = Rig()
     rig.open_market()
     rig.commands(new_order(ORDER, qty=10), *(new_order(client_id(2 + i), qty=2_000) for i in range(64)))
-    rig.reports(fill(ORDER, 1, trade_id=77))
+    rig.reports(fill(ORDER, 1, trade_id=2**40))
     many = np.repeat(fill(0, 1, trade_id=0), MAX_FILLS - 1)
     many["trade_id"] = np.arange(1, MAX_FILLS)
     many["order_id"] = client_id(2) + many["trade_id"] % 64
     rig.reports(many)
-    assert ignored(rig.reports(fill(ORDER, 1, trade_id=77))) == Reason.DUPLICATE_TRADE
+    assert ignored(rig.reports(fill(ORDER, 1, trade_id=2**40))) == Reason.DUPLICATE_TRADE
     assert ignored(rig.reports(fill(client_id(3), 1, trade_id=1))) == Reason.DUPLICATE_TRADE
     assert rig.position()["qty"] == MAX_FILLS
+    rig.reports(fill(client_id(3), 1, trade_id=MAX_FILLS))
+    assert ignored(rig.reports(fill(ORDER, 1, trade_id=2**40))) == Reason.NONE  # the oldest was given up
+    assert ignored(rig.reports(fill(client_id(3), 1, trade_id=2))) == Reason.DUPLICATE_TRADE
 
 
 @pytest.mark.pure
@@ -215,7 +229,7 @@ MALFORMED = [
     report(ReportKind.AMENDED, ORDER, px=2**36 + 1, qty=5),
     report(ReportKind.AMENDED, ORDER, px=BID_PX, qty=2**31),
     report(0, ORDER),
-    report(9, ORDER),
+    report(14, ORDER),
     report(255, ORDER),
 ]
 

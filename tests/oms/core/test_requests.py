@@ -138,7 +138,7 @@ def test_trading_state_is_set_and_acknowledged(state: TradingState) -> None:
         rig.commands(command(CommandKind.SET_TRADING_STATE, 0, value=state, request_id=4)), EventKind.TRADING_STATE
     )
     assert (event["aux"], event["request_id"], event["reason"]) == (state, 4, Reason.REQUESTED)
-    assert rig.s["accounts"][0]["trading_state"] == state
+    assert rig.s["scopes"][0]["trading_state"] == state
 
 
 @pytest.mark.pure
@@ -151,7 +151,7 @@ def test_command_that_the_host_refused_is_only_reported() -> None:
     assert kinds(events) == [EventKind.ORDER_REFUSED] * 3
     assert set(events["reason"].tolist()) == {Reason.COMMAND_TOO_LATE}
     assert events["aux"].tolist() == [CommandKind.NEW, CommandKind.CANCEL, CommandKind.SET_TRADING_STATE]
-    assert rig.s["accounts"][0]["trading_state"] == TradingState.ACTIVE
+    assert rig.s["scopes"][0]["trading_state"] == TradingState.ACTIVE
     assert len(rig.sent) == 0
 
 

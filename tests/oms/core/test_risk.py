@@ -79,7 +79,7 @@ def test_unknown_account(account: int) -> None:
     assert asked(rig, order, everything, state) == [Reason.UNKNOWN_ACCOUNT] * 3
 
 
-@pytest.mark.parametrize("instrument", [-1, 5, 127, 128, 2**31 - 1, -(2**31)])
+@pytest.mark.parametrize("instrument", [-1, 5, 127, 128, 2**15 - 1, -(2**15)])
 def test_unknown_instrument(instrument: int) -> None:
     assert asked(market(), new_order(1, instrument=instrument)) == [Reason.UNKNOWN_INSTRUMENT]
 
@@ -386,7 +386,7 @@ def test_command_that_the_core_does_not_know(bad: Records) -> None:
     rig = market()
     rig.commands(new_order(1))
     assert asked(rig, bad) == [Reason.BAD_COMMAND]
-    assert rig.s["accounts"][0]["trading_state"] == TradingState.ACTIVE
+    assert rig.s["scopes"][0]["trading_state"] == TradingState.ACTIVE
     assert rig.state(1) == OrderState.PENDING_NEW
 
 

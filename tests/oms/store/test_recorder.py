@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from oms.bus import Publisher
-from oms.records import EventKind
+from oms.records import WIRE_VERSION, EventKind
 from oms.store.reader import StoreReader
 from oms.store.schema import DATABASE_FILE
 from tests.oms.store.support import DEADLINE_S, Core, Records, Stage, Trading, make_ticks, until
@@ -259,7 +259,7 @@ def test_malformed_frames_are_counted_and_everything_else_goes_on(stage: Stage) 
     subscribed(core.publisher, gateway)
     rng = np.random.default_rng(1)
     for publisher in (core.publisher, gateway):
-        prefix = bytes([1, publisher.kind])
+        prefix = bytes([WIRE_VERSION, publisher.kind])
         for size in rng.integers(0, 300, 50).tolist():
             publisher.socket.send(prefix + rng.bytes(size))
     events = Trading(9).events(200)

@@ -1,0 +1,73 @@
+"""Trade ids that have been applied, so that none is applied twice.
+
+A trade id counts once per account, instrument and side: a venue numbers the two sides of a trade alike, and both may be
+own orders. The last ``MAX_FILLS`` trades of all accounts are remembered; the index is a table of open addressing whose
+deletions move later entries of a cluster back.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from oms.compiled import kernel
+from oms.core.state import MAX_FILLS, TRADE_INDEX, Record
+
+_MASK: Final = TRADE_INDEX - 1
+_SPREAD: Final = 7_919
+
+
+@kernel
+def _home_of(trade_id: int, instrument: int, account: int) -> int:
+    """First index position of a trade: the ids of one instrument lie side by side, instruments lie apart.
+
+    A seller's account is its complement, ``-1 - account``.
+    """
+    return ((trade_id & _MASK) + (instrument * 16 + account) * _SPREAD) & _MASK
+
+
+@kernel
+def _forget(s: Record, row: int) -> None:
+    index = s["trade_index"]
+    trades = s["trades"]
+    at = _home_of(trades[row]["trade_id"], trades[row]["instrument"], trades[row]["account"])
+    while index[at] != row + 1:
+        at = (at + 1) & _MASK
+    gap = at
+    while True:
+        at = (at + 1) & _MASK
+        if index[at] == 0:
+            break
+        other = trades[index[at] - 1]
+        home = _home_of(other["trade_id"], other["instrument"], other["account"])
+        if ((at - home) & _MASK) >= ((at - gap) & _MASK):
+            index[gap] = index[at]
+            gap = at
+    index[gap] = 0
+
+
+@kernel
+def remember_trade(s: Record, account: int, instrument: int, side: int, trade_id: int) -> bool:
+    """Remember a trade; False when it has been applied before."""
+    index = s["trade_index"]
+    trades = s["trades"]
+    owner = account if side > 0 else -1 - account
+    home = _home_of(trade_id, instrument, owner)
+    at = home
+    while index[at] != 0:
+        known = trades[index[at] - 1]
+        if known["trade_id"] == trade_id and known["instrument"] == instrument and known["account"] == owner:
+            return False
+        at = (at + 1) & _MASK
+    row = s["trade_counter"] % MAX_FILLS
+    if s["trade_counter"] >= MAX_FILLS:
+        _forget(s, row)
+        at = home
+        while index[at] != 0:
+            at = (at + 1) & _MASK
+    trade = trades[row]
+    trade["trade_id"] = trade_id
+    trade["instrument"] = instrument
+    trade["account"] = owner
+    index[at] = row + 1
+    s["trade_counter"] += 1
+    return True
