@@ -22,11 +22,12 @@ from oms.core.orders import (
     remember_trade,
     retire,
 )
-from oms.core.positions import apply_fill, cash, fee_of, product_fits
+from oms.core.positions import apply_fill, fee_of, fill_fits, value_of
 from oms.core.requests import set_risk_qty
 from oms.core.state import MAX_PX, MAX_QTY, Record
-from oms.records import EventKind, Reason, ReportKind
+from oms.records import CostBasis, EventKind, Reason, ReportKind
 
+AVERAGE_COST: Final = int(CostBasis.AVERAGE)
 _FILL: Final = int(ReportKind.FILL)
 _FILL_UP: Final = int(OrderInput.FILL_UP)
 _AMENDED: Final = int(ReportKind.AMENDED)
@@ -87,8 +88,9 @@ def refusal_of_report(s: Record, slot: int, report: Record) -> int:
             return _MALFORMED
         if report["qty"] > leaves_qty(order):
             return _OVERFILL
-        numerator = s["instruments"][order["instrument"]]["cash_numerator"]
-        if not product_fits(report["px"], report["qty"]) or not product_fits(report["px"] * report["qty"], numerator):
+        position = s["positions"][order["account"], order["instrument"]]
+        definition = s["instruments"][order["instrument"]]
+        if not fill_fits(position, definition, report["px"], report["qty"], report["fee"]):
             return _OVERFLOW
         kind = _FILL_UP if report["qty"] == leaves_qty(order) else _FILL
     if kind == _AMENDED and not (
@@ -110,11 +112,11 @@ def fill_order(s: Record, order: Record, report: Record) -> int:
     px = report["px"]
     fee = report["fee"]
     if report["fee_known"] == 0:
-        fee = fee_of(instrument, cash(instrument, px * qty), report["liquidity"])
+        fee = fee_of(instrument, value_of(instrument, px, qty), report["liquidity"])
     order["filled_qty"] += qty
     order["filled_cost"] += px * qty
     position = s["positions"][order["account"], order["instrument"]]
-    apply_fill(position, instrument, order["side"], px, qty, fee)
+    apply_fill(s, position, instrument, AVERAGE_COST, order["side"], px, qty, fee)
     s["fills"] += 1
     return fee
 

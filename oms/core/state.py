@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from oms.instruments import INSTRUMENT, Instrument
-from oms.records import COMMAND, EVENT, ORDER, POSITION, REPORT, TradingState
+from oms.records import COMMAND, COST_LOT, EVENT, ORDER, POSITION, REPORT, TradingState
 
 State = npt.NDArray[np.void]
 Record = np.void
@@ -23,6 +23,8 @@ MAX_STRATEGIES: Final = 64
 MAX_ORDERS: Final = 32_768
 MAX_FILLS: Final = 65_536
 """Fills whose trade ids are remembered, to refuse a repeated one."""
+MAX_COST_LOTS: Final = 65_536
+"""Opening fills that are held apart under FIFO, over all positions; further ones join the newest lot of theirs."""
 MAX_OPEN_ORDERS: Final = 1_024
 """Open orders of one account in one instrument, whatever its limits say: it bounds the events of one tick."""
 
@@ -223,6 +225,10 @@ STATE = np.dtype(
         ("order_index", "i4", (ORDER_INDEX,)),  # slot + 1 by order id, open addressing; 0 is free
         ("orders", ORDER, (MAX_ORDERS,)),
         ("fill_log", FILL, (MAX_FILLS,)),
+        ("cost_lots", COST_LOT, (MAX_COST_LOTS,)),
+        ("cost_lot_free", "i8"),  # number (row + 1) of the first lot that was given back; 0: none
+        ("cost_lots_used", "i8"),  # rows that have ever been used
+        ("cost_lots_merged", "i8"),  # opening fills that joined a lot because the pool was empty
         ("events", EVENT, (EVENT_RING,)),
         ("commands", COMMAND, (COMMAND_RING,)),
         ("books", BOOK, (MAX_INSTRUMENTS,)),

@@ -10,6 +10,7 @@ import pytest
 from oms import records
 from oms.records import (
     COMMAND,
+    COST_LOT,
     EVENT,
     FRAME,
     ORDER,
@@ -31,10 +32,11 @@ LAYOUTS = {
     "REPORT": "i8 i8 i8 i8 i8 i8 u1 i1 u1 u1 u2 u2 i4 i4 i8 i8 i8 i8 4i8",
     "EVENT": "i8 i8 i8 i8 u1 i1 u1 u1 u1 u1 u2 i4 i4 i4 i4 i8 i8 i8 i8 i8 i8 i8 i8 i8",
     "ORDER": "i8 i8 i8 i8 i8 i8 i8 i8 i8 i8 i8 i8 u1 i1 u1 u1 u2 u2 i4 i4 i4 i4 i4 i4",
-    "POSITION": "i8 i8 i8 i8 i8 i8 i8 i8 i8 i8 i8 5i8",
+    "POSITION": " ".join(["i8"] * 24 + ["8i8"]),
+    "COST_LOT": "i8 i8 i8",
 }
 DTYPES = {"FRAME": FRAME, "TICK": TICK, "COMMAND": COMMAND, "REPORT": REPORT, "EVENT": EVENT, "ORDER": ORDER}
-DTYPES["POSITION"] = POSITION
+DTYPES |= {"POSITION": POSITION, "COST_LOT": COST_LOT}
 
 
 def layout(dtype: np.dtype[np.void]) -> str:
