@@ -68,7 +68,7 @@ TERMS: Final[dict[str, dict[str, Any]]] = {
         "kind": "option",
         "base": "BTC",
         "quote": "USDT",
-        "tick": "5",
+        "tick": "0.1",
         "lot": "0.01",
         "expiry": "2026-12-25T08:00:00Z",
         "strike": "60000",

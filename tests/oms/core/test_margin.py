@@ -12,17 +12,20 @@ from hypothesis import strategies as hs
 
 from oms.core.margin import (
     EVERY_PRICE,
+    balance_behind,
     initial_margin,
     liquidation_distance,
     liquidation_px,
     maintenance_margin,
+    opening_margin,
+    revalue,
     short_option_margin,
     tier_of,
 )
-from oms.core.positions import apply_fill
+from oms.core.positions import apply_fill, unrealized_pnl, value_at, value_of
 from oms.instruments import Instrument
 from oms.margin_tiers import MarginTier
-from oms.records import CASH_SCALE
+from oms.records import CASH_SCALE, MarginMode
 from tests.oms.core.ledger import INSTRUMENTS, instrument_of, new_ledger, new_position, row_of
 
 LADDERS = (
@@ -214,3 +217,58 @@ def test_a_short_option_is_margined_by_the_published_rule(
     slack = 3 + 2 * size * unit
     assert -1 <= got[1] - maintenance * size * CASH_SCALE <= 3
     assert -1 <= got[0] - initial * size * CASH_SCALE <= slack
+
+
+# a position's own figures
+
+INDEX: int = 5_500_000_000_000
+FIGURES = ("mark", "value", "unrealized_pnl", "initial_margin", "maintenance_margin")
+
+
+@pytest.mark.pure
+@pytest.mark.parametrize("name", list(INSTRUMENTS))
+@given(qty=hs.integers(-10_000, 10_000), px=hs.integers(1, 100_000), mark=hs.integers(1, 200_000))
+def test_a_position_is_revalued_as_a_whole(name: str, qty: int, px: int, mark: int) -> None:
+    row, position = row_of(INSTRUMENTS[name]), new_position(leverage=5 * CASH_SCALE)
+    if qty:
+        apply_fill(new_ledger(), position, row, 0, 1 if qty > 0 else -1, px, abs(qty), 0)
+    assert revalue(position, row, mark, INDEX)
+    value = value_at(row, mark, abs(qty))
+    margins = (initial_margin(row, value, 5 * CASH_SCALE), maintenance_margin(row, value))
+    if row["tier_count"] == 0:
+        margins = short_option_margin(row, INDEX, mark, -qty) if row["option_kind"] and qty < 0 else (0, 0)
+    assert [position[name] for name in FIGURES] == [mark, value, unrealized_pnl(position, row, mark), *margins]
+
+
+@pytest.mark.parametrize(
+    ("name", "qty", "mark", "index"),
+    [("linear", 5, 0, INDEX), ("linear", 5, -2, INDEX), ("linear", 2**31, 2**36, INDEX), ("call", -5, 100, 0)],
+)
+def test_what_cannot_be_valued_keeps_its_figures(name: str, qty: int, mark: int, index: int) -> None:
+    position = new_position(qty=qty, **dict.fromkeys(FIGURES, 7))
+    assert not revalue(position, row_of(INSTRUMENTS[name]), mark, index)
+    assert [position[name] for name in FIGURES] == [7] * 5
+
+
+def test_what_is_flat_has_no_value_and_no_margin() -> None:
+    position = new_position(**dict.fromkeys(FIGURES, 7))
+    assert revalue(position, row_of(INSTRUMENTS["call"]), 0, 0)
+    assert [position[name] for name in FIGURES] == [0] * 5
+
+
+def test_opening_needs_the_value_the_margin_or_the_short_options_margin() -> None:
+    spot, linear, call = (row_of(INSTRUMENTS[name]) for name in ("spot", "linear", "call"))
+    assert opening_margin(spot, 1, 600, 10, 0, 0, 0) == value_of(spot, 600, 10)
+    assert opening_margin(spot, -1, 600, 10, 0, 0, 0) == 0
+    assert opening_margin(linear, -1, 600, 10, 0, 0, 0) == value_of(linear, 600, 10)
+    assert opening_margin(call, 1, 600, 10, 0, 0, 0) == value_of(call, 600, 10)
+    assert opening_margin(call, -1, 600, 10, 0, INDEX, 0) == short_option_margin(call, INDEX, 1_200, 10)[0]
+    assert opening_margin(call, -1, 600, 10, 0, INDEX, 1_300) == short_option_margin(call, INDEX, 1_300, 10)[0]
+    assert opening_margin(call, -1, 600, 10, 0, 0, 1_300) == -1
+
+
+def test_an_isolated_position_has_its_own_margin_alone() -> None:
+    position = new_position(isolated_margin=5)
+    assert balance_behind(position, 900) == 900
+    position["margin_mode"] = MarginMode.ISOLATED
+    assert balance_behind(position, 900) == 5
