@@ -66,6 +66,8 @@ def balance_behind(position: Record, cross_balance: int) -> int:
     """Cash that stands behind a position: its own margin when it is isolated, else ``cross_balance``.
 
     The latter is the wallet's balance, plus the unrealized PnL and less the maintenance margin of its other positions.
+    They are taken as they are now: what the other leg of a hedged position gains on the way is not counted, which puts
+    the liquidation price too near, never too far.
     """
     return position["isolated_margin"] if position["margin_mode"] == _ISOLATED else cross_balance
 
