@@ -13,6 +13,7 @@ from oms.core.positions import fee_of
 from oms.decimals import rate
 from oms.instruments import Instrument
 from oms.records import CASH_SCALE, EventKind, Liquidity, Reason
+from tests.oms.core import ledger
 from tests.oms.core.builders import (
     BID_PX,
     BUY,
@@ -29,6 +30,7 @@ from tests.oms.core.builders import (
     reason_of,
     snapshot,
 )
+from tests.oms.core.ledger import TERMS, Model, instrument_of, units
 
 
 class Fill(NamedTuple):
@@ -129,6 +131,27 @@ def test_position_is_what_exact_arithmetic_gives(
     roundings = 2 * (len(fills) + 2)
     gap = int(position["realized_pnl"]) + int(event["qty"]) - (int(position["cash"]) + value)
     assert abs(gap) <= roundings + len(fills) * model.cash_per_tick_lot
+
+
+@pytest.mark.pure
+@pytest.mark.parametrize("name", [name for name in TERMS if name != "spot"])
+@given(fills=FILLS.filter(bool))
+def test_every_kind_is_traded_through_the_same_reports(name: str, fills: list[Fill]) -> None:
+    instrument = instrument_of(name)
+    rig = Rig(instruments=(instrument,))
+    rig.open_market(0)
+    model = Model(instrument)
+    for number, trade in enumerate(fills, start=1):
+        px, qty = 500_000 + trade.px % 200_000, trade.qty % 1_000 + 1
+        assert reason_of(rig.commands(new_order(number, trade.side, BID_PX, qty))) == Reason.NONE
+        event = only(
+            rig.reports(fill(number, qty, px, side=trade.side, trade_id=number, fee_known=1, fee=7)), EventKind.POSITION
+        )
+        model.apply(ledger.Fill(trade.side, px, qty, 7))
+        assert event["position_qty"] == model.lots
+        assert event["realized_pnl"] == units(model.realized)
+        assert event["qty"] == units(model.unrealized(int(event["last_px"])))
+        assert event["fees"] == 7 * number
 
 
 @given(hs.integers(0, 2**61), hs.sampled_from(("0.0002", "-0.00005", "0", "0.00000001", "0.1")))
