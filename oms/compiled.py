@@ -55,6 +55,7 @@ KERNEL_SOURCES: Final = (
     "oms/decimals.py",
     "oms/engine.py",
     "oms/tick_feed.py",
+    "oms/journal_scan.py",
     "oms/core/*.py",
     "oms/algos/*.py",
     "strategies/api.py",
