@@ -10,10 +10,12 @@ from typing import Final
 
 from oms.compiled import kernel
 from oms.core.accounting import count_open, count_order
-from oms.core.events import emit_order, emit_refusal, may_ask, new_event
+from oms.core.events import emit_order, emit_refusal, may_ask
 from oms.core.orders import ILLEGAL, OrderInput, find_order, is_open, leaves_qty, link_open, new_order_slot, next_state
+from oms.core.rates import take_cancel_token
 from oms.core.risk import check_amend, check_new
 from oms.core.state import COMMAND_RING, EVENT_RING, MAX_ACCOUNTS, MAX_INSTRUMENTS, MODEL_QUEUE, Record, State
+from oms.core.trading import kill, leg_of, scope_of_strategy, set_trading_state
 from oms.records import CommandKind, EventKind, OrderState, Reason, TradingState
 
 _NEW: Final = int(CommandKind.NEW)
@@ -21,11 +23,11 @@ _AMEND: Final = int(CommandKind.AMEND)
 _CANCEL: Final = int(CommandKind.CANCEL)
 _CANCEL_ALL: Final = int(CommandKind.CANCEL_ALL)
 _SET_TRADING_STATE: Final = int(CommandKind.SET_TRADING_STATE)
+_KILL: Final = int(CommandKind.KILL)
 
 _SUBMITTED: Final = int(EventKind.ORDER_SUBMITTED)
 _AMEND_SUBMITTED: Final = int(EventKind.AMEND_SUBMITTED)
 _CANCEL_SUBMITTED: Final = int(EventKind.CANCEL_SUBMITTED)
-_TRADING_STATE: Final = int(EventKind.TRADING_STATE)
 
 _PENDING_NEW: Final = int(OrderState.PENDING_NEW)
 _PENDING_CANCEL: Final = int(OrderState.PENDING_CANCEL)
@@ -132,10 +134,19 @@ def request_new(s: Record, command: Record) -> int:
     if reason != _NONE:
         emit_refusal(s, command, 0, reason)
         return reason
-    slot = new_order_slot(s, order_id)
-    if slot < 0:
+    if enter_order(s, command) < 0:
         emit_refusal(s, command, 0, _ORDER_TABLE_FULL)
         return _ORDER_TABLE_FULL
+    return _NONE
+
+
+@kernel
+def enter_order(s: Record, command: Record) -> int:
+    """Enter an order that has been checked and send it; returns its slot, -1 when the table is full of open ones."""
+    order_id = command["order_id"]
+    slot = new_order_slot(s, order_id)
+    if slot < 0:
+        return -1
     order = s["orders"][slot]
     order["order_id"] = order_id
     order["created_ts"] = s["now"]
@@ -158,7 +169,7 @@ def request_new(s: Record, command: Record) -> int:
     order["account"] = command["account"]
     order["strategy"] = command["strategy"]
     order["version"] = command["version"]
-    order["leg"] = 0
+    order["leg"] = leg_of(command["flags"])
     order["trigger"] = 0
     order["contingency"] = 0
     order["first_child"] = -1
@@ -170,7 +181,7 @@ def request_new(s: Record, command: Record) -> int:
     s["orders_sent"] += 1
     emit_order(s, slot, _SUBMITTED, _NONE)
     send(s, command)
-    return _NONE
+    return slot
 
 
 @kernel
@@ -263,6 +274,7 @@ def request_cancel(s: Record, command: Record) -> int:
         emit_refusal(s, command, order["state"], reason)
         return reason
     order["request_id"] = command["request_id"]
+    take_cancel_token(s, order)
     order["state"] = next_state(order["state"], _REQUEST_CANCEL)
     order["updated_ts"] = s["now"]
     emit_order(s, slot, _CANCEL_SUBMITTED, _NONE)
@@ -301,15 +313,17 @@ def cancel_open(s: Record, account: int, instrument: int, strategy: int, request
 
 
 @kernel
-def set_trading_state(s: Record, account: int, trading_state: int, reason: int, request_id: int) -> None:
-    """Set an account's trading state and report it."""
-    s["scopes"][account]["trading_state"] = trading_state
-    s["scopes"][account]["reason"] = reason
-    at = new_event(s, _TRADING_STATE, reason)
-    event = s["events"][at]
-    event["account"] = account
-    event["request_id"] = request_id
-    event["aux"] = trading_state
+def command_trading_state(s: Record, command: Record) -> int:
+    """Set the trading state of an account, or of one of its strategies; returns a Reason."""
+    scope = command["account"]
+    strategy = command["strategy"]
+    if strategy >= s["strategies_used"]:
+        return _UNKNOWN_STRATEGY
+    if strategy >= 0:
+        scope = scope_of_strategy(strategy)
+    reason = command["px"] if command["px"] > 0 else _REQUESTED
+    set_trading_state(s, scope, command["value"], reason, command["request_id"])
+    return _NONE
 
 
 @kernel
@@ -333,6 +347,11 @@ def handle_command(st: State, command: Record) -> bool:
     if kind == _CANCEL:
         request_cancel(s, command)
         return True
+    if kind == _KILL and 0 <= command["value"] <= 1:
+        reason = kill(s, account, command["value"], command["request_id"])
+        if reason != _NONE:
+            emit_refusal(s, command, 0, reason)
+        return True
     if not 0 <= account < MAX_ACCOUNTS or s["accounts"][account]["defined"] == 0:
         emit_refusal(s, command, 0, _UNKNOWN_ACCOUNT)
         return True
@@ -343,7 +362,9 @@ def handle_command(st: State, command: Record) -> bool:
         set_trading_state(s, account, s["scopes"][account]["trading_state"], _REQUESTED, request_id)
         return True
     if kind == _SET_TRADING_STATE and 0 <= command["value"] <= _REDUCING:
-        set_trading_state(s, account, command["value"], _REQUESTED, request_id)
+        reason = command_trading_state(s, command)
+        if reason != _NONE:
+            emit_refusal(s, command, 0, reason)
         return True
     emit_refusal(s, command, 0, _BAD_COMMAND)
     return True
