@@ -209,7 +209,7 @@ if JIT:
             one = ir.Constant(context.get_value_type(types.intp), 1)
             data = builder.bitcast(arguments[0], context.get_data_type(record).as_pointer())
             populate_array(made, data=data, shape=(one,), strides=(size,), itemsize=size, meminfo=None)
-            return made._getvalue()  # noqa: SLF001  (Numba's own name for it)
+            return made._getvalue()
 
         return array(record), generate
 

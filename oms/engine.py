@@ -19,7 +19,7 @@ from oms.core.halts import halt_failed, halt_strategy
 from oms.core.reports import apply_report
 from oms.core.requests import cancel_open, copy_command, handle_command
 from oms.core.review import REVIEW_INTERVAL_NS, review
-from oms.core.state import ASK, BID, MAX_ACCOUNTS, MAX_INSTRUMENTS, MAX_LEGS, MODEL_QUEUE, NEVER, STATE, Record, State
+from oms.core.state import ASK, BID, MAX_ACCOUNTS, MAX_INSTRUMENTS, MAX_LEGS, MODEL_QUEUE, STATE, Record, State
 from oms.core.trading import set_trading_state, state_of_scope
 from oms.records import (
     COMMAND,

@@ -5,7 +5,7 @@ The core reads no clock and knows no time zones: the host works out the coming i
 
 from __future__ import annotations
 
-from datetime import datetime, time, timedelta, timezone
+from datetime import UTC, datetime, time, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from oms.core.state import MAX_RESETS, NEVER, State
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NS_PER_US: Final = 1_000
 
 
@@ -48,7 +48,7 @@ def reset_instants(text: str, after_ns: int, count: int = MAX_RESETS) -> npt.NDA
     day = (_EPOCH + timedelta(microseconds=after_ns // _NS_PER_US)).astimezone(zone).date() - timedelta(days=1)
     found: list[int] = []
     while len(found) < count:
-        moment = datetime.combine(day, at, tzinfo=zone).astimezone(timezone.utc)
+        moment = datetime.combine(day, at, tzinfo=zone).astimezone(UTC)
         instant = (moment - _EPOCH) // timedelta(microseconds=1) * _NS_PER_US
         if instant > after_ns:
             found.append(instant)

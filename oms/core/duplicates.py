@@ -29,9 +29,7 @@ def is_copy(s: Record, account: int, instrument: int, side: int, px: int, qty: i
     """True when the same order was let through less than ``window_ns`` ago."""
     owner = owner_of(account, instrument, side)
     row = s["recent"][row_of(owner, px, qty)]
-    return bool(
-        row["owner"] == owner and row["px"] == px and row["qty"] == qty and s["now"] - row["ts"] < window_ns
-    )
+    return bool(row["owner"] == owner and row["px"] == px and row["qty"] == qty and s["now"] - row["ts"] < window_ns)
 
 
 @kernel

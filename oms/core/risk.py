@@ -22,6 +22,7 @@ from oms.core.terms import check_form, check_size, check_terms, expected_px
 from oms.core.trading import check_defined, check_leg, check_states, leg_of, scope_of_strategy, state_of_scope
 from oms.records import OrderFlag, Reason, TradingState
 
+_POST_ONLY: Final = int(OrderFlag.POST_ONLY)
 _REDUCE_ONLY_FLAG: Final = int(OrderFlag.REDUCE_ONLY)
 _REDUCING: Final = int(TradingState.REDUCING)
 
@@ -134,7 +135,7 @@ def check_new(s: Record, command: Record) -> int:
     window_ns = s["limits"][account, instrument]["duplicate_window_ns"]
     if window_ns > 0 and is_copy(s, account, instrument, side, command["px"], qty, window_ns):
         return _DUPLICATE_ORDER
-    if would_self_trade(s, account, instrument, side, px):
+    if flags & _POST_ONLY == 0 and would_self_trade(s, account, instrument, side, px):
         return _SELF_TRADE
     if s["rules_used"] != 0:
         reason = check_rules(s, command)
@@ -203,7 +204,7 @@ def check_amend(s: Record, order: Record, px: int, qty: int) -> int:
         return reason
     dear_px = counted_px(s["instruments"][instrument], order["px"], px)
     reason = check_funds(s, account, instrument, leg, side, dear_px, open_qty, order["risk_px"], order["risk_qty"])
-    if reason == _NONE and would_self_trade(s, account, instrument, side, px):
+    if reason == _NONE and order["flags"] & _POST_ONLY == 0 and would_self_trade(s, account, instrument, side, px):
         reason = _SELF_TRADE
     if reason == _NONE:
         reason = check_rules_of_amend(s, order, px, qty)

@@ -1,7 +1,8 @@
 """Self-trade prevention: no order leaves that would trade with a resting one of its own account.
 
 The best prices of an account's own resting orders are kept as bounds: at least as good as the true ones. Only when the
-bound says that an order may cross, the instrument's open orders are looked through, and the bound becomes exact.
+bound says that an order may cross, the instrument's open orders are looked through, and the bound becomes exact. A
+post-only order never takes, so it is not asked about.
 """
 
 from __future__ import annotations

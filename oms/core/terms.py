@@ -85,9 +85,7 @@ def check_form(s: Record, command: Record) -> int:
     if flags & _POST_ONLY and (order_type == _MARKET or not resting):
         return _BAD_FLAGS
     display_qty = command["display_qty"]
-    if display_qty != 0 and (
-        not 0 < display_qty <= command["qty"] or order_type == _MARKET or not resting
-    ):
+    if display_qty != 0 and (not 0 < display_qty <= command["qty"] or order_type == _MARKET or not resting):
         return _BAD_DISPLAY_QTY
     if time_in_force >= _GTD or command["expire_ts"] != 0:
         return check_expiry(s, command)

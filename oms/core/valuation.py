@@ -25,7 +25,7 @@ _NO_CONVERSION: Final = int(Reason.NO_CONVERSION)
 @kernel
 def whole_cash(amount: float) -> int:
     """An amount of cash rounded to a whole unit, halves up, and held inside int64."""
-    return int(math.floor(min(max(amount, -LARGEST), LARGEST) + 0.5))
+    return math.floor(min(max(amount, -LARGEST), LARGEST) + 0.5)
 
 
 @kernel

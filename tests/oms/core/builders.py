@@ -328,8 +328,10 @@ def command(kind: int, order_id: int, *, instrument: int = 0, **fields: int) -> 
     )
 
 
-def new_order(order_id: int, side: int = BUY, px: int = BID_PX, qty: int = 10, **fields: int) -> Records:
-    """A GTC limit order, unless ``fields`` say otherwise."""
+def new_order(order_id: int, side: int = BUY, px: int | None = None, qty: int = 10, **fields: int) -> Records:
+    """A GTC limit order at the touch of its own side, unless told otherwise."""
+    if px is None:
+        px = BID_PX if side > 0 else ASK_PX
     terms = {"order_type": OrderType.LIMIT, "time_in_force": TimeInForce.GTC}
     return command(CommandKind.NEW, order_id, side=side, px=px, qty=qty, **{**terms, **fields})
 

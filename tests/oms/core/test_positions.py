@@ -13,7 +13,7 @@ from oms.core.exact import divide_half_even, product_fits, share
 from oms.core.positions import fee_of
 from oms.decimals import rate
 from oms.instruments import Instrument
-from oms.records import CASH_SCALE, EventKind, Liquidity, Reason
+from oms.records import CASH_SCALE, EventKind, Liquidity, OrderFlag, Reason
 from tests.oms.core.builders import (
     BID_PX,
     BUY,
@@ -96,7 +96,7 @@ def test_position_is_what_exact_arithmetic_gives(
     rig.s["instruments"]["min_notional"] = 0
     model = ModelPosition(instrument)
     for number, trade in enumerate(fills, start=1):
-        order = new_order(number, trade.side, BID_PX, 10**6, instrument=instrument.id)
+        order = new_order(number, trade.side, qty=10**6, instrument=instrument.id)
         assert reason_of(rig.commands(order)) == Reason.NONE
         known = {"fee_known": 1, "fee": trade.venue_fee} if trade.venue_fee is not None else {}
         events = rig.reports(
@@ -118,7 +118,7 @@ def test_position_is_what_exact_arithmetic_gives(
     if not fills:
         return
     rig.ticks(snapshot(instrument.id, {bid: 1}, {bid + spread: 1}))
-    rig.commands(new_order(10**6, BUY, bid, 10, instrument=instrument.id))
+    rig.commands(new_order(10**6, BUY, bid, 10, instrument=instrument.id, flags=OrderFlag.POST_ONLY))
     event = only(rig.reports(fill(10**6, 10, bid, trade_id=10**6)), EventKind.POSITION)
     model.apply(Fill(BUY, bid, 10, Liquidity.MAKER, 0))
     position = rig.position(instrument.id)
