@@ -99,20 +99,23 @@ def cancel_in_instrument(s: Record, scope: int, instrument: int, growing_only: b
 
 
 @kernel
-def cancel_scope(s: Record, scope: int) -> bool:
-    """Go on with the cancels that a scope is due; False when the rest has to wait for the next review."""
+def cancel_scope(s: Record, scope: int, budget: int) -> int:
+    """Go on with the cancels that a scope is due; returns what is left of the budget, -1 when it did not do.
+
+    The kill switch goes on at every review until no order is open: a cancel may be refused.
+    """
     sums = s["scopes"][scope]
     if sums["cancelling"] == _NOTHING:
-        return True
-    budget = CANCELS_A_REVIEW
+        return budget
     for instrument in range(MAX_INSTRUMENTS):
         if s["books"][instrument]["open_head"] < 0:
             continue
         budget = cancel_in_instrument(s, scope, instrument, bool(sums["cancelling"] == _GROWING), budget)
         if budget < 0:
-            return False
-    sums["cancelling"] = _NOTHING
-    return True
+            return budget
+    if sums["cancelling"] == _GROWING or sums["open_orders"] == 0:
+        sums["cancelling"] = _NOTHING
+    return budget
 
 
 @kernel

@@ -70,10 +70,11 @@ def review_instruments(s: Record) -> bool:
 
 @kernel
 def cancel_due(s: Record) -> bool:
-    """Go on with the cancels of one scope that is due some; False when there may be more."""
+    """Go on with the cancels that scopes are due; False when the rest has to wait for the next review."""
+    budget = CANCELS_A_REVIEW
     for scope in range(MAX_ACCOUNTS + s["strategies_used"]):
-        if s["scopes"][scope]["cancelling"] != 0:
-            cancel_scope(s, scope)
+        budget = cancel_scope(s, scope, budget)
+        if budget < 0:
             return False
     return True
 
