@@ -15,7 +15,7 @@ from oms.core.orders import find_order
 from oms.core.requests import can_send, clear_rare, enter_order, request_cancel
 from oms.core.state import MAX_INSTRUMENTS, MAX_LEGS, Record
 from oms.core.terms import check_book, touch_px
-from oms.core.trading import Cancelling, scope_of_strategy
+from oms.core.trading import Cancelling, Flattening, scope_of_strategy
 from oms.records import (
     ORDER_ID_COUNTER_BITS,
     RPC_CLIENT_BASE,
@@ -45,6 +45,8 @@ _REDUCE_ONLY: Final = int(OrderFlag.REDUCE_ONLY)
 _SHORT_LEG: Final = int(OrderFlag.SHORT_LEG)
 _PENDING_CANCEL: Final = int(OrderState.PENDING_CANCEL)
 _TRADING: Final = int(InstrumentState.TRADING)
+_CLOSING: Final = int(Flattening.CLOSING)
+_CLOSED: Final = int(Flattening.CLOSED)
 _NOTHING: Final = int(Cancelling.NOTHING)
 _GROWING: Final = int(Cancelling.GROWING)
 _NONE: Final = int(Reason.NONE)
@@ -141,9 +143,9 @@ def closing_qty(s: Record, account: int, instrument: int, leg: int) -> int:
     if limits["defined"] != 0:
         largest = min(largest, max(limits["max_order_qty"], definition["min_qty"]))
     chunk = min(qty, largest)
-    rest = qty - chunk
-    if 0 < rest < definition["min_qty"] and chunk - definition["min_qty"] >= definition["min_qty"]:
-        chunk -= definition["min_qty"]  # else the rest could not be closed
+    smallest = definition["min_qty"]
+    if 0 < qty - chunk < smallest <= qty - smallest:
+        chunk = qty - smallest  # else the rest could not be closed
     return chunk
 
 
@@ -178,9 +180,8 @@ def close_position(s: Record, account: int, instrument: int, leg: int, qty: int)
 
 @kernel
 def finish_flattening(s: Record, account: int) -> None:
-    """Everything that can be closed is closed: say so."""
-    s["scopes"][account]["flattening"] = 0
-    s["flattening"] -= 1
+    """Everything that can be closed is closed: say so, and go on watching for late fills."""
+    s["scopes"][account]["flattening"] = _CLOSED
     at = new_event(s, _KILLED, _NONE)
     event = s["events"][at]
     event["account"] = account
@@ -189,7 +190,7 @@ def finish_flattening(s: Record, account: int) -> None:
 
 @kernel
 def flatten_account(s: Record, account: int) -> None:
-    """Send the next closing orders of an account that has no open order; it is done when nothing is left to close."""
+    """Send the next closing orders of an account that has no open order, until nothing is left to close."""
     sums = s["scopes"][account]
     if sums["flattening"] == 0 or sums["open_orders"] != 0 or s["now"] < sums["flatten_ts"]:
         return
@@ -203,6 +204,9 @@ def flatten_account(s: Record, account: int) -> None:
                 if close_position(s, account, instrument, leg, qty):
                     sent = True
     if not left:
-        finish_flattening(s, account)
-    elif sent:
+        if sums["flattening"] == _CLOSING:
+            finish_flattening(s, account)
+        return
+    sums["flattening"] = _CLOSING
+    if sent:
         sums["flatten_ts"] = s["now"] + FLATTEN_INTERVAL_NS

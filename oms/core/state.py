@@ -166,7 +166,7 @@ SCOPE = np.dtype(
         ("equity_start", "i8"),  # balances of the account, or what a strategy has to work with, before all PnL
         # what is under way
         ("cancelling", "i8"),  # core.trading.Cancelling: which open orders are being cancelled
-        ("flattening", "i8"),  # 1: positions are being closed after the kill switch
+        ("flattening", "i8"),  # core.trading.Flattening: positions are being closed after the kill switch
         ("flatten_ts", "i8"),  # when the next closing orders may leave
         ("rule_failed", "i8"),  # 1: a user's rule raised on an order of this strategy, which is to be halted
         ("told", "i8", (TOLD,)),  # the figures of the last SCOPE event

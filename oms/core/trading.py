@@ -11,7 +11,7 @@ from typing import Final
 
 from oms.compiled import kernel
 from oms.core.events import new_event
-from oms.core.state import MAX_ACCOUNTS, MAX_INSTRUMENTS, MAX_LEGS, Record
+from oms.core.state import MAX_ACCOUNTS, MAX_INSTRUMENTS, Record
 from oms.records import EventKind, InstrumentState, OrderFlag, Reason, TradingState
 
 
@@ -25,8 +25,20 @@ class Cancelling(IntEnum):
     """The kill switch."""
 
 
+class Flattening(IntEnum):
+    """Whether the kill switch closes an account's positions."""
+
+    NO = 0
+    CLOSING = 1
+    CLOSED = 2
+    """Everything is closed; what a late fill opens is closed too, until the account is no longer HALTED."""
+
+
 _GROWING: Final = int(Cancelling.GROWING)
 _EVERYTHING: Final = int(Cancelling.EVERYTHING)
+_NO: Final = int(Flattening.NO)
+_CLOSING: Final = int(Flattening.CLOSING)
+_CLOSED: Final = int(Flattening.CLOSED)
 _TRADING_STATE: Final = int(EventKind.TRADING_STATE)
 _KILLED: Final = int(EventKind.KILLED)
 _HALTED: Final = int(TradingState.HALTED)
@@ -132,8 +144,8 @@ def set_trading_state(s: Record, scope: int, trading_state: int, reason: int, re
     if trading_state == _ACTIVE and sums["reason"] == _DRAWDOWN and state_of_scope(s, scope) != _ACTIVE:
         sums["peak_pnl"] = sums["pnl"]
     if trading_state != _HALTED:
-        if sums["flattening"] != 0:
-            sums["flattening"] = 0
+        if sums["flattening"] != _NO:
+            sums["flattening"] = _NO
             s["flattening"] -= 1
         sums["cancelling"] = 0
     sums["defined"] = 1
@@ -159,21 +171,41 @@ def reduce_scope(s: Record, scope: int, reason: int) -> None:
 
 
 @kernel
+def begin_flattening(s: Record, account: int) -> None:
+    """Have the account's positions closed once its orders are gone."""
+    sums = s["scopes"][account]
+    if sums["flattening"] == _NO:
+        s["flattening"] += 1
+    sums["flattening"] = _CLOSING
+    sums["flatten_ts"] = s["now"]
+
+
+@kernel
 def kill_account(s: Record, account: int, flatten: int, request_id: int) -> None:
     """Halt an account, have all its orders cancelled and, where ``flatten`` is 1, its positions closed after that."""
     set_trading_state(s, account, _HALTED, _KILL_SWITCH, request_id)
     sums = s["scopes"][account]
     sums["cancelling"] = _EVERYTHING
-    if flatten == 1 and sums["flattening"] == 0:
-        sums["flattening"] = 1
-        s["flattening"] += 1
-    sums["flatten_ts"] = s["now"]
+    if flatten == 1:
+        begin_flattening(s, account)
     at = new_event(s, _KILLED, _KILL_SWITCH)
     event = s["events"][at]
     event["account"] = account
     event["request_id"] = request_id
-    event["aux"] = sums["flattening"]
+    event["aux"] = int(sums["flattening"] != _NO)
     wake_review(s, s["now"])
+
+
+@kernel
+def restore_kill(s: Record, event: Record) -> None:
+    """Take over a KILLED event of the journal: what was under way goes on at the next review."""
+    sums = s["scopes"][event["account"]]
+    if event["reason"] == _NONE:
+        sums["flattening"] = _CLOSED
+        return
+    sums["cancelling"] = _EVERYTHING
+    if event["aux"] == 1:
+        begin_flattening(s, event["account"])
 
 
 @kernel
@@ -188,15 +220,3 @@ def kill(s: Record, account: int, flatten: int, request_id: int) -> int:
         return _UNKNOWN_ACCOUNT
     kill_account(s, account, flatten, request_id)
     return _NONE
-
-
-@kernel
-def is_flat(s: Record, scope: int) -> bool:
-    """True when the scope holds nothing and has nothing open."""
-    if s["scopes"][scope]["open_orders"] != 0:
-        return False
-    for instrument in range(MAX_INSTRUMENTS):
-        for leg in range(MAX_LEGS):
-            if s["positions"][scope, instrument, leg]["qty"] != 0:
-                return False
-    return True

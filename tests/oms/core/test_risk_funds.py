@@ -189,7 +189,7 @@ def test_order_that_only_closes_needs_no_funds() -> None:
     rig.commands(new_order(1, qty=100))
     rig.reports(fill(1, 100, trade_id=1))
     settle["balance"] = 0
-    assert asked(rig, new_order(2, qty=1), new_order(3, SELL, qty=100), new_order(4, SELL, qty=1)) == [
+    assert asked(rig, new_order(2, qty=1), new_order(3, SELL, qty=100), new_order(4, SELL, qty=201)) == [
         Reason.INSUFFICIENT_FUNDS,
         Reason.NONE,
         Reason.INSUFFICIENT_FUNDS,
@@ -202,10 +202,18 @@ def test_unrealized_loss_is_not_free_and_unrealized_gain_neither() -> None:
     rig.commands(new_order(1, qty=100))
     rig.reports(fill(1, 100, trade_id=1))
     rig.ticks(snapshot(0, {BID_PX * 9 // 10: 1_000}, {ASK_PX * 9 // 10 + 1: 1_000}))
-    assert asked(rig, new_order(2, px=BID_PX * 9 // 10, qty=112)) == [Reason.INSUFFICIENT_FUNDS]
+    low = BID_PX * 9 // 10
+    assert asked(rig, new_order(2, px=low, qty=123), new_order(3, px=low, qty=122)) == [
+        Reason.INSUFFICIENT_FUNDS,
+        Reason.NONE,
+    ]
     assert settle["unrealized"] < 0
+    rig.reports(report(ReportKind.REJECTED, 3))
     rig.ticks(snapshot(0, {BID_PX * 2: 1_000}, {ASK_PX * 2: 1_000}))
-    assert asked(rig, new_order(3, px=BID_PX * 2, qty=6)) == [Reason.INSUFFICIENT_FUNDS]
+    assert asked(rig, new_order(4, px=BID_PX * 2, qty=6), new_order(5, px=BID_PX * 2, qty=5)) == [
+        Reason.INSUFFICIENT_FUNDS,
+        Reason.NONE,
+    ]
 
 
 def test_realized_pnl_and_fees_settle_in_the_wallet() -> None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as hs
 
+from oms.core.trading import Flattening
 from oms.records import (
     CommandKind,
     EventKind,
@@ -62,6 +63,13 @@ def closing(rig: Rig) -> Any:
     """The closing orders that have left so far."""
     sent = rig.sent
     return sent[(sent["kind"] == CommandKind.NEW) & (sent["source"] == 1023)]
+
+
+def assert_closed(rig: Rig) -> None:
+    """The core has said that everything is closed."""
+    assert rig.s["scopes"][0]["flattening"] == Flattening.CLOSED
+    told = rig.events[rig.events["kind"] == EventKind.KILLED][-1]
+    assert (told["aux"], told["reason"]) == (0, Reason.NONE)
 
 
 def wait(rig: Rig, ns: int = SECOND) -> Records:
@@ -130,7 +138,7 @@ def test_large_position_is_closed_in_chunks_on_the_grid() -> None:
         wait(rig, 100 * MS)
     assert closing(rig)["qty"].tolist() == [50, 46, 5]
     assert rig.position()["qty"] == 0
-    assert rig.s["scopes"][0]["flattening"] == 0
+    assert_closed(rig)
 
 
 def test_what_does_not_fill_is_asked_for_again_once_the_book_can_be_traded_on() -> None:
@@ -156,7 +164,7 @@ def test_position_below_the_grid_is_left() -> None:
     rig.s["instruments"][0]["min_qty"] = 31
     kill(rig, flatten=1)
     assert len(closing(rig)) == 0
-    assert rig.s["scopes"][0]["flattening"] == 0
+    assert_closed(rig)
 
 
 def test_both_legs_of_a_hedging_account_are_closed() -> None:
@@ -225,7 +233,7 @@ def test_it_ends_flat_whatever_fills_in_between_and_never_turns_around(
             assert abs(after) <= abs(before)
         wait(rig, 100 * MS)
     assert rig.position()["qty"] == 0
-    assert rig.s["flattening"] == 0
+    assert_closed(rig)
 
 
 def test_cancels_pass_while_killed() -> None:

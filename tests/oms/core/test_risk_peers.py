@@ -118,7 +118,7 @@ def test_daily_counters_reset() -> None:
     scope["max_daily_loss"] = 10 * CASH_SCALE
     rig.s["accounts"][0]["resets"][0] = rig.now + 5 * SECOND
     rig.commands(new_order(1))
-    rig.reports(fill(1, 10, trade_id=1, fee_known=1, fee=10 * CASH_SCALE))
+    rig.reports(fill(1, 10, trade_id=1, fee_known=1, fee=11 * CASH_SCALE))
     assert asked(rig, new_order(2)) == [Reason.TRADING_REDUCING]
     rig.ticks(time_tick(rig.now + 6 * SECOND))
     assert asked(rig, new_order(3)) == [Reason.NONE]
