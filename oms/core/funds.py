@@ -16,6 +16,9 @@ from oms.core.state import Record
 from oms.instrument_kinds import InstrumentKind
 from oms.records import Reason
 
+ROUGHLY: Final = 2
+"""Times its value: more than the margin and the fee that an order can add."""
+ROUNDING: Final = 4
 _SPOT: Final = int(InstrumentKind.SPOT)
 _NONE: Final = int(Reason.NONE)
 _INSUFFICIENT_FUNDS: Final = int(Reason.INSUFFICIENT_FUNDS)
@@ -72,6 +75,8 @@ def check_funds(
     """
     definition = s["instruments"][instrument]
     if definition["kind"] == _SPOT:
+        if qty <= counted_qty and px <= counted_px:
+            return _NONE
         needed = spot_reserve(definition, side, px, qty) - spot_reserve(definition, side, counted_px, counted_qty)
         return covers(s, account, spot_wallet(definition, side), needed)
     position = s["positions"][account, instrument, leg]
@@ -80,6 +85,9 @@ def check_funds(
     added = value_of(definition, px, qty)
     if counted_qty > 0:
         added -= value_of(definition, counted_px, counted_qty)
+    wallet = definition["settle_wallet"]
+    if definition["tier_count"] == 1 and covers(s, account, wallet, ROUGHLY * abs(added) + ROUNDING) == _NONE:
+        return _NONE  # by one rate, which is at most 1, it cannot need as much as that
     buy_value = row["open_buy_value"]
     sell_value = row["open_sell_value"]
     low = position["qty"] - position["open_sell_qty"]
@@ -93,4 +101,4 @@ def check_funds(
             return _NONE
         sell_value += added
     margin = margin_for(s, account, instrument, leg, row["position_value"], buy_value, sell_value, low)
-    return covers(s, account, definition["settle_wallet"], margin - row["margin"])
+    return covers(s, account, wallet, margin - row["margin"])

@@ -17,13 +17,18 @@ from oms.core.state import Record
 from oms.instrument_kinds import InstrumentKind
 from oms.records import CASH_SCALE
 
+ONE_CASH: Final = 1.0 / CASH_SCALE
 _SPOT: Final = int(InstrumentKind.SPOT)
 
 
 @kernel
 def at_rate_up(amount: int, rate: int) -> int:
-    """``amount`` (>= 0) at a rate in 1e-8, rounded up; split at the rate's scale, no product leaves int64."""
-    whole = amount // CASH_SCALE
+    """``amount`` (>= 0) at a rate in 1e-8, rounded up, exactly.
+
+    It is split near the rate's scale, so that no product leaves int64; where it is split does not matter, so a float
+    says where, which is quicker than a division.
+    """
+    whole = int(amount * ONE_CASH)
     return whole * rate + ((amount - whole * CASH_SCALE) * rate + CASH_SCALE - 1) // CASH_SCALE
 
 

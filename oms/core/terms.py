@@ -6,6 +6,7 @@ from typing import Final
 
 from oms.compiled import kernel
 from oms.core.book import level_qty, mid_half_ticks, next_occupied
+from oms.core.margin_use import ONE_CASH
 from oms.core.positions import fits, value_of
 from oms.core.state import MAX_PX, MAX_QTY, NO_ASK, NO_BID, Record
 from oms.records import CASH_SCALE, BookState, OrderFlag, OrderType, Reason, TimeInForce, Trigger
@@ -122,8 +123,8 @@ def walked_px(book: Record, side: int, qty: int) -> int:
 
 @kernel
 def fraction_of(amount: int, rate: int) -> int:
-    """``amount * rate`` rounded down, for a rate in 1e-8; the amount is split so that no product leaves int64."""
-    whole = amount // CASH_SCALE
+    """``amount * rate`` rounded down, exactly, for a rate in 1e-8; split as in ``margin_use.at_rate_up``."""
+    whole = int(amount * ONE_CASH)
     return whole * rate + (amount - whole * CASH_SCALE) * rate // CASH_SCALE
 
 

@@ -9,7 +9,19 @@ import pytest
 from oms.compiled import compile_entries
 from oms.records import EventKind, OrderState, Reason, ReportKind
 from strategies.loader import StrategyError, define_rule, load_rule
-from tests.oms.core.builders import BID_PX, Records, Rig, amend, depth, new_order, only, reason_of, report, snapshot
+from tests.oms.core.builders import (
+    BID_PX,
+    Records,
+    Rig,
+    amend,
+    depth,
+    fill,
+    new_order,
+    only,
+    reason_of,
+    report,
+    snapshot,
+)
 
 pytestmark = pytest.mark.pure
 
@@ -104,3 +116,16 @@ def test_file_that_is_no_rule_is_refused_by_name(tmp_path: Path, text: str, mess
 def test_rule_file_that_is_not_there() -> None:
     with pytest.raises(StrategyError, match="does not exist"):
         load_rule(Path("nowhere.py"))
+
+
+def test_rule_of_the_documents_does_what_they_say(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "risk.md").read_text()
+    path = tmp_path / "documented.py"
+    path.write_text(page.split("<!-- rule -->\n```python\n")[1].split("```")[0])
+    rig = market()
+    rule = load_rule(path)
+    define_rule(rig.st, rule)
+    rig.open_market()
+    assert asked(rig, new_order(1, qty=51), new_order(2, -1, qty=50)) == [Reason.RULE_REFUSED, Reason.NONE]
+    rig.reports(fill(2, 50, BID_PX, side=-1, trade_id=1))
+    assert asked(rig, new_order(3, -1), new_order(4, qty=50)) == [Reason.RULE_REFUSED, Reason.NONE]
