@@ -49,7 +49,7 @@ def fast(world: World) -> Iterator[BatchClient]:
 
 def answers_of(client: BatchClient, count: int) -> Records:
     """The next ``count`` answers, in the order of their requests."""
-    found = np.zeros(0, ANSWER)
+    found: Records = np.zeros(0, ANSWER)
     while len(found) < count:
         more = client.answers(10.0)
         assert len(more)
@@ -57,7 +57,7 @@ def answers_of(client: BatchClient, count: int) -> Records:
     return found[np.argsort(found["request_id"])]
 
 
-def place(client: BatchClient, names: list[str], **fields: object) -> Records:
+def place(client: BatchClient, names: list[str], **fields: int) -> Records:
     client.place_batch(new_orders(names, **{**TERMS, **fields}))
     return answers_of(client, len(names))
 
@@ -76,10 +76,10 @@ def test_every_order_of_a_batch_is_answered_when_the_core_has_it(world: World, f
     assert answers["request_id"].tolist() == orders["request_id"].tolist()
     assert len(set(answers["order_id"].tolist())) == 1_200
     assert fast.outstanding == 0
-    assert len(core_of(world).orders) == 1_200
+    wait_for(lambda: len(core_of(world).orders) == 1_200, "the last order")
     one = fast.order(client_order_id="id-700")
     assert (one.order_id, one.price, one.qty) == (answers["order_id"][700], "61800.1", "0.500")
-    assert one.state == "live"
+    wait_for(lambda: fast.order(client_order_id="id-700").state == "live", "the exchange's answer")
 
 
 def test_the_same_id_again_finds_its_order_whichever_way_it_comes(world: World, fast: BatchClient) -> None:
