@@ -151,12 +151,14 @@ def stored_positions(account: Account = None, data_dir: DataDir = None, as_json:
 
 
 def journal(
-    file: Annotated[Path | None, typer.Argument(help="Journal file; without it, the account's last one.")] = None,
+    file: Annotated[
+        Path | None, typer.Argument(help="Journal file to begin with; without it, the account's last session.")
+    ] = None,
     account: Account = None,
     data_dir: DataDir = None,
     entries: Annotated[bool, typer.Option("--entries", help="Print every record.")] = False,
 ) -> None:
-    """Verify a journal file, entry by entry, and print what it holds."""
+    """Verify a session's journal, entry by entry, and print what it holds."""
     from collections import Counter
 
     from oms.journal_format import Direction, MetaKind
@@ -196,10 +198,10 @@ def print_entry(entry: Entry, name: str) -> None:
 
 
 def last_journal(journal_dir: Path) -> Path:
-    """The newest journal file in a folder; raises ``CommandError`` when there is none."""
-    from oms.journal_format import SUFFIX
+    """The first file of the newest session in a folder; raises ``CommandError`` when there is none."""
+    from oms.journal_segments import sessions
 
-    files = sorted(journal_dir.glob(f"*{SUFFIX}"))
+    files = sessions(journal_dir)
     if not files:
         raise CommandError(f"there is no journal in {journal_dir}: no session of this account has run yet")
     return files[-1]
