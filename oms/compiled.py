@@ -49,6 +49,7 @@ KERNEL_SOURCES: Final = (
     "oms/instruments.py",
     "oms/engine.py",
     "oms/tick_feed.py",
+    "oms/journal_scan.py",
     "oms/core/*.py",
     "oms/algos/*.py",
     "strategies/api.py",

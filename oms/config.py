@@ -27,13 +27,17 @@ MAX_SOCKET_FOLDER_BYTES: Final = 80
 MAX_HEARTBEAT_S: Final = 5.0
 MAX_INSTRUMENT_ID: Final = 2**15 - 1
 MAX_NUMBER: Final = 10**12
+MAX_JOURNAL_MB: Final = 4_096
 LARGEST_LIMITS: Final = {"max_order_notional": 4 * 10**10, "price_collar": 100, "max_orders_per_second": 10**9}
 """Risk limits beyond these do not fit the core's integers."""
 
 DEFAULTS_FILE: Final = Path(__file__).with_name("defaults.toml")
 SHIPPED_STRATEGIES: Final = Path(__file__).resolve().parent.parent / "strategies"
-MERGED_TABLES: Final = ("replay", "matching")
+MERGED_TABLES: Final = ("replay", "matching", "journal")
 """Tables of a settings file whose names are laid over the defaults one by one; all else replaces the default whole."""
+
+RENAMED: Final = {"journal_sync": ("journal", "sync")}
+"""Names that settings had once, and where they are now: table and name."""
 
 _ACCOUNT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 _ENDPOINT: Final = re.compile(r"tcp://[^:/\s]+:\d{1,5}|ipc://\S+")
@@ -98,6 +102,30 @@ class MatchingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
                 raise ConfigError(f"matching {name} {getattr(self, name)} is negative: it must be zero or more")
 
 
+SYNC_OF_MODE: Final[dict[str, Literal["always", "batch", "os"]]] = {"paper": "os", "firm": "batch"}
+"""What ``journal.sync`` is where it is not set: real orders are on disk before they leave."""
+
+
+class JournalSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the core's journal holds, and when it counts as written; see ``docs/journal.md``."""
+
+    sync: Literal["", "always", "batch", "os"] = ""
+    """When an entry is on disk: ``always`` before the core goes on, ``batch`` before anything of it leaves the core,
+    ``os`` when the system sees fit. Empty: by mode, ``SYNC_OF_MODE``."""
+    inputs: Literal["orders", "all"] = "orders"
+    """``orders``: commands and reports; ``all``: ticks and timers too, so that the session can be replayed whole."""
+    segment_mb: int = 64
+    """Size from which on the next file is begun."""
+    held_mb: int = 64
+    """With ``batch``: how much may wait for the disk; then the core takes no more input until the disk is done."""
+
+    def __post_init__(self) -> None:
+        for name in ("segment_mb", "held_mb"):
+            value = getattr(self, name)
+            if not 1 <= value <= MAX_JOURNAL_MB:
+                raise ConfigError(f"journal {name} {value} must be 1 to {MAX_JOURNAL_MB} MiB")
+
+
 class RiskSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Pre-trade limits of one instrument for one account; all are required, none has a silent default."""
 
@@ -143,13 +171,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     data_dir: str = ""
     """Where journal, store and run files live; empty: ``$ZOMS_HOME`` or ``~/.zoms``."""
     rpc_endpoint: str = "tcp://127.0.0.1:5570"
-    journal_sync: Literal["always", "os"] = "os"
     heartbeat_s: float = 0.5
     watchdog_s: float = 10.0
     """A process that has sent no heartbeat for this long is killed and started again; not while it compiles."""
     record_ticks: bool = True
     replay: ReplaySettings
     matching: MatchingSettings = MatchingSettings()
+    journal: JournalSettings = JournalSettings()
     instruments: tuple[Instrument, ...]
     risk: dict[str, RiskSettings]
     """Limits by instrument (``BTCUSDT``, or ``BTCUSDT.binance_usdm`` where two venues have one); one without limits
@@ -206,6 +234,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             if self.instrument(name) is instrument:
                 return limits
         return None
+
+    @property
+    def journal_sync(self) -> Literal["always", "batch", "os"]:
+        """``journal.sync``, or what the mode has in its place."""
+        return self.journal.sync or SYNC_OF_MODE[self.mode]
 
     @property
     def account_dir(self) -> Path:
@@ -335,6 +368,7 @@ def load_settings(path: Path | None = None, overrides: Mapping[str, Any] | None 
     origin = "settings"
     if path is not None:
         given = _with_absolute_paths(_read_toml(path), path.absolute().parent)
+        _refuse_renamed(path, given)
         if "instruments" in given:
             tree.update(risk={}, strategies=[])
         _lay_over(tree, given)
@@ -342,6 +376,15 @@ def load_settings(path: Path | None = None, overrides: Mapping[str, Any] | None 
     _lay_over(tree, _with_absolute_paths(dict(overrides or {}), Path.cwd()))
     settings: Settings = _checked(origin, lambda: msgspec.convert(tree, Settings))
     return settings
+
+
+def _refuse_renamed(path: Path, given: Mapping[str, Any]) -> None:
+    """Refuse a name that has become another one, and say which."""
+    for old, (table, name) in RENAMED.items():
+        if old in given:
+            raise ConfigError(
+                f"settings {path}: {old} {given[old]!r} is now called {name}, in the table [{table}]: move it there"
+            )
 
 
 def _lay_over(tree: dict[str, Any], given: Mapping[str, Any]) -> None:

@@ -183,13 +183,13 @@ class Journal:
             journal._commits.durable = journal.position
         return journal
 
-    def append(self, kind: RecordKind, direction: Direction, records: Records, ts: int = 0) -> None:
+    def append(self, kind: RecordKind, direction: Direction, records: Records, ts: int | None = None) -> None:
         """Buffer one entry; nothing is written before ``commit``. An empty array is no entry.
 
         Parameters
         ----------
-        ts : int
-            The entry's time, ns; 0: now.
+        ts : int, optional
+            The entry's time, ns; otherwise it is now.
 
         Raises
         ------
@@ -208,8 +208,10 @@ class Journal:
                 self._next_event = int.from_bytes(payload[-_EVENT_BYTES : 8 - _EVENT_BYTES], "little") + 1
             self._put(kind, direction, count, payload, ts)
 
-    def _put(self, kind: int, direction: int, count: int, payload: bytes, ts: int = 0) -> None:
-        fields = FIELDS.pack(MAGIC, FORMAT_VERSION, kind, direction, 0, self.next_number, ts or time.time_ns(), count)
+    def _put(self, kind: int, direction: int, count: int, payload: bytes, ts: int | None = None) -> None:
+        fields = FIELDS.pack(
+            MAGIC, FORMAT_VERSION, kind, direction, 0, self.next_number, time.time_ns() if ts is None else ts, count
+        )
         self.next_number += 1
         self._buffer += (fields, CHECKSUM.pack(crc32(payload, crc32(fields))), payload)
 

@@ -95,11 +95,11 @@ class JournalTail:
             When a file cannot be read or is missing, or what is at ``offset`` is damaged and whole entries follow it.
         """
         while True:
-            yield from self._read_segment()
-            following = None if self.closed else self._following_segment()
+            yield from self.read_segment()
+            following = None if self.closed else self.following_segment()
             if following is None:
                 return
-            yield from self._read_segment()  # what came between the end of the file and the next one's beginning
+            yield from self.read_segment()  # what came between the end of the file and the next one's beginning
             if self.pending:
                 raise JournalDamageError(self.path, self.offset, self.number, following, 0, ANY_NUMBER)
             self.path = following
@@ -110,8 +110,8 @@ class JournalTail:
         """Bytes of the session behind ``offset``, as far as they are on disk."""
         return sum(path.stat().st_size for path in segments_from(self.path)) - self.offset
 
-    def _following_segment(self) -> Path | None:
-        """The segment behind the one in hand, when there is one; raises when only later ones are there."""
+    def following_segment(self) -> Path | None:
+        """The segment behind the one in hand, when there is one; raises ``JournalError`` when only later ones are."""
         place = place_of(self.path)
         if place is None:
             return None
@@ -130,13 +130,14 @@ class JournalTail:
             return following  # it came into being meanwhile
         raise MissingSegmentError(following, self.path, later[0])
 
-    def _read_segment(self) -> Iterator[Entry]:
+    def read_segment(self) -> Iterator[Entry]:
+        """Yield as ``read``, but no further than the segment in hand."""
         try:
             with open(self.path, "rb", buffering=0) as file:
                 yield from self._read(file.fileno())
         except OSError as error:
             if isinstance(error, FileNotFoundError):
-                self._following_segment()
+                self.following_segment()
             raise JournalError(f"journal {self.path} cannot be read: {error.strerror}; check data_dir") from error
 
     def _read(self, descriptor: int) -> Iterator[Entry]:

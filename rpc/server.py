@@ -116,7 +116,7 @@ class Server:
         self._settings = settings
         self._life = life
         self._limits = limits
-        self._ledger = Ledger(settings.account_dir / LEDGER_FOLDER, durable=settings.journal_sync == "always")
+        self._ledger = Ledger(settings.account_dir / LEDGER_FOLDER, durable=settings.journal_sync != "os")
         self._events = Subscriber(context, [settings.events_endpoint], [RecordKind.EVENT])
         self._status = new_socket(context, zmq.SUB)
         self._status.setsockopt(zmq.SUBSCRIBE, b"")
