@@ -100,7 +100,7 @@ class JournalTail:
             if following is None:
                 return
             yield from self.read_segment()  # what came between the end of the file and the next one's beginning
-            if self.pending:
+            if self.pending or not self.offset:
                 raise JournalDamageError(self.path, self.offset, self.number, following, 0, ANY_NUMBER)
             self.path = following
             self.offset = 0

@@ -365,6 +365,7 @@ def scan_session(path: Path) -> Iterator[SegmentScan]:
             JournalTail(each).following_segment()
             if scan.torn is not None or not len(scan.entries):
                 offset = scan.torn.offset if scan.torn else 0
-                raise JournalDamageError(each, offset, scan.following, files[i + 1], 0, ANY_NUMBER)
+                expected = scan.following if len(scan.entries) else number
+                raise JournalDamageError(each, offset, expected, files[i + 1], 0, ANY_NUMBER)
         number = scan.following
         yield scan
