@@ -58,13 +58,12 @@ def book_fill(s: Record, order: Record, px: int, qty: int, fee: int, fee_known: 
         fee = fee_of(definition, value_of(definition, px, qty), liquidity)
     instrument = order["instrument"]
     leg = order["leg"]
-    before = s["positions"][order["account"], instrument, leg]["realized_pnl"]
-    fifo = s["accounts"][order["account"]]["fifo"]
-    apply_fill(s, s["positions"][order["account"], instrument, leg], definition, fifo, order["side"], px, qty, fee)
-    order["realized_pnl"] += s["positions"][order["account"], instrument, leg]["realized_pnl"] - before
+    basis = s["accounts"][order["account"]]["fifo"]
+    position = s["positions"][order["account"], instrument, leg]
+    order["realized_pnl"] += apply_fill(s, position, definition, basis, order["side"], px, qty, fee)
     order["fees"] += fee
     if order["strategy"] >= 0:
-        theirs = s["positions"][strategy_scope(order), instrument, leg]
-        apply_fill(s, theirs, definition, fifo, order["side"], px, qty, fee)
+        position = s["positions"][strategy_scope(order), instrument, leg]
+        apply_fill(s, position, definition, basis, order["side"], px, qty, fee)
     s["fills"] += 1
     return fee
