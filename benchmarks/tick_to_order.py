@@ -124,6 +124,8 @@ def _core(pipe: Connection, folder: str, sync: Sync) -> None:
                 "price_collar": "0.05",
                 "max_open_orders": 1000,
                 "max_orders_per_second": 100_000,
+                "max_book_age_ms": 60_000,
+                "duplicate_window_ms": 0,
             }
         },
     )

@@ -372,15 +372,16 @@ def load_settings(path: Path | None = None, overrides: Mapping[str, Any] | None 
     tree = _with_absolute_paths(_read_toml(DEFAULTS_FILE), DEFAULTS_FILE.parent)
     (shipped_account,) = tree.pop("accounts").values()
     origin = "settings"
+    layers = [_with_absolute_paths(dict(overrides or {}), Path.cwd())]
     if path is not None:
-        given = _with_absolute_paths(_read_toml(path), path.absolute().parent)
-        _refuse_renamed(path, given)
-        if "instruments" in given:
+        layers.insert(0, _with_absolute_paths(_read_toml(path), path.absolute().parent))
+        _refuse_renamed(path, layers[0])
+        origin = f"settings {path}"
+    for layer in layers:
+        if "instruments" in layer:
             tree.update(risk={}, strategies=[])
             shipped_account["balances"] = {}
-        _lay_over(tree, given)
-        origin = f"settings {path}"
-    _lay_over(tree, _with_absolute_paths(dict(overrides or {}), Path.cwd()))
+        _lay_over(tree, layer)
     if isinstance(tree["account"], str):
         tree.setdefault("accounts", {tree["account"]: shipped_account})
     settings: Settings = _checked(origin, lambda: msgspec.convert(tree, Settings))
