@@ -28,6 +28,8 @@ from oms.account_settings import (
 from oms.bus import ipc_endpoint
 from oms.checks import ConfigError, check_number, check_once
 from oms.decimals import GridError, rate
+from oms.definitions import FILE as DEFINITIONS_FILE
+from oms.definitions import Definitions, add_definitions
 from oms.instruments import Instrument
 from oms.money import Conversion, Wallet, conversions, currencies_of, wallets_of
 from oms.session_settings import SYNC_OF_MODE, JournalSettings, MatchingSettings, ReplaySettings
@@ -236,6 +238,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return data_dir(self.data_dir) / self.account
 
     @property
+    def definitions_file(self) -> Path:
+        """Every definition of an instrument that this account has ever used."""
+        return self.account_dir / DEFINITIONS_FILE
+
+    def definitions(self) -> Definitions:
+        """The instruments' definitions by version, those of the past included."""
+        return Definitions(self.instruments, self.definitions_file)
+
+    @property
     def run_dir(self) -> Path:
         return self.account_dir / "run"
 
@@ -429,6 +440,8 @@ def _read_toml(path: Path) -> dict[str, Any]:
 def write_session(settings: Settings) -> Path:
     """Write the resolved settings to the run folder for the processes to read, and return that file.
 
+    The instruments' definitions are added to those that the account has ever used; see ``oms.definitions``.
+
     The folders of the session file and of the sockets are made for their owner only: who can reach the core's socket
     can trade.
     """
@@ -437,6 +450,7 @@ def write_session(settings: Settings) -> Path:
         if folder.stat().st_uid != os.getuid():
             raise ConfigError(f"folder {folder} belongs to another user: choose another data folder")
         folder.chmod(0o700)
+    add_definitions(settings.definitions_file, settings.instruments)
     path = settings.run_dir / SESSION_FILE
     partial = path.with_suffix(".partial")
     partial.write_bytes(msgspec.json.format(msgspec.json.encode(settings)))
