@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 from oms.records import ORDER_ID_COUNTER_BITS, RPC_CLIENT_BASE
 
 FILE: Final = "ledger.sqlite"
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 MAX_CLIENTS: Final = 100_000
 CHECKPOINT_COMMITS: Final = 2_000
 WAL_LIMIT_BYTES: Final = 64 * 1024 * 1024

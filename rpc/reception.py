@@ -15,23 +15,9 @@ import zmq
 from rpc.entities import Topic
 from rpc.ledger import LedgerError
 from rpc.limits import Limits
-from rpc.messages import (
-    MAX_REQUEST_BYTES,
-    PROTOCOL_VERSION,
-    AnyRequest,
-    Error,
-    Hello,
-    MessageError,
-    Reply,
-    Request,
-    RpcCode,
-    Subscribe,
-    Subscribed,
-    Unsubscribe,
-    Welcome,
-    decode_request,
-)
+from rpc.messages import MAX_REQUEST_BYTES, Error, MessageError, Reply, RpcCode, Subscribed, Welcome, decode_request
 from rpc.refusals import RefusalError
+from rpc.requests import PROTOCOL_VERSION, AnyRequest, Hello, Request, Subscribe, Unsubscribe
 from rpc.sessions import Session, Sessions
 
 MESSAGES_A_ROUND: Final = 256
@@ -55,7 +41,7 @@ class Reception:
         self,
         router: zmq.Socket[Any],
         sessions: Sessions,
-        handlers: Mapping[type[Request], Handler],
+        handlers: Mapping[type[AnyRequest], Handler],
         limits: Limits,
     ) -> None:
         self.requests = 0
@@ -65,7 +51,7 @@ class Reception:
         self._sessions = sessions
         self._limits = limits
         self._started_ts = time.time_ns()
-        self._handlers: dict[type[Request], Handler] = {
+        self._handlers: dict[type[AnyRequest], Handler] = {
             **handlers,
             Subscribe: self._subscribe,
             Unsubscribe: self._unsubscribe,

@@ -62,7 +62,7 @@ def test_what_a_version_does_not_stand_for_may_change(tmp_path: Path) -> None:
 def test_a_damaged_file_is_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "definitions.json"
     path.write_text("[1]")
-    with pytest.raises(ConfigError, match="definitions .*definitions.json cannot be read"):
+    with pytest.raises(ConfigError, match=r"definitions .*definitions\.json cannot be read"):
         Definitions([], path).of(4, 2)
 
 

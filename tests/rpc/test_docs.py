@@ -10,7 +10,8 @@ import pytest
 
 from rpc.entities import Topic
 from rpc.limits import DEFAULT_LIMITS
-from rpc.messages import MAX_PAGE, AnyReply, AnyRequest, RpcCode
+from rpc.messages import AnyReply, RpcCode
+from rpc.requests import MAX_PAGE, AnyRequest
 from tests.rpc.conftest import World, wait_for
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "rpc.md").read_text()
