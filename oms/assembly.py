@@ -22,10 +22,10 @@ from oms.core.state import (
     define_instrument,
     new_state,
 )
+from oms.currencies import Wallet
 from oms.decimals import rate, scaled
 from oms.exchange_model import load_model, use_model
 from oms.instruments import Instrument, underlying_of
-from oms.money import Wallet
 from oms.precompile import precompile
 from oms.records import CASH_SCALE, TradingState
 from strategies.loader import LoadedStrategy, define_strategy, load_strategy

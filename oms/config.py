@@ -27,11 +27,11 @@ from oms.account_settings import (
 )
 from oms.bus import ipc_endpoint
 from oms.checks import ConfigError, check_number, check_once
+from oms.currencies import Conversion, Wallet, conversions, currencies_of, wallets_of
 from oms.decimals import GridError, rate
 from oms.definitions import FILE as DEFINITIONS_FILE
 from oms.definitions import Definitions, add_definitions
 from oms.instruments import Instrument
-from oms.money import Conversion, Wallet, conversions, currencies_of, wallets_of
 from oms.session_settings import SYNC_OF_MODE, JournalSettings, MatchingSettings, ReplaySettings
 
 __all__ = [

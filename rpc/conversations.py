@@ -145,15 +145,14 @@ def set_trading_state(
 
 def kill(
     protocol: Protocol, *, account: str | None = None, flatten: bool = False, timeout: float | None = None
-) -> Conversation[int]:
+) -> Conversation[None]:
     """The kill switch: halt an account, or every one, cancel its orders, and with ``flatten`` close its positions.
 
-    Returns how many cancels were sent.
+    It returns when the accounts are halted; the cancels follow by themselves.
     """
-    reply = expect((yield call_for(protocol, Kill(request_id=0, account=account, flatten=flatten), timeout)), KillReply)
-    if reply.outcome == UNKNOWN:
+    request = Kill(request_id=0, account=account, flatten=flatten)
+    if expect((yield call_for(protocol, request, timeout)), KillReply).outcome == UNKNOWN:
         raise OutcomeUnknownError("the kill switch was not answered: read the status, or send it again")
-    return reply.cancels
 
 
 def order(

@@ -123,10 +123,9 @@ class TradingStateReply(Reply, frozen=True):
 
 
 class KillReply(Reply, frozen=True):
-    """How many cancels were sent to the exchange; closing positions takes longer."""
+    """The accounts are halted; their cancels, and the orders that close their positions, follow."""
 
     outcome: Outcome
-    cancels: int
 
 
 class Orders(Reply, frozen=True):

@@ -243,8 +243,7 @@ class OrderEntry:
             self._settle_one(pending)
 
     def _settle_kill(self, pending: Pending, event: EventFields) -> None:
-        """The kill switch."""
-        pending.cancels += event.kind in _CANCELS
+        """The kill switch: its event comes first, then its cancels."""
         if not self._is_refused(pending, event) and event.kind == _KILLED:
             self._settle_one(pending)
 
@@ -272,5 +271,5 @@ class OrderEntry:
                 reason=REASONS.get(pending.reason, UNKNOWN),
             )
         if pending.kind == CommandKind.KILL:
-            return KillReply(request_id=request_id, outcome=outcome, cancels=pending.cancels)
+            return KillReply(request_id=request_id, outcome=outcome)
         return CancelAllReply(request_id=request_id, outcome=outcome, cancels=pending.cancels)

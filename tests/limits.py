@@ -8,8 +8,8 @@ from typing import Final
 import msgspec
 
 from oms.config import AccountSettings, RiskSettings
+from oms.currencies import wallets_of
 from oms.instruments import Instrument
-from oms.money import wallets_of
 
 WIDE_LIMITS: Final = RiskSettings(
     max_order_qty="2000000",

@@ -249,16 +249,20 @@ class ScriptedCore:
         elif kind == CommandKind.NEW:
             self._new(command)
         elif kind == CommandKind.SET_TRADING_STATE:
-            owner = {name: int(command[name]) for name in ("account", "strategy", "request_id")}
-            self.set_state(TradingState(int(command["value"])), **owner)
+            self.set_state(
+                TradingState(int(command["value"])),
+                account=int(command["account"]),
+                strategy=int(command["strategy"]),
+                request_id=int(command["request_id"]),
+            )
         elif kind == CommandKind.CANCEL_ALL:
             self._cancel_all(command)
             self.set_state(self.trading_state, request_id=int(command["request_id"]))
         elif kind == CommandKind.KILL:
+            account, request_id = int(command["account"]), int(command["request_id"])
+            self.set_state(TradingState.HALTED, Reason.KILL_SWITCH, account=account, request_id=request_id)
+            self._tell(EventKind.KILLED, aux=int(command["value"]), strategy=-1, account=account, request_id=request_id)
             self._cancel_all(command)
-            owner = {name: int(command[name]) for name in ("account", "request_id")}
-            self.set_state(TradingState.HALTED, Reason.KILL_SWITCH, **owner)
-            self._tell(EventKind.KILLED, aux=int(command["value"]), strategy=-1, **owner)
         else:
             self._change(kind, command)
 

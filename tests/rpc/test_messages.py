@@ -115,7 +115,8 @@ def test_random_bytes_are_a_request_or_a_message_error(payload: bytes) -> None:
 
 @given(st.data())
 def test_a_damaged_request_is_a_request_or_a_message_error(data: st.DataObject) -> None:
-    payload = bytearray(encode(data.draw(st.sampled_from([PLACE, BRACKET]))))
+    requests: list[AnyRequest] = [PLACE, BRACKET]
+    payload = bytearray(encode(data.draw(st.sampled_from(requests))))
     for _ in range(data.draw(st.integers(1, 4))):
         payload[data.draw(st.integers(0, len(payload) - 1))] = data.draw(st.integers(0, 255))
     end = data.draw(st.integers(0, len(payload)))

@@ -213,9 +213,9 @@ def test_loading_the_past_in_blocks_gives_what_one_event_at_a_time_gives(
 
 def test_a_held_order_is_open_and_its_last_trigger_is_known() -> None:
     replica = new_replica()
-    held = {"state": OrderState.HELD, "trigger": Trigger.STOP, "contingency": Contingency.OTO}
-    feed(replica, event(EventKind.ORDER_HELD, 1, **held, last_px=50, last_qty=2, aux=9))
-    feed(replica, event(EventKind.HELD_AMENDED, 1, **held, last_px=51, last_qty=2, aux=9))
+    held, trigger, contingency = OrderState.HELD, int(Trigger.STOP), int(Contingency.OTO)
+    for kind, px in ((EventKind.ORDER_HELD, 50), (EventKind.HELD_AMENDED, 51)):
+        feed(replica, event(kind, 1, held, trigger=trigger, contingency=contingency, last_px=px, last_qty=2, aux=9))
     assert set(replica.open) == {1}
     feed(replica, event(EventKind.ORDER_SUBMITTED, 1, OrderState.PENDING_NEW, trigger=Trigger.STOP))
     assert replica.terms == {1: KnownTerms(51, 2, 9)}
