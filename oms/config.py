@@ -31,7 +31,7 @@ from oms.currencies import Conversion, Wallet, conversions, currencies_of, walle
 from oms.decimals import GridError, rate
 from oms.definitions import FILE as DEFINITIONS_FILE
 from oms.definitions import Definitions, add_definitions
-from oms.instruments import Instrument
+from oms.instruments import Instrument, underlying_of
 from oms.session_settings import SYNC_OF_MODE, JournalSettings, MatchingSettings, ReplaySettings
 
 __all__ = [
@@ -124,6 +124,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                     f"instrument {instrument.symbol} has id {instrument.id}: use 0 to {MAX_INSTRUMENT_ID}"
                 )
             _check_grid(instrument)
+            _check_underlying(instrument, self.instruments)
         check_once("instrument id", (instrument.id for instrument in self.instruments))
         check_once("instrument", (qualified_symbol(instrument) for instrument in self.instruments))
         self._check_risk("", self.risk)
@@ -311,6 +312,14 @@ def _check_grid(instrument: Instrument) -> None:
             f"{instrument.symbol}'s tick {instrument.tick}, lot {instrument.lot} and multiplier "
             f"{instrument.multiplier} are too large or too fine for 64-bit integers"
         ) from None
+
+
+def _check_underlying(instrument: Instrument, known: tuple[Instrument, ...]) -> None:
+    """Refuse an instrument whose underlying the settings do not define."""
+    try:
+        underlying_of(instrument, known)
+    except ValueError as error:
+        raise ConfigError(f"{error}: the settings define {', '.join(map(qualified_symbol, known))}") from None
 
 
 def _check_limits(instrument: Instrument, limits: RiskSettings | StrategyRisk) -> None:

@@ -67,3 +67,12 @@ def book_fill(s: Record, order: Record, px: int, qty: int, fee: int, fee_known: 
         apply_fill(s, position, definition, basis, order["side"], px, qty, fee)
     s["fills"] += 1
     return fee
+
+
+@kernel
+def take_cancel_token(s: Record, order: Record) -> None:
+    """Count a cancel against its scopes' rate; cancels always pass."""
+    scope = s["scopes"][order["account"]]
+    if scope["cancel_ts"] > s["now"]:
+        scope["cancels_over_rate"] += 1
+    scope["cancel_ts"] = max(scope["cancel_ts"], s["now"]) + scope["cancel_interval_ns"]

@@ -28,7 +28,9 @@ RATE_WINDOW_NS: Final = 1_000_000_000
 _MARKET: Final = int(OrderType.MARKET)
 _LIMIT: Final = int(OrderType.LIMIT)
 _GTC: Final = int(TimeInForce.GTC)
+_IOC: Final = int(TimeInForce.IOC)
 _FOK: Final = int(TimeInForce.FOK)
+_DAY: Final = int(TimeInForce.DAY)
 _POST_ONLY: Final = int(OrderFlag.POST_ONLY)
 _REDUCE_ONLY: Final = int(OrderFlag.REDUCE_ONLY)
 _ALL_FLAGS: Final = _POST_ONLY | _REDUCE_ONLY
@@ -83,14 +85,16 @@ def check_form(command: Record) -> int:
     order_type = command["order_type"]
     if order_type != _LIMIT and order_type != _MARKET:
         return _BAD_ORDER_TYPE
-    if not _GTC <= command["time_in_force"] <= _FOK:
+    time_in_force = command["time_in_force"]
+    rests = time_in_force != _IOC and time_in_force != _FOK
+    if not _GTC <= time_in_force <= _DAY:
         return _BAD_TIME_IN_FORCE
-    if order_type == _MARKET and command["time_in_force"] == _GTC:
+    if order_type == _MARKET and rests and command["trigger"] == 0:
         return _BAD_TIME_IN_FORCE
     flags = command["flags"]
     if flags & _ALL_FLAGS != flags:
         return _BAD_FLAGS
-    if flags & _POST_ONLY and (order_type == _MARKET or command["time_in_force"] != _GTC):
+    if flags & _POST_ONLY and (order_type == _MARKET or not rests):
         return _BAD_FLAGS
     return _NONE
 
@@ -195,6 +199,33 @@ def check_new(s: Record, command: Record) -> int:
     if reason != _NONE:
         return _TRADING_REDUCING if shrinking and reason == _REDUCE_ONLY_REASON else reason
     limits = s["limits"][account, instrument]
+    open_orders = s["positions"][account, instrument, 0]["open_orders"]
+    if open_orders >= limits["max_open_orders"] or open_orders >= MAX_OPEN_ORDERS:
+        return _OPEN_ORDER_LIMIT
+    if not take_rate_token(limits, s["now"]):
+        return _ORDER_RATE
+    return _NONE
+
+
+@kernel
+def check_held(s: Record, command: Record) -> int:
+    """The first reason to refuse an order that the core will keep: all that does not depend on the market now."""
+    account = command["account"]
+    instrument = command["instrument"]
+    reason = check_scope(s, account, instrument)
+    if reason == _NONE:
+        reason = check_form(command)
+    if reason != _NONE:
+        return reason
+    definition = s["instruments"][instrument]
+    limits = s["limits"][account, instrument]
+    qty = command["qty"]
+    if qty < definition["min_qty"]:
+        return _QTY_BELOW_MIN
+    if qty > MAX_QTY or qty > definition["max_qty"] or qty > limits["max_order_qty"]:
+        return _QTY_ABOVE_MAX
+    if command["order_type"] == _LIMIT and not 0 < command["px"] <= MAX_PX:
+        return _BAD_PRICE
     open_orders = s["positions"][account, instrument, 0]["open_orders"]
     if open_orders >= limits["max_open_orders"] or open_orders >= MAX_OPEN_ORDERS:
         return _OPEN_ORDER_LIMIT

@@ -131,6 +131,8 @@ def test_missing_strategy_is_refused_by_name(tmp_path: Path, name: str) -> None:
         (ONE_INSTRUMENT.replace("0.01", "-0.01"), "ETHUSDT's tick -0.01 must be above zero"),
         (ONE_INSTRUMENT + 'min_qty = "0.0005"', "min_qty 0.0005 is not on ETHUSDT's lot 0.001"),
         (ONE_INSTRUMENT.replace("0.001", "1e-30"), "too large or too fine"),
+        (ONE_INSTRUMENT + 'underlying = "BTCUSD"', "underlying BTCUSD is not defined: the settings define ETHUSDT"),
+        (ONE_INSTRUMENT.replace("linear_perpetual", "spot"), "spot ETHUSDT needs base"),
         ('[[strategies]]\nfile = "none.py"\ninstrument = "BTCUSDT.binance_usdm"', "none.py does not exist"),
         ('[[strategies]]\nfile = "market"\ninstrument = "BTCUSDT.binance_usdm"', "unknown strategy 'market'"),
     ],

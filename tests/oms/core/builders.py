@@ -211,7 +211,7 @@ class Rig:
     def open_list(self, instrument: int = 0) -> list[int]:
         """Slots of the instrument's open orders, as linked."""
         found = []
-        slot = int(self.book(instrument)["open_head"])
+        slot = int(self.s["order_lists"][instrument]["open_head"])
         while slot >= 0:
             found.append(slot)
             slot = int(self.s["orders"][slot]["next_open"])
