@@ -59,6 +59,7 @@ KERNEL_SOURCES: Final = (
     "oms/core/*.py",
     "oms/algos/*.py",
     "strategies/api.py",
+    "strategies/requests.py",
     "backtest/loop.py",
     "backtest/matching/*.py",
     "gateways/digits.py",
