@@ -14,6 +14,7 @@ from rpc.core_link import TAKES_NONE, CoreLink
 from rpc.ledger import Ledger, LedgerError, LedgerRow
 from rpc.limits import Limits
 from rpc.messages import Error, Reply, RpcCode
+from rpc.order_batches import OrderBatches
 from rpc.pending import Group, Member, Pending, PendingTable, Waiter
 from rpc.refusals import RefusalError
 from rpc.sessions import Sessions
@@ -24,6 +25,8 @@ class Dispatch:
 
     Parameters
     ----------
+    batches : callable
+        Makes the batches of orders, which travel beside the commands of this table.
     catch_up : callable
         Reads the journal into the replica; False when events are missing for good.
     unknown : callable
@@ -44,11 +47,13 @@ class Dispatch:
         link: CoreLink,
         sessions: Sessions,
         limits: Limits,
+        batches: Callable[[PendingTable], OrderBatches],
         *,
         catch_up: Callable[[], bool],
         unknown: Callable[[Pending, int], Reply],
     ) -> None:
         self.pending = PendingTable(limits.answer_timeout_s)
+        self.batches = batches(self.pending)
         self.unanswered = 0
         self.failed_writes = 0
         self.catch_up = catch_up
@@ -89,7 +94,7 @@ class Dispatch:
 
     def may_be_taken(self, order_id: int) -> bool:
         """Whether an earlier copy of a new order may still have effect."""
-        return time.monotonic() < self._void_at.get(order_id, 0.0)
+        return time.monotonic() < self._void_at.get(order_id, 0.0) or self.batches.may_yet_be_taken(order_id)
 
     def is_answered(self, order_id: int) -> None:
         """Note that the core has answered a new order: no copy of it is under way any more."""
@@ -102,6 +107,7 @@ class Dispatch:
             self._ledger.commit()
         except LedgerError:
             self.failed_writes += 1
+        self.batches.send()
         undone = [pending for pending, _ in outgoing if pending.is_new and pending.rollbacks != self._ledger.rollbacks]
         for pending in undone:
             self.refuse(pending, RpcCode.LEDGER_FAILED, "the order id could not be put on disk; nothing was sent")
@@ -133,10 +139,11 @@ class Dispatch:
     def expire(self) -> None:
         """Answer what the core did not: the outcome is unknown."""
         now = time.monotonic()
-        if self.pending.is_due(now):
+        if self.pending.is_due(now) or self.batches.is_due(now):
             self.catch_up()  # what the core did is in its journal, even if its events were lost on the way
         for pending in self.pending.expired(now):
             self._give_up(pending)
+        self.batches.expire(now)
         while self._void_at and next(iter(self._void_at.values())) <= now:
             del self._void_at[next(iter(self._void_at))]
 

@@ -30,6 +30,9 @@ from rpc.entities import (
 )
 from rpc.requests import AnyRequest
 
+BATCH_MAGIC: Final = b"zomB"
+"""What messages of fixed-width records begin with (``rpc.batches``); no MessagePack map does."""
+
 MAX_REQUEST_BYTES: Final = 64 * 1024
 
 UNREADABLE: Final = -1

@@ -17,6 +17,7 @@ from rpc.entities import UNKNOWN, Outcome
 from rpc.ledger import Ledger
 from rpc.limits import Limits
 from rpc.messages import CancelAllReply, KillReply, OrderReply, Reply, TradingStateReply
+from rpc.order_batches import OrderBatches
 from rpc.own_orders import OwnOrders
 from rpc.pending import Pending, PendingTable, Waiter
 from rpc.placing import Placing
@@ -69,6 +70,9 @@ class OrderEntry:
             link,
             sessions,
             limits,
+            lambda pending: OrderBatches(
+                settings, definitions, ledger, link, sessions, limits, pending, self.own_orders
+            ),
             catch_up=catch_up,
             unknown=lambda pending, request_id: self._reply(pending, request_id, "unknown"),
         )
@@ -86,6 +90,11 @@ class OrderEntry:
             CommandKind.SET_TRADING_STATE: self._settle_state,
             CommandKind.KILL: self._settle_kill,
         }
+
+    @property
+    def batches(self) -> OrderBatches:
+        """Orders that came in batches."""
+        return self.dispatch.batches
 
     @property
     def pending(self) -> PendingTable:
@@ -184,7 +193,7 @@ class OrderEntry:
         index = self._ledger.client_index(client)
         return [
             order_id
-            for order_id in {**self._replica.open, **self.pending.placing}
+            for order_id in {**self._replica.open, **self.pending.placing, **dict.fromkeys(self.batches.waiting_ids())}
             if order_id >> ORDER_ID_COUNTER_BITS == index and self._is_of(order_id, instrument, account)
         ]
 

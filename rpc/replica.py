@@ -6,12 +6,13 @@ An order's event carries the whole order, so the last one of each is all that is
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from struct import Struct
 from typing import Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from oms.bus import Records
 from oms.config import MAX_ACCOUNTS
@@ -64,6 +65,22 @@ def event_rows(records: Records) -> Iterator[tuple[EventFields, bytes]]:
     buffer = records.tobytes()
     for at in range(0, len(buffer), _ROW.size):
         yield EventFields._make(_ROW.unpack_from(buffer, at)), buffer[at : at + _ROW.size]
+
+
+def _table(members: Iterable[int], size: int = 256) -> npt.NDArray[np.bool_]:
+    """Membership as a table."""
+    table = np.zeros(size, np.bool_)
+    table[list(members)] = True
+    return table
+
+
+_IS_ORDER_KIND: Final = _table(_ORDER_KINDS)
+_IS_TERMS_KIND: Final = _table(_TERMS_KINDS)
+_IS_FORM: Final = _table((order_type * 256 + trigger for order_type, trigger in NAMES), 2**16)
+_IS_CONTINGENCY: Final = _table(_CONTINGENCIES)
+_IS_TIME_IN_FORCE: Final = _table(_TIMES_IN_FORCE)
+_IS_STATE: Final = _table(_STATES)
+_IS_TERMINAL: Final = _table(_TERMINAL)
 
 
 class KnownOrder:
@@ -189,30 +206,71 @@ class Replica:
             self._definitions.put_in_force(row.instrument, row.px)
 
     def load(self, records: Records) -> None:
-        """Take a block of events of the past at once: only the last one of each order counts."""
+        """Take a block of events at once: only the last one of each order counts."""
         kinds = records["kind"]
-        of_orders = np.isin(kinds, list(_ORDER_KINDS)) & (kinds != _REFUSED)
+        of_orders = _IS_ORDER_KIND[kinds] & (kinds != _REFUSED)
         at = np.flatnonzero(of_orders)
         _, last = np.unique(records["order_id"][at][::-1], return_index=True)
         _, first_order = np.unique(records["order_id"][at], return_index=True)
         last_at = at[len(at) - 1 - last][np.argsort(first_order)]
         filled = at[kinds[at] == _FILLED]
         others = np.flatnonzero(~of_orders)
-        with_terms = np.isin(kinds, list(_TERMS_KINDS)) & (
-            records["last_px"] | records["last_qty"] | records["aux"] != 0
-        )
+        with_terms = _IS_TERMS_KIND[kinds] & (records["last_px"] | records["last_qty"] | records["aux"] != 0)
         for row, _ in event_rows(records[with_terms]):
             self._keep_terms(row)
         for row, record in event_rows(records[filled]):
             if self.is_usable(row):
                 self.fills.append(KnownFill(self.session, record))
-        for row, record in event_rows(records[np.concatenate((last_at, others))]):
-            if not self.is_usable(row):
-                continue
-            if row.kind in _ORDER_KINDS:
-                self._keep_last(row, record)
-            else:
+        last_rows = records[last_at]
+        usable = self._are_orders(last_rows)
+        self.unusable += int((~usable).sum())
+        self._keep(last_rows[usable])
+        for row, record in event_rows(records[others]):
+            if self.is_usable(row):
                 self.apply(row, record)
+
+    def _are_orders(self, records: Records) -> npt.NDArray[np.bool_]:
+        """``is_usable`` of many order events at once."""
+        definition = records["instrument"].astype(np.int64) << 16 | records["version"]
+        known = [
+            number
+            for number in np.unique(definition).tolist()
+            if number >= 0 and self._definitions.of(number >> 16, number & 0xFFFF) is not None
+        ]
+        usable: npt.NDArray[np.bool_] = (
+            np.isin(definition, known)
+            & (records["order_id"] > 0)
+            & (records["account"] >= 0)
+            & (records["account"] < self._accounts)
+            & (np.abs(records["side"]) == 1)
+            & _IS_FORM[records["order_type"].astype(np.int64) * 256 + records["trigger"]]
+            & _IS_CONTINGENCY[records["contingency"]]
+            & _IS_TIME_IN_FORCE[records["time_in_force"]]
+            & _IS_STATE[records["state"]]
+        )
+        return usable
+
+    def _keep(self, records: Records) -> None:
+        """Keep usable order events, one of each order and none of them a refusal."""
+        buffer = records.tobytes()
+        terminal = _IS_TERMINAL[records["state"]].tolist()
+        known, session, size = self.orders, self.session, EVENT.itemsize
+        start = 0
+        for order_id, is_closed in zip(records["order_id"].tolist(), terminal, strict=True):
+            record = buffer[start : start + size]
+            start += size
+            order = known.get(order_id)
+            if order is None:
+                self._serial += 1
+                order = known[order_id] = KnownOrder(self._serial, session, record)
+            else:
+                order.record = record
+                order.session = session
+            if is_closed:
+                self._close(order_id, order)
+            else:
+                self.open[order_id] = order
+                self._closed.pop(order_id, None)
 
     def _apply_order(self, row: EventFields, record: bytes) -> None:
         if row.kind == _FILLED:

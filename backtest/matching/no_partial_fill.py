@@ -32,7 +32,7 @@ from backtest.matching.exchange import (
 from oms.compiled import kernel
 from oms.core.book import level_qty
 from oms.core.state import Record, State
-from oms.records import CommandKind, OrderFlag, OrderType, Reason, TimeInForce
+from oms.records import CommandKind, OrderFlag, OrderType, Reason
 
 _NEW: Final = int(CommandKind.NEW)
 _AMEND: Final = int(CommandKind.AMEND)
