@@ -28,7 +28,7 @@ from typing import Any, Final
 import numpy as np
 import zmq
 
-from benchmarks._market import INSTRUMENT, market_maker_settings, percentiles
+from benchmarks._market import INSTRUMENT, WIDE_ACCOUNT, market_maker_settings, percentiles
 from oms.bus import CLOSE_LINGER_MS, Publisher, new_context, new_socket
 from oms.config import Settings, write_session
 from oms.lifecycle import decode_heartbeat
@@ -79,8 +79,11 @@ def _settings(folder: str) -> Settings:
                 "price_collar": "0.05",
                 "max_open_orders": 1000,
                 "max_orders_per_second": 100_000_000,
+                "max_book_age_ms": 60_000,
+                "duplicate_window_ms": 0,
             }
         },
+        accounts={"paper": WIDE_ACCOUNT},
     )
 
 

@@ -20,7 +20,7 @@ from typing import Any, Final
 import numpy as np
 import zmq
 
-from benchmarks._market import INSTRUMENT, market_maker_settings, percentiles, recorded_ticks
+from benchmarks._market import INSTRUMENT, WIDE_ACCOUNT, market_maker_settings, percentiles, recorded_ticks
 from oms.bus import CLOSE_LINGER_MS, HEADER_BYTES, Publisher, Puller, Pusher, Subscriber, new_context, new_socket
 from oms.journal import Journal, Sync
 from oms.records import COMMAND, REPORT, TICK, WIRE_VERSION, RecordKind, ReportKind, Source, TickFlag, TickKind
@@ -124,8 +124,11 @@ def _core(pipe: Connection, folder: str, sync: Sync) -> None:
                 "price_collar": "0.05",
                 "max_open_orders": 1000,
                 "max_orders_per_second": 100_000,
+                "max_book_age_ms": 60_000,
+                "duplicate_window_ms": 0,
             }
         },
+        accounts={"paper": WIDE_ACCOUNT},
     )
     context = new_context()
     core = build_core(settings)

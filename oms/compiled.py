@@ -61,6 +61,7 @@ KERNEL_SOURCES: Final = (
     "oms/algos/*.py",
     "strategies/api.py",
     "strategies/rules.py",
+    "strategies/requests.py",
     "backtest/loop.py",
     "backtest/matching/*.py",
     "gateways/digits.py",

@@ -21,7 +21,7 @@ from rpc.ledger_log import NAME_BYTES, LedgerLog, decode_row, encode_row, logs, 
 from rpc.ledger_rows import ADD, COLUMNS, EVENT_KEY_BYTES, KNOWN, SCHEMA, SETTLE, LedgerRow, Settled, Step, rows_of
 
 FILE: Final = "ledger.sqlite"
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 MAX_CLIENTS: Final = 100_000
 MOVED_ROWS: Final = 8_192
 """New ids, or last events, that are moved into the database together."""

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from oms.config import Settings
+from oms.definitions import Definitions
 from oms.records import COMMAND, ORDER_EVENTS, CommandKind, EventKind, Reason
 from rpc.batches import ANSWER, CODE_NUMBERS, BatchKind, BatchOutcome, Records, codes_of, encode_batch
 from rpc.core_link import CoreLink
@@ -19,7 +20,6 @@ from rpc.messages import RpcCode
 from rpc.own_orders import OwnOrders
 from rpc.pending import PendingTable
 from rpc.sessions import Session, Sessions
-from rpc.translation import ACCOUNT
 
 _REFUSED: Final = int(EventKind.ORDER_REFUSED)
 _DUPLICATE: Final = int(Reason.DUPLICATE_ORDER_ID)
@@ -71,6 +71,7 @@ class OrderBatches:
     def __init__(
         self,
         settings: Settings,
+        definitions: Definitions,
         ledger: Ledger,
         link: CoreLink,
         sessions: Sessions,
@@ -80,6 +81,7 @@ class OrderBatches:
     ) -> None:
         self.unanswered = 0
         self._instruments = [instrument.id for instrument in settings.instruments]
+        self._definitions = definitions
         self._ledger = ledger
         self._link = link
         self._sessions = sessions
@@ -123,10 +125,13 @@ class OrderBatches:
         commands["order_id"] = np.arange(first_id, first_id + len(orders))
         commands["kind"] = CommandKind.NEW
         commands["strategy"] = -1
-        commands["account"] = ACCOUNT
+        commands["account"] = 0  # the session's own
         commands["source"] = index
         for name in _COPIED:
             commands[name] = orders[name]
+        for number in np.unique(orders["instrument"]).tolist():
+            in_force = self._definitions.in_force(number)
+            commands["version"][orders["instrument"] == number] = in_force.version if in_force else 0
         return commands
 
     def _answer_known(

@@ -14,18 +14,16 @@ from rpc.messages import (
     UNREADABLE,
     Alive,
     AnyReply,
-    AnyRequest,
     Error,
     Events,
     EventsLost,
-    Hello,
     Reply,
     RpcCode,
-    Subscribe,
     Subscribed,
     decode_from_server,
     encode,
 )
+from rpc.requests import AnyRequest, Hello, Subscribe
 
 DEFAULT_ENDPOINT: Final = "tcp://127.0.0.1:5570"
 DEFAULT_TIMEOUT_S: Final = 5.0

@@ -29,22 +29,17 @@ from rpc.ledger import LedgerError
 from rpc.limits import Limits
 from rpc.messages import (
     MAX_REQUEST_BYTES,
-    PROTOCOL_VERSION,
     UNREADABLE,
-    AnyRequest,
     Error,
-    Hello,
     MessageError,
     Reply,
-    Request,
     RpcCode,
-    Subscribe,
     Subscribed,
-    Unsubscribe,
     Welcome,
     decode_request,
 )
 from rpc.refusals import RefusalError
+from rpc.requests import PROTOCOL_VERSION, AnyRequest, Hello, Request, Subscribe, Unsubscribe
 from rpc.sessions import Session, Sessions
 
 MESSAGES_A_ROUND: Final = 256
@@ -68,7 +63,7 @@ class Reception:
         self,
         router: zmq.Socket[Any],
         sessions: Sessions,
-        handlers: Mapping[type[Request], Handler],
+        handlers: Mapping[type[AnyRequest], Handler],
         limits: Limits,
         place_batch: Callable[[Session, Records], None],
     ) -> None:
@@ -80,7 +75,7 @@ class Reception:
         self._limits = limits
         self._place_batch = place_batch
         self._started_ts = time.time_ns()
-        self._handlers: dict[type[Request], Handler] = {
+        self._handlers: dict[type[AnyRequest], Handler] = {
             **handlers,
             Subscribe: self._subscribe,
             Unsubscribe: self._unsubscribe,

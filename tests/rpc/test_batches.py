@@ -27,7 +27,8 @@ from rpc.batches import (
     new_orders,
 )
 from rpc.client import RpcError
-from rpc.messages import Hello, MessageError, RpcCode, encode
+from rpc.messages import MessageError, RpcCode, encode
+from rpc.requests import Hello
 from tests.oms.test_core_loop import files_bounded_to
 from tests.rpc.conftest import QUICK, World, wait_for
 from tests.rpc.test_garbage import ask

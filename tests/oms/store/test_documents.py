@@ -49,7 +49,7 @@ def test_the_journal_example_prints_every_entry(tmp_path: Path) -> None:
 
 def test_the_store_example_prints_the_newest_fills(tmp_path: Path) -> None:
     settings = load_settings(overrides={"replay": {"file": ""}, "data_dir": str(tmp_path)})
-    store = EmbeddedStore(settings.store_dir, settings.account, settings.instruments)
+    store = EmbeddedStore(settings.store_dir, settings.account_names, settings.definitions())
     store.open()
     events = Trading(1).events(300)
     store.write([EventBlock(5, events)])
