@@ -10,7 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from oms.account_settings import CASH_LIMITS, AccountSettings, StrategyRisk
+from oms.account_settings import CASH_LIMITS, LARGEST_LIMITS, AccountSettings, StrategyRisk
 from oms.compiled import Callback, Progress, compile_entries
 from oms.config import ConfigError, Settings, StrategySettings, qualified_symbol
 from oms.core.state import (
@@ -41,6 +41,9 @@ from strategies.loader import (
 NS_PER_US: Final = 1_000
 NS_PER_MS: Final = 1_000_000
 NS_PER_S: Final = 1_000_000_000
+
+WIDEST_COLLAR: Final = LARGEST_LIMITS["price_collar"] * CASH_SCALE
+"""A collar that lets every price through that the core can hold, and whose products fit 64 bits."""
 
 PAPER_ACCOUNT: Final = 0
 """Number of the session's own account."""
@@ -93,7 +96,7 @@ def define_strategy_limits(st: State, risk: StrategyRisk, instrument: Instrument
     row["max_order_notional"] = (
         NO_LIMIT if risk.max_order_notional is None else Decimal(risk.max_order_notional) * CASH_SCALE
     )
-    row["collar_rate"] = NO_LIMIT if risk.price_collar is None else rate("price_collar", risk.price_collar)
+    row["collar_rate"] = WIDEST_COLLAR if risk.price_collar is None else rate("price_collar", risk.price_collar)
     row["max_position"] = NO_LIMIT if risk.max_position is None else instrument.qty_to_lots(risk.max_position)
     row["max_open_orders"] = NO_LIMIT
     row["max_book_age_ns"] = NO_LIMIT
