@@ -10,9 +10,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from oms.account_settings import CASH_LIMITS, AccountSettings, StrategyRisk
+from oms.account_settings import CASH_LIMITS, LARGEST_LIMITS, AccountSettings, StrategyRisk
 from oms.compiled import Callback, Progress, compile_entries
-from oms.config import ConfigError, Settings, StrategySettings, qualified_symbol
+from oms.config import Settings, StrategySettings
 from oms.core.state import (
     MAX_ACCOUNTS,
     NO_LIMIT,
@@ -45,6 +45,8 @@ _WHOLE_LIMITS: Final = {
     "max_drawdown": "max_drawdown",
 }
 """Limits of a scope as a whole in 1e-8, by their names in settings and in the core."""
+WIDEST_COLLAR: Final = LARGEST_LIMITS["price_collar"] * CASH_SCALE
+"""Of a strategy that has none of its own; its products with prices stay exact."""
 _INTERVALS: Final = {"max_orders_per_second": "order_interval_ns", "max_cancels_per_second": "cancel_interval_ns"}
 assert set(CASH_LIMITS) < set(_WHOLE_LIMITS)
 
@@ -84,7 +86,7 @@ def define_strategy_limits(st: State, risk: StrategyRisk, instrument: Instrument
     row["max_order_notional"] = (
         NO_LIMIT if risk.max_order_notional is None else Decimal(risk.max_order_notional) * CASH_SCALE
     )
-    row["collar_rate"] = NO_LIMIT if risk.price_collar is None else rate("price_collar", risk.price_collar)
+    row["collar_rate"] = WIDEST_COLLAR if risk.price_collar is None else rate("price_collar", risk.price_collar)
     row["max_position"] = NO_LIMIT if risk.max_position is None else instrument.qty_to_lots(risk.max_position)
     row["max_open_orders"] = NO_LIMIT
     row["max_book_age_ns"] = NO_LIMIT
@@ -135,23 +137,14 @@ def define_currencies(st: State, settings: Settings) -> None:
 
 
 def define_references(st: State, settings: Settings, instrument: Instrument) -> None:
-    """Complete an instrument's row with the numbers of its currencies, wallets and underlying.
-
-    Raises
-    ------
-    ConfigError
-        When it names an underlying that is not defined, or that several venues have.
-    """
+    """Complete an instrument's row with the numbers of its currencies, wallets and underlying."""
     row = st[0]["instruments"][instrument.id]
     codes, wallets = settings.currency_codes, settings.wallets
     for name, code in (("base", instrument.base), ("quote", instrument.quote), ("settle", instrument.settlement)):
         wallet = Wallet(instrument.venue, code)
         row[f"{name}_currency"] = codes.index(code) if code else -1
         row[f"{name}_wallet"] = wallets.index(wallet) if wallet in wallets else -1
-    try:
-        underlying = underlying_of(instrument, settings.instruments)
-    except ValueError as error:
-        raise ConfigError(f"{error}: correct underlying of {qualified_symbol(instrument)}") from None
+    underlying = underlying_of(instrument, settings.instruments)
     row["underlying"] = -1 if underlying is None else underlying.id
 
 
