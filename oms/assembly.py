@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from oms.account_settings import CASH_LIMITS, LARGEST_LIMITS, AccountSettings, StrategyRisk
 from oms.compiled import Callback, Progress, compile_entries
-from oms.config import ConfigError, Settings, StrategySettings, qualified_symbol
+from oms.config import Settings, StrategySettings
 from oms.core.state import (
     MAX_ACCOUNTS,
     NO_LIMIT,
@@ -56,6 +56,8 @@ _WHOLE_LIMITS: Final = {
     "max_drawdown": "max_drawdown",
 }
 """Limits of a scope as a whole in 1e-8, by their names in settings and in the core."""
+WIDEST_COLLAR: Final = LARGEST_LIMITS["price_collar"] * CASH_SCALE
+"""Of a strategy that has none of its own; its products with prices stay exact."""
 _INTERVALS: Final = {"max_orders_per_second": "order_interval_ns", "max_cancels_per_second": "cancel_interval_ns"}
 assert set(CASH_LIMITS) < set(_WHOLE_LIMITS)
 

@@ -34,10 +34,8 @@ def wallets_of(instruments: Iterable[Instrument]) -> tuple[Wallet, ...]:
     """Every wallet that trading these instruments can touch, each once, in a fixed order: its place is its number."""
     found: dict[Wallet, None] = {}
     for each in instruments:
-        found[Wallet(each.venue, each.settlement)] = None
-        if each.kind == "spot":
-            found[Wallet(each.venue, each.base)] = None
-            found[Wallet(each.venue, each.quote)] = None
+        pays = (each.base, each.quote) if each.kind == "spot" else (each.settlement,)
+        found.update(dict.fromkeys(Wallet(each.venue, code) for code in pays))
     return tuple(found)
 
 
@@ -45,7 +43,7 @@ def currencies_of(instruments: Iterable[Instrument], reporting: str) -> tuple[st
     """The reporting currency, then every other one of these instruments, each once; its place is its number."""
     found = {reporting: None}
     for each in instruments:
-        found.update(dict.fromkeys(code for code in (each.settlement, each.base, each.quote) if code))
+        found.update(dict.fromkeys(code for code in (each.base, each.quote, each.settlement) if code))
     return tuple(found)
 
 

@@ -237,8 +237,8 @@ CURRENCY = np.dtype(
     ]
 )
 
-RECENT = np.dtype([("owner", "i8"), ("px", "i8"), ("qty", "i8"), ("ts", "i8")])
-"""A new order's account, instrument and side in one number, its price and quantity, and when it came."""
+RECENT = np.dtype([("owner", "i8"), ("px", "i8"), ("qty", "i8"), ("ts", "i8"), ("order_id", "i8")])
+"""A new order's account, instrument and side in one number, its price and quantity, when it came, and its id."""
 
 RULE = np.dtype([("address", "i8"), ("refusals", "i8"), ("failures", "i8")])
 """A user's risk rule: the address of its function."""

@@ -97,12 +97,12 @@ def test_accounts_have_their_own_numbers_and_wallets() -> None:
     assert settings.account_names == ("paper", "other")
     assert [str(wallet) for wallet in settings.wallets] == [
         "binance_usdm.USDT",
-        "binance_spot.USDT",
         "binance_spot.BTC",
+        "binance_spot.USDT",
     ]
-    assert s["wallets"]["balance"][:2, :4].tolist() == [[1000 * CASH_SCALE, 0, 3 * CASH_SCALE // 2, 0], [0, 0, 0, 0]]
+    assert s["wallets"]["balance"][:2, :4].tolist() == [[1000 * CASH_SCALE, 3 * CASH_SCALE // 2, 0, 0], [0, 0, 0, 0]]
     assert s["wallets"]["defined"][:3, :4].tolist() == [[1, 1, 1, 0], [1, 1, 1, 0], [0, 0, 0, 0]]
-    assert s["wallets"]["currency"][0, :3].tolist() == [0, 0, 1]
+    assert s["wallets"]["currency"][0, :3].tolist() == [0, 1, 0]
 
 
 def test_account_of_its_own_limits_has_those_and_others_the_common_ones() -> None:
@@ -116,7 +116,7 @@ def test_instruments_know_their_currencies_and_wallets() -> None:
     s = build_core(settings_of()).st[0]
     names = ("base_currency", "quote_currency", "settle_currency", "base_wallet", "quote_wallet", "settle_wallet")
     assert [int(s["instruments"][0][name]) for name in names[1:3]] == [0, 0]
-    assert [int(s["instruments"][1][name]) for name in names] == [1, 0, 0, 2, 1, 1]
+    assert [int(s["instruments"][1][name]) for name in names] == [1, 0, 0, 1, 2, 2]
     assert s["instruments"][0]["settle_wallet"] == 0
 
 
