@@ -56,8 +56,6 @@ _WHOLE_LIMITS: Final = {
     "max_drawdown": "max_drawdown",
 }
 """Limits of a scope as a whole in 1e-8, by their names in settings and in the core."""
-WIDEST_COLLAR: Final = LARGEST_LIMITS["price_collar"] * CASH_SCALE
-"""Of a strategy that has none of its own; its products with prices stay exact."""
 _INTERVALS: Final = {"max_orders_per_second": "order_interval_ns", "max_cancels_per_second": "cancel_interval_ns"}
 assert set(CASH_LIMITS) < set(_WHOLE_LIMITS)
 
@@ -133,17 +131,8 @@ def define_accounts(st: State, settings: Settings, trading_state: TradingState) 
 
 
 def define_underlying(st: State, settings: Settings, instrument: Instrument) -> None:
-    """Tell an instrument's row the number of its underlying.
-
-    Raises
-    ------
-    ConfigError
-        When it names one that is not defined, or that several venues have.
-    """
-    try:
-        underlying = underlying_of(instrument, settings.instruments)
-    except ValueError as error:
-        raise ConfigError(f"{error}: correct underlying of {qualified_symbol(instrument)}") from None
+    """Tell an instrument's row the number of its underlying."""
+    underlying = underlying_of(instrument, settings.instruments)
     st[0]["instruments"][instrument.id]["underlying"] = -1 if underlying is None else underlying.id
 
 
