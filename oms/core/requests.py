@@ -15,7 +15,7 @@ from oms.core.orders import ILLEGAL, OrderInput, find_order, is_open, leaves_qty
 from oms.core.rates import take_cancel_token
 from oms.core.risk import check_amend, check_new
 from oms.core.state import COMMAND_RING, EVENT_RING, MAX_ACCOUNTS, MAX_INSTRUMENTS, MODEL_QUEUE, Record, State
-from oms.core.trading import kill, leg_of, scope_of_strategy, set_trading_state
+from oms.core.trading import kill, leg_of, scope_of_strategy, set_trading_state, tell_trading_state
 from oms.records import CommandKind, EventKind, OrderState, Reason, TradingState
 
 _NEW: Final = int(CommandKind.NEW)
@@ -47,6 +47,7 @@ _UNKNOWN_ACCOUNT: Final = int(Reason.UNKNOWN_ACCOUNT)
 _ORDER_NOT_OPEN: Final = int(Reason.ORDER_NOT_OPEN)
 _REQUEST_IN_FLIGHT: Final = int(Reason.REQUEST_IN_FLIGHT)
 _REQUESTED: Final = int(Reason.REQUESTED)
+_LAST_REASON: Final = int(max(Reason))
 
 
 @kernel
@@ -321,7 +322,7 @@ def command_trading_state(s: Record, command: Record) -> int:
         return _UNKNOWN_STRATEGY
     if strategy >= 0:
         scope = scope_of_strategy(strategy)
-    reason = command["px"] if command["px"] > 0 else _REQUESTED
+    reason = command["px"] if 0 < command["px"] <= _LAST_REASON else _REQUESTED
     set_trading_state(s, scope, command["value"], reason, command["request_id"])
     return _NONE
 
@@ -359,7 +360,7 @@ def handle_command(st: State, command: Record) -> bool:
     if kind == _CANCEL_ALL and command["instrument"] < MAX_INSTRUMENTS:
         if not cancel_open(s, account, command["instrument"], command["strategy"], request_id, command["source"]):
             return False
-        set_trading_state(s, account, s["scopes"][account]["trading_state"], _REQUESTED, request_id)
+        tell_trading_state(s, account, _REQUESTED, request_id)
         return True
     if kind == _SET_TRADING_STATE and 0 <= command["value"] <= _REDUCING:
         reason = command_trading_state(s, command)

@@ -151,6 +151,12 @@ def set_trading_state(s: Record, scope: int, trading_state: int, reason: int, re
     sums["defined"] = 1
     sums["trading_state"] = trading_state
     sums["reason"] = reason
+    tell_trading_state(s, scope, reason, request_id)
+
+
+@kernel
+def tell_trading_state(s: Record, scope: int, reason: int, request_id: int) -> None:
+    """Report a scope's trading state as it is."""
     at = new_event(s, _TRADING_STATE, reason)
     event = s["events"][at]
     if scope < MAX_ACCOUNTS:
@@ -159,7 +165,7 @@ def set_trading_state(s: Record, scope: int, trading_state: int, reason: int, re
         event["strategy"] = scope - MAX_ACCOUNTS
         event["account"] = s["strategies"][scope - MAX_ACCOUNTS]["account"]
     event["request_id"] = request_id
-    event["aux"] = trading_state
+    event["aux"] = state_of_scope(s, scope)
 
 
 @kernel
