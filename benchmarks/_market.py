@@ -14,6 +14,23 @@ from oms.records import TICK
 
 RECORDING: Final = Path(__file__).resolve().parent.parent / "tests" / "data" / "usdm_btcusdt_20240808.gz"
 INSTRUMENT: Final = "BTCUSDT.binance_usdm"
+WIDE_ACCOUNT: Final[dict[str, Any]] = {
+    "position_mode": "netting",
+    "margin_mode": "cross",
+    "cost_basis": "average",
+    "leverage": "20",
+    "day_reset": "00:00 UTC",
+    "balances": {"binance_usdm.USDT": "1000000000"},
+    "max_gross_exposure": "10000000000",
+    "max_net_exposure": "10000000000",
+    "max_leverage": "1000",
+    "max_open_orders": 1_000_000,
+    "max_daily_loss": "1000000000",
+    "max_drawdown": "1000000000",
+    "max_orders_per_second": 1_000_000_000,
+    "max_cancels_per_second": 1_000_000_000,
+}
+"""An account whose limits as a whole are checked and never reached."""
 Ticks = npt.NDArray[np.void]
 
 

@@ -1,8 +1,9 @@
 """From a tick's send in the gateway to its order's arrival in an execution process: two hops, three processes.
 
-Ticks are paced; a strategy sends an order on every tenth, through risk, order state and journal (without sync), and the
-execution process answers each with a report. The reference is the same three processes with the same socket types,
-message sizes and pacing, in which the middle one only forwards every tenth message and reads the answers.
+Ticks are paced; a strategy sends an order on every tenth, through risk, order state and journal, and the execution
+process answers each with a report. Measured for each ``journal.sync``: ``os`` (no sync), ``batch`` (the order waits for
+the disk, the core does not) and ``always`` (both do). The reference is the same three processes with the same socket
+types, message sizes and pacing, in which the middle one only forwards every tenth message and reads the answers.
 """
 
 from __future__ import annotations
@@ -19,14 +20,16 @@ from typing import Any, Final
 import numpy as np
 import zmq
 
-from benchmarks._market import INSTRUMENT, market_maker_settings, percentiles, recorded_ticks
+from benchmarks._market import INSTRUMENT, WIDE_ACCOUNT, market_maker_settings, percentiles, recorded_ticks
 from oms.bus import CLOSE_LINGER_MS, HEADER_BYTES, Publisher, Puller, Pusher, Subscriber, new_context, new_socket
-from oms.records import COMMAND, REPORT, TICK, RecordKind, ReportKind, Source, TickFlag, TickKind
+from oms.journal import Journal, Sync
+from oms.records import COMMAND, REPORT, TICK, WIRE_VERSION, RecordKind, ReportKind, Source, TickFlag, TickKind
 
 TICKS_PER_S: Final = 10_000
-DURATION_S: Final = 20.0
+DURATION_S: Final = 10.0
 ORDER_EVERY: Final = 10
 REPEATS: Final = 3
+SYNCS: Final[tuple[Sync, ...]] = ("os", "batch", "always")
 WAIT_S: Final = 60.0
 STRATEGY: Final = f"""
 from strategies.api import BUY, IOC, best_bid, instrument_of, memory, submit
@@ -104,10 +107,9 @@ def _execution(pipe: Connection, folder: str) -> None:
     context.destroy(linger=CLOSE_LINGER_MS)
 
 
-def _core(pipe: Connection, folder: str) -> None:
+def _core(pipe: Connection, folder: str, sync: Sync) -> None:
     from oms.assembly import build_core
     from oms.core_loop import CoreLoop
-    from oms.journal import Journal
 
     strategy = Path(folder) / "every_tenth.py"
     strategy.write_text(STRATEGY)
@@ -122,8 +124,11 @@ def _core(pipe: Connection, folder: str) -> None:
                 "price_collar": "0.05",
                 "max_open_orders": 1000,
                 "max_orders_per_second": 100_000,
+                "max_book_age_ms": 60_000,
+                "duplicate_window_ms": 0,
             }
         },
+        accounts={"paper": WIDE_ACCOUNT},
     )
     context = new_context()
     core = build_core(settings)
@@ -133,7 +138,7 @@ def _core(pipe: Connection, folder: str) -> None:
         ticks=Subscriber(context, [f"ipc://{folder}/ticks"], [RecordKind.TICK]),
         inputs=Puller(context, f"ipc://{folder}/core"),
         events=events,
-        journal=Journal.create(Path(folder) / "journal", events.session, "os"),
+        journal=Journal.create(Path(folder) / "journal", events.session, sync),
         orders=Pusher(context, f"ipc://{folder}/orders", RecordKind.COMMAND, Source.CORE, binding=True),
     )
     pipe.send("ready")
@@ -160,7 +165,7 @@ def _forward(pipe: Connection, folder: str) -> None:
     poller.register(ticks, zmq.POLLIN)
     poller.register(answers, zmq.POLLIN)
     order = bytearray(HEADER_BYTES + COMMAND.itemsize)
-    order[0], order[1], order[4] = 1, int(RecordKind.COMMAND), 1
+    order[0], order[1], order[4] = WIRE_VERSION, int(RecordKind.COMMAND), 1
     at = HEADER_BYTES + COMMAND.fields["wall_ts"][1]  # type: ignore[index]
     taken = 0
     pipe.send("ready")
@@ -182,13 +187,16 @@ def _forward(pipe: Connection, folder: str) -> None:
     context.destroy(linger=CLOSE_LINGER_MS)
 
 
-def _run(ours: bool) -> tuple[dict[str, float], dict[str, float]]:
-    """Run the three processes once; returns the latencies' percentiles and what the others counted."""
+def _run(sync: Sync | None) -> tuple[dict[str, float], dict[str, float]]:
+    """Run the three processes once, the raw ones without a ``sync``; returns the latencies' percentiles and what the
+    others counted."""
+    ours = sync is not None
+    middle_process = _core if ours else _forward
     with tempfile.TemporaryDirectory(prefix="zoms") as folder:
         pipes = {}
         processes = []
         for target, arguments in (
-            (_core if ours else _forward, (folder,)),
+            (middle_process, (folder, sync) if ours else (folder,)),
             (_execution, (folder,)),
             (_gateway, (folder, ours)),
         ):
@@ -201,7 +209,7 @@ def _run(ours: bool) -> tuple[dict[str, float], dict[str, float]]:
         gateway = pipes[_gateway]
         gateway.send("go")
         late_s = gateway.recv()
-        middle = pipes[_core if ours else _forward]
+        middle = pipes[middle_process]
         middle.send("end")
         counters: dict[str, float] = middle.recv()
         pipes[_execution].send("end")
@@ -221,27 +229,30 @@ def _run(ours: bool) -> tuple[dict[str, float], dict[str, float]]:
 
 
 def measure() -> Iterator[dict[str, Any]]:
-    """p50 and p99 of tick to order against the raw sockets, in turns."""
-    runs: dict[bool, list[tuple[dict[str, float], dict[str, float]]]] = {True: [], False: []}
+    """p50 and p99 of tick to order against the raw sockets, in turns, for each way to sync the journal."""
+    runs: dict[Sync | None, list[tuple[dict[str, float], dict[str, float]]]] = {sync: [] for sync in (*SYNCS, None)}
     for _ in range(REPEATS):
-        for ours in (True, False):
-            runs[ours].append(_run(ours))
-    ours_us = {name: median(run[0][name] for run in runs[True]) for name in runs[True][0][0]}
-    raw_us = {name: median(run[0][name] for run in runs[False]) for name in runs[False][0][0]}
-    for name in ("p50_us", "p99_us"):
-        yield {
-            "name": f"tick_to_order_{name.removesuffix('_us')}",
-            "unit": "us",
-            "ours": ours_us[name],
-            "reference": raw_us[name],
-            "reference_name": f"raw pyzmq, the same three processes, {TICKS_PER_S:,} ticks/s for {DURATION_S:.0f} s",
-            "ratio": ours_us[name] / raw_us[name],
-            "details": {
-                "ours": ours_us,
-                "reference": raw_us,
-                "orders": sum(run[1]["orders_arrived"] for run in runs[True]),
-                "ticks_lost": sum(run[1]["ticks_lost"] for run in runs[True]),
-                "p50_first_tenth_us": median(run[1]["p50_first_tenth_us"] for run in runs[True]),
-                "p50_last_tenth_us": median(run[1]["p50_last_tenth_us"] for run in runs[True]),
-            },
-        }
+        for sync, done in runs.items():
+            done.append(_run(sync))
+    raw_us = {name: median(run[0][name] for run in runs[None]) for name in runs[None][0][0]}
+    for sync in SYNCS:
+        ours_us = {name: median(run[0][name] for run in runs[sync]) for name in runs[sync][0][0]}
+        for name in ("p50_us", "p99_us"):
+            yield {
+                "name": f"tick_to_order_{sync}_{name.removesuffix('_us')}",
+                "unit": "us",
+                "ours": ours_us[name],
+                "reference": raw_us[name],
+                "reference_name": f"raw pyzmq, three such processes, {TICKS_PER_S:,} ticks/s for {DURATION_S:.0f} s",
+                "ratio": ours_us[name] / raw_us[name],
+                "details": {
+                    "ours": ours_us,
+                    "reference": raw_us,
+                    "orders": sum(run[1]["orders_arrived"] for run in runs[sync]),
+                    "ticks_lost": sum(run[1]["ticks_lost"] for run in runs[sync]),
+                    "tick_to_step_p50_us": median(run[1]["tick_to_step_p50_us"] for run in runs[sync]),
+                    "tick_to_step_p99_us": median(run[1]["tick_to_step_p99_us"] for run in runs[sync]),
+                    "p50_first_tenth_us": median(run[1]["p50_first_tenth_us"] for run in runs[sync]),
+                    "p50_last_tenth_us": median(run[1]["p50_last_tenth_us"] for run in runs[sync]),
+                },
+            }

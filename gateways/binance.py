@@ -371,6 +371,7 @@ class MessageDecoder:
         ticks["local_ts"] = local_ts
         ticks["update_id"] = self._checked("id", update_id)
         ticks["instrument"] = self.instrument.id
+        ticks["version"] = self.instrument.version
         ticks["kind"] = kind
         ticks["flags"][0] = TickFlag.FIRST
         ticks["flags"][-1] |= TickFlag.LAST

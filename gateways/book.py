@@ -66,6 +66,7 @@ class BookRebuild:
         book = np.concatenate([bids, asks]) if len(levels) else np.zeros(1, TICK)
         if not len(levels):
             book["instrument"] = self._parts[-1]["instrument"][0]
+            book["version"] = self._parts[-1]["version"][0]
         book["exch_ts"] = self._exch_ts
         book["local_ts"] = local_ts
         book["px_2"] = book["update_id"] = self._update_id

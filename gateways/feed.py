@@ -133,7 +133,9 @@ class Feed:
             yield batch
 
     def _stale(self, ts: int) -> Ticks:
-        return time_ticks(np.array([ts]), self.instrument.id, TickKind.STALE)
+        stale = time_ticks(np.array([ts]), self.instrument.id, TickKind.STALE)
+        stale["version"] = self.instrument.version
+        return stale
 
     def _resumption(self, book: BookRebuild) -> Ticks:
         ts, self.resume_ts = self.resume_ts, 0

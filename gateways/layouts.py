@@ -99,6 +99,7 @@ STEP = np.dtype(
 SCANNER = np.dtype(
     [
         ("instrument", "<i8"),
+        ("version", "<i8"),
         ("px_decimals", "<i8"),  # a price is read in units of 1e-decimals, and px_unit of those are one tick
         ("px_unit", "<i8"),
         ("qty_decimals", "<i8"),
@@ -140,7 +141,7 @@ def new_scanner(instrument: Instrument, layouts: Sequence[tuple[TickKind, str]])
     Parameters
     ----------
     instrument
-        Gives the id, the tick and the lot.
+        Gives the id, the version, the tick and the lot.
     layouts
         What each layout's records are, and its text, the most frequent first.
 
@@ -156,6 +157,7 @@ def new_scanner(instrument: Instrument, layouts: Sequence[tuple[TickKind, str]])
     state = np.zeros(1, SCANNER)
     scanner = state[0]
     scanner["instrument"] = instrument.id
+    scanner["version"] = instrument.version
     scanner["px_decimals"], scanner["px_unit"] = decimals_and_unit(instrument.tick)
     scanner["qty_decimals"], scanner["qty_unit"] = decimals_and_unit(instrument.lot)
     scanner["max_silence"] = MAX_VALUE

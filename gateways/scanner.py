@@ -159,6 +159,7 @@ def finish(scanner: Any, tick_kind: int, first: int, count: int, local_ts: int) 
         record["qty_2"] = registers[_QTY_2]
         record["update_id"] = registers[_ID]
         record["instrument"] = scanner["instrument"]
+        record["version"] = scanner["version"]
         record["kind"] = tick_kind
         record["flags"] = 0
     out[first]["flags"] = _FIRST

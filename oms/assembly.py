@@ -1,4 +1,4 @@
-"""Building a core from settings: state, instruments, limits, the exchange model, strategies.
+"""Building a core from settings: state, accounts, instruments, limits, the exchange model, strategies.
 
 The core process and the backtest build theirs here, so that both run the same tables and the same functions.
 """
@@ -10,25 +10,51 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from oms.account_settings import CASH_LIMITS, AccountSettings, StrategyRisk
 from oms.compiled import Callback, Progress, compile_entries
-from oms.config import Settings
-from oms.core.state import State, define_account, define_instrument, new_state
-from oms.decimals import rate
+from oms.config import ConfigError, Settings, StrategySettings, qualified_symbol
+from oms.core.state import (
+    MAX_ACCOUNTS,
+    NO_LIMIT,
+    Record,
+    State,
+    define_account,
+    define_instrument,
+    new_state,
+)
+from oms.decimals import rate, scaled
 from oms.exchange_model import load_model, use_model
-from oms.instruments import Instrument
-from oms.money import define_money, define_wallet, money_of, whole_units
+from oms.instruments import Instrument, underlying_of
+from oms.money import define_money, open_wallet
 from oms.precompile import precompile
 from oms.records import CASH_SCALE, TradingState
-from strategies.loader import LoadedStrategy, define_strategy, load_strategy
+from oms.resets import define_resets
+from strategies.loader import (
+    LoadedRule,
+    LoadedStrategy,
+    define_rule,
+    define_strategy,
+    load_rule,
+    load_strategy,
+)
 
 NS_PER_US: Final = 1_000
+NS_PER_MS: Final = 1_000_000
 NS_PER_S: Final = 1_000_000_000
 
-PAPER_BALANCE: Final = 1_000_000
-"""Units of every currency that a session begins with."""
-
 PAPER_ACCOUNT: Final = 0
-"""Number of the session's one account."""
+"""Number of the session's own account."""
+
+_WHOLE_LIMITS: Final = {
+    "max_gross_exposure": "max_gross",
+    "max_net_exposure": "max_net",
+    "max_leverage": "max_leverage",
+    "max_daily_loss": "max_daily_loss",
+    "max_drawdown": "max_drawdown",
+}
+"""Limits of a scope as a whole in 1e-8, by their names in settings and in the core."""
+_INTERVALS: Final = {"max_orders_per_second": "order_interval_ns", "max_cancels_per_second": "cancel_interval_ns"}
+assert set(CASH_LIMITS) < set(_WHOLE_LIMITS)
 
 
 class Core(NamedTuple):
@@ -37,14 +63,15 @@ class Core(NamedTuple):
     st: State
     strategies: tuple[LoadedStrategy, ...]
     model: dict[str, Callback]
+    rules: tuple[LoadedRule, ...] = ()
 
 
-def define_limits(st: State, settings: Settings, instrument: Instrument) -> None:
-    """Enter the account's limits for an instrument; one without limits stays untradable."""
-    limits = settings.risk_limits(instrument)
+def define_limits(st: State, settings: Settings, instrument: Instrument, account: int = PAPER_ACCOUNT) -> None:
+    """Enter an account's limits for an instrument; one without limits stays untradable."""
+    limits = settings.risk_limits(instrument, settings.account_names[account])
     if limits is None:
         return
-    row = st[0]["limits"][PAPER_ACCOUNT, instrument.id]
+    row = st[0]["limits"][account, instrument.id]
     row["defined"] = 1
     row["max_order_qty"] = instrument.qty_to_lots(limits.max_order_qty)
     row["max_order_notional"] = Decimal(limits.max_order_notional) * CASH_SCALE
@@ -52,6 +79,67 @@ def define_limits(st: State, settings: Settings, instrument: Instrument) -> None
     row["max_position"] = instrument.qty_to_lots(limits.max_position)
     row["max_open_orders"] = limits.max_open_orders
     row["order_interval_ns"] = NS_PER_S // limits.max_orders_per_second
+    row["max_book_age_ns"] = limits.max_book_age_ms * NS_PER_MS
+    row["duplicate_window_ns"] = limits.duplicate_window_ms * NS_PER_MS
+
+
+def define_strategy_limits(st: State, risk: StrategyRisk, instrument: Instrument, number: int) -> None:
+    """Enter a strategy's own limits, in its scope; what it does not give is not narrowed."""
+    scope = st[0]["scopes"][MAX_ACCOUNTS + number]
+    _define_scope(scope, risk)
+    row = st[0]["limits"][MAX_ACCOUNTS + number, instrument.id]
+    row["defined"] = 1
+    row["max_order_qty"] = NO_LIMIT if risk.max_order_qty is None else instrument.qty_to_lots(risk.max_order_qty)
+    row["max_order_notional"] = (
+        NO_LIMIT if risk.max_order_notional is None else Decimal(risk.max_order_notional) * CASH_SCALE
+    )
+    row["collar_rate"] = NO_LIMIT if risk.price_collar is None else rate("price_collar", risk.price_collar)
+    row["max_position"] = NO_LIMIT if risk.max_position is None else instrument.qty_to_lots(risk.max_position)
+    row["max_open_orders"] = NO_LIMIT
+    row["max_book_age_ns"] = NO_LIMIT
+
+
+def _define_scope(scope: Record, limits: AccountSettings | StrategyRisk) -> None:
+    """Enter the limits of an account or a strategy as a whole."""
+    for name, field in _WHOLE_LIMITS.items():
+        text = getattr(limits, name)
+        scope[field] = NO_LIMIT if text is None else scaled(name, text, name)
+    scope["max_open_orders"] = NO_LIMIT if limits.max_open_orders is None else limits.max_open_orders
+    for name, field in _INTERVALS.items():
+        count = getattr(limits, name)
+        scope[field] = 0 if count is None else NS_PER_S // count
+
+
+def define_accounts(st: State, settings: Settings, trading_state: TradingState) -> None:
+    """Enter every account: its modes, its limits as a whole, its wallets with their opening balances."""
+    for number, name in enumerate(settings.account_names):
+        account = settings.accounts[name]
+        define_account(st, number, trading_state)
+        row = st[0]["accounts"][number]
+        row["hedging"] = account.position_mode == "hedging"
+        row["isolated"] = account.margin_mode == "isolated"
+        row["fifo"] = account.cost_basis == "fifo"
+        row["leverage"] = scaled("leverage", account.leverage, "leverage")
+        _define_scope(st[0]["scopes"][number], account)
+        define_resets(st, number, account.day_reset)
+        for index, wallet in enumerate(settings.wallets):
+            what = f"balance of {wallet}"
+            open_wallet(st, number, index, scaled(what, account.balances.get(str(wallet), "0"), what))
+
+
+def define_underlying(st: State, settings: Settings, instrument: Instrument) -> None:
+    """Tell an instrument's row the number of its underlying.
+
+    Raises
+    ------
+    ConfigError
+        When it names one that is not defined, or that several venues have.
+    """
+    try:
+        underlying = underlying_of(instrument, settings.instruments)
+    except ValueError as error:
+        raise ConfigError(f"{error}: correct underlying of {qualified_symbol(instrument)}") from None
+    st[0]["instruments"][instrument.id]["underlying"] = -1 if underlying is None else underlying.id
 
 
 def build_core(
@@ -71,29 +159,35 @@ def build_core(
     compile_entries()
     model = load_model(settings.matching.model)
     st = new_state()
-    define_account(st, PAPER_ACCOUNT, trading_state)
+    define_accounts(st, settings, trading_state)
     for instrument in settings.instruments:
         define_instrument(st, instrument)
-        define_limits(st, settings, instrument)
-    money = money_of(settings.instruments)
-    define_money(st, money, settings.instruments, {})
-    for venue, currency in money.wallets:
-        define_wallet(st, money, PAPER_ACCOUNT, venue, currency, whole_units(PAPER_BALANCE))
+        define_underlying(st, settings, instrument)
+        for account in range(len(settings.accounts)):
+            define_limits(st, settings, instrument, account)
+    define_money(st, settings.instruments, settings.wallets, settings.currency_codes, settings.conversions)
     use_model(
         st,
         model,
         entry_latency_ns=settings.matching.entry_latency_us * NS_PER_US,
         response_latency_ns=settings.matching.response_latency_us * NS_PER_US,
     )
-    loaded = []
-    for chosen in settings.strategies:
-        strategy = load_strategy(Path(chosen.file))
-        define_strategy(
-            st,
-            strategy,
-            account=PAPER_ACCOUNT,
-            instrument=settings.instrument(chosen.instrument).id,
-            parameters=dict(chosen.parameters),
-        )
-        loaded.append(strategy)
-    return Core(st, tuple(loaded), model)
+    loaded = tuple(_load_strategy(st, settings, chosen) for chosen in settings.strategies)
+    rules = tuple(load_rule(Path(chosen.file)) for chosen in settings.rules)
+    for rule in rules:
+        define_rule(st, rule)
+    return Core(st, loaded, model, rules)
+
+
+def _load_strategy(st: State, settings: Settings, chosen: StrategySettings) -> LoadedStrategy:
+    instrument = settings.instrument(chosen.instrument)
+    strategy = load_strategy(Path(chosen.file))
+    number = define_strategy(
+        st,
+        strategy,
+        account=settings.account_number(chosen.account),
+        instrument=instrument.id,
+        parameters=dict(chosen.parameters),
+    )
+    define_strategy_limits(st, chosen.risk, instrument, number)
+    return strategy

@@ -8,7 +8,7 @@ from typing import Final
 
 import typer
 
-from oms.commands import backtest, demo, orders, paper, replay, status, stored
+from oms.commands import backtest, control, demo, orders, paper, replay, status, stored
 
 TRACEBACK_VARIABLE: Final = "ZOMS_TRACEBACK"
 
@@ -26,9 +26,10 @@ app.command()(demo.demo)
 app.command()(replay.replay)
 app.command()(status.status)
 app.add_typer(orders.app, name="order")
-app.command()(orders.halt)
-app.command()(orders.resume)
-app.command()(orders.reduce)
+app.command()(control.halt)
+app.command()(control.resume)
+app.command()(control.reduce)
+app.command()(control.kill)
 app.command()(stored.recorded)
 app.command("orders")(stored.stored_orders)
 app.command("fills")(stored.stored_fills)

@@ -10,130 +10,70 @@ import math
 import os
 import re
 import tempfile
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import msgspec
 
+from oms.account_settings import (
+    AccountSettings,
+    CurrencySettings,
+    RiskSettings,
+    RuleSettings,
+    StrategyRisk,
+    StrategySettings,
+)
 from oms.bus import ipc_endpoint
-from oms.decimals import GridError, parse_decimal, rate
-from oms.instruments import Instrument
+from oms.checks import ConfigError, check_number, check_once
+from oms.currencies import Conversion, Wallet, conversions, currencies_of, wallets_of
+from oms.decimals import GridError, rate
+from oms.definitions import FILE as DEFINITIONS_FILE
+from oms.definitions import Definitions, add_definitions
+from oms.instruments import Instrument, underlying_of
+from oms.session_settings import SYNC_OF_MODE, JournalSettings, MatchingSettings, ReplaySettings
+
+__all__ = [
+    "AccountSettings",
+    "ConfigError",
+    "CurrencySettings",
+    "JournalSettings",
+    "MatchingSettings",
+    "ReplaySettings",
+    "RiskSettings",
+    "RuleSettings",
+    "Settings",
+    "StrategyRisk",
+    "StrategySettings",
+    "data_dir",
+    "load_settings",
+    "qualified_symbol",
+    "read_session",
+    "strategy_file",
+    "write_session",
+]
 
 SESSION_FILE: Final = "session.json"
 DATA_DIR_VARIABLE: Final = "ZOMS_HOME"
 MAX_SOCKET_FOLDER_BYTES: Final = 80
 MAX_HEARTBEAT_S: Final = 5.0
 MAX_INSTRUMENT_ID: Final = 2**15 - 1
-MAX_NUMBER: Final = 10**12
-LARGEST_LIMITS: Final = {"max_order_notional": 4 * 10**10, "price_collar": 100, "max_orders_per_second": 10**9}
-"""Risk limits beyond these do not fit the core's integers."""
+MAX_ACCOUNTS: Final = 8
+MAX_CURRENCIES: Final = 32
+MAX_WALLETS: Final = 64
+MAX_RULES: Final = 16
 
 DEFAULTS_FILE: Final = Path(__file__).with_name("defaults.toml")
 SHIPPED_STRATEGIES: Final = Path(__file__).resolve().parent.parent / "strategies"
-MERGED_TABLES: Final = ("replay", "matching")
+MERGED_TABLES: Final = ("replay", "matching", "journal")
 """Tables of a settings file whose names are laid over the defaults one by one; all else replaces the default whole."""
+
+RENAMED: Final = {"journal_sync": ("journal", "sync")}
+"""Names that settings had once, and where they are now: table and name."""
 
 _ACCOUNT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 _ENDPOINT: Final = re.compile(r"tcp://[^:/\s]+:\d{1,5}|ipc://\S+")
-
-
-class ConfigError(ValueError):
-    """A setting that cannot be used; the message names it, its value and the remedy."""
-
-
-def _check_number(what: str, text: str, largest: int = MAX_NUMBER) -> None:
-    """Refuse text that is not a decimal number from zero to ``largest``."""
-    try:
-        value = parse_decimal(what, text)
-    except GridError as error:
-        raise ConfigError(str(error)) from None
-    if value < 0:
-        raise ConfigError(f"{what} {text} is negative: it must be zero or more")
-    if value > largest:
-        raise ConfigError(f"{what} {text} is too large: at most {largest}")
-
-
-def _once(what: str, values: Iterable[object]) -> None:
-    """Refuse a value that comes twice."""
-    for value, count in Counter(values).items():
-        if count > 1:
-            raise ConfigError(f"{what} {value!r} is given {count} times: each must be given once")
-
-
-class ReplaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The recorded stream that stands in for an exchange."""
-
-    file: str
-    speed: str = "1"
-    """A factor of recorded time such as ``1`` or ``10``, or ``max``: as fast as everyone can take it."""
-    duration_s: float = 0.0
-    """Stop after this much recorded time; 0: the whole file."""
-    loop: bool = False
-    """Start again at the end, with time going on: for long runs."""
-
-    def __post_init__(self) -> None:
-        if self.speed != "max":
-            try:
-                factor = float(self.speed)
-            except ValueError:
-                factor = math.nan
-            if not 0 < factor < math.inf:
-                raise ConfigError(f"replay speed {self.speed!r} is not a factor above zero such as 1 or 10, nor 'max'")
-        if not 0 <= self.duration_s < math.inf:
-            raise ConfigError(f"replay duration_s {self.duration_s} must be zero (the whole file) or more seconds")
-
-
-class MatchingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The exchange model of paper mode and the backtest; see ``backtest/matching/``."""
-
-    model: str = "displayed"
-    entry_latency_us: int = 0
-    response_latency_us: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("entry_latency_us", "response_latency_us"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"matching {name} {getattr(self, name)} is negative: it must be zero or more")
-
-
-class RiskSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Pre-trade limits of one instrument for one account; all are required, none has a silent default."""
-
-    max_order_qty: str
-    max_order_notional: str
-    price_collar: str
-    """Farthest distance of a limit price from the market, as a fraction: ``0.05`` is 5 %."""
-    max_position: str
-    max_open_orders: int
-    max_orders_per_second: int
-
-    def __post_init__(self) -> None:
-        for name in self.__struct_fields__:
-            _check_number(f"risk limit {name}", str(getattr(self, name)), LARGEST_LIMITS.get(name, MAX_NUMBER))
-        if self.max_orders_per_second < 1:
-            raise ConfigError("risk limit max_orders_per_second 0 lets no order through: use 1 or more")
-
-
-class StrategySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One strategy: its file, the instrument it is given, and its parameters by name."""
-
-    file: str
-    instrument: str
-    name: str = ""
-    parameters: dict[str, float] = {}
-
-    @property
-    def title(self) -> str:
-        """The strategy's name, or its file's where it has none."""
-        return self.name or Path(self.file).stem
-
-    def __post_init__(self) -> None:
-        for name, value in self.parameters.items():
-            if not math.isfinite(value):
-                raise ConfigError(f"parameter {name} of strategy {self.title} is {value}: it must be a finite number")
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -141,20 +81,28 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     mode: Literal["paper"] = "paper"
     account: str = "paper"
+    """The session's account, which names its data folder; orders that name no account are this one's."""
     data_dir: str = ""
     """Where journal, store and run files live; empty: ``$ZOMS_HOME`` or ``~/.zoms``."""
     rpc_endpoint: str = "tcp://127.0.0.1:5570"
-    journal_sync: Literal["always", "os"] = "os"
     heartbeat_s: float = 0.5
     watchdog_s: float = 10.0
     """A process that has sent no heartbeat for this long is killed and started again; not while it compiles."""
     record_ticks: bool = True
     replay: ReplaySettings
     matching: MatchingSettings = MatchingSettings()
+    journal: JournalSettings = JournalSettings()
     instruments: tuple[Instrument, ...]
+    accounts: dict[str, AccountSettings]
+    """By name; ``account`` is one of them."""
     risk: dict[str, RiskSettings]
-    """Limits by instrument (``BTCUSDT``, or ``BTCUSDT.binance_usdm`` where two venues have one); one without limits
-    cannot be traded."""
+    """Limits by instrument (``BTCUSDT``, or ``BTCUSDT.binance_usdm`` where two venues have one), of every account that
+    has none of its own for it; an instrument without limits cannot be traded."""
+    reporting_currency: str
+    """What exposure, PnL and limits of accounts and strategies are counted in."""
+    currencies: dict[str, CurrencySettings] = {}
+    """How to convert a currency that the instruments leave open."""
+    rules: tuple[RuleSettings, ...] = ()
     strategies: tuple[StrategySettings, ...] = ()
 
     def __post_init__(self) -> None:
@@ -176,13 +124,44 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                     f"instrument {instrument.symbol} has id {instrument.id}: use 0 to {MAX_INSTRUMENT_ID}"
                 )
             _check_grid(instrument)
-        _once("instrument id", (instrument.id for instrument in self.instruments))
-        _once("instrument", (qualified_symbol(instrument) for instrument in self.instruments))
-        _once("risk limits of", (qualified_symbol(self.instrument(name)) for name in self.risk))
-        for name, limits in self.risk.items():
-            _check_limits(self.instrument(name), limits)
+            _check_underlying(instrument, self.instruments)
+        check_once("instrument id", (instrument.id for instrument in self.instruments))
+        check_once("instrument", (qualified_symbol(instrument) for instrument in self.instruments))
+        self._check_risk("", self.risk)
+        self._check_accounts()
         for strategy in self.strategies:
-            self.instrument(strategy.instrument)
+            self.account_number(strategy.account)
+            _check_limits(self.instrument(strategy.instrument), strategy.risk)
+        _check_count("wallets", len(self.wallets), MAX_WALLETS)
+        _check_count("currencies", len(self.currency_codes), MAX_CURRENCIES)
+        _check_count("rules", len(self.rules), MAX_RULES)
+        if not self.reporting_currency.isalnum():
+            raise ConfigError(f"reporting_currency {self.reporting_currency!r} is no currency code, such as USDT")
+        _ = self.conversions
+
+    def _check_accounts(self) -> None:
+        _check_count("accounts", len(self.accounts), MAX_ACCOUNTS)
+        if self.account not in self.accounts:
+            raise ConfigError(
+                f"account {self.account!r} has no table [accounts.{self.account}]: add one, or choose "
+                f"{' or '.join(self.accounts) or 'a name for it'}"
+            )
+        wallets = {str(wallet) for wallet in self.wallets}
+        for name, account in self.accounts.items():
+            if not _ACCOUNT.fullmatch(name):
+                raise ConfigError(f"account {name!r}: use letters, digits, '-' and '_', at most 32")
+            self._check_risk(f"account {name}'s ", account.risk)
+            for wallet in account.balances:
+                if wallet not in wallets:
+                    raise ConfigError(
+                        f"account {name} has a balance of {wallet!r}, which no instrument is traded in: "
+                        f"the wallets are {', '.join(sorted(wallets))}"
+                    )
+
+    def _check_risk(self, whose: str, risk: Mapping[str, RiskSettings]) -> None:
+        check_once(f"{whose}risk limits of", (qualified_symbol(self.instrument(name)) for name in risk))
+        for name, limits in risk.items():
+            _check_limits(self.instrument(name), limits)
 
     def instrument(self, name: str) -> Instrument:
         """The instrument called ``name``: a symbol (``BTCUSDT``), or symbol and venue (``BTCUSDT.binance_usdm``).
@@ -201,17 +180,72 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         known = ", ".join(qualified_symbol(each) for each in self.instruments)
         raise ConfigError(f"unknown instrument {name!r}: the settings define {known}")
 
-    def risk_limits(self, instrument: Instrument) -> RiskSettings | None:
-        """The limits of ``instrument``; None when it has none and so cannot be traded."""
-        for name, limits in self.risk.items():
-            if self.instrument(name) is instrument:
-                return limits
+    def risk_limits(self, instrument: Instrument, account: str = "") -> RiskSettings | None:
+        """The limits of ``instrument`` for an account, by default the session's; None: it cannot be traded."""
+        for risk in (self.accounts[account or self.account].risk, self.risk):
+            for name, limits in risk.items():
+                if self.instrument(name) is instrument:
+                    return limits
         return None
+
+    @property
+    def account_names(self) -> tuple[str, ...]:
+        """The accounts by number: the session's own is 0, the others follow as they are given."""
+        return (self.account, *(name for name in self.accounts if name != self.account))
+
+    def account_number(self, name: str) -> int:
+        """The number of the account called ``name``, of the session's own where that is empty.
+
+        Raises
+        ------
+        ConfigError
+            When there is none.
+        """
+        names = self.account_names
+        if (name or self.account) not in names:
+            raise ConfigError(f"unknown account {name!r}: the settings define {', '.join(names)}")
+        return names.index(name or self.account)
+
+    @property
+    def wallets(self) -> tuple[Wallet, ...]:
+        """The wallets of every account, by number."""
+        return wallets_of(self.instruments)
+
+    @property
+    def currency_codes(self) -> tuple[str, ...]:
+        """The currencies by number; 0 is the reporting one."""
+        return currencies_of(self.instruments, self.reporting_currency)
+
+    @property
+    def conversions(self) -> dict[str, Conversion]:
+        """How each currency that can be converted becomes the reporting currency."""
+        return conversions(self.instruments, self.reporting_currency, self.currencies)
+
+    @property
+    def unconverted(self) -> tuple[str, ...]:
+        """Currencies that settle an instrument and cannot be converted: orders in it are refused."""
+        settled = {each.settlement for each in self.instruments}
+        settled |= {each.base for each in self.instruments if each.kind == "spot"}
+        return tuple(code for code in self.currency_codes if code in settled and code not in self.conversions)
+
+    @property
+    def journal_sync(self) -> Literal["always", "batch", "os"]:
+        """``journal.sync``, or what the mode has in its place."""
+        return self.journal.sync or SYNC_OF_MODE[self.mode]
 
     @property
     def account_dir(self) -> Path:
         """The folder of this account's journal, store and run files."""
         return data_dir(self.data_dir) / self.account
+
+    @property
+    def definitions_file(self) -> Path:
+        """Every definition of an instrument that this account has ever used."""
+        return self.account_dir / DEFINITIONS_FILE
+
+    def definitions(self) -> Definitions:
+        """The instruments' definitions by version, those of the past included."""
+        return Definitions(self.instruments, self.definitions_file)
 
     @property
     def run_dir(self) -> Path:
@@ -268,7 +302,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 def _check_grid(instrument: Instrument) -> None:
     """Refuse an instrument whose numbers are no numbers, too large, or off its own grid."""
     for name in ("tick", "lot", "multiplier", "min_qty", "max_qty", "min_notional"):
-        _check_number(f"{instrument.symbol}'s {name}", getattr(instrument, name))
+        check_number(f"{instrument.symbol}'s {name}", getattr(instrument, name))
     try:
         instrument.row()
     except GridError as error:
@@ -280,15 +314,28 @@ def _check_grid(instrument: Instrument) -> None:
         ) from None
 
 
-def _check_limits(instrument: Instrument, limits: RiskSettings) -> None:
+def _check_underlying(instrument: Instrument, known: tuple[Instrument, ...]) -> None:
+    """Refuse an instrument whose underlying the settings do not define."""
+    try:
+        underlying_of(instrument, known)
+    except ValueError as error:
+        raise ConfigError(f"{error}: the settings define {', '.join(map(qualified_symbol, known))}") from None
+
+
+def _check_limits(instrument: Instrument, limits: RiskSettings | StrategyRisk) -> None:
     """Refuse limits that are not on the instrument's grid."""
     try:
-        instrument.qty_to_lots(limits.max_order_qty, "risk limit max_order_qty")
-        instrument.qty_to_lots(limits.max_position, "risk limit max_position")
-        instrument.amount_to_cash(limits.max_order_notional, "risk limit max_order_notional")
-        rate(f"{instrument.symbol}'s risk limit price_collar", limits.price_collar)
+        for name in ("max_order_qty", "max_position"):
+            instrument.qty_to_lots(getattr(limits, name) or "0", f"risk limit {name}")
+        instrument.amount_to_cash(limits.max_order_notional or "0", "risk limit max_order_notional")
+        rate(f"{instrument.symbol}'s risk limit price_collar", limits.price_collar or "0")
     except GridError as error:
         raise ConfigError(str(error)) from None
+
+
+def _check_count(what: str, count: int, most: int) -> None:
+    if count > most:
+        raise ConfigError(f"the settings have {count} {what}: the core holds at most {most}")
 
 
 def data_dir(setting: str = "") -> Path:
@@ -314,9 +361,18 @@ def strategy_file(name: str, folder: Path) -> str:
         if shipped.is_file() and name.isidentifier():
             return os.fspath(shipped)
         raise ConfigError(f"unknown strategy {name!r}: zoms ships none of that name; for your own give its file's path")
+    return _existing_file("strategy", name, folder)
+
+
+def rule_file(name: str, folder: Path) -> str:
+    """The absolute path of a risk rule's file; raises as ``strategy_file`` does."""
+    return _existing_file("rule", name, folder)
+
+
+def _existing_file(what: str, name: str, folder: Path) -> str:
     path = (folder / Path(name).expanduser()).absolute()
     if not path.is_file():
-        raise ConfigError(f"strategy file {path} does not exist")
+        raise ConfigError(f"{what} file {path} does not exist")
     return os.fspath(path)
 
 
@@ -324,8 +380,9 @@ def load_settings(path: Path | None = None, overrides: Mapping[str, Any] | None 
     """The shipped defaults, the TOML file ``path`` over them, and ``overrides`` over both; file names made absolute.
 
     A name in the file replaces the default of that name; the tables of ``MERGED_TABLES`` are merged name by name. A
-    file with its own ``instruments`` starts without the default limits and strategies, which are for the default
-    instruments. Relative paths are taken from the file's folder, those in ``overrides`` from the current one.
+    file with its own ``instruments`` starts without the default limits, balances and strategies, which are for the
+    default instruments. Without ``accounts`` of its own, the default one takes the name of ``account``. Relative paths
+    are taken from the file's folder, those in ``overrides`` from the current one.
 
     Raises
     ------
@@ -333,16 +390,31 @@ def load_settings(path: Path | None = None, overrides: Mapping[str, Any] | None 
         When the file is missing, is not TOML, or holds an unknown name, a wrong type or a value that cannot be used.
     """
     tree = _with_absolute_paths(_read_toml(DEFAULTS_FILE), DEFAULTS_FILE.parent)
+    (shipped_account,) = tree.pop("accounts").values()
     origin = "settings"
+    layers = [_with_absolute_paths(dict(overrides or {}), Path.cwd())]
     if path is not None:
-        given = _with_absolute_paths(_read_toml(path), path.absolute().parent)
-        if "instruments" in given:
-            tree.update(risk={}, strategies=[])
-        _lay_over(tree, given)
+        layers.insert(0, _with_absolute_paths(_read_toml(path), path.absolute().parent))
+        _refuse_renamed(path, layers[0])
         origin = f"settings {path}"
-    _lay_over(tree, _with_absolute_paths(dict(overrides or {}), Path.cwd()))
+    for layer in layers:
+        if "instruments" in layer:
+            tree.update(risk={}, strategies=[])
+            shipped_account["balances"] = {}
+        _lay_over(tree, layer)
+    if isinstance(tree["account"], str):
+        tree.setdefault("accounts", {tree["account"]: shipped_account})
     settings: Settings = _checked(origin, lambda: msgspec.convert(tree, Settings))
     return settings
+
+
+def _refuse_renamed(path: Path, given: Mapping[str, Any]) -> None:
+    """Refuse a name that has become another one, and say which."""
+    for old, (table, name) in RENAMED.items():
+        if old in given:
+            raise ConfigError(
+                f"settings {path}: {old} {given[old]!r} is now called {name}, in the table [{table}]: move it there"
+            )
 
 
 def _lay_over(tree: dict[str, Any], given: Mapping[str, Any]) -> None:
@@ -352,18 +424,19 @@ def _lay_over(tree: dict[str, Any], given: Mapping[str, Any]) -> None:
 
 
 def _with_absolute_paths(tree: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """``tree`` with its replay and strategy files as absolute paths; values of a wrong type are left to the decoder."""
+    """``tree`` with its files' paths made absolute; values of a wrong type are left to the decoder."""
     replay = tree.get("replay")
     if isinstance(replay, dict) and isinstance(replay.get("file"), str):
         tree["replay"] = {**replay, "file": os.fspath((folder / Path(replay["file"]).expanduser()).absolute())}
-    strategies = tree.get("strategies")
-    if isinstance(strategies, list):
-        tree["strategies"] = [
-            {**each, "file": strategy_file(each["file"], folder)}
-            if isinstance(each, dict) and isinstance(each.get("file"), str)
-            else each
-            for each in strategies
-        ]
+    for table, absolute in (("strategies", strategy_file), ("rules", rule_file)):
+        given = tree.get(table)
+        if isinstance(given, list):
+            tree[table] = [
+                {**each, "file": absolute(each["file"], folder)}
+                if isinstance(each, dict) and isinstance(each.get("file"), str)
+                else each
+                for each in given
+            ]
     return tree
 
 
@@ -376,6 +449,8 @@ def _read_toml(path: Path) -> dict[str, Any]:
 def write_session(settings: Settings) -> Path:
     """Write the resolved settings to the run folder for the processes to read, and return that file.
 
+    The instruments' definitions are added to those that the account has ever used; see ``oms.definitions``.
+
     The folders of the session file and of the sockets are made for their owner only: who can reach the core's socket
     can trade.
     """
@@ -384,6 +459,7 @@ def write_session(settings: Settings) -> Path:
         if folder.stat().st_uid != os.getuid():
             raise ConfigError(f"folder {folder} belongs to another user: choose another data folder")
         folder.chmod(0o700)
+    add_definitions(settings.definitions_file, settings.instruments)
     path = settings.run_dir / SESSION_FILE
     partial = path.with_suffix(".partial")
     partial.write_bytes(msgspec.json.format(msgspec.json.encode(settings)))

@@ -1,13 +1,14 @@
 """The core's loop: drain the sockets, step the compiled core once per frame, journal, then let the output leave.
 
 Whatever has arrived is taken together and nothing is waited for: low load gives low latency, high load gives large
-batches. Every record that can change an order, and every event, is in the journal before it leaves this process.
+batches. Every record that can change an order, and every event, is in the journal before it leaves this process; where
+the journal is synced beside the loop, the loop goes on and what leaves waits (``oms.outbox``).
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
@@ -15,14 +16,18 @@ import numpy as np
 from oms import engine
 from oms.assembly import PAPER_ACCOUNT, Core
 from oms.bus import Publisher, Puller, Pusher, Records, Subscriber
+from oms.config import JournalSettings
 from oms.core.state import State
 from oms.journal import Direction, Journal
 from oms.latency import LatencyHistogram
-from oms.records import TICK, BookState, Reason, RecordKind, TickFlag, TickKind, TradingState
+from oms.outbox import Outbox
+from oms.records import COMMAND, TICK, BookState, CommandKind, Reason, RecordKind, TickFlag, TickKind, TradingState
 from oms.tick_feed import TickFeed
 
+MIB: Final = 1024 * 1024
 FRAMES_PER_TURN: Final = 128
 """Tick frames taken before commands get their turn again."""
+DEFAULT_SETTINGS: Final = JournalSettings()
 QUIET_AFTER_S: Final = 5.0
 """Without a tick for this long the market is taken for silent, and no order is priced on it."""
 
@@ -42,6 +47,8 @@ class CoreLoop:
     journal : Journal
     orders : Pusher or None
         Where requests go when an exchange answers them; None: the exchange model in the core does.
+    settings : JournalSettings
+        Which inputs are journalled, and how much may wait for the disk.
     """
 
     def __init__(
@@ -53,6 +60,7 @@ class CoreLoop:
         events: Publisher,
         journal: Journal,
         orders: Pusher | None = None,
+        settings: JournalSettings = DEFAULT_SETTINGS,
     ) -> None:
         self.core = core
         self.ticks = ticks
@@ -61,6 +69,7 @@ class CoreLoop:
         self.journal = journal
         self.orders = orders
         self.tick_to_order = LatencyHistogram()
+        self.tick_to_step = LatencyHistogram()
         self.lag = LatencyHistogram()
         self._st: State = core.st
         self._st[0]["external"] = 0 if orders is None else 1
@@ -72,24 +81,47 @@ class CoreLoop:
         self._event_rows = self._st["events"][0]
         self._command_rows = self._st["commands"][0]
         self._report_rows = self._st["reports"][0]
-        self.feed = TickFeed(core.st, ticks, inputs.socket, self._flush, self._on_ticks_lost)
+        self._journals_ticks = settings.inputs == "all"
+        self._outbox = Outbox(journal, events, orders, self._on_sent, settings.held_mb * MIB)
+        self.feed = TickFeed(
+            core.st,
+            ticks,
+            inputs.socket,
+            self._flush_and_commit,
+            self._on_ticks_lost,
+            self._journal_ticks if self._journals_ticks else None,
+            journal.wake_fd,
+        )
         self._heard_at = time.monotonic()
+        self._is_quiet = False
+        self._own_tick_count = 0
         self._take_input: dict[int, Callable[[Records], None]] = {
             RecordKind.COMMAND: self._take_commands,
             RecordKind.REPORT: self._take_reports,
         }
 
     def turn(self, timeout_ms: int) -> None:
-        """Wait for input at most ``timeout_ms``, then take what has arrived."""
+        """Wait for input at most ``timeout_ms``, then take what has arrived.
+
+        Raises
+        ------
+        JournalError
+            When the journal cannot be written or synced: the core must stop.
+        """
+        if self._outbox.full:
+            self._outbox.wait(timeout_ms / 1e3)
+            return
         if self.feed.turn(FRAMES_PER_TURN, timeout_ms):
             self._heard_at = time.monotonic()
             self.lag.record((time.time_ns() - self.feed.sent_ts) / 1e3)
-        elif time.monotonic() - self._heard_at > QUIET_AFTER_S:
-            self._st["feed_quiet"][0] = 1
+            self._is_quiet = False
+        elif not self._is_quiet and time.monotonic() - self._heard_at > QUIET_AFTER_S:
+            self._is_quiet = True
+            self._step_own_ticks(self._own_ticks(TickKind.QUIET))
         self.drain_inputs()
 
     def drain_inputs(self) -> None:
-        """Take every command and report that has arrived."""
+        """Take every command and report that has arrived, commit them together, and send what may leave."""
         for frame in self.inputs.drain(FRAMES_PER_TURN):
             take = self._take_input.get(frame.header.kind)
             if take is None:
@@ -97,6 +129,9 @@ class CoreLoop:
                 self.inputs.last_error = f"a frame of kind {frame.header.kind} is no input of the core"
                 continue
             take(frame.records)
+        self._outbox.commit()
+        if self.feed.woken:
+            self._outbox.take_wake()
 
     def _take_commands(self, commands: Records) -> None:
         taken = commands.copy()
@@ -117,8 +152,8 @@ class CoreLoop:
             self._flush(0)
 
     def _flush(self, cause_ts: int) -> None:
-        """Journal what the last step wrote, then send the requests and publish the events."""
-        if not self._event_count[0] and not self._command_count[0]:
+        """Journal what the last step wrote; it leaves when that is committed."""
+        if not self._event_count[0]:
             return
         events = self._event_rows[: self._event_count[0]]
         commands = self._command_rows[: self._command_count[0]]
@@ -129,48 +164,75 @@ class CoreLoop:
         if len(commands):
             self.journal.append(RecordKind.COMMAND, Direction.OUTPUT, commands)
         self.journal.append(RecordKind.EVENT, Direction.EVENT, events)
-        self.journal.commit()
-        if len(commands):
-            if self.orders is not None:
-                self.orders.send(commands)
-            if cause_ts:
-                self.tick_to_order.record((time.time_ns() - cause_ts) / 1e3)
-        self.events.send(events)
+        self._outbox.add(commands, events, cause_ts)
         self._event_count[0] = 0
         self._command_count[0] = 0
         self._report_count[0] = 0
 
+    def _flush_and_commit(self, cause_ts: int) -> None:
+        if cause_ts:
+            self.tick_to_step.record((time.time_ns() - cause_ts) / 1e3)
+        self._flush(cause_ts)
+        self._outbox.commit()
+
+    def _on_sent(self, cause_ts: int) -> None:
+        self.tick_to_order.record((time.time_ns() - cause_ts) / 1e3)
+
+    def _journal_ticks(self, ticks: Records, cause_ts: int) -> None:
+        self.journal.append(RecordKind.TICK, Direction.INPUT, ticks, cause_ts)
+
+    def _own_ticks(self, kind: TickKind, instruments: Sequence[int] = (-1,)) -> Records:
+        """Ticks of the loop's own at the core's present time; none before the first tick of the market."""
+        ticks = np.zeros(len(instruments) if self._st["ticks"][0] else 0, TICK)
+        if len(ticks):
+            ticks["instrument"] = instruments
+        ticks["kind"] = kind
+        ticks["local_ts"] = self._st["now"][0]
+        ticks["flags"] = TickFlag.FIRST | TickFlag.LAST
+        return ticks
+
+    def _step_own_ticks(self, ticks: Records) -> None:
+        """Step ticks that the loop itself has made; their ``cause_ts`` is 0."""
+        self._own_tick_count += len(ticks)
+        if self._journals_ticks:
+            self._journal_ticks(ticks, 0)
+        start = 0
+        while start < len(ticks):
+            start = engine.step_ticks(self._st, ticks, start, 0)
+            self._flush(0)
+
     def _on_ticks_lost(self, _lost: int) -> None:
         """Ticks were lost on the bus: no book is right any more until its next snapshot."""
-        now = int(self._st["now"][0])
-        if now == 0:
-            return  # nothing is known of any market yet
-        defined = np.flatnonzero(self._st[0]["instruments"]["defined"])
-        stale = np.zeros(len(defined), TICK)
-        stale["instrument"] = defined
-        stale["kind"] = TickKind.STALE
+        stale = self._own_ticks(TickKind.STALE, np.flatnonzero(self._st[0]["instruments"]["defined"]).tolist())
         stale["qty"] = Reason.TICKS_LOST
-        stale["local_ts"] = now
-        stale["flags"] = TickFlag.FIRST | TickFlag.LAST
-        start = 0
-        while start < len(stale):
-            start = engine.step_ticks(self._st, stale, start, 0)
-            self._flush(0)
+        self._step_own_ticks(stale)
 
     def report(self) -> None:
         """Publish the positions, once a heartbeat."""
-        engine.report_positions(self._st)
-        self._flush(0)
+        self._step_own_ticks(self._own_ticks(TickKind.HEARTBEAT))
+        self._outbox.commit()
 
     def set_trading_state(self, trading_state: TradingState, reason: Reason) -> None:
-        engine.change_trading_state(self._st, PAPER_ACCOUNT, trading_state, reason)
-        self._flush(0)
+        """Set the account's trading state from the host, by a command like any other."""
+        command = np.zeros(1, COMMAND)
+        command["kind"] = CommandKind.SET_TRADING_STATE
+        command["account"] = PAPER_ACCOUNT
+        command["instrument"] = command["strategy"] = -1
+        command["value"] = trading_state
+        command["px"] = reason
+        self._take_commands(command)
+        self._outbox.commit()
+
+    @property
+    def held_events(self) -> int:
+        """Events that wait for the disk."""
+        return self._outbox.held_events
 
     def counters(self) -> dict[str, float]:
         """The core's heartbeat counters."""
         s = self._st[0]
         return {
-            "ticks": float(s["ticks"]),
+            "ticks": float(int(s["ticks"]) - self._own_tick_count),
             "tick_frames": float(self.feed.frames),
             "ticks_lost": float(self.feed.lost),
             "ticks_refused": float(s["ticks_refused"]),
@@ -180,18 +242,20 @@ class CoreLoop:
             "fills": float(s["fills"]),
             "reports_ignored": float(s["reports_ignored"]),
             "open_orders": float(s["open_orders"]),
-            "events": float(s["event_seq"]),
+            "events": float(int(s["event_seq"]) - self._outbox.held_events),
             "books_synced": float(np.count_nonzero(s["books"]["state"] == BookState.SYNCED)),
             "strategies_halted": float(np.count_nonzero(s["strategies"]["halted"])),
             "journal_bytes": float(self.journal.bytes_written),
             "trading_state": float(s["scopes"][PAPER_ACCOUNT]["trading_state"]),
             "now_ts": float(s["now"]),
             "lag_p50_us": self.lag.percentile(50),
+            **self.tick_to_step.counters("tick_to_step"),
             **self.tick_to_order.counters("tick_to_order"),
         }
 
     def close(self) -> None:
-        """End the session in good order: close the journal, then the sockets."""
+        """End the session in good order: send what is still held, close the journal, then the sockets."""
+        self._outbox.finish()
         self.journal.close()
         for socket in (self.ticks, self.inputs, self.events, self.orders):
             if socket is not None:

@@ -14,13 +14,18 @@ import numba
 
 from oms.compiled import array_of, call_address, entry, kernel
 from oms.core.book import apply_depth, is_sound
+from oms.core.contingency import follow_up
 from oms.core.events import emit_position, has_room, new_event, open_budget
+from oms.core.expiry import first_expired, unlink_timed
 from oms.core.halts import halt_failed, halt_strategy
+from oms.core.keeping import ask_cancel, end_held
+from oms.core.outbox import copy_command
 from oms.core.reports import apply_report
-from oms.core.requests import cancel_open, copy_command, handle_command
+from oms.core.requests import cancel_open, handle_command
 from oms.core.review import REVIEW_INTERVAL_NS, review
 from oms.core.state import ASK, BID, MAX_ACCOUNTS, MAX_INSTRUMENTS, MAX_LEGS, MODEL_QUEUE, STATE, Record, State
 from oms.core.trading import set_trading_state, state_of_scope
+from oms.core.triggers import fire_triggers
 from oms.records import (
     COMMAND,
     REPORT,
@@ -28,9 +33,11 @@ from oms.records import (
     TICK,
     BookState,
     EventKind,
+    OrderState,
     Reason,
     TickFlag,
     TickKind,
+    TimeInForce,
     TradingState,
 )
 
@@ -51,6 +58,11 @@ _STRATEGY_EXCEPTION: Final = int(Reason.STRATEGY_EXCEPTION)
 _GATEWAY_STALE: Final = int(Reason.GATEWAY_STALE)
 _TICKS_LOST: Final = int(Reason.TICKS_LOST)
 _MALFORMED: Final = int(Reason.MALFORMED)
+_EXPIRED_GTD: Final = int(Reason.EXPIRED_GTD)
+_EXPIRED_DAY: Final = int(Reason.EXPIRED_DAY)
+_DAY: Final = int(TimeInForce.DAY)
+_HELD: Final = int(OrderState.HELD)
+_EXPIRED: Final = int(OrderState.EXPIRED)
 _NONE: Final = int(Reason.NONE)
 _HALTED: Final = int(TradingState.HALTED)
 
@@ -70,15 +82,17 @@ def call_strategy(st: State, number: int, address: int, record: Any) -> None:
     if status != 0:
         halt_strategy(s, number, _STRATEGY_EXCEPTION, status)
     halt_failed(s, number)
+    if s["touched_count"] > 0:
+        follow_up(s)
 
 
 @kernel
 def earliest_due(s: Record) -> int:
     """Time of the earliest answer, timer, request or review; ``NEVER`` when there is none."""
     model = s["model"]
-    due = s["next_review"]
+    due = min(s["next_review"], s["next_expiry"])
     if model["answer_count"] > 0:
-        due = model["answers"][model["answer_head"]]["ts"]
+        due = min(due, model["answers"][model["answer_head"]]["ts"])
     if model["request_count"] > 0:
         due = min(due, model["requests"][model["request_head"]]["ts"])
     for i in range(s["strategies_used"]):
@@ -93,6 +107,8 @@ def deliver_report(st: State, report: Record) -> None:
     """Apply a report, and call the strategy whose order it filled."""
     s = st[0]
     at = apply_report(s, report)
+    if s["touched_count"] > 0:
+        follow_up(s)
     if at < 0:
         return
     number = s["events"][at]["strategy"]
@@ -157,6 +173,25 @@ def fire_timers(st: State, due: int) -> bool:
 
 
 @kernel
+def expire_orders(s: Record) -> bool:
+    """Cancel the orders whose time is over; False when the output has no room for the next one."""
+    slot = first_expired(s)
+    while slot >= 0:
+        if not has_room(s):
+            return False
+        order = s["orders"][slot]
+        reason = _EXPIRED_DAY if order["time_in_force"] == _DAY else _EXPIRED_GTD
+        if order["state"] == _HELD:
+            end_held(s, slot, _EXPIRED, reason, order["request_id"])
+        elif not ask_cancel(s, slot, reason, order["request_id"], 0):
+            unlink_timed(s, slot)
+        if s["touched_count"] > 0:
+            follow_up(s)
+        slot = first_expired(s)
+    return True
+
+
+@kernel
 def start_timers(s: Record, ts: int) -> None:
     """Set every timer to the first multiple of its interval after ``ts``, the time of the first tick."""
     for i in range(s["strategies_used"]):
@@ -181,6 +216,11 @@ def advance(st: State, until: int) -> bool:
             take_answer(st)
         elif s["next_review"] <= due:
             review(st)
+            if s["touched_count"] > 0:
+                follow_up(s)
+        elif s["next_expiry"] <= due:
+            if not expire_orders(s):
+                return False
         elif not fire_timers(st, due):
             return False
         elif model["request_count"] > 0 and model["requests"][model["request_head"]]["ts"] <= due:
@@ -204,7 +244,7 @@ def report_book_state(s: Record, tick: Record, reason: int) -> None:
         return
     open_budget(s)
     for i in range(s["strategies_used"]):
-        cancel_open(s, s["strategies"][i]["account"], instrument, i, 0, i + STRATEGY_CLIENT_BASE)
+        cancel_open(s, s["strategies"][i]["account"], instrument, i, False, reason, 0, i + STRATEGY_CLIENT_BASE)
 
 
 @kernel
@@ -345,11 +385,17 @@ def take_tick(st: State, tick: Record) -> bool:
             if not is_sound(tick):
                 refuse_tick(s, tick)
                 return True
+            if tick["version"] != 0 and tick["version"] != s["instruments"][instrument]["version"]:
+                s["ticks_refused"] += 1
+                return True
+            s["market_updates"] += 1
             take_market(st, tick)
         if not is_time and not tick["flags"] & _LAST:
             return True
         s["tick_stage"] = _MARKET_TAKEN
     if s["tick_stage"] == _MARKET_TAKEN:
+        if not is_time and not fire_triggers(s, tick["instrument"]):
+            return False
         if s["next_due"] <= ts and not advance(st, ts + 1):
             return False
         s["tick_stage"] = _DUE_DONE
@@ -405,7 +451,10 @@ def step_commands(st: State, commands: Any, start: int) -> int:
         copy_command(command, source)
         command["strategy"] = max(source["strategy"], -1)
         open_budget(s)
-        if not handle_command(st, command):
+        done = handle_command(st, command)
+        if s["touched_count"] > 0:
+            follow_up(s)
+        if not done:
             return i
         advance(st, s["now"] + 1)
     return commands.shape[0]

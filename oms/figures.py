@@ -18,7 +18,7 @@ from oms.child import Child, ChildState
 from oms.config import Settings, qualified_symbol
 from oms.decimals import cash_text
 from oms.instruments import Instrument
-from oms.records import BookState, EventKind, Reason, TradingState
+from oms.records import BookState, EventKind, InstrumentState, OrderFlag, OrderState, Reason, TradingState
 
 RATE_WINDOW_S: Final = 3.0
 SHOWN_FILLS: Final = 8
@@ -33,14 +33,27 @@ _SHOWN_KINDS[
         EventKind.STRATEGY_HALTED,
         EventKind.BOOK_STATE,
         EventKind.LOG,
+        EventKind.SCOPE,
+        EventKind.KILLED,
+        EventKind.INSTRUMENT,
+        EventKind.HELD_ENDED,
+        EventKind.FUNDING,
+        EventKind.SETTLED,
+        EventKind.POSITION_ADOPTED,
+        EventKind.ORDER_ADOPTED,
     ]
 ] = True
+_REJECTED: Final = int(OrderState.REJECTED)
 
 
 class PositionFigures(NamedTuple):
-    """The account's position in one instrument, as decimal text; amounts in the settlement currency."""
+    """An account's position in one instrument, as decimal text; amounts in the settlement currency."""
 
+    account: str
     instrument: str
+    position_side: str
+    """``short`` or ``long`` in hedging mode, else empty."""
+    currency: str
     qty: str
     average_price: str
     mark_price: str
@@ -50,6 +63,18 @@ class PositionFigures(NamedTuple):
     fees: str
     fills: int
     open_orders: int
+
+
+class StandingFigures(NamedTuple):
+    """How an account stands as a whole; amounts in the reporting currency."""
+
+    account: str
+    currency: str
+    pnl: str
+    day_pnl: str
+    gross_exposure: str
+    net_exposure: str
+    margin: str
 
 
 class FillFigures(NamedTuple):
@@ -68,8 +93,10 @@ class Figures:
 
     Attributes
     ----------
-    positions : dict of int to PositionFigures
-        By instrument id.
+    positions : dict of (account, instrument, leg) to PositionFigures
+        The accounts'; what of them is a strategy's is not told apart here.
+    standings : dict of int to StandingFigures
+        By account.
     fills : deque of FillFigures
         The last ones, the newest last.
     notes, strategy_log : deque of (int, str)
@@ -83,7 +110,8 @@ class Figures:
     def __init__(self, settings: Settings, children: Mapping[str, Child]) -> None:
         self.settings = settings
         self.children = children
-        self.positions: dict[int, PositionFigures] = {}
+        self.positions: dict[tuple[int, int, int], PositionFigures] = {}
+        self.standings: dict[int, StandingFigures] = {}
         self.fills: deque[FillFigures] = deque(maxlen=SHOWN_FILLS)
         self.notes: deque[tuple[int, str]] = deque(maxlen=100)
         self.client_lines: deque[str] = deque(maxlen=100)
@@ -92,7 +120,8 @@ class Figures:
         self.session = 0
         self.events_lost = 0
         self.started_at = time.monotonic()
-        self._instruments = {each.id: each for each in settings.instruments}
+        self._definitions = settings.definitions()
+        self._accounts = settings.account_names
         self._log_messages = {number: log_messages(Path(each.file)) for number, each in enumerate(settings.strategies)}
         self._rates: deque[tuple[float, float]] = deque()
         self._handlers: Final = {
@@ -102,7 +131,20 @@ class Figures:
             int(EventKind.STRATEGY_HALTED): self._on_strategy_halted,
             int(EventKind.BOOK_STATE): self._on_book_state,
             int(EventKind.LOG): self._on_log,
+            int(EventKind.SCOPE): self._on_scope,
+            int(EventKind.KILLED): self._on_killed,
+            int(EventKind.INSTRUMENT): self._on_instrument,
+            int(EventKind.HELD_ENDED): self._on_held_ended,
+            int(EventKind.FUNDING): self._on_funding,
+            int(EventKind.SETTLED): self._on_settled,
+            int(EventKind.POSITION_ADOPTED): self._on_adopted,
+            int(EventKind.ORDER_ADOPTED): self._on_adopted,
         }
+        if settings.unconverted:
+            self.note(
+                f"{', '.join(settings.unconverted)} cannot be converted to {settings.reporting_currency}: orders that "
+                f"depend on it are refused, add [currencies.{settings.unconverted[0]}] to the settings"
+            )
 
     def take(self, frame: Frame) -> None:
         """Take one frame of events."""
@@ -116,16 +158,25 @@ class Figures:
         """Add a line of text to what happened."""
         self.notes.append((time.time_ns(), text))
 
+    def _definition(self, event: Any) -> Instrument | None:
+        return self._definitions.of(int(event["instrument"]), int(event["version"]))
+
     def _symbol(self, event: Any) -> str:
-        instrument = self._instruments.get(int(event["instrument"]))
+        instrument = self._definition(event)
         return qualified_symbol(instrument) if instrument else f"instrument {event['instrument']}"
+
+    def _account(self, event: Any) -> str:
+        number = int(event["account"])
+        return self._accounts[number] if 0 <= number < len(self._accounts) else f"account {number}"
 
     def _strategy(self, event: Any) -> str:
         index = int(event["strategy"])
         return self.settings.strategies[index].title if 0 <= index < len(self.settings.strategies) else "client"
 
     def _on_fill(self, event: Any) -> None:
-        instrument = self._instruments[int(event["instrument"])]
+        instrument = self._definition(event)
+        if instrument is None:
+            return
         self.fills.append(
             FillFigures(
                 ts=int(event["ts"]),
@@ -139,9 +190,17 @@ class Figures:
         )
 
     def _on_position(self, event: Any) -> None:
-        instrument = self._instruments[int(event["instrument"])]
-        self.positions[instrument.id] = PositionFigures(
+        instrument = self._definition(event)
+        if instrument is None or event["strategy"] >= 0:
+            return
+        account, leg = int(event["account"]), int(bool(event["flags"] & OrderFlag.SHORT_LEG))
+        name = self._account(event)
+        hedging = name in self.settings.accounts and self.settings.accounts[name].position_mode == "hedging"
+        self.positions[account, instrument.id, leg] = PositionFigures(
+            account=name,
             instrument=qualified_symbol(instrument),
+            position_side=("long", "short")[leg] if hedging else "",
+            currency=instrument.settlement,
             qty=instrument.qty_from_lots(event["position_qty"]),
             average_price=average_price_text(instrument, int(event["px"])),
             mark_price=instrument.px_from_ticks(int(event["last_px"]) / 2),
@@ -153,7 +212,55 @@ class Figures:
         )
 
     def _on_trading_state(self, event: Any) -> None:
-        self.note(f"trading is {TradingState(int(event['aux'])).name}: {Reason(int(event['reason'])).name}")
+        whose = ""
+        if event["strategy"] >= 0:
+            whose = f" of strategy {self._strategy(event)}"
+        elif len(self._accounts) > 1:
+            whose = f" of account {self._account(event)}"
+        self.note(f"trading{whose} is {TradingState(int(event['aux'])).name}: {Reason(int(event['reason'])).name}")
+
+    def _on_scope(self, event: Any) -> None:
+        number = int(event["aux"])
+        if number >= len(self._accounts):
+            return
+        self.standings[number] = StandingFigures(
+            account=self._accounts[number],
+            currency=self.settings.reporting_currency,
+            pnl=cash_text(event["px"]),
+            day_pnl=cash_text(event["px"] - event["filled_qty"]),
+            gross_exposure=cash_text(event["last_qty"]),
+            net_exposure=cash_text(event["position_qty"]),
+            margin=cash_text(event["realized_pnl"]),
+        )
+
+    def _on_killed(self, event: Any) -> None:
+        closing = ", its positions are being closed" if event["aux"] else ""
+        self.note(f"kill switch of account {self._account(event)}{closing}")
+
+    def _on_instrument(self, event: Any) -> None:
+        self._definitions.put_in_force(int(event["instrument"]), int(event["px"]))
+        state = InstrumentState(int(event["aux"])).name
+        self.note(f"{self._symbol(event)} is {state} in version {event['px']}: {Reason(int(event['reason'])).name}")
+
+    def _on_held_ended(self, event: Any) -> None:
+        """Only what the core did not let through at its trigger is worth a line."""
+        if event["state"] == _REJECTED:
+            self.note(
+                f"order {event['order_id']} in {self._symbol(event)} was refused when its turn came: "
+                f"{Reason(int(event['reason'])).name}"
+            )
+
+    def _on_funding(self, event: Any) -> None:
+        instrument = self._definition(event)
+        currency = instrument.settlement if instrument else ""
+        self.note(f"funding of {cash_text(event['fees'])} {currency} on {self._symbol(event)}, {self._account(event)}")
+
+    def _on_settled(self, event: Any) -> None:
+        self.note(f"position of {self._account(event)} in {self._symbol(event)} was settled")
+
+    def _on_adopted(self, event: Any) -> None:
+        what = "an order" if event["kind"] == EventKind.ORDER_ADOPTED else "the position"
+        self.note(f"{what} of {self._account(event)} in {self._symbol(event)} was adopted")
 
     def _on_strategy_halted(self, event: Any) -> None:
         self.note(f"strategy {self._strategy(event)} halted: {Reason(int(event['reason'])).name}")
@@ -238,6 +345,7 @@ class Figures:
             "unrealized_pnl": active.get("unrealized_pnl", "0"),
             "fees": active.get("fees", "0"),
             "positions": positions,
+            "standings": [standing._asdict() for _, standing in sorted(self.standings.items())],
             "latency": {
                 "tick_to_order": {
                     **{

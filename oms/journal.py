@@ -1,17 +1,19 @@
-"""The write-ahead journal: append-only files of record entries, one file a core session.
+"""The write-ahead journal: append-only files of record entries, a row of segments for each core session.
 
-A file is ``<session:020d>.journal``: a session header entry, the session's entries in order, and a close entry when the
-session ended in good order. An entry is a 32-byte ``JOURNAL_ENTRY`` header and its records' bytes. The checksum covers
-both; entries are numbered from 0. A file only ever grows, so a reader may follow it while it is written.
+A segment is ``<session:020d>.<segment:06d>.journal``: a session header entry, then the session's entries in order; the
+last one ends with a close entry when the session ended in good order. An entry is a 32-byte ``JOURNAL_ENTRY`` header
+and its records' bytes. The checksum covers both; entries are numbered from 0 over all segments. A file only ever grows,
+so a reader may follow it while it is written.
 
 This file is the writer; what reads it is ``oms.journal_reader``, and its names can be imported from here too.
 """
 
 from __future__ import annotations
 
-import errno
 import os
+import select
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Literal
 from zlib import crc32
@@ -31,9 +33,13 @@ from oms.journal_format import (
     Entry,
     JournalDamageError,
     JournalError,
+    JournalTruncatedError,
+    JournalVersionError,
     MetaKind,
+    MissingSegmentError,
     Records,
     journal_path,
+    session_of,
 )
 from oms.journal_reader import (
     EventBlock,
@@ -46,11 +52,11 @@ from oms.journal_reader import (
     last_session_clean,
     read_journal,
     session_events_since,
-    session_of,
-    sessions,
     tail_at_event,
 )
-from oms.records import WIRE_VERSION, RecordKind
+from oms.journal_segments import remove_before, segments, sessions
+from oms.journal_writer import Chunk, GroupCommit, InlineCommit, SegmentFiles
+from oms.records import EVENT, WIRE_VERSION, RecordKind
 
 __all__ = [
     "JOURNAL_ENTRY",
@@ -63,7 +69,11 @@ __all__ = [
     "JournalError",
     "JournalReader",
     "JournalTail",
+    "JournalTruncatedError",
+    "JournalVersionError",
     "MetaKind",
+    "MissingSegmentError",
+    "Sync",
     "Torn",
     "event_blocks_since",
     "events_since",
@@ -71,44 +81,70 @@ __all__ = [
     "journal_path",
     "last_session_clean",
     "read_journal",
+    "remove_before",
+    "segments",
     "session_events_since",
     "session_of",
     "sessions",
     "tail_at_event",
 ]
 
-_REMEDIES: Final = {
-    errno.ENOSPC: "free space on that file system, or set data_dir to another one, and restart",
-    errno.EDQUOT: "raise the disk quota, or set data_dir to another file system, and restart",
-    errno.EFBIG: "raise the file size limit (ulimit -f), and restart",
-    errno.EIO: "the disk may be failing: set data_dir to another one, and restart",
-    errno.EACCES: "give this user write permission on the folder",
-    errno.EROFS: "remount the file system writable, or set data_dir to another one",
-    errno.ENOENT: "check data_dir",
-}
+Sync = Literal["always", "batch", "os"]
+"""When a commit is durable: at its return; some time later, told by ``Journal.durable``; when the system sees fit."""
+
+SEGMENT_BYTES: Final = 64 * 1024 * 1024
+
+_EVENT_BYTES: Final = EVENT.itemsize
+_EVENT: Final = int(RecordKind.EVENT)
+assert EVENT.fields is not None
+assert EVENT.fields["seq"][1] == 0
 
 
 class Journal:
-    """The journal file that this process writes; the only writer of it.
+    """The journal that this process writes; the only writer of its session.
 
-    ``append`` only buffers; ``commit`` hands everything buffered to the system in one ``write``, and waits for the disk
-    when ``sync`` is ``"always"``. After a failed commit the journal is closed to further entries: what cannot be
-    journalled must not have effect.
+    ``append`` only buffers; ``commit`` hands everything buffered over, together. With ``sync`` ``"os"`` and
+    ``"always"`` it writes there and then, and with ``"always"`` waits for the disk. With ``"batch"`` a thread writes
+    and syncs; what must not leave before it is durable waits until ``durable()`` has reached what ``commit`` returned.
+    After a failed write or sync the journal is closed to further entries: what cannot be journalled must not have
+    effect.
+
+    Attributes
+    ----------
+    path : Path
+        The session's first segment: what the readers take.
+    segment : int
+        Number of the segment that is written.
+    position : int
+        Bytes of the session that have been handed over.
+    next_number : int
+        Number of the next entry.
     """
 
-    def __init__(self, path: Path, session: int, descriptor: int, sync: Literal["always", "os"]) -> None:
-        self.path = path
+    def __init__(
+        self, folder: Path, session: int, sync: Sync, account: bytes = b"", segment_bytes: int = SEGMENT_BYTES
+    ) -> None:
+        self.path = journal_path(folder, session)
         self.session = session
-        self.sync = sync
-        self.bytes_written = 0
-        self._descriptor = descriptor
+        self.sync: Sync = sync
+        self.segment = 0
+        self.position = 0
+        self.next_number = 0
+        self.files = SegmentFiles(folder, session)
+        self._account = account
+        self._segment_bytes = segment_bytes
+        self._segment_position = 0
+        self._next_event = 0
         self._buffer: list[bytes] = []
-        self._number = 0
         self._failure = ""
+        self._is_open = False
+        self._commits: InlineCommit | GroupCommit = InlineCommit(self.files, durable=sync != "os")
 
     @classmethod
-    def create(cls, folder: Path, session: int, sync: Literal["always", "os"], account: str = "") -> Journal:
-        """Create the file of a new session, with its session header on disk.
+    def create(
+        cls, folder: Path, session: int, sync: Sync, account: str = "", *, segment_bytes: int = SEGMENT_BYTES
+    ) -> Journal:
+        """Create the first segment of a new session, with its session header on disk.
 
         Parameters
         ----------
@@ -116,10 +152,12 @@ class Journal:
             Made when missing.
         session : int
             The core session, ns since the epoch; the same number as in its EVENT frames.
-        sync : {"always", "os"}
-            Whether ``commit`` waits for the disk, or leaves that to the operating system.
+        sync : {"always", "batch", "os"}
+            When a commit is durable.
         account : str
-            At most 96 bytes of UTF-8.
+            At most 88 bytes of UTF-8.
+        segment_bytes : int
+            Size from which on the next segment is begun; a commit is never split.
 
         Raises
         ------
@@ -129,34 +167,29 @@ class Journal:
         name = account.encode()
         if len(name) > ACCOUNT_BYTES:
             raise JournalError(f"account {account!r} is longer than {ACCOUNT_BYTES} bytes: choose a shorter name")
-        path = journal_path(folder, session)
+        journal = cls(folder, session, sync, name, segment_bytes)
+        journal.files.begin(0)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o640)
-        except FileExistsError as error:
-            raise JournalError(
-                f"journal {path} exists already: another core writes this session, or the clock went back"
-            ) from error
-        except OSError as error:
-            raise JournalError(_write_failure(path, "cannot be created", error)) from error
-        journal = cls(path, session, descriptor, sync)
-        header = np.zeros(1, SESSION)
-        header["session"] = session
-        header["format_version"] = FORMAT_VERSION
-        header["wire_version"] = WIRE_VERSION
-        header["account"] = name
-        try:
-            journal._put(MetaKind.SESSION, Direction.EVENT, 1, header.tobytes())
+            journal._put_session()
             journal.commit()
-            _sync_folder(path, descriptor)
+            journal.files.sync()
+            journal.files.sync_folder()
         except JournalError:
-            os.close(descriptor)
-            journal._descriptor = -1
+            journal.files.close()
             raise
+        journal._is_open = True
+        if sync == "batch":
+            journal._commits = GroupCommit(journal.files)
+            journal._commits.durable = journal.position
         return journal
 
-    def append(self, kind: RecordKind, direction: Direction, records: Records) -> None:
+    def append(self, kind: RecordKind, direction: Direction, records: Records, ts: int | None = None) -> None:
         """Buffer one entry; nothing is written before ``commit``. An empty array is no entry.
+
+        Parameters
+        ----------
+        ts : int, optional
+            The entry's time, ns; otherwise it is now.
 
         Raises
         ------
@@ -165,47 +198,119 @@ class Journal:
         ValueError
             When the records are not of the kind's size.
         """
-        if self._failure:
-            raise JournalError(self._failure)
+        self._refuse_failed()
         count = len(records)
         if count:
             if records.itemsize != ITEMSIZE[kind]:
                 raise ValueError(f"records of {records.itemsize} bytes are no {RecordKind(kind).name} records")
-            self._put(kind, direction, count, records.tobytes())
+            payload = records.tobytes()
+            if kind == _EVENT:
+                self._next_event = int.from_bytes(payload[-_EVENT_BYTES : 8 - _EVENT_BYTES], "little") + 1
+            self._put(kind, direction, count, payload, ts)
 
-    def _put(self, kind: int, direction: int, count: int, payload: bytes) -> None:
-        fields = FIELDS.pack(MAGIC, FORMAT_VERSION, kind, direction, 0, self._number, time.time_ns(), count)
-        self._number += 1
+    def _put(self, kind: int, direction: int, count: int, payload: bytes, ts: int | None = None) -> None:
+        fields = FIELDS.pack(
+            MAGIC, FORMAT_VERSION, kind, direction, 0, self.next_number, time.time_ns() if ts is None else ts, count
+        )
+        self.next_number += 1
         self._buffer += (fields, CHECKSUM.pack(crc32(payload, crc32(fields))), payload)
 
-    def commit(self) -> None:
-        """Write everything buffered, in one ``write``.
+    def _put_session(self) -> None:
+        header = np.zeros(1, SESSION)
+        header["session"] = self.session
+        header["format_version"] = FORMAT_VERSION
+        header["wire_version"] = WIRE_VERSION
+        header["account"] = self._account
+        header["first_number"] = self.next_number
+        header["first_event"] = self._next_event
+        header["segment"] = self.segment
+        self._put(MetaKind.SESSION, Direction.EVENT, 1, header.tobytes())
+
+    def commit(self) -> int:
+        """Hand everything buffered over, as one write.
+
+        Returns
+        -------
+        int
+            What ``durable()`` must reach before anything of it may have effect.
 
         Raises
         ------
         JournalError
-            When the system does not take all of it; the journal then takes no further entries.
+            When the system does not take all of it, now or of an earlier batch; the journal then takes no further
+            entries.
         """
         if not self._buffer:
-            return
+            return self.position
+        self._refuse_failed()
+        content = b"".join(self._buffer)
+        self._buffer.clear()
+        self.position += len(content)
+        self._segment_position += len(content)
+        try:
+            self._commits.put(Chunk(self.segment, self.position, content))
+        except JournalError as error:
+            self._failure = str(error)
+            raise
+        if self._segment_position >= self._segment_bytes:
+            self.segment += 1
+            self._segment_position = 0
+            self._put_session()
+        return self.position
+
+    def durable(self) -> int:
+        """Bytes of the session that are durable, in the sense of ``sync``.
+
+        Raises
+        ------
+        JournalError
+            When a write or a sync has failed: what waits for it must not have effect.
+        """
+        self._refuse_failed()
+        return self._commits.durable
+
+    def _refuse_failed(self) -> None:
+        if self._commits.failure is not None and not self._failure:
+            self._failure = str(self._commits.failure)
         if self._failure:
             raise JournalError(self._failure)
-        pending = memoryview(b"".join(self._buffer))
-        self._buffer.clear()
-        try:
-            while pending:
-                written = os.write(self._descriptor, pending)
-                self.bytes_written += written
-                pending = pending[written:]
-            if self.sync == "always":
-                os.fdatasync(self._descriptor)
-        except OSError as error:
-            self._failure = _write_failure(self.path, f"cannot be written at offset {self.bytes_written}", error)
-            raise JournalError(self._failure) from error
+
+    @property
+    def bytes_written(self) -> int:
+        """Bytes of the session that are durable, or in the system's hands with ``sync`` ``"os"``."""
+        return self._commits.durable
+
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes that have been handed over and are not durable yet."""
+        return self.position - self._commits.durable
+
+    @property
+    def wake_fd(self) -> int:
+        """A descriptor that becomes readable when ``durable()`` has something new to say; -1: it never does."""
+        return self._commits.wake_fd
+
+    def take_wake(self) -> None:
+        """Make ``wake_fd`` unreadable until there is something new again."""
+        with suppress(BlockingIOError):  # it was not readable
+            os.eventfd_read(self._commits.wake_fd)
+
+    def wait_durable(self) -> None:
+        """Commit, and wait until all of it is durable.
+
+        Raises
+        ------
+        JournalError
+            When a write or a sync fails.
+        """
+        position = self.commit()
+        while self.durable() < position:
+            select.select([self.wake_fd], [], [])
+            self.take_wake()
 
     def fileno(self) -> int:
-        """The file's descriptor."""
-        return self._descriptor
+        """The descriptor of the newest segment's file."""
+        return self.files.fileno()
 
     def close(self) -> None:
         """Commit, write the close entry, wait for the disk and close the file; a failed journal is just closed.
@@ -215,35 +320,19 @@ class Journal:
         JournalError
             When the close entry cannot be written: the next start will find a session that did not end in good order.
         """
-        if self._descriptor < 0:
+        if not self._is_open:
             return
+        self._is_open = False
         try:
-            if not self._failure:
+            if not self._failure and self._commits.failure is None:
                 self._put(MetaKind.CLOSE, Direction.EVENT, 0, b"")
                 self.commit()
-                _sync_file(self.path, self._descriptor)
+                self._commits.finish()
+                self._refuse_failed()
+                self.files.sync()
+            else:
+                self._commits.finish()
         finally:
-            os.close(self._descriptor)
-            self._descriptor = -1
+            self.files.close()
+            self._commits.close()
             self._failure = self._failure or f"journal {self.path} is closed"
-
-
-def _write_failure(path: Path, what: str, error: OSError) -> str:
-    remedy = _REMEDIES.get(error.errno or 0, "check the disk and data_dir, and restart")
-    return f"journal {path} {what}: {error.strerror}; {remedy}"
-
-
-def _sync_file(path: Path, descriptor: int) -> None:
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        raise JournalError(_write_failure(path, "cannot be synced", error)) from error
-
-
-def _sync_folder(path: Path, descriptor: int) -> None:
-    _sync_file(path, descriptor)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        _sync_file(path.parent, folder)
-    finally:
-        os.close(folder)

@@ -1,7 +1,8 @@
-"""Reading the journal: whole files, files that are still being written, and events from a sequence number on.
+"""Reading the journal: whole sessions, sessions that are still being written, and events from a sequence number on.
 
-A crash may leave a file's last entry incomplete: readers give every whole entry before it and name it as torn. Damage
-that whole entries follow is never passed over: it raises ``JournalError`` with the file and the offset.
+A crash may leave the last entry incomplete: readers give every whole entry before it and name it as torn. Damage that
+whole entries follow, and a segment that is missing between others, are never passed over: they raise ``JournalError``
+with the file and the offset. Files of older format versions are read as this one's.
 """
 
 from __future__ import annotations
@@ -13,19 +14,24 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from oms.journal_entries import check_entries
 from oms.journal_format import (
+    ANY_NUMBER,
     HEADER_BYTES,
     MAGIC_BYTES,
-    SUFFIX,
     Entry,
     JournalDamageError,
     JournalError,
+    JournalTruncatedError,
     MetaKind,
+    MissingSegmentError,
     Records,
-    check_entries,
     entry_bytes,
     journal_path,
+    place_of,
+    session_of,
 )
+from oms.journal_segments import segment_at_event, segments, segments_from, sessions
 from oms.records import EVENT, RecordKind
 
 READ_BYTES: Final = 1024 * 1024
@@ -33,7 +39,7 @@ BLOCK_RECORDS: Final = 8192
 
 
 class Torn(NamedTuple):
-    """An incomplete last entry: where it starts, and how many bytes of it are there."""
+    """An incomplete last entry: where it starts in the last segment, and how many bytes of it are there."""
 
     offset: int
     size: int
@@ -47,39 +53,91 @@ class EventBlock(NamedTuple):
 
 
 class JournalTail:
-    """Follows one journal file: each ``read`` gives the whole entries that were appended since the last one.
+    """Follows a session from one of its segments on: each ``read`` gives the whole entries that were appended since the
+    last one.
+
+    Parameters
+    ----------
+    path : Path
+        A segment; those behind it follow.
+    offset, number : int
+        Where in it to begin, and the number of the entry there (``ANY_NUMBER``: at offset 0, whichever it has).
 
     Attributes
     ----------
+    path : Path
+        The segment that is being read.
     offset : int
-        Where the next entry starts.
+        Where the next entry starts in it.
     number : int
         The number that it must have.
     pending : int
-        Bytes of an incomplete entry at ``offset`` when ``read`` last came to the end of the file.
+        Bytes of an incomplete entry at ``offset`` when ``read`` last came to the end of the newest segment.
     closed : bool
         The close entry has been read.
     """
 
-    def __init__(self, path: Path, offset: int = 0, number: int = 0) -> None:
+    def __init__(self, path: Path, offset: int = 0, number: int = ANY_NUMBER) -> None:
         self.path = path
         self.offset = offset
         self.number = number
         self.pending = 0
         self.closed = False
+        if number == ANY_NUMBER and not offset and (place_of(path) or (0, 0))[1] == 0:
+            self.number = 0
 
     def read(self) -> Iterator[Entry]:
-        """Yield the whole entries from ``offset`` on, up to the file's end or an incomplete entry.
+        """Yield the whole entries from ``offset`` on, up to the session's end or an incomplete entry.
 
         Raises
         ------
         JournalError
-            When the file cannot be read, or what is at ``offset`` is damaged and whole entries follow it.
+            When a file cannot be read or is missing, or what is at ``offset`` is damaged and whole entries follow it.
         """
+        while True:
+            yield from self.read_segment()
+            following = None if self.closed else self.following_segment()
+            if following is None:
+                return
+            yield from self.read_segment()  # what came between the end of the file and the next one's beginning
+            if self.pending or not self.offset:
+                raise JournalDamageError(self.path, self.offset, self.number, following, 0, ANY_NUMBER)
+            self.path = following
+            self.offset = 0
+
+    @property
+    def unread_bytes(self) -> int:
+        """Bytes of the session behind ``offset``, as far as they are on disk."""
+        return sum(path.stat().st_size for path in segments_from(self.path)) - self.offset
+
+    def following_segment(self) -> Path | None:
+        """The segment behind the one in hand, when there is one; raises ``JournalError`` when only later ones are."""
+        place = place_of(self.path)
+        if place is None:
+            return None
+        following = journal_path(self.path.parent, place[0], place[1] + 1)
+        if following.exists() and self.path.exists():
+            return following
+        files = segments(self.path.parent, place[0])
+        later = [path for path in files if (place_of(path) or place)[1] > place[1]]
+        if not later:
+            return None
+        if self.path not in files:
+            raise JournalTruncatedError(
+                f"journal {self.path} and what follows it have been removed, a snapshot covers them: start from there"
+            )
+        if following.exists():
+            return following  # it came into being meanwhile
+        raise MissingSegmentError(following, self.path, later[0])
+
+    def read_segment(self) -> Iterator[Entry]:
+        """Yield as ``read``, but no further than the segment in hand."""
         try:
             with open(self.path, "rb", buffering=0) as file:
                 yield from self._read(file.fileno())
         except OSError as error:
+            if isinstance(error, FileNotFoundError):
+                self.following_segment()
             raise JournalError(f"journal {self.path} cannot be read: {error.strerror}; check data_dir") from error
 
     def _read(self, descriptor: int) -> Iterator[Entry]:
@@ -92,8 +150,8 @@ class JournalTail:
         wanted = READ_BYTES
         while self.offset < size:
             chunk = os.pread(descriptor, min(wanted, size - self.offset), self.offset)
-            entries = check_entries(chunk, self.offset)
-            if entries and entries[0].number == self.number:
+            entries = check_entries(chunk, self.offset, self.path)
+            if entries and self._follows(entries[0]):
                 for entry in entries:
                     self.offset = entry.offset + HEADER_BYTES + entry.records.nbytes
                     self.number = entry.number + 1
@@ -107,6 +165,15 @@ class JournalTail:
                 break
         self.pending = size - self.offset
 
+    def _follows(self, entry: Entry) -> bool:
+        """Whether an entry is the one that must be at ``offset``: a segment's first one says which it is."""
+        place = place_of(self.path)
+        if entry.offset == 0 and place is not None:
+            said = entry.records[0] if entry.kind == MetaKind.SESSION else None
+            if said is None or (int(said["session"]), int(said["segment"])) != place:
+                return False
+        return self.number in (entry.number, ANY_NUMBER)
+
     def _refuse_damage(self, descriptor: int, size: int) -> None:
         """Raise when a whole entry is at ``offset`` or behind it: then what is at ``offset`` is no torn end."""
         position = self.offset
@@ -119,16 +186,18 @@ class JournalTail:
             position += found
             needed = entry_bytes(os.pread(descriptor, HEADER_BYTES, position))
             if position + needed <= size:
-                entries = check_entries(os.pread(descriptor, needed, position), position)
-                if entries and position == self.offset and entries[0].number == self.number:
+                entries = check_entries(os.pread(descriptor, needed, position), position, self.path)
+                if entries and position == self.offset and self._follows(entries[0]):
                     return  # its last bytes arrived meanwhile
                 if entries:
-                    raise JournalDamageError(self.path, self.offset, self.number, position, entries[0].number)
+                    raise JournalDamageError(
+                        self.path, self.offset, self.number, self.path, position, entries[0].number
+                    )
             position += 1
 
 
 class JournalReader:
-    """Iterates over the whole entries of one file, the session header and the close entry included.
+    """Iterates over the whole entries of a session from one of its segments on, the files' own ones included.
 
     Attributes
     ----------
@@ -159,40 +228,29 @@ class JournalReader:
 
 
 def read_journal(path: Path) -> JournalReader:
-    """Read a journal file from its start.
+    """Read a session from the start of one of its segments.
 
     Raises
     ------
     JournalError
-        While iterating: when the file cannot be read, or is damaged anywhere but at its end.
+        While iterating: when a file cannot be read or is missing, or is damaged anywhere but at the session's end.
     """
     return JournalReader(path)
 
 
-def sessions(folder: Path) -> list[Path]:
-    """The journal files of a folder, oldest session first; none when there is no such folder."""
-    if not folder.is_dir():
-        return []
-    return sorted(path for path in folder.glob(f"*{SUFFIX}") if len(path.stem) == 20 and path.stem.isdecimal())
-
-
-def session_of(path: Path) -> int:
-    """The core session whose journal this file is."""
-    return int(path.stem)
-
-
 def last_session_clean(folder: Path) -> bool | None:
     """Whether the newest session was closed in good order; None when there is no journal."""
-    files = sessions(folder)
-    if not files:
+    firsts = sessions(folder)
+    if not firsts:
         return None
+    newest = segments(folder, session_of(firsts[-1]))[-1]
     try:
-        with open(files[-1], "rb") as file:
+        with open(newest, "rb") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(size - HEADER_BYTES, 0))
-            entries = check_entries(file.read(HEADER_BYTES), size - HEADER_BYTES)
+            entries = check_entries(file.read(HEADER_BYTES), size - HEADER_BYTES, newest)
     except OSError as error:
-        raise JournalError(f"journal {files[-1]} cannot be read: {error.strerror}; check data_dir") from error
+        raise JournalError(f"journal {newest} cannot be read: {error.strerror}; check data_dir") from error
     return bool(entries) and entries[0].kind == MetaKind.CLOSE
 
 
@@ -203,8 +261,10 @@ def event_blocks_since(folder: Path, session: int, seq: int) -> Iterator[EventBl
 
     Raises
     ------
+    JournalTruncatedError
+        When the first of them have been removed.
     JournalError
-        When the session's file is missing, or a file is damaged anywhere but at its end.
+        When the session's files are missing, or one is damaged anywhere but at the session's end.
     """
     files = [path for path in sessions(folder) if session_of(path) >= session]
     if not files or session_of(files[0]) != session:
@@ -219,7 +279,7 @@ def event_blocks_since(folder: Path, session: int, seq: int) -> Iterator[EventBl
 
 
 def session_events_since(path: Path, seq: int) -> Iterator[Records]:
-    """The events of one journal file from ``seq`` on, in order, in arrays of some thousands."""
+    """The events of a session from ``seq`` on, in order, in arrays of some thousands; ``path`` is its first segment."""
     for records in joined_events(tail_at_event(path, seq).read()):
         wanted = records[records["seq"] >= seq] if records["seq"][0] < seq else records
         if len(wanted):
@@ -235,33 +295,44 @@ def events_since(folder: Path, session: int, seq: int) -> Iterator[Records]:
 def tail_at_event(path: Path, seq: int) -> JournalTail:
     """A tail that stands at, or not far before, the entry of event ``seq``: found by bisection, not by reading all.
 
+    Parameters
+    ----------
+    path : Path
+        The session's first segment.
+    seq : int
+
     Raises
     ------
+    JournalTruncatedError
+        When the event was in a segment that has been removed.
     JournalError
-        When the file cannot be read.
+        When a file cannot be read.
     """
-    low, number = 0, 0
+    start = segment_at_event(path, seq)
+    if start is None:
+        return JournalTail(path)
+    low, number = 0, start.first_number
     try:
-        with open(path, "rb", buffering=0) as file:
+        with open(start.path, "rb", buffering=0) as file:
             high = os.fstat(file.fileno()).st_size
             while high - low > READ_BYTES:
                 middle = (low + high) // 2
-                entry = _event_behind(file.fileno(), middle)
+                entry = _event_behind(file.fileno(), middle, start.path)
                 if entry is None or entry.records["seq"][0] > seq:
                     high = middle
                 else:
                     low, number = entry.offset, entry.number
     except OSError as error:
-        raise JournalError(f"journal {path} cannot be read: {error.strerror}; check data_dir") from error
-    return JournalTail(path, low, number)
+        raise JournalError(f"journal {start.path} cannot be read: {error.strerror}; check data_dir") from error
+    return JournalTail(start.path, low, number)
 
 
-def _event_behind(descriptor: int, position: int) -> Entry | None:
+def _event_behind(descriptor: int, position: int, path: Path) -> Entry | None:
     """The first EVENT entry within a few hundred KiB behind ``position``, or None when there is none."""
     chunk = os.pread(descriptor, READ_BYTES // 4, position)
     start = chunk.find(MAGIC_BYTES)
     while start >= 0:
-        entries = check_entries(chunk[start:], position + start)
+        entries = check_entries(chunk[start:], position + start, path)
         if entries:
             return next((entry for entry in entries if entry.kind == RecordKind.EVENT), None)
         start = chunk.find(MAGIC_BYTES, start + 1)

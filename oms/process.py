@@ -44,7 +44,7 @@ def run_core(settings: Settings, life: Lifecycle, context: zmq.Context[Any]) -> 
     """
     from oms.assembly import build_core
     from oms.compiled import Progress
-    from oms.core_loop import CoreLoop
+    from oms.core_loop import MIB, CoreLoop
 
     def on_progress(progress: Progress) -> None:
         counters = {"compiled": progress.done, "to_compile": progress.total, "elapsed_s": progress.elapsed_s}
@@ -55,13 +55,20 @@ def run_core(settings: Settings, life: Lifecycle, context: zmq.Context[Any]) -> 
     clean = last_session_clean(settings.journal_dir)
     core = build_core(settings, report=on_progress)
     events = Publisher(context, settings.events_endpoint, RecordKind.EVENT, Source.CORE)
-    journal = Journal.create(settings.journal_dir, events.session, settings.journal_sync, settings.account)
+    journal = Journal.create(
+        settings.journal_dir,
+        events.session,
+        settings.journal_sync,
+        settings.account,
+        segment_bytes=settings.journal.segment_mb * MIB,
+    )
     loop = CoreLoop(
         core,
         ticks=Subscriber(context, [settings.ticks_endpoint], [RecordKind.TICK]),
         inputs=Puller(context, settings.core_endpoint),
         events=events,
         journal=journal,
+        settings=settings.journal,
     )
     core.st[0]["strategies"]["order_counter"] = (events.session - ORDER_COUNTER_EPOCH_NS) // NS_PER_MS
     if clean is False:

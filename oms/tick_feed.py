@@ -18,7 +18,7 @@ import numpy as np
 import zmq
 
 from oms import engine
-from oms.bus import Subscriber
+from oms.bus import Records, Subscriber
 from oms.compiled import JIT, array_of, call_step, call_zmq_poll, call_zmq_recv, entry, entry_address, kernel
 from oms.core.state import STATE, Record, State
 from oms.records import FRAME, TICK, WIRE_VERSION, RecordKind
@@ -39,6 +39,8 @@ FEED = np.dtype(
         ("repeated", "i8"),
         ("start", "i8"),  # first row of the frame in hand that was not stepped
         ("count", "i8"),  # its rows
+        ("hands_over", "i8"),  # 1: every frame is given to Python before it is stepped
+        ("handed_over", "i8"),  # 1: the frame in hand has been
         ("sent_ts", "i8"),
         ("session", "i8", (MAX_SOURCES,)),  # 0: nothing heard of the source yet
         ("following", "i8", (MAX_SOURCES,)),  # the sequence number expected next
@@ -58,7 +60,9 @@ LOST: Final = 2
 MORE: Final = 3
 """The limit of frames is reached."""
 INPUT: Final = 4
-"""The other socket has input."""
+"""Another socket or descriptor has input."""
+TAKEN: Final = 5
+"""A frame has come and is not stepped yet: note it down, then drain on."""
 
 WAKES: Final = 16
 """Waits in machine code before Python gets its turn: heartbeats and signals must not wait for long."""
@@ -99,6 +103,7 @@ def accept(feed: Record, header: Record, size: int) -> bool:
     feed["frames"] += 1
     feed["lost"] += lost
     feed["lost_before"] = lost
+    feed["handed_over"] = 0
     feed["start"] = 0
     feed["count"] = count
     feed["sent_ts"] = header["sent_ts"]
@@ -107,7 +112,7 @@ def accept(feed: Record, header: Record, size: int) -> bool:
 
 @kernel
 def drain(st: State, feed: Any, inbox: Any, receive: int, socket: int, buffer: int, step: int, limit: int) -> int:
-    """Receive and step at most ``limit`` frames that have arrived; returns EMPTY, OUTPUT, LOST or MORE."""
+    """Receive and step at most ``limit`` frames that have arrived; returns EMPTY, OUTPUT, LOST, TAKEN or MORE."""
     s = st[0]
     f = feed[0]
     box = inbox[0]
@@ -120,6 +125,8 @@ def drain(st: State, feed: Any, inbox: Any, receive: int, socket: int, buffer: i
                 continue
             if f["lost_before"] > 0:
                 return LOST
+        if f["hands_over"] > f["handed_over"] and f["count"] > 0:
+            return TAKEN
         f["start"] = call_step(step, st, box["ticks"][: f["count"]], f["start"], f["sent_ts"])
         if s["event_count"] > 0 or s["command_count"] > 0:
             return OUTPUT
@@ -143,8 +150,8 @@ def serve(st: State, feed: Any, inbox: Any, items: Any, addresses: tuple[int, ..
     Parameters
     ----------
     st, feed, inbox : one-element arrays of STATE, FEED, INBOX
-    items : array of POLL_ITEM, shape (2,)
-        The tick socket and the other one.
+    items : array of POLL_ITEM, shape (2,) or (3,)
+        The tick socket, the other one, and the descriptor that wakes.
     addresses : tuple of int
         libzmq's ``zmq_poll`` and ``zmq_recv``, the items, the inbox, and the compiled ``step_ticks``; and the tick
         socket.
@@ -155,17 +162,18 @@ def serve(st: State, feed: Any, inbox: Any, items: Any, addresses: tuple[int, ..
 
     Returns
     -------
-    EMPTY, OUTPUT, LOST, MORE or INPUT.
+    EMPTY, OUTPUT, LOST, TAKEN, MORE or INPUT.
     """
     poll, receive, poll_items, buffer, step, socket = addresses
     for _ in range(WAKES):
         status = drain(st, feed, inbox, receive, socket, buffer, step, limit)
         if status != EMPTY:
             return status
-        if call_zmq_poll(poll, poll_items, 2, timeout_ms) <= 0:
+        if call_zmq_poll(poll, poll_items, items.shape[0], timeout_ms) <= 0:
             return EMPTY
-        if items[1]["revents"] != 0:
-            return INPUT
+        for i in range(1, items.shape[0]):
+            if items[i]["revents"] != 0:
+                return INPUT
     return EMPTY
 
 
@@ -183,7 +191,7 @@ def _address_of(function: Any) -> int:
 
 
 class TickFeed:
-    """Steps the core over the TICK frames of a subscriber, and watches one other socket.
+    """Steps the core over the TICK frames of a subscriber, and watches one other socket and a descriptor.
 
     Parameters
     ----------
@@ -196,6 +204,10 @@ class TickFeed:
         Lets the core's output leave; told the wall clock at which the gateway sent the frame in hand.
     on_lost : callable
         Told how many records are missing, before the frame behind the gap is stepped.
+    on_frame : callable, optional
+        Told each frame's records and when it was sent, before it is stepped.
+    wake_fd : int
+        A descriptor that ends a wait when it is readable; -1: there is none.
     """
 
     def __init__(
@@ -205,19 +217,26 @@ class TickFeed:
         other: zmq.Socket[bytes],
         flush: Callable[[int], None],
         on_lost: Callable[[int], None],
+        on_frame: Callable[[Records, int], None] | None = None,
+        wake_fd: int = -1,
     ) -> None:
         self.subscriber = subscriber
         self._st = st
         self._flush = flush
         self._on_lost = on_lost
+        self._on_frame = on_frame
         self._feed = np.zeros(1, FEED)
         self._frames = 0
         self._sent_ts = 0
+        self._woken = False
+        self._wake_fd = wake_fd
         library = _libzmq() if JIT else None
         if library is not None:
             self._inbox = np.zeros(1, INBOX)
-            self._items = np.zeros(2, POLL_ITEM)
-            self._items["socket"] = subscriber.socket.underlying, other.underlying
+            self._feed["hands_over"] = on_frame is not None
+            self._items = np.zeros(2 if wake_fd < 0 else 3, POLL_ITEM)
+            self._items["socket"][:2] = subscriber.socket.underlying, other.underlying
+            self._items["fd"][2:] = wake_fd
             self._items["events"] = zmq.POLLIN
             self._addresses = (
                 _address_of(library.zmq_poll),
@@ -232,6 +251,8 @@ class TickFeed:
             self._poller = zmq.Poller()
             self._poller.register(subscriber.socket, zmq.POLLIN)
             self._poller.register(other, zmq.POLLIN)
+            if wake_fd >= 0:
+                self._poller.register(wake_fd, zmq.POLLIN)
             self.turn = self._turn_plainly
 
     @property
@@ -252,10 +273,16 @@ class TickFeed:
         """Wall clock at which the last frame was sent; 0 before the first."""
         return self._sent_ts or int(self._feed["sent_ts"][0])
 
+    @property
+    def woken(self) -> bool:
+        """Whether the last wait found the descriptor readable."""
+        return self._woken
+
     def _turn_compiled(self, limit: int, timeout_ms: int) -> bool:
         """Wait at most about ``timeout_ms`` and step the frames that arrive, at most about ``limit``.
 
-        Returns whether there was any. Ends early when the other socket has input.
+        Returns whether there was any. Ends early when there is other input, and
+        never in the middle of a frame.
         """
         feed = self._feed
         frames = feed["frames"]
@@ -267,15 +294,19 @@ class TickFeed:
                 timeout_ms = 0
             elif status == LOST:
                 self._on_lost(int(feed["lost_before"][0]))
+            elif status == TAKEN and self._on_frame is not None:
+                self._on_frame(self._inbox["ticks"][0][: feed["count"][0]], int(feed["sent_ts"][0]))
+                feed["handed_over"] = 1
             else:
                 break
-            if frames[0] - before >= limit:
+            if frames[0] - before >= limit and feed["start"][0] >= feed["count"][0]:
                 break
+        self._woken = bool(self._items["revents"][2:].any())
         return bool(frames[0] != before)
 
     def _turn_plainly(self, limit: int, timeout_ms: int) -> bool:
         """The same by way of the bus: one frame a call of the step."""
-        self._poller.poll(timeout_ms)
+        self._woken = any(source == self._wake_fd for source, _ in self._poller.poll(timeout_ms))
         for number in range(limit):
             frame = self.subscriber.receive()
             if frame is None:
@@ -284,6 +315,8 @@ class TickFeed:
                 self._on_lost(frame.lost)
             self._frames += 1
             self._sent_ts = frame.header.sent_ts
+            if self._on_frame is not None:
+                self._on_frame(frame.records, self._sent_ts)
             start = 0
             while start < len(frame.records):
                 start = engine.step_ticks(self._st, frame.records, start, self._sent_ts)

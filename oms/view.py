@@ -268,6 +268,9 @@ def _account(session: PaperSession) -> RenderableType:
             ("unrealized", signed(position.unrealized_pnl)),
             ("fees", short(position.fees)),
         ]
+    standing = session.figures.standings.get(0)
+    if standing:
+        rows.append((f"PnL {standing.currency}", signed(standing.pnl)))
     return _panel(_pairs(rows), position.instrument if position else "account")
 
 

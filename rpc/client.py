@@ -21,8 +21,8 @@ from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 import zmq
 import zmq.asyncio
 
-from rpc import conversations
-from rpc.messages import AnyReply, AnyRequest
+from rpc import conversations, placements
+from rpc.messages import AnyReply
 from rpc.protocol import (
     DEFAULT_ENDPOINT,
     DEFAULT_TIMEOUT_S,
@@ -36,8 +36,11 @@ from rpc.protocol import (
     is_stranger,
     raise_refusal,
 )
+from rpc.requests import AnyRequest
 
-__all__ = ["AsyncClient", "Client", "OutcomeUnknownError", "RpcError", "RpcTimeoutError"]
+__all__ = ["AsyncClient", "Client", "OutcomeUnknownError", "RpcError", "RpcTimeoutError", "terms"]
+
+terms = placements.terms
 
 CHECK_S: Final = 1.0
 """While no event comes, the server is asked this often whether it is there and still knows the client."""
@@ -78,7 +81,7 @@ def _dealer(context: zmq.Context[Any], endpoint: str) -> Any:
     return socket
 
 
-def _no_connection(endpoint: str, seconds: float) -> RpcTimeoutError:
+def no_connection(endpoint: str, seconds: float) -> RpcTimeoutError:
     return RpcTimeoutError(f"no rpc server at {endpoint} within {seconds:.3g} s, nothing was sent: is zoms running?")
 
 
@@ -111,15 +114,20 @@ class Client:
         When it refuses this client.
     """
 
-    place = _blocking(conversations.place)
+    place = _blocking(placements.place)
+    bracket = _blocking(placements.bracket)
+    oco = _blocking(placements.oco)
+    replace = _blocking(placements.replace)
     amend = _blocking(conversations.amend)
     cancel = _blocking(conversations.cancel)
     cancel_all = _blocking(conversations.cancel_all)
     set_trading_state = _blocking(conversations.set_trading_state)
+    kill = _blocking(conversations.kill)
     order = _blocking(conversations.order)
     orders = _blocking(conversations.orders)
     fills = _blocking(conversations.fills)
     positions = _blocking(conversations.positions)
+    standings = _blocking(conversations.standings)
     instruments = _blocking(conversations.instruments)
     status = _blocking(conversations.status)
     ping = _blocking(conversations.ping)
@@ -218,13 +226,13 @@ class Client:
     def _ask(self, request: AnyRequest, deadline: float) -> AnyReply:
         started = time.monotonic()
         request_id, payload = self.protocol.prepare(request)
-        if not self._socket.poll(_ms_until(deadline), zmq.POLLOUT):
-            raise _no_connection(self.endpoint, deadline - started)
+        if not self._socket.poll(ms_until(deadline), zmq.POLLOUT):
+            raise no_connection(self.endpoint, deadline - started)
         try:
             self._socket.send(payload, zmq.NOBLOCK)
         except zmq.Again:
-            raise _no_connection(self.endpoint, deadline - started) from None
-        while self._socket.poll(_ms_until(deadline)):
+            raise no_connection(self.endpoint, deadline - started) from None
+        while self._socket.poll(ms_until(deadline)):
             reply = self.protocol.take(self._socket.recv())
             if reply is not None and reply.request_id == request_id:
                 return reply
@@ -232,7 +240,7 @@ class Client:
         raise _no_reply(request, deadline - started)
 
 
-def _ms_until(deadline: float) -> int:
+def ms_until(deadline: float) -> int:
     return max(int((deadline - time.monotonic()) * 1000), 0)
 
 
@@ -242,15 +250,20 @@ class AsyncClient:
     Parameters as for ``Client``; it connects when it is entered (``async with``), or by ``connect``.
     """
 
-    place = _awaitable(conversations.place)
+    place = _awaitable(placements.place)
+    bracket = _awaitable(placements.bracket)
+    oco = _awaitable(placements.oco)
+    replace = _awaitable(placements.replace)
     amend = _awaitable(conversations.amend)
     cancel = _awaitable(conversations.cancel)
     cancel_all = _awaitable(conversations.cancel_all)
     set_trading_state = _awaitable(conversations.set_trading_state)
+    kill = _awaitable(conversations.kill)
     order = _awaitable(conversations.order)
     orders = _awaitable(conversations.orders)
     fills = _awaitable(conversations.fills)
     positions = _awaitable(conversations.positions)
+    standings = _awaitable(conversations.standings)
     instruments = _awaitable(conversations.instruments)
     status = _awaitable(conversations.status)
     ping = _awaitable(conversations.ping)
@@ -372,7 +385,7 @@ class AsyncClient:
             try:
                 await asyncio.wait_for(self._socket.send(payload), deadline - time.monotonic())
             except TimeoutError:
-                raise _no_connection(self.endpoint, deadline - started) from None
+                raise no_connection(self.endpoint, deadline - started) from None
             try:
                 return await asyncio.wait_for(future, deadline - time.monotonic())
             except TimeoutError:

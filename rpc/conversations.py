@@ -2,148 +2,53 @@
 
 from __future__ import annotations
 
-import secrets
-import time
 from collections.abc import Iterable
-from decimal import Decimal
-from typing import Final, TypeAlias
 
 from rpc.entities import (
     UNKNOWN,
     Fill,
     InstrumentInfo,
     Order,
-    OrderTypeName,
     Position,
     Scope,
-    Side,
-    TimeInForceName,
+    Standing,
     Topic,
     TradingStateName,
+    TrailUnitName,
 )
 from rpc.messages import (
-    AmendOrder,
-    AnyRequest,
-    CancelAll,
     CancelAllReply,
-    CancelOrder,
     Fills,
+    Instruments,
+    KillReply,
+    OrderReply,
+    Orders,
+    Pong,
+    Positions,
+    Standings,
+    Status,
+    Subscribed,
+    TradingStateReply,
+)
+from rpc.placements import Number, call_for, expires, text_of
+from rpc.protocol import Call, Conversation, OutcomeUnknownError, Protocol, expect
+from rpc.requests import (
+    AmendOrder,
+    CancelAll,
+    CancelOrder,
     GetFills,
     GetInstruments,
     GetOrder,
     GetOrders,
     GetPositions,
+    GetStandings,
     GetStatus,
-    Instruments,
-    OrderReply,
-    Orders,
+    Kill,
     Ping,
-    PlaceOrder,
-    Pong,
-    Positions,
-    RpcCode,
     SetTradingState,
-    Status,
     Subscribe,
-    Subscribed,
-    TradingStateReply,
     Unsubscribe,
 )
-from rpc.protocol import Call, Conversation, OutcomeUnknownError, Protocol, RpcError, RpcTimeoutError, expect
-
-Number: TypeAlias = str | Decimal | int
-"""An exact number: decimal text, a Decimal or an int. A float is not: 0.1 + 0.2 is not 0.3 there."""
-
-
-_CAME_TOO_LATE: Final = frozenset({RpcCode.REQUEST_EXPIRED, "COMMAND_TOO_LATE"})
-"""Codes of requests that surely had no effect, because they came after their time."""
-
-
-def decimal_text(what: str, value: Number) -> str:
-    """``value`` as plain decimal text.
-
-    Raises
-    ------
-    TypeError
-        For a float, or anything else that is not exact.
-    """
-    if isinstance(value, bool) or not isinstance(value, str | Decimal | int):
-        raise TypeError(f"{what} {value!r} is a {type(value).__name__}: give exact decimal text, such as '0.1'")
-    return format(value, "f") if isinstance(value, Decimal) else str(value)
-
-
-def place(
-    protocol: Protocol,
-    symbol: str,
-    side: Side,
-    qty: Number,
-    price: Number | None = None,
-    *,
-    order_type: OrderTypeName | None = None,
-    time_in_force: TimeInForceName | None = None,
-    post_only: bool = False,
-    reduce_only: bool = False,
-    client_order_id: str | None = None,
-    timeout: float | None = None,
-    retries: int = 0,
-) -> Conversation[Order]:
-    """Place an order and wait until the core has taken it.
-
-    Parameters
-    ----------
-    qty, price : str, Decimal or int
-        Exact; without a price it is a market order.
-    time_in_force : {"gtc", "ioc", "fok"}, optional
-        Default: gtc with a price, ioc without.
-    client_order_id : str, optional
-        Makes the order unique; made up when none is given.
-    timeout : float, optional
-        For each try, s.
-    retries : int
-        How often to send the same id again when no answer comes.
-
-    Raises
-    ------
-    RpcError
-        When the order is refused; ``code`` says why.
-    OutcomeUnknownError
-        When no try was answered: it has the ``client_order_id`` to place again with.
-    """
-    own_id = secrets.token_hex(10) if client_order_id is None else client_order_id
-    seconds = protocol.timeout if timeout is None else timeout
-    text = decimal_text("qty", qty)
-    price_text = None if price is None else decimal_text("price", price)
-    order: Order | None = None
-    for attempt in range(retries + 1):
-        request = PlaceOrder(
-            request_id=0,
-            client_order_id=own_id,
-            symbol=symbol,
-            side=side,
-            qty=text,
-            price=price_text,
-            order_type=order_type or ("market" if price is None else "limit"),
-            time_in_force=time_in_force,
-            post_only=post_only,
-            reduce_only=reduce_only,
-            expires_ts=_expires(seconds),
-        )
-        try:
-            reply = expect((yield Call(request, seconds)), OrderReply)
-        except RpcTimeoutError:
-            continue
-        except RpcError as error:
-            if error.code not in _CAME_TOO_LATE or attempt == retries:
-                raise
-            continue
-        order = reply.order
-        if reply.outcome != UNKNOWN:
-            return order
-    raise OutcomeUnknownError(
-        f"order {own_id!r} was not answered: place it again with this client_order_id, or ask for its state",
-        own_id,
-        order,
-    )
 
 
 def amend(
@@ -153,10 +58,14 @@ def amend(
     order_id: int | None = None,
     price: Number | None = None,
     qty: Number | None = None,
+    trigger_price: Number | None = None,
+    trail_by: Number | None = None,
+    trail_unit: TrailUnitName | None = None,
     timeout: float | None = None,
 ) -> Conversation[Order]:
     """Ask for another price or total quantity of an own order, named by one of its ids; returns it as it then stands.
 
+    An order that the core still holds can get another trigger price or trailing distance too.
     The exchange's answer follows as an event. Raises as ``place`` does.
     """
     seconds = protocol.timeout if timeout is None else timeout
@@ -164,9 +73,12 @@ def amend(
         request_id=0,
         client_order_id=client_order_id,
         order_id=order_id,
-        price=None if price is None else decimal_text("price", price),
-        qty=None if qty is None else decimal_text("qty", qty),
-        expires_ts=_expires(seconds),
+        price=text_of("price", price),
+        qty=text_of("qty", qty),
+        trigger_price=text_of("trigger_price", trigger_price),
+        trail_by=text_of("trail_by", trail_by),
+        trail_unit=trail_unit,
+        expires_ts=expires(seconds),
     )
     return _answered(expect((yield Call(request, seconds)), OrderReply), "amend")
 
@@ -180,7 +92,7 @@ def cancel(
 ) -> Conversation[Order]:
     """Ask for the cancel of an own order, named by one of its ids; returns it as it then stands."""
     request = CancelOrder(request_id=0, client_order_id=client_order_id, order_id=order_id)
-    return _answered(expect((yield _call(protocol, request, timeout)), OrderReply), "cancel")
+    return _answered(expect((yield call_for(protocol, request, timeout)), OrderReply), "cancel")
 
 
 def _answered(reply: OrderReply, what: str) -> Order:
@@ -195,25 +107,52 @@ def _answered(reply: OrderReply, what: str) -> Order:
 
 
 def cancel_all(
-    protocol: Protocol, symbol: str | None = None, *, scope: Scope = "own", timeout: float | None = None
+    protocol: Protocol,
+    symbol: str | None = None,
+    *,
+    scope: Scope = "own",
+    account: str | None = None,
+    strategy: str | None = None,
+    timeout: float | None = None,
 ) -> Conversation[int]:
-    """Ask for the cancel of every open order of this client, or of the account; returns how many cancels were sent."""
-    request = CancelAll(request_id=0, symbol=symbol, scope=scope)
-    reply = expect((yield _call(protocol, request, timeout)), CancelAllReply)
+    """Ask for the cancel of every open order of this client, or with scope ``account`` of everyone.
+
+    ``symbol``, ``account`` and ``strategy`` narrow it. Returns how many cancels were sent, orders in the core's keeping
+    included.
+    """
+    request = CancelAll(request_id=0, symbol=symbol, scope=scope, account=account, strategy=strategy)
+    reply = expect((yield call_for(protocol, request, timeout)), CancelAllReply)
     if reply.outcome == UNKNOWN:
         raise OutcomeUnknownError("the cancels were not all answered: read the open orders, or send it again")
     return reply.cancels
 
 
 def set_trading_state(
-    protocol: Protocol, state: TradingStateName, *, timeout: float | None = None
+    protocol: Protocol,
+    state: TradingStateName,
+    *,
+    account: str | None = None,
+    strategy: str | None = None,
+    timeout: float | None = None,
 ) -> Conversation[str]:
-    """Set what the account may do; returns the state that it has now."""
-    request = SetTradingState(request_id=0, state=state)
-    reply = expect((yield _call(protocol, request, timeout)), TradingStateReply)
+    """Set what an account or a strategy may do, every account where none is named; returns its state now."""
+    request = SetTradingState(request_id=0, state=state, account=account, strategy=strategy)
+    reply = expect((yield call_for(protocol, request, timeout)), TradingStateReply)
     if reply.outcome == UNKNOWN:
         raise OutcomeUnknownError(f"trading state {state} was not answered: read the status, or send it again")
     return reply.state
+
+
+def kill(
+    protocol: Protocol, *, account: str | None = None, flatten: bool = False, timeout: float | None = None
+) -> Conversation[None]:
+    """The kill switch: halt an account, or every one, cancel its orders, and with ``flatten`` close its positions.
+
+    It returns when the accounts are halted; the cancels follow by themselves.
+    """
+    request = Kill(request_id=0, account=account, flatten=flatten)
+    if expect((yield call_for(protocol, request, timeout)), KillReply).outcome == UNKNOWN:
+        raise OutcomeUnknownError("the kill switch was not answered: read the status, or send it again")
 
 
 def order(
@@ -225,7 +164,7 @@ def order(
 ) -> Conversation[Order]:
     """An own order as it stands, named by one of its ids; its state is ``unknown`` when the core has not answered."""
     request = GetOrder(request_id=0, client_order_id=client_order_id, order_id=order_id)
-    return expect((yield _call(protocol, request, timeout)), OrderReply).order
+    return expect((yield call_for(protocol, request, timeout)), OrderReply).order
 
 
 def orders(
@@ -241,7 +180,7 @@ def orders(
     cursor: int | None = None
     while True:
         request = GetOrders(request_id=0, open_only=open_only, symbol=symbol, scope=scope, cursor=cursor)
-        page = expect((yield _call(protocol, request, timeout)), Orders)
+        page = expect((yield call_for(protocol, request, timeout)), Orders)
         found += page.orders
         cursor = page.cursor
         if cursor is None:
@@ -260,37 +199,45 @@ def fills(
             if last is None
             else GetFills(request_id=0, scope=scope, after_session=last.session, after_seq=last.seq)
         )
-        page = expect((yield _call(protocol, request, timeout)), Fills)
+        page = expect((yield call_for(protocol, request, timeout)), Fills)
         found += page.fills
         if not page.more:
             return found
         last = page.fills[-1]
 
 
-def positions(protocol: Protocol, *, timeout: float | None = None) -> Conversation[list[Position]]:
-    """The account's positions."""
-    return list(expect((yield _call(protocol, GetPositions(request_id=0), timeout)), Positions).positions)
+def positions(
+    protocol: Protocol, *, account: str | None = None, strategy: str | None = None, timeout: float | None = None
+) -> Conversation[list[Position]]:
+    """Positions of accounts and strategies, or of one of them."""
+    request = GetPositions(request_id=0, account=account, strategy=strategy)
+    return list(expect((yield call_for(protocol, request, timeout)), Positions).positions)
+
+
+def standings(protocol: Protocol, *, timeout: float | None = None) -> Conversation[list[Standing]]:
+    """Trading state, PnL, exposure and margin of every account and every strategy, accounts first."""
+    return list(expect((yield call_for(protocol, GetStandings(request_id=0), timeout)), Standings).standings)
 
 
 def instruments(protocol: Protocol, *, timeout: float | None = None) -> Conversation[list[InstrumentInfo]]:
     """The instruments of the session."""
-    return list(expect((yield _call(protocol, GetInstruments(request_id=0), timeout)), Instruments).instruments)
+    return list(expect((yield call_for(protocol, GetInstruments(request_id=0), timeout)), Instruments).instruments)
 
 
 def status(protocol: Protocol, *, timeout: float | None = None) -> Conversation[Status]:
     """Trading state, and signs of life of every process."""
-    return expect((yield _call(protocol, GetStatus(request_id=0), timeout)), Status)
+    return expect((yield call_for(protocol, GetStatus(request_id=0), timeout)), Status)
 
 
 def ping(protocol: Protocol, *, timeout: float | None = None) -> Conversation[int]:
     """The server's wall clock, ns."""
-    return expect((yield _call(protocol, Ping(request_id=0), timeout)), Pong).ts
+    return expect((yield call_for(protocol, Ping(request_id=0), timeout)), Pong).ts
 
 
 def subscribe(protocol: Protocol, topics: Iterable[Topic], *, timeout: float | None = None) -> Conversation[None]:
     """Be told of more topics; ``events`` gives what comes."""
     request = Subscribe(request_id=0, topics=tuple(topics))
-    protocol.subscribed(expect((yield _call(protocol, request, timeout)), Subscribed))
+    protocol.subscribed(expect((yield call_for(protocol, request, timeout)), Subscribed))
 
 
 def unsubscribe(
@@ -298,13 +245,4 @@ def unsubscribe(
 ) -> Conversation[None]:
     """Be told of fewer topics, of nothing when none is named."""
     request = Unsubscribe(request_id=0, topics=tuple(topics))
-    protocol.subscribed(expect((yield _call(protocol, request, timeout)), Subscribed))
-
-
-def _call(protocol: Protocol, request: AnyRequest, timeout: float | None) -> Call:
-    return Call(request, protocol.timeout if timeout is None else timeout)
-
-
-def _expires(seconds: float) -> int:
-    """Wall clock, ns, at which nobody waits for the reply any more."""
-    return time.time_ns() + int(seconds * 1e9)
+    protocol.subscribed(expect((yield call_for(protocol, request, timeout)), Subscribed))

@@ -15,10 +15,26 @@ UNKNOWN: Final = "unknown"
 """State of an order, or outcome of a request, that the core has not answered: it may or may not have had effect."""
 
 Side: TypeAlias = Literal["buy", "sell"]
-OrderTypeName: TypeAlias = Literal["limit", "market"]
+OrderTypeName: TypeAlias = Literal[
+    "limit",
+    "market",
+    "stop_limit",
+    "stop_market",
+    "take_profit_limit",
+    "take_profit_market",
+    "trailing_stop_limit",
+    "trailing_stop_market",
+]
+"""Those of the second half are kept by the core until the price reaches their trigger; then they are what their name
+ends in."""
 TimeInForceName: TypeAlias = Literal["gtc", "ioc", "fok", "gtd", "day"]
+TriggerBy: TypeAlias = Literal["last", "mark", "index", "bid_ask"]
+"""The price that a trigger watches; ``bid_ask``: what the order would trade at."""
+TrailUnitName: TypeAlias = Literal["price", "basis_points", "ticks"]
+PositionSide: TypeAlias = Literal["long", "short"]
+ContingencyName: TypeAlias = Literal["oto", "oco", "replace"]
 TradingStateName: TypeAlias = Literal["halted", "active", "reducing"]
-Topic: TypeAlias = Literal["orders", "fills", "positions", "logs", "status", "all"]
+Topic: TypeAlias = Literal["orders", "fills", "positions", "standings", "logs", "status", "all"]
 """``orders`` and ``fills`` are the client's own; ``all`` is every topic, with the orders and fills of everyone."""
 Scope: TypeAlias = Literal["own", "account"]
 """``own``: the client's own orders; ``account``: those of every client and strategy."""
@@ -35,12 +51,25 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     symbol: str
     side: Side
     order_type: OrderTypeName
+    account: str
     time_in_force: TimeInForceName
+    good_till_ts: int
+    """gtd: when it expires. 0: it does not, or, for a strategy's order, it is not known."""
     post_only: bool
     reduce_only: bool
+    position_side: PositionSide | None
+    """None: of an account in netting mode."""
     price: str | None
     qty: str
     """Total, the filled part included."""
+    display_qty: str | None
+    """Shown at a time; None: all."""
+    trigger_price: str | None
+    """Where its trigger stands now; None: it has none, or a trailing one that has not seen a price yet."""
+    trigger_by: TriggerBy | None
+    """None: it has no trigger, or, for a strategy's order, it is not known."""
+    contingency: ContingencyName | None
+    parent_order_id: int | None
     filled_qty: str
     state: str
     """An OrderState's name in lower case, or ``unknown``."""
@@ -74,10 +103,16 @@ class Fill(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Position(msgspec.Struct, frozen=True, kw_only=True):
-    """The account's position in one instrument; amounts in the settlement currency."""
+    """The position of an account, or of a strategy in it, in one instrument; amounts in the settlement currency."""
 
     symbol: str
-    account: int
+    account: str
+    strategy: str | None
+    """None: the account's as a whole."""
+    position_side: PositionSide | None
+    """None: of an account in netting mode."""
+    currency: str
+    """The settlement currency."""
     qty: str
     average_price: str
     mark_price: str
@@ -88,6 +123,32 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
     fills: int
     open_orders: int
     ts: int
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """How an account, or a strategy, stands as a whole; amounts in the reporting currency."""
+
+    account: str
+    strategy: str | None
+    """None: the account."""
+    trading_state: str
+    """``unknown`` until the core has said it."""
+    trading_reason: str
+    currency: str
+    """The reporting currency."""
+    pnl: str
+    """Realized and unrealized, less fees and funding."""
+    day_pnl: str
+    """Since the last reset."""
+    drawdown: str
+    """Below the highest PnL."""
+    gross_exposure: str
+    net_exposure: str
+    margin: str
+    open_orders: int
+    next_reset_ts: int
+    ts: int
+    """0: the core has not reported it yet, and the amounts are nought."""
 
 
 class Process(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,9 +166,12 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
 class InstrumentInfo(msgspec.Struct, frozen=True, kw_only=True):
     """An instrument as clients need it; see ``oms.instruments.Instrument``."""
 
+    id: int
+    """Its number, in orders that are sent in batches."""
     symbol: str
     venue: str
     kind: str
+    version: int
     tick: str
     lot: str
     multiplier: str
@@ -151,8 +215,14 @@ class PositionEvent(EventBody, frozen=True):
     position: Position
 
 
+class StandingEvent(EventBody, frozen=True):
+    """How an account or a strategy stands, at the core's heartbeat."""
+
+    standing: Standing
+
+
 class LogEvent(EventBody, frozen=True):
-    """A strategy's log line, its halt, a book's state, or a report that the core ignored."""
+    """A strategy's log line, its halt, a book's state, funding, a kill switch, and whatever else is worth a line."""
 
     kind: str
     source: str
@@ -164,8 +234,11 @@ class LogEvent(EventBody, frozen=True):
 
 
 class TradingStateEvent(EventBody, frozen=True):
-    """The account's trading state is now ``state``."""
+    """The trading state of an account, or of a strategy, is now ``state``."""
 
+    account: str
+    strategy: str | None
+    """None: the account."""
     state: str
     reason: str
     ts: int
@@ -177,4 +250,6 @@ class ProcessEvent(EventBody, frozen=True):
     process: Process
 
 
-AnyEvent: TypeAlias = OrderEvent | FillEvent | PositionEvent | LogEvent | TradingStateEvent | ProcessEvent
+AnyEvent: TypeAlias = (
+    OrderEvent | FillEvent | PositionEvent | StandingEvent | LogEvent | TradingStateEvent | ProcessEvent
+)

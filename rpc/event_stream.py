@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from oms.bus import Frame, Records
-from oms.journal import JournalError
-from oms.journal_reader import EventBlock, JournalTail, joined_events, session_of, sessions
+from oms.journal import EventBlock, JournalError, JournalTail, joined_events, session_of, sessions
 from oms.records import RecordKind
 
 FOLLOW_BYTES: Final = 16 * 1024 * 1024
@@ -93,15 +92,16 @@ class EventStream:
     def follow(self) -> None:
         """Pass over journal entries whose events have arrived live; called when there is nothing else to do."""
         tail = self._tail
-        if tail is None or tail.path.stat().st_size - tail.offset < FOLLOW_BYTES:
+        if tail is None or tail.unread_bytes < FOLLOW_BYTES:
             return
-        start = tail.offset
+        taken = 0
         for entry in tail.read():
             is_ahead = entry.kind == RecordKind.EVENT and int(entry.records["seq"][-1]) >= self.next_seq
             if is_ahead:
                 tail.offset = entry.offset
                 tail.number = entry.number
-            if is_ahead or tail.offset - start > FOLLOW_BYTES // 4:
+            taken += entry.records.nbytes
+            if is_ahead or taken > FOLLOW_BYTES // 4:
                 return
 
     def _enter(self, session: int) -> None:

@@ -11,7 +11,7 @@ import msgspec
 from oms.event_fields import EventFields
 from oms.lifecycle import Heartbeat
 from oms.records import ORDER_EVENTS, EventKind
-from rpc.entities import EventBody, FillEvent, OrderEvent, PositionEvent, Process, ProcessEvent
+from rpc.entities import EventBody, FillEvent, OrderEvent, PositionEvent, Process, ProcessEvent, StandingEvent
 from rpc.messages import encode
 from rpc.replica import KnownFill, Replica
 from rpc.sessions import Session, Sessions
@@ -22,6 +22,7 @@ _TOPICS: Final[dict[int, str]] = {
     **{int(kind): "orders" for kind in ORDER_EVENTS},
     int(EventKind.POSITION): "positions",
     int(EventKind.TRADING_STATE): "status",
+    int(EventKind.SCOPE): "standings",
     int(EventKind.STRATEGY_HALTED): "logs",
     int(EventKind.BOOK_STATE): "logs",
     int(EventKind.LOG): "logs",
@@ -33,7 +34,6 @@ _TOPICS: Final[dict[int, str]] = {
             EventKind.POSITION_ADOPTED,
             EventKind.BALANCE,
             EventKind.SETTLED,
-            EventKind.SCOPE,
             EventKind.KILLED,
             EventKind.INSTRUMENT,
         )
@@ -52,6 +52,12 @@ class Feed:
         self._revision = -1
         self._by_topic: dict[str, list[Session]] = {}
         self._by_owner: dict[tuple[str, str], list[Session]] = {}
+
+    @property
+    def has_takers(self) -> bool:
+        """Whether any session is told of anything."""
+        self._follow_sessions()
+        return bool(self._by_topic or self._by_owner)
 
     def publish(self, row: EventFields, record: bytes) -> None:
         """Tell the subscribers of one event, which the replica has taken already."""
@@ -97,6 +103,9 @@ class Feed:
     def _body(self, row: EventFields) -> EventBody:
         if row.kind == EventKind.POSITION:
             return PositionEvent(position=self._views.position(row))
+        if row.kind == EventKind.SCOPE:
+            trading = self._replica.trading_states.get(row.aux, (-1, -1))
+            return StandingEvent(standing=self._views.standing(row.aux, row, trading))
         if row.kind == EventKind.TRADING_STATE:
             return self._views.trading_state(row)
         return self._views.log(row)
@@ -115,7 +124,7 @@ class Feed:
                     by_topic[topic].append(session)
                 elif topic in session.topics:
                     by_owner[topic, session.client].append(session)
-            for topic in ("positions", "logs", "status"):
+            for topic in ("positions", "standings", "logs", "status"):
                 if takes_all or topic in session.topics:
                     by_topic[topic].append(session)
         self._by_topic = dict(by_topic)

@@ -21,33 +21,22 @@ from rpc.entities import (
     Fill,
     InstrumentInfo,
     Order,
-    OrderTypeName,
     Outcome,
     Position,
     Process,
-    Scope,
-    Side,
-    TimeInForceName,
+    Standing,
     Topic,
-    TradingStateName,
     tag_of,
 )
+from rpc.requests import AnyRequest
 
-PROTOCOL_VERSION: Final = 1
+BATCH_MAGIC: Final = b"zomB"
+"""What messages of fixed-width records begin with (``rpc.batches``); no MessagePack map does."""
 
 MAX_REQUEST_BYTES: Final = 64 * 1024
-MAX_PAGE: Final = 1000
-"""Most orders or fills in one reply."""
 
 UNREADABLE: Final = -1
 """``request_id`` of an Error whose request could not be read that far."""
-
-Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"\A[!-~]+\Z")]
-"""Visible ASCII without blanks: client names and client order ids."""
-Symbol: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
-DecimalText: TypeAlias = Annotated[str, Meta(min_length=1, max_length=40)]
-NonNegative: TypeAlias = Annotated[int, Meta(ge=0, le=2**63 - 1)]
-Page: TypeAlias = Annotated[int, Meta(ge=1, le=MAX_PAGE)]
 
 
 class RpcCode(StrEnum):
@@ -70,147 +59,8 @@ class RpcCode(StrEnum):
     INTERNAL_ERROR = "INTERNAL_ERROR"
 
 
-# Requests
-
-
-class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="type", tag=tag_of):
-    """Base of all requests."""
-
-    request_id: NonNegative
-
-
-class Hello(Request, frozen=True):
-    """Who is calling; the first request of a connection, and again after the server was restarted."""
-
-    client: Name
-    """Owner of the orders. Connections with the same name share orders and client order ids."""
-    version: int = PROTOCOL_VERSION
-
-
-class Ping(Request, frozen=True):
-    """Is the server there?"""
-
-
-class PlaceOrder(Request, frozen=True):
-    """Place an order. Sent again with the same ``client_order_id``, it answers with the state of that order."""
-
-    client_order_id: Name
-    symbol: Symbol
-    """``BTCUSDT``, or ``BTCUSDT.binance_usdm`` where several venues have it."""
-    side: Side
-    qty: DecimalText
-    price: DecimalText | None = None
-    """Required for a limit order; None for a market order."""
-    order_type: OrderTypeName = "limit"
-    time_in_force: TimeInForceName | None = None
-    """None: gtc for a limit order, ioc for a market order."""
-    post_only: bool = False
-    reduce_only: bool = False
-    expires_ts: NonNegative = 0
-    """Wall clock, ns: the server refuses the request when it reads it later than this. 0: never."""
-
-
-class AmendOrder(Request, frozen=True):
-    """Change price, total quantity or both of an own order, named by one of its two ids."""
-
-    client_order_id: Name | None = None
-    order_id: NonNegative | None = None
-    price: DecimalText | None = None
-    qty: DecimalText | None = None
-    """The new total, the filled part included."""
-    expires_ts: NonNegative = 0
-
-
-class CancelOrder(Request, frozen=True):
-    """Cancel an own order, named by one of its two ids."""
-
-    client_order_id: Name | None = None
-    order_id: NonNegative | None = None
-
-
-class CancelAll(Request, frozen=True):
-    """Cancel the client's open orders, or with scope ``account`` those of every client and strategy."""
-
-    symbol: Symbol | None = None
-    scope: Scope = "own"
-
-
-class SetTradingState(Request, frozen=True):
-    """Set what the account may do."""
-
-    state: TradingStateName
-
-
-class GetOrder(Request, frozen=True):
-    """The state of an own order, named by one of its two ids."""
-
-    client_order_id: Name | None = None
-    order_id: NonNegative | None = None
-
-
-class GetOrders(Request, frozen=True):
-    """Orders, newest first, a page at a time."""
-
-    open_only: bool = True
-    symbol: Symbol | None = None
-    scope: Scope = "own"
-    limit: Page = MAX_PAGE
-    cursor: NonNegative | None = None
-    """``Orders.cursor`` of the page before; None: the first page."""
-
-
-class GetFills(Request, frozen=True):
-    """Fills after a place in the core's event stream, oldest first: what a client missed."""
-
-    after_session: NonNegative = 0
-    after_seq: int = -1
-    scope: Scope = "own"
-    limit: Page = MAX_PAGE
-
-
-class GetPositions(Request, frozen=True):
-    """The account's positions."""
-
-
-class GetStatus(Request, frozen=True):
-    """Trading state and signs of life of every process."""
-
-
-class GetInstruments(Request, frozen=True):
-    """The instruments of this session."""
-
-
-class Subscribe(Request, frozen=True):
-    """Add topics to what this connection is told."""
-
-    topics: Annotated[tuple[Topic, ...], Meta(min_length=1, max_length=8)]
-
-
-class Unsubscribe(Request, frozen=True):
-    """Take topics away; all of them when none is named."""
-
-    topics: Annotated[tuple[Topic, ...], Meta(max_length=8)] = ()
-
-
-AnyRequest: TypeAlias = (
-    Hello
-    | Ping
-    | PlaceOrder
-    | AmendOrder
-    | CancelOrder
-    | CancelAll
-    | SetTradingState
-    | GetOrder
-    | GetOrders
-    | GetFills
-    | GetPositions
-    | GetStatus
-    | GetInstruments
-    | Subscribe
-    | Unsubscribe
-)
-
 Body = TypeVar("Body")
+
 
 # Replies, and what the server sends unasked
 
@@ -255,6 +105,13 @@ class OrderReply(Reply, frozen=True):
     order: Order
 
 
+class GroupReply(Reply, frozen=True):
+    """The orders of a bracket or of an OCO group as they stand, in the order of the request."""
+
+    outcome: Outcome
+    orders: tuple[Order, ...]
+
+
 class CancelAllReply(Reply, frozen=True):
     """How many cancels were sent to the exchange."""
 
@@ -266,6 +123,12 @@ class TradingStateReply(Reply, frozen=True):
     outcome: Outcome
     state: str
     reason: str
+
+
+class KillReply(Reply, frozen=True):
+    """The accounts are halted; their cancels, and the orders that close their positions, follow."""
+
+    outcome: Outcome
 
 
 class Orders(Reply, frozen=True):
@@ -284,9 +147,14 @@ class Positions(Reply, frozen=True):
     positions: tuple[Position, ...]
 
 
+class Standings(Reply, frozen=True):
+    standings: tuple[Standing, ...]
+    """Accounts first."""
+
+
 class Status(Reply, frozen=True):
     trading_state: str
-    """``unknown`` until the core has said it."""
+    """Of the session's own account; ``unknown`` until the core has said it."""
     trading_reason: str
     core_available: bool
     core_session: int
@@ -339,11 +207,14 @@ AnyReply: TypeAlias = (
     | Welcome
     | Pong
     | OrderReply
+    | GroupReply
     | CancelAllReply
     | TradingStateReply
+    | KillReply
     | Orders
     | Fills
     | Positions
+    | Standings
     | Status
     | Instruments
     | Subscribed
@@ -372,7 +243,7 @@ _server_decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(AnyReply
 _id_decoder = msgspec.msgpack.Decoder(_OnlyId)
 
 
-def encode(message: Request | Reply | Push | EventBody) -> bytes:
+def encode(message: AnyRequest | Reply | Push | EventBody) -> bytes:
     """The bytes of a message, or of an event's body."""
     return _encoder.encode(message)
 

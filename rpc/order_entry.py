@@ -1,51 +1,41 @@
-"""Order entry: requests that change something, on their way to the core and back.
-
-A new order is in the ledger before it is sent, and is answered when the core's event for it arrives. Without an answer
-in time its outcome is unknown, never rejected, and the client may send it again under the same id: once the first copy
-is void, and the journal does not know it, the same order id goes out again, of which the core takes one only.
-"""
+"""Order entry: requests that change something, on their way to the core and back."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Final
 
 import numpy as np
 
 from oms.config import Settings
+from oms.definitions import Definitions
 from oms.event_fields import EventFields
 from oms.records import COMMAND, ORDER_EVENTS, ORDER_ID_COUNTER_BITS, CommandKind, EventKind, Reason, TradingState
-from rpc.core_link import TAKES_NONE, CoreLink, addressed, new_command
+from rpc.core_link import CoreLink, addressed, new_command
+from rpc.dispatch import Dispatch
 from rpc.entities import UNKNOWN, Outcome
-from rpc.ledger import Ledger, LedgerError, LedgerRow
+from rpc.ledger import Ledger
 from rpc.limits import Limits
-from rpc.messages import (
-    AmendOrder,
-    CancelAll,
-    CancelAllReply,
-    CancelOrder,
-    Error,
-    OrderReply,
-    PlaceOrder,
-    Reply,
-    RpcCode,
-    SetTradingState,
-    TradingStateReply,
-)
+from rpc.messages import CancelAllReply, KillReply, OrderReply, Reply, TradingStateReply
+from rpc.order_batches import OrderBatches
 from rpc.own_orders import OwnOrders
 from rpc.pending import Pending, PendingTable, Waiter
-from rpc.refusals import RefusalError, order_text
+from rpc.placing import Placing
+from rpc.refusals import RefusalError
 from rpc.replica import Replica, event_row
+from rpc.requests import AmendOrder, CancelAll, CancelOrder, Kill, SetTradingState
 from rpc.sessions import Session, Sessions
-from rpc.translation import ACCOUNT, amend_command, named_instrument, new_order_command, refuse_expired
+from rpc.translation import amend_command, named_account, named_instrument, named_strategy, refuse_expired
 from rpc.views import REASONS, TRADING_STATES, Views
 
 _ORDER_KINDS: Final = frozenset(int(kind) for kind in ORDER_EVENTS)
 _REFUSED: Final = int(EventKind.ORDER_REFUSED)
-_AMEND_SUBMITTED: Final = int(EventKind.AMEND_SUBMITTED)
-_CANCEL_SUBMITTED: Final = int(EventKind.CANCEL_SUBMITTED)
+_AMENDS: Final = frozenset({int(EventKind.AMEND_SUBMITTED), int(EventKind.HELD_AMENDED)})
+_CANCELS: Final = frozenset({int(EventKind.CANCEL_SUBMITTED), int(EventKind.HELD_ENDED)})
 _TRADING_STATE: Final = int(EventKind.TRADING_STATE)
+_KILLED: Final = int(EventKind.KILLED)
+
+EVERY_ACCOUNT: Final = -1
 
 
 class OrderEntry:
@@ -58,13 +48,14 @@ class OrderEntry:
 
     Attributes
     ----------
-    unanswered, failed_writes : int
-        Commands that the core did not answer in time, and failed writes to the ledger that did no harm.
+    placing : Placing
+        For new orders.
     """
 
     def __init__(
         self,
         settings: Settings,
+        definitions: Definitions,
         ledger: Ledger,
         replica: Replica,
         views: Views,
@@ -74,183 +65,158 @@ class OrderEntry:
         catch_up: Callable[[], bool],
     ) -> None:
         self.own_orders = OwnOrders(settings, ledger, replica, views)
-        self.pending = PendingTable(limits.answer_timeout_s)
-        self.unanswered = 0
-        self.failed_writes = 0
+        self.dispatch = Dispatch(
+            ledger,
+            link,
+            sessions,
+            limits,
+            lambda pending: OrderBatches(
+                settings, definitions, ledger, link, sessions, limits, pending, self.own_orders
+            ),
+            catch_up=catch_up,
+            unknown=lambda pending, request_id: self._reply(pending, request_id, "unknown"),
+        )
+        self.placing = Placing(settings, definitions, ledger, replica, views, self.own_orders, self.dispatch)
+        self.dispatch.end_group = self.placing.end_group
         self._settings = settings
+        self._definitions = definitions
         self._ledger = ledger
         self._replica = replica
-        self._views = views
-        self._link = link
-        self._sessions = sessions
-        self._limits = limits
-        self._catch_up = catch_up
-        self._outgoing: list[tuple[Pending, bytes]] = []
-        self._void_at: dict[int, float] = {}
         self._settlers: Final[dict[CommandKind, Callable[[Pending, EventFields], None]]] = {
-            CommandKind.NEW: self._settle_new,
+            CommandKind.NEW: self.placing.settle,
             CommandKind.AMEND: self._settle_change,
             CommandKind.CANCEL: self._settle_change,
-            CommandKind.CANCEL_ALL: self._settle_account,
-            CommandKind.SET_TRADING_STATE: self._settle_account,
+            CommandKind.CANCEL_ALL: self._settle_cancel_all,
+            CommandKind.SET_TRADING_STATE: self._settle_state,
+            CommandKind.KILL: self._settle_kill,
         }
+
+    @property
+    def batches(self) -> OrderBatches:
+        """Orders that came in batches."""
+        return self.dispatch.batches
+
+    @property
+    def pending(self) -> PendingTable:
+        """Commands without an answer."""
+        return self.dispatch.pending
 
     # Requests: each returns its reply, or None when the core's answer will be the reply
 
-    def place(self, session: Session, request: PlaceOrder) -> Reply | None:
-        """Place an order, or tell how the one of the same id stands."""
-        refuse_expired(request.expires_ts)
-        waiter = Waiter(session, request.request_id)
-        asked = new_order_command(self._settings, request)
-        index = self._ledger.client_index(session.client)
-        row = self._ledger.find(index, request.client_order_id) if index is not None else None
-        if row is not None:
-            return self._place_again(row, addressed(asked, row.order_id), waiter, request.expires_ts)
-        self._refuse_unless_listening()
-        index = self._ledger.add_client(session.client)
-        order_id = self._ledger.new_order_id(index)
-        command = addressed(asked, order_id)
-        self._ledger.add_order(index, request.client_order_id, order_id, command)
-        self._views.remember(order_id, request.client_order_id)
-        row = LedgerRow(order_id, request.client_order_id, command, None, None)
-        pending = self._send(CommandKind.NEW, row, command, waiter, request.expires_ts)
-        pending.is_new = True
-        pending.rollbacks = self._ledger.rollbacks
-        return None
-
-    def _place_again(self, row: LedgerRow, command: bytes, waiter: Waiter, expires_ts: int) -> Reply | None:
-        if command != row.command:
-            before = self.own_orders.as_asked(row)
-            raise RefusalError(
-                RpcCode.DUPLICATE_CLIENT_ORDER_ID,
-                f"client_order_id {row.client_order_id!r} stands for another order, {order_text(before)}: use a new id",
-                before,
-            )
-        pending = self.pending.placing.get(row.order_id)
-        if pending is not None:
-            pending.waiters.append(waiter)
-            return None
-        if self.own_orders.is_decided(row):
-            return self.own_orders.placed(row, waiter.request_id)
-        if time.monotonic() < self._void_at.get(row.order_id, 0.0):
-            self.pending.add(CommandKind.NEW, row, waiter).is_sent = False  # an earlier copy may yet be taken
-            return None
-        if self._link.problem or not self._catch_up():
-            return OrderReply(request_id=waiter.request_id, outcome="unknown", order=self.own_orders.as_asked(row))
-        if self.own_orders.is_decided(row):
-            return self.own_orders.placed(row, waiter.request_id)
-        self._send(CommandKind.NEW, row, command, waiter, expires_ts)
-        return None
-
     def amend(self, session: Session, request: AmendOrder) -> Reply | None:
-        """Ask for another price, another total quantity, or both."""
+        """Ask for another price, another total quantity, another trigger."""
         refuse_expired(request.expires_ts)
         row = self.own_orders.find(session.client, request.client_order_id, request.order_id)
-        instrument = named_instrument(self._settings, self.own_orders.as_asked(row).symbol)
-        command = addressed(amend_command(instrument, request, row.order_id), row.order_id)
-        self._refuse_unless_listening()
-        self._send(CommandKind.AMEND, row, command, Waiter(session, request.request_id), request.expires_ts)
+        asked = np.frombuffer(row.command, COMMAND)[0]
+        number = int(asked["instrument"])
+        instrument = self._definitions.in_force(number)
+        if instrument is None:
+            raise RefusalError(Reason.UNKNOWN_INSTRUMENT, f"instrument {number} is no longer defined in the settings")
+        command = amend_command(instrument, request, row.order_id, int(asked["trail_unit"]))
+        command["account"] = asked["account"]
+        self.dispatch.refuse_unless_listening()
+        waiter = Waiter(session, request.request_id)
+        payload = addressed(command, row.order_id)
+        self.dispatch.send(CommandKind.AMEND, row, [payload], waiter, expires_ts=request.expires_ts)
         return None
 
     def cancel(self, session: Session, request: CancelOrder) -> Reply | None:
         """Ask for a cancel."""
         row = self.own_orders.find(session.client, request.client_order_id, request.order_id)
-        self._refuse_unless_listening()
-        self._send(CommandKind.CANCEL, row, self._cancel_command(row.order_id), Waiter(session, request.request_id))
+        self.dispatch.refuse_unless_listening()
+        waiter = Waiter(session, request.request_id)
+        self.dispatch.send(CommandKind.CANCEL, row, [self._cancel_command(row.order_id)], waiter)
         return None
 
     def cancel_all(self, session: Session, request: CancelAll) -> Reply | None:
         """Ask for the cancel of every own order, or of everyone's."""
-        number = -1 if request.symbol is None else named_instrument(self._settings, request.symbol).id
-        self._refuse_unless_listening()
+        number = -1
+        if request.symbol is not None:
+            number = named_instrument(self._settings, self._definitions, request.symbol).id
+        account = EVERY_ACCOUNT if request.account is None else named_account(self._settings, request.account)
+        strategy = named_strategy(self._settings, request.strategy)
+        if strategy >= 0 and request.scope == "own":
+            raise RefusalError(
+                Reason.BAD_COMMAND,
+                f"orders of strategy {request.strategy} are not {session.client}'s: say scope account",
+            )
+        self.dispatch.refuse_unless_listening()
         waiter = Waiter(session, request.request_id)
         if request.scope == "account":
-            command = new_command(CommandKind.CANCEL_ALL, instrument=number, account=ACCOUNT)
-            self._send(CommandKind.CANCEL_ALL, None, addressed(command, 0), waiter)
+            command = new_command(CommandKind.CANCEL_ALL, instrument=number, account=account, strategy=strategy)
+            self.dispatch.send(CommandKind.CANCEL_ALL, None, [addressed(command, 0)], waiter)
             return None
-        index = self._ledger.client_index(session.client)
-        order_ids = [
-            order_id
-            for order_id in {**self._replica.open, **self.pending.placing}
-            if order_id >> ORDER_ID_COUNTER_BITS == index and number in (-1, self._instrument_of(order_id))
-        ]
+        order_ids = self._own_open(session.client, number, account)
         if not order_ids:
             return CancelAllReply(request_id=request.request_id, outcome="acknowledged", cancels=0)
-        pending = self.pending.add(CommandKind.CANCEL, None, waiter)
-        pending.remaining = len(order_ids)
-        self._outgoing += [(pending, self._cancel_command(order_id)) for order_id in order_ids]
+        commands = [self._cancel_command(order_id) for order_id in order_ids]
+        self.dispatch.send(CommandKind.CANCEL, None, commands, waiter)
         return None
 
     def set_trading_state(self, session: Session, request: SetTradingState) -> Reply | None:
-        """Set what the account may do."""
-        self._refuse_unless_listening()
+        """Set what an account, a strategy, or every account may do."""
+        strategy = named_strategy(self._settings, request.strategy)
+        accounts = self._accounts(request.account)
+        if strategy >= 0:
+            accounts = [self._settings.account_number(self._settings.strategies[strategy].account)]
+        self.dispatch.refuse_unless_listening()
         state = TradingState[request.state.upper()]
-        command = new_command(CommandKind.SET_TRADING_STATE, account=ACCOUNT, instrument=-1, value=state)
-        waiter = Waiter(session, request.request_id)
-        self._send(CommandKind.SET_TRADING_STATE, None, addressed(command, 0), waiter)
+        commands = [
+            addressed(
+                new_command(
+                    CommandKind.SET_TRADING_STATE, account=account, strategy=strategy, instrument=-1, value=state
+                ),
+                0,
+            )
+            for account in accounts
+        ]
+        self.dispatch.send(CommandKind.SET_TRADING_STATE, None, commands, Waiter(session, request.request_id))
         return None
 
-    def _cancel_command(self, order_id: int) -> bytes:
-        command = new_command(CommandKind.CANCEL, instrument=self._instrument_of(order_id), account=ACCOUNT)
-        return addressed(command, order_id)
+    def kill(self, session: Session, request: Kill) -> Reply | None:
+        """The kill switch of an account, or of every one."""
+        accounts = self._accounts(request.account)
+        self.dispatch.refuse_unless_listening()
+        commands = [
+            addressed(new_command(CommandKind.KILL, account=account, instrument=-1, value=int(request.flatten)), 0)
+            for account in accounts
+        ]
+        self.dispatch.send(CommandKind.KILL, None, commands, Waiter(session, request.request_id))
+        return None
 
-    def _instrument_of(self, order_id: int) -> int:
+    def _accounts(self, name: str | None) -> list[int]:
+        """The number of an account, or those of all."""
+        return list(range(len(self._settings.accounts))) if name is None else [named_account(self._settings, name)]
+
+    def _own_open(self, client: str, instrument: int, account: int) -> list[int]:
+        """Open orders of a client, those on their way included."""
+        index = self._ledger.client_index(client)
+        return [
+            order_id
+            for order_id in {**self._replica.open, **self.pending.placing, **dict.fromkeys(self.batches.waiting_ids())}
+            if order_id >> ORDER_ID_COUNTER_BITS == index and self._is_of(order_id, instrument, account)
+        ]
+
+    def _is_of(self, order_id: int, instrument: int, account: int) -> bool:
+        own_instrument, own_account = self._place_of(order_id)
+        return instrument in (-1, own_instrument) and account in (-1, own_account)
+
+    def _cancel_command(self, order_id: int) -> bytes:
+        instrument, account = self._place_of(order_id)
+        return addressed(new_command(CommandKind.CANCEL, instrument=instrument, account=max(account, 0)), order_id)
+
+    def _place_of(self, order_id: int) -> tuple[int, int]:
+        """Instrument and account of an order; -1 when they are not known."""
         known = self._replica.orders.get(order_id)
         if known is not None:
-            return event_row(known.record).instrument
+            row = event_row(known.record)
+            return row.instrument, row.account
         pending = self.pending.placing.get(order_id)
-        command = pending.row.command if pending is not None and pending.row is not None else b""
-        return int(np.frombuffer(command, COMMAND)["instrument"][0]) if command else -1
-
-    def _refuse_unless_listening(self) -> None:
-        problem = self._link.problem
-        if problem:
-            raise RefusalError(RpcCode.CORE_UNAVAILABLE, _unavailable(problem))
-
-    # Commands out
-
-    def _send(
-        self, kind: CommandKind, row: LedgerRow | None, command: bytes, waiter: Waiter, expires_ts: int = 0
-    ) -> Pending:
-        pending = self.pending.add(kind, row, waiter)
-        pending.expires_ts = expires_ts
-        self._outgoing.append((pending, command))
-        return pending
-
-    def send_commands(self) -> None:
-        """Commit the ledger and send what was asked for since the last call, in one frame."""
-        outgoing, self._outgoing = self._outgoing, []
-        try:
-            self._ledger.commit()
-        except LedgerError:
-            self.failed_writes += 1
-        undone = [pending for pending, _ in outgoing if pending.is_new and pending.rollbacks != self._ledger.rollbacks]
-        for pending in undone:
-            self._refuse(pending, RpcCode.LEDGER_FAILED, "the order id could not be put on disk; nothing was sent")
-        outgoing = [(pending, command) for pending, command in outgoing if pending not in undone]
-        if not outgoing:
-            return
-        if self._link.send([(pending.request_id, command, pending.expires_ts) for pending, command in outgoing]):
-            void_at = time.monotonic() + self._limits.command_life_s
-            for pending, _ in outgoing:
-                if pending.kind == CommandKind.NEW and pending.row is not None:
-                    self._void_at.pop(pending.row.order_id, None)
-                    self._void_at[pending.row.order_id] = void_at
-            return
-        for pending in {id(pending): pending for pending, _ in outgoing}.values():
-            if pending.kind == CommandKind.NEW and not pending.is_new:
-                self._give_up(pending)  # an earlier copy may have had effect
-            else:
-                self._refuse(pending, RpcCode.CORE_UNAVAILABLE, _unavailable(TAKES_NONE))
-        self._forget([pending.row.order_id for pending, _ in outgoing if pending.is_new and pending.row is not None])
-
-    def _forget(self, order_ids: list[int]) -> None:
-        """Free the ids of orders that were never sent; where that fails, sending them again still gives an answer."""
-        try:
-            self._ledger.forget_orders(order_ids)
-            self._ledger.commit()
-        except LedgerError:
-            self.failed_writes += 1
+        ledger_row = pending.row if pending is not None else self._ledger.find_order(order_id)
+        if ledger_row is None:
+            return -1, -1
+        (asked,) = np.frombuffer(ledger_row.command, COMMAND)
+        return int(asked["instrument"]), int(asked["account"])
 
     # Answers in
 
@@ -262,58 +228,45 @@ class OrderEntry:
         if pending is not None:
             self._settlers[pending.kind](pending, event)
 
-    def _settle_new(self, pending: Pending, event: EventFields) -> None:
-        row = pending.row
-        if row is None or row.order_id != event.order_id:
-            return
-        if event.kind != _REFUSED or event.reason == Reason.DUPLICATE_ORDER_ID:
-            self._finish(pending, lambda request_id: self.own_orders.placed(row, request_id))
-        elif event.aux == CommandKind.NEW and (event.request_id == pending.request_id or not pending.is_sent):
-            self._finish(pending, lambda request_id: self._refused(row, event, request_id))
-        else:
-            return  # an earlier copy was refused: this one's answer is still to come
-        self._void_at.pop(row.order_id, None)
-
     def _settle_change(self, pending: Pending, event: EventFields) -> None:
         """An amend, a cancel, or the cancels of all own orders."""
         row = pending.row
         if event.kind == _REFUSED and row is not None:
-            self._finish(pending, lambda request_id: self._refused(row, event, request_id))
-        elif event.kind in (_REFUSED, _AMEND_SUBMITTED, _CANCEL_SUBMITTED):
-            pending.cancels += event.kind == _CANCEL_SUBMITTED
-            pending.remaining -= 1
-            if pending.remaining <= 0:
-                self._finish(pending, lambda request_id: self._reply(pending, request_id, "acknowledged"))
+            self.dispatch.finish(pending, lambda request_id: self.own_orders.refusal(row, event, request_id))
+        elif event.kind == _REFUSED or event.kind in _AMENDS or event.kind in _CANCELS:
+            pending.cancels += event.kind in _CANCELS
+            self._settle_one(pending)
 
-    def _settle_account(self, pending: Pending, event: EventFields) -> None:
-        """The cancels of everyone's orders, or another trading state."""
-        pending.cancels += event.kind == _CANCEL_SUBMITTED
-        if event.kind == _REFUSED and event.aux == pending.kind:
-            self._refuse(pending, REASONS.get(event.reason, str(event.reason)), "the core refused the command")
-        elif event.kind == _TRADING_STATE:
-            self._finish(pending, lambda request_id: self._reply(pending, request_id, "acknowledged"))
+    def _settle_cancel_all(self, pending: Pending, event: EventFields) -> None:
+        """The cancels of everyone's orders; the word on the trading state is the last of its events."""
+        pending.cancels += event.kind in _CANCELS
+        if self._is_refused(pending, event):
+            return
+        if event.kind == _TRADING_STATE:
+            self._settle_one(pending)
 
-    def expire(self) -> None:
-        """Answer what the core did not: the outcome is unknown."""
-        now = time.monotonic()
-        if self.pending.is_due(now):
-            self._catch_up()  # what the core did is in its journal, even if its events were lost on the way
-        for pending in self.pending.expired(now):
-            self._give_up(pending)
-        while self._void_at and next(iter(self._void_at.values())) <= now:
-            del self._void_at[next(iter(self._void_at))]
+    def _settle_state(self, pending: Pending, event: EventFields) -> None:
+        """Another trading state."""
+        if not self._is_refused(pending, event) and event.kind == _TRADING_STATE:
+            pending.state, pending.reason = event.aux, event.reason
+            self._settle_one(pending)
 
-    def _give_up(self, pending: Pending) -> None:
-        self.unanswered += 1
-        self._finish(pending, lambda request_id: self._reply(pending, request_id, "unknown"))
+    def _settle_kill(self, pending: Pending, event: EventFields) -> None:
+        """The kill switch: its event comes first, then its cancels."""
+        if not self._is_refused(pending, event) and event.kind == _KILLED:
+            self._settle_one(pending)
 
-    def _refuse(self, pending: Pending, code: str, message: str) -> None:
-        self._finish(pending, lambda request_id: Error(request_id=request_id, code=code, message=message))
+    def _is_refused(self, pending: Pending, event: EventFields) -> bool:
+        refused = event.kind == _REFUSED and event.aux == pending.kind
+        if refused:
+            self.dispatch.refuse(pending, REASONS.get(event.reason, str(event.reason)), "the core refused the command")
+        return refused
 
-    def _refused(self, row: LedgerRow, event: EventFields, request_id: int) -> Reply:
-        is_new = event.aux == CommandKind.NEW
-        order = self.own_orders.as_asked(row) if is_new else self.own_orders.state(row)
-        return self.own_orders.refused(order, event.reason, request_id)
+    def _settle_one(self, pending: Pending) -> None:
+        """Count one answer of those that a request waits for."""
+        pending.remaining -= 1
+        if pending.remaining <= 0:
+            self.dispatch.finish(pending, lambda request_id: self._reply(pending, request_id, "acknowledged"))
 
     def _reply(self, pending: Pending, request_id: int, outcome: Outcome) -> Reply:
         row = pending.row
@@ -323,16 +276,9 @@ class OrderEntry:
             return TradingStateReply(
                 request_id=request_id,
                 outcome=outcome,
-                state=TRADING_STATES.get(self._replica.trading_state, UNKNOWN),
-                reason=REASONS.get(self._replica.trading_reason, UNKNOWN),
+                state=TRADING_STATES.get(pending.state, UNKNOWN),
+                reason=REASONS.get(pending.reason, UNKNOWN),
             )
+        if pending.kind == CommandKind.KILL:
+            return KillReply(request_id=request_id, outcome=outcome)
         return CancelAllReply(request_id=request_id, outcome=outcome, cancels=pending.cancels)
-
-    def _finish(self, pending: Pending, make: Callable[[int], Reply]) -> None:
-        self.pending.remove(pending)
-        for waiter in pending.waiters:
-            self._sessions.reply(waiter.session, make(waiter.request_id))
-
-
-def _unavailable(problem: str) -> str:
-    return f"{problem}; nothing was sent and nothing will be sent later: see zoms status, and send again once it runs"

@@ -6,9 +6,10 @@ from typing import Final
 
 from oms.config import Settings
 from oms.event_fields import EventFields
-from oms.records import ORDER_ID_COUNTER_BITS, EventKind, Reason
+from oms.records import ORDER_ID_COUNTER_BITS, CommandKind, EventKind, Reason
 from rpc.entities import Order, Outcome
-from rpc.ledger import Ledger, LedgerRow
+from rpc.ledger import Ledger
+from rpc.ledger_rows import LedgerRow
 from rpc.messages import Error, OrderReply, Reply
 from rpc.refusals import RefusalError, refusal_text
 from rpc.replica import Replica, event_row
@@ -61,6 +62,13 @@ class OwnOrders:
         last = self._last_event(row)
         return last is not None and not (last.kind == _REFUSED and last.reason == Reason.COMMAND_TOO_LATE)
 
+    def standing(self, row: LedgerRow) -> tuple[int, int]:
+        """The order's last state, and the reason of a refusal by the core; state -1: it has not been decided."""
+        last = self._last_event(row)
+        if last is None or not self.is_decided(row):
+            return -1, 0
+        return last.state, last.reason if last.kind == _REFUSED else 0
+
     def _last_event(self, row: LedgerRow) -> EventFields | None:
         known = self._replica.orders.get(row.order_id)
         record = known.record if known is not None else row.event
@@ -75,7 +83,7 @@ class OwnOrders:
 
     def as_asked(self, row: LedgerRow) -> Order:
         """The order as the client asked for it."""
-        return self._views.unanswered_order(row.order_id, row.client_order_id, row.command)
+        return self._views.unanswered_order(row)
 
     def placed(self, row: LedgerRow, request_id: int) -> Reply:
         """The answer to the PlaceOrder of a known order: how it stands, or why it was refused."""
@@ -84,6 +92,11 @@ class OwnOrders:
             return self.refused(self.state(row), last.reason, request_id)
         outcome: Outcome = "acknowledged" if last is not None else "unknown"
         return OrderReply(request_id=request_id, outcome=outcome, order=self.state(row))
+
+    def refusal(self, row: LedgerRow, event: EventFields, request_id: int) -> Error:
+        """The core's refusal of an order, or of an amend or a cancel of it."""
+        is_new = event.aux == CommandKind.NEW
+        return self.refused(self.as_asked(row) if is_new else self.state(row), event.reason, request_id)
 
     def refused(self, order: Order, reason: int, request_id: int) -> Error:
         """The core's refusal in words."""

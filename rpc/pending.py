@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from oms.records import CommandKind
-from rpc.ledger import LedgerRow
+from rpc.ledger_rows import LedgerRow
+from rpc.messages import Reply
 from rpc.sessions import Session
 
 
@@ -16,6 +17,35 @@ class Waiter(NamedTuple):
 
     session: Session
     request_id: int
+
+
+class Group:
+    """A request for several orders: it is answered when each of them is.
+
+    Attributes
+    ----------
+    replies : list of Reply or None
+        What became of each order, in the order of the request; None: not known yet.
+    """
+
+    def __init__(self, waiter: Waiter, size: int) -> None:
+        self.waiter = waiter
+        self.replies: list[Reply | None] = [None] * size
+
+    @property
+    def complete(self) -> bool:
+        return all(reply is not None for reply in self.replies)
+
+
+class Member(NamedTuple):
+    """One order's place in a group."""
+
+    group: Group
+    place: int
+
+    @property
+    def request_id(self) -> int:
+        return self.group.waiter.request_id
 
 
 class Pending:
@@ -30,7 +60,9 @@ class Pending:
     remaining : int
         Answers that are still to come.
     cancels : int
-        Cancels that were sent to the exchange.
+        Cancels that were sent to the exchange, or of orders that the core held.
+    state, reason : int
+        Of a trading state: what it is now, and why; -1 until the core has said it.
     is_new : bool
         A new order that was never sent before; ``rollbacks`` is the ledger's count when it was written there.
     is_sent : bool
@@ -38,16 +70,22 @@ class Pending:
     """
 
     def __init__(
-        self, kind: CommandKind, request_id: int, row: LedgerRow | None, waiter: Waiter, deadline: float
+        self,
+        kind: CommandKind,
+        request_id: int,
+        row: LedgerRow | None,
+        waiters: list[Waiter | Member],
+        deadline: float,
     ) -> None:
         self.kind = kind
         self.request_id = request_id
         self.row = row
-        self.waiters = [waiter]
+        self.waiters = waiters
         self.deadline = deadline
         self.expires_ts = 0
         self.remaining = 1
         self.cancels = 0
+        self.state = self.reason = -1
         self.is_sent = True
         self.is_new = False
         self.rollbacks = 0
@@ -71,15 +109,21 @@ class PendingTable:
     def __len__(self) -> int:
         return len(self._by_request)
 
-    def add(self, kind: CommandKind, row: LedgerRow | None, waiter: Waiter) -> Pending:
+    def add(self, kind: CommandKind, row: LedgerRow | None, *waiters: Waiter | Member) -> Pending:
         """A new pending command, with a request id that no earlier server has used."""
         self._last_request_id += 1
         deadline = time.monotonic() + self._answer_timeout_s
-        pending = Pending(kind, self._last_request_id, row, waiter, deadline)
+        pending = Pending(kind, self._last_request_id, row, list(waiters), deadline)
         self._by_request[pending.request_id] = pending
         if kind == CommandKind.NEW and row is not None:
             self.placing[row.order_id] = pending
         return pending
+
+    def reserve(self, count: int) -> int:
+        """The first of ``count`` request ids that nothing else has used, for commands that are kept elsewhere."""
+        first = self._last_request_id + 1
+        self._last_request_id += count
+        return first
 
     def get(self, request_id: int) -> Pending | None:
         return self._by_request.get(request_id)

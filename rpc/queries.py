@@ -6,7 +6,8 @@ import time
 from itertools import islice
 from typing import Final
 
-from oms.config import Settings
+from oms.config import MAX_ACCOUNTS, Settings
+from oms.definitions import Definitions
 from oms.lifecycle import Heartbeat
 from oms.records import ORDER_ID_COUNTER_BITS
 from rpc.core_link import CoreLink
@@ -14,27 +15,12 @@ from rpc.entities import UNKNOWN, Outcome
 from rpc.event_stream import EventStream
 from rpc.feed import process_of
 from rpc.ledger import Ledger
-from rpc.messages import (
-    Fills,
-    GetFills,
-    GetInstruments,
-    GetOrder,
-    GetOrders,
-    GetPositions,
-    GetStatus,
-    Instruments,
-    OrderReply,
-    Orders,
-    Ping,
-    Pong,
-    Positions,
-    Reply,
-    Status,
-)
+from rpc.messages import Fills, Instruments, OrderReply, Orders, Pong, Positions, Reply, Standings, Status
 from rpc.own_orders import OwnOrders
 from rpc.replica import Replica
+from rpc.requests import GetFills, GetInstruments, GetOrder, GetOrders, GetPositions, GetStandings, GetStatus, Ping
 from rpc.sessions import Session
-from rpc.translation import named_instrument
+from rpc.translation import named_account, named_instrument, named_strategy
 from rpc.views import REASONS, TRADING_STATES, Views
 
 NO_CLIENT: Final = -1
@@ -45,6 +31,7 @@ class Queries:
     def __init__(
         self,
         settings: Settings,
+        definitions: Definitions,
         ledger: Ledger,
         replica: Replica,
         views: Views,
@@ -54,6 +41,7 @@ class Queries:
     ) -> None:
         self.heartbeats: dict[str, Heartbeat] = {}
         self._settings = settings
+        self._definitions = definitions
         self._ledger = ledger
         self._replica = replica
         self._views = views
@@ -71,7 +59,9 @@ class Queries:
         return OrderReply(request_id=request.request_id, outcome=outcome, order=order)
 
     def orders(self, session: Session, request: GetOrders) -> Reply:
-        instrument = None if request.symbol is None else named_instrument(self._settings, request.symbol).id
+        instrument = (
+            None if request.symbol is None else named_instrument(self._settings, self._definitions, request.symbol).id
+        )
         found, cursor = self._replica.page_of_orders(
             open_only=request.open_only,
             client_index=self._client_index(session) if request.scope == "own" else None,
@@ -95,15 +85,34 @@ class Queries:
         return Fills(request_id=request.request_id, fills=fills[: request.limit], more=len(fills) > request.limit)
 
     def positions(self, _session: Session, request: GetPositions) -> Reply:
-        positions = tuple(self._views.position(row) for row in self._replica.positions.values())
+        account = -1 if request.account is None else named_account(self._settings, request.account)
+        strategy = named_strategy(self._settings, request.strategy)
+        positions = tuple(
+            self._views.position(row)
+            for row in self._replica.positions.values()
+            if account in (-1, row.account) and strategy in (-1, row.strategy)
+        )
         return Positions(request_id=request.request_id, positions=positions)
+
+    def standings(self, _session: Session, request: GetStandings) -> Reply:
+        replica = self._replica
+        scopes = [
+            *range(len(self._settings.accounts)),
+            *(MAX_ACCOUNTS + number for number in range(len(self._settings.strategies))),
+        ]
+        standings = tuple(
+            self._views.standing(scope, replica.standings.get(scope), replica.trading_states.get(scope, (-1, -1)))
+            for scope in scopes
+        )
+        return Standings(request_id=request.request_id, standings=standings)
 
     def status(self, _session: Session, request: GetStatus) -> Reply:
         now = time.time_ns()
+        state, reason = self._replica.trading_states.get(0, (-1, -1))
         return Status(
             request_id=request.request_id,
-            trading_state=TRADING_STATES.get(self._replica.trading_state, UNKNOWN),
-            trading_reason=REASONS.get(self._replica.trading_reason, UNKNOWN),
+            trading_state=TRADING_STATES.get(state, UNKNOWN),
+            trading_reason=REASONS.get(reason, UNKNOWN),
             core_available=not self._link.problem,
             core_session=self._stream.session,
             next_seq=self._stream.next_seq,

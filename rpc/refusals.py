@@ -11,16 +11,17 @@ from rpc.entities import Order
 
 _TEXTS: Final = {
     Reason.UNKNOWN_INSTRUMENT: "the core does not know {symbol}: define it in the settings",
-    Reason.UNKNOWN_ACCOUNT: "the core does not know this account: check the settings",
+    Reason.UNKNOWN_ACCOUNT: "the core does not know account {account}: check the settings",
+    Reason.UNKNOWN_STRATEGY: "the core does not know this strategy: check the settings",
     Reason.LIMIT_MISSING: "{symbol} has no risk limits, so it cannot be traded: add [risk.{symbol}] to the settings",
     Reason.TRADING_HALTED: "trading is halted, only cancels are taken: `zoms resume`, or set_trading_state active",
     Reason.TRADING_REDUCING: "the account is reducing, and {order} does not shrink the position: make it smaller, or"
     " set the trading state to active",
     Reason.BAD_SIDE: "{order} has no valid side: say buy or sell",
     Reason.BAD_ORDER_TYPE: "{order} has no valid type: say limit or market",
-    Reason.BAD_TIME_IN_FORCE: "time in force {time_in_force} does not go with {order}: a limit order takes gtc, ioc or"
-    " fok, a market order ioc or fok",
-    Reason.BAD_FLAGS: "the flags do not go with {order}: post-only is for limit orders that are gtc",
+    Reason.BAD_TIME_IN_FORCE: "time in force {time_in_force} does not go with {order}: a market order that waits for"
+    " nothing is ioc or fok",
+    Reason.BAD_FLAGS: "the flags do not go with {order}: post-only is for limit orders that rest",
     Reason.BAD_PRICE: "price {price} of {order} cannot be used: give one above zero on {symbol}'s tick",
     Reason.QTY_BELOW_MIN: "quantity {qty} is below {symbol}'s smallest, {min_qty}: raise it",
     Reason.QTY_ABOVE_MAX: "quantity {qty} is above the limit max_order_qty {max_order_qty} of {symbol} or the venue's"
@@ -46,6 +47,32 @@ _TEXTS: Final = {
     Reason.REDUCE_ONLY: "{order} is reduce-only and would not shrink the position: make it smaller",
     Reason.BAD_COMMAND: "the core does not understand the command: use the same zoms version for all processes",
     Reason.OUTPUT_FULL: "the core has too many requests under way: send it again in a moment, under a new id",
+    Reason.WRONG_VERSION: "{symbol} has got another definition meanwhile: read the instruments, and ask again by it",
+    Reason.BAD_TRIGGER: "the trigger of {order} cannot be used: a stop or take-profit needs its trigger_price, a"
+    " trailing stop its distance, and only an order that is held can have them changed",
+    Reason.BAD_EXPIRY: "{order} cannot expire like that: a gtd order needs a good_till_ts to come, a day order an"
+    " account with a day_reset",
+    Reason.BAD_DISPLAY_QTY: "{order} cannot show {display_qty} at a time: it must rest, and show no more than it is of",
+    Reason.BAD_PARENT: "{order} cannot hang on order {parent_order_id}: it must be an own one in {symbol} and account"
+    " {account} of which something may still come",
+    Reason.GROSS_EXPOSURE: "with {order} the gross exposure would exceed max_gross_exposure of account {account}, or of"
+    " its strategy: make it smaller, cancel others, or raise the limit",
+    Reason.NET_EXPOSURE: "with {order} the net exposure would exceed max_net_exposure of account {account}, or of its"
+    " strategy: make it smaller, or hedge",
+    Reason.LEVERAGE: "with {order} account {account} would exceed max_leverage: make it smaller, or add funds",
+    Reason.INSUFFICIENT_FUNDS: "the free balance of account {account} does not cover {order}, its fee or its margin:"
+    " make it smaller, cancel others, or add funds ([accounts.{account}] balances)",
+    Reason.DUPLICATE_ORDER: "{order} is a copy of one asked for within duplicate_window_ms {duplicate_window_ms}: if it"
+    " is meant, send it again later, under a new id",
+    Reason.SELF_TRADE: "{order} would trade with an own order on the other side: cancel that one first",
+    Reason.RULE_REFUSED: "a risk rule of the settings refused {order}: see [[rules]]",
+    Reason.RULE_FAILED: "a risk rule of the settings failed on {order}, so it was not let through: correct the rule",
+    Reason.INSTRUMENT_HALTED: "{symbol} is changing to a new definition: wait until it trades again",
+    Reason.INSTRUMENT_EXPIRED: "{symbol} has expired: trade the next one",
+    Reason.NO_CONVERSION: "there is no rate between {symbol}'s currency and the reporting currency: add"
+    " [currencies.CODE] to the settings, or wait for a price of its instrument",
+    Reason.BAD_LEG: "{order} does not go with the position mode of account {account}: in netting mode give no"
+    " position_side, in hedging mode close no more than the leg has",
     Reason.COMMAND_TOO_LATE: "the core was busy for too long and did not act on it: send it again",
 }
 
@@ -73,7 +100,8 @@ def refusal_text(reason: int, settings: Settings, order: Order) -> str:
         return f"{order_text(order)} was refused for reason {reason}, which this server does not know"
     text = _TEXTS.get(Reason(reason), MEANINGS[Reason(reason)])
     instrument = settings.instrument(order.symbol)
-    limits = settings.risk_limits(instrument)
+    known = order.account in settings.accounts
+    limits = settings.risk_limits(instrument, order.account) if known else None
     values = {name: getattr(order, name) for name in order.__struct_fields__}
     values |= {name: getattr(instrument, name) for name in ("min_qty", "min_notional")}
     for name in _LIMITS:
@@ -83,6 +111,7 @@ def refusal_text(reason: int, settings: Settings, order: Order) -> str:
 
 _ALL_REASONS: Final = frozenset(int(reason) for reason in Reason)
 _LIMITS: Final = (
+    "duplicate_window_ms",
     "max_order_notional",
     "max_order_qty",
     "max_open_orders",
@@ -94,5 +123,6 @@ _LIMITS: Final = (
 
 def order_text(order: Order) -> str:
     """An order in words: ``buy 0.5 BTCUSDT at 61800.1``."""
-    price = order.order_type if order.price is None else f"at {order.price}"
-    return f"{order.side} {order.qty} {order.symbol} {price}"
+    price = "market" if order.price is None else f"at {order.price}"
+    trigger = f" from {order.trigger_price}" if order.trigger_price else ""
+    return f"{order.side} {order.qty} {order.symbol} {price}{trigger}"

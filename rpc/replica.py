@@ -6,14 +6,17 @@ An order's event carries the whole order, so the last one of each is all that is
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from struct import Struct
 from typing import Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from oms.bus import Records
+from oms.config import MAX_ACCOUNTS
+from oms.definitions import Definitions
 from oms.event_fields import EventFields
 from oms.records import (
     EVENT,
@@ -21,12 +24,14 @@ from oms.records import (
     ORDER_ID_COUNTER_BITS,
     RPC_CLIENT_BASE,
     CommandKind,
+    Contingency,
     EventKind,
+    OrderFlag,
     OrderState,
-    OrderType,
     Reason,
     TimeInForce,
 )
+from rpc.order_forms import NAMES
 
 _FORMATS: Final = {"u1": "B", "i1": "b", "u2": "H", "i2": "h", "i4": "i", "i8": "q"}
 _ROW: Final = Struct("<" + "".join(_FORMATS[EVENT[name].str[1:]] for name in EventFields._fields))
@@ -34,10 +39,14 @@ assert _ROW.size == EVENT.itemsize
 
 _ORDER_KINDS: Final = frozenset(int(kind) for kind in ORDER_EVENTS)
 _EVENT_KINDS: Final = frozenset(int(kind) for kind in EventKind)
-_ORDER_TYPES: Final = frozenset(int(order_type) for order_type in OrderType)
+_CONTINGENCIES: Final = frozenset(int(contingency) for contingency in Contingency)
 _TIMES_IN_FORCE: Final = frozenset(int(time_in_force) for time_in_force in TimeInForce)
 _STATES: Final = frozenset(int(state) for state in OrderState if state != OrderState.EMPTY)
 _REFUSED: Final = int(EventKind.ORDER_REFUSED)
+_TERMS_KINDS: Final = frozenset(
+    {int(EventKind.ORDER_SUBMITTED), int(EventKind.ORDER_HELD), int(EventKind.HELD_AMENDED)}
+)
+"""Events that carry an order's trigger price, display quantity and parent."""
 _FILLED: Final = int(EventKind.ORDER_FILLED)
 _TERMINAL: Final = frozenset(
     int(state) for state in (OrderState.FILLED, OrderState.CANCELLED, OrderState.REJECTED, OrderState.EXPIRED)
@@ -58,6 +67,22 @@ def event_rows(records: Records) -> Iterator[tuple[EventFields, bytes]]:
         yield EventFields._make(_ROW.unpack_from(buffer, at)), buffer[at : at + _ROW.size]
 
 
+def _table(members: Iterable[int], size: int = 256) -> npt.NDArray[np.bool_]:
+    """Membership as a table."""
+    table = np.zeros(size, np.bool_)
+    table[list(members)] = True
+    return table
+
+
+_IS_ORDER_KIND: Final = _table(_ORDER_KINDS)
+_IS_TERMS_KIND: Final = _table(_TERMS_KINDS)
+_IS_FORM: Final = _table((order_type * 256 + trigger for order_type, trigger in NAMES), 2**16)
+_IS_CONTINGENCY: Final = _table(_CONTINGENCIES)
+_IS_TIME_IN_FORCE: Final = _table(_TIMES_IN_FORCE)
+_IS_STATE: Final = _table(_STATES)
+_IS_TERMINAL: Final = _table(_TERMINAL)
+
+
 class KnownOrder:
     """The last event of an order."""
 
@@ -75,13 +100,23 @@ class KnownFill(NamedTuple):
     record: bytes
 
 
+class KnownTerms(NamedTuple):
+    """What few orders have: the trigger price in ticks, the lots shown at a time, the parent's order id; 0: none."""
+
+    trigger_px: int
+    display_qty: int
+    parent_id: int
+
+
 class Replica:
     """What the events said so far.
 
     Parameters
     ----------
-    instruments : frozenset of int
-        Ids that the settings define; an event about any other is counted as unusable.
+    definitions : Definitions
+        Of the instruments; an event about one that is not known in its version is counted as unusable.
+    accounts : int
+        How many accounts there are.
     closed_limit, fill_limit : int
         Closed orders and fills to keep; the oldest go first.
 
@@ -91,25 +126,31 @@ class Replica:
         All known orders by id, and those that may still trade.
     closed_own : list of (int, KnownOrder)
         RPC clients' orders that were closed, for the ledger; whoever settles them clears it.
-    positions : dict of (int, int) to EventFields
-        Last POSITION event by account and instrument.
-    trading_state, trading_reason : int
-        -1 until the core has said it.
+    terms : dict of int to KnownTerms
+        Of the orders that have any.
+    positions : dict of (account, strategy, instrument, leg) to EventFields
+        Last POSITION event of each.
+    standings : dict of int to EventFields
+        Last SCOPE event by scope: an account's number, or ``MAX_ACCOUNTS`` and a strategy's.
+    trading_states : dict of int to (int, int)
+        Trading state and its reason by scope, as far as the core has said it.
     unusable : int
         Events that make no sense, which were passed over.
     """
 
-    def __init__(self, instruments: frozenset[int], *, closed_limit: int, fill_limit: int) -> None:
+    def __init__(self, definitions: Definitions, *, accounts: int, closed_limit: int, fill_limit: int) -> None:
         self.orders: dict[int, KnownOrder] = {}
         self.open: dict[int, KnownOrder] = {}
         self.closed_own: list[tuple[int, KnownOrder]] = []
         self.fills: deque[KnownFill] = deque(maxlen=fill_limit)
-        self.positions: dict[tuple[int, int], EventFields] = {}
+        self.terms: dict[int, KnownTerms] = {}
+        self.positions: dict[tuple[int, int, int, int], EventFields] = {}
+        self.standings: dict[int, EventFields] = {}
+        self.trading_states: dict[int, tuple[int, int]] = {}
         self.session = 0
-        self.trading_state = -1
-        self.trading_reason = 0
         self.unusable = 0
-        self._instruments = instruments
+        self._definitions = definitions
+        self._accounts = accounts
         self._closed_limit = closed_limit
         self._closed: OrderedDict[int, KnownOrder] = OrderedDict()
         self._serial = 0
@@ -120,15 +161,19 @@ class Replica:
             self._close(order_id, order)
         self.session = session
         self.positions.clear()
-        self.trading_state = -1
+        self.standings.clear()
+        self.trading_states.clear()
 
     def is_usable(self, row: EventFields) -> bool:
         """Whether an event is one that this replica and its readers can take; counted when it is not."""
-        usable = row.kind in _EVENT_KINDS and (row.instrument in self._instruments or row.instrument == -1)
+        known = row.instrument == -1 or self._definitions.of(row.instrument, row.version) is not None
+        usable = row.kind in _EVENT_KINDS and known and row.account < self._accounts
         if row.kind in _ORDER_KINDS and (row.kind != _REFUSED or row.aux == CommandKind.NEW):
             usable = usable and self._is_order(row)
         elif row.kind == EventKind.POSITION:
-            usable = usable and row.instrument >= 0
+            usable = usable and row.instrument >= 0 and row.account >= 0
+        elif row.kind == EventKind.SCOPE:
+            usable = usable and row.aux >= 0
         self.unusable += not usable
         return usable
 
@@ -137,8 +182,10 @@ class Replica:
         return (
             row.order_id > 0
             and row.instrument >= 0
+            and row.account >= 0
             and row.side in (1, -1)
-            and row.order_type in _ORDER_TYPES
+            and (row.order_type, row.trigger) in NAMES
+            and row.contingency in _CONTINGENCIES
             and row.time_in_force in _TIMES_IN_FORCE
             and (row.state in _STATES or row.kind == _REFUSED)
         )
@@ -148,36 +195,93 @@ class Replica:
         if row.kind in _ORDER_KINDS:
             self._apply_order(row, record)
         elif row.kind == EventKind.POSITION:
-            self.positions[row.account, row.instrument] = row
+            leg = int(bool(row.flags & OrderFlag.SHORT_LEG))
+            self.positions[row.account, row.strategy, row.instrument, leg] = row
+        elif row.kind == EventKind.SCOPE:
+            self.standings[row.aux] = row
         elif row.kind == EventKind.TRADING_STATE:
-            self.trading_state = row.aux
-            self.trading_reason = row.reason
+            scope = row.account if row.strategy < 0 else MAX_ACCOUNTS + row.strategy
+            self.trading_states[scope] = (row.aux, row.reason)
+        elif row.kind == EventKind.INSTRUMENT:
+            self._definitions.put_in_force(row.instrument, row.px)
 
     def load(self, records: Records) -> None:
-        """Take a block of events of the past at once: only the last one of each order counts."""
+        """Take a block of events at once: only the last one of each order counts."""
         kinds = records["kind"]
-        of_orders = np.isin(kinds, list(_ORDER_KINDS)) & (kinds != _REFUSED)
+        of_orders = _IS_ORDER_KIND[kinds] & (kinds != _REFUSED)
         at = np.flatnonzero(of_orders)
         _, last = np.unique(records["order_id"][at][::-1], return_index=True)
         _, first_order = np.unique(records["order_id"][at], return_index=True)
         last_at = at[len(at) - 1 - last][np.argsort(first_order)]
         filled = at[kinds[at] == _FILLED]
         others = np.flatnonzero(~of_orders)
+        with_terms = _IS_TERMS_KIND[kinds] & (records["last_px"] | records["last_qty"] | records["aux"] != 0)
+        for row, _ in event_rows(records[with_terms]):
+            self._keep_terms(row)
         for row, record in event_rows(records[filled]):
             if self.is_usable(row):
                 self.fills.append(KnownFill(self.session, record))
-        for row, record in event_rows(records[np.concatenate((last_at, others))]):
-            if not self.is_usable(row):
-                continue
-            if row.kind in _ORDER_KINDS:
-                self._keep_last(row, record)
-            else:
+        last_rows = records[last_at]
+        usable = self._are_orders(last_rows)
+        self.unusable += int((~usable).sum())
+        self._keep(last_rows[usable])
+        for row, record in event_rows(records[others]):
+            if self.is_usable(row):
                 self.apply(row, record)
+
+    def _are_orders(self, records: Records) -> npt.NDArray[np.bool_]:
+        """``is_usable`` of many order events at once."""
+        definition = records["instrument"].astype(np.int64) << 16 | records["version"]
+        known = [
+            number
+            for number in np.unique(definition).tolist()
+            if number >= 0 and self._definitions.of(number >> 16, number & 0xFFFF) is not None
+        ]
+        usable: npt.NDArray[np.bool_] = (
+            np.isin(definition, known)
+            & (records["order_id"] > 0)
+            & (records["account"] >= 0)
+            & (records["account"] < self._accounts)
+            & (np.abs(records["side"]) == 1)
+            & _IS_FORM[records["order_type"].astype(np.int64) * 256 + records["trigger"]]
+            & _IS_CONTINGENCY[records["contingency"]]
+            & _IS_TIME_IN_FORCE[records["time_in_force"]]
+            & _IS_STATE[records["state"]]
+        )
+        return usable
+
+    def _keep(self, records: Records) -> None:
+        """Keep usable order events, one of each order and none of them a refusal."""
+        buffer = records.tobytes()
+        terminal = _IS_TERMINAL[records["state"]].tolist()
+        known, session, size = self.orders, self.session, EVENT.itemsize
+        start = 0
+        for order_id, is_closed in zip(records["order_id"].tolist(), terminal, strict=True):
+            record = buffer[start : start + size]
+            start += size
+            order = known.get(order_id)
+            if order is None:
+                self._serial += 1
+                order = known[order_id] = KnownOrder(self._serial, session, record)
+            else:
+                order.record = record
+                order.session = session
+            if is_closed:
+                self._close(order_id, order)
+            else:
+                self.open[order_id] = order
+                self._closed.pop(order_id, None)
 
     def _apply_order(self, row: EventFields, record: bytes) -> None:
         if row.kind == _FILLED:
             self.fills.append(KnownFill(self.session, record))
+        elif row.kind in _TERMS_KINDS:
+            self._keep_terms(row)
         self._keep_last(row, record)
+
+    def _keep_terms(self, row: EventFields) -> None:
+        if row.last_px or row.last_qty or row.aux:
+            self.terms[row.order_id] = KnownTerms(row.last_px, row.last_qty, row.aux)
 
     def _keep_last(self, row: EventFields, record: bytes) -> None:
         order_id = row.order_id
@@ -207,6 +311,7 @@ class Replica:
         if len(self._closed) > self._closed_limit:
             oldest, _ = self._closed.popitem(last=False)
             del self.orders[oldest]
+            self.terms.pop(oldest, None)
 
     def page_of_orders(
         self, *, open_only: bool, client_index: int | None, instrument: int | None, before: int | None, limit: int

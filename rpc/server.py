@@ -23,10 +23,16 @@ from oms.records import RecordKind
 from rpc.core_link import CORE, CoreLink
 from rpc.event_stream import EventStream
 from rpc.feed import Feed
-from rpc.ledger import Ledger, LedgerError, Settled
+from rpc.ledger import Ledger, LedgerError
+from rpc.ledger_rows import Settled
 from rpc.limits import DEFAULT_LIMITS, MAX_QUEUED_REQUESTS, MAX_TRANSPORT_BYTES, Limits
-from rpc.messages import (
+from rpc.order_entry import OrderEntry
+from rpc.queries import Queries
+from rpc.reception import Handler, Reception
+from rpc.replica import Replica, event_rows
+from rpc.requests import (
     AmendOrder,
+    AnyRequest,
     CancelAll,
     CancelOrder,
     GetFills,
@@ -34,16 +40,16 @@ from rpc.messages import (
     GetOrder,
     GetOrders,
     GetPositions,
+    GetStandings,
     GetStatus,
+    Kill,
     Ping,
+    PlaceBracket,
+    PlaceOco,
     PlaceOrder,
-    Request,
+    ReplaceOrder,
     SetTradingState,
 )
-from rpc.order_entry import OrderEntry
-from rpc.queries import Queries
-from rpc.reception import Handler, Reception
-from rpc.replica import Replica, event_rows
 from rpc.sessions import Sessions
 from rpc.views import Views
 
@@ -51,6 +57,8 @@ LEDGER_FOLDER: Final = "rpc"
 FRAMES_A_ROUND: Final = 256
 HEARTBEATS_KEPT: Final = 64
 SETTLE_BATCH: Final = 256
+TAKEN_TOGETHER: Final = 32
+"""Events from which on a block is taken as a whole, when nobody wants them one by one."""
 BACKLOG_POLL_MS: Final = 2
 PENDING_POLL_MS: Final = 20
 STALE_HEARTBEATS: Final = 3
@@ -116,7 +124,7 @@ class Server:
         self._settings = settings
         self._life = life
         self._limits = limits
-        self._ledger = Ledger(settings.account_dir / LEDGER_FOLDER, durable=settings.journal_sync == "always")
+        self._ledger = Ledger(settings.account_dir / LEDGER_FOLDER, durable=settings.journal_sync != "os")
         self._events = Subscriber(context, [settings.events_endpoint], [RecordKind.EVENT])
         self._status = new_socket(context, zmq.SUB)
         self._status.setsockopt(zmq.SUBSCRIBE, b"")
@@ -135,15 +143,18 @@ class Server:
         self._router.setsockopt(zmq.MAXMSGSIZE, MAX_TRANSPORT_BYTES)
         self._sessions = Sessions(self._router, limits)
         self._stream = EventStream(settings.journal_dir, self._ledger.replay_from)
+        definitions = settings.definitions()
         self._replica = Replica(
-            frozenset(instrument.id for instrument in settings.instruments),
+            definitions,
+            accounts=len(settings.accounts),
             closed_limit=limits.closed_orders,
             fill_limit=limits.fills,
         )
-        self._views = Views(settings, self._ledger)
+        self._views = Views(settings, definitions, self._ledger, self._replica.terms)
         self._feed = Feed(self._sessions, self._views, self._replica)
         self._entry = OrderEntry(
             settings,
+            definitions,
             self._ledger,
             self._replica,
             self._views,
@@ -153,23 +164,35 @@ class Server:
             self._catch_up,
         )
         self._queries = Queries(
-            settings, self._ledger, self._replica, self._views, self._stream, self._link, self._entry.own_orders
+            settings,
+            definitions,
+            self._ledger,
+            self._replica,
+            self._views,
+            self._stream,
+            self._link,
+            self._entry.own_orders,
         )
-        handlers: dict[type[Request], Handler] = {
+        handlers: dict[type[AnyRequest], Handler] = {
             Ping: self._queries.ping,
-            PlaceOrder: self._entry.place,
+            PlaceOrder: self._entry.placing.place,
+            PlaceBracket: self._entry.placing.place_bracket,
+            PlaceOco: self._entry.placing.place_oco,
+            ReplaceOrder: self._entry.placing.replace,
             AmendOrder: self._entry.amend,
             CancelOrder: self._entry.cancel,
             CancelAll: self._entry.cancel_all,
             SetTradingState: self._entry.set_trading_state,
+            Kill: self._entry.kill,
             GetOrder: self._queries.order,
             GetOrders: self._queries.orders,
             GetFills: self._queries.fills,
             GetPositions: self._queries.positions,
+            GetStandings: self._queries.standings,
             GetStatus: self._queries.status,
             GetInstruments: self._queries.instruments,
         }
-        self._reception = Reception(self._router, self._sessions, handlers, limits)
+        self._reception = Reception(self._router, self._sessions, handlers, limits, self._entry.batches.place)
         try:
             self._load()
             self.endpoint = bind(self._router, settings.rpc_endpoint)
@@ -207,8 +230,8 @@ class Server:
         while not self._life.stopping:
             for socket, _ in self._poller.poll(self._poll_ms()):
                 self._take[socket]()
-            self._entry.send_commands()
-            self._entry.expire()
+            self._entry.dispatch.send_commands()
+            self._entry.dispatch.expire()
             self._sessions.flush()
             self._sessions.probe()
             if len(self._replica.closed_own) >= SETTLE_BATCH:
@@ -218,7 +241,8 @@ class Server:
     def _poll_ms(self) -> int:
         if self._sessions.backlog:
             return BACKLOG_POLL_MS
-        return PENDING_POLL_MS if len(self._entry.pending) else int(self._settings.heartbeat_s * 500)
+        waits = len(self._entry.pending) or len(self._entry.batches)
+        return PENDING_POLL_MS if waits else int(self._settings.heartbeat_s * 500)
 
     # The core's events
 
@@ -243,6 +267,10 @@ class Server:
 
     def _apply(self, block: EventBlock) -> None:
         self._enter(block.session)
+        self._entry.batches.settle(block.records)
+        if len(block.records) >= TAKEN_TOGETHER and not len(self._entry.pending) and not self._feed.has_takers:
+            self._replica.load(block.records)
+            return
         for row, record in event_rows(block.records):
             if self._replica.is_usable(row):
                 self._replica.apply(row, record)
@@ -266,7 +294,7 @@ class Server:
             self._ledger.commit()
         except LedgerError:
             self._replica.closed_own = closed
-            self._entry.failed_writes += 1
+            self._entry.dispatch.failed_writes += 1
             return False
         return True
 
@@ -308,8 +336,8 @@ class Server:
             "requests": self._reception.requests,
             "malformed": self._reception.malformed + self._events.malformed + self._malformed,
             "commands": self._link.sent,
-            "pending": len(self._entry.pending),
-            "unanswered": self._entry.unanswered,
+            "pending": len(self._entry.pending) + len(self._entry.batches),
+            "unanswered": self._entry.dispatch.unanswered + self._entry.batches.unanswered,
             "open_orders": len(self._replica.open),
             "known_orders": len(self._replica.orders),
             "events": self._stream.next_seq,
@@ -320,6 +348,6 @@ class Server:
             "events_dropped": self._sessions.dropped,
             "vanished": self._sessions.vanished,
             "unsent": self._sessions.unsent,
-            "failed_writes": self._entry.failed_writes + self._ledger.failed_checkpoints,
+            "failed_writes": self._entry.dispatch.failed_writes + self._ledger.failed_checkpoints,
             "internal_errors": self._reception.internal_errors,
         }

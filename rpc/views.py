@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from decimal import Decimal
 from enum import IntEnum
-from typing import Final, cast
+from typing import Final, NamedTuple, cast
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
-from oms.config import Settings, qualified_symbol
+from oms.config import MAX_ACCOUNTS, Settings, qualified_symbol
 from oms.decimals import cash_text
+from oms.definitions import Definitions
 from oms.event_fields import EventFields
 from oms.instruments import Instrument
 from oms.records import (
@@ -20,6 +23,7 @@ from oms.records import (
     ORDER_ID_COUNTER_BITS,
     RPC_CLIENT_BASE,
     STRATEGY_CLIENT_BASE,
+    Contingency,
     EventKind,
     Liquidity,
     OrderFlag,
@@ -28,21 +32,27 @@ from oms.records import (
     Reason,
     TimeInForce,
     TradingState,
+    TriggerSource,
 )
 from rpc.entities import (
     UNKNOWN,
+    ContingencyName,
     Fill,
     InstrumentInfo,
     LogEvent,
     Order,
-    OrderTypeName,
     Position,
+    PositionSide,
     Side,
+    Standing,
     TimeInForceName,
     TradingStateEvent,
+    TriggerBy,
 )
-from rpc.ledger import Ledger, LedgerRow
-from rpc.replica import KnownFill, KnownOrder, event_row
+from rpc.ledger import Ledger
+from rpc.ledger_rows import LedgerRow
+from rpc.order_forms import NAMES
+from rpc.replica import KnownFill, KnownOrder, KnownTerms, event_row
 
 
 def names_of(enum: type[IntEnum]) -> dict[int, str]:
@@ -51,7 +61,6 @@ def names_of(enum: type[IntEnum]) -> dict[int, str]:
 
 
 SIDES: Final = cast("dict[int, Side]", {1: "buy", -1: "sell"})
-ORDER_TYPES: Final = cast("dict[int, OrderTypeName]", names_of(OrderType))
 TIMES_IN_FORCE: Final = cast("dict[int, TimeInForceName]", names_of(TimeInForce))
 STATES: Final = names_of(OrderState)
 TRADING_STATES: Final = names_of(TradingState)
@@ -59,44 +68,81 @@ EVENT_KINDS: Final = names_of(EventKind)
 LIQUIDITIES: Final = names_of(Liquidity)
 REASONS: Final = {int(reason): reason.name for reason in Reason}
 
-_OPEN_STATES: Final = frozenset(
-    int(state)
-    for state in (OrderState.PENDING_NEW, OrderState.LIVE, OrderState.PENDING_AMEND, OrderState.PENDING_CANCEL)
+TRIGGER_SOURCES: Final = cast("dict[int, TriggerBy]", names_of(TriggerSource))
+CONTINGENCIES: Final = cast(
+    "dict[int, ContingencyName]", {key: name for key, name in names_of(Contingency).items() if key}
 )
+
+_OPEN: Final = (
+    OrderState.PENDING_NEW,
+    OrderState.LIVE,
+    OrderState.PENDING_AMEND,
+    OrderState.PENDING_CANCEL,
+    OrderState.HELD,
+)
+_OPEN_STATES: Final = frozenset(int(state) for state in _OPEN)
+OPEN_STATE_NAMES: Final = frozenset({*(state.name.lower() for state in _OPEN), UNKNOWN})
+"""States in which an order may yet trade."""
+NO_TERMS: Final = KnownTerms(0, 0, 0)
 POST_ONLY: Final = int(OrderFlag.POST_ONLY)
 REDUCE_ONLY: Final = int(OrderFlag.REDUCE_ONLY)
+SHORT_LEG: Final = int(OrderFlag.SHORT_LEG)
 _MARKET: Final = int(OrderType.MARKET)
+
+
+class Asked(NamedTuple):
+    """What a client asked for with an order and no event says again."""
+
+    client_order_id: str
+    trigger_source: int
+    expire_ts: int
+    terms: KnownTerms
+
+
+def _asked(row: LedgerRow) -> Asked:
+    (command,) = np.frombuffer(row.command, COMMAND)
+    terms = KnownTerms(*(int(command[name]) for name in ("trigger_px", "display_qty", "parent_id")))
+    return Asked(row.client_order_id, int(command["trigger_source"]), int(command["expire_ts"]), terms)
 
 
 class Views:
     """Makes entities; it knows the instruments' grids and whose order an id is."""
 
-    def __init__(self, settings: Settings, ledger: Ledger) -> None:
+    def __init__(
+        self, settings: Settings, definitions: Definitions, ledger: Ledger, terms: Mapping[int, KnownTerms]
+    ) -> None:
         self._ledger = ledger
-        self._instruments = {instrument.id: instrument for instrument in settings.instruments}
+        self._definitions = definitions
+        self._terms = terms
+        self._settings = settings
+        self._accounts = settings.account_names
+        self._hedging = {
+            number for number, name in enumerate(self._accounts) if settings.accounts[name].position_mode == "hedging"
+        }
         times = Counter(instrument.symbol for instrument in settings.instruments)
         self._symbols = {
             instrument.id: instrument.symbol if times[instrument.symbol] == 1 else qualified_symbol(instrument)
             for instrument in settings.instruments
         }
         self._strategies = [strategy.title for strategy in settings.strategies]
-        self._client_order_ids: dict[int, str | None] = {}
+        self._known: dict[int, Asked | None] = {}
 
-    def instrument(self, number: int) -> Instrument:
-        """The instrument of a number; raises ``LookupError`` when the settings do not define it."""
-        instrument = self._instruments.get(number)
+    def instrument(self, number: int, version: int) -> Instrument:
+        """An instrument's definition; raises ``LookupError`` when it is not known."""
+        instrument = self._definitions.of(number, version)
         if instrument is None:
-            raise LookupError(f"instrument {number} is no longer defined: add it to the settings again")
+            raise LookupError(f"version {version} of instrument {number} is no longer defined: add it to the settings")
         return instrument
 
     def symbol(self, number: int) -> str:
         """The instrument's shortest name that no other one has."""
-        return self._symbols[number]
+        instrument = self._definitions.in_force(number)
+        return self._symbols.get(number) or (instrument.symbol if instrument else f"instrument {number}")
 
     def instruments(self) -> tuple[InstrumentInfo, ...]:
         return tuple(
-            msgspec.convert(instrument, InstrumentInfo, from_attributes=True)
-            for instrument in self._instruments.values()
+            msgspec.convert(self._definitions.in_force(number), InstrumentInfo, from_attributes=True)
+            for number in self._symbols
         )
 
     def client(self, order_id: int) -> str | None:
@@ -115,20 +161,26 @@ class Views:
         return self._strategies[number] if 0 <= number < len(self._strategies) else f"strategy {number}"
 
     def client_order_id(self, order_id: int) -> str | None:
-        """The client's own id; None for a strategy's order. Remembered, because each event of an order asks."""
+        """The client's own id; None for a strategy's order."""
+        asked = self._asked(order_id)
+        return asked.client_order_id if asked else None
+
+    def _asked(self, order_id: int) -> Asked | None:
+        """What the client asked for; None for a strategy's order. Remembered, because each event of an order asks."""
         if order_id >> ORDER_ID_COUNTER_BITS < RPC_CLIENT_BASE:
             return None
-        known = self._client_order_ids.get(order_id)
+        known = self._known.get(order_id)
         if known is None:
             row = self._ledger.find_order(order_id)
-            known = row.client_order_id if row else None
-            self.remember(order_id, known)
+            return self.remember(row) if row is not None else None
         return known
 
-    def remember(self, order_id: int, client_order_id: str | None) -> None:
-        if len(self._client_order_ids) >= 10_000:
-            self._client_order_ids.clear()
-        self._client_order_ids[order_id] = client_order_id
+    def remember(self, row: LedgerRow) -> Asked:
+        """Keep what a client asked for at hand."""
+        if len(self._known) >= 10_000:
+            self._known.clear()
+        asked = self._known[row.order_id] = _asked(row)
+        return asked
 
     def order(self, order_id: int, known: KnownOrder, *, is_open: bool) -> Order:
         """An order of the replica; open for the core's last session but not for this one, its state is unknown."""
@@ -138,63 +190,68 @@ class Views:
         """An order that only the ledger knows: as its last event says, or unknown when the core never answered."""
         if row.event is not None:
             return self._order(row.order_id, event_row(row.event), row.session or 0, is_open=False)
-        return self.unanswered_order(row.order_id, row.client_order_id, row.command)
+        return self.unanswered_order(row)
 
     def _order(self, order_id: int, row: EventFields, session: int, *, is_open: bool) -> Order:
-        instrument = self.instrument(row.instrument)
+        state = UNKNOWN if row.state in _OPEN_STATES and not is_open else STATES[row.state]
+        asked = self._asked(order_id)
+        terms = self._terms.get(order_id) or (asked.terms if asked else NO_TERMS)
+        return self._entity(order_id, row, terms, asked, state=state, session=session)
+
+    def unanswered_order(self, row: LedgerRow) -> Order:
+        """An order as it was asked for; whether it exists is not known."""
+        (command,) = np.frombuffer(row.command, COMMAND)
+        asked = _asked(row)
+        return self._entity(row.order_id, _event_of(command), asked.terms, asked, state=UNKNOWN, session=0)
+
+    def _entity(
+        self, order_id: int, row: EventFields, terms: KnownTerms, asked: Asked | None, *, state: str, session: int
+    ) -> Order:
+        instrument = self.instrument(row.instrument, row.version)
         return Order(
             order_id=order_id,
             client=self.owner(order_id),
-            client_order_id=self.client_order_id(order_id),
-            symbol=self._symbols[row.instrument],
+            client_order_id=asked.client_order_id if asked else None,
+            symbol=self.symbol(row.instrument),
             side=SIDES[row.side],
-            order_type=ORDER_TYPES[row.order_type],
+            order_type=NAMES[row.order_type, row.trigger],
+            account=self.account(row.account),
             time_in_force=TIMES_IN_FORCE[row.time_in_force],
+            good_till_ts=asked.expire_ts if asked else 0,
             post_only=bool(row.flags & POST_ONLY),
             reduce_only=bool(row.flags & REDUCE_ONLY),
+            position_side=self._position_side(row),
             price=None if row.order_type == _MARKET else instrument.px_from_ticks(row.px),
             qty=instrument.qty_from_lots(row.qty),
-            filled_qty=instrument.qty_from_lots(row.filled_qty),
-            state=UNKNOWN if row.state in _OPEN_STATES and not is_open else STATES[row.state],
+            filled_qty=instrument.qty_from_lots(row.filled_qty) if row.seq >= 0 else "0",
+            display_qty=instrument.qty_from_lots(terms.display_qty) if terms.display_qty else None,
+            trigger_price=instrument.px_from_ticks(terms.trigger_px) if terms.trigger_px else None,
+            trigger_by=TRIGGER_SOURCES.get(asked.trigger_source) if asked else None,
+            contingency=CONTINGENCIES.get(row.contingency),
+            parent_order_id=terms.parent_id or None,
+            state=state,
             reason=REASONS.get(row.reason, str(row.reason)),
             ts=row.ts,
             session=session,
             seq=row.seq,
         )
 
-    def unanswered_order(self, order_id: int, client_order_id: str, command: bytes) -> Order:
-        """An order as it was asked for; whether it exists is not known."""
-        (asked,) = np.frombuffer(command, COMMAND)
-        number = int(asked["instrument"])
-        instrument = self.instrument(number)
-        order_type = int(asked["order_type"])
-        return Order(
-            order_id=order_id,
-            client=self.owner(order_id),
-            client_order_id=client_order_id,
-            symbol=self._symbols[number],
-            side=SIDES[int(asked["side"])],
-            order_type=ORDER_TYPES[order_type],
-            time_in_force=TIMES_IN_FORCE[int(asked["time_in_force"])],
-            post_only=bool(int(asked["flags"]) & POST_ONLY),
-            reduce_only=bool(int(asked["flags"]) & REDUCE_ONLY),
-            price=None if order_type == _MARKET else instrument.px_from_ticks(int(asked["px"])),
-            qty=instrument.qty_from_lots(int(asked["qty"])),
-            filled_qty="0",
-            state=UNKNOWN,
-            reason=Reason.NONE.name,
-            ts=0,
-            session=0,
-            seq=-1,
-        )
+    def account(self, number: int) -> str:
+        """The account's name."""
+        return self._accounts[number] if 0 <= number < len(self._accounts) else f"account {number}"
+
+    def _position_side(self, row: EventFields) -> PositionSide | None:
+        if row.account not in self._hedging:
+            return None
+        return "short" if row.flags & SHORT_LEG else "long"
 
     def fill(self, fill: KnownFill, row: EventFields) -> Fill:
-        instrument = self.instrument(row.instrument)
+        instrument = self.instrument(row.instrument, row.version)
         return Fill(
             order_id=row.order_id,
             client=self.owner(row.order_id),
             client_order_id=self.client_order_id(row.order_id),
-            symbol=self._symbols[row.instrument],
+            symbol=self.symbol(row.instrument),
             side=SIDES[row.side],
             price=instrument.px_from_ticks(row.last_px),
             qty=instrument.qty_from_lots(row.last_qty),
@@ -207,11 +264,14 @@ class Views:
         )
 
     def position(self, row: EventFields) -> Position:
-        instrument = self.instrument(row.instrument)
+        instrument = self.instrument(row.instrument, row.version)
         tick = Decimal(instrument.tick)
         return Position(
-            symbol=self._symbols[row.instrument],
-            account=row.account,
+            symbol=self.symbol(row.instrument),
+            account=self.account(row.account),
+            strategy=self.strategy(row.strategy) if row.strategy >= 0 else None,
+            position_side=self._position_side(row),
+            currency=instrument.settlement,
             qty=instrument.qty_from_lots(row.position_qty),
             average_price=format((Decimal(row.px) * tick / CASH_SCALE).normalize(), "f"),
             mark_price=format(Decimal(row.last_px) * tick / 2, "f"),
@@ -223,9 +283,46 @@ class Views:
             ts=row.ts,
         )
 
+    def standing(self, scope: int, row: EventFields | None, trading: tuple[int, int]) -> Standing:
+        """How an account or a strategy stands.
+
+        Parameters
+        ----------
+        scope : int
+            An account's number, or ``MAX_ACCOUNTS`` and a strategy's.
+        row : EventFields or None
+            Its last SCOPE event, where there was one.
+        trading : (int, int)
+            Its trading state and the reason.
+        """
+        strategy = scope - MAX_ACCOUNTS
+        account = scope
+        if strategy >= 0:
+            known = strategy < len(self._strategies)
+            account = self._settings.account_number(self._settings.strategies[strategy].account) if known else -1
+        values = row or NOTHING
+        return Standing(
+            account=self.account(account),
+            strategy=self.strategy(strategy) if strategy >= 0 else None,
+            trading_state=TRADING_STATES.get(trading[0], UNKNOWN),
+            trading_reason=REASONS.get(trading[1], UNKNOWN),
+            currency=self._settings.reporting_currency,
+            pnl=cash_text(values.px),
+            day_pnl=cash_text(values.px - values.filled_qty),
+            drawdown=cash_text(max(values.qty - values.px, 0)),
+            gross_exposure=cash_text(values.last_qty),
+            net_exposure=cash_text(values.position_qty),
+            margin=cash_text(values.realized_pnl),
+            open_orders=values.fees,
+            next_reset_ts=values.last_px,
+            ts=values.ts,
+        )
+
     def log(self, row: EventFields) -> LogEvent:
         of_strategy = row.kind in (EventKind.LOG, EventKind.STRATEGY_HALTED)
-        source = self.strategy(row.strategy) if of_strategy else self._symbols.get(row.instrument, "")
+        source = (
+            self.strategy(row.strategy) if of_strategy else (self.symbol(row.instrument) if row.instrument >= 0 else "")
+        )
         return LogEvent(
             kind=EVENT_KINDS[row.kind],
             source=source,
@@ -237,5 +334,29 @@ class Views:
 
     def trading_state(self, row: EventFields) -> TradingStateEvent:
         return TradingStateEvent(
-            state=TRADING_STATES.get(row.aux, UNKNOWN), reason=REASONS.get(row.reason, str(row.reason)), ts=row.ts
+            account=self.account(row.account),
+            strategy=self.strategy(row.strategy) if row.strategy >= 0 else None,
+            state=TRADING_STATES.get(row.aux, UNKNOWN),
+            reason=REASONS.get(row.reason, str(row.reason)),
+            ts=row.ts,
         )
+
+
+NOTHING: Final = EventFields(*(0 for _ in EventFields._fields))
+"""An event in which nothing is said."""
+
+
+def _event_of(command: npt.NDArray[np.void]) -> EventFields:
+    """An order that is only asked for, in the form of its events."""
+    same = (
+        "side",
+        "order_type",
+        "time_in_force",
+        "instrument",
+        "version",
+        "account",
+        "flags",
+        "trigger",
+        "contingency",
+    )
+    return NOTHING._replace(seq=-1, **{name: int(command[name]) for name in (*same, "px", "qty")})

@@ -19,83 +19,135 @@ from __future__ import annotations
 
 from typing import Final
 
-from oms.compiled import user_kernel
 from oms.core.book import is_tradable, level_qty
 from oms.core.events import may_ask, new_event
 from oms.core.orders import find_order
-from oms.core.requests import cancel_open, clear_rare, request_amend, request_cancel, request_new
-from oms.core.state import ASK, BID, NO_ASK, NO_BID, Record, State
-from oms.records import (
-    BUY,
-    ORDER_ID_COUNTER_BITS,
-    SELL,
-    STRATEGY_CLIENT_BASE,
-    CommandKind,
-    EventKind,
-    OrderFlag,
-    OrderState,
-    OrderType,
-    Reason,
-    TimeInForce,
+from oms.core.orders import is_open as is_open_state
+from oms.core.state import ASK, BID, MAX_ACCOUNTS, NO_ASK, NO_BID, Record, State
+from oms.records import BUY, SELL, EventKind, TradingState
+from strategies.requests import (
+    BASIS_POINTS,
+    BID_ASK,
+    DAY,
+    FOK,
+    GTC,
+    GTD,
+    INDEX,
+    IOC,
+    LAST,
+    LIMIT,
+    MARK,
+    MARKET,
+    NO_CONTINGENCY,
+    NO_TRIGGER,
+    OCO,
+    OTO,
+    POST_ONLY,
+    REDUCE_ONLY,
+    REPLACE,
+    SHORT_LEG,
+    STOP,
+    TAKE_PROFIT,
+    TICKS,
+    TRAILING,
+    amend,
+    amend_trigger,
+    bracket,
+    cancel,
+    cancel_all,
+    function,
+    oco,
+    replace,
+    submit,
+    submit_day,
+    submit_displayed,
+    submit_limit,
+    submit_market,
+    submit_order,
+    submit_stop,
+    submit_take_profit,
+    submit_trailing,
+    submit_until,
 )
 
 __all__ = [
+    "BASIS_POINTS",
+    "BID_ASK",
     "BUY",
+    "DAY",
     "FOK",
     "GTC",
+    "GTD",
+    "INDEX",
     "IOC",
+    "LAST",
+    "LIMIT",
+    "MARK",
+    "MARKET",
     "NO_ASK",
     "NO_BID",
+    "NO_CONTINGENCY",
+    "NO_TRIGGER",
+    "OCO",
+    "OTO",
     "POST_ONLY",
     "REDUCE_ONLY",
+    "REPLACE",
     "SELL",
+    "SHORT_LEG",
+    "STOP",
+    "TAKE_PROFIT",
+    "TICKS",
+    "TRAILING",
+    "account_pnl",
     "amend",
+    "amend_trigger",
     "best_ask",
     "best_bid",
     "book_is_tradable",
+    "bracket",
     "cancel",
     "cancel_all",
     "displayed_qty",
     "function",
+    "index_px",
     "instrument_of",
     "is_open",
     "last_trade_px",
     "log",
+    "mark_px",
     "memory",
     "now",
+    "oco",
     "order_leaves",
     "order_px",
     "order_state",
+    "order_trigger_px",
+    "own_open_orders",
+    "own_pnl",
+    "own_position",
+    "own_realized_pnl",
     "parameter",
     "position",
+    "replace",
+    "short_position",
     "submit",
+    "submit_day",
+    "submit_displayed",
     "submit_limit",
     "submit_market",
+    "submit_order",
+    "submit_stop",
+    "submit_take_profit",
+    "submit_trailing",
+    "submit_until",
+    "trading_state",
 ]
 
-function = user_kernel
-
-GTC: Final = int(TimeInForce.GTC)
-IOC: Final = int(TimeInForce.IOC)
-FOK: Final = int(TimeInForce.FOK)
-POST_ONLY: Final = int(OrderFlag.POST_ONLY)
-REDUCE_ONLY: Final = int(OrderFlag.REDUCE_ONLY)
-
-_LIMIT: Final = int(OrderType.LIMIT)
-_MARKET: Final = int(OrderType.MARKET)
-_NEW: Final = int(CommandKind.NEW)
-_AMEND: Final = int(CommandKind.AMEND)
-_CANCEL: Final = int(CommandKind.CANCEL)
 _LOG: Final = int(EventKind.LOG)
-_NOT_OWNER: Final = int(Reason.NOT_OWNER)
-_LAST_OPEN: Final = int(OrderState.PENDING_CANCEL)
-_MAX_FLAGS: Final = 2**16 - 1
-
-
-@function
-def whole(number: int) -> int:
-    """Return ``number``; for a float there is no such operation, so that nothing is rounded unseen."""
-    return number | 0
+_HALTED: Final = int(TradingState.HALTED)
+_ACTIVE: Final = int(TradingState.ACTIVE)
+_REDUCING: Final = int(TradingState.REDUCING)
 
 
 @function
@@ -155,103 +207,72 @@ def book_is_tradable(st: State, instrument: int) -> bool:
 
 
 @function
+def mark_px(st: State, instrument: int) -> int:
+    """The venue's mark price in ticks; 0 when it states none."""
+    return st[0]["books"][instrument]["mark_px"]
+
+
+@function
+def index_px(st: State, instrument: int) -> int:
+    """The venue's index price in ticks; 0 when it states none."""
+    return st[0]["books"][instrument]["index_px"]
+
+
+@function
 def position(st: State, me: int) -> int:
-    """Signed lots of the strategy's account in the strategy's instrument."""
+    """Signed lots of the strategy's account in the strategy's instrument; in hedging mode the long position."""
     strategy = st[0]["strategies"][me]
     return st[0]["positions"][strategy["account"], strategy["instrument"], 0]["qty"]
 
 
 @function
-def submit(st: State, me: int, side: int, px: int, qty: int, order_type: int, time_in_force: int, flags: int) -> int:
-    """Ask for a new order in the strategy's instrument.
-
-    Returns
-    -------
-    int
-        The order id (> 0), or minus the Reason for which risk refused it.
-    """
-    s = st[0]
-    strategy = s["strategies"][me]
-    strategy["order_counter"] += 1
-    order_id = ((me + STRATEGY_CLIENT_BASE) << ORDER_ID_COUNTER_BITS) | strategy["order_counter"]
-    command = s["command"]
-    command["kind"] = _NEW
-    command["order_id"] = order_id
-    command["request_id"] = 0
-    command["reason"] = 0
-    command["value"] = 0
-    command["source"] = me + STRATEGY_CLIENT_BASE
-    command["strategy"] = me
-    command["account"] = strategy["account"]
-    command["instrument"] = strategy["instrument"]
-    command["side"] = side if side == BUY or side == SELL else 0
-    command["order_type"] = order_type if order_type == _LIMIT or order_type == _MARKET else 0
-    command["time_in_force"] = time_in_force if GTC <= time_in_force <= FOK else 0
-    command["flags"] = flags if 0 <= flags <= _MAX_FLAGS else _MAX_FLAGS
-    command["px"] = whole(px)
-    command["qty"] = whole(qty)
-    clear_rare(command)
-    reason = request_new(s, command)
-    if reason != 0:
-        strategy["refused"] += 1
-        return -reason
-    strategy["orders"] += 1
-    return order_id
+def short_position(st: State, me: int) -> int:
+    """Signed lots of the account's short position; 0 in netting mode."""
+    strategy = st[0]["strategies"][me]
+    return st[0]["positions"][strategy["account"], strategy["instrument"], 1]["qty"]
 
 
 @function
-def submit_limit(st: State, me: int, side: int, px: int, qty: int, flags: int) -> int:
-    """Ask for a limit order that rests until cancelled; ``flags`` may be ``POST_ONLY`` and ``REDUCE_ONLY``."""
-    return submit(st, me, side, px, qty, _LIMIT, GTC, flags)
+def own_position(st: State, me: int) -> int:
+    """Signed lots that the strategy's own fills make in its instrument, both legs together."""
+    legs = st[0]["positions"][MAX_ACCOUNTS + me, st[0]["strategies"][me]["instrument"]]
+    return legs[0]["qty"] + legs[1]["qty"]
 
 
 @function
-def submit_market(st: State, me: int, side: int, qty: int) -> int:
-    """Ask for a market order: it fills what is displayed, the rest expires."""
-    return submit(st, me, side, 0, qty, _MARKET, IOC, 0)
+def own_realized_pnl(st: State, me: int) -> int:
+    """Cash (1e-8 of the settlement currency) that the strategy's own fills have realized, less their fees."""
+    legs = st[0]["positions"][MAX_ACCOUNTS + me, st[0]["strategies"][me]["instrument"]]
+    return legs[0]["realized_pnl"] + legs[1]["realized_pnl"] - legs[0]["fees"] - legs[1]["fees"]
 
 
 @function
-def _request(st: State, me: int, kind: int, order_id: int, px: int, qty: int) -> int:
-    s = st[0]
-    if order_id >> ORDER_ID_COUNTER_BITS != me + STRATEGY_CLIENT_BASE:
-        return _NOT_OWNER
-    command = s["command"]
-    command["kind"] = kind
-    command["order_id"] = order_id
-    command["request_id"] = 0
-    command["reason"] = 0
-    command["source"] = me + STRATEGY_CLIENT_BASE
-    command["strategy"] = me
-    command["account"] = s["strategies"][me]["account"]
-    command["instrument"] = s["strategies"][me]["instrument"]
-    command["side"] = 0
-    command["order_type"] = 0
-    command["time_in_force"] = 0
-    command["flags"] = 0
-    command["px"] = whole(px)
-    command["qty"] = whole(qty)
-    clear_rare(command)
-    return request_amend(s, command) if kind == _AMEND else request_cancel(s, command)
+def own_pnl(st: State, me: int) -> int:
+    """The strategy's PnL, realized and unrealized less fees, in 1e-8 of the reporting currency, as last valued."""
+    return st[0]["scopes"][MAX_ACCOUNTS + me]["pnl"]
 
 
 @function
-def amend(st: State, me: int, order_id: int, px: int, qty: int) -> int:
-    """Ask for another price and total quantity (0: unchanged) of an own order; returns 0 or the Reason of refusal."""
-    return _request(st, me, _AMEND, order_id, px, qty)
+def own_open_orders(st: State, me: int) -> int:
+    """The strategy's open orders, those held in the core included."""
+    return st[0]["scopes"][MAX_ACCOUNTS + me]["open_orders"]
 
 
 @function
-def cancel(st: State, me: int, order_id: int) -> int:
-    """Ask for the cancel of an own order; returns 0 or the Reason of refusal."""
-    return _request(st, me, _CANCEL, order_id, 0, 0)
+def account_pnl(st: State, me: int) -> int:
+    """The same as ``own_pnl`` of the strategy's account."""
+    return st[0]["scopes"][st[0]["strategies"][me]["account"]]["pnl"]
 
 
 @function
-def cancel_all(st: State, me: int) -> None:
-    """Ask for the cancel of all own orders."""
-    s = st[0]
-    cancel_open(s, s["strategies"][me]["account"], -1, me, 0, me + STRATEGY_CLIENT_BASE)
+def trading_state(st: State, me: int) -> int:
+    """What the strategy may do: the narrower of its account's TradingState and its own."""
+    scopes = st[0]["scopes"]
+    account = scopes[st[0]["strategies"][me]["account"]]["trading_state"]
+    own = scopes[MAX_ACCOUNTS + me]["trading_state"]
+    if account == _HALTED or own == _HALTED:
+        return _HALTED
+    return _REDUCING if account == _REDUCING or own == _REDUCING else _ACTIVE
 
 
 @function
@@ -263,8 +284,8 @@ def order_state(st: State, order_id: int) -> int:
 
 @function
 def is_open(st: State, order_id: int) -> bool:
-    """True while the order may still be at the exchange or on its way there."""
-    return bool(0 < order_state(st, order_id) <= _LAST_OPEN)
+    """True while the order may still trade: at the exchange, on its way there, or held in the core."""
+    return is_open_state(order_state(st, order_id))
 
 
 @function
@@ -279,6 +300,13 @@ def order_leaves(st: State, order_id: int) -> int:
     """Lots of the order that are still to be filled; 0 when the core does not know the id."""
     slot = find_order(st[0], order_id)
     return 0 if slot < 0 else st[0]["orders"][slot]["qty"] - st[0]["orders"][slot]["filled_qty"]
+
+
+@function
+def order_trigger_px(st: State, order_id: int) -> int:
+    """Where the order's trigger stands, in ticks; 0 when it has none, or the core does not know the id."""
+    slot = find_order(st[0], order_id)
+    return 0 if slot < 0 else st[0]["orders"][slot]["trigger_px"]
 
 
 @function

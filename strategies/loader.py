@@ -24,8 +24,8 @@ from typing import Any, Final, NamedTuple
 import numba
 
 from oms.compiled import STRATEGY_CACHES, Callback, cached_in, callback, kernel_sources, open_cache
-from oms.core.state import MAX_RULES, MAX_STRATEGIES, NEVER, STATE, STRATEGY_PARAMETERS, State
-from oms.records import COMMAND, EVENT, TICK
+from oms.core.state import MAX_ACCOUNTS, MAX_RULES, MAX_STRATEGIES, NEVER, STATE, STRATEGY_PARAMETERS, State
+from oms.records import COMMAND, EVENT, TICK, TradingState
 
 CALLBACKS: Final = ("on_tick", "on_fill", "on_timer")
 RULE: Final = "check_order"
@@ -306,6 +306,9 @@ def define_strategy(
         raise StrategyError(f"strategy {strategy.name} has no parameter {unknown[0]!r}: it has {known}")
     row = s["strategies"][number]
     row["defined"] = 1
+    scope = s["scopes"][MAX_ACCOUNTS + number]
+    scope["defined"] = 1
+    scope["trading_state"] = TradingState.ACTIVE
     row["account"] = account
     row["instrument"] = instrument
     for name in CALLBACKS:

@@ -15,6 +15,13 @@ if TYPE_CHECKING:
 Account = Annotated[
     str | None, typer.Option("--account", help="Account; each has its own data and one session.", metavar="NAME")
 ]
+SubAccount = Annotated[
+    str | None,
+    typer.Option("--sub-account", help="One of the session's accounts, [accounts.NAME].", metavar="NAME"),
+]
+StrategyName = Annotated[
+    str | None, typer.Option("--strategy", help="Name of a strategy of the session.", metavar="NAME")
+]
 DataDir = Annotated[
     Path | None,
     typer.Option(

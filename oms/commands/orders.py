@@ -1,21 +1,48 @@
-"""``zoms order ...``, ``halt``, ``resume`` and ``reduce``: requests to the running session, through its rpc process."""
+"""``zoms order ...``: orders in the running session, through its rpc process."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from enum import StrEnum
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, cast
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from oms.commands.options import Account, DataDir, Json, running_settings, say, say_json, say_table
+from oms.commands.options import (
+    Account,
+    DataDir,
+    Json,
+    StrategyName,
+    SubAccount,
+    running_settings,
+    say,
+    say_json,
+    say_table,
+)
+from oms.commands.order_options import (
+    ClientName,
+    Contingency,
+    NewQty,
+    OrderId,
+    PositionSide,
+    Price,
+    QtyArgument,
+    Side,
+    SymbolArgument,
+    TimeInForce,
+    Trail,
+    TrailUnitOption,
+    Trigger,
+    TriggerBy,
+    Type,
+    moment,
+    named,
+)
 
 if TYPE_CHECKING:
     from oms.config import Settings
     from rpc.client import Client
-    from rpc.entities import Order, TimeInForceName, TradingStateName
+    from rpc.entities import Order
     from rpc.protocol import Told
 
 CLIENT_NAME: Final = "cli"
@@ -25,23 +52,6 @@ ANSWER_S: Final = 2.0
 _PENDING: Final = frozenset({"pending_new", "pending_amend", "pending_cancel"})
 
 app = typer.Typer(help="Place, amend, cancel and list orders.", no_args_is_help=True, rich_markup_mode=None)
-
-ClientName = Annotated[
-    str, typer.Option("--client", help="Whose orders; the name owns them and their ids.", metavar="NAME")
-]
-OrderId = Annotated[str, typer.Argument(metavar="ID", help="The id that the order was placed with.")]
-Price = Annotated[str | None, typer.Option("--price", help="Limit price, decimal.", metavar="PRICE")]
-
-
-class Side(StrEnum):
-    BUY = "buy"
-    SELL = "sell"
-
-
-class TimeInForce(StrEnum):
-    GTC = "gtc"
-    IOC = "ioc"
-    FOK = "fok"
 
 
 def connect(settings: Settings, client: str) -> Client:
@@ -63,7 +73,7 @@ def traded_symbol(settings: Settings, symbol: str) -> str:
 
 def waits(order: Order) -> bool:
     """Whether the exchange still has to answer: to the last request, or to an order that cannot rest."""
-    return order.state in _PENDING or (order.state == "live" and order.time_in_force != "gtc")
+    return order.state in _PENDING or (order.state == "live" and order.time_in_force in ("ioc", "fok"))
 
 
 def answered(client: Client, order: Order, tell: Callable[[Told], None] = lambda event: None) -> Order:
@@ -90,6 +100,15 @@ def answered(client: Client, order: Order, tell: Callable[[Told], None] = lambda
     return order
 
 
+def price_text(order: Order) -> str:
+    """At which price, and from which trigger on."""
+    at = "at the market" if order.price is None else f"at {order.price}"
+    if order.order_type in ("limit", "market"):
+        return at
+    name = order.order_type.removesuffix("_limit").removesuffix("_market").replace("_", " ")
+    return f"{at}, {name} {order.trigger_price or 'at its distance'}"
+
+
 def say_order(order: Order, as_json: bool) -> None:
     """Print one order: in words, or whole as JSON."""
     import msgspec
@@ -97,7 +116,7 @@ def say_order(order: Order, as_json: bool) -> None:
     if as_json:
         say_json(msgspec.to_builtins(order))
         return
-    at = "at the market" if order.price is None else f"at {order.price}"
+    at = price_text(order)
     filled = f", {order.filled_qty} filled" if float(order.filled_qty) else ""
     why = "" if order.reason in ("NONE", "") else f" ({order.reason})"
     say(f"{order.client_order_id}: {order.side} {order.qty} {order.symbol} {at}: {order.state}{filled}{why}")
@@ -106,24 +125,63 @@ def say_order(order: Order, as_json: bool) -> None:
 @app.command()
 def place(
     side: Annotated[Side, typer.Argument(help="buy or sell.", metavar="SIDE")],
-    symbol: Annotated[str, typer.Argument(help="Instrument, such as BTCUSDT or BTCUSDT.binance_usdm.")],
-    qty: Annotated[str, typer.Argument(help="Quantity, decimal.")],
+    symbol: SymbolArgument,
+    qty: QtyArgument,
     price: Price = None,
+    order_type: Annotated[
+        Type | None,
+        typer.Option(
+            "--type",
+            help="limit, market, or one that the core holds until its trigger: stop-limit, stop-market, "
+            "take-profit-limit, take-profit-market, trailing-stop-limit, trailing-stop-market. "
+            "Default: limit with a price, market without.",
+            metavar="TYPE",
+        ),
+    ] = None,
+    trigger: Trigger = None,
+    trigger_by: Annotated[
+        TriggerBy | None,
+        typer.Option("--trigger-by", help="last (the default), mark, index or bid-ask.", metavar="PRICE_NAME"),
+    ] = None,
+    trail: Trail = None,
+    trail_unit: TrailUnitOption = None,
     post_only: Annotated[bool, typer.Option("--post-only", help="Rest, or be rejected; never take.")] = False,
     reduce_only: Annotated[bool, typer.Option("--reduce-only", help="Only shrink the position.")] = False,
+    display: Annotated[
+        str | None, typer.Option("--display", help="Show so much at a time. Default: all.", metavar="QTY")
+    ] = None,
     time_in_force: Annotated[
         TimeInForce | None,
-        typer.Option("--tif", help="gtc, ioc or fok. Default: gtc with a price, ioc without.", metavar="TIF"),
+        typer.Option(
+            "--tif",
+            help="gtc, ioc, fok, gtd or day. Default: ioc for a market order, else gtc.",
+            metavar="TIF",
+        ),
     ] = None,
+    good_till: Annotated[
+        str | None,
+        typer.Option("--good-till", help="When a gtd order expires: 2026-12-25T08:00:00Z.", metavar="TIME"),
+    ] = None,
+    position_side: Annotated[
+        PositionSide | None,
+        typer.Option("--position-side", help="long or short, of an account in hedging mode.", metavar="SIDE"),
+    ] = None,
+    contingency: Annotated[
+        Contingency | None,
+        typer.Option("--contingency", help="How it hangs on --parent: oto or oco.", metavar="KIND"),
+    ] = None,
+    parent: Annotated[str | None, typer.Option("--parent", help="Id of the order it hangs on.", metavar="ID")] = None,
     client_order_id: Annotated[
         str | None, typer.Option("--id", help="The order's id: to send it again is safe.", metavar="ID")
     ] = None,
+    sub_account: SubAccount = None,
     client: ClientName = CLIENT_NAME,
     account: Account = None,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
     """Place an order: a limit order with --price, a market order without."""
+    good_till_ts = moment(good_till)
     settings = running_settings(account, data_dir)
     symbol = traded_symbol(settings, symbol)
     with connect(settings, client) as connection:
@@ -133,10 +191,93 @@ def place(
             side.value,
             qty,
             price,
-            time_in_force=cast("TimeInForceName | None", time_in_force and time_in_force.value),
+            order_type=named(order_type),
+            trigger_price=trigger,
+            trigger_by=named(trigger_by),
+            trail_by=trail,
+            trail_unit=named(trail_unit),
+            time_in_force=named(time_in_force),
+            good_till_ts=good_till_ts,
             post_only=post_only,
             reduce_only=reduce_only,
+            display_qty=display,
+            position_side=named(position_side),
+            contingency=named(contingency),
+            parent_client_order_id=parent,
+            account=sub_account,
             client_order_id=client_order_id,
+        )
+        say_order(answered(connection, order), as_json)
+
+
+@app.command()
+def bracket(
+    side: Annotated[Side, typer.Argument(help="Of the entry: buy or sell.", metavar="SIDE")],
+    symbol: SymbolArgument,
+    qty: QtyArgument,
+    target: Annotated[str, typer.Option("--target", help="Limit price at which to take the profit.", metavar="PRICE")],
+    stop: Annotated[
+        str, typer.Option("--stop", help="Price at which to stop the loss, at the market.", metavar="PRICE")
+    ],
+    price: Price = None,
+    client_order_id: Annotated[
+        str | None,
+        typer.Option("--id", help="The entry's id; the others are ID-target and ID-stop.", metavar="ID"),
+    ] = None,
+    sub_account: SubAccount = None,
+    client: ClientName = CLIENT_NAME,
+    account: Account = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Place an entry with a target and a stop, which wait for its fills and then reduce one another."""
+    import msgspec
+
+    from rpc.client import terms
+
+    settings = running_settings(account, data_dir)
+    symbol = traded_symbol(settings, symbol)
+    entry = terms(symbol, side.value, qty, price, account=sub_account, client_order_id=client_order_id)
+    other: Any = "sell" if side is Side.BUY else "buy"
+    own_id = entry.client_order_id
+    exits = (
+        terms(symbol, other, qty, target, account=sub_account, client_order_id=f"{own_id}-target"),
+        terms(
+            symbol,
+            other,
+            qty,
+            order_type="stop_market",
+            trigger_price=stop,
+            account=sub_account,
+            client_order_id=f"{own_id}-stop",
+        ),
+    )
+    with connect(settings, client) as connection:
+        orders = connection.bracket(entry, *exits)
+    if as_json:
+        say_json(msgspec.to_builtins(orders))
+    else:
+        for order in orders:
+            say_order(order, as_json)
+
+
+@app.command()
+def replace(
+    client_order_id: OrderId,
+    new_id: Annotated[str | None, typer.Option("--new-id", help="Id of the new order.", metavar="ID")] = None,
+    price: Price = None,
+    qty: NewQty = None,
+    trigger: Trigger = None,
+    client: ClientName = CLIENT_NAME,
+    account: Account = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Cancel an order, and place another in its stead once the cancel is certain; what is not given is as it was."""
+    with connect(running_settings(account, data_dir), client) as connection:
+        connection.subscribe(["orders"])
+        order = connection.replace(
+            client_order_id=client_order_id, new_client_order_id=new_id, price=price, qty=qty, trigger_price=trigger
         )
         say_order(answered(connection, order), as_json)
 
@@ -145,18 +286,26 @@ def place(
 def amend(
     client_order_id: OrderId,
     price: Price = None,
-    qty: Annotated[
-        str | None, typer.Option("--qty", help="New total quantity, the filled part included.", metavar="QTY")
-    ] = None,
+    qty: NewQty = None,
+    trigger: Trigger = None,
+    trail: Trail = None,
+    trail_unit: TrailUnitOption = None,
     client: ClientName = CLIENT_NAME,
     account: Account = None,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Change an open order's price, its quantity, or both."""
+    """Change an open order's price or quantity, or the trigger of one that the core still holds."""
     with connect(running_settings(account, data_dir), client) as connection:
         connection.subscribe(["orders"])
-        order = connection.amend(client_order_id=client_order_id, price=price, qty=qty)
+        order = connection.amend(
+            client_order_id=client_order_id,
+            price=price,
+            qty=qty,
+            trigger_price=trigger,
+            trail_by=trail,
+            trail_unit=named(trail_unit),
+        )
         say_order(answered(connection, order), as_json)
 
 
@@ -180,16 +329,20 @@ def cancel_all(
         str | None, typer.Option("--instrument", help="Only of this instrument.", metavar="SYMBOL")
     ] = None,
     everyone: Annotated[bool, typer.Option("--everyone", help="Those of every client and strategy.")] = False,
+    strategy: StrategyName = None,
+    sub_account: SubAccount = None,
     client: ClientName = CLIENT_NAME,
     account: Account = None,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Cancel all open orders of this client, or of everyone."""
+    """Cancel all open orders of this client, of a strategy, or of everyone."""
     settings = running_settings(account, data_dir)
     symbol = None if instrument is None else traded_symbol(settings, instrument)
     with connect(settings, client) as connection:
-        count = connection.cancel_all(symbol, scope="account" if everyone else "own")
+        count = connection.cancel_all(
+            symbol, scope="account" if everyone or strategy else "own", account=sub_account, strategy=strategy
+        )
     if as_json:
         say_json({"cancels": count})
     else:
@@ -230,7 +383,7 @@ def say_orders(orders: list[Order]) -> None:
                 each.symbol,
                 each.side,
                 each.qty,
-                each.price or "market",
+                (each.price or "market") + (f" from {each.trigger_price}" if each.trigger_price else ""),
                 each.filled_qty,
                 each.state,
             ]
@@ -238,24 +391,3 @@ def say_orders(orders: list[Order]) -> None:
         ],
         frozenset({4, 5, 6}),
     )
-
-
-def set_state(state: TradingStateName, account: str | None, data_dir: Path | None) -> None:
-    """Set the trading state of the running session's account and print what it is now."""
-    with connect(running_settings(account, data_dir), CLIENT_NAME) as connection:
-        say(f"trading is {connection.set_trading_state(state)}")
-
-
-def halt(account: Account = None, data_dir: DataDir = None) -> None:
-    """Stop all trading but cancels."""
-    set_state("halted", account, data_dir)
-
-
-def resume(account: Account = None, data_dir: DataDir = None) -> None:
-    """Trade again, after halt, reduce or a restart of the core."""
-    set_state("active", account, data_dir)
-
-
-def reduce(account: Account = None, data_dir: DataDir = None) -> None:
-    """Let only cancels and orders through that shrink the position."""
-    set_state("reducing", account, data_dir)

@@ -169,17 +169,23 @@ def run_paper(settings: Settings, *, as_json: bool, picture: Path | None = None)
 
 def print_summary(summary: dict[str, Any]) -> None:
     """The summary in words."""
+    several = len({each["account"] for each in summary["positions"]}) > 1
+
+    def whose(position: dict[str, Any]) -> str:
+        return f" {position['position_side']}".rstrip() + (f" of {position['account']}" if several else "")
+
     latency = summary["latency"]["tick_to_order"]
-    currency = "USDT"
     say("")
     taken, lost, stored = summary["ticks"], summary["ticks_lost"], summary["ticks_recorded"]
     say(f"  ticks       {taken:,} taken, {lost:,} lost, {stored:,} stored")
     say(f"  orders      {summary['orders']:,} sent, {summary['refused']:,} refused by risk, {summary['fills']:,} fills")
     for each in summary["positions"]:
         say(
-            f"  position    {each['qty']} {each['instrument']}, realized {each['realized_pnl']}, "
-            f"unrealized {each['unrealized_pnl']}, fees {each['fees']} {currency}"
+            f"  position    {each['qty']} {each['instrument']}{whose(each)}, realized {each['realized_pnl']}, "
+            f"unrealized {each['unrealized_pnl']}, fees {each['fees']} {each['currency']}"
         )
+    for each in summary["standings"]:
+        say(f"  account     {each['account']}: PnL {each['pnl']} {each['currency']}, margin {each['margin']}")
     if latency["count"]:
         say(
             f"  tick to order  p50 {latency['p50_us']:,.0f} us, p99 {latency['p99_us']:,.0f} us, "

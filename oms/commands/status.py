@@ -11,6 +11,7 @@ from oms.commands.orders import CLIENT_NAME, connect, say_orders
 if TYPE_CHECKING:
     from oms.config import Settings
     from oms.lifecycle import Heartbeat
+    from rpc.entities import Position, Standing
 
 SUPERVISOR: Final = "supervisor"
 _SHOWN_COUNTERS: Final = {
@@ -67,6 +68,7 @@ def status(account: Account = None, data_dir: DataDir = None, as_json: Json = Fa
     try:
         with connect(settings, CLIENT_NAME) as client:
             state, positions, orders = client.status(), client.positions(), client.orders(scope="account")
+            standings = client.standings()
     except RpcError as error:
         problem = str(error)
     if as_json:
@@ -74,6 +76,7 @@ def status(account: Account = None, data_dir: DataDir = None, as_json: Json = Fa
             content |= {
                 "trading_state": state.trading_state,
                 "trading_reason": state.trading_reason,
+                "standings": msgspec.to_builtins(standings),
                 "positions": msgspec.to_builtins(positions),
                 "open_orders": msgspec.to_builtins(orders),
             }
@@ -86,28 +89,85 @@ def status(account: Account = None, data_dir: DataDir = None, as_json: Json = Fa
     if problem:
         say(f"trading state, positions and orders are not known: {problem}")
         return
-    say(f"trading is {state.trading_state} ({state.trading_reason})")
+    say_standings(standings)
     if positions:
         say("")
-        say_table(
-            ["instrument", "position", "average", "mark", "realized", "unrealized", "fees", "fills"],
-            [
-                [
-                    each.symbol,
-                    each.qty,
-                    each.average_price,
-                    each.mark_price,
-                    each.realized_pnl,
-                    each.unrealized_pnl,
-                    each.fees,
-                    f"{each.fills:,}",
-                ]
-                for each in positions
-            ],
-            frozenset(range(1, 8)),
-        )
+        say_positions(positions)
     say("")
     say_orders(orders)
+
+
+def say_standings(standings: list[Standing]) -> None:
+    """Print how accounts and strategies stand."""
+    currency = standings[0].currency
+    say_table(
+        [
+            "account",
+            "strategy",
+            "trading",
+            "reason",
+            f"PnL {currency}",
+            "today",
+            "drawdown",
+            "gross",
+            "net",
+            "margin",
+            "open",
+        ],
+        [
+            [
+                each.account,
+                each.strategy or "",
+                each.trading_state,
+                each.trading_reason,
+                each.pnl,
+                each.day_pnl,
+                each.drawdown,
+                each.gross_exposure,
+                each.net_exposure,
+                each.margin,
+                str(each.open_orders),
+            ]
+            for each in standings
+        ],
+        frozenset(range(4, 11)),
+    )
+
+
+def say_positions(positions: list[Position]) -> None:
+    """Print positions, each owner's and each leg's."""
+    say_table(
+        [
+            "account",
+            "strategy",
+            "instrument",
+            "side",
+            "position",
+            "average",
+            "mark",
+            "realized",
+            "unrealized",
+            "fees",
+            "fills",
+        ],
+        [
+            [
+                each.account,
+                each.strategy or "",
+                each.symbol,
+                each.position_side or "",
+                each.qty,
+                each.average_price,
+                each.mark_price,
+                each.realized_pnl,
+                each.unrealized_pnl,
+                f"{each.fees} {each.currency}",
+                f"{each.fills:,}",
+            ]
+            for each in positions
+        ],
+        frozenset(range(4, 11)),
+    )
 
 
 def say_processes(alive: dict[str, Heartbeat]) -> None:

@@ -80,6 +80,8 @@ def stored_orders(
     """Show recorded orders as they stood after their last event."""
     with open_store(account, data_dir) as store:
         rows = store.orders(limit, instrument, state)
+        terms = store.order_terms()
+    triggers = {key: f" from {each.trigger_px_text}" for key, each in terms.items() if each.trigger_px}
     say_rows(
         rows,
         as_json,
@@ -90,7 +92,7 @@ def stored_orders(
             row.symbol,
             row.side,
             row.qty_text,
-            "market" if row.order_type == "market" else row.px_text,
+            ("market" if row.order_type == "market" else row.px_text) + triggers.get((row.session, row.order_id), ""),
             row.filled_qty_text,
             REFUSED if row.state == "empty" else row.state,
             "" if row.reason.upper() == "NONE" else row.reason,
@@ -129,15 +131,35 @@ def stored_fills(
 
 
 def stored_positions(account: Account = None, data_dir: DataDir = None, as_json: Json = False) -> None:
-    """Show the last recorded position in each instrument."""
+    """Show the last recorded positions of accounts and strategies, and how each of them stood as a whole."""
+    import msgspec
+
     with open_store(account, data_dir) as store:
-        rows = store.positions()
+        rows, scopes = store.positions(), store.scopes()
+    if as_json:
+        say_json({"positions": msgspec.to_builtins(rows), "standings": msgspec.to_builtins(scopes)})
+        return
     say_rows(
-        rows,
+        reversed(rows),
         as_json,
-        ["instrument", "position", "average", "mark", "realized", "unrealized", "fees", "fills"],
+        [
+            "account",
+            "strategy",
+            "instrument",
+            "",
+            "position",
+            "average",
+            "mark",
+            "realized",
+            "unrealized",
+            "fees",
+            "fills",
+        ],
         lambda row: [
+            row.account,
+            "" if row.strategy < 0 else str(row.strategy),
             row.symbol,
+            "short" if row.leg else "",
             row.qty_text,
             row.average_px_text,
             row.mark_text,
@@ -146,17 +168,38 @@ def stored_positions(account: Account = None, data_dir: DataDir = None, as_json:
             row.fees_text,
             f"{row.fills:,}",
         ],
-        frozenset(range(1, 8)),
+        frozenset(range(4, 11)),
     )
+    if scopes:
+        say("")
+        say_table(
+            ["account", "strategy", "PnL", "highest", "gross", "net", "margin", "open orders"],
+            [
+                [
+                    row.account,
+                    "" if row.strategy < 0 else str(row.strategy),
+                    row.pnl_text,
+                    row.peak_pnl_text,
+                    row.gross_text,
+                    row.net_text,
+                    row.margin_text,
+                    str(row.open_orders),
+                ]
+                for row in scopes
+            ],
+            frozenset(range(2, 8)),
+        )
 
 
 def journal(
-    file: Annotated[Path | None, typer.Argument(help="Journal file; without it, the account's last one.")] = None,
+    file: Annotated[
+        Path | None, typer.Argument(help="Journal file to begin with; without it, the account's last session.")
+    ] = None,
     account: Account = None,
     data_dir: DataDir = None,
     entries: Annotated[bool, typer.Option("--entries", help="Print every record.")] = False,
 ) -> None:
-    """Verify a journal file, entry by entry, and print what it holds."""
+    """Verify a session's journal, entry by entry, and print what it holds."""
     from collections import Counter
 
     from oms.journal_format import Direction, MetaKind
@@ -196,10 +239,10 @@ def print_entry(entry: Entry, name: str) -> None:
 
 
 def last_journal(journal_dir: Path) -> Path:
-    """The newest journal file in a folder; raises ``CommandError`` when there is none."""
-    from oms.journal_format import SUFFIX
+    """The first file of the newest session in a folder; raises ``CommandError`` when there is none."""
+    from oms.journal_segments import sessions
 
-    files = sorted(journal_dir.glob(f"*{SUFFIX}"))
+    files = sessions(journal_dir)
     if not files:
         raise CommandError(f"there is no journal in {journal_dir}: no session of this account has run yet")
     return files[-1]

@@ -20,7 +20,9 @@ from oms.core.terms import rests, walked_px
 from oms.core.trading import scope_of_strategy, wake_review
 from oms.core.valuation import activate, conversion_rate, count_exposure, count_pnl, whole_cash
 from oms.instrument_kinds import InstrumentKind
+from oms.records import OrderType
 
+_LIMIT: Final = int(OrderType.LIMIT)
 _SPOT: Final = int(InstrumentKind.SPOT)
 
 
@@ -91,7 +93,7 @@ def count_open(s: Record, order: Record, qty: int, px: int) -> None:
         px = order["risk_px"]
         if order["risk_qty"] == 0:
             px = walked_px(s["books"][instrument], order["side"], qty)
-    if qty > 0 and rests(order["time_in_force"]) and px > 0:
+    if qty > 0 and order["order_type"] == _LIMIT and rests(order["time_in_force"]):
         note_resting(s, account, instrument, order["side"], px)
         if order["pending_px"] > 0:
             note_resting(s, account, instrument, order["side"], order["px"])

@@ -11,8 +11,9 @@ from typing import Final
 
 from oms.compiled import kernel
 from oms.core.events import new_event
+from oms.core.keeping import ask_cancel, send_new
 from oms.core.orders import find_order
-from oms.core.requests import can_send, clear_rare, enter_order, request_cancel
+from oms.core.outbox import can_send, clear_rare
 from oms.core.state import MAX_INSTRUMENTS, MAX_LEGS, Record
 from oms.core.terms import check_book, touch_px
 from oms.core.trading import Cancelling, Flattening, scope_of_strategy
@@ -36,7 +37,6 @@ FLATTEN_INTERVAL_NS: Final = 100_000_000
 CANCELS_A_REVIEW: Final = 1_024
 """Cancels that one review asks for; what is left waits for the next one, at the same time."""
 
-_CANCEL: Final = int(CommandKind.CANCEL)
 _NEW: Final = int(CommandKind.NEW)
 _KILLED: Final = int(EventKind.KILLED)
 _MARKET: Final = int(OrderType.MARKET)
@@ -61,17 +61,6 @@ def in_scope(order: Record, scope: int) -> bool:
 
 
 @kernel
-def cancel_one(s: Record, order: Record) -> None:
-    """Ask for the cancel of an order on the core's own account."""
-    command = s["own_command"]
-    command["kind"] = _CANCEL
-    command["order_id"] = order["order_id"]
-    command["request_id"] = 0
-    command["source"] = CORE_CLIENT
-    request_cancel(s, command)
-
-
-@kernel
 def cancel_in_instrument(s: Record, scope: int, instrument: int, growing_only: bool, budget: int) -> int:
     """Cancel a scope's open orders in one instrument; returns what is left of the budget, -1 when it did not do.
 
@@ -79,7 +68,7 @@ def cancel_in_instrument(s: Record, scope: int, instrument: int, growing_only: b
     """
     closable_long = s["positions"][scope, instrument, 0]["qty"]
     closable_short = s["positions"][scope, instrument, 1]["qty"]
-    slot = s["books"][instrument]["open_head"]
+    slot = s["order_lists"][instrument]["open_head"]
     while slot >= 0:
         order = s["orders"][slot]
         following = order["next_open"]
@@ -94,7 +83,7 @@ def cancel_in_instrument(s: Record, scope: int, instrument: int, growing_only: b
             else:
                 if budget == 0 or not can_send(s):
                     return -1
-                cancel_one(s, order)
+                ask_cancel(s, slot, s["scopes"][scope]["reason"], 0, CORE_CLIENT)
                 budget -= 1
         slot = following
     return budget
@@ -110,7 +99,7 @@ def cancel_scope(s: Record, scope: int, budget: int) -> int:
     if sums["cancelling"] == _NOTHING:
         return budget
     for instrument in range(MAX_INSTRUMENTS):
-        if s["books"][instrument]["open_head"] < 0:
+        if s["order_lists"][instrument]["open_head"] < 0:
             continue
         budget = cancel_in_instrument(s, scope, instrument, bool(sums["cancelling"] == _GROWING), budget)
         if budget < 0:
@@ -162,7 +151,6 @@ def close_position(s: Record, account: int, instrument: int, leg: int, qty: int)
     command["order_id"] = own_order_id(s)
     command["request_id"] = 0
     command["reason"] = 0
-    command["value"] = 0
     command["source"] = CORE_CLIENT
     command["strategy"] = -1
     command["account"] = account
@@ -175,7 +163,8 @@ def close_position(s: Record, account: int, instrument: int, leg: int, qty: int)
     command["qty"] = qty
     clear_rare(command)
     command["version"] = s["instruments"][instrument]["version"]
-    return bool(enter_order(s, command) >= 0)
+    command["value"] = touch_px(s["books"][instrument], side)
+    return send_new(s, command) >= 0
 
 
 @kernel

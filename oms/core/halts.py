@@ -25,7 +25,7 @@ def halt_strategy(s: Record, number: int, reason: int, status: int) -> None:
     event["instrument"] = strategy["instrument"]
     event["account"] = strategy["account"]
     event["aux"] = status
-    cancel_open(s, strategy["account"], -1, number, 0, number + STRATEGY_CLIENT_BASE)
+    cancel_open(s, strategy["account"], -1, number, True, reason, 0, number + STRATEGY_CLIENT_BASE)
 
 
 @kernel

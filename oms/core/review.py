@@ -8,10 +8,11 @@ from typing import Final
 
 from oms.compiled import kernel
 from oms.core.events import new_event
-from oms.core.flatten import CANCELS_A_REVIEW, cancel_one, cancel_scope, flatten_account
+from oms.core.flatten import CANCELS_A_REVIEW, CORE_CLIENT, cancel_scope, flatten_account
 from oms.core.halts import halt_failed
+from oms.core.keeping import ask_cancel
 from oms.core.losses import review_losses
-from oms.core.requests import can_send
+from oms.core.outbox import can_send
 from oms.core.state import MAX_ACCOUNTS, MAX_INSTRUMENTS, Record, State
 from oms.core.trading import wake_review
 from oms.records import EventKind, InstrumentState, OrderState, Reason
@@ -40,14 +41,14 @@ def expire(s: Record, instrument: int) -> None:
 def cancel_expired(s: Record, instrument: int) -> bool:
     """Cancel what is open in an expired instrument; False when the rest has to wait for the next review."""
     budget = CANCELS_A_REVIEW
-    slot = s["books"][instrument]["open_head"]
+    slot = s["order_lists"][instrument]["open_head"]
     while slot >= 0:
         order = s["orders"][slot]
         following = order["next_open"]
         if order["state"] != _PENDING_CANCEL:
             if budget == 0 or not can_send(s):
                 return False
-            cancel_one(s, order)
+            ask_cancel(s, slot, _INSTRUMENT_EXPIRED, 0, CORE_CLIENT)
             budget -= 1
         slot = following
     return True
@@ -63,7 +64,7 @@ def review_instruments(s: Record) -> bool:
         if s["instrument_states"][instrument] != _EXPIRED:
             expire(s, instrument)
             return cancel_expired(s, instrument) and False
-        if s["books"][instrument]["open_head"] >= 0 and not cancel_expired(s, instrument):
+        if s["order_lists"][instrument]["open_head"] >= 0 and not cancel_expired(s, instrument):
             return False
     return True
 

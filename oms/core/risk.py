@@ -115,7 +115,7 @@ def check_new(s: Record, command: Record) -> int:
     if reason == _NONE:
         reason = check_states(s, account, strategy)
     if reason == _NONE:
-        reason = check_form(s, command)
+        reason = check_form(command)
     if reason == _NONE:
         reason = check_leg(s, account, flags)
     if reason != _NONE:
@@ -161,7 +161,7 @@ def check_held(s: Record, command: Record) -> int:
     if reason == _NONE:
         reason = check_states(s, account, strategy)
     if reason == _NONE:
-        reason = check_form(s, command)
+        reason = check_form(command)
     if reason == _NONE:
         reason = check_leg(s, account, command["flags"])
     if reason != _NONE:

@@ -26,7 +26,7 @@ def note_resting(s: Record, account: int, instrument: int, side: int, px: int) -
 def true_best(s: Record, account: int, instrument: int, side: int) -> int:
     """The best price at which an own order of ``side`` may rest, an amend in flight counted at both prices."""
     best = NO_BID if side > 0 else NO_ASK
-    slot = s["books"][instrument]["open_head"]
+    slot = s["order_lists"][instrument]["open_head"]
     while slot >= 0:
         order = s["orders"][slot]
         if order["account"] == account and order["side"] == side and rests(order["time_in_force"]):

@@ -29,8 +29,8 @@ MAX_CURRENCIES: Final = 32
 MAX_WALLETS: Final = 64
 """Pairs of venue and currency in which accounts hold balances."""
 MAX_RULES: Final = 16
-MAX_RESETS: Final = 1_024
-"""Coming daily resets of one account whose times the host has worked out in the account's time zone."""
+MAX_RESETS: Final = 8_192
+"""Daily resets of one account, over some 22 years, which the host has worked out in the account's time zone."""
 TOLD: Final = 8
 """Figures of a scope in a SCOPE event."""
 MAX_ORDERS: Final = 32_768
@@ -48,6 +48,9 @@ ORDER_INDEX: Final = 2 * MAX_ORDERS
 EVENT_RING: Final = 16_384
 COMMAND_RING: Final = 8_192
 REPORT_RING: Final = 16_384
+TOUCHED: Final = 8_192
+MAX_CHILDREN: Final = 16
+"""Contingent orders that one order may have: it bounds the events of one report."""
 OUTPUT_MARGIN: Final = 4 * MAX_OPEN_ORDERS
 """Free rows that the event and command outputs must have before the next input is taken."""
 ASK_BUDGET: Final = OUTPUT_MARGIN // 2
@@ -99,7 +102,6 @@ BOOK = np.dtype(
         ("quote_qty", "i8", (2,)),
         ("exch_ts", "i8"),
         ("local_ts", "i8"),
-        ("open_head", "i8"),  # the instrument's open orders: slots, -1 for none
         ("qty", "i8", (2, BOOK_WINDOW)),  # lots at px & (BOOK_WINDOW - 1)
         ("far_px", "i8", (2, BOOK_FAR)),  # ascending
         ("far_qty", "i8", (2, BOOK_FAR)),
@@ -241,14 +243,16 @@ RECENT = np.dtype([("owner", "i8"), ("px", "i8"), ("qty", "i8"), ("ts", "i8")])
 RULE = np.dtype([("address", "i8"), ("refusals", "i8"), ("failures", "i8")])
 """A user's risk rule: the address of its function."""
 
-TRIGGERS = np.dtype(
+ORDER_LISTS = np.dtype(
     [
+        ("open_head", "i8"),  # slots of all open orders; -1 ends the list
         ("armed_head", "i8"),  # slots of held orders that wait for a price; -1 ends the list
+        ("due", "i8"),  # 1: one may leave at once, or its trigger has no place yet
         ("wake_above", "i8", (8,)),  # by TriggerSource and side: the lowest price that concerns one of them
         ("wake_below", "i8", (8,)),  # the highest one from above
     ]
 )
-"""The held orders of one instrument, and the prices between which none of them has to be looked at."""
+"""The orders of one instrument, and the prices between which none that waits for one has to be looked at."""
 
 STRATEGY = np.dtype(
     [
@@ -363,6 +367,9 @@ STATE = np.dtype(
         ("command_seq", "i8"),
         ("command_count", "i8"),
         ("report_count", "i8"),
+        ("aside", "i8", (MAX_CHILDREN + 1,)),  # scratch: open quantity of a group while one of it is checked
+        ("touched_count", "i8"),
+        ("touched", "i4", (TOUCHED,)),  # slots of contingent orders on which others hang and that have changed
         ("change", CHANGE),
         ("report", REPORT),  # scratch: the answer in hand
         ("command", COMMAND),  # scratch: the request in hand
@@ -380,7 +387,7 @@ STATE = np.dtype(
         ("currencies", CURRENCY, (MAX_CURRENCIES,)),
         ("recent", RECENT, (RECENT_ORDERS,)),
         ("rules", RULE, (MAX_RULES,)),
-        ("triggers", TRIGGERS, (MAX_INSTRUMENTS,)),
+        ("order_lists", ORDER_LISTS, (MAX_INSTRUMENTS,)),
         ("strategies", STRATEGY, (MAX_STRATEGIES,)),
         ("order_index", "i4", (ORDER_INDEX,)),  # slot + 1 by order id, open addressing; 0 is free
         ("orders", ORDER, (MAX_ORDERS,)),
@@ -407,10 +414,9 @@ def new_state() -> State:
     s["model"]["head"] = s["model"]["tail"] = -1
     s["books"]["best"][:, BID] = NO_BID
     s["books"]["best"][:, ASK] = NO_ASK
-    s["books"]["open_head"] = -1
-    s["triggers"]["armed_head"] = -1
-    s["triggers"]["wake_above"] = NO_ASK
-    s["triggers"]["wake_below"] = NO_BID
+    s["order_lists"]["open_head"] = s["order_lists"]["armed_head"] = -1
+    s["order_lists"]["wake_above"] = NO_ASK
+    s["order_lists"]["wake_below"] = NO_BID
     s["expiry_head"] = -1
     s["next_expiry"] = s["next_review"] = NEVER
     s["scopes"]["first_active"] = -1
@@ -421,6 +427,12 @@ def new_state() -> State:
     s["valuations"]["own_best"][..., BID] = NO_BID
     s["valuations"]["own_best"][..., ASK] = NO_ASK
     return st
+
+
+def clear_outputs(st: State) -> None:
+    """Empty the core's outputs, once the host has taken what is in them."""
+    s = st[0]
+    s["event_count"] = s["command_count"] = s["report_count"] = 0
 
 
 def define_account(st: State, account: int, trading_state: TradingState) -> None:

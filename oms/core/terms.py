@@ -8,7 +8,7 @@ from oms.compiled import kernel
 from oms.core.book import level_qty, mid_half_ticks, next_occupied
 from oms.core.margin_use import ONE_CASH
 from oms.core.positions import fits, value_of
-from oms.core.state import MAX_PX, MAX_QTY, NEVER, NO_ASK, NO_BID, Record
+from oms.core.state import MAX_PX, MAX_QTY, NO_ASK, NO_BID, Record
 from oms.records import CASH_SCALE, BookState, OrderFlag, OrderType, Reason, TimeInForce, Trigger
 
 WALKED_LEVELS: Final = 16
@@ -19,7 +19,6 @@ _LIMIT: Final = int(OrderType.LIMIT)
 _GTC: Final = int(TimeInForce.GTC)
 _IOC: Final = int(TimeInForce.IOC)
 _FOK: Final = int(TimeInForce.FOK)
-_GTD: Final = int(TimeInForce.GTD)
 _DAY: Final = int(TimeInForce.DAY)
 _POST_ONLY: Final = int(OrderFlag.POST_ONLY)
 _ALL_FLAGS: Final = int(OrderFlag.POST_ONLY | OrderFlag.REDUCE_ONLY | OrderFlag.SHORT_LEG)
@@ -31,8 +30,6 @@ _BAD_SIDE: Final = int(Reason.BAD_SIDE)
 _BAD_ORDER_TYPE: Final = int(Reason.BAD_ORDER_TYPE)
 _BAD_TIME_IN_FORCE: Final = int(Reason.BAD_TIME_IN_FORCE)
 _BAD_FLAGS: Final = int(Reason.BAD_FLAGS)
-_BAD_EXPIRY: Final = int(Reason.BAD_EXPIRY)
-_BAD_DISPLAY_QTY: Final = int(Reason.BAD_DISPLAY_QTY)
 _BAD_PRICE: Final = int(Reason.BAD_PRICE)
 _QTY_BELOW_MIN: Final = int(Reason.QTY_BELOW_MIN)
 _QTY_ABOVE_MAX: Final = int(Reason.QTY_ABOVE_MAX)
@@ -51,21 +48,8 @@ def rests(time_in_force: int) -> bool:
 
 
 @kernel
-def check_expiry(s: Record, command: Record) -> int:
-    """A GTD order ends in the future, others at no time of their own; DAY needs the account's next reset."""
-    time_in_force = command["time_in_force"]
-    if (time_in_force == _GTD) != (command["expire_ts"] != 0):
-        return _BAD_EXPIRY
-    if time_in_force == _GTD and command["expire_ts"] <= s["now"]:
-        return _BAD_EXPIRY
-    if time_in_force == _DAY and s["scopes"][command["account"]]["next_reset"] == NEVER:
-        return _BAD_EXPIRY
-    return _NONE
-
-
-@kernel
-def check_form(s: Record, command: Record) -> int:
-    """The command's words go together: side, type, time in force, flags, expiry, display quantity.
+def check_form(command: Record) -> int:
+    """The command's words go together: side, type, time in force, flags.
 
     A market order that waits for its trigger may wait for as long as any; it leaves as IOC or FOK.
     """
@@ -85,11 +69,6 @@ def check_form(s: Record, command: Record) -> int:
         return _BAD_FLAGS
     if flags & _POST_ONLY and (order_type == _MARKET or not resting):
         return _BAD_FLAGS
-    display_qty = command["display_qty"]
-    if display_qty != 0 and (not 0 < display_qty <= command["qty"] or order_type == _MARKET or not resting):
-        return _BAD_DISPLAY_QTY
-    if time_in_force >= _GTD or command["expire_ts"] != 0:
-        return check_expiry(s, command)
     return _NONE
 
 

@@ -156,7 +156,7 @@ def set_trading_state(s: Record, scope: int, trading_state: int, reason: int, re
 
 @kernel
 def tell_trading_state(s: Record, scope: int, reason: int, request_id: int) -> None:
-    """Report a scope's trading state as it is."""
+    """Write a TRADING_STATE event of a scope as it stands."""
     at = new_event(s, _TRADING_STATE, reason)
     event = s["events"][at]
     if scope < MAX_ACCOUNTS:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from oms.instruments import Instrument
+from oms.definitions import Definitions
 from oms.journal import EventBlock
 from oms.store.decode import EventDecoder, Row, Rows
 from oms.store.reader import StoreReader
@@ -52,10 +52,10 @@ class EmbeddedStore:
     ----------
     folder : Path
         The store's folder, made when missing.
-    account : str
-        Name of account 0.
-    instruments : sequence of Instrument
-        For symbols and decimal text.
+    accounts : sequence of str
+        Their names by number.
+    definitions : Definitions
+        Of the instruments, for symbols and decimal text.
 
     Attributes
     ----------
@@ -63,10 +63,10 @@ class EmbeddedStore:
         The next sequence number to store, by core session; as in the database.
     """
 
-    def __init__(self, folder: Path, account: str, instruments: Sequence[Instrument]) -> None:
+    def __init__(self, folder: Path, accounts: Sequence[str], definitions: Definitions) -> None:
         self.path = folder / DATABASE_FILE
         self.progress: dict[int, int] = {}
-        self._decoder = EventDecoder(account, instruments)
+        self._decoder = EventDecoder(accounts, definitions)
         self._connection: sqlite3.Connection | None = None
 
     def open(self) -> None:
@@ -147,9 +147,11 @@ class EmbeddedStore:
     def _put(self, connection: sqlite3.Connection, rows: Rows) -> None:
         named: dict[str, list[Row]] = {
             "orders": rows.orders,
+            "order_terms": rows.order_terms,
             "fills": rows.fills,
             "positions": rows.positions,
             "position_history": rows.position_history,
+            "scopes": rows.scopes,
             "events": rows.events,
         }
         for table, table_rows in named.items():

@@ -31,7 +31,7 @@ class EventStore:
 
     def __init__(self, settings: Settings) -> None:
         self._follower = EventFollower(settings.journal_dir)
-        self._store = EmbeddedStore(settings.store_dir, settings.account, settings.instruments)
+        self._store = EmbeddedStore(settings.store_dir, settings.account_names, settings.definitions())
         self._opened = False
         self._try_at = 0.0
         self._retry_s = FIRST_RETRY_SECONDS

@@ -13,9 +13,19 @@ from pathlib import Path
 from typing import Final
 
 from oms.bus import Header
-from oms.journal import EventBlock, JournalDamageError, JournalError, JournalTail, joined_events, session_of, sessions
+from oms.journal import (
+    EventBlock,
+    JournalDamageError,
+    JournalError,
+    JournalTail,
+    JournalTruncatedError,
+    joined_events,
+    segments,
+    session_of,
+    sessions,
+    tail_at_event,
+)
 from oms.journal_format import Records
-from oms.journal_reader import tail_at_event
 
 ASIDE_FRAMES: Final = 1024
 """Live frames kept while the journal is read; older ones are in the journal too."""
@@ -42,7 +52,7 @@ class EventFollower:
         self._repair: Iterator[EventBlock] | None = None
         self._repaired_for: EventBlock | None = None
         self._gap = False
-        self._read_sizes: dict[Path, int] = {}
+        self._read_sizes: dict[int, int] = {}
         self.gaps_repaired = 0
         self.lost = 0
         self.repeated = 0
@@ -134,16 +144,19 @@ class EventFollower:
 
     def _journal_blocks(self) -> Iterator[EventBlock]:
         for path in sessions(self._journal_dir):
-            size = path.stat().st_size
-            if self._read_sizes.get(path) != size:
+            session = session_of(path)
+            size = sum(each.stat().st_size for each in segments(self._journal_dir, session))
+            if self._read_sizes.get(session) != size:
                 yield from self._session_blocks(path)
-                self._read_sizes[path] = size
+                self._read_sizes[session] = size
 
     def _session_blocks(self, path: Path) -> Iterator[EventBlock]:
-        """What one file has and was not given; damage is noted, and what follows it is read all the same."""
+        """What a session has and was not given; damage is noted, and what follows it is read all the same."""
         session = session_of(path)
         try:
             tail = tail_at_event(path, self._next.get(session, 0))
+        except JournalTruncatedError:
+            tail = JournalTail(path)  # what is missing is counted by what follows it
         except JournalError as error:
             self.notes.append(("journal_unreadable", str(error), 1))
             return
@@ -155,7 +168,7 @@ class EventFollower:
                         yield EventBlock(session, new)
             except JournalDamageError as damage:
                 self.notes.append(("journal_damaged", str(damage), 1))
-                tail = JournalTail(path, damage.resume_offset, damage.resume_number)
+                tail = JournalTail(damage.resume_path, damage.resume_offset, damage.resume_number)
                 continue
             except JournalError as error:
                 self.notes.append(("journal_unreadable", str(error), 1))

@@ -20,7 +20,9 @@ from oms.store.schema import (
     NoteRow,
     OrderRow,
     PositionRow,
+    ScopeRow,
     StoreError,
+    TermsRow,
     columns,
     damage_remedy,
 )
@@ -102,9 +104,19 @@ class StoreReader:
         return self._rows("fills", FillRow, limit, symbol=symbol)
 
     def positions(self) -> list[PositionRow]:
-        """The latest position of each account and instrument, by account and instrument."""
+        """The latest position of each account or strategy, instrument and leg, in that order."""
         rows = self._rows("positions", PositionRow, -1)
-        return sorted(rows, key=lambda row: (row.account, row.instrument))
+        return sorted(rows, key=lambda row: (row.account, row.strategy, row.instrument, row.leg))
+
+    def scopes(self) -> list[ScopeRow]:
+        """How each account and strategy stood last, accounts first."""
+        return sorted(
+            self._rows("scopes", ScopeRow, -1), key=lambda row: (row.strategy >= 0, row.account, row.strategy)
+        )
+
+    def order_terms(self) -> dict[tuple[int, int], TermsRow]:
+        """Triggers, display quantities and parents of the orders that have any, by session and order id."""
+        return {(row.session, row.order_id): row for row in self._rows("order_terms", TermsRow, -1)}
 
     def position_history(self, limit: int = DEFAULT_LIMIT, symbol: str | None = None) -> list[PositionRow]:
         """Positions after each fill, newest first."""

@@ -14,7 +14,7 @@ import msgspec
 
 from oms.records import EventKind
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 DATABASE_FILE: Final = "zoms.sqlite"
 
 
@@ -54,6 +54,11 @@ class OrderRow(msgspec.Struct, frozen=True):
     time_in_force: str
     flags: str
     """Names joined by ``+``; empty: none."""
+    trigger: str
+    """A Trigger's name; ``none`` for an order that waits for no price."""
+    contingency: str
+    version: int
+    """Of the instrument's definition that ``px`` and the quantities are counted in."""
     state: str
     reason: str
     px: int
@@ -68,6 +73,23 @@ class OrderRow(msgspec.Struct, frozen=True):
     updated_ts: int
     last_event: str
     last_seq: int
+
+
+class TermsRow(msgspec.Struct, frozen=True):
+    """What few orders have: a trigger price, a display quantity, a parent; as last asked for, or trailed."""
+
+    session: int
+    order_id: int
+    seq: int
+    ts: int
+    trigger_px: int
+    """0: none."""
+    trigger_px_text: str
+    display_qty: int
+    """0: all is shown."""
+    display_qty_text: str
+    parent_id: int
+    """0: none."""
 
 
 class FillRow(msgspec.Struct, frozen=True):
@@ -100,10 +122,14 @@ class FillRow(msgspec.Struct, frozen=True):
 
 
 class PositionRow(msgspec.Struct, frozen=True):
-    """A position: the latest of its account and instrument, or in the history, as it stood after a fill."""
+    """A position: the latest of its owner, instrument and leg, or in the history, as it stood after a fill."""
 
     account: str
+    strategy: int
+    """-1: the account's as a whole."""
     instrument: int
+    leg: int
+    """0: the net position, or in hedging mode the long one; 1: the short one."""
     symbol: str
     session: int
     seq: int
@@ -128,8 +154,33 @@ class PositionRow(msgspec.Struct, frozen=True):
     open_orders: int
 
 
+class ScopeRow(msgspec.Struct, frozen=True):
+    """How an account or a strategy stood when the core last reported it; amounts in the reporting currency."""
+
+    account: str
+    strategy: int
+    """-1: the account."""
+    session: int
+    seq: int
+    ts: int
+    pnl: int
+    pnl_text: str
+    peak_pnl: int
+    peak_pnl_text: str
+    day_start_pnl: int
+    day_start_pnl_text: str
+    next_reset_ts: int
+    gross: int
+    gross_text: str
+    net: int
+    net_text: str
+    margin: int
+    margin_text: str
+    open_orders: int
+
+
 class EventRow(msgspec.Struct, frozen=True):
-    """Anything else that happened: refusals, rejections, trading states, halts, book states, log lines."""
+    """Anything else that happened: refusals, rejections, trading states, halts, book states, funding, log lines."""
 
     session: int
     seq: int
@@ -149,6 +200,10 @@ class EventRow(msgspec.Struct, frozen=True):
     qty: int
     last_px: int
     last_qty: int
+    filled_qty: int
+    position_qty: int
+    realized_pnl: int
+    fees: int
 
 
 class NoteRow(msgspec.Struct, frozen=True):
@@ -172,8 +227,10 @@ class Table(NamedTuple):
 TABLES: Final = {
     "orders": Table(OrderRow, ("session", "order_id"), kept=("created_ts",)),
     "fills": Table(FillRow, ("session", "seq")),
-    "positions": Table(PositionRow, ("account", "instrument")),
+    "order_terms": Table(TermsRow, ("session", "order_id")),
+    "positions": Table(PositionRow, ("account", "strategy", "instrument", "leg")),
     "position_history": Table(PositionRow, ("session", "seq")),
+    "scopes": Table(ScopeRow, ("account", "strategy")),
     "events": Table(EventRow, ("session", "seq")),
 }
 
@@ -200,7 +257,7 @@ EVENT_TABLE_KINDS: Final = frozenset(
         EventKind.POSITION_ADOPTED,
         EventKind.BALANCE,
         EventKind.SETTLED,
-        EventKind.SCOPE,
+        EventKind.ORDER_ADOPTED,
         EventKind.KILLED,
         EventKind.INSTRUMENT,
     }

@@ -13,7 +13,7 @@ import pytest
 from oms import engine
 from oms.assembly import PAPER_ACCOUNT, define_limits
 from oms.compiled import Callback, compile_entries
-from oms.config import RiskSettings, Settings, load_settings
+from oms.config import Settings, load_settings
 from oms.core.orders import OPEN_STATES
 from oms.core.state import State, define_account, define_instrument, new_state
 from oms.exchange_model import load_model, use_model
@@ -34,6 +34,7 @@ from oms.records import (
     TimeInForce,
     TradingState,
 )
+from tests.limits import WIDE_LIMITS, rich_account
 
 Rows = npt.NDArray[np.void]
 
@@ -42,16 +43,6 @@ START_NS: Final = 1_700_000_000_000_000_000
 MS: Final = 1_000_000
 SIDES: Final = pytest.mark.parametrize("side", [1, -1], ids=["buy", "sell"])
 BOTH: Final = int(TickFlag.FIRST | TickFlag.LAST)
-
-NO_LIMITS: Final = RiskSettings(
-    max_order_qty="2000000",
-    max_order_notional="10000000000",
-    price_collar="10",
-    max_position="100000000",
-    max_open_orders=1024,
-    max_orders_per_second=1_000_000_000,
-)
-"""Limits that nothing in these tests reaches: it is the exchange that is tested."""
 
 
 def instrument(number: int = 0, **others: Any) -> Instrument:
@@ -68,7 +59,8 @@ def settings_of(*instruments: Instrument, model: str = "displayed", **others: An
         "replay": {"file": "none"},
         "matching": {"model": model},
         "instruments": msgspec.to_builtins(instruments),
-        "risk": {f"{each.symbol}.{each.venue}": msgspec.to_builtins(NO_LIMITS) for each in instruments},
+        "risk": {f"{each.symbol}.{each.venue}": msgspec.to_builtins(WIDE_LIMITS) for each in instruments},
+        "accounts": {"paper": msgspec.to_builtins(rich_account(instruments))},
         "strategies": [],
     }
     return load_settings(None, {**tree, **others})
@@ -151,7 +143,7 @@ class Venue:
         s = self.st[0]
         assert s["events_lost"] == 0
         self.events.append(s["events"][: s["event_count"]].copy())
-        s["event_count"] = s["command_count"] = 0
+        s["event_count"] = s["command_count"] = s["report_count"] = 0
 
     def _message(self, kind: TickKind, rows: list[tuple[int, int, int]], number: int, previous_id: int) -> None:
         self.now += MS

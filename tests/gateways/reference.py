@@ -61,7 +61,7 @@ def reference_decode(message: bytes, local_ts: int, instrument: Instrument) -> n
         rows = _rows(json.loads(message.decode("utf-8", "surrogateescape"), strict=False), local_ts, instrument)
     except (CannotTakeError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return np.zeros(0, TICK)
-    ticks = np.array([(*row, instrument.id, 0, kind, side, 0) for *row, kind, side in rows], TICK)
+    ticks = np.array([(*row, instrument.id, instrument.version, kind, side, 0) for *row, kind, side in rows], TICK)
     ticks["flags"][0] = FIRST
     ticks["flags"][-1] |= LAST
     return ticks

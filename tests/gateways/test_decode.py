@@ -208,7 +208,7 @@ def test_fields_in_any_order_give_the_same_trade(order: list[str], extra: bool) 
     body = ",".join(f'"{name}":{values[name]}' for name in order) + (',"new":{"a":[1,"\\u00e9"]}' if extra else "")
     ticks = decoder("usdm").decode(f'{{"stream":"btcusdt@trade","data":{{{body}}}}}'.encode(), LOCAL_TS)
     assert ticks[0].tolist() == (
-        1723161256321000000, LOCAL_TS, 618003, 6, 0, 0, 5266583935, 3, 0, TickKind.TRADE, 1, 3
+        1723161256321000000, LOCAL_TS, 618003, 6, 0, 0, 5266583935, 3, 1, TickKind.TRADE, 1, 3
     )  # fmt: skip
 
 

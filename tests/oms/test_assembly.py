@@ -7,8 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from oms.account_settings import LARGEST_LIMITS
 from oms.assembly import build_core
-from oms.config import LARGEST_LIMITS, ConfigError, load_settings
+from oms.config import ConfigError, load_settings
+from oms.core.state import MAX_ACCOUNTS, NO_LIMIT
 from oms.exchange_model import load_model
 from oms.instruments import Instrument
 from oms.records import CASH_SCALE, TradingState
@@ -21,12 +23,17 @@ LIMITS = {
     "max_position": "1",
     "max_open_orders": 50,
     "max_orders_per_second": 100,
+    "max_book_age_ms": 5000,
+    "duplicate_window_ms": 10,
 }
 
 
 def settings_with(**limits: Any) -> Any:
-    risk = {PERPETUAL: {**LIMITS, **limits}}
-    return load_settings(None, {"replay": {"file": "x.gz"}, "strategies": [], "risk": risk})
+    return settings_of(risk={PERPETUAL: {**LIMITS, **limits}})
+
+
+def settings_of(**others: Any) -> Any:
+    return load_settings(None, {"replay": {"file": "x.gz"}, "strategies": [], **others})
 
 
 def test_limits_become_integers_exactly() -> None:
@@ -36,13 +43,14 @@ def test_limits_become_integers_exactly() -> None:
     assert row["max_order_notional"] == 5_000_025 * CASH_SCALE // 100
     assert row["collar_rate"] == 2_000_000
     assert (row["max_open_orders"], row["order_interval_ns"]) == (50, 10_000_000)
+    assert (row["max_book_age_ns"], row["duplicate_window_ns"]) == (5_000_000_000, 10_000_000)
 
 
 def test_instrument_without_limits_has_none() -> None:
     assert build_core(settings_with()).st[0]["limits"][0, 1]["defined"] == 0
 
 
-@pytest.mark.parametrize("name", sorted(LARGEST_LIMITS))
+@pytest.mark.parametrize("name", sorted(LARGEST_LIMITS.keys() & LIMITS.keys()))
 def test_largest_limit_fits_and_a_larger_one_is_refused_by_name(name: str) -> None:
     largest = LARGEST_LIMITS[name]
     is_text = isinstance(LIMITS[name], str)
@@ -52,6 +60,94 @@ def test_largest_limit_fits_and_a_larger_one_is_refused_by_name(name: str) -> No
     assert row["collar_rate"] > 0
     with pytest.raises(ConfigError, match=rf"risk limit {name} {largest + 1} is too large: at most {largest}"):
         settings_with(**{name: str(largest + 1) if is_text else largest + 1})
+
+
+ACCOUNT: dict[str, Any] = {
+    "position_mode": "hedging",
+    "margin_mode": "isolated",
+    "cost_basis": "fifo",
+    "leverage": "2.5",
+    "day_reset": "17:00 America/New_York",
+    "balances": {"binance_spot.BTC": "1.5", "binance_usdm.USDT": "1000"},
+    "max_gross_exposure": "300",
+    "max_net_exposure": "200",
+    "max_leverage": "1.5",
+    "max_open_orders": 7,
+    "max_daily_loss": "20.01",
+    "max_drawdown": "30",
+    "max_orders_per_second": 10,
+    "max_cancels_per_second": 20,
+}
+
+
+def test_account_becomes_a_row_with_its_limits_as_a_whole_exactly() -> None:
+    s = build_core(settings_of(accounts={"paper": ACCOUNT})).st[0]
+    account, scope = s["accounts"][0], s["scopes"][0]
+    assert [int(account[name]) for name in ("defined", "hedging", "isolated", "fifo")] == [1, 1, 1, 1]
+    assert account["leverage"] == 5 * CASH_SCALE // 2
+    assert (scope["max_gross"], scope["max_net"]) == (300 * CASH_SCALE, 200 * CASH_SCALE)
+    assert (scope["max_daily_loss"], scope["max_drawdown"]) == (2001 * CASH_SCALE // 100, 30 * CASH_SCALE)
+    assert (scope["max_leverage"], scope["max_open_orders"]) == (3 * CASH_SCALE // 2, 7)
+    assert (scope["order_interval_ns"], scope["cancel_interval_ns"]) == (100_000_000, 50_000_000)
+
+
+def test_accounts_have_their_own_numbers_and_wallets() -> None:
+    settings = settings_of(accounts={"other": {**ACCOUNT, "balances": {}}, "paper": ACCOUNT})
+    s = build_core(settings).st[0]
+    assert settings.account_names == ("paper", "other")
+    assert [str(wallet) for wallet in settings.wallets] == [
+        "binance_usdm.USDT",
+        "binance_spot.USDT",
+        "binance_spot.BTC",
+    ]
+    assert s["wallets"]["balance"][:2, :4].tolist() == [[1000 * CASH_SCALE, 0, 3 * CASH_SCALE // 2, 0], [0, 0, 0, 0]]
+    assert s["wallets"]["defined"][:3, :4].tolist() == [[1, 1, 1, 0], [1, 1, 1, 0], [0, 0, 0, 0]]
+    assert s["wallets"]["currency"][0, :3].tolist() == [0, 0, 1]
+
+
+def test_account_of_its_own_limits_has_those_and_others_the_common_ones() -> None:
+    own = {**ACCOUNT, "risk": {PERPETUAL: {**LIMITS, "max_position": "0.25"}}}
+    s = build_core(settings_of(accounts={"paper": ACCOUNT, "own": own}, risk={PERPETUAL: LIMITS})).st[0]
+    assert s["limits"]["max_position"][:2, 0].tolist() == [1_000, 250]
+    assert s["limits"]["defined"][:3, 0].tolist() == [1, 1, 0]
+
+
+def test_instruments_know_their_currencies_and_wallets() -> None:
+    s = build_core(settings_of()).st[0]
+    names = ("base_currency", "quote_currency", "settle_currency", "base_wallet", "quote_wallet", "settle_wallet")
+    assert [int(s["instruments"][0][name]) for name in names[1:3]] == [0, 0]
+    assert [int(s["instruments"][1][name]) for name in names] == [1, 0, 0, 2, 1, 1]
+    assert s["instruments"][0]["settle_wallet"] == 0
+
+
+def test_currencies_are_converted_by_the_spot_instrument_between_them() -> None:
+    rows = build_core(settings_of()).st[0]["currencies"]
+    assert [rows[0][name] for name in ("defined", "instrument", "rate")] == [1, -1, 1.0]
+    assert [rows[1][name] for name in ("defined", "instrument", "inverse")] == [1, 1, 0]
+    fixed = build_core(settings_of(currencies={"BTC": {"rate": "60000"}})).st[0]["currencies"]
+    assert [fixed[1][name] for name in ("defined", "instrument", "rate")] == [1, -1, 60_000.0]
+
+
+def test_currency_without_a_way_to_the_reporting_one_stays_undefined() -> None:
+    settings = settings_of(reporting_currency="EUR")
+    assert settings.unconverted == ("USDT", "BTC")
+    assert build_core(settings).st[0]["currencies"]["defined"][:3].tolist() == [1, 0, 0]
+
+
+def test_strategys_limits_narrow_only_what_they_name() -> None:
+    strategy = {
+        "file": "market_maker",
+        "instrument": PERPETUAL,
+        "account": "other",
+        "risk": {"max_position": "0.1", "max_daily_loss": "5", "max_orders_per_second": 4},
+    }
+    settings = settings_of(accounts={"paper": ACCOUNT, "other": ACCOUNT}, strategies=[strategy])
+    s = build_core(settings).st[0]
+    scope, limits = s["scopes"][MAX_ACCOUNTS], s["limits"][MAX_ACCOUNTS, 0]
+    assert (s["strategies"][0]["account"], scope["defined"], scope["trading_state"]) == (1, 1, TradingState.ACTIVE)
+    assert (scope["max_daily_loss"], scope["max_drawdown"]) == (5 * CASH_SCALE, NO_LIMIT)
+    assert (scope["order_interval_ns"], scope["cancel_interval_ns"]) == (250_000_000, 0)
+    assert (limits["defined"], limits["max_position"], limits["max_order_qty"]) == (1, 100, NO_LIMIT)
 
 
 def test_core_starts_in_the_state_that_it_is_told() -> None:

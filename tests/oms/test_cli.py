@@ -175,6 +175,10 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
         (["status"], "no session of account 'paper' runs"),
         (["order", "list"], "no session of account 'paper' runs"),
         (["halt"], "no session of account 'paper' runs"),
+        (["kill"], "no session of account 'paper' runs"),
+        (["halt", "--sub-account", "a", "--strategy", "b"], "exclude each other"),
+        (["order", "place", "buy", "X", "1", "--tif", "gtd", "--good-till", "soon"], "--good-till 'soon' is no time"),
+        (["order", "place", "buy", "X", "1", "--good-till", "2030-01-01"], "write it like 2026-12-25T08:00:00Z"),
         (["orders"], "nothing has been recorded"),
         (["journal"], "there is no journal in"),
         (["journal", __file__], "test_cli.py"),
@@ -190,7 +194,15 @@ def test_error_is_one_clear_line(zoms: Zoms, arguments: list[str], message: str)
 
 
 @pytest.mark.parametrize(
-    "arguments", [["nonsense"], ["paper", "--nonsense"], ["order", "place", "by", "X", "1"], ["fills", "--limit", "0"]]
+    "arguments",
+    [
+        ["nonsense"],
+        ["paper", "--nonsense"],
+        ["order", "place", "by", "X", "1"],
+        ["order", "place", "buy", "X", "1", "--type", "stop"],
+        ["order", "bracket", "buy", "X", "1", "--target", "1"],
+        ["fills", "--limit", "0"],
+    ],
 )
 def test_wrong_usage_ends_with_status_2(zoms: Zoms, arguments: list[str]) -> None:
     status, _, err = zoms(*arguments)
@@ -226,7 +238,7 @@ def test_summary_has_every_figure(finished: tuple[Path, dict[str, Any]]) -> None
 
 def test_session_leaves_what_its_summary_says(finished: tuple[Path, dict[str, Any]], recorded: Zoms) -> None:
     summary = finished[1]
-    [position] = recorded("positions", "--json").last_json
+    [position] = recorded("positions", "--json").last_json["positions"]
     assert position["qty_text"] == summary["position"]
     assert position["realized_pnl_text"] == summary["realized_pnl"]
     assert position["fees_text"] == summary["fees"]
@@ -358,9 +370,52 @@ def test_market_order_fills_and_shows_in_the_status(live: Zoms) -> None:
     assert live("status").status == 0
 
 
+def test_stop_is_placed_moved_replaced_and_cancelled(live: Zoms) -> None:
+    placed = live(
+        "order", "place", "sell", "BTCUSDT", "0.01", "--type", "stop-market", "--trigger", "50000", "--id", "s"
+    )
+    assert placed.out == "s: sell 0.010 BTCUSDT.binance_usdm at the market, stop 50000.0: held\n"
+    moved = live("order", "amend", "s", "--trigger", "50001")
+    assert moved.out == "s: sell 0.010 BTCUSDT.binance_usdm at the market, stop 50001.0: held\n"
+    assert "market from 50001.0" in live("order", "list").out
+    replaced = live("order", "replace", "s", "--trigger", "50002", "--new-id", "s-2", "--json").last_json
+    assert (replaced["contingency"], replaced["trigger_price"]) == ("replace", "50002.0")
+    assert live("order", "cancel", "s-2").status == 0
+    assert live("order", "list").out == "no orders\n"
+
+
+def test_trailing_stop_and_display_quantity_are_taken(live: Zoms) -> None:
+    command = ("order", "place", "sell", "BTCUSDT", "0.01", "--type", "trailing-stop-market")
+    placed = live(*command, "--trail", "900", "--trail-unit", "basis-points", "--json").last_json
+    assert (placed["state"], placed["order_type"]) == ("held", "trailing_stop_market")
+    shown = live(
+        "order", "place", "buy", "BTCUSDT", "0.01", "--price", "61000", "--display", "0.002", "--json"
+    ).last_json
+    assert shown["display_qty"] == "0.002"
+    assert live("order", "cancel-all", "--sub-account", "paper").out == "2 cancels sent\n"
+
+
+def test_bracket_is_an_entry_with_a_target_and_a_stop(live: Zoms) -> None:
+    exits = ("--target", "62500", "--stop", "60500")
+    lines = live("order", "bracket", "buy", "BTCUSDT", "0.01", "--price", "61000", *exits, "--id", "b").out.splitlines()
+    assert [line.split(":")[0] for line in lines] == ["b", "b-target", "b-stop"]
+    assert lines[2].endswith("sell 0.010 BTCUSDT.binance_usdm at the market, stop 60500.0: held")
+    assert live("order", "cancel", "b").status == 0
+    assert live("order", "list").out == "no orders\n"
+
+
+def test_status_shows_accounts_and_strategies(live: Zoms) -> None:
+    (account, *_) = live("status", "--json").last_json["standings"]
+    assert (account["account"], account["strategy"], account["currency"]) == ("paper", None, "USDT")
+    assert "PnL USDT" in live("status").out
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["place", "buy", "BTCUSDT", "0.01", "--type", "stop-market"], "needs a trigger_price"),
+        (["place", "buy", "BTCUSDT", "0.01", "--sub-account", "none"], "unknown account 'none'"),
+        (["cancel-all", "--strategy", "none"], "strategy 'none' does not run"),
         (["place", "buy", "BTCUSDT", "0.01", "--price", "61000.05"], "61000.05 is not on BTCUSDT's tick 0.1"),
         (["place", "buy", "BTCUSDT", "much"], "'much' is not plain decimal text"),
         (["place", "buy", "DOGE", "1"], "DOGE"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from oms.config import (
     strategy_file,
     write_session,
 )
+from oms.session_settings import SYNC_OF_MODE
 
 REPLAY = {"replay": {"file": "some.gz"}}
 
@@ -86,6 +88,26 @@ def test_file_replaces_defaults_and_merges_replay(tmp_path: Path) -> None:
     assert settings.replay.file == os.fspath(tmp_path / "rec.gz")
 
 
+def test_journal_is_synced_by_mode_unless_the_settings_say(tmp_path: Path) -> None:
+    assert load_settings(overrides=REPLAY).journal_sync == "os"
+    path = settings_file(tmp_path, '[journal]\nsync = "batch"\n')
+    settings = load_settings(path, REPLAY)
+    assert (settings.journal_sync, settings.journal.inputs, settings.journal.segment_mb) == ("batch", "orders", 64)
+    assert SYNC_OF_MODE["firm"] == "batch"
+
+
+def test_name_that_a_setting_had_once_is_refused_with_the_new_one(tmp_path: Path) -> None:
+    path = settings_file(tmp_path, 'journal_sync = "always"\n')
+    with pytest.raises(ConfigError, match=r"journal_sync 'always' is now called sync, in the table \[journal\]"):
+        load_settings(path, REPLAY)
+
+
+@pytest.mark.parametrize("name", ["segment_mb", "held_mb"])
+def test_sizes_of_the_journal_are_bounded(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match=f"journal {name} 0 must be 1 to 4096 MiB"):
+        load_settings(settings_file(tmp_path, f"[journal]\n{name} = 0\n"), REPLAY)
+
+
 def test_own_instruments_start_without_the_default_limits_and_strategies(tmp_path: Path) -> None:
     settings = load_settings(settings_file(tmp_path, ONE_INSTRUMENT), REPLAY)
     assert settings.risk == {}
@@ -130,6 +152,8 @@ def test_missing_strategy_is_refused_by_name(tmp_path: Path, name: str) -> None:
         (ONE_INSTRUMENT.replace("0.01", "-0.01"), "ETHUSDT's tick -0.01 must be above zero"),
         (ONE_INSTRUMENT + 'min_qty = "0.0005"', "min_qty 0.0005 is not on ETHUSDT's lot 0.001"),
         (ONE_INSTRUMENT.replace("0.001", "1e-30"), "too large or too fine"),
+        (ONE_INSTRUMENT + 'underlying = "BTCUSD"', "underlying BTCUSD is not defined: the settings define ETHUSDT"),
+        (ONE_INSTRUMENT.replace("linear_perpetual", "spot"), "spot ETHUSDT needs base"),
         ('[[strategies]]\nfile = "none.py"\ninstrument = "BTCUSDT.binance_usdm"', "none.py does not exist"),
         ('[[strategies]]\nfile = "market"\ninstrument = "BTCUSDT.binance_usdm"', "unknown strategy 'market'"),
     ],
@@ -145,6 +169,8 @@ LIMITS: dict[str, Any] = {
     "max_position": "1",
     "max_open_orders": 5,
     "max_orders_per_second": 10,
+    "max_book_age_ms": 5000,
+    "duplicate_window_ms": 10,
 }
 
 
@@ -165,6 +191,112 @@ LIMITS: dict[str, Any] = {
 def test_limits_that_cannot_be_used_are_refused_by_name(risk: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load_settings(overrides={**REPLAY, "risk": risk})
+
+
+ACCOUNT: dict[str, Any] = {
+    "position_mode": "netting",
+    "margin_mode": "cross",
+    "cost_basis": "average",
+    "leverage": "5",
+    "day_reset": "00:00 UTC",
+    "max_gross_exposure": "1",
+    "max_net_exposure": "1",
+    "max_leverage": "1",
+    "max_open_orders": 1,
+    "max_daily_loss": "1",
+    "max_drawdown": "1",
+    "max_orders_per_second": 1,
+    "max_cancels_per_second": 1,
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"position_mode": "both"}, "Invalid enum value 'both'"),
+        ({"leverage": "0.5"}, "leverage 0.5 is too small: at least 1"),
+        ({"leverage": "much"}, "leverage 'much' is not a decimal"),
+        ({"day_reset": "midnight"}, "day_reset 'midnight' is not like '00:00 UTC'"),
+        ({"day_reset": "24:00 UTC"}, "day_reset '24:00 UTC' is not like"),
+        ({"day_reset": "12:00 Mars/Base"}, "names time zone 'Mars/Base', which is not known"),
+        ({"day_reset": "12:00 ../UTC"}, "which is not known"),
+        ({"balances": {"binance_usdm.EUR": "1"}}, "a balance of 'binance_usdm.EUR', which no instrument is traded in"),
+        ({"balances": {"binance_usdm.USDT": "-1"}}, "balance of binance_usdm.USDT -1 is negative"),
+        ({"balances": {"binance_usdm.USDT": "0.000000001"}}, "more than eight decimals"),
+        ({"max_daily_loss": "-5"}, "risk limit max_daily_loss -5 is negative"),
+        ({"max_gross_exposure": "40000000001"}, "max_gross_exposure 40000000001 is too large"),
+        ({"max_orders_per_second": 0}, "max_orders_per_second 0 lets nothing through"),
+        ({"max_cancels_per_second": 0}, "max_cancels_per_second 0 lets nothing through"),
+        ({"risk": {"DOGE": LIMITS}}, "unknown instrument 'DOGE'"),
+        ({"max_drawdown": None}, "Expected `str`"),
+    ],
+)
+def test_account_that_cannot_be_used_is_refused_by_name(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        load_settings(overrides={**REPLAY, "accounts": {"paper": {**ACCOUNT, **change}}})
+
+
+@pytest.mark.parametrize("name", sorted(ACCOUNT))
+def test_whatever_an_account_leaves_out_is_missing(name: str) -> None:
+    account = {key: value for key, value in ACCOUNT.items() if key != name}
+    with pytest.raises(ConfigError, match=f"missing required field `{name}`"):
+        load_settings(overrides={**REPLAY, "accounts": {"paper": account}})
+
+
+def test_shipped_account_takes_the_name_of_the_session() -> None:
+    assert list(load_settings(overrides={**REPLAY, "account": "two"}).accounts) == ["two"]
+
+
+def test_session_account_without_a_table_is_refused_with_the_choice() -> None:
+    with pytest.raises(ConfigError, match=r"account 'two' has no table \[accounts.two\]: add one, or choose a or b"):
+        load_settings(overrides={**REPLAY, "account": "two", "accounts": {"a": ACCOUNT, "b": ACCOUNT}})
+
+
+def test_more_accounts_than_the_core_holds_are_refused() -> None:
+    accounts = {"paper": ACCOUNT, **{f"a{number}": ACCOUNT for number in range(8)}}
+    with pytest.raises(ConfigError, match="the settings have 9 accounts: the core holds at most 8"):
+        load_settings(overrides={**REPLAY, "accounts": accounts})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"account": "none"}, "unknown account 'none': the settings define paper"),
+        ({"risk": {"max_position": "0.0001"}}, "0.0001 is not on BTCUSDT's lot 0.001"),
+        ({"risk": {"max_position": "-1"}}, "risk limit max_position -1 is negative"),
+        ({"risk": {"max_orders_per_second": 0}}, "lets nothing through"),
+        ({"risk": {"max_pos": "1"}}, "unknown field `max_pos`"),
+    ],
+)
+def test_strategys_limits_that_cannot_be_used_are_refused(change: dict[str, Any], message: str) -> None:
+    strategy = {"file": "market_maker", "instrument": "BTCUSDT.binance_usdm", **change}
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        load_settings(overrides={**REPLAY, "strategies": [strategy]})
+
+
+@pytest.mark.parametrize(
+    ("currencies", "message"),
+    [
+        ({"DOGE": {"rate": "1"}}, "[currencies.DOGE] is of no use: the currencies to convert are BTC"),
+        ({"USDT": {"rate": "1"}}, "[currencies.USDT] is of no use"),
+        ({"BTC": {}}, "either an instrument or a rate"),
+        ({"BTC": {"rate": "1", "instrument": "x"}}, "either an instrument or a rate"),
+        ({"BTC": {"rate": "0"}}, "makes everything worth nothing"),
+        ({"BTC": {"instrument": "DOGE"}}, "instrument 'DOGE' is not defined"),
+        ({"BTC": {"instrument": "BTCUSDT"}}, "is at several venues: say which"),
+        ({"BTC": {"instrument": "BTCUSDT.binance_usdm"}}, "it needs BTC and USDT"),
+    ],
+)
+def test_currency_that_cannot_be_used_is_refused(currencies: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        load_settings(overrides={**REPLAY, "currencies": currencies})
+
+
+def test_rule_is_a_file_from_the_settings_folder(tmp_path: Path) -> None:
+    (tmp_path / "rule.py").write_text("")
+    settings = load_settings(settings_file(tmp_path, '[[rules]]\nfile = "rule.py"\n'), REPLAY)
+    assert settings.rules[0].file == os.fspath(tmp_path / "rule.py")
+    assert "rule file" in refused(tmp_path, '[[rules]]\nfile = "none.py"\n')
 
 
 def test_limits_given_under_both_names_of_one_instrument_are_refused(tmp_path: Path) -> None:

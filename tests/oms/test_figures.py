@@ -15,7 +15,17 @@ from oms.child import Child
 from oms.config import Settings, load_settings
 from oms.figures import Figures, average_price_text
 from oms.lifecycle import Heartbeat
-from oms.records import EVENT, BookState, EventKind, Reason, RecordKind, Source, TradingState
+from oms.records import (
+    EVENT,
+    BookState,
+    EventKind,
+    InstrumentState,
+    OrderState,
+    Reason,
+    RecordKind,
+    Source,
+    TradingState,
+)
 from oms.supervisor import FAMILY
 
 
@@ -48,6 +58,7 @@ def event_frame(*rows: dict[str, Any], seq: int = 0, lost: int = 0) -> Frame:
 
 POSITION_ROW = {
     "kind": EventKind.POSITION,
+    "strategy": -1,
     "instrument": 0,
     "position_qty": -3,
     "px": 61_805_750_000_000,  # average price: 618,057.5 ticks
@@ -63,9 +74,12 @@ POSITION_ROW = {
 def test_position_event_becomes_exact_decimal_text() -> None:
     figures = make_figures()
     figures.take(event_frame(POSITION_ROW))
-    position = figures.positions[0]
+    position = figures.positions[0, 0, 0]
     assert position._asdict() == {
+        "account": "paper",
         "instrument": "BTCUSDT.binance_usdm",
+        "position_side": "",
+        "currency": "USDT",
         "qty": "-0.003",
         "average_price": "61805.75",
         "mark_price": "61805.05",
@@ -75,6 +89,32 @@ def test_position_event_becomes_exact_decimal_text() -> None:
         "fills": 4,
         "open_orders": 2,
     }
+
+
+def test_strategies_positions_are_not_taken_for_the_accounts() -> None:
+    figures = make_figures()
+    figures.take(event_frame(POSITION_ROW, {**POSITION_ROW, "strategy": 0, "position_qty": 9}))
+    assert [each.qty for each in figures.positions.values()] == ["-0.003"]
+
+
+def test_accounts_stand_in_the_reporting_currency() -> None:
+    figures = make_figures()
+    unit = 10**8
+    scope = {"kind": EventKind.SCOPE, "px": 3 * unit, "filled_qty": unit, "last_qty": 7 * unit, "realized_pnl": unit}
+    figures.take(event_frame(scope, {**scope, "aux": 8, "px": 0}))
+    (standing,) = figures.summary()["standings"]
+    assert (standing["account"], standing["currency"], standing["pnl"], standing["day_pnl"]) == (
+        "paper",
+        "USDT",
+        "3",
+        "2",
+    )
+    assert (standing["gross_exposure"], standing["margin"]) == ("7", "1")
+
+
+def test_a_currency_without_a_conversion_is_noted_at_the_start() -> None:
+    settings = load_settings(overrides={"replay": {"file": "x.gz"}, "reporting_currency": "EUR"})
+    assert "USDT, BTC cannot be converted to EUR" in Figures(settings, {}).notes[0][1]
 
 
 def test_summary_shows_the_position_that_traded() -> None:
@@ -107,9 +147,34 @@ def test_fill_names_its_owner() -> None:
     ("row", "text"),
     [
         (
-            {"kind": EventKind.TRADING_STATE, "aux": TradingState.HALTED, "reason": Reason.RESTARTED},
+            {"kind": EventKind.TRADING_STATE, "strategy": -1, "aux": TradingState.HALTED, "reason": Reason.RESTARTED},
             "trading is HALTED: RESTARTED",
         ),
+        (
+            {"kind": EventKind.TRADING_STATE, "strategy": 0, "aux": TradingState.REDUCING, "reason": Reason.DAILY_LOSS},
+            "trading of strategy market_maker is REDUCING: DAILY_LOSS",
+        ),
+        ({"kind": EventKind.KILLED, "aux": 1}, "kill switch of account paper, its positions are being closed"),
+        (
+            {
+                "kind": EventKind.INSTRUMENT,
+                "px": 1,
+                "aux": InstrumentState.EXPIRED,
+                "reason": Reason.INSTRUMENT_EXPIRED,
+            },
+            "BTCUSDT.binance_usdm is EXPIRED in version 1: INSTRUMENT_EXPIRED",
+        ),
+        (
+            {"kind": EventKind.HELD_ENDED, "order_id": 5, "state": OrderState.REJECTED, "reason": Reason.PRICE_COLLAR},
+            "order 5 in BTCUSDT.binance_usdm was refused when its turn came: PRICE_COLLAR",
+        ),
+        (
+            {"kind": EventKind.FUNDING, "fees": 150_000_000},
+            "funding of 1.5 USDT on BTCUSDT.binance_usdm, paper",
+        ),
+        ({"kind": EventKind.SETTLED}, "position of paper in BTCUSDT.binance_usdm was settled"),
+        ({"kind": EventKind.ORDER_ADOPTED}, "an order of paper in BTCUSDT.binance_usdm was adopted"),
+        ({"kind": EventKind.POSITION_ADOPTED}, "the position of paper in BTCUSDT.binance_usdm was adopted"),
         (
             {"kind": EventKind.STRATEGY_HALTED, "strategy": 0, "reason": Reason.STRATEGY_EXCEPTION},
             "strategy market_maker halted: STRATEGY_EXCEPTION",
@@ -172,7 +237,7 @@ def test_counters_add_up_over_restarts() -> None:
 def test_amounts_survive_as_text_to_the_last_digit(realized: int, fees: int, lots: int) -> None:
     figures = make_figures()
     figures.take(event_frame({**POSITION_ROW, "realized_pnl": realized, "fees": fees, "position_qty": lots}))
-    position = figures.positions[0]
+    position = figures.positions[0, 0, 0]
     instrument = figures.settings.instruments[0]
     assert instrument.amount_to_cash(position.realized_pnl, "realized") == realized
     assert instrument.amount_to_cash(position.fees, "fees") == fees

@@ -21,6 +21,7 @@ from oms.lifecycle import Lifecycle
 from rpc.client import Client
 from rpc.limits import Limits
 from rpc.server import Server
+from tests.limits import rich_account
 from tests.rpc.scripted_core import ScriptedCore, Status
 
 QUICK = Limits(answer_timeout_s=0.3, command_life_s=0.6)
@@ -38,13 +39,18 @@ def make_settings(folder: Path) -> Settings:
         max_position="10",
         max_open_orders=50,
         max_orders_per_second=1000,
+        max_book_age_ms=60_000,
+        duplicate_window_ms=0,
     )
+    account = rich_account(instruments)
     return Settings(
         data_dir=str(folder),
         rpc_endpoint=f"ipc://{folder}/rpc.sock",
         heartbeat_s=0.1,
         replay=ReplaySettings(file="none"),
         instruments=instruments,
+        accounts={"paper": account, "hedge": msgspec.structs.replace(account, position_mode="hedging")},
+        reporting_currency="USDT",
         risk={"BTCUSDT": limits, "ETHUSDT": limits},
         strategies=(StrategySettings(file="market_maker", instrument="BTCUSDT", name="maker"),),
     )

@@ -1,7 +1,8 @@
 """A small stand-in for the core process: real sockets, a real journal, real heartbeats, and no market.
 
-Limit orders rest until a test fills them, market orders fill at once. It follows the contract of the core's events:
-contiguous numbers, journalled before they are published, each order event with the whole order.
+Limit orders rest until a test fills them, market orders fill at once, and those with a trigger or a parent are held. It
+follows the contract of the core's events: contiguous numbers, journalled before they are published, each order event
+with the whole order.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from oms.lifecycle import Heartbeat
 from oms.records import (
     EVENT,
     CommandKind,
+    Contingency,
     EventKind,
     OrderState,
     OrderType,
@@ -33,7 +35,32 @@ from oms.records import (
     TradingState,
 )
 
-OPEN_STATES = (OrderState.PENDING_NEW, OrderState.LIVE, OrderState.PENDING_AMEND, OrderState.PENDING_CANCEL)
+OPEN_STATES = (
+    OrderState.PENDING_NEW,
+    OrderState.LIVE,
+    OrderState.PENDING_AMEND,
+    OrderState.PENDING_CANCEL,
+    OrderState.HELD,
+)
+SAME = (
+    "order_id",
+    "request_id",
+    "side",
+    "order_type",
+    "time_in_force",
+    "instrument",
+    "version",
+    "account",
+    "strategy",
+    "flags",
+    "trigger",
+    "contingency",
+    "px",
+    "qty",
+)
+"""What an order's events and its command have in common."""
+REFUSED_PX = 4_321
+"""A price at which the scripted core takes no order."""
 
 
 class Status:
@@ -81,6 +108,7 @@ class ScriptedCore:
         self.deaf = False
         self.silent = False
         self.orders: dict[int, np.void] = {}
+        self.commands: dict[int, np.void] = {}
         self.trading_state = TradingState.ACTIVE
         self._seq = 0
         self._trade_id = 0
@@ -143,9 +171,18 @@ class ScriptedCore:
         """Publish bytes that are no frame; called on the core's thread."""
         self._events.socket.send(frame)
 
-    def set_state(self, state: TradingState, reason: Reason = Reason.REQUESTED, request_id: int = 0) -> None:
-        self.trading_state = state
-        self._tell(EventKind.TRADING_STATE, aux=int(state), reason=int(reason), request_id=request_id)
+    def set_state(
+        self,
+        state: TradingState,
+        reason: Reason = Reason.REQUESTED,
+        request_id: int = 0,
+        strategy: int = -1,
+        account: int = 0,
+    ) -> None:
+        if strategy < 0 and account == 0:
+            self.trading_state = state
+        fields = {"aux": int(state), "reason": int(reason), "request_id": request_id}
+        self._tell(EventKind.TRADING_STATE, strategy=strategy, account=account, **fields)
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -202,8 +239,7 @@ class ScriptedCore:
         self._publish(record)
 
     def _refuse(self, command: np.void, reason: Reason, state: int = 0) -> None:
-        names = ("order_id", "request_id", "side", "order_type", "time_in_force", "instrument", "account", "strategy")
-        fields = {name: int(command[name]) for name in (*names, "flags", "px", "qty")}
+        fields = {name: int(command[name]) for name in SAME}
         self._tell(EventKind.ORDER_REFUSED, reason=int(reason), aux=int(command["kind"]), state=state, **fields)
 
     def _act(self, command: np.void) -> None:
@@ -213,31 +249,58 @@ class ScriptedCore:
         elif kind == CommandKind.NEW:
             self._new(command)
         elif kind == CommandKind.SET_TRADING_STATE:
-            self.set_state(TradingState(int(command["value"])), request_id=int(command["request_id"]))
+            self.set_state(
+                TradingState(int(command["value"])),
+                account=int(command["account"]),
+                strategy=int(command["strategy"]),
+                request_id=int(command["request_id"]),
+            )
         elif kind == CommandKind.CANCEL_ALL:
-            for order in list(self.orders.values()):
-                if order["state"] in OPEN_STATES and command["instrument"] in (-1, order["instrument"]):
-                    order["request_id"] = command["request_id"]
-                    self._tell_order(order, EventKind.CANCEL_SUBMITTED, OrderState.PENDING_CANCEL)
-                    self._tell_order(order, EventKind.ORDER_CANCELLED, OrderState.CANCELLED)
+            self._cancel_all(command)
             self.set_state(self.trading_state, request_id=int(command["request_id"]))
+        elif kind == CommandKind.KILL:
+            account, request_id = int(command["account"]), int(command["request_id"])
+            self.set_state(TradingState.HALTED, Reason.KILL_SWITCH, account=account, request_id=request_id)
+            self._tell(EventKind.KILLED, aux=int(command["value"]), strategy=-1, account=account, request_id=request_id)
+            self._cancel_all(command)
         else:
             self._change(kind, command)
+
+    def _cancel_all(self, command: np.void) -> None:
+        for order in list(self.orders.values()):
+            asked = all(command[name] in (-1, order[name]) for name in ("instrument", "account", "strategy"))
+            if order["state"] in OPEN_STATES and asked:
+                order["request_id"] = command["request_id"]
+                self._cancel(order)
+
+    def _cancel(self, order: np.void) -> None:
+        if order["state"] == OrderState.HELD:
+            self._tell_order(order, EventKind.HELD_ENDED, OrderState.CANCELLED, reason=int(Reason.REQUESTED))
+            return
+        self._tell_order(order, EventKind.CANCEL_SUBMITTED, OrderState.PENDING_CANCEL)
+        self._tell_order(order, EventKind.ORDER_CANCELLED, OrderState.CANCELLED)
 
     def _new(self, command: np.void) -> None:
         if int(command["order_id"]) in self.orders:
             self._refuse(command, Reason.DUPLICATE_ORDER_ID)
         elif self.trading_state == TradingState.HALTED:
             self._refuse(command, Reason.TRADING_HALTED)
+        elif command["px"] == REFUSED_PX:
+            self._refuse(command, Reason.PRICE_COLLAR)
         else:
             order = np.zeros(1, EVENT)[0]
-            for name in ("order_id", "request_id", "side", "order_type", "time_in_force", "instrument", "flags"):
+            for name in SAME:
                 order[name] = command[name]
-            order["strategy"] = -1
-            order["px"] = command["px"]
-            order["qty"] = command["qty"]
             self.orders[int(command["order_id"])] = order
-            self._tell_order(order, EventKind.ORDER_SUBMITTED, OrderState.PENDING_NEW)
+            self.commands[int(command["order_id"])] = command
+            terms = {"last_px": "trigger_px", "last_qty": "display_qty", "aux": "parent_id"}
+            fields = {name: int(command[source]) for name, source in terms.items()}
+            if command["trigger"] or command["contingency"] in (Contingency.OTO, Contingency.REPLACE):
+                self._tell_order(order, EventKind.ORDER_HELD, OrderState.HELD, **fields)
+                if command["contingency"] == Contingency.REPLACE:
+                    self._cancel(self.orders[int(command["parent_id"])])
+                return
+            self._tell_order(order, EventKind.ORDER_SUBMITTED, OrderState.PENDING_NEW, **fields)
             self._tell_order(order, EventKind.ORDER_ACCEPTED, OrderState.LIVE)
             if order["order_type"] == OrderType.MARKET:
                 self._fill(order, int(order["qty"]), 1000)
@@ -250,8 +313,11 @@ class ScriptedCore:
             self._refuse(command, Reason.ORDER_NOT_OPEN, int(order["state"]))
         elif kind == CommandKind.CANCEL:
             order["request_id"] = command["request_id"]
-            self._tell_order(order, EventKind.CANCEL_SUBMITTED, OrderState.PENDING_CANCEL)
-            self._tell_order(order, EventKind.ORDER_CANCELLED, OrderState.CANCELLED)
+            self._cancel(order)
+        elif order["state"] == OrderState.HELD:
+            for name in ("request_id", "px", "qty"):
+                order[name] = command[name] or order[name]
+            self._tell_order(order, EventKind.HELD_AMENDED, OrderState.HELD, last_px=int(command["trigger_px"]))
         else:
             order["request_id"] = command["request_id"]
             self._tell_order(order, EventKind.AMEND_SUBMITTED, OrderState.PENDING_AMEND)
@@ -276,6 +342,9 @@ class ScriptedCore:
         self._tell(
             EventKind.POSITION,
             instrument=int(order["instrument"]),
+            version=int(order["version"]),
+            account=int(order["account"]),
+            strategy=-1,
             position_qty=int(order["side"]) * int(order["filled_qty"]),
             px=px * 100_000_000,
             last_px=2 * px,

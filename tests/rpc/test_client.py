@@ -15,7 +15,8 @@ import zmq
 from oms.records import EventKind
 from rpc.client import AsyncClient, Client, RpcError, RpcTimeoutError
 from rpc.entities import OrderEvent
-from rpc.messages import EventsLost, Ping, Pong, Welcome, decode_request, encode
+from rpc.messages import EventsLost, Pong, Welcome, decode_request, encode
+from rpc.requests import Ping
 from tests.rpc.conftest import World, wait_for
 from tests.rpc.scripted_core import ScriptedCore
 

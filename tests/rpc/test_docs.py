@@ -10,14 +10,15 @@ import pytest
 
 from rpc.entities import Topic
 from rpc.limits import DEFAULT_LIMITS
-from rpc.messages import MAX_PAGE, AnyReply, AnyRequest, RpcCode
+from rpc.messages import AnyReply, RpcCode
+from rpc.requests import MAX_PAGE, AnyRequest
 from tests.rpc.conftest import World, wait_for
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "rpc.md").read_text()
 EXAMPLES = re.findall(r"^```python\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=["sync", "async"])
+@pytest.mark.parametrize("example", EXAMPLES, ids=["sync", "async", "waiting", "batch"])
 def test_the_examples_run(world: World, example: str, capsys: pytest.CaptureFixture[str]) -> None:
     world.start_core()
     world.start_server()

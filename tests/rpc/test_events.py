@@ -10,8 +10,9 @@ import zmq
 from oms.records import EventKind, Reason
 from rpc.client import Client
 from rpc.entities import FillEvent, LogEvent, OrderEvent, PositionEvent, ProcessEvent, TradingStateEvent
-from rpc.messages import EventsLost, Hello, Subscribe, encode
+from rpc.messages import EventsLost, encode
 from rpc.protocol import Told
+from rpc.requests import Hello, Subscribe
 from tests.rpc.conftest import QUICK, World, decoded, wait_for
 from tests.rpc.scripted_core import ScriptedCore
 

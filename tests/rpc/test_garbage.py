@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from oms.config import ConfigError
 from rpc.client import Client
 from rpc.limits import MAX_TRANSPORT_BYTES
-from rpc.messages import MAX_REQUEST_BYTES, Hello, Ping, PlaceOrder, Subscribe, encode
+from rpc.messages import MAX_REQUEST_BYTES, encode
+from rpc.requests import Hello, Ping, PlaceOrder, Subscribe
 from rpc.server import refuse_open_endpoint
 from tests.rpc.conftest import World, decoded, make_settings
 

@@ -15,7 +15,7 @@ from oms.config import write_session
 from oms.records import TradingState
 from rpc.client import Client, OutcomeUnknownError, RpcError
 from rpc.limits import Limits
-from rpc.messages import PlaceOrder
+from rpc.requests import PlaceOrder
 from tests.rpc.conftest import QUICK, World, wait_for
 from tests.rpc.scripted_core import ScriptedCore
 

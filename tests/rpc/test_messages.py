@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any, get_args
 
 import msgspec
@@ -9,32 +10,35 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oms.records import OrderType, TimeInForce, TradingState
-from rpc.entities import OrderTypeName, TimeInForceName, TradingStateName
-from rpc.messages import (
-    UNREADABLE,
-    AnyRequest,
-    MessageError,
-    PlaceOrder,
-    Request,
-    decode_request,
-    encode,
-)
+from oms.records import Contingency, OrderType, TimeInForce, TradingState, Trigger, TriggerSource
+from rpc.entities import ContingencyName, OrderTypeName, TimeInForceName, TradingStateName, TriggerBy
+from rpc.messages import UNREADABLE, MessageError, decode_request, encode
+from rpc.order_forms import FORMS
+from rpc.requests import AnyRequest, OrderTerms, PlaceBracket, PlaceOrder
 
 PLACE = PlaceOrder(request_id=7, client_order_id="a-1", symbol="BTCUSDT", side="buy", qty="0.1", price="61800.1")
 
+_EXIT = OrderTerms(client_order_id="b", symbol="BTCUSDT", side="sell", qty="0.1", price="1")
+BRACKET = PlaceBracket(request_id=7, entry=_EXIT, take_profit=_EXIT, stop=_EXIT)
 
-def as_map(request: Request) -> dict[str, Any]:
+
+def as_map(request: AnyRequest) -> dict[str, Any]:
     message: dict[str, Any] = msgspec.msgpack.decode(encode(request))
     return message
 
 
 @pytest.mark.parametrize(
     ("names", "enum"),
-    [(OrderTypeName, OrderType), (TimeInForceName, TimeInForce), (TradingStateName, TradingState)],
+    [(TimeInForceName, TimeInForce), (TradingStateName, TradingState), (TriggerBy, TriggerSource)],
 )
 def test_names_in_messages_are_those_of_the_records(names: Any, enum: Any) -> None:
     assert sorted(get_args(names)) == sorted(member.name.lower() for member in enum)
+
+
+def test_order_types_are_what_leaves_and_what_it_waits_for() -> None:
+    assert set(FORMS) == set(get_args(OrderTypeName))
+    assert {(form.order_type, form.trigger) for form in FORMS.values()} == set(product(OrderType, Trigger))
+    assert set(get_args(ContingencyName)) == {each.name.lower() for each in Contingency if each}
 
 
 def test_place_order_survives_the_wire() -> None:
@@ -55,7 +59,10 @@ def test_every_request_has_a_request_id_and_its_own_type() -> None:
         ({"qty": 0.1}, "`float`"),
         ({"client_order_id": "two words"}, "client_order_id"),
         ({"client_order_id": ""}, "client_order_id"),
-        ({"display_qty": "1"}, "display_qty"),
+        ({"shown_qty": "1"}, "shown_qty"),
+        ({"display_qty": 1}, "display_qty"),
+        ({"order_type": "stop"}, "'stop'"),
+        ({"good_till_ts": -1}, "good_till_ts"),
         ({"type": "place_all"}, "place_all"),
         ({"request_id": "7"}, "request_id"),
         ({"expires_ts": -1}, "expires_ts"),
@@ -108,7 +115,8 @@ def test_random_bytes_are_a_request_or_a_message_error(payload: bytes) -> None:
 
 @given(st.data())
 def test_a_damaged_request_is_a_request_or_a_message_error(data: st.DataObject) -> None:
-    payload = bytearray(encode(PLACE))
+    requests: list[AnyRequest] = [PLACE, BRACKET]
+    payload = bytearray(encode(data.draw(st.sampled_from(requests))))
     for _ in range(data.draw(st.integers(1, 4))):
         payload[data.draw(st.integers(0, len(payload) - 1))] = data.draw(st.integers(0, 255))
     end = data.draw(st.integers(0, len(payload)))

@@ -9,8 +9,9 @@ import pytest
 
 from rpc.client import Client, OutcomeUnknownError, RpcError
 from rpc.ledger import Ledger, LedgerError
-from rpc.messages import Error, PlaceOrder
+from rpc.messages import Error
 from rpc.protocol import Call
+from rpc.requests import PlaceOrder
 from tests.rpc.conftest import QUICK, World, wait_for
 from tests.rpc.scripted_core import ScriptedCore
 

@@ -17,7 +17,7 @@ import pytest
 from oms.bus import Publisher, Records
 from oms.config import write_session
 from oms.records import TICK, RecordKind, Source, TickFlag, TickKind
-from rpc.client import Client, RpcError
+from rpc.client import Client, RpcError, terms
 from rpc.entities import FillEvent, OrderEvent
 from rpc.limits import DEFAULT_LIMITS
 from tests.rpc.conftest import World, wait_for
@@ -180,6 +180,81 @@ def test_cancel_all_and_trading_states_are_acknowledged(desk: Client) -> None:
     assert desk.set_trading_state("active") == "active"
     assert desk.cancel_all(scope="account") == 1
     wait_for(lambda: desk.order(order_id=other.order_id).state == "cancelled", "the last cancel")
+
+
+def test_a_stop_is_held_and_moved_and_cancelled(desk: Client) -> None:
+    stop = desk.place(
+        "BTCUSDT",
+        "sell",
+        "0.1",
+        order_type="stop_market",
+        trigger_price="98",
+        trigger_by="bid_ask",
+        client_order_id="stop",
+    )
+    assert (stop.state, stop.trigger_price) == ("held", "98.0")
+    moved = desk.amend(client_order_id="stop", trigger_price="97.5", qty="0.2")
+    assert (moved.state, moved.trigger_price, moved.qty) == ("held", "97.5", "0.200")
+    with pytest.raises(RpcError, match="BAD_TRIGGER"):
+        desk.amend(client_order_id="stop", trail_by="1")
+    assert desk.cancel(client_order_id="stop").state == "cancelled"
+    assert desk.order(client_order_id="stop").reason == "REQUESTED"
+
+
+def test_a_stop_whose_price_is_reached_leaves_and_fills(desk: Client) -> None:
+    stop = desk.place("BTCUSDT", "sell", "0.1", order_type="stop_market", trigger_price="100.5", trigger_by="bid_ask")
+    wait_for(lambda: desk.order(order_id=stop.order_id).state == "filled", "the stop")
+    (fill,) = [each for each in desk.fills() if each.order_id == stop.order_id]
+    assert (fill.price, fill.qty) == ("100.0", "0.100")
+
+
+def test_a_bracket_lets_its_exits_go_when_the_entry_fills(desk: Client) -> None:
+    entry, target, stop = desk.bracket(
+        terms("BTCUSDT", "buy", "0.1"),
+        terms("BTCUSDT", "sell", "0.1", "104"),
+        terms("BTCUSDT", "sell", "0.1", order_type="stop_market", trigger_price="97", trigger_by="bid_ask"),
+    )
+    wait_for(lambda: desk.order(order_id=entry.order_id).state == "filled", "the entry")
+    wait_for(lambda: desk.order(order_id=target.order_id).state == "live", "the target")
+    assert desk.order(order_id=stop.order_id).state == "held"
+    desk.cancel(order_id=target.order_id)
+    wait_for(lambda: desk.order(order_id=target.order_id).state == "cancelled", "the cancel")
+    desk.cancel(order_id=stop.order_id)
+    wait_for(lambda: not desk.orders(symbol="BTCUSDT"), "a clean table")
+
+
+def test_a_bracket_with_a_refused_stop_leaves_nothing_open(desk: Client) -> None:
+    with pytest.raises(RpcError, match=r"QTY_ABOVE_MAX: .*; the group's other orders are being cancelled"):
+        desk.bracket(
+            terms("BTCUSDT", "buy", "0.1", "99", client_order_id="lone"),
+            terms("BTCUSDT", "sell", "0.1", "104"),
+            terms("BTCUSDT", "sell", "6", order_type="stop_market", trigger_price="97"),
+        )
+    wait_for(lambda: desk.order(client_order_id="lone").state == "cancelled", "the cancel")
+    wait_for(lambda: not desk.orders(symbol="BTCUSDT"), "a clean table")
+
+
+def test_of_an_oco_pair_the_cancel_of_one_ends_the_other(desk: Client) -> None:
+    first, second = desk.oco(terms("BTCUSDT", "buy", "0.1", "99"), terms("BTCUSDT", "buy", "0.1", "98.5"))
+    wait_for(lambda: desk.order(order_id=second.order_id).state == "live", "the orders")
+    desk.cancel(order_id=first.order_id)
+    wait_for(lambda: desk.order(order_id=second.order_id).state == "cancelled", "the other's end")
+
+
+def test_a_replacement_leaves_when_the_cancel_is_certain(desk: Client) -> None:
+    old = desk.place("BTCUSDT", "buy", "0.1", "98")
+    wait_for(lambda: desk.order(order_id=old.order_id).state == "live", "the order")
+    new = desk.replace(order_id=old.order_id, price="98.5")
+    wait_for(lambda: desk.order(order_id=new.order_id).state == "live", "the new order")
+    gone = desk.order(order_id=old.order_id)
+    assert (gone.state, desk.order(order_id=new.order_id).price) == ("cancelled", "98.5")
+    desk.cancel(order_id=new.order_id)
+    wait_for(lambda: not desk.orders(symbol="BTCUSDT"), "a clean table")
+
+
+def test_a_gtd_order_expires_by_itself(desk: Client) -> None:
+    order = desk.place("BTCUSDT", "buy", "0.1", "98", time_in_force="gtd", good_till_ts=time.time_ns() + 500_000_000)
+    wait_for(lambda: desk.order(order_id=order.order_id).state == "cancelled", "its time")
 
 
 def test_kill_9_of_the_core_leaves_no_order_in_doubt_unnamed(desk: Client, core: CoreProcess) -> None:

@@ -12,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oms.bus import Frame, Header, Records
+from oms.definitions import Definitions
+from oms.instruments import Instrument
 from oms.journal import Direction, Journal, journal_path
 from oms.records import (
     EVENT,
@@ -19,21 +21,25 @@ from oms.records import (
     RPC_CLIENT_BASE,
     WIRE_VERSION,
     CommandKind,
+    Contingency,
     EventKind,
+    OrderFlag,
     OrderState,
     Reason,
     RecordKind,
     Source,
+    Trigger,
 )
 from rpc.event_stream import EventStream
-from rpc.replica import Replica, event_row, event_rows
+from rpc.replica import KnownTerms, Replica, event_row, event_rows
 
+BTCUSDT = Instrument(id=0, symbol="BTCUSDT", venue="v", kind="linear_perpetual", tick="0.1", lot="0.001", version=3)
 OWN = RPC_CLIENT_BASE << ORDER_ID_COUNTER_BITS
 SESSION = 1_000
 
 
 def new_replica(closed_limit: int = 1000) -> Replica:
-    replica = Replica(frozenset({0}), closed_limit=closed_limit, fill_limit=1000)
+    replica = Replica(Definitions([BTCUSDT]), accounts=2, closed_limit=closed_limit, fill_limit=1000)
     replica.enter(SESSION)
     return replica
 
@@ -200,7 +206,46 @@ def test_loading_the_past_in_blocks_gives_what_one_event_at_a_time_gives(
     assert set(loaded.open) == set(one_by_one.open)
     assert list(loaded.fills) == list(one_by_one.fills)
     assert loaded.positions == one_by_one.positions
-    assert loaded.trading_state == one_by_one.trading_state
+    assert loaded.trading_states == one_by_one.trading_states
+    assert loaded.standings == one_by_one.standings
+    assert loaded.terms == one_by_one.terms
+
+
+def test_a_held_order_is_open_and_its_last_trigger_is_known() -> None:
+    replica = new_replica()
+    held, trigger, contingency = OrderState.HELD, int(Trigger.STOP), int(Contingency.OTO)
+    for kind, px in ((EventKind.ORDER_HELD, 50), (EventKind.HELD_AMENDED, 51)):
+        feed(replica, event(kind, 1, held, trigger=trigger, contingency=contingency, last_px=px, last_qty=2, aux=9))
+    assert set(replica.open) == {1}
+    feed(replica, event(EventKind.ORDER_SUBMITTED, 1, OrderState.PENDING_NEW, trigger=Trigger.STOP))
+    assert replica.terms == {1: KnownTerms(51, 2, 9)}
+    feed(replica, event(EventKind.HELD_ENDED, 1, OrderState.CANCELLED, reason=Reason.PARENT_ENDED))
+    assert not replica.open
+
+
+def test_positions_standings_and_states_are_kept_by_their_owner() -> None:
+    replica = new_replica()
+    none = OrderState.EMPTY
+    feed(replica, event(EventKind.POSITION, 0, none, account=1, strategy=-1, position_qty=1))
+    feed(replica, event(EventKind.POSITION, 0, none, account=1, strategy=-1, flags=OrderFlag.SHORT_LEG, position_qty=2))
+    feed(replica, event(EventKind.POSITION, 0, none, account=0, strategy=3, position_qty=3))
+    feed(replica, event(EventKind.SCOPE, 0, none, aux=1, px=5), event(EventKind.SCOPE, 0, none, aux=11, px=6))
+    feed(replica, event(EventKind.TRADING_STATE, 0, none, account=1, strategy=-1, aux=1, reason=62))
+    feed(replica, event(EventKind.TRADING_STATE, 0, none, account=0, strategy=3, aux=2, reason=68))
+    assert {key: row.position_qty for key, row in replica.positions.items()} == {
+        (1, -1, 0, 0): 1,
+        (1, -1, 0, 1): 2,
+        (0, 3, 0, 0): 3,
+    }
+    assert {scope: row.px for scope, row in replica.standings.items()} == {1: 5, 11: 6}
+    assert replica.trading_states == {1: (1, 62), 11: (2, 68)}
+
+
+def test_an_event_of_a_version_that_is_not_known_is_passed_over() -> None:
+    replica = new_replica()
+    feed(replica, event(EventKind.ORDER_ACCEPTED, 1, version=3), event(EventKind.ORDER_ACCEPTED, 2, version=2))
+    assert set(replica.orders) == {1}
+    assert replica.unusable == 1
 
 
 # The event stream

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -12,10 +13,11 @@ import numpy.typing as npt
 
 from oms import engine
 from oms.compiled import Callback, compile_entries
-from oms.core.state import BOOK_WINDOW, State, define_account, define_instrument, new_state
+from oms.core.state import BOOK_WINDOW, MAX_ACCOUNTS, State, define_account, define_instrument, new_state
+from oms.currencies import Conversion, currencies_of, wallets_of
 from oms.exchange_model import load_model, use_model
 from oms.instruments import Instrument
-from oms.money import define_money, money_of
+from oms.money import define_money, open_wallet
 from oms.records import (
     CASH_SCALE,
     COMMAND,
@@ -137,10 +139,13 @@ class Rig:
         for instrument in instruments:
             define_instrument(self.st, instrument)
             self.limit(instrument.id, **{"defined": 1, **NO_LIMITS, **(limits or {})})
-        self.money = money_of(instruments)
-        define_money(self.st, self.money, instruments, dict.fromkeys(self.money.currencies, "1"))
-        self.s["wallets"]["defined"][:, : len(self.money.wallets)] = 1
-        self.s["wallets"]["balance"][:, : len(self.money.wallets)] = PLENTY
+        currencies = currencies_of(instruments, "USDT")
+        self.wallets = wallets_of(instruments)
+        even = dict.fromkeys(currencies, Conversion(None, False, Decimal(1)))
+        define_money(self.st, instruments, self.wallets, currencies, even)
+        for account in range(MAX_ACCOUNTS):
+            for number in range(len(self.wallets)):
+                open_wallet(self.st, account, number, PLENTY)
         use_model(self.st, _model(model), entry_latency_ns=latency_ns, response_latency_ns=latency_ns)
         self.s["external"] = int(external)
 
@@ -220,7 +225,7 @@ class Rig:
     def open_list(self, instrument: int = 0) -> list[int]:
         """Slots of the instrument's open orders, as linked."""
         found = []
-        slot = int(self.book(instrument)["open_head"])
+        slot = int(self.s["order_lists"][instrument]["open_head"])
         while slot >= 0:
             found.append(slot)
             slot = int(self.s["orders"][slot]["next_open"])

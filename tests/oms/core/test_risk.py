@@ -70,7 +70,7 @@ def hold(rig: Rig, qty: int) -> None:
     rig.reports(fill(10**9 + qty, abs(qty), side=side, trade_id=1))
 
 
-@pytest.mark.parametrize("account", [-1, 1, 3, 4, 2**31 - 1, -(2**31)])
+@pytest.mark.parametrize("account", [-2, 1, 3, 4, 2**31 - 1, -(2**31)])
 def test_unknown_account(account: int) -> None:
     rig = market()
     order = new_order(1, account=account)
@@ -143,7 +143,7 @@ FORMS = [
     (OrderType.LIMIT, 6, 0, Reason.BAD_TIME_IN_FORCE),
     (OrderType.LIMIT, TimeInForce.GTD, 0, Reason.BAD_EXPIRY),
     (OrderType.LIMIT, TimeInForce.DAY, 0, Reason.BAD_EXPIRY),
-    (OrderType.MARKET, TimeInForce.GTD, 0, Reason.BAD_TIME_IN_FORCE),
+    (OrderType.MARKET, TimeInForce.GTD, 0, Reason.BAD_EXPIRY),
     (OrderType.MARKET, TimeInForce.GTC, 0, Reason.BAD_TIME_IN_FORCE),
     (OrderType.MARKET, TimeInForce.IOC, 0, Reason.NONE),
     (OrderType.MARKET, TimeInForce.FOK, 0, Reason.NONE),

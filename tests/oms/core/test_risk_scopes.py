@@ -445,7 +445,7 @@ def test_gtd_day_and_display_quantity_must_make_sense() -> None:
     ]
     day = {"time_in_force": TimeInForce.DAY}
     assert asked(rig, new_order(8, **day)) == [Reason.BAD_EXPIRY]
-    scope(rig, next_reset=rig.now + SECOND)
+    rig.s["accounts"][0]["resets"][0] = rig.now + SECOND
     assert asked(rig, new_order(9, **day)) == [Reason.NONE]
 
 

@@ -38,6 +38,7 @@ from oms.records import (
     TickKind,
     TimeInForce,
 )
+from tests.limits import WIDE_ACCOUNT
 
 Records = npt.NDArray[np.void]
 
@@ -66,6 +67,8 @@ def make_settings(folder: Path, *, record_ticks: bool = True) -> Settings:
         replay=ReplaySettings(file="recording.gz"),
         instruments=INSTRUMENTS,
         risk={},
+        accounts={"paper": WIDE_ACCOUNT, "hedge": WIDE_ACCOUNT},
+        reporting_currency="USDT",
         heartbeat_s=0.02,
         record_ticks=record_ticks,
     )

@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from oms.decimals import cash_text
+from oms.definitions import Definitions, add_definitions
 from oms.journal import EventBlock
 from oms.records import (
     BUY,
@@ -23,6 +25,7 @@ from oms.records import (
     SELL,
     BookState,
     CommandKind,
+    Contingency,
     EventKind,
     Liquidity,
     OrderFlag,
@@ -31,14 +34,16 @@ from oms.records import (
     Reason,
     TimeInForce,
     TradingState,
+    Trigger,
 )
 from oms.store import embedded
 from oms.store.embedded import EmbeddedStore
 from oms.store.reader import StoreReader
-from oms.store.schema import DATABASE_FILE, EVENT_TABLE_KINDS, SCHEMA_VERSION, TABLES, StoreError
+from oms.store.schema import DATABASE_FILE, EVENT_TABLE_KINDS, SCHEMA_VERSION, TABLES, OrderRow, StoreError
 from tests.oms.store.support import INSTRUMENTS, PERPETUAL, SPOT, Records, Trading
 
 SESSION = 1_723_075_200_000_000_000
+PX = OrderRow.__struct_fields__.index("px")
 ORDER_ID = (1024 << ORDER_ID_COUNTER_BITS) + 17
 
 
@@ -50,7 +55,7 @@ def store(tmp_path: Path) -> Iterator[EmbeddedStore]:
 
 
 def open_store(folder: Path) -> EmbeddedStore:
-    store = EmbeddedStore(folder, "paper", INSTRUMENTS)
+    store = EmbeddedStore(folder, ("paper", "hedge"), Definitions(INSTRUMENTS))
     store.open()
     return store
 
@@ -115,6 +120,9 @@ def test_an_order_is_one_row_as_it_stood_last(store: EmbeddedStore) -> None:
         "order_type": "limit",
         "time_in_force": "gtc",
         "flags": "post_only+reduce_only",
+        "trigger": "none",
+        "contingency": "none",
+        "version": 0,
         "state": "cancelled",
         "reason": "none",
         "px": 612_345,
@@ -259,7 +267,67 @@ def test_the_same_order_id_in_two_sessions_is_two_orders(store: EmbeddedStore) -
 
 
 def test_every_event_kind_is_stored_somewhere() -> None:
-    assert set(EventKind) == ORDER_EVENTS | EVENT_TABLE_KINDS | {EventKind.POSITION}
+    assert set(EventKind) == ORDER_EVENTS | EVENT_TABLE_KINDS | {EventKind.POSITION, EventKind.SCOPE}
+
+
+def test_records_of_two_versions_of_one_instrument_are_counted_each_in_its_own(tmp_path: Path) -> None:
+    first, second = PERPETUAL, replace(PERPETUAL, tick="0.01", lot="0.1", min_qty="0.1", version=2)
+    path = tmp_path / "definitions.json"
+    add_definitions(path, [first])
+    add_definitions(path, [second])
+    store = EmbeddedStore(tmp_path, ("paper",), Definitions([second], path))
+    store.open()
+    live = {"state": OrderState.LIVE}
+    write(store, order_event(EventKind.ORDER_ACCEPTED, 0, order_id=ORDER_ID, version=1, **live))
+    write(store, order_event(EventKind.ORDER_ACCEPTED, 1, order_id=ORDER_ID + 1, version=2, **live))
+    write(store, order_event(EventKind.ORDER_ACCEPTED, 2, order_id=ORDER_ID + 2, version=3, **live))
+    add_definitions(path, [replace(PERPETUAL, tick="1", version=3)])
+    write(store, order_event(EventKind.ORDER_ACCEPTED, 3, order_id=ORDER_ID + 3, version=3, px=7, qty=1, **live))
+    store.close()
+    with StoreReader(tmp_path) as stored:
+        shown = [(row.version, row.px_text, row.qty_text) for row in reversed(stored.orders())]
+    assert shown == [(1, "61234.50", "0.030"), (2, "6123.45", "3.0"), (3, "", ""), (3, "7", "0.001")]
+
+
+def test_a_trigger_a_display_quantity_and_a_parent_are_kept_beside_their_order(store: EmbeddedStore) -> None:
+    held = {"state": OrderState.HELD, "trigger": Trigger.TRAILING, "contingency": Contingency.OTO}
+    write(store, order_event(EventKind.ORDER_HELD, 0, **held, last_px=612_000, last_qty=5, aux=77))
+    write(store, order_event(EventKind.HELD_AMENDED, 1, **held, last_px=612_010, last_qty=5, aux=77))
+    write(store, order_event(EventKind.ORDER_SUBMITTED, 2, state=OrderState.PENDING_NEW, trigger=Trigger.TRAILING))
+    write(store, order_event(EventKind.ORDER_ACCEPTED, 3, order_id=ORDER_ID + 1, state=OrderState.LIVE))
+    with reader(store) as stored:
+        orders = {row.order_id: row for row in stored.orders()}
+        terms = stored.order_terms()
+    order, other = orders[ORDER_ID], orders[ORDER_ID + 1]
+    assert (order.state, order.trigger, order.contingency) == ("pending_new", "trailing", "none")
+    assert (other.trigger, other.contingency) == ("none", "none")
+    assert list(terms) == [(SESSION, ORDER_ID)]
+    row = terms[SESSION, ORDER_ID]
+    assert (row.trigger_px, row.trigger_px_text) == (612_010, "61201.00")
+    assert (row.display_qty_text, row.parent_id) == ("0.005", 77)
+
+
+def test_accounts_strategies_and_legs_have_their_own_positions(store: EmbeddedStore) -> None:
+    owners = [(0, -1, 0), (1, -1, 0), (1, -1, OrderFlag.SHORT_LEG), (0, 2, 0)]
+    for seq, (account, strategy, flags) in enumerate(owners):
+        fields = {"account": account, "strategy": strategy, "flags": int(flags), "position_qty": seq + 1}
+        write(store, event(EventKind.POSITION, seq, instrument=0, **fields))
+    with reader(store) as stored:
+        shown = [(row.account, row.strategy, row.leg, row.qty) for row in stored.positions()]
+    assert shown == [("hedge", -1, 0, 2), ("hedge", -1, 1, 3), ("paper", -1, 0, 1), ("paper", 2, 0, 4)]
+
+
+def test_the_last_word_on_an_account_or_a_strategy_is_kept(store: EmbeddedStore) -> None:
+    amounts = {"px": 15 * 10**7, "qty": 2 * 10**8, "filled_qty": 10**8, "last_px": 99, "fees": 4}
+    exposure = {"last_qty": 5 * 10**8, "position_qty": -(10**8)}
+    write(store, event(EventKind.SCOPE, 0, aux=1, px=1), event(EventKind.SCOPE, 1, aux=1, **amounts))
+    write(store, event(EventKind.SCOPE, 2, account=1, strategy=3, aux=8 + 3, **exposure))
+    with reader(store) as stored:
+        account, strategy = stored.scopes()
+    assert (account.account, account.strategy, account.seq) == ("hedge", -1, 1)
+    assert (account.pnl_text, account.peak_pnl_text, account.day_start_pnl_text) == ("1.5", "2", "1")
+    assert (account.next_reset_ts, account.open_orders) == (99, 4)
+    assert (strategy.account, strategy.strategy, strategy.gross_text, strategy.net_text) == ("hedge", 3, "5", "-1")
 
 
 def tables(folder: Path) -> dict[str, list[tuple[Any, ...]]]:
@@ -298,9 +366,9 @@ def test_any_batches_store_the_same_and_storing_twice_is_storing_once(
     for order_id, each in last.items():
         if each["kind"] != EventKind.ORDER_REFUSED:
             assert by_id[order_id][-1] == each["seq"]
-            assert by_id[order_id][13:16] == (each["px"], each["qty"], each["filled_qty"])
+            assert by_id[order_id][PX : PX + 3] == (each["px"], each["qty"], each["filled_qty"])
             instrument = (PERPETUAL, SPOT)[each["instrument"]]
-            assert by_id[order_id][16] == instrument.px_from_ticks(int(each["px"]))
+            assert by_id[order_id][PX + 3] == instrument.px_from_ticks(int(each["px"]))
 
 
 # ---- transactions

@@ -213,7 +213,7 @@ def test_a_journal_that_cannot_be_read_is_noted_and_the_others_are_read(tmp_path
     follower = started(tmp_path)
     assert given_by(follower) == [*whole(5, 2), *whole(7, 3)]
     assert follower.notes[0][0] == "journal_unreadable"
-    assert "00000000000000000006.journal cannot be read: Is a directory" in follower.notes[0][1]
+    assert "00000000000000000006.000000.journal cannot be read: Is a directory" in follower.notes[0][1]
 
 
 @settings(max_examples=150, deadline=None)

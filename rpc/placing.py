@@ -1,0 +1,280 @@
+"""Placing orders: alone, as a bracket, as a group of which one cancels the others, or in another's stead.
+
+A new order is in the ledger before it is sent, and is answered when the core's event for it arrives. Without an answer
+in time its outcome is unknown, never rejected, and the client may send it again under the same id: once the first copy
+is void, and the journal does not know it, the same order id goes out again, of which the core takes one only.
+
+Orders of one request leave in one batch. When one of them is refused, those that were taken are cancelled: no entry
+without its stop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+from msgspec.structs import replace
+
+from oms.config import Settings
+from oms.definitions import Definitions
+from oms.event_fields import EventFields
+from oms.records import COMMAND, CommandKind, Contingency, EventKind, Reason
+from rpc.core_link import Command, addressed, new_command
+from rpc.dispatch import Dispatch
+from rpc.entities import ContingencyName, Order
+from rpc.ledger import Ledger
+from rpc.ledger_rows import LedgerRow
+from rpc.messages import Error, GroupReply, OrderReply, Reply, RpcCode
+from rpc.own_orders import OwnOrders
+from rpc.pending import Group, Member, Pending, Waiter
+from rpc.refusals import RefusalError, order_text
+from rpc.replica import Replica, event_row
+from rpc.requests import OrderTerms, PlaceBracket, PlaceOco, PlaceOrder, ReplaceOrder
+from rpc.sessions import Session
+from rpc.translation import named_instrument, new_order_command, price_ticks, qty_lots, refuse_expired
+from rpc.views import OPEN_STATE_NAMES, Views
+
+_REFUSED: Final = int(EventKind.ORDER_REFUSED)
+
+
+class Asked(NamedTuple):
+    """An order to be placed: its client's id and, for a version of its instrument's definition, its command."""
+
+    client_order_id: str
+    command: Callable[[LedgerRow | None], Command]
+    """Given the ledger's row, where the id is known, the command in the version of that row."""
+
+
+class Placing:
+    """Takes new orders, and knows what the core made of them."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        definitions: Definitions,
+        ledger: Ledger,
+        replica: Replica,
+        views: Views,
+        own_orders: OwnOrders,
+        dispatch: Dispatch,
+    ) -> None:
+        self._settings = settings
+        self._definitions = definitions
+        self._ledger = ledger
+        self._replica = replica
+        self._views = views
+        self._own_orders = own_orders
+        self._dispatch = dispatch
+
+    def place(self, session: Session, request: PlaceOrder) -> Reply | None:
+        """Place an order, or tell how the one of the same id stands."""
+        refuse_expired(request.expires_ts)
+        parent_id = self._parent_id(session, request)
+        asked = self._asked(request, lambda: parent_id)
+        return self._place(session.client, asked, Waiter(session, request.request_id), request.expires_ts)
+
+    def place_bracket(self, session: Session, request: PlaceBracket) -> Reply | None:
+        """Place an entry, its target and its stop."""
+        refuse_expired(request.expires_ts)
+        entry, *exits = request.entry, request.take_profit, request.stop
+        for terms in exits:
+            if terms.side == entry.side or terms.symbol != entry.symbol or terms.account != entry.account:
+                raise RefusalError(
+                    Reason.BAD_PARENT,
+                    f"order {terms.client_order_id!r} does not close entry {entry.client_order_id!r}: give it the same"
+                    " symbol and account, and the other side",
+                )
+        return self._place_group(session, request.request_id, (entry, *exits), "oto", request.expires_ts)
+
+    def place_oco(self, session: Session, request: PlaceOco) -> Reply | None:
+        """Place orders of which one cancels the others."""
+        refuse_expired(request.expires_ts)
+        return self._place_group(session, request.request_id, request.orders, "oco", request.expires_ts)
+
+    def replace(self, session: Session, request: ReplaceOrder) -> Reply | None:
+        """Cancel an order, and place another in its stead."""
+        refuse_expired(request.expires_ts)
+        old = self._own_orders.find(session.client, request.client_order_id, request.order_id)
+        asked = Asked(request.new_client_order_id, lambda known: self._replacement(old, request, known))
+        return self._place(session.client, asked, Waiter(session, request.request_id), request.expires_ts)
+
+    def _place_group(
+        self,
+        session: Session,
+        request_id: int,
+        orders: Sequence[OrderTerms],
+        contingency: ContingencyName,
+        expires_ts: int,
+    ) -> Reply | None:
+        """Place orders that hang on the first of them."""
+        first, *others = orders
+        ids = [terms.client_order_id for terms in orders]
+        if len(set(ids)) < len(ids):
+            raise RefusalError(RpcCode.DUPLICATE_CLIENT_ORDER_ID, f"the orders of the group share an id: {ids}")
+        for terms in orders:
+            if terms.contingency or terms.parent_client_order_id or terms.parent_order_id is not None:
+                raise RefusalError(
+                    Reason.BAD_PARENT, f"order {terms.client_order_id!r} of the group has a parent: leave it out"
+                )
+
+        def parent_id() -> int:
+            row = self._row(session.client, first.client_order_id)
+            return row.order_id if row is not None else 0
+
+        head = replace(first, contingency="oco") if contingency == "oco" else first
+        asked = [self._asked(head, lambda: 0)]
+        asked += [self._asked(replace(terms, contingency=contingency), parent_id) for terms in others]
+        for each in asked:  # all are sound, or none is sent
+            each.command(self._row(session.client, each.client_order_id))
+        group = Group(Waiter(session, request_id), len(asked))
+        for place, each in enumerate(asked):
+            member = Member(group, place)
+            try:
+                reply = self._place(session.client, each, member, expires_ts)
+            except RefusalError as refusal:
+                if place == 0:
+                    raise
+                reply = Error(request_id=request_id, code=refusal.code, message=str(refusal), order=refusal.order)
+            if reply is not None:
+                self._dispatch.answer(member, reply)
+        return None
+
+    def end_group(self, group: Group) -> None:
+        """Answer a request for several orders; where one was refused, cancel those that were taken."""
+        replies = [reply for reply in group.replies if reply is not None]
+        refused = next((reply for reply in replies if isinstance(reply, Error)), None)
+        taken = [reply for reply in replies if isinstance(reply, OrderReply)]
+        waiter = group.waiter
+        if refused is None:
+            outcome = "unknown" if any(reply.outcome == "unknown" for reply in taken) else "acknowledged"
+            orders = tuple(reply.order for reply in taken)
+            self._dispatch.answer(waiter, GroupReply(request_id=waiter.request_id, outcome=outcome, orders=orders))  # type: ignore[arg-type]
+            return
+        left = [reply.order for reply in taken if reply.order.state in OPEN_STATE_NAMES]
+        for order in left:
+            self._cancel(order)
+        message = refused.message
+        if left:
+            message += (
+                f"; the group's other orders are being cancelled: {', '.join(str(each.order_id) for each in left)}"
+            )
+        self._dispatch.answer(
+            waiter, Error(request_id=waiter.request_id, code=refused.code, message=message, order=refused.order)
+        )
+
+    def _cancel(self, order: Order) -> None:
+        row = self._ledger.find_order(order.order_id)
+        command = addressed(new_command(CommandKind.CANCEL, instrument=-1), order.order_id)
+        self._dispatch.send(CommandKind.CANCEL, row, [command])
+
+    def _asked(self, terms: OrderTerms, parent_id: Callable[[], int]) -> Asked:
+        in_force = named_instrument(self._settings, self._definitions, terms.symbol)
+
+        def command(known: LedgerRow | None) -> Command:
+            version = _version(known) if known is not None else 0
+            instrument = self._definitions.of(in_force.id, version) or in_force
+            return new_order_command(self._settings, instrument, terms, parent_id())
+
+        return Asked(terms.client_order_id, command)
+
+    def _parent_id(self, session: Session, terms: OrderTerms) -> int:
+        """The order id of the parent that an order names; 0 when it has none."""
+        named = terms.parent_client_order_id is not None or terms.parent_order_id is not None
+        if not named and terms.contingency in (None, "oco"):
+            return 0
+        if terms.contingency is None or not named:
+            raise RefusalError(
+                Reason.BAD_PARENT,
+                f"order {terms.client_order_id!r} has a parent and no contingency, or the other way round: give both",
+            )
+        return self._own_orders.find(session.client, terms.parent_client_order_id, terms.parent_order_id).order_id
+
+    def _replacement(self, old: LedgerRow, request: ReplaceOrder, known: LedgerRow | None) -> Command:
+        """The command of an order that replaces ``old``; what the request leaves open is as it was."""
+        base = np.frombuffer(known.command if known is not None else old.command, COMMAND).copy()
+        if known is None:
+            last = self._replica.orders.get(old.order_id)
+            if last is not None:
+                row = event_row(last.record)
+                base["px"], base["qty"] = row.px, row.qty
+            terms = self._replica.terms.get(old.order_id)
+            if terms is not None:
+                base["trigger_px"], base["display_qty"] = terms.trigger_px, terms.display_qty
+            in_force = self._definitions.in_force(int(base["instrument"][0]))
+            base["version"] = in_force.version if in_force is not None else base["version"]
+        instrument = self._definitions.of(int(base["instrument"][0]), int(base["version"][0]))
+        if instrument is None:
+            raise RefusalError(Reason.WRONG_VERSION, f"order {old.order_id} is of a definition that is not known")
+        base["contingency"] = Contingency.REPLACE
+        base["parent_id"] = old.order_id
+        if request.price is not None:
+            base["px"] = price_ticks(instrument, request.price)
+        if request.qty is not None:
+            base["qty"] = qty_lots(instrument, request.qty)
+        if request.trigger_price is not None:
+            base["trigger_px"] = price_ticks(instrument, request.trigger_price, "trigger price", Reason.BAD_TRIGGER)
+        return base
+
+    def _row(self, client: str, client_order_id: str) -> LedgerRow | None:
+        index = self._ledger.client_index(client)
+        return self._ledger.find(index, client_order_id) if index is not None else None
+
+    def _place(self, client: str, asked: Asked, waiter: Waiter | Member, expires_ts: int) -> Reply | None:
+        row = self._row(client, asked.client_order_id)
+        command = asked.command(row)
+        if row is not None:
+            return self._place_again(row, addressed(command, row.order_id), waiter, expires_ts)
+        self._dispatch.refuse_unless_listening()
+        index = self._ledger.add_client(client)
+        order_id = self._ledger.new_order_id(index)
+        payload = addressed(command, order_id)
+        self._ledger.add_order(index, asked.client_order_id, order_id, payload)
+        row = LedgerRow(order_id, asked.client_order_id, payload, None, None)
+        self._views.remember(row)
+        pending = self._dispatch.send(CommandKind.NEW, row, [payload], waiter, expires_ts=expires_ts)
+        pending.is_new = True
+        pending.rollbacks = self._ledger.rollbacks
+        return None
+
+    def _place_again(self, row: LedgerRow, command: bytes, waiter: Waiter | Member, expires_ts: int) -> Reply | None:
+        own_orders = self._own_orders
+        if command != row.command:
+            before = own_orders.as_asked(row)
+            raise RefusalError(
+                RpcCode.DUPLICATE_CLIENT_ORDER_ID,
+                f"client_order_id {row.client_order_id!r} stands for another order, {order_text(before)}: use a new id",
+                before,
+            )
+        pending = self._dispatch.pending.placing.get(row.order_id)
+        if pending is not None:
+            pending.waiters.append(waiter)
+            return None
+        if own_orders.is_decided(row):
+            return own_orders.placed(row, waiter.request_id)
+        if self._dispatch.may_be_taken(row.order_id):
+            self._dispatch.pending.add(CommandKind.NEW, row, waiter).is_sent = False  # an earlier copy may be taken yet
+            return None
+        if self._dispatch.problem or not self._dispatch.catch_up():
+            return OrderReply(request_id=waiter.request_id, outcome="unknown", order=own_orders.as_asked(row))
+        if own_orders.is_decided(row):
+            return own_orders.placed(row, waiter.request_id)
+        self._dispatch.send(CommandKind.NEW, row, [command], waiter, expires_ts=expires_ts)
+        return None
+
+    def settle(self, pending: Pending, event: EventFields) -> None:
+        """Take an event of a new order that waits for its answer."""
+        row = pending.row
+        if row is None or row.order_id != event.order_id:
+            return
+        if event.kind != _REFUSED or event.reason == Reason.DUPLICATE_ORDER_ID:
+            self._dispatch.finish(pending, lambda request_id: self._own_orders.placed(row, request_id))
+        elif event.aux == CommandKind.NEW and (event.request_id == pending.request_id or not pending.is_sent):
+            self._dispatch.finish(pending, lambda request_id: self._own_orders.refusal(row, event, request_id))
+        else:
+            return  # an earlier copy was refused: this one's answer is still to come
+        self._dispatch.is_answered(row.order_id)
+
+
+def _version(row: LedgerRow) -> int:
+    return int(np.frombuffer(row.command, COMMAND)["version"][0])

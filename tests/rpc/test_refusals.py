@@ -1,0 +1,55 @@
+"""Refusals in words: every reason has some, whatever the order, and they name its values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from oms.records import Reason
+from rpc.entities import Order
+from rpc.refusals import order_text, refusal_text
+from tests.rpc.conftest import make_settings
+
+ORDER = Order(
+    order_id=5,
+    client="desk",
+    client_order_id="a",
+    symbol="BTCUSDT",
+    side="buy",
+    order_type="stop_limit",
+    account="hedge",
+    time_in_force="gtc",
+    good_till_ts=0,
+    post_only=False,
+    reduce_only=False,
+    position_side="long",
+    price="100.1",
+    qty="0.5",
+    filled_qty="0",
+    display_qty=None,
+    trigger_price="99",
+    trigger_by="last",
+    contingency=None,
+    parent_order_id=None,
+    state="rejected",
+    reason="NONE",
+    ts=0,
+    session=0,
+    seq=-1,
+)
+
+
+@pytest.mark.parametrize("reason", list(Reason))
+def test_every_reason_has_words_without_a_gap(tmp_path: Path, reason: Reason) -> None:
+    text = refusal_text(reason, make_settings(tmp_path), ORDER)
+    assert text
+    assert "{" not in text
+
+
+def test_a_reason_that_is_not_known_is_named_by_its_number(tmp_path: Path) -> None:
+    assert "reason 65000" in refusal_text(65_000, make_settings(tmp_path), ORDER)
+
+
+def test_an_order_is_told_with_its_price_and_trigger() -> None:
+    assert order_text(ORDER) == "buy 0.5 BTCUSDT at 100.1 from 99"
