@@ -13,7 +13,16 @@ from oms.core.accounting import count_open, count_order
 from oms.core.events import emit_order, emit_refusal, may_ask, new_event
 from oms.core.orders import ILLEGAL, OrderInput, find_order, is_open, leaves_qty, link_open, new_order_slot, next_state
 from oms.core.risk import check_amend, check_new
-from oms.core.state import COMMAND_RING, EVENT_RING, MAX_ACCOUNTS, MAX_INSTRUMENTS, MODEL_QUEUE, Record, State
+from oms.core.state import (
+    COMMAND_RING,
+    EVENT_RING,
+    MAX_ACCOUNTS,
+    MAX_INSTRUMENTS,
+    MAX_ORDERS,
+    MODEL_QUEUE,
+    Record,
+    State,
+)
 from oms.records import CommandKind, EventKind, OrderState, Reason, TradingState
 
 _NEW: Final = int(CommandKind.NEW)
@@ -115,27 +124,15 @@ def send(s: Record, command: Record) -> None:
 
 
 @kernel
-def request_new(s: Record, command: Record) -> int:
-    """Check a new order, enter it and send it; returns ``Reason.NONE`` or why it was refused."""
+def enter_order(s: Record, command: Record) -> int:
+    """Enter an order that has passed every check, report it and send it; returns its slot, -1: every slot is open.
+
+    Live and in a replay of the journal: nothing is decided here.
+    """
     order_id = command["order_id"]
-    reason = _NONE
-    if order_id <= 0:
-        reason = _BAD_COMMAND
-    elif command["strategy"] >= s["strategies_used"]:
-        reason = _UNKNOWN_STRATEGY
-    elif find_order(s, order_id) >= 0:
-        reason = _DUPLICATE_ORDER_ID
-    elif not may_ask(s) or not can_send(s):
-        reason = _OUTPUT_FULL
-    else:
-        reason = check_new(s, command)
-    if reason != _NONE:
-        emit_refusal(s, command, 0, reason)
-        return reason
     slot = new_order_slot(s, order_id)
     if slot < 0:
-        emit_refusal(s, command, 0, _ORDER_TABLE_FULL)
-        return _ORDER_TABLE_FULL
+        return -1
     order = s["orders"][slot]
     order["order_id"] = order_id
     order["created_ts"] = s["now"]
@@ -170,6 +167,30 @@ def request_new(s: Record, command: Record) -> int:
     s["orders_sent"] += 1
     emit_order(s, slot, _SUBMITTED, _NONE)
     send(s, command)
+    return slot
+
+
+@kernel
+def request_new(s: Record, command: Record) -> int:
+    """Check a new order, enter it and send it; returns ``Reason.NONE`` or why it was refused."""
+    order_id = command["order_id"]
+    reason = _NONE
+    if order_id <= 0:
+        reason = _BAD_COMMAND
+    elif command["strategy"] >= s["strategies_used"]:
+        reason = _UNKNOWN_STRATEGY
+    elif find_order(s, order_id) >= 0:
+        reason = _DUPLICATE_ORDER_ID
+    elif not may_ask(s) or not can_send(s):
+        reason = _OUTPUT_FULL
+    elif s["orders_used"] == MAX_ORDERS and s["retired_head"] < 0:
+        reason = _ORDER_TABLE_FULL
+    else:
+        reason = check_new(s, command)
+    if reason != _NONE:
+        emit_refusal(s, command, 0, reason)
+        return reason
+    enter_order(s, command)
     return _NONE
 
 
@@ -219,6 +240,20 @@ def refusal_of_state(s: Record, state: int, order_input: int) -> int:
 
 
 @kernel
+def enter_amend(s: Record, slot: int, command: Record) -> None:
+    """Enter a checked change of price and total quantity, report it and send it."""
+    order = s["orders"][slot]
+    order["pending_px"] = command["px"]
+    order["pending_qty"] = command["qty"]
+    order["request_id"] = command["request_id"]
+    order["state"] = next_state(order["state"], _REQUEST_AMEND)
+    order["updated_ts"] = s["now"]
+    count_open(s, order, max(leaves_qty(order), command["qty"] - order["filled_qty"]), command["px"])
+    emit_order(s, slot, _AMEND_SUBMITTED, _NONE)
+    send(s, command)
+
+
+@kernel
 def request_amend(s: Record, command: Record) -> int:
     """Check a change of price and total quantity (0: unchanged) and send it; one change can be in flight at a time."""
     slot = find_order(s, command["order_id"])
@@ -238,15 +273,19 @@ def request_amend(s: Record, command: Record) -> int:
     if reason != _NONE:
         emit_refusal(s, command, state, reason)
         return reason
-    order["pending_px"] = command["px"]
-    order["pending_qty"] = command["qty"]
-    order["request_id"] = command["request_id"]
-    order["state"] = next_state(state, _REQUEST_AMEND)
-    order["updated_ts"] = s["now"]
-    count_open(s, order, max(leaves_qty(order), command["qty"] - order["filled_qty"]), command["px"])
-    emit_order(s, slot, _AMEND_SUBMITTED, _NONE)
-    send(s, command)
+    enter_amend(s, slot, command)
     return _NONE
+
+
+@kernel
+def enter_cancel(s: Record, slot: int, command: Record) -> None:
+    """Enter a checked cancel, report it and send it."""
+    order = s["orders"][slot]
+    order["request_id"] = command["request_id"]
+    order["state"] = next_state(order["state"], _REQUEST_CANCEL)
+    order["updated_ts"] = s["now"]
+    emit_order(s, slot, _CANCEL_SUBMITTED, _NONE)
+    send(s, command)
 
 
 @kernel
@@ -262,11 +301,7 @@ def request_cancel(s: Record, command: Record) -> int:
     if reason != _NONE:
         emit_refusal(s, command, order["state"], reason)
         return reason
-    order["request_id"] = command["request_id"]
-    order["state"] = next_state(order["state"], _REQUEST_CANCEL)
-    order["updated_ts"] = s["now"]
-    emit_order(s, slot, _CANCEL_SUBMITTED, _NONE)
-    send(s, command)
+    enter_cancel(s, slot, command)
     return _NONE
 
 
