@@ -21,7 +21,8 @@ from oms.core.state import State
 from oms.journal import Direction, Journal
 from oms.latency import LatencyHistogram
 from oms.outbox import Outbox
-from oms.records import TICK, BookState, Reason, RecordKind, TickFlag, TickKind, TradingState
+from oms.records import COMMAND, TICK, BookState, CommandKind, Reason, RecordKind, TickFlag, TickKind, TradingState
+from oms.snapshot import Place
 from oms.tick_feed import TickFeed
 
 MIB: Final = 1024 * 1024
@@ -77,6 +78,7 @@ class CoreLoop:
         self._command_count = self._st["command_count"]
         self._report_count = self._st["report_count"]
         self._events_lost = self._st["events_lost"]
+        self._feed_quiet = self._st["feed_quiet"]
         self._event_rows = self._st["events"][0]
         self._command_rows = self._st["commands"][0]
         self._report_rows = self._st["reports"][0]
@@ -111,8 +113,8 @@ class CoreLoop:
         if self.feed.turn(FRAMES_PER_TURN, timeout_ms):
             self._heard_at = time.monotonic()
             self.lag.record((time.time_ns() - self.feed.sent_ts) / 1e3)
-        elif time.monotonic() - self._heard_at > QUIET_AFTER_S:
-            self._st["feed_quiet"][0] = 1
+        elif not self._feed_quiet[0] and time.monotonic() - self._heard_at > QUIET_AFTER_S:
+            self._step_own_tick(TickKind.QUIET)
         self.drain_inputs()
 
     def drain_inputs(self) -> None:
@@ -144,10 +146,13 @@ class CoreLoop:
         start = 0
         while start < len(reports):
             start = engine.step_reports(self._st, reports, start)
-            self._flush(0)
+            self._flush(0, Direction.INPUT)
 
-    def _flush(self, cause_ts: int) -> None:
-        """Journal what the last step wrote; it leaves when that is committed."""
+    def _flush(self, cause_ts: int, reports: Direction = Direction.OUTPUT) -> None:
+        """Journal what the last step wrote; it leaves when that is committed.
+
+        Reports that the step took from ``step_reports`` are input, others are the exchange model's.
+        """
         if not self._event_count[0] and not self._command_count[0]:
             return
         events = self._event_rows[: self._event_count[0]]
@@ -155,7 +160,7 @@ class CoreLoop:
         if self._events_lost[0]:
             raise RuntimeError(f"{self._events_lost[0]} events found the core's output full: stopping, fail closed")
         if self._report_count[0]:
-            self.journal.append(RecordKind.REPORT, Direction.INPUT, self._report_rows[: self._report_count[0]])
+            self.journal.append(RecordKind.REPORT, reports, self._report_rows[: self._report_count[0]])
         if len(commands):
             self.journal.append(RecordKind.COMMAND, Direction.OUTPUT, commands)
         self.journal.append(RecordKind.EVENT, Direction.EVENT, events)
@@ -185,26 +190,55 @@ class CoreLoop:
 
     def _on_ticks_lost(self, _lost: int) -> None:
         """Ticks were lost on the bus: no book is right any more until its next snapshot."""
-        now = int(self._st["now"][0])
-        if now == 0:
+        if self._st["ticks"][0] == 0:
             return  # nothing is known of any market yet
         defined = np.flatnonzero(self._st[0]["instruments"]["defined"])
         stale = np.zeros(len(defined), TICK)
         stale["instrument"] = defined
         stale["kind"] = TickKind.STALE
         stale["qty"] = Reason.TICKS_LOST
-        stale["local_ts"] = now
+        stale["local_ts"] = self._st["now"]
         stale["flags"] = TickFlag.FIRST | TickFlag.LAST
         self._step_own_ticks(stale)
 
+    def _step_own_tick(self, kind: TickKind) -> None:
+        """Step one record of the host's, which is about no instrument, at the core's present time."""
+        tick = np.zeros(1, TICK)
+        tick["kind"] = kind
+        tick["instrument"] = -1
+        tick["local_ts"] = self._st["now"]
+        tick["flags"] = TickFlag.FIRST | TickFlag.LAST
+        self._step_own_ticks(tick)
+
     def report(self) -> None:
         """Publish the positions, once a heartbeat."""
-        engine.report_positions(self._st)
-        self._flush_and_commit(0)
+        self._step_own_tick(TickKind.HEARTBEAT)
+        self._outbox.commit()
 
-    def set_trading_state(self, trading_state: TradingState, reason: Reason) -> None:
-        engine.change_trading_state(self._st, PAPER_ACCOUNT, trading_state, reason)
-        self._flush_and_commit(0)
+    def set_trading_state(self, trading_state: TradingState, reason: Reason, account: int = PAPER_ACCOUNT) -> None:
+        command = np.zeros(1, COMMAND)
+        command["kind"] = CommandKind.SET_TRADING_STATE
+        command["account"] = account
+        command["instrument"] = command["strategy"] = -1
+        command["value"] = trading_state
+        command["px"] = reason
+        self._take_commands(command)
+        self._outbox.commit()
+
+    def take_reports(self, reports: Records) -> None:
+        """Apply reports of the host's own, as those of an exchange."""
+        self._take_reports(reports)
+        self._outbox.commit()
+
+    def place(self) -> Place:
+        """Where in the journal the state now is; only between turns."""
+        self._outbox.commit()
+        return self.place_at_end()
+
+    def place_at_end(self) -> Place:
+        """The same once the loop is closed."""
+        journal = self.journal
+        return Place(journal.session, journal.segment, journal.next_number, int(self._st["event_seq"][0]))
 
     def counters(self) -> dict[str, float]:
         """The core's heartbeat counters."""

@@ -202,8 +202,10 @@ def _first_difference(name: str, ours: Values, theirs: Values) -> Iterator[tuple
                 yield from _first_difference(f"{name}.{part}", ours[part], theirs[part])
         return
     a, b = np.ravel(ours), np.ravel(theirs)
-    different = np.flatnonzero(a.view(f"V{a.itemsize}") != b.view(f"V{b.itemsize}")) if a.dtype.kind == "f" else (
-        np.flatnonzero(a != b)
+    different = (
+        np.flatnonzero(a.view(f"V{a.itemsize}") != b.view(f"V{b.itemsize}"))
+        if a.dtype.kind == "f"
+        else (np.flatnonzero(a != b))
     )
     if len(different):
         at = int(different[0])

@@ -39,8 +39,8 @@ FIRST_VERSION_WITH_REPORTS: Final = 2
 """Journals of earlier formats do not have the exchange model's answers: they are read off the events."""
 
 REMEDY: Final = (
-    "the state is in doubt, so nothing trades on it: keep the journal, start the zoms that wrote it, or move journal and"
-    " snapshots away and adopt positions by zoms adopt"
+    "the state is in doubt, so nothing trades on it: keep the journal and start the zoms that wrote it, or move journal"
+    " and snapshots away and adopt positions by zoms adopt"
 )
 
 
@@ -239,5 +239,3 @@ def words_of(scan: SegmentScan) -> npt.NDArray[np.uint64]:
             new = upgraded(scan.path, int(row["version"]), kind, records)
             part[:] = np.frombuffer(new.tobytes(), np.uint8)
     return words
-
-

@@ -388,8 +388,8 @@ def replay_entries(
         w["entry"] = i
         row = index[i]
         kind = row["kind"]
-        at = np.int64(row["offset"]) // 8
-        count = np.int64(row["count"])
+        at: Any = np.int64(row["offset"]) // 8
+        count: Any = np.int64(row["count"])
         w["records"] += count
         if kind == _COMMAND_RECORDS and row["direction"] == _OUTPUT:
             if w["commands_left"] > 0:

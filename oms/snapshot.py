@@ -117,9 +117,7 @@ def session_of_snapshot(path: Path) -> int:
     return int(match[1]) if match else 0
 
 
-def capture(
-    st: State, place: Place, definitions: Definitions, *, whole: bool = False, clean: bool = False
-) -> Capture:
+def capture(st: State, place: Place, definitions: Definitions, *, whole: bool = False, clean: bool = False) -> Capture:
     """Copy what a snapshot holds out of the state; between two steps, with the outputs empty.
 
     Parameters
@@ -189,7 +187,9 @@ def read_snapshot(path: Path) -> Snapshot:
         content = path.read_bytes()
     except OSError as error:
         raise SnapshotError(f"snapshot {path} cannot be read: {error.strerror}; check data_dir") from error
-    damaged = SnapshotError(f"snapshot {path} is damaged: move it away, and an older one with more of the journal serves")
+    damaged = SnapshotError(
+        f"snapshot {path} is damaged: move it away, and an older one with more of the journal serves"
+    )
     if len(content) < HEAD.size:
         raise damaged
     magic, version, header_bytes, table_bytes, checksum, _ = HEAD.unpack_from(content)
@@ -200,7 +200,8 @@ def read_snapshot(path: Path) -> Snapshot:
         raise damaged
     if version > SNAPSHOT_VERSION:
         raise SnapshotError(
-            f"snapshot {path} has version {version}, this zoms reads up to {SNAPSHOT_VERSION}: use the zoms that wrote it"
+            f"snapshot {path} has version {version}, this zoms reads up to {SNAPSHOT_VERSION}: use the zoms that wrote"
+            " it"
         )
     header = msgspec.json.decode(body[:header_bytes], type=_Header)
     tables = {}
@@ -211,12 +212,20 @@ def read_snapshot(path: Path) -> Snapshot:
     return Snapshot(path, header.place, header.whole, header.clean, header.definitions, tables)
 
 
-def restore(st: State, snapshot: Snapshot) -> None:
-    """Lay a snapshot over a state as assembled: what the settings define stays, everything else is the snapshot's.
+def restore(st: State, snapshot: Snapshot, *, definitions: bool = False) -> None:
+    """Lay a snapshot over a state as assembled: addresses stay, everything else is the snapshot's.
 
     Tables and columns that the snapshot does not know keep their first values; what this version does not know any
     more is left out.
+
+    Parameters
+    ----------
+    st : array of STATE, shape (1,)
+    snapshot : Snapshot
+    definitions : bool
+        Take over what the settings of its time defined, too; so it is with a ``whole`` one in any case.
     """
+    everything = definitions or snapshot.whole
     reindex = False
     for column in kept_columns(whole=snapshot.whole):
         values = snapshot.tables.get(column.name)
@@ -225,28 +234,41 @@ def restore(st: State, snapshot: Snapshot) -> None:
         if column.table in _INDICES and values.shape != column.of(st).shape:
             reindex = True
             continue
-        _lay_over(column.of(st), values, None if snapshot.whole and not column.part else restored_parts(column))
+        lay_over(column.of(st), values, None if everything else restored_parts(column))
     if reindex:
         from oms.replay_step import rebuild_indices
 
         rebuild_indices(st)
 
 
-def _lay_over(target: Values, values: Values, parts: tuple[str, ...] | None) -> None:
-    """Copy ``values`` by the names of its columns, as far as both go; ``parts``: only these (None: all)."""
+def lay_over(target: Values, values: Values, parts: tuple[str, ...] | None) -> None:
+    """Copy an array by the names of its columns, as far as both go, addresses apart.
+
+    Parameters
+    ----------
+    target, values : arrays of one table
+    parts : tuple of str or None
+        Only these columns; None: all.
+    """
     if parts is not None and not parts:
         return
     both = tuple(slice(min(a, b)) for a, b in zip(target.shape, values.shape, strict=False))
-    if target.dtype.names is None:
-        target[both] = values[both]
+    target, values = target[both], values[both]
+    if target.dtype.names is None or (target.dtype == values.dtype and parts is None and not _addresses(target.dtype)):
+        target[...] = values
         return
     for name in target.dtype.names:
-        if name in (values.dtype.names or ()) and (parts is None or name in parts) and not _is_address(name):
-            _lay_over(target[name], values[name], None)
+        if name in (values.dtype.names or ()) and (parts is None or name in parts) and not is_address(name):
+            lay_over(target[name], values[name], None)
 
 
-def _is_address(name: str) -> bool:
+def is_address(name: str) -> bool:
+    """Whether a column holds addresses of functions, which mean nothing to another process."""
     return name.startswith("on_") or name == "address"
+
+
+def _addresses(dtype: np.dtype[Any]) -> bool:
+    return any(is_address(name) for name in dtype.names or ())
 
 
 def _pages(values: Values) -> bytes:
@@ -303,4 +325,3 @@ def keep_newest(folder: Path, count: int) -> list[Path]:
             path.unlink(missing_ok=True)
             removed.append(path)
     return removed
-

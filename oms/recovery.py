@@ -1,0 +1,233 @@
+"""Recovery: what the sessions before have left, rebuilt from the newest good snapshot and the journal behind it.
+
+It is done in a state of its own, under the definitions of its time, and checked against what the journal says came out.
+Only then does the new session take it on, under its own settings. What cannot be rebuilt without doubt is refused:
+nothing trades on a guess.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from oms.config import Settings, qualified_symbol
+from oms.core.state import MAX_ACCOUNTS, State, new_state
+from oms.durable import DEFINED, Column, begin_session, kept_columns, restored_parts
+from oms.journal_format import JournalError, place_of, session_of
+from oms.journal_segments import sessions
+from oms.records import REPORT, OrderState, Reason, ReportKind
+from oms.replay import Replay, Replayed
+from oms.snapshot import Definitions, Place, Snapshot, SnapshotError, lay_over, read_snapshot, restore, snapshots
+
+OPEN_STATES: Final = (
+    OrderState.PENDING_NEW,
+    OrderState.LIVE,
+    OrderState.PENDING_AMEND,
+    OrderState.PENDING_CANCEL,
+)
+GRID: Final = ("kind", "tick", "lot", "multiplier", "settlement")
+"""What prices and quantities of an instrument are counted in."""
+
+
+class RecoveryError(ValueError):
+    """What was left cannot be taken on; the message names the damage or the difference, and the remedy."""
+
+
+@dataclass
+class Past:
+    """What the sessions before have left.
+
+    Attributes
+    ----------
+    st : array of STATE, shape (1,)
+    definitions : Definitions
+        Those of the last session, as far as they are known.
+    snapshot : Path or None
+        What it began with.
+    sessions : list of Replayed
+        What was replayed, oldest first.
+    clean : bool or None
+        The last session ended in good order; None: there was none.
+    notes : list of str
+        What should be known: snapshots that do not verify, torn ends.
+    """
+
+    st: State
+    definitions: Definitions
+    snapshot: Path | None = None
+    sessions: list[Replayed] = field(default_factory=list)
+    clean: bool | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+def definitions_of(settings: Settings) -> Definitions:
+    """What the numbers in a session's state stand for."""
+    return Definitions(
+        account=settings.account,
+        instruments={
+            str(each.id): {"name": qualified_symbol(each), **{name: str(getattr(each, name)) for name in GRID}}
+            for each in settings.instruments
+        },
+        strategies=tuple(each.title for each in settings.strategies),
+    )
+
+
+def recover(assembled: State, definitions: Definitions, snapshot_dir: Path, journal_dir: Path) -> Past:
+    """Rebuild the state that the last session left.
+
+    Parameters
+    ----------
+    assembled : array of STATE, shape (1,)
+        A state that holds the settings' definitions; it is not changed.
+    definitions : Definitions
+        Of the settings: for journals from before there were snapshots.
+    snapshot_dir, journal_dir : Path
+
+    Raises
+    ------
+    RecoveryError
+        When there are snapshots and none verifies.
+    JournalError
+        When the journal is damaged, incomplete, or comes to something else than it says.
+    """
+    past = Past(new_state(), definitions)
+    snapshot = _newest_good(snapshot_dir, past.notes)
+    left = sessions(journal_dir)
+    if snapshot is not None:
+        restore(past.st, snapshot, definitions=True)
+        past.definitions, past.snapshot = snapshot.definitions, snapshot.path
+        place = snapshot.place
+    else:
+        carry_definitions(past.st, assembled)
+        if not left:
+            return past
+        place = Place(session_of(left[0]), 0, 0, 0)
+        first = place_of(left[0])
+        if first is not None and first[1] != 0:
+            raise JournalError(
+                f"journal {left[0]} has no segments before it and no snapshot covers them: restore one from a copy"
+            )
+    replay = Replay(past.st)
+    if snapshot is None or not snapshot.clean:
+        _replay(replay, past, journal_dir, place)
+    else:
+        past.clean = True
+    for path in left:
+        session = session_of(path)
+        if session > place.session:
+            begin_session(past.st, session)
+            _replay(replay, past, journal_dir, Place(session, 0, 0, 0))
+    return past
+
+
+def _replay(replay: Replay, past: Past, journal_dir: Path, place: Place) -> None:
+    done = replay.session(journal_dir, place.session, place.number, place.event_seq)
+    past.sessions.append(done)
+    past.clean = done.closed
+    if done.torn is not None:
+        past.notes.append(
+            f"journal of session {done.session}: the last entry, at offset {done.torn.offset}, is incomplete"
+            f" ({done.torn.size} bytes); it never had effect and is left out"
+        )
+    if done.unfinished:
+        past.notes.append(
+            f"journal of session {done.session}: {done.unfinished} requests or reports at its end have no events; they"
+            " never had effect and are left out"
+        )
+
+
+def _newest_good(folder: Path, notes: list[str]) -> Snapshot | None:
+    problem = ""
+    for path in snapshots(folder):
+        try:
+            return read_snapshot(path)
+        except SnapshotError as error:
+            problem = str(error)
+            notes.append(problem)
+    if problem:
+        raise RecoveryError(f"no snapshot in {folder} verifies: restore one of them from a copy ({problem})")
+    return None
+
+
+def carry_definitions(target: State, source: State) -> None:
+    """Copy what the settings define, addresses apart."""
+    for table, parts in DEFINED.items():
+        column = Column(table, "")
+        lay_over(column.of(target), column.of(source), parts)
+
+
+def take_on(st: State, past: Past, definitions: Definitions) -> None:
+    """Lay what was left over a state as assembled.
+
+    Raises
+    ------
+    RecoveryError
+        When an instrument or a strategy that has a position or open orders is not what it was.
+    """
+    if past.clean is None:
+        return
+    _check_instruments(past, definitions)
+    _check_strategies(past, definitions)
+    for column in kept_columns(whole=False):
+        lay_over(column.of(st), column.of(past.st), restored_parts(column))
+
+
+def _check_instruments(past: Past, definitions: Definitions) -> None:
+    positions = past.st[0]["positions"]
+    for number, was in past.definitions.instruments.items():
+        now = definitions.instruments.get(number)
+        if now == was:
+            continue
+        rows = positions[:, int(number)]
+        is_used = bool((rows["qty"] != 0).any() or (rows["open_orders"] != 0).any())
+        if now is not None and now["name"] != was["name"]:
+            if is_used or (rows["fills"] != 0).any():
+                raise RecoveryError(
+                    f"instrument id {number} is {now['name']} in the settings and was {was['name']}, which has been"
+                    f" traded: give {now['name']} an id of its own"
+                )
+        elif is_used:
+            changed = (
+                "is no longer defined"
+                if now is None
+                else "has another " + ", ".join(name for name in was if now.get(name) != was[name])
+            )
+            raise RecoveryError(
+                f"instrument {was['name']} {changed}, and has a position or open orders: start with its former"
+                " definition, close them, then change it"
+            )
+
+
+def _check_strategies(past: Past, definitions: Definitions) -> None:
+    s = past.st[0]
+    blank = new_state()[0]
+    for number, was in enumerate(past.definitions.strategies):
+        now = definitions.strategies[number] if number < len(definitions.strategies) else ""
+        if now == was:
+            continue
+        scope = MAX_ACCOUNTS + number
+        rows = s["positions"][scope]
+        if (rows["qty"] != 0).any() or (rows["open_orders"] != 0).any():
+            raise RecoveryError(
+                f"strategy {number} was {was} and is {now or 'no longer there'}, and {was} has a position or open"
+                " orders: keep the strategies in their order and put new ones behind them, or close its position first"
+            )
+        for table in ("positions", "valuations", "scopes"):
+            s[table][scope] = blank[table][scope]
+
+
+def cancelled_by_restart(st: State) -> np.ndarray[tuple[int], np.dtype[np.void]]:
+    """Reports that end every order which was at an exchange that has ended with the process."""
+    s = st[0]
+    orders = s["orders"][: s["orders_used"]]
+    ended = orders[np.isin(orders["state"], OPEN_STATES)]
+    reports = np.zeros(len(ended), REPORT)
+    reports["kind"] = ReportKind.CANCELLED
+    reports["reason"] = Reason.RESTARTED
+    reports["ts"] = reports["exch_ts"] = s["now"]
+    for name in ("order_id", "side", "instrument", "version", "account"):
+        reports[name] = ended[name]
+    return reports
