@@ -44,6 +44,9 @@ REMEDY: Final = (
 )
 
 
+NO_END: Final = 2**62
+
+
 class ReplayError(JournalError):
     """A replay does not come to what the journal holds; the message names the first difference and the remedy."""
 
@@ -121,8 +124,10 @@ class Replay:
         self._event_words = st["events"][0].view(np.uint64)
         self._command_words = st["commands"][0].view(np.uint64)
 
-    def session(self, folder: Path, session: int, number: int = 0, event_seq: int = 0) -> Replayed:
-        """Replay a session from entry ``number``, whose next event is ``event_seq``, to its end.
+    def session(
+        self, folder: Path, session: int, number: int = 0, event_seq: int = 0, until: int = NO_END
+    ) -> Replayed:
+        """Replay a session from entry ``number``, whose next event is ``event_seq``, to its end or entry ``until``.
 
         Raises
         ------
@@ -140,15 +145,17 @@ class Replay:
             start = time.perf_counter()
             for scan in scan_session(segments_from_entry(folder, session, number)[0]):
                 read = time.perf_counter()
-                self._segment(scan, number, session)
+                self._segment(scan, number, until, session)
                 applied = time.perf_counter()
                 done.check_s += read - start
                 done.apply_s += applied - read
                 start = applied
                 done.torn, done.closed = scan.torn, scan.closed
                 if len(scan.entries):
-                    done.number = max(scan.following, number)
+                    done.number = min(max(scan.following, number), until)
                     done.segment = _segment_of(scan)
+                    if scan.following >= until:
+                        break
         finally:
             s["external"] = external
             s["event_count"] = s["command_count"] = s["report_count"] = 0
@@ -157,10 +164,10 @@ class Replay:
         done.unfinished = int(w["commands_left"]) + int(w["reports_left"])
         return done
 
-    def _segment(self, scan: SegmentScan, number: int, session: int) -> None:
+    def _segment(self, scan: SegmentScan, number: int, until: int, session: int) -> None:
         rows = scan.entries
-        if len(rows) and int(rows["number"][0]) < number:
-            rows = rows[rows["number"] >= number]
+        if len(rows) and (int(rows["number"][0]) < number or int(rows["number"][-1]) >= until):
+            rows = rows[(rows["number"] >= number) & (rows["number"] < until)]
         w = self._walk[0]
         w["entry"] = 0
         w["facts"] = bool(len(rows)) and int(rows["version"].min()) < FIRST_VERSION_WITH_REPORTS

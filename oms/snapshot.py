@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import re
 import struct
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 from zlib import crc32
@@ -317,11 +318,16 @@ def _dtype(described: Any) -> np.dtype[Any]:
     return np.dtype([(name, _dtype(base), tuple(shape)) for name, base, shape in described])
 
 
-def keep_newest(folder: Path, count: int) -> list[Path]:
-    """Remove all but the newest ``count`` snapshots, and what an interrupted writer has left; returns what went."""
-    removed = []
-    if folder.is_dir():
-        for path in [*snapshots(folder)[count:], *folder.glob("*.partial")]:
-            path.unlink(missing_ok=True)
-            removed.append(path)
+def keep_newest(folder: Path, count: int, sessions: Collection[int] = ()) -> list[Path]:
+    """Remove all but the newest ``count`` snapshots, and what an interrupted writer has left; returns what went.
+
+    The first one of each of ``sessions`` stays: its replay begins there.
+    """
+    every = snapshots(folder)
+    first = {session_of_snapshot(path): path for path in every}
+    kept = {*every[:count], *(path for session, path in first.items() if session in sessions)}
+    removed = [path for path in every if path not in kept]
+    removed += folder.glob("*.partial")
+    for path in removed:
+        path.unlink(missing_ok=True)
     return removed

@@ -134,9 +134,11 @@ class SnapshotKeeper:
             self.last_error = str(error)
 
     def _remove_old(self) -> None:
-        keep_newest(self._folder, self._kept)
-        oldest = min(map(session_of_snapshot, snapshots(self._folder)), default=0)
-        remove_old_sessions(self._journal.path.parent, oldest, self._sessions_kept)
+        folder = self._journal.path.parent
+        newest = snapshots(self._folder)[: self._kept]
+        oldest = min(map(session_of_snapshot, newest), default=0)
+        remove_old_sessions(folder, oldest, self._sessions_kept)
+        keep_newest(self._folder, self._kept, {session_of(path) for path in sessions(folder)})
 
 
 def remove_old_sessions(folder: Path, oldest: int, kept: int) -> list[Path]:
