@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from oms import engine
 from oms.core.state import State
 from oms.journal import Direction, Journal
 from oms.records import (
@@ -53,10 +54,20 @@ class JournalledRig(Rig):
     ----------
     folder : Path
         The journal's.
+    every_input : bool
+        Journal ticks and commands too, as with ``journal.inputs = "all"``.
     """
 
-    def __init__(self, folder: Path, session: int = SESSION, segment_bytes: int = 1 << 26, **options: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        session: int = SESSION,
+        segment_bytes: int = 1 << 26,
+        every_input: bool = False,
+        **options: Any,
+    ) -> None:
         super().__init__(**options)
+        self._every_input = every_input
         self.folder = folder
         self.journal = Journal.create(folder, session, "os", "paper", segment_bytes=segment_bytes)
         self._reports_from = Direction.OUTPUT
@@ -70,6 +81,12 @@ class JournalledRig(Rig):
             self.journal.append(kind, direction, self.s[f"{name}s"][: self.s[f"{name}_count"]])
         self.journal.commit()
         return super().flush()
+
+    def _step(self, step: Any, records: Records, *arguments: int) -> Records:
+        kind = {engine.step_ticks: RecordKind.TICK, engine.step_commands: RecordKind.COMMAND}.get(step)
+        if self._every_input and kind is not None:
+            self.journal.append(kind, Direction.INPUT, records, arguments[0] if arguments else None)
+        return super()._step(step, records, *arguments)
 
     def reports(self, *reports: Records) -> Records:
         self._reports_from = Direction.INPUT

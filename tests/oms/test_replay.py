@@ -1,4 +1,4 @@
-"""Replaying a journal of requests and reports: the state comes out as it was, or the difference is named."""
+"""Replaying a journal: the state comes out as it was, or the difference is named."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 from oms.durable import differences
-from tests.oms.journalled import JournalledRig, random_steps, rebuilt, run
+from oms.journal import JournalError
+from oms.replay_all import WholeReplay
+from oms.snapshot import Definitions, Place, capture, read_snapshot, restore, write_snapshot
+from tests.oms.core.builders import Rig
+from tests.oms.journalled import SESSION, JournalledRig, random_steps, rebuilt, run
+
+SAMPLES = Path(__file__).parent.parent / "strategies" / "samples"
 
 
 @pytest.mark.parametrize("external", [True, False])
@@ -19,3 +25,44 @@ def test_replay_rebuilds_the_state_of_any_session(tmp_path: Path, seed: int, ext
     assert list(differences(live.st, again.st, every_input=False)) == []
     assert done.event_seq == live.s["event_seq"]
     assert done.events == len(live.events)
+
+
+def whole_rig(folder: Path | None, external: bool, seed: int) -> Rig:
+    options = {"external": external, "latency_ns": seed % 3 * 1_500_000}
+    rig = Rig(**options) if folder is None else JournalledRig(folder, every_input=True, segment_bytes=60_000, **options)
+    rig.add(SAMPLES / "watch.py")
+    rig.add(SAMPLES / "flood.py", orders=3)
+    return rig
+
+
+@pytest.mark.parametrize("external", [True, False])
+@pytest.mark.parametrize("seed", range(6))
+def test_session_with_every_input_comes_out_byte_for_byte(tmp_path: Path, seed: int, external: bool) -> None:
+    live = whole_rig(tmp_path, external, seed)
+    assert isinstance(live, JournalledRig)
+    steps = list(random_steps(seed, 300))
+    run(live, steps[:150])
+    place = Place(SESSION, 0, live.journal.next_number, int(live.s["event_seq"]))
+    middle = write_snapshot(tmp_path, capture(live.st, place, Definitions(), whole=True))
+    run(live, steps[150:])
+    from_start = whole_rig(None, external, seed)
+    done = WholeReplay(from_start.st).session(tmp_path, SESSION)
+    assert list(differences(live.st, from_start.st, every_input=True)) == []
+    assert done.events == len(live.events)
+    from_middle = whole_rig(None, external, seed)
+    restore(from_middle.st, read_snapshot(middle))
+    WholeReplay(from_middle.st).session(tmp_path, SESSION, place.number)
+    assert list(differences(live.st, from_middle.st, every_input=True)) == []
+    from_middle.now = live.now
+    run(from_middle, random_steps(99, 30))
+    run(live, random_steps(99, 30))
+    assert list(differences(live.st, from_middle.st, every_input=True)) == []
+
+
+def test_replay_of_every_input_names_the_first_difference(tmp_path: Path) -> None:
+    live = whole_rig(tmp_path, False, 0)
+    run(live, random_steps(0, 100))
+    other = whole_rig(None, False, 0)
+    other.limit(0, max_order_qty=1)
+    with pytest.raises(JournalError, match=r"entry \d+, session \d+.*in doubt"):
+        WholeReplay(other.st).session(tmp_path, SESSION)
