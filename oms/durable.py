@@ -34,6 +34,9 @@ SCRATCH: Final = frozenset(
         "report",
         "command",
         "own_command",
+        "aside",
+        "touched",
+        "touched_count",
         "events",
         "commands",
         "reports",
@@ -122,6 +125,7 @@ UNSEEN: Final = {
     "rules": None,
     "currencies": None,
     "triggers": ("wake_above", "wake_below"),
+    "order_lists": ("wake_above", "wake_below", "due"),
     "limits": ("rate_ts",),
     "scopes": ("rate_ts", "cancel_ts", "cancels_over_rate", "gross", "net", "pnl", "valued_at", "first_active"),
     "wallets": ("margin", "unrealized"),
@@ -154,7 +158,7 @@ def kept_columns(*, whole: bool) -> Iterator[Column]:
     assert STATE.names is not None
     for table in STATE.names:
         if table in PARTS_KEPT and not whole:
-            yield from (Column(table, part) for part in PARTS_KEPT[table])
+            yield from (Column(table, part) for part in PARTS_KEPT[table] if part in _parts(table))
         elif table not in SCRATCH:
             yield Column(table, "")
 

@@ -20,7 +20,7 @@ from oms.config import Settings, load_settings, write_session
 from oms.lifecycle import Heartbeat, decode_heartbeat
 from oms.precompile import precompile
 from oms.records import CommandKind, EventKind, RecordKind, Source, TradingState
-from tests.oms.core.builders import Records, client_id, command
+from tests.oms.core.builders import Records, command
 
 RECORDING = Path(__file__).parent.parent / "data" / "usdm_btcusdt_20240808.gz"
 INSTRUMENT = "BTCUSDT.binance_usdm"
@@ -57,7 +57,6 @@ class CoreProcess:
         self.heartbeat: Heartbeat | None = None
         self.market = load_ticks(RECORDING, settings.instrument(INSTRUMENT))
         self.at = 0
-        self._resumes = 0
         self._session_file = write_session(settings)
         self._context: zmq.Context[Any] = new_context()
         self._heartbeats = new_socket(self._context, zmq.PULL)
@@ -122,12 +121,8 @@ class CoreProcess:
 
     def resume(self) -> None:
         """Let trading go on, and wait until the core has said so."""
-        self._resumes += 1
-        number = client_id(1_000_000 + self._resumes)
-        self.client.send(
-            command(CommandKind.SET_TRADING_STATE, 0, instrument=-1, value=TradingState.ACTIVE, request_id=number)
-        )
-        self.until(lambda: any((records["request_id"] == number).any() for _, records in self.heard[-3:]))
+        self.client.send(command(CommandKind.SET_TRADING_STATE, 0, instrument=-1, value=TradingState.ACTIVE))
+        self.until(lambda: self.trading_state == TradingState.ACTIVE)
 
     @property
     def trading_state(self) -> TradingState:
