@@ -8,7 +8,7 @@ the journal is synced beside the loop, the loop goes on and what leaves waits (`
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
@@ -21,7 +21,7 @@ from oms.core.state import State
 from oms.journal import Direction, Journal
 from oms.latency import LatencyHistogram
 from oms.outbox import Outbox
-from oms.records import TICK, BookState, Reason, RecordKind, TickFlag, TickKind, TradingState
+from oms.records import COMMAND, TICK, BookState, CommandKind, Reason, RecordKind, TickFlag, TickKind, TradingState
 from oms.tick_feed import TickFeed
 
 MIB: Final = 1024 * 1024
@@ -92,6 +92,8 @@ class CoreLoop:
             journal.wake_fd,
         )
         self._heard_at = time.monotonic()
+        self._is_quiet = False
+        self._own_tick_count = 0
         self._take_input: dict[int, Callable[[Records], None]] = {
             RecordKind.COMMAND: self._take_commands,
             RecordKind.REPORT: self._take_reports,
@@ -111,8 +113,10 @@ class CoreLoop:
         if self.feed.turn(FRAMES_PER_TURN, timeout_ms):
             self._heard_at = time.monotonic()
             self.lag.record((time.time_ns() - self.feed.sent_ts) / 1e3)
-        elif time.monotonic() - self._heard_at > QUIET_AFTER_S:
-            self._st["feed_quiet"][0] = 1
+            self._is_quiet = False
+        elif not self._is_quiet and time.monotonic() - self._heard_at > QUIET_AFTER_S:
+            self._is_quiet = True
+            self._step_own_ticks(self._own_ticks(TickKind.QUIET))
         self.drain_inputs()
 
     def drain_inputs(self) -> None:
@@ -148,7 +152,7 @@ class CoreLoop:
 
     def _flush(self, cause_ts: int) -> None:
         """Journal what the last step wrote; it leaves when that is committed."""
-        if not self._event_count[0] and not self._command_count[0]:
+        if not self._event_count[0]:
             return
         events = self._event_rows[: self._event_count[0]]
         commands = self._command_rows[: self._command_count[0]]
@@ -174,8 +178,19 @@ class CoreLoop:
     def _journal_ticks(self, ticks: Records, cause_ts: int) -> None:
         self.journal.append(RecordKind.TICK, Direction.INPUT, ticks, cause_ts)
 
+    def _own_ticks(self, kind: TickKind, instruments: Sequence[int] = (-1,)) -> Records:
+        """Ticks of the loop's own at the core's present time; none before the first tick of the market."""
+        ticks = np.zeros(len(instruments) if self._st["ticks"][0] else 0, TICK)
+        if len(ticks):
+            ticks["instrument"] = instruments
+        ticks["kind"] = kind
+        ticks["local_ts"] = self._st["now"][0]
+        ticks["flags"] = TickFlag.FIRST | TickFlag.LAST
+        return ticks
+
     def _step_own_ticks(self, ticks: Records) -> None:
         """Step ticks that the loop itself has made; their ``cause_ts`` is 0."""
+        self._own_tick_count += len(ticks)
         if self._journals_ticks:
             self._journal_ticks(ticks, 0)
         start = 0
@@ -185,32 +200,31 @@ class CoreLoop:
 
     def _on_ticks_lost(self, _lost: int) -> None:
         """Ticks were lost on the bus: no book is right any more until its next snapshot."""
-        now = int(self._st["now"][0])
-        if now == 0:
-            return  # nothing is known of any market yet
-        defined = np.flatnonzero(self._st[0]["instruments"]["defined"])
-        stale = np.zeros(len(defined), TICK)
-        stale["instrument"] = defined
-        stale["kind"] = TickKind.STALE
+        stale = self._own_ticks(TickKind.STALE, np.flatnonzero(self._st[0]["instruments"]["defined"]).tolist())
         stale["qty"] = Reason.TICKS_LOST
-        stale["local_ts"] = now
-        stale["flags"] = TickFlag.FIRST | TickFlag.LAST
         self._step_own_ticks(stale)
 
     def report(self) -> None:
         """Publish the positions, once a heartbeat."""
-        engine.report_positions(self._st)
-        self._flush_and_commit(0)
+        self._step_own_ticks(self._own_ticks(TickKind.HEARTBEAT))
+        self._outbox.commit()
 
     def set_trading_state(self, trading_state: TradingState, reason: Reason) -> None:
-        engine.change_trading_state(self._st, PAPER_ACCOUNT, trading_state, reason)
-        self._flush_and_commit(0)
+        """Set the account's trading state from the host, by a command like any other."""
+        command = np.zeros(1, COMMAND)
+        command["kind"] = CommandKind.SET_TRADING_STATE
+        command["account"] = PAPER_ACCOUNT
+        command["instrument"] = command["strategy"] = -1
+        command["value"] = trading_state
+        command["px"] = reason
+        self._take_commands(command)
+        self._outbox.commit()
 
     def counters(self) -> dict[str, float]:
         """The core's heartbeat counters."""
         s = self._st[0]
         return {
-            "ticks": float(s["ticks"]),
+            "ticks": float(int(s["ticks"]) - self._own_tick_count),
             "tick_frames": float(self.feed.frames),
             "ticks_lost": float(self.feed.lost),
             "ticks_refused": float(s["ticks_refused"]),

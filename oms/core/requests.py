@@ -343,7 +343,8 @@ def handle_command(st: State, command: Record) -> bool:
         set_trading_state(s, account, s["scopes"][account]["trading_state"], _REQUESTED, request_id)
         return True
     if kind == _SET_TRADING_STATE and 0 <= command["value"] <= _REDUCING:
-        set_trading_state(s, account, command["value"], _REQUESTED, request_id)
+        reason = command["px"] if command["px"] != 0 else _REQUESTED
+        set_trading_state(s, account, command["value"], reason, request_id)
         return True
     emit_refusal(s, command, 0, _BAD_COMMAND)
     return True
