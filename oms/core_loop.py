@@ -220,6 +220,11 @@ class CoreLoop:
         self._take_commands(command)
         self._outbox.commit()
 
+    @property
+    def held_events(self) -> int:
+        """Events that wait for the disk."""
+        return self._outbox.held_events
+
     def counters(self) -> dict[str, float]:
         """The core's heartbeat counters."""
         s = self._st[0]

@@ -99,9 +99,9 @@ def test_a_tail_goes_from_file_to_file_while_they_are_written(tmp_path: Path) ->
 def test_an_empty_or_cut_newest_segment_is_a_torn_end(tmp_path: Path) -> None:
     files = write_segments(tmp_path)
     content = files[-1].read_bytes()
-    before = [
-        entry for entry in read_all(files[0]) if entry[2] < (segment_start(files[-1]) or pytest.fail()).first_number
-    ]
+    start = segment_start(files[-1])
+    assert start is not None
+    before = [entry for entry in read_all(files[0]) if entry[2] < start.first_number]
     for size in range(HEADER_BYTES + 128):
         files[-1].write_bytes(content[:size])
         reader = read_journal(files[0])
