@@ -36,6 +36,8 @@ from rpc.batch_client import BatchClient
 from rpc.batches import BatchOutcome, new_orders
 
 WINDOW: Final = 512
+CHUNK: Final = 128
+"""Orders in each of the first messages; later ones have as many as answers came together."""
 DURATION_S: Final = 5.0
 WARM_UP_S: Final = 1.0
 SINGLE_ORDERS: Final = 1_000
@@ -120,7 +122,8 @@ def _family() -> Iterator[tuple[BatchClient, Connection]]:
         market.start()
         here.recv()
         processes = [
-            subprocess.Popen([sys.executable, "-m", "oms.process", name, os.fspath(session)]) for name in ("core", "rpc")
+            subprocess.Popen([sys.executable, "-m", "oms.process", name, os.fspath(session)])
+            for name in ("core", "rpc")
         ]
         try:
             client = _client(settings)
@@ -170,7 +173,8 @@ def _orders(client: BatchClient, _start: int, count: int) -> Any:
 
 def _flood(client: BatchClient) -> tuple[float, float]:
     """Keep the window full; returns acknowledged orders a second, and how many were not acknowledged."""
-    client.place_batch(_orders(client, 0, WINDOW))
+    for _ in range(0, WINDOW, CHUNK):
+        client.place_batch(_orders(client, 0, CHUNK))
     acknowledged = others = 0
     start = time.monotonic()
     counting = False

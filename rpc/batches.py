@@ -136,7 +136,9 @@ def new_orders(client_order_ids: Sequence[str], **fields: npt.ArrayLike) -> Reco
 
 _FLAGS: Final = int(OrderFlag.POST_ONLY | OrderFlag.REDUCE_ONLY)
 _LIMIT: Final = int(OrderType.LIMIT)
-_TIMES_IN_FORCE: Final = (int(TimeInForce.GTC), int(TimeInForce.IOC), int(TimeInForce.FOK))
+_MARKET: Final = int(OrderType.MARKET)
+_IS_TIME_IN_FORCE: Final = np.zeros(256, np.bool_)
+_IS_TIME_IN_FORCE[[int(TimeInForce.GTC), int(TimeInForce.IOC), int(TimeInForce.FOK)]] = True
 
 
 def codes_of(orders: Records, instruments: Sequence[int], now: int) -> npt.NDArray[np.uint16]:
@@ -151,8 +153,8 @@ def codes_of(orders: Records, instruments: Sequence[int], now: int) -> npt.NDArr
         (RpcCode.MALFORMED_REQUEST.value, is_name.all(axis=1) & ~ends[:, 0]),
         (Reason.UNKNOWN_INSTRUMENT.name, np.isin(orders["instrument"], instruments)),
         (Reason.BAD_SIDE.name, np.abs(orders["side"]) == 1),
-        (Reason.BAD_ORDER_TYPE.name, np.isin(orders["order_type"], (_LIMIT, int(OrderType.MARKET)))),
-        (Reason.BAD_TIME_IN_FORCE.name, np.isin(orders["time_in_force"], _TIMES_IN_FORCE)),
+        (Reason.BAD_ORDER_TYPE.name, (orders["order_type"] == _LIMIT) | (orders["order_type"] == _MARKET)),
+        (Reason.BAD_TIME_IN_FORCE.name, _IS_TIME_IN_FORCE[orders["time_in_force"]]),
         (Reason.BAD_FLAGS.name, orders["flags"] & ~np.uint16(_FLAGS) == 0),
         (Reason.BAD_PRICE.name, px_fits),
         (Reason.QTY_BELOW_MIN.name, orders["qty"] > 0),
