@@ -240,7 +240,7 @@ def measure() -> Iterator[dict[str, Any]]:
                 "unit": "us",
                 "ours": ours_us[name],
                 "reference": raw_us[name],
-                "reference_name": f"raw pyzmq, the same three processes, {TICKS_PER_S:,} ticks/s for {DURATION_S:.0f} s",
+                "reference_name": f"raw pyzmq, three such processes, {TICKS_PER_S:,} ticks/s for {DURATION_S:.0f} s",
                 "ratio": ours_us[name] / raw_us[name],
                 "details": {
                     "ours": ours_us,

@@ -8,7 +8,7 @@ the journal is synced beside the loop, the loop goes on and what leaves waits (`
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
@@ -78,7 +78,6 @@ class CoreLoop:
         self._command_count = self._st["command_count"]
         self._report_count = self._st["report_count"]
         self._events_lost = self._st["events_lost"]
-        self._feed_quiet = self._st["feed_quiet"]
         self._event_rows = self._st["events"][0]
         self._command_rows = self._st["commands"][0]
         self._report_rows = self._st["reports"][0]
@@ -94,6 +93,8 @@ class CoreLoop:
             journal.wake_fd,
         )
         self._heard_at = time.monotonic()
+        self._is_quiet = False
+        self._own_tick_count = 0
         self._take_input: dict[int, Callable[[Records], None]] = {
             RecordKind.COMMAND: self._take_commands,
             RecordKind.REPORT: self._take_reports,
@@ -113,8 +114,10 @@ class CoreLoop:
         if self.feed.turn(FRAMES_PER_TURN, timeout_ms):
             self._heard_at = time.monotonic()
             self.lag.record((time.time_ns() - self.feed.sent_ts) / 1e3)
-        elif not self._feed_quiet[0] and time.monotonic() - self._heard_at > QUIET_AFTER_S:
-            self._step_own_tick(TickKind.QUIET)
+            self._is_quiet = False
+        elif not self._is_quiet and time.monotonic() - self._heard_at > QUIET_AFTER_S:
+            self._is_quiet = True
+            self._step_own_ticks(self._own_ticks(TickKind.QUIET))
         self.drain_inputs()
 
     def drain_inputs(self) -> None:
@@ -153,7 +156,7 @@ class CoreLoop:
 
         Reports that the step took from ``step_reports`` are input, others are the exchange model's.
         """
-        if not self._event_count[0] and not self._command_count[0]:
+        if not self._event_count[0]:
             return
         events = self._event_rows[: self._event_count[0]]
         commands = self._command_rows[: self._command_count[0]]
@@ -179,6 +182,15 @@ class CoreLoop:
     def _journal_ticks(self, ticks: Records, cause_ts: int) -> None:
         self.journal.append(RecordKind.TICK, Direction.INPUT, ticks, cause_ts)
 
+    def _own_ticks(self, kind: TickKind, instruments: Sequence[int] = (-1,)) -> Records:
+        """Ticks of the loop's own at the core's present time."""
+        ticks = np.zeros(len(instruments), TICK)
+        ticks["instrument"] = instruments
+        ticks["kind"] = kind
+        ticks["local_ts"] = self._st["now"][0]
+        ticks["flags"] = TickFlag.FIRST | TickFlag.LAST
+        return ticks
+
     def _step_own_ticks(self, ticks: Records) -> None:
         """Step ticks that the loop itself has made; their ``cause_ts`` is 0."""
         if self._journals_ticks:
@@ -190,32 +202,20 @@ class CoreLoop:
 
     def _on_ticks_lost(self, _lost: int) -> None:
         """Ticks were lost on the bus: no book is right any more until its next snapshot."""
-        if self._st["ticks"][0] == 0:
+        if not self._st["ticks"][0]:
             return  # nothing is known of any market yet
-        defined = np.flatnonzero(self._st[0]["instruments"]["defined"])
-        stale = np.zeros(len(defined), TICK)
-        stale["instrument"] = defined
-        stale["kind"] = TickKind.STALE
+        stale = self._own_ticks(TickKind.STALE, np.flatnonzero(self._st[0]["instruments"]["defined"]).tolist())
         stale["qty"] = Reason.TICKS_LOST
-        stale["local_ts"] = self._st["now"]
-        stale["flags"] = TickFlag.FIRST | TickFlag.LAST
+        self._own_tick_count += len(stale)
         self._step_own_ticks(stale)
-
-    def _step_own_tick(self, kind: TickKind) -> None:
-        """Step one record of the host's, which is about no instrument, at the core's present time."""
-        tick = np.zeros(1, TICK)
-        tick["kind"] = kind
-        tick["instrument"] = -1
-        tick["local_ts"] = self._st["now"]
-        tick["flags"] = TickFlag.FIRST | TickFlag.LAST
-        self._step_own_ticks(tick)
 
     def report(self) -> None:
         """Publish the positions, once a heartbeat."""
-        self._step_own_tick(TickKind.HEARTBEAT)
+        self._step_own_ticks(self._own_ticks(TickKind.HEARTBEAT))
         self._outbox.commit()
 
     def set_trading_state(self, trading_state: TradingState, reason: Reason, account: int = PAPER_ACCOUNT) -> None:
+        """Set an account's trading state from the host, by a command like any other."""
         command = np.zeros(1, COMMAND)
         command["kind"] = CommandKind.SET_TRADING_STATE
         command["account"] = account
@@ -240,11 +240,16 @@ class CoreLoop:
         journal = self.journal
         return Place(journal.session, journal.segment, journal.next_number, int(self._st["event_seq"][0]))
 
+    @property
+    def held_events(self) -> int:
+        """Events that wait for the disk."""
+        return self._outbox.held_events
+
     def counters(self) -> dict[str, float]:
         """The core's heartbeat counters."""
         s = self._st[0]
         return {
-            "ticks": float(s["ticks"]),
+            "ticks": float(int(s["ticks"]) - self._own_tick_count),
             "tick_frames": float(self.feed.frames),
             "ticks_lost": float(self.feed.lost),
             "ticks_refused": float(s["ticks_refused"]),

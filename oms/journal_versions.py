@@ -3,9 +3,10 @@
 One table, by version and kind. Records keep their size in every version, and so do the entry header and the place of
 its version: that much of a file can be read by any zoms.
 
-Version 1 (one file a session): an instrument was an int32 (-1: none) and had no version of its definition; what an
-event's flags were is now ``flags``, ``trigger`` and ``contingency``, all of them zero above 16 bits; the session record
-had a longer account and no place for what a segment says.
+Version 1 (one file a session): an instrument was an int32 (-1: none) and had no version of its definition; an event's
+flags were an int32, the upper half of which, always zero, is now ``trigger`` and ``contingency``; a command's
+``wall_ts`` was ``cause_ts``, and the time after which it is too late for a client's command was in ``expire_ts``; the
+session record had a longer account and no place for what a segment says.
 """
 
 from __future__ import annotations
@@ -63,6 +64,13 @@ def _instrument_from_1(dtype: np.dtype[Any]) -> Upgrade:
     return upgrade
 
 
+def _command_from_1(records: Records) -> Records:
+    new = _instrument_from_1(COMMAND)(records)
+    new["wall_ts"] = np.where(new["wall_ts"] == 0, new["expire_ts"], new["wall_ts"])
+    new["expire_ts"] = 0
+    return new
+
+
 def _unchanged(records: Records) -> Records:
     return records
 
@@ -72,7 +80,7 @@ UPGRADES: Final[dict[int, dict[int, Upgrade]]] = {
         int(MetaKind.SESSION): _session_from_1,
         int(MetaKind.CLOSE): _unchanged,
         int(RecordKind.TICK): _instrument_from_1(TICK),
-        int(RecordKind.COMMAND): _instrument_from_1(COMMAND),
+        int(RecordKind.COMMAND): _command_from_1,
         int(RecordKind.REPORT): _instrument_from_1(REPORT),
         int(RecordKind.EVENT): _instrument_from_1(EVENT),
     },

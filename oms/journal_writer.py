@@ -209,6 +209,9 @@ class GroupCommit:
             except JournalError as error:
                 self.failure = error
                 going_on = False
+            except Exception as error:  # noqa: BLE001 - whatever it is, nobody must wait for this thread any more
+                self.failure = JournalError(f"journal {self._files.path} is not written any more: {error!r}; restart")
+                going_on = False
             else:
                 self.durable = chunks[-1].position if chunks else self.durable
             os.eventfd_write(self.wake_fd, 1)

@@ -78,7 +78,7 @@ def _dealer(context: zmq.Context[Any], endpoint: str) -> Any:
     return socket
 
 
-def _no_connection(endpoint: str, seconds: float) -> RpcTimeoutError:
+def no_connection(endpoint: str, seconds: float) -> RpcTimeoutError:
     return RpcTimeoutError(f"no rpc server at {endpoint} within {seconds:.3g} s, nothing was sent: is zoms running?")
 
 
@@ -218,13 +218,13 @@ class Client:
     def _ask(self, request: AnyRequest, deadline: float) -> AnyReply:
         started = time.monotonic()
         request_id, payload = self.protocol.prepare(request)
-        if not self._socket.poll(_ms_until(deadline), zmq.POLLOUT):
-            raise _no_connection(self.endpoint, deadline - started)
+        if not self._socket.poll(ms_until(deadline), zmq.POLLOUT):
+            raise no_connection(self.endpoint, deadline - started)
         try:
             self._socket.send(payload, zmq.NOBLOCK)
         except zmq.Again:
-            raise _no_connection(self.endpoint, deadline - started) from None
-        while self._socket.poll(_ms_until(deadline)):
+            raise no_connection(self.endpoint, deadline - started) from None
+        while self._socket.poll(ms_until(deadline)):
             reply = self.protocol.take(self._socket.recv())
             if reply is not None and reply.request_id == request_id:
                 return reply
@@ -232,7 +232,7 @@ class Client:
         raise _no_reply(request, deadline - started)
 
 
-def _ms_until(deadline: float) -> int:
+def ms_until(deadline: float) -> int:
     return max(int((deadline - time.monotonic()) * 1000), 0)
 
 
@@ -372,7 +372,7 @@ class AsyncClient:
             try:
                 await asyncio.wait_for(self._socket.send(payload), deadline - time.monotonic())
             except TimeoutError:
-                raise _no_connection(self.endpoint, deadline - started) from None
+                raise no_connection(self.endpoint, deadline - started) from None
             try:
                 return await asyncio.wait_for(future, deadline - time.monotonic())
             except TimeoutError:

@@ -129,5 +129,29 @@ class CoreLink:
         self.sent += len(records)
         return True
 
+    def send_records(self, commands: npt.NDArray[np.void], first: int, expires_ts: npt.NDArray[np.int64]) -> bool:
+        """Send an array of commands in one frame, as ``send`` does; its times and request ids are written here.
+
+        Parameters
+        ----------
+        commands : array of COMMAND
+        first : int
+            Request id of the first; the others follow.
+        expires_ts : array of int64
+            As in ``send``.
+        """
+        now = time.time_ns()
+        latest = now + self._command_life_ns
+        commands["seq"] = np.arange(self._sender.seq, self._sender.seq + len(commands))
+        commands["ts"] = now
+        commands["request_id"] = np.arange(first, first + len(commands))
+        commands["wall_ts"] = np.where(expires_ts > 0, np.minimum(expires_ts, latest), latest)
+        try:
+            self._sender.send(commands)
+        except zmq.Again:
+            return False
+        self.sent += len(commands)
+        return True
+
     def close(self) -> None:
         self._sender.close()

@@ -105,6 +105,8 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
 class InstrumentInfo(msgspec.Struct, frozen=True, kw_only=True):
     """An instrument as clients need it; see ``oms.instruments.Instrument``."""
 
+    id: int
+    """Its number, in orders that are sent in batches."""
     symbol: str
     venue: str
     kind: str

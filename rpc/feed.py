@@ -53,6 +53,12 @@ class Feed:
         self._by_topic: dict[str, list[Session]] = {}
         self._by_owner: dict[tuple[str, str], list[Session]] = {}
 
+    @property
+    def has_takers(self) -> bool:
+        """Whether any session is told of anything."""
+        self._follow_sessions()
+        return bool(self._by_topic or self._by_owner)
+
     def publish(self, row: EventFields, record: bytes) -> None:
         """Tell the subscribers of one event, which the replica has taken already."""
         self._follow_sessions()

@@ -1,8 +1,9 @@
 """The ledger of order ids: which order stands behind a client's own text id, kept on disk.
 
 An id is written before its order is sent, so that the same id sent again, also after a kill -9, finds its order and
-never places a second one. It is an SQLite file in WAL mode: what is committed survives the death of the process, and
-with ``durable`` also that of the machine.
+never places a second one. New ids go to a log, all of one round together (``rpc.ledger_log``), and from there,
+thousands at a time and beside the server, into an SQLite file in WAL mode. What is committed survives the death of the
+process, and with ``durable`` also that of the machine.
 """
 
 from __future__ import annotations
@@ -10,19 +11,23 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from oms.records import ORDER_ID_COUNTER_BITS, RPC_CLIENT_BASE
+from rpc.ledger_log import KEY_BYTES, NAME_BYTES, ROW_BYTES, LedgerLog, decode_row, encode_row, logs, read_log
 
 FILE: Final = "ledger.sqlite"
 SCHEMA_VERSION: Final = 1
 MAX_CLIENTS: Final = 100_000
-CHECKPOINT_COMMITS: Final = 2_000
-WAL_LIMIT_BYTES: Final = 64 * 1024 * 1024
-LOCK_WAIT_S: Final = 2.0
+MOVED_ROWS: Final = 8_192
+"""New ids, or last events, that are moved into the database together."""
+MOST_ROWS: Final = 20 * MOVED_ROWS
+"""Kept in memory at most; then the server waits for the database."""
+WAL_PAGES: Final = 4_000
+LOCK_WAIT_S: Final = 10.0
 
 _COUNTER_EPOCH_MS: Final = 1_735_689_600_000
 """2025-01-01: a client's first counter is the ms since then, so that the ids of a lost ledger do not come again."""
@@ -36,6 +41,31 @@ _SCHEMA: Final = (
     "CREATE TABLE replay (session INTEGER NOT NULL)",
 )
 _COLUMNS: Final = "order_id, client_order_id, command, session, event"
+
+# One statement for thousands of rows: SQLite takes them out of one parameter without Python's lock.
+_EACH_ROW: Final = (
+    "WITH RECURSIVE row(at) AS (SELECT 1 UNION ALL SELECT at + {size} FROM row WHERE at + {size} <= length(:rows))"
+)
+_NUMBER: Final = "CAST(CAST(substr(:rows, at + {start}, {size}) AS TEXT) AS INTEGER)"
+_ORDER_ID: Final = _NUMBER.format(start=1, size=20)
+_NAME: Final = f"rtrim(CAST(substr(:rows, at + 32, {NAME_BYTES}) AS TEXT))"
+_ADD: Final = (
+    f"{_EACH_ROW.format(size=ROW_BYTES)} INSERT OR IGNORE INTO orders SELECT {_NUMBER.format(start=21, size=11)},"
+    f" {_NAME}, {_ORDER_ID}, substr(:rows, at + {KEY_BYTES}, {ROW_BYTES - KEY_BYTES}), NULL, NULL FROM row"
+)
+_EVENT_KEY: Final = b"%020d%020d"
+_EVENT_KEY_BYTES: Final = 40
+_SETTLE: Final = (
+    _EACH_ROW
+    + " UPDATE orders SET session = new.session, event = new.event FROM (SELECT"
+    + f" {_NUMBER.format(start=0, size=20)} AS order_id, {_NUMBER.format(start=20, size=20)} AS session,"
+    + f" substr(:rows, at + {_EVENT_KEY_BYTES}, :event_bytes) AS event FROM row) AS new"
+    + " WHERE orders.order_id = new.order_id"
+)
+_KNOWN: Final = (
+    f"{_EACH_ROW.format(size=NAME_BYTES)} SELECT client_order_id FROM orders WHERE client_index = :client_index AND"
+    f" client_order_id IN (SELECT rtrim(CAST(substr(:rows, at, {NAME_BYTES}) AS TEXT)) FROM row)"
+)
 
 
 class LedgerError(RuntimeError):
@@ -63,6 +93,45 @@ class Settled(NamedTuple):
     event: bytes
 
 
+class Step:
+    """What goes into the database together: new ids with the log that holds them, and last events.
+
+    Attributes
+    ----------
+    log : LedgerLog
+        The one that is written.
+    paths : list of Path
+        All logs that hold rows of this step.
+    """
+
+    def __init__(self, log: LedgerLog) -> None:
+        self.log = log
+        self.paths = [log.path]
+        self.rows: dict[int, bytes] = {}
+        self.by_name: dict[tuple[int, str], int] = {}
+        self.events: dict[int, Settled] = {}
+
+    def __len__(self) -> int:
+        return len(self.rows) + len(self.events)
+
+    def find(self, order_id: int) -> LedgerRow | None:
+        row = self.rows.get(order_id)
+        if row is None:
+            return None
+        logged = decode_row(row)
+        return LedgerRow(order_id, logged.client_order_id, logged.command, None, None)
+
+    def add(self, client_index: int, client_order_id: str, order_id: int, row: bytes) -> None:
+        self.rows[order_id] = row
+        self.by_name[client_index, client_order_id] = order_id
+
+    def drop(self, order_id: int) -> None:
+        """Take an id out again that this step has."""
+        logged = decode_row(self.rows.pop(order_id))
+        self.by_name.pop((logged.client_index, logged.client_order_id), None)
+        self.events.pop(order_id, None)
+
+
 class Ledger:
     """The order ids of all clients of one account. Writes take effect together, at ``commit``.
 
@@ -78,7 +147,7 @@ class Ledger:
     rollbacks : int
         Times that what had been written since the last commit was undone.
     failed_checkpoints : int
-        Times that the WAL could not be moved into the file; nothing is lost by it.
+        Times that ids could not be moved into the database; nothing is lost by it, and the next time does it.
 
     Raises
     ------
@@ -90,13 +159,20 @@ class Ledger:
         self.path = folder / FILE
         self.rollbacks = 0
         self.failed_checkpoints = 0
-        self._wal_path = folder / f"{FILE}-wal"
-        self._commits = 0
-        self._checkpoint: threading.Thread | None = None
+        self._folder = folder
+        self._durable = durable
+        self._mover: threading.Thread | None = None
+        self._moving: Step | None = None
+        self._moved = False
+        self._uncommitted: list[bytes] = []
+        self._added: list[int] = []
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._database = sqlite3.connect(self.path, timeout=LOCK_WAIT_S, isolation_level=None)
-            self._open(durable)
+            self._open()
+            last = self._take_over_logs()
+            self._log_number = last + 1
+            self._step = Step(LedgerLog(folder, self._log_number, durable=durable))
         except (sqlite3.Error, OSError) as error:
             raise self._failure("cannot be opened", error) from error
         self._names: dict[int, str] = {}
@@ -104,11 +180,10 @@ class Ledger:
         self._read_clients()
         self._last_order_ids: dict[int, int] = {}
 
-    def _open(self, durable: bool) -> None:
+    def _open(self) -> None:
         execute = self._database.execute
         execute("PRAGMA journal_mode = WAL")
-        execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-        execute("PRAGMA wal_autocheckpoint = 0")
+        self._set_up(self._database)
         version = execute("PRAGMA user_version").fetchone()[0]
         if version not in (0, SCHEMA_VERSION):
             raise LedgerError(
@@ -122,10 +197,33 @@ class Ledger:
             execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
             execute("COMMIT")
 
-    def _failure(self, what: str, error: Exception) -> LedgerError:
+    def _set_up(self, database: sqlite3.Connection) -> None:
+        database.execute(f"PRAGMA synchronous = {'FULL' if self._durable else 'NORMAL'}")
+        database.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
+
+    def _take_over_logs(self) -> int:
+        """Move what an earlier process left in its logs into the database; returns the last log's number."""
+        found = logs(self._folder)
+        kept: dict[int, bytes] = {}
+        for _, path in found:
+            for row in read_log(path):
+                logged = decode_row(row)
+                if logged.is_added:
+                    kept[logged.order_id] = row
+                else:
+                    kept.pop(logged.order_id, None)
+        if kept:
+            self._database.execute(_ADD, {"rows": b"".join(kept.values())})
+        for _, path in found:
+            path.unlink()
+        return found[-1][0] if found else 0
+
+    def _failure(self, what: str, error: object) -> LedgerError:
         return LedgerError(
             f"ledger {self.path} {what}: {error}; check the disk and who else uses the file, or restore it from a copy"
         )
+
+    # Finding
 
     def client_index(self, name: str) -> int | None:
         """The index of a client that has placed orders, else None."""
@@ -136,16 +234,45 @@ class Ledger:
 
     def find(self, client_index: int, client_order_id: str) -> LedgerRow | None:
         """The order of a client's own id."""
+        for step in self._steps():
+            order_id = step.by_name.get((client_index, client_order_id))
+            if order_id is not None:
+                return self._with_event(step.find(order_id))
         row = self._database.execute(
             f"SELECT {_COLUMNS} FROM orders WHERE client_index = ? AND client_order_id = ?",
             (client_index, client_order_id),
         ).fetchone()
-        return LedgerRow(*row) if row else None
+        return self._with_event(LedgerRow(*row)) if row else None
 
     def find_order(self, order_id: int) -> LedgerRow | None:
         """The same by order id."""
+        for step in self._steps():
+            found = step.find(order_id)
+            if found is not None:
+                return self._with_event(found)
         row = self._database.execute(f"SELECT {_COLUMNS} FROM orders WHERE order_id = ?", (order_id,)).fetchone()
-        return LedgerRow(*row) if row else None
+        return self._with_event(LedgerRow(*row)) if row else None
+
+    def known_names(self, client_index: int, client_order_ids: Sequence[str]) -> set[str]:
+        """Those of a client's own ids that have been given before."""
+        known = {name for name in client_order_ids for step in self._steps() if (client_index, name) in step.by_name}
+        names = b"".join(name.encode().ljust(NAME_BYTES) for name in client_order_ids)
+        found = self._database.execute(_KNOWN, {"rows": names, "client_index": client_index})
+        return known | {name for (name,) in found}
+
+    def _steps(self) -> Iterable[Step]:
+        return (self._step,) if self._moving is None else (self._step, self._moving)
+
+    def _with_event(self, row: LedgerRow | None) -> LedgerRow | None:
+        if row is None:
+            return None
+        for step in self._steps():
+            settled = step.events.get(row.order_id)
+            if settled is not None:
+                return row._replace(session=settled.session, event=settled.event)
+        return row
+
+    # Writing
 
     def add_client(self, name: str) -> int:
         """The index of ``name``, given now when it has none.
@@ -168,6 +295,10 @@ class Ledger:
 
     def new_order_id(self, client_index: int) -> int:
         """An order id that this client has never had."""
+        return self.new_order_ids(client_index, 1)
+
+    def new_order_ids(self, client_index: int, count: int) -> int:
+        """The first of ``count`` consecutive order ids that this client has never had."""
         low = client_index << ORDER_ID_COUNTER_BITS
         last = self._last_order_ids.get(client_index)
         if last is None:
@@ -177,26 +308,48 @@ class Ledger:
             ).fetchone()
         if last is None:
             last = low + max(time.time_ns() // 1_000_000 - _COUNTER_EPOCH_MS, 0)
-        order_id = int(last) + 1
-        self._last_order_ids[client_index] = order_id
-        return order_id
+        self._last_order_ids[client_index] = int(last) + count
+        return int(last) + 1
 
     def add_order(self, client_index: int, client_order_id: str, order_id: int, command: bytes) -> None:
-        """Keep an order under the client's own id; raises ``LedgerError`` when the disk refuses."""
-        self._write(
-            "INSERT INTO orders VALUES (?, ?, ?, ?, NULL, NULL)", [(client_index, client_order_id, order_id, command)]
-        )
+        """Keep an order under the client's own id.
+
+        Raises
+        ------
+        LedgerError
+            When the id has been given before; everything since the last commit is then undone.
+        """
+        if any((client_index, client_order_id) in step.by_name for step in self._steps()):
+            self.rollback()
+            raise self._failure("cannot be written", f"the id {client_order_id!r} is there already")
+        row = encode_row(order_id, client_index, client_order_id, command)
+        self._step.add(client_index, client_order_id, order_id, row)
+        self._uncommitted.append(row)
+        self._added.append(order_id)
+
+    def add_orders(self, client_index: int, client_order_ids: Sequence[str], first_id: int, commands: bytes) -> None:
+        """Keep orders with consecutive ids; the caller has asked ``known_names``."""
+        size = len(commands) // len(client_order_ids)
+        for number, name in enumerate(client_order_ids):
+            order_id = first_id + number
+            row = encode_row(order_id, client_index, name, commands[number * size : number * size + size])
+            self._step.add(client_index, name, order_id, row)
+            self._uncommitted.append(row)
+        self._added.extend(range(first_id, first_id + len(client_order_ids)))
 
     def forget_orders(self, order_ids: Iterable[int]) -> None:
         """Take back orders that were never sent, so that their ids are free again."""
-        self._write("DELETE FROM orders WHERE order_id = ?", [(order_id,) for order_id in order_ids])
+        for order_id in order_ids:
+            if order_id in self._step.rows:
+                self._step.drop(order_id)
+                self._uncommitted.append(encode_row(order_id, 0, "", b"", is_added=False))
+            else:
+                self._finish_move()
+                self._write("DELETE FROM orders WHERE order_id = ?", [(order_id,)])
 
     def settle(self, orders: Iterable[Settled]) -> None:
-        """Keep the last events of orders with their ids."""
-        self._write(
-            "UPDATE orders SET session = ?, event = ? WHERE order_id = ?",
-            [(order.session, order.event, order.order_id) for order in orders],
-        )
+        """Keep the last events of orders with their ids; they are on disk once they have been moved."""
+        self._step.events.update((order.order_id, order) for order in orders)
 
     @property
     def replay_from(self) -> int:
@@ -206,6 +359,8 @@ class Ledger:
 
     @replay_from.setter
     def replay_from(self, session: int) -> None:
+        self.commit()
+        self._move_all()
         self._write("DELETE FROM replay", [()])
         self._write("INSERT INTO replay VALUES (?)", [(session,)])
 
@@ -226,53 +381,120 @@ class Ledger:
         LedgerError
             When the disk refuses; everything since the last commit is then undone.
         """
-        if not self._database.in_transaction:
-            return
         try:
-            self._database.execute("COMMIT")
-        except sqlite3.Error as error:
+            if self._database.in_transaction:
+                self._database.execute("COMMIT")
+            if self._uncommitted:
+                self._step.log.commit(self._uncommitted)
+        except (sqlite3.Error, OSError) as error:
             self.rollback()
             raise self._failure("cannot be written", error) from error
-        self._commits += 1
-        if self._commits >= CHECKPOINT_COMMITS and not (self._checkpoint and self._checkpoint.is_alive()):
-            self._commits = 0
-            self._begin_checkpoint()
-
-    def _begin_checkpoint(self) -> None:
-        """Have the WAL moved into the file, by a thread: waiting for the disk takes milliseconds.
-
-        While writes never pause, the WAL cannot start over and grows; then it is cut here, with little left to move.
-        """
-        if self._wal_path.stat().st_size > WAL_LIMIT_BYTES:
-            self._move_wal(self._database, "TRUNCATE")
-        else:
-            self._checkpoint = threading.Thread(target=self._checkpoint_aside, name="ledger checkpoint", daemon=True)
-            self._checkpoint.start()
-
-    def _checkpoint_aside(self) -> None:
-        with closing(sqlite3.connect(self.path, timeout=LOCK_WAIT_S)) as database:
-            self._move_wal(database, "PASSIVE")
-
-    def _move_wal(self, database: sqlite3.Connection, mode: str) -> None:
-        try:
-            database.execute(f"PRAGMA wal_checkpoint({mode})")
-        except sqlite3.Error:
-            self.failed_checkpoints += 1  # what was committed is in the WAL; the next one tries again
+        self._uncommitted.clear()
+        self._added.clear()
+        self._move_when_due()
 
     def rollback(self) -> None:
         """Undo everything written since the last commit."""
         self.rollbacks += 1
+        for order_id in self._added:
+            if order_id in self._step.rows:
+                self._step.drop(order_id)
+        self._uncommitted.clear()
+        self._added.clear()
         if self._database.in_transaction:
             self._database.execute("ROLLBACK")
             self._read_clients()
+
+    # Moving into the database
+
+    def _move_when_due(self) -> None:
+        if self._mover is not None and (not self._mover.is_alive() or len(self._step) >= MOST_ROWS):
+            self._finish_move()
+        if self._mover is None and len(self._step) >= MOVED_ROWS:
+            self._begin_move()
+
+    def _begin_move(self) -> None:
+        """Have the step in hand moved by a thread, and begin the next one."""
+        try:
+            log = LedgerLog(self._folder, self._log_number + 1, durable=self._durable)
+        except OSError:
+            self.failed_checkpoints += 1
+            return
+        self._log_number += 1
+        moving, self._step = self._step, Step(log)
+        self._moving = moving
+        adds, events = _rows_of(moving)
+        self._mover = threading.Thread(target=self._move, args=(adds, events), name="ledger", daemon=True)
+        self._moved = False
+        self._mover.start()
+
+    def _move(self, adds: bytes, events: dict[int, bytes]) -> None:
+        try:
+            with closing(sqlite3.connect(self.path, timeout=LOCK_WAIT_S, isolation_level=None)) as database:
+                self._set_up(database)
+                database.execute("BEGIN IMMEDIATE")
+                if adds:
+                    database.execute(_ADD, {"rows": adds})
+                for size, rows in events.items():
+                    statement = _SETTLE.format(size=_EVENT_KEY_BYTES + size)
+                    database.execute(statement, {"rows": rows, "event_bytes": size})
+                database.execute("COMMIT")
+        except sqlite3.Error:
+            return  # told by _moved
+        self._moved = True
+
+    def _finish_move(self) -> None:
+        """Wait for the thread. What it could not move goes into the step in hand again."""
+        if self._mover is None or self._moving is None:
+            return
+        self._mover.join()
+        moving = self._moving
+        self._mover = self._moving = None
+        moving.log.close()
+        if self._moved:
+            for path in moving.paths:
+                path.unlink(missing_ok=True)
+            return
+        self.failed_checkpoints += 1  # its logs stay, and are taken over at the next start at the latest
+        self._step.paths = [*moving.paths, *self._step.paths]
+        self._step.rows = {**moving.rows, **self._step.rows}
+        self._step.by_name = {**moving.by_name, **self._step.by_name}
+        self._step.events = {**moving.events, **self._step.events}
+
+    def _move_all(self) -> None:
+        """Move everything now.
+
+        Raises
+        ------
+        LedgerError
+            When the database cannot be written.
+        """
+        self._finish_move()
+        if not len(self._step):
+            return
+        failed = self.failed_checkpoints
+        self._begin_move()
+        self._finish_move()
+        if self.failed_checkpoints > failed:
+            raise self._failure("cannot be written", "ids could not be moved into it")
 
     def _read_clients(self) -> None:
         self._names = dict(self._database.execute("SELECT client_index, name FROM clients"))
         self._indexes = {name: index for index, name in self._names.items()}
 
     def close(self) -> None:
-        """Commit and close the file."""
+        """Commit, move everything into the database and close it."""
         self.commit()
-        if self._checkpoint is not None:
-            self._checkpoint.join()
+        self._move_all()
+        self._step.log.close()
+        for path in self._step.paths:
+            path.unlink(missing_ok=True)
         self._database.close()
+
+
+def _rows_of(step: Step) -> tuple[bytes, dict[int, bytes]]:
+    """A step's rows joined: the new ids, and the last events by the size that they have."""
+    by_size: dict[int, list[bytes]] = {}
+    for order_id, session, event in step.events.values():
+        by_size.setdefault(len(event), []).append(_EVENT_KEY % (order_id, session) + event)
+    return b"".join(step.rows.values()), {size: b"".join(rows) for size, rows in by_size.items()}

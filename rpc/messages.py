@@ -35,6 +35,9 @@ from rpc.entities import (
 
 PROTOCOL_VERSION: Final = 1
 
+BATCH_MAGIC: Final = b"zomB"
+"""What messages of fixed-width records begin with (``rpc.batches``); no MessagePack map does."""
+
 MAX_REQUEST_BYTES: Final = 64 * 1024
 MAX_PAGE: Final = 1000
 """Most orders or fills in one reply."""

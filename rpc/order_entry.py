@@ -33,6 +33,7 @@ from rpc.messages import (
     SetTradingState,
     TradingStateReply,
 )
+from rpc.order_batches import OrderBatches
 from rpc.own_orders import OwnOrders
 from rpc.pending import Pending, PendingTable, Waiter
 from rpc.refusals import RefusalError, order_text
@@ -85,6 +86,7 @@ class OrderEntry:
         self._sessions = sessions
         self._limits = limits
         self._catch_up = catch_up
+        self.batches = OrderBatches(settings, ledger, link, sessions, limits, self.pending, self.own_orders)
         self._outgoing: list[tuple[Pending, bytes]] = []
         self._void_at: dict[int, float] = {}
         self._settlers: Final[dict[CommandKind, Callable[[Pending, EventFields], None]]] = {
@@ -132,7 +134,8 @@ class OrderEntry:
             return None
         if self.own_orders.is_decided(row):
             return self.own_orders.placed(row, waiter.request_id)
-        if time.monotonic() < self._void_at.get(row.order_id, 0.0):
+        sent_before = time.monotonic() < self._void_at.get(row.order_id, 0.0)
+        if sent_before or self.batches.may_yet_be_taken(row.order_id):
             self.pending.add(CommandKind.NEW, row, waiter).is_sent = False  # an earlier copy may yet be taken
             return None
         if self._link.problem or not self._catch_up():
@@ -171,7 +174,7 @@ class OrderEntry:
         index = self._ledger.client_index(session.client)
         order_ids = [
             order_id
-            for order_id in {**self._replica.open, **self.pending.placing}
+            for order_id in {**self._replica.open, **self.pending.placing, **dict.fromkeys(self.batches.waiting_ids())}
             if order_id >> ORDER_ID_COUNTER_BITS == index and number in (-1, self._instrument_of(order_id))
         ]
         if not order_ids:
@@ -224,6 +227,7 @@ class OrderEntry:
             self._ledger.commit()
         except LedgerError:
             self.failed_writes += 1
+        self.batches.send()
         undone = [pending for pending, _ in outgoing if pending.is_new and pending.rollbacks != self._ledger.rollbacks]
         for pending in undone:
             self._refuse(pending, RpcCode.LEDGER_FAILED, "the order id could not be put on disk; nothing was sent")
@@ -296,10 +300,11 @@ class OrderEntry:
     def expire(self) -> None:
         """Answer what the core did not: the outcome is unknown."""
         now = time.monotonic()
-        if self.pending.is_due(now):
+        if self.pending.is_due(now) or self.batches.is_due(now):
             self._catch_up()  # what the core did is in its journal, even if its events were lost on the way
         for pending in self.pending.expired(now):
             self._give_up(pending)
+        self.batches.expire(now)
         while self._void_at and next(iter(self._void_at.values())) <= now:
             del self._void_at[next(iter(self._void_at))]
 

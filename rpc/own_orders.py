@@ -61,6 +61,13 @@ class OwnOrders:
         last = self._last_event(row)
         return last is not None and not (last.kind == _REFUSED and last.reason == Reason.COMMAND_TOO_LATE)
 
+    def standing(self, row: LedgerRow) -> tuple[int, int]:
+        """The order's last state, and the reason of a refusal by the core; state -1: it has not been decided."""
+        last = self._last_event(row)
+        if last is None or not self.is_decided(row):
+            return -1, 0
+        return last.state, last.reason if last.kind == _REFUSED else 0
+
     def _last_event(self, row: LedgerRow) -> EventFields | None:
         known = self._replica.orders.get(row.order_id)
         record = known.record if known is not None else row.event

@@ -81,6 +81,12 @@ class PendingTable:
             self.placing[row.order_id] = pending
         return pending
 
+    def reserve(self, count: int) -> int:
+        """The first of ``count`` request ids that nothing else has used, for commands that are kept elsewhere."""
+        first = self._last_request_id + 1
+        self._last_request_id += count
+        return first
+
     def get(self, request_id: int) -> Pending | None:
         return self._by_request.get(request_id)
 

@@ -10,6 +10,7 @@ import msgspec
 
 from rpc.entities import AnyEvent, Order, Topic
 from rpc.messages import (
+    BATCH_MAGIC,
     UNREADABLE,
     Alive,
     AnyReply,
@@ -112,14 +113,28 @@ class Protocol:
         self._next_seq = 0
         self._events: deque[Told] = deque()
         self._unfetched = 0
+        self._batches: deque[bytes] = deque()
 
     def prepare(self, request: AnyRequest) -> tuple[int, bytes]:
         """The request's new id, and its bytes."""
         self._request_id += 1
         return self._request_id, encode(msgspec.structs.replace(request, request_id=self._request_id))
 
+    def reserve(self, count: int) -> int:
+        """The first of ``count`` consecutive request ids."""
+        first = self._request_id + 1
+        self._request_id += count
+        return first
+
+    def next_batch(self) -> bytes | None:
+        """A batch of answers that has come, encoded; None when there is none."""
+        return self._batches.popleft() if self._batches else None
+
     def take(self, payload: bytes) -> AnyReply | None:
         """The reply in a message, or None when it was an event or could not be read."""
+        if payload.startswith(BATCH_MAGIC):
+            self._batches.append(payload)
+            return None
         try:
             message = decode_from_server(payload)
         except ValueError:

@@ -10,14 +10,27 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
+import numpy as np
 import zmq
 
+from rpc.batches import (
+    ANSWER,
+    CODE_NUMBERS,
+    MOST_ORDERS,
+    BatchKind,
+    BatchOutcome,
+    Records,
+    decode_batch,
+    encode_batch,
+    is_batch,
+)
 from rpc.entities import Topic
 from rpc.ledger import LedgerError
 from rpc.limits import Limits
 from rpc.messages import (
     MAX_REQUEST_BYTES,
     PROTOCOL_VERSION,
+    UNREADABLE,
     AnyRequest,
     Error,
     Hello,
@@ -57,6 +70,7 @@ class Reception:
         sessions: Sessions,
         handlers: Mapping[type[Request], Handler],
         limits: Limits,
+        place_batch: Callable[[Session, Records], None],
     ) -> None:
         self.requests = 0
         self.malformed = 0
@@ -64,6 +78,7 @@ class Reception:
         self._router = router
         self._sessions = sessions
         self._limits = limits
+        self._place_batch = place_batch
         self._started_ts = time.time_ns()
         self._handlers: dict[type[Request], Handler] = {
             **handlers,
@@ -80,7 +95,10 @@ class Reception:
                 return
             self.requests += 1
             try:
-                self._take_request(identity, _read(parts))
+                if len(parts) == 1 and is_batch(parts[0]):
+                    self._take_batch(identity, decode_batch(parts[0], BatchKind.ORDERS))
+                else:
+                    self._take_request(identity, _read(parts))
             except MessageError as error:
                 self.malformed += 1
                 self._refuse(identity, error.request_id, error.code, str(error))
@@ -96,6 +114,45 @@ class Reception:
             reply = self._answer(session, request)
             if reply is not None:
                 self._sessions.reply(session, reply)
+
+    def _take_batch(self, identity: bytes, orders: Records) -> None:
+        """A batch counts as as many requests as it has orders."""
+        count = len(orders)
+        if not 0 < count <= MOST_ORDERS:
+            raise MessageError(f"the batch has {count} orders: send 1 to {MOST_ORDERS}")
+        session = self._sessions.by_identity.get(identity)
+        if session is None:
+            message = "this connection is not known, the server may have been restarted: say Hello first"
+            self._refuse(identity, UNREADABLE, RpcCode.HELLO_REQUIRED, message)
+            return
+        code = self._refusal_of_batch(session, orders)
+        if code is not None:
+            answers = np.zeros(count, ANSWER)
+            answers["request_id"] = orders["request_id"]
+            answers["outcome"] = BatchOutcome.REFUSED
+            answers["code"] = CODE_NUMBERS[code]
+            answers["seq"] = -1
+            self._sessions.reply_bytes(session, encode_batch(BatchKind.ANSWERS, answers), count)
+
+    def _refusal_of_batch(self, session: Session, orders: Records) -> RpcCode | None:
+        """Hand a batch on; returns why the whole of it is refused."""
+        session.outstanding += len(orders)
+        if session.outstanding > 2 * self._limits.outstanding:
+            session.outstanding -= len(orders)
+            self._sessions.refuse_unnamed(session)
+            return None
+        if session.outstanding > self._limits.outstanding:
+            return RpcCode.TOO_MANY_REQUESTS
+        try:
+            self._place_batch(session, orders)
+        except LedgerError:
+            logger.exception("a batch of %s could not be put into the ledger", session.client)
+            return RpcCode.LEDGER_FAILED
+        except Exception:
+            logger.exception("a batch of %s failed", session.client)
+            self.internal_errors += 1
+            return RpcCode.INTERNAL_ERROR
+        return None
 
     def _answer(self, session: Session, request: AnyRequest) -> Reply | None:
         try:

@@ -6,12 +6,13 @@ An order's event carries the whole order, so the last one of each is all that is
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from struct import Struct
 from typing import Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from oms.bus import Records
 from oms.event_fields import EventFields
@@ -56,6 +57,20 @@ def event_rows(records: Records) -> Iterator[tuple[EventFields, bytes]]:
     buffer = records.tobytes()
     for at in range(0, len(buffer), _ROW.size):
         yield EventFields._make(_ROW.unpack_from(buffer, at)), buffer[at : at + _ROW.size]
+
+
+def _table(members: Iterable[int], size: int = 256) -> npt.NDArray[np.bool_]:
+    """Membership as a table."""
+    table = np.zeros(size, np.bool_)
+    table[list(members)] = True
+    return table
+
+
+_IS_ORDER_KIND: Final = _table(_ORDER_KINDS)
+_IS_ORDER_TYPE: Final = _table(_ORDER_TYPES)
+_IS_TIME_IN_FORCE: Final = _table(_TIMES_IN_FORCE)
+_IS_STATE: Final = _table(_STATES)
+_IS_TERMINAL: Final = _table(_TERMINAL)
 
 
 class KnownOrder:
@@ -110,6 +125,7 @@ class Replica:
         self.trading_reason = 0
         self.unusable = 0
         self._instruments = instruments
+        self._is_instrument = _table(instruments, 2**16)
         self._closed_limit = closed_limit
         self._closed: OrderedDict[int, KnownOrder] = OrderedDict()
         self._serial = 0
@@ -154,9 +170,9 @@ class Replica:
             self.trading_reason = row.reason
 
     def load(self, records: Records) -> None:
-        """Take a block of events of the past at once: only the last one of each order counts."""
+        """Take a block of events at once: only the last one of each order counts."""
         kinds = records["kind"]
-        of_orders = np.isin(kinds, list(_ORDER_KINDS)) & (kinds != _REFUSED)
+        of_orders = _IS_ORDER_KIND[kinds] & (kinds != _REFUSED)
         at = np.flatnonzero(of_orders)
         _, last = np.unique(records["order_id"][at][::-1], return_index=True)
         _, first_order = np.unique(records["order_id"][at], return_index=True)
@@ -166,13 +182,47 @@ class Replica:
         for row, record in event_rows(records[filled]):
             if self.is_usable(row):
                 self.fills.append(KnownFill(self.session, record))
-        for row, record in event_rows(records[np.concatenate((last_at, others))]):
-            if not self.is_usable(row):
-                continue
-            if row.kind in _ORDER_KINDS:
-                self._keep_last(row, record)
-            else:
+        last_rows = records[last_at]
+        usable = self._are_orders(last_rows)
+        self.unusable += int((~usable).sum())
+        self._keep(last_rows[usable])
+        for row, record in event_rows(records[others]):
+            if self.is_usable(row):
                 self.apply(row, record)
+
+    def _are_orders(self, records: Records) -> npt.NDArray[np.bool_]:
+        """``is_usable`` of many order events at once."""
+        usable: npt.NDArray[np.bool_] = (
+            self._is_instrument[records["instrument"]]  # the last row is that of -1, which is none
+            & (records["order_id"] > 0)
+            & (np.abs(records["side"]) == 1)
+            & _IS_ORDER_TYPE[records["order_type"]]
+            & _IS_TIME_IN_FORCE[records["time_in_force"]]
+            & _IS_STATE[records["state"]]
+        )
+        return usable
+
+    def _keep(self, records: Records) -> None:
+        """Keep usable order events, one of each order and none of them a refusal."""
+        buffer = records.tobytes()
+        terminal = _IS_TERMINAL[records["state"]].tolist()
+        known, session, size = self.orders, self.session, EVENT.itemsize
+        start = 0
+        for order_id, is_closed in zip(records["order_id"].tolist(), terminal, strict=True):
+            record = buffer[start : start + size]
+            start += size
+            order = known.get(order_id)
+            if order is None:
+                self._serial += 1
+                order = known[order_id] = KnownOrder(self._serial, session, record)
+            else:
+                order.record = record
+                order.session = session
+            if is_closed:
+                self._close(order_id, order)
+            else:
+                self.open[order_id] = order
+                self._closed.pop(order_id, None)
 
     def _apply_order(self, row: EventFields, record: bytes) -> None:
         if row.kind == _FILLED:

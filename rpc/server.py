@@ -51,6 +51,8 @@ LEDGER_FOLDER: Final = "rpc"
 FRAMES_A_ROUND: Final = 256
 HEARTBEATS_KEPT: Final = 64
 SETTLE_BATCH: Final = 256
+TAKEN_TOGETHER: Final = 32
+"""Events from which on a block is taken as a whole, when nobody wants them one by one."""
 BACKLOG_POLL_MS: Final = 2
 PENDING_POLL_MS: Final = 20
 STALE_HEARTBEATS: Final = 3
@@ -169,7 +171,7 @@ class Server:
             GetStatus: self._queries.status,
             GetInstruments: self._queries.instruments,
         }
-        self._reception = Reception(self._router, self._sessions, handlers, limits)
+        self._reception = Reception(self._router, self._sessions, handlers, limits, self._entry.batches.place)
         try:
             self._load()
             self.endpoint = bind(self._router, settings.rpc_endpoint)
@@ -218,7 +220,8 @@ class Server:
     def _poll_ms(self) -> int:
         if self._sessions.backlog:
             return BACKLOG_POLL_MS
-        return PENDING_POLL_MS if len(self._entry.pending) else int(self._settings.heartbeat_s * 500)
+        waits = len(self._entry.pending) or len(self._entry.batches)
+        return PENDING_POLL_MS if waits else int(self._settings.heartbeat_s * 500)
 
     # The core's events
 
@@ -243,6 +246,10 @@ class Server:
 
     def _apply(self, block: EventBlock) -> None:
         self._enter(block.session)
+        self._entry.batches.settle(block.records)
+        if len(block.records) >= TAKEN_TOGETHER and not len(self._entry.pending) and not self._feed.has_takers:
+            self._replica.load(block.records)
+            return
         for row, record in event_rows(block.records):
             if self._replica.is_usable(row):
                 self._replica.apply(row, record)
@@ -308,8 +315,8 @@ class Server:
             "requests": self._reception.requests,
             "malformed": self._reception.malformed + self._events.malformed + self._malformed,
             "commands": self._link.sent,
-            "pending": len(self._entry.pending),
-            "unanswered": self._entry.unanswered,
+            "pending": len(self._entry.pending) + len(self._entry.batches),
+            "unanswered": self._entry.unanswered + self._entry.batches.unanswered,
             "open_orders": len(self._replica.open),
             "known_orders": len(self._replica.orders),
             "events": self._stream.next_seq,

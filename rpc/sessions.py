@@ -18,11 +18,11 @@ from rpc.messages import UNREADABLE, Alive, Error, Events, EventsLost, Push, Rep
 
 
 class Outgoing(NamedTuple):
-    """An encoded message, and how many events it carries; a reply carries none."""
+    """An encoded message, and how many events it carries, and replies."""
 
     payload: bytes
     events: int
-    is_reply: bool
+    replies: int
 
 
 class Session:
@@ -109,7 +109,13 @@ class Sessions:
     def reply(self, session: Session, reply: Reply) -> None:
         """Send a reply, or queue it behind what already waits; it is never dropped while the client is there."""
         if not session.gone:
-            session.queue.append(Outgoing(encode(reply), 0, True))
+            session.queue.append(Outgoing(encode(reply), 0, 1))
+            self._flush(session)
+
+    def reply_bytes(self, session: Session, payload: bytes, replies: int) -> None:
+        """As ``reply``, for a message that holds several replies, encoded."""
+        if not session.gone:
+            session.queue.append(Outgoing(payload, 0, replies))
             self._flush(session)
 
     def reply_to_stranger(self, identity: bytes, reply: Reply) -> None:
@@ -157,7 +163,7 @@ class Sessions:
                 self._flush(session)
 
     def _queue(self, session: Session, push: Push, events: int) -> None:
-        session.queue.append(Outgoing(encode(push), events, False))
+        session.queue.append(Outgoing(encode(push), events, 0))
 
     def _queue_batch(self, session: Session) -> None:
         if session.batch:
@@ -186,7 +192,7 @@ class Sessions:
             session.queue.popleft()
             session.sent_at = time.monotonic()
             session.queued_events -= outgoing.events
-            session.outstanding -= outgoing.is_reply
+            session.outstanding -= outgoing.replies
             self.events_sent += outgoing.events
             if not session.queue:
                 self._queue_leftovers(session)
@@ -202,7 +208,7 @@ class Sessions:
                 f" most {self._limits.outstanding} requests unanswered"
             )
             error = Error(request_id=UNREADABLE, code=RpcCode.TOO_MANY_REQUESTS, message=message)
-            session.queue.append(Outgoing(encode(error), 0, False))
+            session.queue.append(Outgoing(encode(error), 0, 0))
             session.unnamed_refusals = 0
 
     def _send(self, identity: bytes, payload: bytes) -> bool | None:

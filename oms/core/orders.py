@@ -13,7 +13,7 @@ import numpy as np
 
 from oms.compiled import kernel
 from oms.core.state import MAX_ORDERS, ORDER_INDEX, Record
-from oms.records import ORDER_ID_COUNTER_BITS, OrderState, ReportKind
+from oms.records import OrderState, ReportKind
 
 
 class OrderInput(IntEnum):
@@ -113,7 +113,11 @@ assert {state for state in OrderState if _S.EMPTY < state <= _LAST_OPEN} == set(
 
 _EMPTY: Final = int(_S.EMPTY)
 _INDEX_MASK: Final = ORDER_INDEX - 1
-_CLIENT_SPREAD: Final = 7_919
+_GROUP_BITS: Final = 4
+_GROUP_MASK: Final = (1 << _GROUP_BITS) - 1
+_LOW_31_BITS: Final = 2**31 - 1
+_KNUTH: Final = 2_654_435_761
+"""Multiplicative hashing: D. E. Knuth, The Art of Computer Programming, vol. 3, 6.4."""
 
 
 @kernel
@@ -130,8 +134,13 @@ def is_open(state: int) -> bool:
 
 @kernel
 def home_of(order_id: int) -> int:
-    """First index position of an order id: counters of one client lie side by side, clients lie apart."""
-    return ((order_id & _INDEX_MASK) + (order_id >> ORDER_ID_COUNTER_BITS) * _CLIENT_SPREAD) & _INDEX_MASK
+    """First index position of an order id: sixteen consecutive ids share a cache line, and such groups are scattered.
+
+    Were all consecutive ids side by side, a full table would be one cluster, which each removal walks to its end.
+    """
+    group = order_id >> _GROUP_BITS
+    spread = ((group ^ (group >> 31)) & _LOW_31_BITS) * _KNUTH >> 19
+    return ((spread << _GROUP_BITS) & _INDEX_MASK) | (order_id & _GROUP_MASK)
 
 
 @kernel

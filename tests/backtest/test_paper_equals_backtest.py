@@ -17,7 +17,7 @@ from backtest.run import backtest_file, run_backtest
 from gateways.recording import load_ticks
 from oms.commands.demo import free_endpoint
 from oms.config import Settings, load_settings
-from oms.journal_reader import joined_events, read_journal, sessions
+from oms.journal import joined_events, read_journal, sessions
 from oms.records import EVENT, ORDER_EVENTS, EventKind
 from tests.backtest.test_run import DEMO
 from tests.backtest.venue import STRATEGIES

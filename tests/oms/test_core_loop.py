@@ -17,9 +17,10 @@ import zmq
 from oms.assembly import Core
 from oms.bus import Publisher, Puller, Pusher, Subscriber, encode_frame, new_context
 from oms.compiled import compile_entries
+from oms.config import JournalSettings
 from oms.core.state import MAX_OPEN_ORDERS
-from oms.core_loop import CoreLoop
-from oms.journal import Direction, Journal, JournalError, MetaKind, read_journal
+from oms.core_loop import DEFAULT_SETTINGS, CoreLoop
+from oms.journal import Direction, Journal, JournalError, MetaKind, Sync, read_journal
 from oms.journal_reader import JournalReader
 from oms.records import (
     EVENT,
@@ -62,7 +63,14 @@ PATIENCE_S = 10.0
 class Bench:
     """A core loop in this thread, and the other ends of its sockets."""
 
-    def __init__(self, folder: Path, *, external: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        external: bool = False,
+        sync: Sync = "os",
+        settings: JournalSettings = DEFAULT_SETTINGS,
+    ) -> None:
         self.context: zmq.Context[Any] = new_context()
         self.rig = Rig(external=external)
         compile_entries()
@@ -70,7 +78,7 @@ class Bench:
         self.exchange = Puller(self.context, ANYWHERE) if external else None
         events = Publisher(self.context, ANYWHERE, RecordKind.EVENT, Source.CORE)
         inputs = Puller(self.context, ANYWHERE)
-        self.journal = Journal.create(folder, events.session, "os", "paper")
+        self.journal = Journal.create(folder, events.session, sync, "paper")
         self.loop = CoreLoop(
             Core(self.rig.st, (), {}),
             ticks=Subscriber(self.context, [self.ticks.endpoint], [RecordKind.TICK]),
@@ -80,6 +88,7 @@ class Bench:
             orders=Pusher(self.context, self.exchange.endpoint, RecordKind.COMMAND, Source.CORE)
             if self.exchange is not None
             else None,
+            settings=settings,
         )
         self.client = Pusher(self.context, inputs.endpoint, RecordKind.COMMAND, Source.RPC)
         self.reporter = Pusher(self.context, inputs.endpoint, RecordKind.REPORT, Source.EXECUTION)
@@ -101,6 +110,8 @@ class Bench:
         deadline = time.monotonic() + PATIENCE_S
         while sum(map(len, frames)) < count:
             assert time.monotonic() < deadline
+            if self.loop.held_events:
+                self.loop.turn(10)
             if self.listener.socket.poll(10):
                 frame = self.listener.receive()
                 assert frame is not None
@@ -140,7 +151,7 @@ class Bench:
 def make_bench(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
     made: list[Bench] = []
 
-    def make(**options: bool) -> Bench:
+    def make(**options: Any) -> Bench:
         made.append(Bench(tmp_path, **options))
         return made[-1]
 

@@ -99,7 +99,9 @@ def test_a_tail_goes_from_file_to_file_while_they_are_written(tmp_path: Path) ->
 def test_an_empty_or_cut_newest_segment_is_a_torn_end(tmp_path: Path) -> None:
     files = write_segments(tmp_path)
     content = files[-1].read_bytes()
-    before = [entry for entry in read_all(files[0]) if entry[2] < (segment_start(files[-1]) or pytest.fail()).first_number]
+    start = segment_start(files[-1])
+    assert start is not None
+    before = [entry for entry in read_all(files[0]) if entry[2] < start.first_number]
     for size in range(HEADER_BYTES + 128):
         files[-1].write_bytes(content[:size])
         reader = read_journal(files[0])
@@ -279,6 +281,8 @@ def test_one_commit_is_never_split(tmp_path: Path) -> None:
     journal.commit()
     journal.close()
     first, last = segments(tmp_path, SESSION)
-    assert sum(len(entry.records) for entry in JournalTail(first).read_segment() if entry.kind == RecordKind.EVENT) == 20
+    assert (
+        sum(len(entry.records) for entry in JournalTail(first).read_segment() if entry.kind == RecordKind.EVENT) == 20
+    )
     assert [entry.kind for entry in JournalTail(last).read_segment()] == [MetaKind.SESSION, MetaKind.CLOSE]
     assert EVENT.itemsize * 20 > SMALL

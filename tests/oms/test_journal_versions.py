@@ -72,7 +72,9 @@ def test_events_of_version_1_are_numbered_as_ever() -> None:
 def test_the_fast_scan_reads_version_1_too() -> None:
     (path,) = sessions(OLD)
     (scan,) = scan_session(path)
-    assert [facts(scan.entry(row)) for row in range(len(scan.entries))] == [facts(entry) for entry in read_journal(path)]
+    assert [facts(scan.entry(row)) for row in range(len(scan.entries))] == [
+        facts(entry) for entry in read_journal(path)
+    ]
 
 
 def with_version(content: bytes, version: int) -> bytes:

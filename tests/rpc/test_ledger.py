@@ -7,13 +7,14 @@ import sqlite3
 import subprocess
 import sys
 import time
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from oms.records import ORDER_ID_COUNTER_BITS, RPC_CLIENT_BASE
 from rpc.ledger import FILE, Ledger, LedgerError, Settled
+from rpc.ledger_log import decode_row, logs, read_log
+from tests.oms.test_core_loop import files_bounded_to
 
 COMMAND = b"c" * 128
 
@@ -130,18 +131,111 @@ def test_a_file_that_is_no_ledger_is_refused(tmp_path: Path) -> None:
         Ledger(tmp_path)
 
 
-def test_the_wal_stays_bounded_while_writes_never_pause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rpc.ledger.CHECKPOINT_COMMITS", 50)
-    monkeypatch.setattr("rpc.ledger.WAL_LIMIT_BYTES", 1_000_000)
+def test_logs_move_into_the_database_while_writes_never_pause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rpc.ledger.MOVED_ROWS", 50)
+    monkeypatch.setattr("rpc.ledger.MOST_ROWS", 500)
     ledger = Ledger(tmp_path)
-    sizes = []
-    for number in range(2000):  # some 12 KiB each
+    files = []
+    for number in range(2000):
+        order_id = add(ledger, "desk", str(number))
+        ledger.settle([Settled(order_id, 5, b"event")])
+        ledger.commit()
+        files.append(len(logs(tmp_path)))
+    assert max(files) <= 2
+    assert all(ledger.find(RPC_CLIENT_BASE, str(number)) for number in range(2000))
+    ledger.close()
+    assert logs(tmp_path) == []
+    assert ledger.failed_checkpoints == 0
+    database = sqlite3.connect(tmp_path / FILE)
+    assert database.execute("SELECT count(*), count(event) FROM orders").fetchone() == (2000, 2000)
+    database.close()
+
+
+def test_an_id_is_found_wherever_it_is_on_its_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rpc.ledger.MOVED_ROWS", 3)
+    ledger = Ledger(tmp_path)
+    names = [f"id-{number}" for number in range(10)]
+    for done, name in enumerate(names):
+        add(ledger, "desk", name)
+        ledger.commit()
+        assert ledger.known_names(RPC_CLIENT_BASE, [*names, "none"]) == set(names[: done + 1])
+        assert all(ledger.find(RPC_CLIENT_BASE, each) is not None for each in names[: done + 1])
+
+
+def test_orders_are_added_in_batches(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    index = ledger.add_client("desk")
+    first = ledger.new_order_ids(index, 3)
+    ledger.add_orders(index, ["a", "b", "c"], first, b"".join(bytes([number]) * 128 for number in range(3)))
+    ledger.commit()
+    again = Ledger(tmp_path)
+    found = again.find(index, "b")
+    assert found is not None
+    assert (found.order_id, found.command) == (first + 1, b"\x01" * 128)
+    assert again.new_order_id(index) == first + 3
+
+
+def test_a_torn_last_batch_was_never_committed(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    add(ledger, "desk", "kept")
+    ledger.commit()
+    add(ledger, "desk", "torn")
+    ledger.commit()
+    ((_, path),) = logs(tmp_path)
+    content = path.read_bytes()
+    for cut in range(1, len(content) // 2):
+        path.write_bytes(content[:-cut])
+        assert [decode_row(row).client_order_id for row in read_log(path)] == ["kept"]
+
+
+def test_a_log_that_cannot_be_written_undoes_the_batch(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    kept = add(ledger, "desk", "kept")
+    ledger.commit()
+    lost = add(ledger, "desk", "lost")
+    ((_, path),) = logs(tmp_path)
+    with files_bounded_to(path.stat().st_size + 100), pytest.raises(LedgerError, match="File too large"):
+        ledger.commit()
+    assert ledger.rollbacks == 1
+    assert ledger.find_order(lost) is None
+    again = add(ledger, "desk", "again")
+    ledger.commit()
+    reopened = Ledger(tmp_path)
+    assert reopened.find_order(kept) is not None
+    assert reopened.find_order(again) is not None
+    assert reopened.find_order(lost) is None
+
+
+def test_a_forgotten_order_stays_forgotten_after_a_crash(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    order_id = add(ledger, "desk", "a")
+    ledger.commit()
+    ledger.forget_orders([order_id])
+    ledger.commit()
+    assert Ledger(tmp_path).find_order(order_id) is None
+
+
+def test_a_move_that_fails_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rpc.ledger.MOVED_ROWS", 5)
+    monkeypatch.setattr("rpc.ledger.LOCK_WAIT_S", 0.01)
+    ledger = Ledger(tmp_path)
+    ledger.add_client("desk")
+    ledger.commit()
+    other = sqlite3.connect(tmp_path / FILE, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    for number in range(40):
         add(ledger, "desk", str(number))
         ledger.commit()
-        sizes.append((tmp_path / f"{FILE}-wal").stat().st_size)
+    monkeypatch.setattr("rpc.ledger.MOST_ROWS", 5)
+    add(ledger, "desk", "one more")
+    ledger.commit()
+    assert ledger.failed_checkpoints > 0
+    assert all(ledger.find(RPC_CLIENT_BASE, str(number)) for number in range(40))
+    other.execute("ROLLBACK")
+    other.close()
     ledger.close()
-    assert any(after < before for before, after in pairwise(sizes))
-    assert ledger.failed_checkpoints == 0
+    assert logs(tmp_path) == []
+    assert all(Ledger(tmp_path).find(RPC_CLIENT_BASE, str(number)) for number in range(40))
 
 
 WRITER = """

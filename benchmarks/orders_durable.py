@@ -1,0 +1,318 @@
+"""Orders that are on disk before anyone is told: RPC client, ledger, risk, journal, acknowledgement, over five sockets.
+
+The whole family but the recorder runs, each process as in a session: rpc server and core, with ``journal.sync =
+"batch"``. A gateway publishes paced ticks. Measured are orders a second with a window of 512 unanswered ones (the batch
+client), the round trip of one order alone (the plain client), and how late ticks are stepped with and without orders.
+Every order is an IOC limit order that passes all checks and finds nothing to take.
+
+The reference of the round trip is what no durable order can do without: a message to another process and back, and one
+fdatasync of 160 bytes, both measured in the same run. It is allowed three times their sum.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+import numpy as np
+import zmq
+
+from benchmarks._market import INSTRUMENT, market_maker_settings, percentiles
+from oms.bus import CLOSE_LINGER_MS, Publisher, new_context, new_socket
+from oms.config import Settings, write_session
+from oms.lifecycle import decode_heartbeat
+from oms.records import BUY, TICK, RecordKind, Source, TickFlag, TickKind, TimeInForce
+from rpc.batch_client import BatchClient
+from rpc.batches import BatchOutcome, new_orders
+
+WINDOW: Final = 512
+CHUNK: Final = 128
+"""Orders in each of the first messages; later ones have as many as answers came together."""
+DURATION_S: Final = 5.0
+WARM_UP_S: Final = 1.0
+SINGLE_ORDERS: Final = 1_000
+TICKS_PER_S: Final = 2_000
+QUIET_S: Final = 5.0
+REPEATS: Final = 3
+WAIT_S: Final = 120.0
+BID: Final = 618_000
+TARGET_PER_S: Final = 50_000
+_spawn: Final = multiprocessing.get_context("spawn")
+
+
+def _settings(folder: str) -> Settings:
+    limits = dict.fromkeys(("max_order_qty", "max_position"), "1000")
+    return market_maker_settings(
+        folder,
+        rpc_endpoint=f"ipc://{folder}/rpc",
+        strategies=[],
+        journal={"sync": "batch"},
+        risk={
+            INSTRUMENT: {
+                **limits,
+                "max_order_notional": "1000000",
+                "price_collar": "0.05",
+                "max_open_orders": 1000,
+                "max_orders_per_second": 100_000_000,
+            }
+        },
+    )
+
+
+def _ticks(now: int, first: bool) -> Any:
+    """A book, or one change of its size."""
+    ticks = np.zeros(2 if first else 1, TICK)
+    ticks["kind"] = TickKind.SNAPSHOT if first else TickKind.DEPTH
+    ticks["exch_ts"] = ticks["local_ts"] = now
+    ticks["side"] = [1, -1][: len(ticks)]
+    ticks["px"] = [BID, BID + 10][: len(ticks)]
+    ticks["qty"] = 1_000 + now % 7
+    ticks["flags"] = [TickFlag.FIRST, TickFlag.LAST] if first else [TickFlag.FIRST | TickFlag.LAST]
+    return ticks
+
+
+def _surroundings(pipe: Connection, settings: Settings) -> None:
+    """The gateway's part, and the supervisor's: paced ticks, and heartbeats for everyone."""
+    context = new_context()
+    heartbeats = new_socket(context, zmq.PULL)
+    heartbeats.bind(settings.heartbeat_endpoint)
+    status = new_socket(context, zmq.PUB)
+    status.bind(settings.status_endpoint)
+    publisher = Publisher(context, settings.ticks_endpoint, RecordKind.TICK, Source.GATEWAY)
+    counters: dict[str, float] = {}
+    pipe.send("ready")
+    due = time.monotonic()
+    first = True
+    while not pipe.poll():
+        first = publisher.poll_subscribers() == 0 or first
+        publisher.send(_ticks(time.time_ns(), first))
+        first = publisher.subscribers == 0
+        while heartbeats.poll(0):
+            message = heartbeats.recv()
+            status.send(message)
+            heartbeat = decode_heartbeat(message)
+            if heartbeat is not None and heartbeat.process == "core":
+                counters = heartbeat.counters
+        due += 1 / TICKS_PER_S
+        time.sleep(max(due - time.monotonic(), 0))
+    pipe.recv()
+    pipe.send(counters)
+    pipe.recv()
+    context.destroy(linger=CLOSE_LINGER_MS)
+
+
+@contextmanager
+def _family() -> Iterator[tuple[BatchClient, Connection]]:
+    """The processes of a session, and a client once orders are taken."""
+    with tempfile.TemporaryDirectory(prefix="zoms", dir=os.environ.get("ZOMS_BENCH_DIR")) as folder:
+        settings = _settings(folder)
+        session = write_session(settings)
+        here, there = _spawn.Pipe()
+        market = _spawn.Process(target=_surroundings, args=(there, settings))
+        market.start()
+        here.recv()
+        processes = [
+            subprocess.Popen([sys.executable, "-m", "oms.process", name, os.fspath(session)])
+            for name in ("core", "rpc")
+        ]
+        try:
+            client = _client(settings)
+            yield client, here
+            client.close()
+        finally:
+            for process in reversed(processes):
+                process.terminate()
+                process.wait(WAIT_S)
+            here.send("bye")
+            market.join(WAIT_S)
+
+
+def _client(settings: Settings) -> BatchClient:
+    deadline = time.monotonic() + WAIT_S
+    while True:
+        try:
+            client = BatchClient("bench", settings.rpc_endpoint, timeout=5.0)
+            break
+        except Exception:
+            if time.monotonic() > deadline:
+                raise
+    while not _is_open(client):
+        if time.monotonic() > deadline:
+            raise TimeoutError("the core did not come up: run `zoms paper` to see why")
+        time.sleep(0.1)
+    return client
+
+
+def _is_open(client: BatchClient) -> bool:
+    if not client.status().core_available:
+        return False
+    client.place_batch(_orders(client, 0, 1))
+    answers = client.answers()
+    return bool(len(answers)) and bool(answers["outcome"][0] == BatchOutcome.ACKNOWLEDGED)
+
+
+_taken = {"ids": 0}
+
+
+def _orders(client: BatchClient, _start: int, count: int) -> Any:
+    first = _taken["ids"]
+    _taken["ids"] += count
+    names = [f"{os.getpid():x}-{time.time_ns():x}-{number:x}" for number in range(first, first + count)]
+    return new_orders(names, instrument=0, side=BUY, px=BID - 100, qty=1, time_in_force=TimeInForce.IOC)
+
+
+def _flood(client: BatchClient) -> tuple[float, float]:
+    """Keep the window full; returns acknowledged orders a second, and how many were not acknowledged."""
+    for _ in range(0, WINDOW, CHUNK):
+        client.place_batch(_orders(client, 0, CHUNK))
+    acknowledged = others = 0
+    start = time.monotonic()
+    counting = False
+    while True:
+        answers = client.answers()
+        now = time.monotonic()
+        if not counting and now - start > WARM_UP_S:
+            counting, start, acknowledged, others = True, now, 0, 0
+        elif counting:
+            good = int((answers["outcome"] == BatchOutcome.ACKNOWLEDGED).sum())
+            acknowledged += good
+            others += len(answers) - good
+            if now - start > DURATION_S:
+                break
+        client.place_batch(_orders(client, 0, len(answers)))
+    elapsed_s = time.monotonic() - start
+    while client.outstanding and len(client.answers()):
+        pass
+    return acknowledged / elapsed_s, float(others)
+
+
+def _single(client: BatchClient) -> dict[str, float]:
+    """Round trips of single orders, one after the other."""
+    latencies_us = []
+    for number in range(SINGLE_ORDERS):
+        start = time.perf_counter()
+        client.place(
+            INSTRUMENT,
+            "buy",
+            "0.001",
+            "61790",
+            time_in_force="ioc",
+            client_order_id=f"one-{os.getpid():x}-{time.time_ns():x}-{number}",
+        )
+        latencies_us.append((time.perf_counter() - start) * 1e6)
+    return percentiles(np.array(latencies_us))
+
+
+def _echo(pipe: Connection, endpoint: str) -> None:
+    context = new_context()
+    socket = new_socket(context, zmq.ROUTER)
+    socket.bind(endpoint)
+    pipe.send("ready")
+    while not pipe.poll():
+        if socket.poll(50):
+            socket.send_multipart(socket.recv_multipart())
+    pipe.recv()
+    context.destroy(linger=0)
+
+
+def _raw_round_trip() -> dict[str, float]:
+    """256 bytes to another process and back, DEALER and ROUTER over ipc."""
+    with tempfile.TemporaryDirectory(prefix="zoms") as folder:
+        here, there = _spawn.Pipe()
+        process = _spawn.Process(target=_echo, args=(there, f"ipc://{folder}/echo"))
+        process.start()
+        here.recv()
+        context = new_context()
+        socket = new_socket(context, zmq.DEALER)
+        socket.connect(f"ipc://{folder}/echo")
+        latencies_us = []
+        message = bytes(256)
+        for _ in range(SINGLE_ORDERS):
+            start = time.perf_counter()
+            socket.send(message)
+            socket.recv()
+            latencies_us.append((time.perf_counter() - start) * 1e6)
+        here.send("bye")
+        process.join(WAIT_S)
+        context.destroy(linger=0)
+    return percentiles(np.array(latencies_us))
+
+
+def _sync() -> dict[str, float]:
+    """Appending 160 bytes to a file and waiting for the disk."""
+    with tempfile.TemporaryDirectory(prefix="zoms", dir=os.environ.get("ZOMS_BENCH_DIR")) as folder:
+        descriptor = os.open(Path(folder) / "file", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        latencies_us = []
+        for _ in range(SINGLE_ORDERS):
+            start = time.perf_counter()
+            os.write(descriptor, bytes(160))
+            os.fdatasync(descriptor)
+            latencies_us.append((time.perf_counter() - start) * 1e6)
+        os.close(descriptor)
+    return percentiles(np.array(latencies_us))
+
+
+def _lags(pipe: Connection) -> dict[str, float]:
+    """How late the core stepped the ticks of this session, as its last heartbeat said."""
+    pipe.send("end")
+    counters: dict[str, float] = pipe.recv()
+    return {name: counters[name] for name in ("lag_p50_us", "lag_p99_us")}
+
+
+def measure() -> Iterator[dict[str, Any]]:
+    """Orders a second, one order's round trip, and the lateness of ticks."""
+    rates, singles, raws, syncs, busy, quiet = [], [], [], [], [], []
+    others = 0.0
+    for _ in range(REPEATS):
+        with _family() as (client, pipe):
+            raws.append(_raw_round_trip())
+            syncs.append(_sync())
+            singles.append(_single(client))
+            time.sleep(1)
+            quiet.append(_lags(pipe))
+        with _family() as (client, pipe):
+            rate, lost = _flood(client)
+            rates.append(rate)
+            others += lost
+            time.sleep(1)
+            busy.append(_lags(pipe))
+    yield {
+        "name": "orders_durable",
+        "unit": "orders/s",
+        "ours": median(rates),
+        "reference": float(TARGET_PER_S),
+        "reference_name": "the target",
+        "ratio": median(rates) / TARGET_PER_S,
+        "details": {"window": WINDOW, "each_run": [round(rate) for rate in rates], "not_acknowledged": others},
+    }
+    bound = median(each["p50_us"] for each in raws) + median(each["p50_us"] for each in syncs)
+    ours = median(each["p50_us"] for each in singles)
+    yield {
+        "name": "orders_durable_single_p50",
+        "unit": "us",
+        "ours": ours,
+        "reference": bound,
+        "reference_name": "a raw pyzmq round trip and one fdatasync",
+        "ratio": ours / bound,
+        "details": {"single": singles[-1], "raw_round_trip": raws[-1], "fdatasync": syncs[-1]},
+    }
+    for name in ("lag_p50_us", "lag_p99_us"):
+        yield {
+            "name": f"orders_durable_tick_{name.removesuffix('_us')}",
+            "unit": "us",
+            "ours": median(each[name] for each in busy),
+            "reference": median(each[name] for each in quiet),
+            "reference_name": f"{TICKS_PER_S:,} ticks/s with single orders only",
+            "ratio": median(each[name] for each in busy) / median(each[name] for each in quiet),
+            "details": {},
+        }

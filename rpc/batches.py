@@ -1,0 +1,165 @@
+"""Orders in batches, as fixed-width records: the fast way in, beside the messages of ``rpc.messages``.
+
+One message part holds a header of 8 bytes and records: NEW_ORDER from a client, ANSWER from the server, which answers
+each order once, in the messages in which it learns of the answers. Prices are in ticks and quantities in lots of the
+instrument, whose number, tick and lot ``Client.instruments`` tells.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from oms.records import OrderFlag, OrderType, Reason, TimeInForce
+from rpc.messages import BATCH_MAGIC, MessageError, RpcCode
+
+Records = npt.NDArray[np.void]
+
+VERSION: Final = 1
+MOST_ORDERS: Final = 512
+"""In one message."""
+NAME_BYTES: Final = 64
+FIRST_RPC_CODE: Final = 1000
+
+_HEADER: Final = struct.Struct("<4sBBH")
+HEADER_BYTES: Final = _HEADER.size
+
+
+class BatchKind(IntEnum):
+    ORDERS = 1
+    ANSWERS = 2
+
+
+class BatchOutcome(IntEnum):
+    ACKNOWLEDGED = 1
+    """The core has the order, journalled."""
+    REFUSED = 2
+    """``code`` says why."""
+    UNKNOWN = 3
+    """The core has not answered in time: ``Client.place`` with the same ``client_order_id`` finds out, or places it."""
+
+
+NEW_ORDER = np.dtype(
+    [
+        ("request_id", "<i8"),  # given by ``OrderStream.place``
+        ("px", "<i8"),  # ticks; 0 for a market order
+        ("qty", "<i8"),  # lots
+        ("expires_ts", "<i8"),  # ns: the server refuses the order when it reads it later than this; 0: never
+        ("instrument", "<i2"),
+        ("side", "i1"),
+        ("order_type", "u1"),
+        ("time_in_force", "u1"),
+        ("spare", "u1"),
+        ("flags", "<u2"),  # OrderFlag
+        ("client_order_id", f"S{NAME_BYTES}"),
+        ("spare_2", "<i8", (3,)),
+    ]
+)
+"""An order to be placed, 128 bytes."""
+
+ANSWER = np.dtype(
+    [
+        ("request_id", "<i8"),
+        ("order_id", "<i8"),  # 0: none was given
+        ("seq", "<i8"),  # of the core's event; -1: there is none
+        ("code", "<u2"),  # a Reason, or FIRST_RPC_CODE + the number of an RpcCode; 0 when it is acknowledged
+        ("outcome", "u1"),  # BatchOutcome
+        ("state", "u1"),  # OrderState
+        ("spare", "<u4"),
+    ]
+)
+"""What became of an order, 32 bytes."""
+
+assert NEW_ORDER.itemsize == 128
+assert ANSWER.itemsize == 32
+
+_DTYPES: Final = {int(BatchKind.ORDERS): NEW_ORDER, int(BatchKind.ANSWERS): ANSWER}
+CODE_NAMES: Final = {
+    **{int(reason): reason.name for reason in Reason},
+    **{FIRST_RPC_CODE + number: code.value for number, code in enumerate(RpcCode)},
+}
+"""Names of the codes in answers; the same as in an Error."""
+CODE_NUMBERS: Final = {name: number for number, name in CODE_NAMES.items()}
+
+
+def encode_batch(kind: BatchKind, records: Records) -> bytes:
+    """The message with these records."""
+    return _HEADER.pack(BATCH_MAGIC, VERSION, kind, len(records)) + records.tobytes()
+
+
+def is_batch(payload: bytes) -> bool:
+    """Whether a message is one of this file's."""
+    return payload.startswith(BATCH_MAGIC)
+
+
+def decode_batch(payload: bytes, kind: BatchKind) -> Records:
+    """The records in a message, as a read-only view.
+
+    Raises
+    ------
+    MessageError
+        When it is of another version or kind, or its length is not what its header says.
+    """
+    if len(payload) < HEADER_BYTES:
+        raise MessageError(f"the batch has {len(payload)} bytes, less than its header of {HEADER_BYTES}: send it whole")
+    _, version, said, count = _HEADER.unpack_from(payload)
+    if version != VERSION or said != kind:
+        raise MessageError(f"the batch has version {version} and kind {said}: {VERSION} and {int(kind)} are taken")
+    if len(payload) != HEADER_BYTES + count * _DTYPES[kind].itemsize:
+        raise MessageError(f"the batch has {len(payload)} bytes, and its header says {count} records: send it whole")
+    return np.frombuffer(payload, _DTYPES[kind], count, HEADER_BYTES)
+
+
+def new_orders(client_order_ids: Sequence[str], **fields: npt.ArrayLike) -> Records:
+    """NEW_ORDER records: limit orders, good till cancelled, unless ``fields`` say otherwise.
+
+    Parameters
+    ----------
+    client_order_ids : sequence of str
+        One for each order, of visible ASCII, at most 64 bytes.
+    **fields
+        Fields of NEW_ORDER: one value for all orders, or one for each.
+    """
+    orders = np.zeros(len(client_order_ids), NEW_ORDER)
+    orders["client_order_id"] = client_order_ids
+    orders["order_type"] = OrderType.LIMIT
+    orders["time_in_force"] = TimeInForce.GTC
+    for name, values in fields.items():
+        orders[name] = values
+    return orders
+
+
+_FLAGS: Final = int(OrderFlag.POST_ONLY | OrderFlag.REDUCE_ONLY)
+_LIMIT: Final = int(OrderType.LIMIT)
+_MARKET: Final = int(OrderType.MARKET)
+_IS_TIME_IN_FORCE: Final = np.zeros(256, np.bool_)
+_IS_TIME_IN_FORCE[[int(TimeInForce.GTC), int(TimeInForce.IOC), int(TimeInForce.FOK)]] = True
+
+
+def codes_of(orders: Records, instruments: Sequence[int], now: int) -> npt.NDArray[np.uint16]:
+    """Why each order cannot be passed on to the core as it is; 0 where it can."""
+    letters = orders["client_order_id"].copy().view(np.uint8).reshape(len(orders), NAME_BYTES)
+    ends = letters == 0
+    is_name = ((letters >= 0x21) & (letters <= 0x7E)) | ends
+    is_name &= np.maximum.accumulate(ends, axis=1) == ends
+    px_fits = np.where(orders["order_type"] == _LIMIT, orders["px"] > 0, orders["px"] == 0)
+    checks = (
+        (RpcCode.REQUEST_EXPIRED.value, (orders["expires_ts"] == 0) | (orders["expires_ts"] >= now)),
+        (RpcCode.MALFORMED_REQUEST.value, is_name.all(axis=1) & ~ends[:, 0]),
+        (Reason.UNKNOWN_INSTRUMENT.name, np.isin(orders["instrument"], instruments)),
+        (Reason.BAD_SIDE.name, np.abs(orders["side"]) == 1),
+        (Reason.BAD_ORDER_TYPE.name, (orders["order_type"] == _LIMIT) | (orders["order_type"] == _MARKET)),
+        (Reason.BAD_TIME_IN_FORCE.name, _IS_TIME_IN_FORCE[orders["time_in_force"]]),
+        (Reason.BAD_FLAGS.name, orders["flags"] & ~np.uint16(_FLAGS) == 0),
+        (Reason.BAD_PRICE.name, px_fits),
+        (Reason.QTY_BELOW_MIN.name, orders["qty"] > 0),
+    )
+    codes = np.zeros(len(orders), np.uint16)
+    for name, passes in checks:
+        codes[(codes == 0) & ~passes] = CODE_NUMBERS[name]
+    return codes
