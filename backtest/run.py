@@ -19,8 +19,9 @@ from oms.assembly import PAPER_ACCOUNT, Core, build_core
 from oms.compiled import Progress
 from oms.config import Settings, qualified_symbol
 from oms.core.state import State
+from oms.decimals import cash_text
 from oms.engine import report_positions, step_ticks
-from oms.instruments import Instrument, cash_text
+from oms.instruments import Instrument
 from oms.records import EVENT, EventKind, Reason
 
 CLOCKS: Final = ("local",)

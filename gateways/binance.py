@@ -24,7 +24,9 @@ import numpy.typing as npt
 
 from gateways.layouts import NS_PER_MS, new_scanner
 from gateways.scanner import UNRECOGNISED, scan_message
-from oms.instruments import MAX_VALUE, GridError, Instrument, InstrumentKind
+from oms.decimals import GridError
+from oms.instrument_kinds import InstrumentKind
+from oms.instruments import MAX_VALUE, Instrument
 from oms.records import TICK, Reason, TickFlag, TickKind
 
 Ticks = npt.NDArray[np.void]

@@ -13,8 +13,9 @@ from typing import Final, NamedTuple
 from oms.compiled import Callback, Progress, compile_entries
 from oms.config import Settings
 from oms.core.state import State, define_account, define_instrument, new_state
+from oms.decimals import rate
 from oms.exchange_model import load_model, use_model
-from oms.instruments import Instrument, rate
+from oms.instruments import Instrument
 from oms.precompile import precompile
 from oms.records import CASH_SCALE, TradingState
 from strategies.loader import LoadedStrategy, define_strategy, load_strategy

@@ -19,7 +19,8 @@ from typing import Any, Final, Literal
 import msgspec
 
 from oms.bus import ipc_endpoint
-from oms.instruments import GridError, Instrument, parse_decimal, rate
+from oms.decimals import GridError, parse_decimal, rate
+from oms.instruments import Instrument
 
 SESSION_FILE: Final = "session.json"
 DATA_DIR_VARIABLE: Final = "ZOMS_HOME"

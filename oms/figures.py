@@ -16,7 +16,8 @@ import numpy as np
 from oms.bus import Frame
 from oms.child import Child, ChildState
 from oms.config import Settings, qualified_symbol
-from oms.instruments import Instrument, cash_text
+from oms.decimals import cash_text
+from oms.instruments import Instrument
 from oms.records import BookState, EventKind, Reason, TradingState
 
 RATE_WINDOW_S: Final = 3.0

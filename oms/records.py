@@ -645,12 +645,36 @@ ORDER = np.dtype(
 )
 """One row of the core's order table, 256 bytes."""
 
+
+class CostBasis(IntEnum):
+    """How what a fill closes is costed."""
+
+    AVERAGE = 0
+    FIFO = 1
+
+
+class MarginMode(IntEnum):
+    """What stands behind a position: the wallet, or the margin assigned to it."""
+
+    CROSS = 0
+    ISOLATED = 1
+
+
+COST_LOT = np.dtype(
+    [
+        ("qty", "<i8"),  # lots, > 0
+        ("cost", "<i8"),  # signed, in the instrument's cost unit
+        ("next", "<i8"),  # number (row + 1) of the next newer lot of the position, or of the next free one; 0 ends
+    ]
+)
+"""What one opening fill left in a position under FIFO: a row of the core's pool, found by number (row + 1)."""
+
 POSITION = np.dtype(
     [
         ("qty", "<i8"),  # signed lots
-        ("open_cost", "<i8"),  # signed tick-lots paid for the open quantity (average cost)
+        ("open_cost", "<i8"),  # signed cost of the open quantity: tick-lots; inverse: minus its value in cash
         ("cash", "<i8"),  # cash received less cash paid for fills, before fees
-        ("realized_pnl", "<i8"),  # cash, before fees
+        ("realized_pnl", "<i8"),  # cash, before fees and funding
         ("fees", "<i8"),  # cash, paid is positive
         ("bought_qty", "<i8"),
         ("sold_qty", "<i8"),
@@ -658,12 +682,25 @@ POSITION = np.dtype(
         ("open_sell_qty", "<i8"),
         ("open_orders", "<i8"),
         ("fills", "<i8"),
-        ("spare", "<i8", (5,)),
+        ("funding", "<i8"),  # cash, received is positive
+        ("first_lot", "<i8"),  # FIFO: number of its oldest COST_LOT; 0: none
+        ("last_lot", "<i8"),
+        ("version", "<i8"),  # of the instrument whose ticks and lots the figures above are in
+        ("off_grid", "<i8"),  # RegridResult: why it could not follow the instrument's newest version; 0: it does
+        ("margin_mode", "<i8"),  # MarginMode
+        ("leverage", "<i8"),  # 1e-8; 0: none was chosen, the value is funded in full
+        ("isolated_margin", "<i8"),  # cash assigned to it in ISOLATED mode
+        ("mark", "<i8"),  # half ticks, of the figures below; 0: not valued yet
+        ("value", "<i8"),  # cash, > 0: notional at the mark
+        ("unrealized_pnl", "<i8"),  # cash
+        ("initial_margin", "<i8"),  # cash
+        ("maintenance_margin", "<i8"),  # cash
+        ("spare", "<i8", (8,)),
     ]
 )
-"""One row of the core's position table (account x instrument), 128 bytes."""
+"""One row of the core's position table, 256 bytes."""
 
 assert TICK.itemsize == 64
 assert FRAME.itemsize == 32
-assert COMMAND.itemsize == REPORT.itemsize == EVENT.itemsize == POSITION.itemsize == 128
-assert ORDER.itemsize == 256
+assert COMMAND.itemsize == REPORT.itemsize == EVENT.itemsize == 128
+assert ORDER.itemsize == POSITION.itemsize == 256

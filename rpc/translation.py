@@ -7,7 +7,8 @@ import time
 from typing import Final
 
 from oms.config import ConfigError, Settings
-from oms.instruments import GridError, Instrument
+from oms.decimals import GridError
+from oms.instruments import Instrument
 from oms.records import CommandKind, OrderFlag, OrderType, Reason, TimeInForce
 from rpc.core_link import Command, new_command
 from rpc.messages import AmendOrder, PlaceOrder, RpcCode

@@ -11,8 +11,9 @@ import msgspec
 import numpy as np
 
 from oms.config import Settings, qualified_symbol
+from oms.decimals import cash_text
 from oms.event_fields import EventFields
-from oms.instruments import Instrument, cash_text
+from oms.instruments import Instrument
 from oms.records import (
     CASH_SCALE,
     COMMAND,

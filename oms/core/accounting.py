@@ -7,7 +7,7 @@ same functions, one after the other.
 from __future__ import annotations
 
 from oms.compiled import kernel
-from oms.core.positions import apply_fill, cash, fee_of
+from oms.core.positions import apply_fill, fee_of, value_of
 from oms.core.state import MAX_ACCOUNTS, Record
 
 
@@ -55,14 +55,15 @@ def book_fill(s: Record, order: Record, px: int, qty: int, fee: int, fee_known: 
     """Book a fill of an order on its positions, and return its fee in cash."""
     definition = s["instruments"][order["instrument"]]
     if fee_known == 0:
-        fee = fee_of(definition, cash(definition, px * qty), liquidity)
+        fee = fee_of(definition, value_of(definition, px, qty), liquidity)
     instrument = order["instrument"]
     leg = order["leg"]
-    before = s["positions"][order["account"], instrument, leg]["realized_pnl"]
-    apply_fill(s["positions"][order["account"], instrument, leg], definition, order["side"], px, qty, fee)
-    order["realized_pnl"] += s["positions"][order["account"], instrument, leg]["realized_pnl"] - before
+    basis = s["accounts"][order["account"]]["fifo"]
+    position = s["positions"][order["account"], instrument, leg]
+    order["realized_pnl"] += apply_fill(s, position, definition, basis, order["side"], px, qty, fee)
     order["fees"] += fee
     if order["strategy"] >= 0:
-        apply_fill(s["positions"][strategy_scope(order), instrument, leg], definition, order["side"], px, qty, fee)
+        position = s["positions"][strategy_scope(order), instrument, leg]
+        apply_fill(s, position, definition, basis, order["side"], px, qty, fee)
     s["fills"] += 1
     return fee

@@ -145,8 +145,8 @@ def emit_position(s: Record, account: int, instrument: int, leg: int, order_id: 
     event["position_qty"] = position["qty"]
     event["realized_pnl"] = position["realized_pnl"]
     event["fees"] = position["fees"]
-    event["px"] = average_px(position)
-    event["qty"] = unrealized_pnl(position, s["instruments"][instrument], book)
+    event["px"] = average_px(position, s["instruments"][instrument])
+    event["qty"] = unrealized_pnl(position, s["instruments"][instrument], mid_half_ticks(book))
     event["last_px"] = mid_half_ticks(book)
     event["last_qty"] = position["fills"]
     event["filled_qty"] = position["open_orders"]

@@ -1,7 +1,12 @@
-"""Positions and PnL in integers: average cost, realized and unrealized PnL, fees.
+"""Positions and PnL in integers, for every kind of instrument, side and cost basis by one formula.
 
-A price times a quantity is in tick-lots; ``cash`` turns tick-lots into 1e-8 of the settlement currency, rounded half to
-even once per fill. Signed quantities carry the side, so that longs and shorts are one path.
+A quantity has a cost, positive for what is bought. Its unit is the tick-lot, price times quantity, exactly; for an
+inverse contract it is minus the value in cash, rounded half to even once per fill. PnL is then what selling brings less
+what buying cost, turned into cash (1e-8 of the settlement currency) by the instrument's ratio, rounded half to even
+once per fill. Signed quantities carry the side, so that longs and shorts are one path. ``docs/positions.md`` has the
+formulas.
+
+What could leave int64 is refused before anything is changed: ask ``fits``, ``fill_fits`` or ``position_fits`` first.
 """
 
 from __future__ import annotations
@@ -9,102 +14,210 @@ from __future__ import annotations
 from typing import Final
 
 from oms.compiled import kernel
-from oms.core.book import mid_half_ticks
+from oms.core.costs import add_lot, free_lots, release_cost
+from oms.core.exact import PRODUCT_LIMIT, add_half_even, add_scaled, at_rate, product_fits, quotient_fits, scaled, share
 from oms.core.state import Record
-from oms.records import CASH_SCALE, Liquidity
+from oms.records import CASH_SCALE, CostBasis, Liquidity
 
 _MAKER: Final = int(Liquidity.MAKER)
-PRODUCT_LIMIT: Final = float(2**62)
+_FIFO: Final = int(CostBasis.FIFO)
+SUM_LIMIT: Final = float(2**61)
+LOTS_LIMIT: Final = float(2**32)
+PRICE_ROOM: Final = 8
+"""A position that ``position_fits`` can be valued when the price has moved by this factor against int64."""
 
 
 @kernel
-def add_half_even(whole: int, numerator: int, denominator: int) -> int:
-    """``whole + numerator / denominator`` (denominator > 0) rounded half to even, exactly: the sum is made even."""
-    fraction = numerator // denominator
-    total = whole + fraction
-    twice = 2 * (numerator - fraction * denominator)
-    if twice > denominator or (twice == denominator and total & 1):
-        total += 1
-    return total
+def value_at(instrument: Record, half_ticks: int, qty: int) -> int:
+    """Notional of ``qty`` lots at a price in half ticks, in settlement cash; for an option its premium."""
+    if instrument["inverse"] != 0:
+        return scaled(2 * instrument["inverse_numerator"], qty, instrument["inverse_denominator"] * half_ticks)
+    return scaled(half_ticks * qty, instrument["cash_numerator"], 2 * instrument["cash_denominator"])
 
 
 @kernel
-def divide_half_even(numerator: int, denominator: int) -> int:
-    """``numerator / denominator`` (denominator > 0) rounded half to even, exactly."""
-    return add_half_even(0, numerator, denominator)
+def value_of(instrument: Record, px: int, qty: int) -> int:
+    """Notional of ``qty`` lots at ``px`` ticks, in settlement cash; for an option its premium."""
+    if instrument["inverse"] != 0:
+        return scaled(instrument["inverse_numerator"], qty, instrument["inverse_denominator"] * px)
+    return cost_to_cash(instrument, px * qty)
 
 
 @kernel
-def product_fits(a: int, b: int) -> bool:
-    """True when ``a * b`` is safely inside int64."""
-    return bool(-PRODUCT_LIMIT < float(a) * float(b) < PRODUCT_LIMIT)
+def cost_of(instrument: Record, px: int, qty: int) -> int:
+    """What buying ``qty`` lots at ``px`` costs: tick-lots; inverse: minus the value in cash."""
+    if instrument["inverse"] != 0:
+        return -value_of(instrument, px, qty)
+    return px * qty
 
 
 @kernel
-def cash(instrument: Record, tick_lots: int) -> int:
-    """Tick-lots of an instrument as cash, rounded half to even."""
+def cost_to_cash(instrument: Record, cost: int) -> int:
+    """A cost as cash, rounded half to even."""
     if instrument["cash_denominator"] == 1:
-        return tick_lots * instrument["cash_numerator"]
-    return divide_half_even(tick_lots * instrument["cash_numerator"], instrument["cash_denominator"])
+        return cost * instrument["cash_numerator"]
+    return scaled(cost, instrument["cash_numerator"], instrument["cash_denominator"])
+
+
+@kernel
+def fits(instrument: Record, px: int, qty: int) -> bool:
+    """True when value and cost of ``qty`` lots at ``px`` ticks, and half a tick either way, can be computed exactly."""
+    if instrument["inverse"] != 0:
+        divisor = float(instrument["inverse_denominator"]) * px
+        return bool(
+            px > 0
+            and 2.0 * divisor < PRODUCT_LIMIT
+            and float(instrument["inverse_numerator"]) * 2.0 * qty / divisor < PRODUCT_LIMIT
+        )
+    return product_fits(2 * px, qty) and quotient_fits(
+        px * qty, 2 * instrument["cash_numerator"], instrument["cash_denominator"]
+    )
+
+
+@kernel
+def position_fits(instrument: Record, half_ticks: int, qty: int) -> bool:
+    """True when ``qty`` lots can be valued exactly now and when the price has moved eightfold."""
+    if instrument["inverse"] != 0:
+        return fits(instrument, max(half_ticks // (2 * PRICE_ROOM), 1), qty)
+    return product_fits(half_ticks, PRICE_ROOM) and fits(instrument, half_ticks * (PRICE_ROOM // 2), qty)
+
+
+@kernel
+def fill_fits(position: Record, instrument: Record, px: int, qty: int, fee: int) -> bool:
+    """True when a fill, whatever its side, can be booked exactly and leaves every sum of the position inside int64."""
+    if not fits(instrument, px, qty):
+        return False
+    value = float(value_of(instrument, px, qty))
+    cost = float(abs(position["open_cost"])) + float(abs(cost_of(instrument, px, qty)))
+    cost_cash = cost * float(instrument["cash_numerator"]) / float(instrument["cash_denominator"])
+    return bool(
+        cost * float(instrument["inverse_denominator"]) < SUM_LIMIT
+        and cost_cash < SUM_LIMIT
+        and float(abs(position["realized_pnl"])) + cost_cash < SUM_LIMIT
+        and float(abs(position["cash"])) + value < SUM_LIMIT
+        and float(abs(position["fees"])) + float(abs(fee)) + value < SUM_LIMIT
+        and float(abs(position["qty"])) + float(qty) < LOTS_LIMIT
+        and float(position["bought_qty"]) + float(position["sold_qty"]) + float(qty) < SUM_LIMIT
+    )
 
 
 @kernel
 def fee_of(instrument: Record, notional: int, liquidity: int) -> int:
-    """Fee on a notional in cash at the instrument's maker or taker rate, rounded half to even; paid is positive.
+    """Fee on a notional in cash at the instrument's maker or taker rate, rounded half to even; paid is positive."""
+    return at_rate(notional, instrument["maker_fee_rate"] if liquidity == _MAKER else instrument["taker_fee_rate"])
 
-    The notional is split at the rate's scale, so that no product leaves int64.
+
+@kernel
+def closable_qty(position: Record, side: int) -> int:
+    """Lots that a fill of ``side`` can close; what is over opens on the other side."""
+    return abs(position["qty"]) if position["qty"] * side < 0 else 0
+
+
+@kernel
+def leg_allows(position: Record, leg_side: int, side: int, qty: int) -> bool:
+    """True when a fill leaves the leg on its own side: +1 a long leg, -1 a short one; 0 is netting, which may flip."""
+    return bool(leg_side == 0 or side == leg_side or qty <= closable_qty(position, side))
+
+
+@kernel
+def apply_fill(
+    s: Record, position: Record, instrument: Record, cost_basis: int, side: int, px: int, qty: int, fee: int
+) -> int:
+    """Book one fill and return the cash that it realized, before fees: what it closes, at average or oldest cost.
+
+    What is left opens at its price. Of a fill that turns a position over, both parts bear their share of its cost.
     """
-    rate = instrument["maker_fee_rate"] if liquidity == _MAKER else instrument["taker_fee_rate"]
-    whole = notional // CASH_SCALE
-    return add_half_even(whole * rate, (notional - whole * CASH_SCALE) * rate, CASH_SCALE)
-
-
-@kernel
-def share(amount: int, part: int, whole: int) -> int:
-    """``amount * part / whole`` (0 < part <= whole < 2**31) rounded half to even, without a large product."""
-    each = amount // whole
-    return add_half_even(each * part, (amount - each * whole) * part, whole)
-
-
-@kernel
-def apply_fill(position: Record, instrument: Record, side: int, px: int, qty: int, fee: int) -> None:
-    """Book one fill: what it closes is realized at average cost, what is left opens at its price."""
-    position["cash"] -= side * cash(instrument, px * qty)
+    cost = cost_of(instrument, px, qty)
+    position["cash"] -= side * cost_to_cash(instrument, cost)
     position["fees"] += fee
     position["fills"] += 1
     if side > 0:
         position["bought_qty"] += qty
     else:
         position["sold_qty"] += qty
-    held = position["qty"]
-    if held * side < 0:
-        closed = min(qty, abs(held))
-        closed_cost = share(position["open_cost"], closed, abs(held))
-        position["realized_pnl"] += cash(instrument, -side * px * closed - closed_cost)
-        position["open_cost"] -= closed_cost
+    realized = 0
+    closed = min(qty, closable_qty(position, side))
+    if closed > 0:
+        closing_cost = share(cost, closed, qty)
+        if cost_basis == _FIFO:
+            released = release_cost(s, position, closed)
+        else:
+            released = share(position["open_cost"], closed, abs(position["qty"]))
+        realized = cost_to_cash(instrument, -side * closing_cost - released)
+        position["realized_pnl"] += realized
+        position["open_cost"] -= released
         position["qty"] += side * closed
+        cost -= closing_cost
         qty -= closed
-    position["open_cost"] += side * qty * px
-    position["qty"] += side * qty
+    if qty > 0:
+        position["open_cost"] += side * cost
+        position["qty"] += side * qty
+        if cost_basis == _FIFO:
+            add_lot(s, position, qty, side * cost)
+    return realized
 
 
 @kernel
-def unrealized_pnl(position: Record, instrument: Record, book: Record) -> int:
-    """Unrealized PnL in cash at the book's mid price (the last trade's when a side is empty); 0 without a price."""
-    half_ticks = mid_half_ticks(book)
-    if half_ticks == 0 or position["qty"] == 0:
-        return 0
-    tick_lots_twice = position["qty"] * half_ticks - 2 * position["open_cost"]
-    return divide_half_even(tick_lots_twice * instrument["cash_numerator"], 2 * instrument["cash_denominator"])
-
-
-@kernel
-def average_px(position: Record) -> int:
-    """Average price of the open quantity in 1e-8 ticks; 0 when flat."""
+def unrealized_pnl(position: Record, instrument: Record, half_ticks: int) -> int:
+    """Unrealized PnL in cash at a mark in half ticks, rounded half to even once; 0 without a mark."""
     qty = position["qty"]
-    if qty == 0:
+    if half_ticks <= 0 or qty == 0:
         return 0
-    lots = abs(qty)
+    if instrument["inverse"] != 0:
+        divisor = instrument["inverse_denominator"] * half_ticks
+        return add_scaled(-position["open_cost"], -qty, 2 * instrument["inverse_numerator"], divisor)
+    tick_lots_twice = qty * half_ticks - 2 * position["open_cost"]
+    return scaled(tick_lots_twice, instrument["cash_numerator"], 2 * instrument["cash_denominator"])
+
+
+@kernel
+def average_px(position: Record, instrument: Record) -> int:
+    """Average price of the open quantity in 1e-8 ticks, for an inverse contract the harmonic one; 0 when flat."""
+    lots = abs(position["qty"])
     cost = abs(position["open_cost"])
+    if lots == 0 or cost == 0:
+        return 0
+    if instrument["inverse"] != 0:
+        return scaled(instrument["inverse_numerator"], lots * CASH_SCALE, instrument["inverse_denominator"] * cost)
     each = cost // lots
     return add_half_even(each * CASH_SCALE, (cost - each * lots) * CASH_SCALE, lots)
+
+
+@kernel
+def funding_of(position: Record, instrument: Record, half_ticks: int, rate: int) -> int:
+    """Funding in cash that the position receives at a mark in half ticks and a rate in 1e-8, rounded half to even.
+
+    Longs pay when the rate is above zero. It is on the notional in whole cash, as fees are.
+    """
+    qty = position["qty"]
+    if qty == 0 or half_ticks <= 0:
+        return 0
+    amount = at_rate(value_at(instrument, half_ticks, abs(qty)), rate)
+    return -amount if qty > 0 else amount
+
+
+@kernel
+def book_funding(position: Record, amount: int) -> None:
+    """Book funding in cash, received positive: what ``funding_of`` gave, or the venue's own amount as a fact."""
+    position["funding"] += amount
+
+
+@kernel
+def close_at_value(s: Record, position: Record, instrument: Record, value: int, fee: int) -> int:
+    """Close the whole position for ``value`` (cash, >= 0) and return the cash that this realized, before fees."""
+    qty = position["qty"]
+    received = value if qty > 0 else -value
+    if instrument["inverse"] != 0:
+        received = -received
+    realized = received - cost_to_cash(instrument, position["open_cost"])
+    position["cash"] += received
+    position["realized_pnl"] += realized
+    position["fees"] += fee
+    if qty > 0:
+        position["sold_qty"] += qty
+    else:
+        position["bought_qty"] -= qty
+    position["qty"] = 0
+    position["open_cost"] = 0
+    free_lots(s, position)
+    return realized

@@ -22,7 +22,7 @@ from oms.core.orders import (
     next_state,
     retire,
 )
-from oms.core.positions import product_fits
+from oms.core.positions import fill_fits
 from oms.core.state import MAX_PX, MAX_QTY, REPORT_RING, Record
 from oms.core.trades import remember_trade
 from oms.records import LAST_ORDER_REPORT, EventKind, Reason, ReportKind
@@ -87,8 +87,9 @@ def refusal_of_report(s: Record, slot: int, report: Record) -> int:
             return _MALFORMED
         if report["qty"] > leaves_qty(order):
             return _OVERFILL
-        numerator = s["instruments"][order["instrument"]]["cash_numerator"]
-        if not product_fits(report["px"], report["qty"]) or not product_fits(report["px"] * report["qty"], numerator):
+        position = s["positions"][order["account"], order["instrument"], order["leg"]]
+        definition = s["instruments"][order["instrument"]]
+        if not fill_fits(position, definition, report["px"], report["qty"], report["fee"]):
             return _OVERFLOW
         kind = _FILL_UP if report["qty"] == leaves_qty(order) else _FILL
     if kind == _AMENDED and not (

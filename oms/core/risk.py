@@ -10,7 +10,7 @@ from typing import Final
 
 from oms.compiled import kernel
 from oms.core.book import mid_half_ticks
-from oms.core.positions import cash, product_fits
+from oms.core.positions import fits, position_fits, value_of
 from oms.core.state import (
     MAX_ACCOUNTS,
     MAX_INSTRUMENTS,
@@ -23,8 +23,6 @@ from oms.core.state import (
 )
 from oms.records import CASH_SCALE, BookState, OrderFlag, OrderType, Reason, TimeInForce, TradingState
 
-VALUE_LIMIT: Final = 2.0**59
-"""Largest position in tick-lots times cash: it can still be valued exactly when the price has grown eightfold."""
 RATE_WINDOW_NS: Final = 1_000_000_000
 
 _MARKET: Final = int(OrderType.MARKET)
@@ -130,9 +128,9 @@ def check_terms(s: Record, account: int, instrument: int, side: int, order_type:
         return _NO_PRICE
     if order_type != _MARKET and abs(2 * px - half_ticks) > fraction_of(half_ticks, limits["collar_rate"]):
         return _PRICE_COLLAR
-    if not product_fits(px, qty) or not product_fits(px * qty, definition["cash_numerator"]):
+    if not fits(definition, px, qty):
         return _OVERFLOW
-    notional = cash(definition, px * qty)
+    notional = value_of(definition, px, qty)
     if notional < definition["min_notional"]:
         return _NOTIONAL_BELOW_MIN
     if notional > limits["max_order_notional"]:
@@ -156,8 +154,8 @@ def check_exposure(s: Record, account: int, instrument: int, side: int, added_qt
         return _NONE
     if reachable > s["limits"][account, instrument]["max_position"]:
         return _POSITION_LIMIT
-    half_ticks = float(mid_half_ticks(s["books"][instrument]))
-    if reachable > MAX_QTY or reachable * half_ticks * s["instruments"][instrument]["cash_numerator"] > VALUE_LIMIT:
+    half_ticks = mid_half_ticks(s["books"][instrument])
+    if reachable > MAX_QTY or not position_fits(s["instruments"][instrument], half_ticks, reachable):
         return _OVERFLOW
     return _NONE
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from oms.instruments import INSTRUMENT, Instrument
-from oms.records import COMMAND, EVENT, ORDER, POSITION, REPORT, TradingState
+from oms.records import COMMAND, COST_LOT, EVENT, ORDER, POSITION, REPORT, TradingState
 
 State = npt.NDArray[np.void]
 Record = np.void
@@ -37,6 +37,8 @@ MAX_FILLS: Final = 65_536
 TRADE_INDEX: Final = 2 * MAX_FILLS
 RECENT_ORDERS: Final = 4_096
 """Rows of the table in which new orders are remembered, to refuse a copy."""
+MAX_COST_LOTS: Final = 65_536
+"""Opening fills that are held apart under FIFO, over all positions; further ones join the newest lot of theirs."""
 MAX_OPEN_ORDERS: Final = 1_024
 """Open orders of one account in one instrument, whatever its limits say: it bounds the events of one tick."""
 
@@ -360,6 +362,10 @@ STATE = np.dtype(
         ("orders", ORDER, (MAX_ORDERS,)),
         ("trades", TRADE, (MAX_FILLS,)),
         ("trade_index", "i4", (TRADE_INDEX,)),  # row of trades + 1 by a hash, open addressing; 0 is free
+        ("cost_lots", COST_LOT, (MAX_COST_LOTS,)),
+        ("cost_lot_free", "i8"),  # number (row + 1) of the first lot that was given back; 0: none
+        ("cost_lots_used", "i8"),  # rows that have ever been used
+        ("cost_lots_merged", "i8"),  # opening fills that joined a lot because the pool was empty
         ("events", EVENT, (EVENT_RING,)),
         ("commands", COMMAND, (COMMAND_RING,)),
         ("reports", REPORT, (REPORT_RING,)),  # those taken, in order: the host's and the exchange model's

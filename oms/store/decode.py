@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from oms.config import qualified_symbol
+from oms.decimals import cash_text
 from oms.event_fields import EventFields
-from oms.instruments import Instrument, cash_text
+from oms.instruments import Instrument
 from oms.records import (
     BUY,
     ORDER_EVENTS,

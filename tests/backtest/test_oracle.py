@@ -54,7 +54,7 @@ def synthetic_ticks(seed: int, messages: int = 3_000) -> Rows:
         update_id += kind is not TickKind.TRADE
         for i, (side, px, qty) in enumerate(levels):
             flags = (i == 0) * TickFlag.FIRST | (i == len(levels) - 1) * TickFlag.LAST
-            rows.append((ts, ts, px, qty, previous_id, 0, update_id, 0, kind, side, flags))
+            rows.append((ts, ts, px, qty, previous_id, 0, update_id, 0, 0, kind, side, flags))
 
     def snapshot() -> None:
         away = np.arange(1, 30)

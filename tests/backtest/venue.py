@@ -54,9 +54,9 @@ NO_LIMITS: Final = RiskSettings(
 """Limits that nothing in these tests reaches: it is the exchange that is tested."""
 
 
-def instrument(number: int = 0, **others: str) -> Instrument:
+def instrument(number: int = 0, **others: Any) -> Instrument:
     """A linear instrument with tick 1 and lot 1, unless ``others`` say otherwise."""
-    fields = {"tick": "1", "lot": "1", **others}
+    fields: dict[str, Any] = {"tick": "1", "lot": "1", **others}
     return Instrument(id=number, symbol=f"TEST{number}", venue="binance_usdm", kind="linear_perpetual", **fields)
 
 

@@ -21,7 +21,9 @@ USDM_FILE: Final = DATA / "usdm_btcusdt_20240808.gz"
 SPOT_FILE: Final = DATA / "spot_btcusdt_20240808.gz"
 
 USDM: Final = Instrument(id=3, symbol="BTCUSDT", venue="binance_usdm", kind="linear_perpetual", tick="0.1", lot="0.001")
-SPOT: Final = Instrument(id=4, symbol="BTCUSDT", venue="binance_spot", kind="spot", tick="0.01", lot="0.00001")
+SPOT: Final = Instrument(
+    id=4, symbol="BTCUSDT", venue="binance_spot", kind="spot", base="BTC", quote="USDT", tick="0.01", lot="0.00001"
+)
 
 FIRST, LAST = 1, 2
 DEPTH, TRADE, QUOTE, SNAPSHOT = 1, 2, 3, 4

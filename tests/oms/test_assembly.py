@@ -66,7 +66,7 @@ def test_unknown_matching_model_is_refused_with_the_known_ones() -> None:
 
 
 def test_instrument_beyond_the_table_is_refused_by_name() -> None:
-    far = Instrument(id=128, symbol="FAR", venue="v", kind="spot", tick="1", lot="1")
+    far = Instrument(id=128, symbol="FAR", venue="v", kind="spot", base="FAR", quote="USDT", tick="1", lot="1")
     settings = settings_with()
     settings = msgspec.structs.replace(settings, instruments=(*settings.instruments, far))
     with pytest.raises(ValueError, match="instrument FAR has id 128: the core holds ids 0 to 127"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -12,14 +13,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as hs
 
-from oms.instruments import MAX_VALUE, GridError, Instrument, InstrumentKind, cash_text, parse_decimal, rate
+from oms.decimals import GridError, cash_text, parse_decimal, rate
+from oms.instrument_kinds import InstrumentKind
+from oms.instruments import MAX_VALUE, Instrument, underlying_of
+from oms.margin_tiers import MarginTier
 from oms.records import CASH_SCALE, Reason
 
 
-def instrument(**fields: str) -> Instrument:
-    terms = {"kind": "linear_perpetual", "tick": "0.1", "lot": "0.001", **fields}
+def instrument(**fields: Any) -> Instrument:
+    terms: dict[str, Any] = {"kind": "linear_perpetual", "tick": "0.1", "lot": "0.001", **fields}
     return Instrument(id=0, symbol="BTCUSDT", venue="binance_usdm", **terms)
 
+
+def tier(notional: str, initial_rate: str, maintenance_rate: str) -> MarginTier:
+    return MarginTier(notional=notional, initial_rate=initial_rate, maintenance_rate=maintenance_rate)
+
+
+INVERSE = {"kind": "inverse_perpetual", "base": "BTC", "quote": "USD", "lot": "1", "multiplier": "100"}
+FUTURE = {"kind": "linear_future", "base": "BTC", "quote": "USDT", "expiry": "2026-12-25T08:00:00Z"}
+OPTION = {**FUTURE, "kind": "option", "strike": "60000.5", "option_kind": "put", "underlying": "BTCUSDT.binance_usdm"}
+TIERS = (tier("0", "0.008", "0.004"), tier("50000", "0.01", "0.005"), tier("600000.5", "0.02", "0.01000001"))
 
 STEPS = hs.sampled_from(
     ("1", "0.1", "0.01", "0.5", "0.25", "0.00000001", "100", "0.000000000001", "2.5", "1e-8", "1E+2")
@@ -148,13 +161,115 @@ def test_cash_of_a_tick_lot_is_exact(tick: str, lot: str, multiplier: str) -> No
         ({"tick": "0"}, "BTCUSDT's tick 0 must be above zero"),
         ({"lot": "-1"}, "BTCUSDT's lot -1 must be above zero"),
         ({"multiplier": "x"}, "BTCUSDT's multiplier 'x' is not a decimal number"),
-        ({"kind": "option"}, "kind 'option': zoms trades spot and linear_perpetual so far"),
-        ({"kind": "inverse_perpetual"}, "zoms trades spot and linear_perpetual so far"),
+        ({"kind": "swap"}, "kind 'swap': zoms trades spot, linear_perpetual, inverse_perpetual"),
+        ({"kind": "spot"}, 'spot BTCUSDT needs base, such as base = "BTC"'),
+        ({"kind": "spot", "base": "BTC"}, "spot BTCUSDT needs quote"),
+        ({"kind": "spot", "base": "BTC", "quote": "USDT", "settlement": "BTC"}, "settles in USDT, not in BTC"),
+        ({"kind": "spot", "base": "BTC", "quote": "BTC"}, "base and quote are both BTC"),
+        ({"kind": "spot", "base": "BTC", "quote": "USDT", "multiplier": "10"}, "has multiplier 10"),
+        ({"kind": "spot", "base": "BTC", "quote": "USDT", "max_leverage": "3"}, "is spot and has no leverage"),
+        ({"kind": "spot", "base": "B-C", "quote": "USDT"}, "base 'B-C' is no currency code"),
+        ({"kind": "inverse_perpetual"}, "inverse_perpetual BTCUSDT needs base"),
+        ({**INVERSE, "settlement": "USD"}, "inverse_perpetual BTCUSDT settles in BTC, not in USD"),
+        ({"kind": "quanto_perpetual", "base": "ETH", "quote": "USD"}, "needs settlement"),
+        ({"kind": "quanto_perpetual", "base": "ETH", "quote": "USD", "settlement": "ETH"}, "is inverse or linear"),
+        ({**FUTURE, "expiry": ""}, 'linear_future BTCUSDT needs expiry, such as expiry = "2026-12-25'),
+        ({**FUTURE, "expiry": "Christmas"}, "expiry 'Christmas' is no time: write it like"),
+        ({**FUTURE, "expiry": "2026-12-25T08:00:00"}, "is not in UTC"),
+        ({**FUTURE, "expiry": "2026-12-25T08:00:00+01:00"}, "is not in UTC"),
+        ({**FUTURE, "strike": "1"}, "is linear_future and has no strike: leave it out"),
+        ({"expiry": "2026-12-25T08:00:00Z"}, "is linear_perpetual and has no expiry"),
+        ({**OPTION, "underlying": ""}, "option BTCUSDT needs underlying"),
+        ({**OPTION, "strike": "0"}, "strike 0 must be above zero"),
+        ({**OPTION, "option_kind": "Call"}, "option_kind 'Call' is neither call nor put"),
+        ({**OPTION, "settlement": "USDC"}, "settles in USDT or BTC, not in USDC"),
+        ({**OPTION, "margin_tiers": TIERS}, "is option and has no margin_tiers"),
+        ({"version": 0}, "version 0 must be 1 to 65535"),
+        ({"version": 65536}, "version 65536 must be 1 to 65535"),
+        ({"max_leverage": "0.5"}, "max_leverage 0.5 must be at least 1"),
+        ({"margin_tiers": TIERS[1:]}, "margin tier 1 begins at 50000"),
+        ({"margin_tiers": (TIERS[0], TIERS[0])}, "margin tier 2 begins at 0"),
+        ({"margin_tiers": (tier("0", "0.01", "0.02"),)}, "margin tier 1 has rates 0.01 and 0.02"),
+        ({"margin_tiers": (tier("0", "1", "1"),)}, "margin tier 1 has rates 1 and 1"),
+        ({"margin_tiers": (TIERS[1], tier("60000", "0.01", "0.005"))}, "margin tier 1 begins at 50000"),
+        ({"margin_tiers": (TIERS[0], tier("60000", "0.007", "0.003"))}, "margin tier 2 has a lower rate"),
+        ({"margin_tiers": TIERS * 3}, "has 9 margin tiers: at most 8"),
     ],
 )
-def test_definition_that_cannot_be_traded_is_refused(fields: dict[str, str], told: str) -> None:
+def test_definition_that_cannot_be_traded_is_refused(fields: dict[str, Any], told: str) -> None:
     with pytest.raises(ValueError, match=told):
         instrument(**fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "settlement", "quote"),
+    [
+        ({}, "USDT", "USDT"),
+        ({"settlement": "USDC"}, "USDC", "USDC"),
+        ({"base": "BTC", "quote": "USDC"}, "USDC", "USDC"),
+        ({"kind": "spot", "base": "ETH", "quote": "BTC"}, "BTC", "BTC"),
+        (INVERSE, "BTC", "USD"),
+        ({"kind": "quanto_perpetual", "base": "ETH", "quote": "USD", "settlement": "BTC"}, "BTC", "USD"),
+        (OPTION, "USDT", "USDT"),
+        ({**OPTION, "settlement": "BTC"}, "BTC", "USDT"),
+    ],
+)
+def test_settlement_is_given_or_follows_from_the_kind(fields: dict[str, Any], settlement: str, quote: str) -> None:
+    made = instrument(**fields)
+    assert (made.settlement, made.quote) == (settlement, quote)
+    assert msgspec.convert(msgspec.to_builtins(made), Instrument) == made
+
+
+def test_inverse_row_holds_the_cash_of_a_lot_at_one_tick() -> None:
+    row = instrument(**INVERSE).row()[0]
+    assert (row["inverse"], row["cash_numerator"], row["cash_denominator"]) == (1, 1, 1)
+    assert (row["inverse_numerator"], row["inverse_denominator"]) == (100 * 10 * CASH_SCALE, 1)
+
+
+def test_option_row_holds_its_terms() -> None:
+    row = instrument(**OPTION, version=7).row()[0]
+    assert (row["version"], row["kind"], row["option_kind"]) == (7, InstrumentKind.OPTION, -1)
+    assert row["strike"] == 6_000_050_000_000
+    assert row["expiry_ts"] == 1_798_185_600 * 10**9
+    assert (row["coin_settled"], row["tier_count"], row["underlying"], row["settle_wallet"]) == (0, 0, -1, -1)
+    assert instrument(**OPTION, settlement="BTC").row()[0]["coin_settled"] == 1
+
+
+def test_lot_tick_and_size_are_exact_ratios() -> None:
+    row = instrument(tick="0.25", lot="0.003", multiplier="0.01").row()[0]
+    ratios = {name: (row[f"{name}_numerator"], row[f"{name}_denominator"]) for name in ("tick", "base", "size")}
+    assert ratios == {"tick": (25_000_000, 1), "base": (300_000, 1), "size": (3, 100_000)}
+
+
+def test_maintenance_is_the_same_where_two_tiers_meet() -> None:
+    row = instrument(margin_tiers=TIERS).row()[0]
+    assert row["tier_count"] == 3
+    for below, above in zip(row["tiers"][:2], row["tiers"][1:3], strict=True):
+        floor = int(above["floor_value"])
+        margins = [
+            Fraction(floor * int(each["maintenance_rate"]), CASH_SCALE) - int(each["maintenance_deduction"])
+            for each in (below, above)
+        ]
+        assert abs(margins[0] - margins[1]) < 1
+
+
+@pytest.mark.parametrize(("leverage", "rates"), [("1", (10**8, 5 * 10**7)), ("3", (33_333_334, 16_666_667))])
+def test_without_tiers_the_largest_leverage_makes_one(leverage: str, rates: tuple[int, int]) -> None:
+    row = instrument(max_leverage=leverage).row()[0]
+    assert row["tier_count"] == 1
+    assert row["tiers"][0].tolist() == (0, *rates, 0)
+
+
+def test_underlying_is_found_by_symbol_or_symbol_and_venue() -> None:
+    perpetual = instrument()
+    option = instrument(**OPTION)
+    elsewhere = msgspec.structs.replace(perpetual, id=1, venue="elsewhere")
+    assert underlying_of(perpetual, (perpetual,)) is None
+    assert underlying_of(option, (elsewhere, perpetual)) is perpetual
+    with pytest.raises(ValueError, match=r"underlying BTCUSDT\.binance_usdm is not defined"):
+        underlying_of(option, (elsewhere,))
+    with pytest.raises(ValueError, match="is at several venues"):
+        underlying_of(msgspec.structs.replace(option, underlying="BTCUSDT"), (elsewhere, perpetual))
 
 
 def test_unknown_field_is_refused() -> None:

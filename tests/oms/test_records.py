@@ -10,6 +10,7 @@ import pytest
 from oms import records
 from oms.records import (
     COMMAND,
+    COST_LOT,
     EVENT,
     FRAME,
     ORDER,
@@ -30,9 +31,10 @@ LAYOUTS = {
     "COMMAND": "i8 i8 i8 i8 u1 i1 u1 u1 u2 u2 i2 u2 i4 i4 i4 i8 i8 i8 i8 i8 i8 i8 i8 i4 u1 u1 u1 u1",
     "REPORT": "i8 i8 i8 i8 i8 i8 u1 i1 u1 u1 u2 u2 i2 u2 i4 i8 i8 i8 i8 i8 i4 u1 u1 u2 2i8",
     "EVENT": "i8 i8 i8 i8 u1 i1 u1 u1 u1 u1 u2 i2 u2 i4 i4 u2 u1 u1 i8 i8 i8 i8 i8 i8 i8 i8 i8",
+    "COST_LOT": "i8 i8 i8",
 }
 DTYPES = {"FRAME": FRAME, "TICK": TICK, "COMMAND": COMMAND, "REPORT": REPORT, "EVENT": EVENT, "ORDER": ORDER}
-DTYPES["POSITION"] = POSITION
+DTYPES |= {"POSITION": POSITION, "COST_LOT": COST_LOT}
 
 
 def layout(dtype: np.dtype[np.void]) -> str:

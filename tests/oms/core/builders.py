@@ -66,12 +66,16 @@ SPOT: Final = Instrument(
     symbol="BTCUSDT",
     venue="binance_spot",
     kind="spot",
+    base="BTC",
+    quote="USDT",
     tick="0.01",
     lot="0.00001",
     maker_fee_rate="0.001",
     taker_fee_rate="0.001",
 )
-FINE: Final = Instrument(id=2, symbol="FINEBTC", venue="test", kind="spot", tick="0.0000001", lot="0.001")
+FINE: Final = Instrument(
+    id=2, symbol="FINEBTC", venue="test", kind="spot", base="FINE", quote="BTC", tick="0.0000001", lot="0.001"
+)
 """A grid whose tick-lot is worth less than the smallest unit of cash: every fill is rounded."""
 
 NO_LIMITS: Final[Mapping[str, int]] = {

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as hs
 
-from oms.core.positions import divide_half_even, fee_of, product_fits, share
-from oms.instruments import Instrument, rate
+from oms.core.exact import divide_half_even, product_fits, share
+from oms.core.positions import fee_of
+from oms.decimals import rate
+from oms.instruments import Instrument
 from oms.records import CASH_SCALE, EventKind, Liquidity, Reason
 from tests.oms.core.builders import (
     BID_PX,
@@ -182,7 +184,9 @@ def test_fill_whose_amount_does_not_fit_is_refused() -> None:
 
 @pytest.mark.pure
 def test_position_that_could_not_be_valued_is_refused_before_it_arises() -> None:
-    tiny = Instrument(id=3, symbol="ETHBTC", venue="test", kind="spot", tick="0.00000001", lot="0.00000001")
+    tiny = Instrument(
+        id=3, symbol="ETHBTC", venue="test", kind="spot", base="ETH", quote="BTC", tick="0.00000001", lot="0.00000001"
+    )
     rig = Rig(instruments=(tiny,))
     px = 2**30
     rig.ticks(snapshot(3, {px: 1}, {px + 1: 1}))

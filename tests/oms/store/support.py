@@ -46,7 +46,9 @@ DEADLINE_S = 40.0
 PERPETUAL = Instrument(
     id=0, symbol="BTCUSDT", venue="binance_usdm", kind="linear_perpetual", tick="0.10", lot="0.001", min_qty="0.001"
 )
-SPOT = Instrument(id=1, symbol="BTCUSDT", venue="binance_spot", kind="spot", tick="0.01", lot="0.00001")
+SPOT = Instrument(
+    id=1, symbol="BTCUSDT", venue="binance_spot", kind="spot", base="BTC", quote="USDT", tick="0.01", lot="0.00001"
+)
 INSTRUMENTS = (PERPETUAL, SPOT)
 
 NEW_TO = {

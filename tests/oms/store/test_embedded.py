@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oms.instruments import cash_text
+from oms.decimals import cash_text
 from oms.journal import EventBlock
 from oms.records import (
     BUY,
