@@ -8,7 +8,7 @@ from typing import Final
 
 import typer
 
-from oms.commands import backtest, demo, orders, paper, replay, status, stored, stream
+from oms.commands import adopt, backtest, demo, orders, paper, replay, status, stored, stream
 
 TRACEBACK_VARIABLE: Final = "ZOMS_TRACEBACK"
 
@@ -26,6 +26,7 @@ app.command()(demo.demo)
 app.command()(stream.stream)
 app.command()(status.status)
 app.add_typer(orders.app, name="order")
+app.add_typer(adopt.app, name="adopt")
 app.command()(orders.halt)
 app.command()(orders.resume)
 app.command()(orders.reduce)

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from oms.core.state import State
-from oms.journal_format import FORMAT_VERSION, ITEMSIZE, JournalError, journal_path
+from oms.journal_format import DTYPES, FORMAT_VERSION, ITEMSIZE, JournalError, journal_path
 from oms.journal_reader import Torn
 from oms.journal_scan import WORD, SegmentScan, scan_session
 from oms.journal_segments import segment_start, segments
@@ -242,7 +242,7 @@ def words_of(scan: SegmentScan) -> npt.NDArray[np.uint64]:
         kind, at = int(row["kind"]), int(row["offset"])
         if row["count"]:
             part = raw[at : at + int(row["count"]) * ITEMSIZE[kind]]
-            records = np.frombuffer(part.tobytes(), np.dtype(f"V{ITEMSIZE[kind]}"))
+            records = np.frombuffer(part.tobytes(), DTYPES[kind])
             new = upgraded(scan.path, int(row["version"]), kind, records)
             part[:] = np.frombuffer(new.tobytes(), np.uint8)
     return words

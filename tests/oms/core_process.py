@@ -89,6 +89,7 @@ class CoreProcess:
         self.client = Pusher(self._context, self.settings.core_endpoint, RecordKind.COMMAND, Source.RPC)
         self.listener = Subscriber(self._context, [self.settings.events_endpoint], [RecordKind.EVENT])
         self.until(lambda: self.heartbeat is not None and self.heartbeat.state == "ready")
+        assert self.ticks.wait_for_subscribers(1, PATIENCE_S)
         self.at = 0
 
     def hear(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,7 +37,7 @@ OLD = Path(__file__).parent.parent / "data" / "journal_v1"
 class Account:
     """An account's folders, and a core that has run in it."""
 
-    def __init__(self, folder: Path, **options: int) -> None:
+    def __init__(self, folder: Path, **options: Any) -> None:
         self.journal_dir = folder / "journal"
         self.snapshot_dir = folder / "snapshots"
         self.rig = JournalledRig(self.journal_dir, **options)

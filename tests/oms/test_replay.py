@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,7 @@ def test_replay_rebuilds_the_state_of_any_session(tmp_path: Path, seed: int, ext
 
 
 def whole_rig(folder: Path | None, external: bool, seed: int) -> Rig:
-    options = {"external": external, "latency_ns": seed % 3 * 1_500_000}
+    options: dict[str, Any] = {"external": external, "latency_ns": seed % 3 * 1_500_000}
     rig = Rig(**options) if folder is None else JournalledRig(folder, every_input=True, segment_bytes=60_000, **options)
     rig.add(SAMPLES / "watch.py")
     rig.add(SAMPLES / "flood.py", orders=3)
