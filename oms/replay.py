@@ -124,9 +124,7 @@ class Replay:
         self._event_words = st["events"][0].view(np.uint64)
         self._command_words = st["commands"][0].view(np.uint64)
 
-    def session(
-        self, folder: Path, session: int, number: int = 0, event_seq: int = 0, until: int = NO_END
-    ) -> Replayed:
+    def session(self, folder: Path, session: int, number: int = 0, event_seq: int = 0, until: int = NO_END) -> Replayed:
         """Replay a session from entry ``number``, whose next event is ``event_seq``, to its end or entry ``until``.
 
         Raises
