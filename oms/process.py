@@ -64,7 +64,7 @@ def run_core(settings: Settings, life: Lifecycle, context: zmq.Context[Any]) -> 
     definitions = definitions_of(settings)
     life.beat({}, "recovering")
     past = recover_past(core.st, definitions, settings)
-    take_on(core.st, past, definitions)
+    definitions = take_on(core.st, past, definitions)
     events = Publisher(context, settings.events_endpoint, RecordKind.EVENT, Source.CORE)
     begin_session(core.st, events.session)
     journal = Journal.create(

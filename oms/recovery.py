@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from oms.config import Settings, qualified_symbol
-from oms.core.state import MAX_ACCOUNTS, State, new_state
+from oms.core.state import MAX_ACCOUNTS, MAX_STRATEGIES, State, new_state
 from oms.durable import DEFINED, Column, begin_session, kept_columns, restored_parts
 from oms.journal_format import JournalError, place_of, session_of
 from oms.journal_segments import sessions
@@ -159,20 +161,21 @@ def carry_definitions(target: State, source: State) -> None:
         lay_over(column.of(target), column.of(source), parts)
 
 
-def take_on(st: State, past: Past, definitions: Definitions) -> None:
-    """Lay what was left over a state as assembled.
+def take_on(st: State, past: Past, definitions: Definitions) -> Definitions:
+    """Lay what was left over a state as assembled, and return the session's definitions: with what is left of others.
 
     Raises
     ------
     RecoveryError
-        When an instrument or a strategy that has a position or open orders is not what it was.
+        When an instrument that has a position or open orders is not what it was.
     """
     if past.clean is None:
-        return
+        return definitions
     _check_instruments(past, definitions)
-    _check_strategies(past, definitions)
+    definitions = _place_strategies(past, definitions)
     for column in kept_columns(whole=False):
         lay_over(column.of(st), column.of(past.st), restored_parts(column))
+    return definitions
 
 
 def _check_instruments(past: Past, definitions: Definitions) -> None:
@@ -201,22 +204,51 @@ def _check_instruments(past: Past, definitions: Definitions) -> None:
             )
 
 
-def _check_strategies(past: Past, definitions: Definitions) -> None:
-    s = past.st[0]
-    blank = new_state()[0]
-    for number, was in enumerate(past.definitions.strategies):
-        now = definitions.strategies[number] if number < len(definitions.strategies) else ""
-        if now == was:
-            continue
-        scope = MAX_ACCOUNTS + number
-        rows = s["positions"][scope]
-        if (rows["qty"] != 0).any() or (rows["open_orders"] != 0).any():
+def _place_strategies(past: Past, definitions: Definitions) -> Definitions:
+    """Give what each strategy has left to the strategy of its title, wherever that stands now.
+
+    What a strategy that is gone has left moves behind the others, under its title, until it comes back. Order ids are
+    made of a strategy's place and a counter, so every counter goes on from the highest.
+    """
+    free = list(definitions.strategies)
+    titles = list(definitions.strategies)
+    places = np.arange(MAX_STRATEGIES)
+    for number, title in enumerate(past.definitions.strategies):
+        if title in free:
+            places[number] = free.index(title)
+            free[places[number]] = ""
+        elif len(titles) < MAX_STRATEGIES:
+            places[number] = len(titles)
+            titles.append(title)
+        else:
             raise RecoveryError(
-                f"strategy {number} was {was} and is {now or 'no longer there'}, and {was} has a position or open"
-                " orders: keep the strategies in their order and put new ones behind them, or close its position first"
+                f"strategy {title} is no longer there, and there is no place for what it has left: the core holds"
+                f" {MAX_STRATEGIES} strategies; start with fewer"
             )
-        for table in ("positions", "valuations", "scopes"):
-            s[table][scope] = blank[table][scope]
+    count = len(past.definitions.strategies)
+    if not np.array_equal(places[:count], np.arange(count)):
+        _move_strategies(past.st, places[:count])
+    return msgspec.structs.replace(definitions, strategies=tuple(titles))
+
+
+def _move_strategies(st: State, places: npt.NDArray[np.int64]) -> None:
+    s = st[0]
+    blank = new_state()[0]
+    first = np.arange(len(places))
+    for table, offset in (
+        ("scopes", MAX_ACCOUNTS),
+        ("limits", MAX_ACCOUNTS),
+        ("positions", MAX_ACCOUNTS),
+        ("valuations", MAX_ACCOUNTS),
+        ("strategies", 0),
+    ):
+        rows = s[table][offset + first].copy()
+        s[table][offset + first] = blank[table][offset + first]
+        s[table][offset + places] = rows
+    s["strategies"]["order_counter"] = s["strategies"]["order_counter"].max()
+    strategy = s["orders"]["strategy"]
+    known = (strategy >= 0) & (strategy < len(places))
+    strategy[known] = places[strategy[known]]
 
 
 def cancelled_by_restart(st: State) -> np.ndarray[tuple[int], np.dtype[np.void]]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from oms.core.state import NEVER, State, new_state
+from oms.core.state import MAX_ACCOUNTS, NEVER, State, new_state
 from oms.durable import NS_PER_MS, ORDER_COUNTER_EPOCH_NS, begin_session, differences
 from oms.journal import Journal, JournalError, segments
 from oms.records import OrderState, Reason, TradingState
@@ -233,8 +233,6 @@ def past_of(tmp_path: Path, *, position: int) -> tuple[Account, Rig]:
             "BTCUSDT.binance_usdm has another tick, and has a position",
         ),
         ({"instruments": {"0": DEFINITIONS.instruments["1"]}}, "give BTCUSDT.binance_spot an id of its own"),
-        ({"strategies": ("taker", "maker")}, "strategy 0 was maker and is taker"),
-        ({"strategies": ()}, "strategy 0 was maker and is no longer there"),
     ],
 )
 def test_what_has_a_position_must_be_what_it_was(tmp_path: Path, changed: dict[str, object], message: str) -> None:
@@ -254,6 +252,30 @@ def test_what_is_flat_may_change_and_new_ones_may_come(tmp_path: Path) -> None:
     )
     take_on(fresh.st, past, changed)
     assert fresh.s["orders"]["order_id"][0] == client_id(1)
+
+
+@pytest.mark.parametrize(
+    ("now", "places", "titles"),
+    [
+        (("taker", "maker"), (1, 0), ("taker", "maker")),
+        ((), (0, 1), ("maker", "taker")),
+        (("third",), (1, 2), ("third", "maker", "taker")),
+        (("maker", "taker"), (0, 1), ("maker", "taker")),
+    ],
+)
+def test_strategies_are_found_by_their_titles(
+    tmp_path: Path, now: tuple[str, ...], places: tuple[int, int], titles: tuple[str, ...]
+) -> None:
+    account, fresh = past_of(tmp_path, position=10)
+    past = recover(fresh.st, DEFINITIONS, account.snapshot_dir, account.journal_dir)
+    past.st[0]["orders"]["strategy"][0] = 0
+    past.st[0]["strategies"]["order_counter"][:2] = 3, 8
+    given = Definitions(instruments=DEFINITIONS.instruments, strategies=now)
+    assert take_on(fresh.st, past, given).strategies == titles
+    held = fresh.s["positions"]["qty"][MAX_ACCOUNTS:, 0, 0]
+    assert np.flatnonzero(held).tolist() == [places[0]]
+    assert fresh.s["orders"]["strategy"][0] == places[0]
+    assert fresh.s["strategies"]["order_counter"][places[1]] == 8
 
 
 def test_trading_state_and_positions_go_over_to_the_new_session(tmp_path: Path) -> None:
