@@ -79,6 +79,7 @@ def test_killed_core_loses_and_doubles_nothing(tmp_path: Path, seed: int) -> Non
     for session in {session for session, _ in core.heard}:
         heard = np.concatenate([records for each, records in core.heard if each == session])
         there = events[session]
+        assert np.isin(heard["seq"], there["seq"]).all(), "an event that was published is not in the journal"
         assert heard.tobytes() == there[np.isin(there["seq"], heard["seq"])].tobytes()
         assert there["seq"].tolist() == list(range(len(there)))
     every = np.concatenate(list(events.values()))

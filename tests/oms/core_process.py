@@ -139,10 +139,12 @@ class CoreProcess:
         self._close()
 
     def stop(self) -> int:
-        """Stop the core in good order; returns its exit status."""
+        """Stop the core in good order; returns its exit status, and fails with its words when it is not 0."""
         assert self.process is not None
         self.process.terminate()
-        status = self.process.wait(PATIENCE_S)
+        words = self.process.communicate(timeout=PATIENCE_S)[1]
+        status = self.process.returncode
+        assert status == 0, words
         self.hear()
         self._close()
         return status
