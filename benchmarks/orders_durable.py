@@ -1,9 +1,10 @@
 """Orders that are on disk before anyone is told: RPC client, ledger, risk, journal, acknowledgement, over five sockets.
 
 The whole family but the recorder runs, each process as in a session: rpc server and core, with ``journal.sync =
-"batch"``. A gateway publishes paced ticks. Measured are orders a second with a window of 512 unanswered ones (the batch
-client), the round trip of one order alone (the plain client), and how late ticks are stepped with and without orders.
-Every order is an IOC limit order that passes all checks and finds nothing to take.
+"batch"``. A gateway publishes paced ticks, and a strategy writes a log line for some, so that the time from a tick's
+send to its step is known. Measured are orders a second with a window of 512 unanswered ones (the batch client), the
+round trip of one order alone (the plain client), and how late ticks are stepped without orders, with single ones and
+with the window full. Every order is an IOC limit order that passes all checks and finds nothing to take.
 
 The reference of the round trip is what no durable order can do without: a message to another process and back, and one
 fdatasync of 160 bytes, both measured in the same run. It is allowed three times their sum.
@@ -46,16 +47,30 @@ QUIET_S: Final = 5.0
 REPEATS: Final = 3
 WAIT_S: Final = 120.0
 BID: Final = 618_000
+STEPS: Final = ("tick_to_step_p50_us", "tick_to_step_p99_us")
 TARGET_PER_S: Final = 50_000
+STRATEGY: Final = """
+from strategies.api import log, memory
+
+LOG_MESSAGES = ["tick"]
+
+def on_tick(st, me, tick):
+    cells = memory(st, me)
+    cells[0] += 1
+    if cells[0] % 20 == 0:
+        log(st, me, 0, 0, 0, 0, 0)
+"""
 _spawn: Final = multiprocessing.get_context("spawn")
 
 
 def _settings(folder: str) -> Settings:
+    strategy = Path(folder) / "tell_each.py"
+    strategy.write_text(STRATEGY)
     limits = dict.fromkeys(("max_order_qty", "max_position"), "1000")
     return market_maker_settings(
         folder,
         rpc_endpoint=f"ipc://{folder}/rpc",
-        strategies=[],
+        strategies=[{"file": str(strategy), "instrument": INSTRUMENT}],
         journal={"sync": "batch"},
         risk={
             INSTRUMENT: {
@@ -133,7 +148,8 @@ def _family() -> Iterator[tuple[BatchClient, Connection]]:
             for process in reversed(processes):
                 process.terminate()
                 process.wait(WAIT_S)
-            here.send("bye")
+            for _ in range(2):
+                here.send("bye")
             market.join(WAIT_S)
 
 
@@ -196,23 +212,6 @@ def _flood(client: BatchClient) -> tuple[float, float]:
     return acknowledged / elapsed_s, float(others)
 
 
-def _single(client: BatchClient) -> dict[str, float]:
-    """Round trips of single orders, one after the other."""
-    latencies_us = []
-    for number in range(SINGLE_ORDERS):
-        start = time.perf_counter()
-        client.place(
-            INSTRUMENT,
-            "buy",
-            "0.001",
-            "61790",
-            time_in_force="ioc",
-            client_order_id=f"one-{os.getpid():x}-{time.time_ns():x}-{number}",
-        )
-        latencies_us.append((time.perf_counter() - start) * 1e6)
-    return percentiles(np.array(latencies_us))
-
-
 def _echo(pipe: Connection, endpoint: str) -> None:
     context = new_context()
     socket = new_socket(context, zmq.ROUTER)
@@ -225,9 +224,20 @@ def _echo(pipe: Connection, endpoint: str) -> None:
     context.destroy(linger=0)
 
 
-def _raw_round_trip() -> dict[str, float]:
-    """256 bytes to another process and back, DEALER and ROUTER over ipc."""
-    with tempfile.TemporaryDirectory(prefix="zoms") as folder:
+def _timed_us(act: Any) -> float:
+    start = time.perf_counter()
+    act()
+    return (time.perf_counter() - start) * 1e6
+
+
+def _singles(client: BatchClient) -> dict[str, dict[str, float]]:
+    """Round trips of single orders, and between them of the references, so that all meet the same machine.
+
+    The references: 256 bytes to another process and back, DEALER and ROUTER over ipc; and appending 160 bytes to a file
+    and waiting for the disk.
+    """
+    names = iter(f"one-{os.getpid():x}-{time.time_ns():x}-{number}" for number in range(SINGLE_ORDERS))
+    with tempfile.TemporaryDirectory(prefix="zoms", dir=os.environ.get("ZOMS_BENCH_DIR")) as folder:
         here, there = _spawn.Pipe()
         process = _spawn.Process(target=_echo, args=(there, f"ipc://{folder}/echo"))
         process.start()
@@ -235,51 +245,50 @@ def _raw_round_trip() -> dict[str, float]:
         context = new_context()
         socket = new_socket(context, zmq.DEALER)
         socket.connect(f"ipc://{folder}/echo")
-        latencies_us = []
-        message = bytes(256)
-        for _ in range(SINGLE_ORDERS):
-            start = time.perf_counter()
-            socket.send(message)
+        descriptor = os.open(Path(folder) / "file", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+        def echo() -> None:
+            socket.send(bytes(256))
             socket.recv()
-            latencies_us.append((time.perf_counter() - start) * 1e6)
+
+        def sync() -> None:
+            os.write(descriptor, bytes(160))
+            os.fdatasync(descriptor)
+
+        def order() -> None:
+            client.place(INSTRUMENT, "buy", "0.001", "61790", time_in_force="ioc", client_order_id=next(names))
+
+        acts = {"single": order, "raw_round_trip": echo, "fdatasync": sync}
+        taken: dict[str, list[float]] = {name: [] for name in acts}
+        for _ in range(SINGLE_ORDERS):
+            for name, act in acts.items():
+                taken[name].append(_timed_us(act))
+        os.close(descriptor)
         here.send("bye")
         process.join(WAIT_S)
         context.destroy(linger=0)
-    return percentiles(np.array(latencies_us))
-
-
-def _sync() -> dict[str, float]:
-    """Appending 160 bytes to a file and waiting for the disk."""
-    with tempfile.TemporaryDirectory(prefix="zoms", dir=os.environ.get("ZOMS_BENCH_DIR")) as folder:
-        descriptor = os.open(Path(folder) / "file", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        latencies_us = []
-        for _ in range(SINGLE_ORDERS):
-            start = time.perf_counter()
-            os.write(descriptor, bytes(160))
-            os.fdatasync(descriptor)
-            latencies_us.append((time.perf_counter() - start) * 1e6)
-        os.close(descriptor)
-    return percentiles(np.array(latencies_us))
+    return {name: percentiles(np.array(values)) for name, values in taken.items()}
 
 
 def _lags(pipe: Connection) -> dict[str, float]:
-    """How late the core stepped the ticks of this session, as its last heartbeat said."""
+    """From a tick's send until the core had stepped it, over this session, as its last heartbeat said."""
     pipe.send("end")
     counters: dict[str, float] = pipe.recv()
-    return {name: counters[name] for name in ("lag_p50_us", "lag_p99_us")}
+    return {name: counters[name] for name in STEPS}
 
 
 def measure() -> Iterator[dict[str, Any]]:
     """Orders a second, one order's round trip, and the lateness of ticks."""
-    rates, singles, raws, syncs, busy, quiet = [], [], [], [], [], []
+    rates, singles, busy, calm, quiet = [], [], [], [], []
     others = 0.0
     for _ in range(REPEATS):
         with _family() as (client, pipe):
-            raws.append(_raw_round_trip())
-            syncs.append(_sync())
-            singles.append(_single(client))
-            time.sleep(1)
+            time.sleep(QUIET_S)
             quiet.append(_lags(pipe))
+        with _family() as (client, pipe):
+            singles.append(_singles(client))
+            time.sleep(1)
+            calm.append(_lags(pipe))
         with _family() as (client, pipe):
             rate, lost = _flood(client)
             rates.append(rate)
@@ -295,24 +304,25 @@ def measure() -> Iterator[dict[str, Any]]:
         "ratio": median(rates) / TARGET_PER_S,
         "details": {"window": WINDOW, "each_run": [round(rate) for rate in rates], "not_acknowledged": others},
     }
-    bound = median(each["p50_us"] for each in raws) + median(each["p50_us"] for each in syncs)
-    ours = median(each["p50_us"] for each in singles)
+    us = {name: median(run[name]["p50_us"] for run in singles) for name in singles[0]}
+    bound = us["raw_round_trip"] + us["fdatasync"]
     yield {
         "name": "orders_durable_single_p50",
         "unit": "us",
-        "ours": ours,
+        "ours": us["single"],
         "reference": bound,
         "reference_name": "a raw pyzmq round trip and one fdatasync",
-        "ratio": ours / bound,
-        "details": {"single": singles[-1], "raw_round_trip": raws[-1], "fdatasync": syncs[-1]},
+        "ratio": us["single"] / bound,
+        "details": singles[-1],
     }
-    for name in ("lag_p50_us", "lag_p99_us"):
+    for name in STEPS:
+        alone = median(each[name] for each in quiet)
         yield {
-            "name": f"orders_durable_tick_{name.removesuffix('_us')}",
+            "name": f"orders_durable_{name.removesuffix('_us')}",
             "unit": "us",
-            "ours": median(each[name] for each in busy),
-            "reference": median(each[name] for each in quiet),
-            "reference_name": f"{TICKS_PER_S:,} ticks/s with single orders only",
-            "ratio": median(each[name] for each in busy) / median(each[name] for each in quiet),
-            "details": {},
+            "ours": median(each[name] for each in calm),
+            "reference": alone,
+            "reference_name": f"{TICKS_PER_S:,} ticks/s without orders",
+            "ratio": median(each[name] for each in calm) / alone,
+            "details": {"with_the_window_full": median(each[name] for each in busy)},
         }

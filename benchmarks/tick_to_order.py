@@ -23,7 +23,7 @@ import zmq
 from benchmarks._market import INSTRUMENT, market_maker_settings, percentiles, recorded_ticks
 from oms.bus import CLOSE_LINGER_MS, HEADER_BYTES, Publisher, Puller, Pusher, Subscriber, new_context, new_socket
 from oms.journal import Journal, Sync
-from oms.records import COMMAND, REPORT, TICK, RecordKind, ReportKind, Source, TickFlag, TickKind
+from oms.records import COMMAND, REPORT, TICK, WIRE_VERSION, RecordKind, ReportKind, Source, TickFlag, TickKind
 
 TICKS_PER_S: Final = 10_000
 DURATION_S: Final = 10.0
@@ -162,7 +162,7 @@ def _forward(pipe: Connection, folder: str) -> None:
     poller.register(ticks, zmq.POLLIN)
     poller.register(answers, zmq.POLLIN)
     order = bytearray(HEADER_BYTES + COMMAND.itemsize)
-    order[0], order[1], order[4] = 1, int(RecordKind.COMMAND), 1
+    order[0], order[1], order[4] = WIRE_VERSION, int(RecordKind.COMMAND), 1
     at = HEADER_BYTES + COMMAND.fields["wall_ts"][1]  # type: ignore[index]
     taken = 0
     pipe.send("ready")
@@ -247,8 +247,8 @@ def measure() -> Iterator[dict[str, Any]]:
                     "reference": raw_us,
                     "orders": sum(run[1]["orders_arrived"] for run in runs[sync]),
                     "ticks_lost": sum(run[1]["ticks_lost"] for run in runs[sync]),
-                    "lag_p50_us": median(run[1]["lag_p50_us"] for run in runs[sync]),
-                    "lag_p99_us": median(run[1]["lag_p99_us"] for run in runs[sync]),
+                    "tick_to_step_p50_us": median(run[1]["tick_to_step_p50_us"] for run in runs[sync]),
+                    "tick_to_step_p99_us": median(run[1]["tick_to_step_p99_us"] for run in runs[sync]),
                     "p50_first_tenth_us": median(run[1]["p50_first_tenth_us"] for run in runs[sync]),
                     "p50_last_tenth_us": median(run[1]["p50_last_tenth_us"] for run in runs[sync]),
                 },

@@ -16,12 +16,16 @@ from oms.core.state import State, define_account, define_instrument, new_state
 from oms.decimals import rate
 from oms.exchange_model import load_model, use_model
 from oms.instruments import Instrument
+from oms.money import define_money, define_wallet, money_of, whole_units
 from oms.precompile import precompile
 from oms.records import CASH_SCALE, TradingState
 from strategies.loader import LoadedStrategy, define_strategy, load_strategy
 
 NS_PER_US: Final = 1_000
 NS_PER_S: Final = 1_000_000_000
+
+PAPER_BALANCE: Final = 1_000_000
+"""Units of every currency that a session begins with."""
 
 PAPER_ACCOUNT: Final = 0
 """Number of the session's one account."""
@@ -71,6 +75,10 @@ def build_core(
     for instrument in settings.instruments:
         define_instrument(st, instrument)
         define_limits(st, settings, instrument)
+    money = money_of(settings.instruments)
+    define_money(st, money, settings.instruments, {})
+    for venue, currency in money.wallets:
+        define_wallet(st, money, PAPER_ACCOUNT, venue, currency, whole_units(PAPER_BALANCE))
     use_model(
         st,
         model,

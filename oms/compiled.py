@@ -27,7 +27,11 @@ import numba
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
+from numba.core.codegen import CPUCodeLibrary
+from numba.core.config import _OptLevel
+from numba.core.cpu import CPUContext
 from numba.extending import intrinsic
+from numba.np.arrayobj import make_array, populate_array
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -54,10 +58,13 @@ KERNEL_SOURCES: Final = (
     "oms/tick_feed.py",
     "oms/journal_format.py",
     "oms/journal_scan.py",
+    "oms/replay_facts.py",
+    "oms/replay_requests.py",
     "oms/replay_step.py",
     "oms/core/*.py",
     "oms/algos/*.py",
     "strategies/api.py",
+    "strategies/rules.py",
     "backtest/loop.py",
     "backtest/matching/*.py",
     "gateways/digits.py",
@@ -127,14 +134,66 @@ if JIT:
     numba.config.CACHE_DIR = os.fspath(open_cache(kernel_sources()))
 
 
+def _plain(argument: Any) -> Any:
+    """The one type that stands for all integers, or for all booleans."""
+    if isinstance(argument, types.Integer | types.IntegerLiteral):
+        return types.int64
+    if isinstance(argument, types.BooleanLiteral):
+        return types.boolean
+    return argument
+
+
+def _finish_for_linking(library: Any) -> None:
+    library._finalize_dynamic_globals()
+    library._verify_declare_only_symbols()
+    library._finalized = True
+
+
+@contextmanager
+def _for_callers_only() -> Iterator[None]:
+    """Within the block functions are compiled to be linked into their callers alone.
+
+    They are neither optimized nor turned into machine code by themselves, since each caller optimizes them with its own
+    code: that would cost several times as much as all the rest. In place of a function for Python stands a bound method
+    of its own, which Numba uses as a key.
+    """
+    before = numba.config.OPT, CPUContext.get_executable, CPUCodeLibrary._finalize_final_module
+    numba.config.OPT = _OptLevel(0)
+    CPUContext.get_executable = lambda *_arguments: [].append
+    CPUCodeLibrary._finalize_final_module = _finish_for_linking
+    try:
+        yield
+    finally:
+        numba.config.OPT, CPUContext.get_executable, CPUCodeLibrary._finalize_final_module = before
+
+
+def _linked(function: Callable[P, R], **options: Any) -> Any:
+    """A dispatcher whose compiled callers share one version of the function, compiled for them only.
+
+    Numba would compile a version for each combination of the widths of integers and of literals that are passed.
+    """
+    dispatcher = njit(nogil=True, **options)(function)
+    if JIT:
+        for_callers = njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)(function)
+
+        def get_call_template(arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+            plain = {name: _plain(each) for name, each in keywords.items()}
+            with _for_callers_only():
+                return for_callers.get_call_template(tuple(map(_plain, arguments)), plain)
+
+        dispatcher.get_call_template = get_call_template
+        dispatcher.get_overload = for_callers.get_overload
+    return dispatcher
+
+
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
     """Mark a function that compiled code calls. It divides like C: a kernel tests its divisors."""
-    return cast("Callable[P, R]", njit(error_model="numpy", nogil=True)(function))
+    return cast("Callable[P, R]", _linked(function, error_model="numpy"))
 
 
 def user_kernel(function: Callable[P, R]) -> Callable[P, R]:
     """Mark a function of a strategy's own file: indices are bounds-checked and a division by zero raises."""
-    return cast("Callable[P, R]", njit(boundscheck=True, nogil=True)(function))
+    return cast("Callable[P, R]", _linked(function, boundscheck=True))
 
 
 class Entry(NamedTuple):
@@ -200,6 +259,21 @@ if JIT:
         return signature, generate
 
     @intrinsic  # type: ignore[untyped-decorator]
+    def state_of(_typing: Any, record: Any) -> Any:
+        """The one-element array whose element ``record`` is: what a function called by address takes as its state."""
+        array = types.Array(record, 1, "C", aligned=False)
+
+        def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+            made = make_array(array)(context, builder)
+            size = ir.Constant(context.get_value_type(types.intp), record.dtype.itemsize)
+            one = ir.Constant(context.get_value_type(types.intp), 1)
+            data = builder.bitcast(arguments[0], context.get_data_type(record).as_pointer())
+            populate_array(made, data=data, shape=(one,), strides=(size,), itemsize=size, meminfo=None)
+            return made._getvalue()
+
+        return array(record), generate
+
+    @intrinsic  # type: ignore[untyped-decorator]
     def call_step(_typing: Any, address: Any, st: Any, records: Any, start: Any, cause_ts: Any) -> Any:
         """Call the entry at ``address`` with ``(st, records, start, cause_ts)`` and return its int64 result."""
         signature = types.int64(address, st, records, start, cause_ts)
@@ -258,6 +332,10 @@ else:
         except Exception:  # noqa: BLE001  (a user's callback may raise anything; the status tells the core)
             return 1
         return 0
+
+    def state_of(record: Any) -> Any:
+        """The array whose element ``record`` is."""
+        return record.base
 
     def _needs_the_compiler(*_arguments: Any) -> int:
         raise RuntimeError("calls into machine code need the compiler: unset NUMBA_DISABLE_JIT")

@@ -20,7 +20,7 @@ import msgspec
 
 from oms.bus import ipc_endpoint
 from oms.decimals import GridError, parse_decimal, rate
-from oms.instruments import Instrument
+from oms.instruments import Instrument, underlying_of
 
 SESSION_FILE: Final = "session.json"
 DATA_DIR_VARIABLE: Final = "ZOMS_HOME"
@@ -212,6 +212,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                     f"instrument {instrument.symbol} has id {instrument.id}: use 0 to {MAX_INSTRUMENT_ID}"
                 )
             _check_grid(instrument)
+            _check_underlying(instrument, self.instruments)
         _once("instrument id", (instrument.id for instrument in self.instruments))
         _once("instrument", (qualified_symbol(instrument) for instrument in self.instruments))
         _once("risk limits of", (qualified_symbol(self.instrument(name)) for name in self.risk))
@@ -323,6 +324,14 @@ def _check_grid(instrument: Instrument) -> None:
             f"{instrument.symbol}'s tick {instrument.tick}, lot {instrument.lot} and multiplier "
             f"{instrument.multiplier} are too large or too fine for 64-bit integers"
         ) from None
+
+
+def _check_underlying(instrument: Instrument, known: tuple[Instrument, ...]) -> None:
+    """Refuse an instrument whose underlying the settings do not define."""
+    try:
+        underlying_of(instrument, known)
+    except ValueError as error:
+        raise ConfigError(f"{error}: the settings define {', '.join(map(qualified_symbol, known))}") from None
 
 
 def _check_limits(instrument: Instrument, limits: RiskSettings) -> None:

@@ -70,6 +70,7 @@ class CoreLoop:
         self.journal = journal
         self.orders = orders
         self.tick_to_order = LatencyHistogram()
+        self.tick_to_step = LatencyHistogram()
         self.lag = LatencyHistogram()
         self._st: State = core.st
         self._st[0]["external"] = 0 if orders is None else 1
@@ -173,6 +174,8 @@ class CoreLoop:
         self._report_count[0] = 0
 
     def _flush_and_commit(self, cause_ts: int) -> None:
+        if cause_ts:
+            self.tick_to_step.record((time.time_ns() - cause_ts) / 1e3)
         self._flush(cause_ts)
         self._outbox.commit()
 
@@ -266,7 +269,7 @@ class CoreLoop:
             "trading_state": float(s["scopes"][PAPER_ACCOUNT]["trading_state"]),
             "now_ts": float(s["now"]),
             "lag_p50_us": self.lag.percentile(50),
-            "lag_p99_us": self.lag.percentile(99),
+            **self.tick_to_step.counters("tick_to_step"),
             **self.tick_to_order.counters("tick_to_order"),
         }
 

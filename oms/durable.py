@@ -34,6 +34,7 @@ SCRATCH: Final = frozenset(
         "report",
         "command",
         "own_command",
+        "rule_command",
         "aside",
         "touched",
         "touched_count",
@@ -45,7 +46,7 @@ SCRATCH: Final = frozenset(
 )
 """Fields of the record in hand, and outputs."""
 
-PARTS_KEPT: Final = {"books": ("open_head",), "model": ("trade_counter",)}
+PARTS_KEPT: Final[dict[str, tuple[str, ...]]] = {"books": (), "model": ("trade_counter",)}
 """Tables of the market of which only these columns are kept."""
 
 DEFINED: Final = {
@@ -54,6 +55,7 @@ DEFINED: Final = {
     "rules": None,
     "rules_used": None,
     "reporting_currency": None,
+    "wallets_used": None,
     "strategies_used": None,
     "next_review": None,
     "accounts": None,
@@ -78,6 +80,7 @@ DEFINED: Final = {
         "max_drawdown",
         "order_interval_ns",
         "cancel_interval_ns",
+        "equity_start",
     ),
     "wallets": ("defined", "currency"),
     "strategies": (
@@ -124,10 +127,28 @@ UNSEEN: Final = {
     "recent": None,
     "rules": None,
     "currencies": None,
-    "triggers": ("wake_above", "wake_below"),
+    "next_expiry": None,
     "order_lists": ("wake_above", "wake_below", "due"),
     "limits": ("rate_ts",),
-    "scopes": ("rate_ts", "cancel_ts", "cancels_over_rate", "gross", "net", "pnl", "valued_at", "first_active"),
+    "scopes": (
+        "rate_ts",
+        "cancel_ts",
+        "cancels_over_rate",
+        "gross",
+        "net",
+        "net_high",
+        "net_low",
+        "pnl",
+        "unpriced",
+        "unpriced_reason",
+        "valued_at",
+        "first_active",
+        "equity_start",
+        "cancelling",
+        "flattening",
+        "flatten_ts",
+        "rule_failed",
+    ),
     "wallets": ("margin", "unrealized"),
     "positions": ("mark", "value", "unrealized_pnl", "initial_margin", "maintenance_margin"),
     "strategies": ("timer_due", "order_counter", "refused", "logs_dropped", "memory"),
@@ -240,6 +261,6 @@ def begin_session(st: State, session: int) -> None:
     s["limits"]["rate_ts"] = 0
     s["scopes"]["rate_ts"] = 0
     s["scopes"]["cancel_ts"] = 0
-    s["scopes"]["valued_at"] = 0
-    s["recent"]["key"] = 0
-    s["recent"]["ts"] = 0
+    s["scopes"]["valued_at"] = -1  # of no market: all is valued anew
+    s["scopes"]["told"] = 0
+    s["recent"][:] = 0

@@ -196,6 +196,17 @@ class Contingency(IntEnum):
     is certain."""
 
 
+class HeldFor(IntFlag):
+    """What an order in the core's keeping still waits for; none: it is due, and leaves as soon as it may."""
+
+    PARENT = 1
+    """A fill of its parent."""
+    CANCEL = 2
+    """The end of the order that it replaces."""
+    PRICE = 4
+    """Its trigger."""
+
+
 class OrderFlag(IntFlag):
     POST_ONLY = 1
     REDUCE_ONLY = 2
@@ -636,11 +647,16 @@ ORDER = np.dtype(
         ("trigger_source", "u1"),
         ("contingency", "u1"),
         ("leg", "u1"),  # of the position: 0 net or long, 1 short
-        ("held_for", "u1"),  # bits: what a held order still waits for (core.orders.HeldFor)
-        ("spare_2", "<u2"),
-        ("next_armed", "<i8"),  # slot of the next order of the instrument that waits for its trigger; -1 ends the list
+        ("held_for", "u1"),  # HeldFor: what a held order still waits for
+        ("cancel_reason", "<u2"),  # why the core itself asked for its cancel
+        ("next_armed", "<i8"),  # slot of the next order of the instrument that waits for a price; -1 ends the list
         ("prev_armed", "<i8"),
-        ("spare", "<i8", (2,)),
+        ("children_filled", "<i8"),  # lots that its contingent orders have filled
+        ("broken", "u1"),  # OCO, of the group's first order: 1 once one of the group has filled, left or ended
+        ("armed", "u1"),  # 1: it is in the list of those that wait for a price
+        ("timed", "u1"),  # 1: it is in the list of those that expire by time
+        ("retired", "u1"),  # 1: its slot is in the list of those that may be used again
+        ("spare_2", "u1", (4,)),
     ]
 )
 """One row of the core's order table, 256 bytes."""

@@ -14,38 +14,13 @@ import numba
 import numpy as np
 
 from oms.compiled import array_of, entry, kernel
-from oms.core.events import emit_position
-from oms.core.orders import find_order, home_of
 from oms.core.reports import apply_report
-from oms.core.requests import enter_amend, enter_cancel, enter_order
-from oms.core.risk import take_rate_token
-from oms.core.state import (
-    MAX_ACCOUNTS,
-    MAX_FILLS,
-    MAX_INSTRUMENTS,
-    MAX_STRATEGIES,
-    ORDER_INDEX,
-    STATE,
-    TRADE_INDEX,
-    Record,
-    State,
-)
-from oms.core.trades import home_of_trade
+from oms.core.state import STATE, Record, State
 from oms.journal_format import Direction
 from oms.journal_scan import INDEX
-from oms.records import (
-    COMMAND,
-    EVENT,
-    ORDER_ID_COUNTER_BITS,
-    REPORT,
-    REPORT_EVENTS,
-    REQUEST_EVENTS,
-    STRATEGY_CLIENT_BASE,
-    CommandKind,
-    EventKind,
-    RecordKind,
-    ReportKind,
-)
+from oms.records import COMMAND, EVENT, REPORT, REPORT_EVENTS, REQUEST_EVENTS, EventKind, RecordKind, ReportKind
+from oms.replay_facts import read_report_off, take_fact
+from oms.replay_requests import enter_request
 
 WALK = np.dtype(
     [
@@ -107,131 +82,13 @@ for _kind in REQUEST_EVENTS:
 for _kind in REPORT_EVENTS:
     INPUT_OF_EVENT[_kind] = _INPUT_REPORT
 
-REPORT_OF_EVENT: Final = np.zeros(256, np.int64)
-"""By EventKind: the ReportKind that can be read off it."""
-for _kind, _report in {
-    EventKind.ORDER_ACCEPTED: ReportKind.ACCEPTED,
-    EventKind.ORDER_REJECTED: ReportKind.REJECTED,
-    EventKind.ORDER_FILLED: ReportKind.FILL,
-    EventKind.ORDER_AMENDED: ReportKind.AMENDED,
-    EventKind.AMEND_REJECTED: ReportKind.AMEND_REJECTED,
-    EventKind.ORDER_CANCELLED: ReportKind.CANCELLED,
-    EventKind.CANCEL_REJECTED: ReportKind.CANCEL_REJECTED,
-    EventKind.ORDER_EXPIRED: ReportKind.EXPIRED,
-}.items():
-    REPORT_OF_EVENT[_kind] = _report
-
 _COMMAND_RECORDS: Final = int(RecordKind.COMMAND)
 _REPORT_RECORDS: Final = int(RecordKind.REPORT)
 _EVENT_RECORDS: Final = int(RecordKind.EVENT)
 _OUTPUT: Final = int(Direction.OUTPUT)
 
-_NEW: Final = int(CommandKind.NEW)
-_AMEND: Final = int(CommandKind.AMEND)
-_CANCEL: Final = int(CommandKind.CANCEL)
 _FILL: Final = int(ReportKind.FILL)
-
-_FILLED: Final = int(EventKind.ORDER_FILLED)
-_REFUSED: Final = int(EventKind.ORDER_REFUSED)
 _POSITION: Final = int(EventKind.POSITION)
-_IGNORED: Final = int(EventKind.REPORT_IGNORED)
-_TRADING_STATE: Final = int(EventKind.TRADING_STATE)
-_STRATEGY_HALTED: Final = int(EventKind.STRATEGY_HALTED)
-_SCOPE: Final = int(EventKind.SCOPE)
-_KILLED: Final = int(EventKind.KILLED)
-_INSTRUMENT: Final = int(EventKind.INSTRUMENT)
-
-_COUNTER_MASK: Final = (1 << ORDER_ID_COUNTER_BITS) - 1
-
-
-@kernel
-def note_order_id(s: Record, strategy: int, order_id: int) -> bool:
-    """Never give this id to another order of the strategy; False when the id is not the strategy's own."""
-    if not 0 <= strategy < MAX_STRATEGIES or order_id >> ORDER_ID_COUNTER_BITS != strategy + STRATEGY_CLIENT_BASE:
-        return False
-    row = s["strategies"][strategy]
-    row["order_counter"] = max(row["order_counter"], order_id & _COUNTER_MASK)
-    return True
-
-
-@kernel
-def enter_request(s: Record, command: Record) -> bool:
-    """Enter one request of the core again; False when that cannot be."""
-    s["cause_ts"] = command["wall_ts"]
-    s["command_seq"] = command["seq"]
-    kind = command["kind"]
-    if kind == _NEW:
-        take_rate_token(s["limits"][command["account"], command["instrument"]], s["now"])
-        if note_order_id(s, command["strategy"], command["order_id"]):
-            s["strategies"][command["strategy"]]["orders"] += 1
-        return enter_order(s, command) >= 0
-    slot = find_order(s, command["order_id"])
-    if slot < 0:
-        return False
-    if kind == _AMEND:
-        take_rate_token(s["limits"][command["account"], command["instrument"]], s["now"])
-        enter_amend(s, slot, command)
-    elif kind == _CANCEL:
-        enter_cancel(s, slot, command)
-    else:
-        return False
-    return True
-
-
-@kernel
-def read_report_off(report: Record, event: Record) -> None:
-    """The report that became this event; the event tells all that the core needs of it."""
-    report["kind"] = REPORT_OF_EVENT[event["kind"]]
-    report["order_id"] = event["order_id"]
-    report["side"] = event["side"]
-    report["instrument"] = event["instrument"]
-    report["account"] = event["account"]
-    report["reason"] = event["reason"]
-    report["liquidity"] = event["liquidity"]
-    report["fee_known"] = 1
-    report["fee"] = event["fees"]
-    report["trade_id"] = event["aux"]
-    is_fill = event["kind"] == _FILLED
-    report["px"] = event["last_px"] if is_fill else event["px"]
-    report["qty"] = event["last_qty"] if is_fill else event["qty"]
-
-
-@kernel
-def scope_of(event: Record) -> int:
-    """The scope that an event is about: its strategy's, or its account's; -1: none."""
-    if 0 <= event["strategy"] < MAX_STRATEGIES:
-        return MAX_ACCOUNTS + event["strategy"]
-    return event["account"] if 0 <= event["account"] < MAX_ACCOUNTS else -1
-
-
-@kernel
-def take_fact(s: Record, event: Record) -> None:
-    """What an event says that follows from no request and no report."""
-    kind = event["kind"]
-    scope = scope_of(event)
-    if kind == _REFUSED:
-        s["orders_refused"] += 1
-        if event["aux"] == _NEW:
-            note_order_id(s, event["strategy"], event["order_id"])
-    elif kind == _IGNORED:
-        s["reports_ignored"] += 1
-    elif kind == _TRADING_STATE and scope >= 0:
-        s["scopes"][scope]["trading_state"] = event["aux"]
-        s["scopes"][scope]["reason"] = event["reason"]
-    elif kind == _STRATEGY_HALTED and 0 <= event["strategy"] < MAX_STRATEGIES:
-        s["strategies"][event["strategy"]]["halted"] = 1
-    elif kind == _SCOPE and 0 <= event["aux"] < s["scopes"].shape[0]:
-        row = s["scopes"][event["aux"]]
-        row["pnl"] = event["px"]
-        row["peak_pnl"] = event["qty"]
-        row["day_start_pnl"] = event["filled_qty"]
-        row["next_reset"] = event["last_px"]
-    elif kind == _KILLED and scope >= 0 and event["aux"] == 1:
-        s["scopes"][scope]["flattening"] = 1
-    elif kind == _INSTRUMENT and 0 <= event["instrument"] < MAX_INSTRUMENTS:
-        s["instrument_states"][event["instrument"]] = event["aux"]
-    elif kind == _POSITION and event["aux"] == 0 and event["strategy"] < 0 and scope >= 0:
-        emit_position(s, event["account"], event["instrument"], 0, 0)
 
 
 @kernel
@@ -300,6 +157,7 @@ def take_event(s: Record, walk: Record, hand: Record, hand_words: Any, words: An
         apply_report(s, report)
     else:
         take_fact(s, event)
+    s["touched_count"] = 0  # what followed is in the journal
     return DONE
 
 
@@ -407,24 +265,3 @@ def replay_entries(
     w["entry"] = index.shape[0]
     s["event_count"] = s["command_count"] = s["report_count"] = 0
     return DONE
-
-
-@entry(lambda: numba.void(array_of(STATE)))
-def rebuild_indices(st: State) -> None:
-    """Make the indices of orders and trades anew from their tables."""
-    s = st[0]
-    index = s["order_index"]
-    index[:] = 0
-    for slot in range(s["orders_used"]):
-        at = home_of(s["orders"][slot]["order_id"])
-        while index[at] != 0:
-            at = (at + 1) & (ORDER_INDEX - 1)
-        index[at] = slot + 1
-    index = s["trade_index"]
-    index[:] = 0
-    for row in range(min(s["trade_counter"], MAX_FILLS)):
-        trade = s["trades"][row]
-        at = home_of_trade(trade["trade_id"], trade["instrument"], trade["account"])
-        while index[at] != 0:
-            at = (at + 1) & (TRADE_INDEX - 1)
-        index[at] = row + 1

@@ -237,7 +237,7 @@ def restore(st: State, snapshot: Snapshot, *, definitions: bool = False) -> None
             continue
         lay_over(column.of(st), values, None if everything else restored_parts(column))
     if reindex:
-        from oms.replay_step import rebuild_indices
+        from oms.core.indices import rebuild_indices
 
         rebuild_indices(st)
 

@@ -18,7 +18,8 @@ from oms.event_fields import EventFields
 from oms.records import COMMAND, ORDER_EVENTS, ORDER_ID_COUNTER_BITS, CommandKind, EventKind, Reason, TradingState
 from rpc.core_link import TAKES_NONE, CoreLink, addressed, new_command
 from rpc.entities import UNKNOWN, Outcome
-from rpc.ledger import Ledger, LedgerError, LedgerRow
+from rpc.ledger import Ledger, LedgerError
+from rpc.ledger_rows import LedgerRow
 from rpc.limits import Limits
 from rpc.messages import (
     AmendOrder,

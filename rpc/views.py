@@ -41,7 +41,8 @@ from rpc.entities import (
     TimeInForceName,
     TradingStateEvent,
 )
-from rpc.ledger import Ledger, LedgerRow
+from rpc.ledger import Ledger
+from rpc.ledger_rows import LedgerRow
 from rpc.replica import KnownFill, KnownOrder, event_row
 
 

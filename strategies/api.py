@@ -23,7 +23,8 @@ from oms.compiled import user_kernel
 from oms.core.book import is_tradable, level_qty
 from oms.core.events import may_ask, new_event
 from oms.core.orders import find_order
-from oms.core.requests import cancel_open, clear_rare, request_amend, request_cancel, request_new
+from oms.core.outbox import clear_rare
+from oms.core.requests import cancel_open, request_amend, request_cancel, request_new
 from oms.core.state import ASK, BID, NO_ASK, NO_BID, Record, State
 from oms.records import (
     BUY,
@@ -251,7 +252,7 @@ def cancel(st: State, me: int, order_id: int) -> int:
 def cancel_all(st: State, me: int) -> None:
     """Ask for the cancel of all own orders."""
     s = st[0]
-    cancel_open(s, s["strategies"][me]["account"], -1, me, 0, me + STRATEGY_CLIENT_BASE)
+    cancel_open(s, s["strategies"][me]["account"], -1, me, True, 0, 0, me + STRATEGY_CLIENT_BASE)
 
 
 @function

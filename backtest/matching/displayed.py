@@ -32,6 +32,7 @@ from backtest.matching.exchange import (
     next_level,
     plain_answer,
     rest,
+    rests,
     rests_near,
     take_qty,
     would_cross,
@@ -44,7 +45,6 @@ from oms.records import CommandKind, OrderFlag, OrderType, Reason, TickFlag, Tic
 _NEW: Final = int(CommandKind.NEW)
 _AMEND: Final = int(CommandKind.AMEND)
 _MARKET: Final = int(OrderType.MARKET)
-_GTC: Final = int(TimeInForce.GTC)
 _FOK: Final = int(TimeInForce.FOK)
 _POST_ONLY: Final = int(OrderFlag.POST_ONLY)
 _SNAPSHOT: Final = int(TickKind.SNAPSHOT)
@@ -134,7 +134,7 @@ def match(s: Record, slot: int, command: Record) -> None:
     take_levels(s, order, order_type)
     if order["leaves"] == 0:
         return
-    if order_type == _MARKET or command["time_in_force"] != _GTC:
+    if order_type == _MARKET or not rests(command["time_in_force"]):
         plain_answer(s, order, EXPIRED, _NO_LIQUIDITY)
         return
     rest(s, slot, queue_ahead_at(s, order))

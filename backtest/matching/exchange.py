@@ -13,7 +13,7 @@ from oms.compiled import kernel
 from oms.core.book import level_qty, next_occupied
 from oms.core.orders import find_order
 from oms.core.state import MODEL_BUCKETS, MODEL_QUEUE, MODEL_TAKEN, NO_ASK, NO_BID, Record
-from oms.records import Liquidity, OrderType, Reason, ReportKind
+from oms.records import Liquidity, OrderType, Reason, ReportKind, TimeInForce
 
 ACCEPTED: Final = int(ReportKind.ACCEPTED)
 REJECTED: Final = int(ReportKind.REJECTED)
@@ -28,9 +28,17 @@ TAKER: Final = int(Liquidity.TAKER)
 
 _NO_LIQUIDITY_SIDE: Final = int(Liquidity.NONE)
 _MARKET: Final = int(OrderType.MARKET)
+_IOC: Final = int(TimeInForce.IOC)
+_FOK: Final = int(TimeInForce.FOK)
 _NONE: Final = int(Reason.NONE)
 _UNKNOWN: Final = int(Reason.UNKNOWN_AT_EXCHANGE)
 _MODEL_FULL: Final = int(Reason.MODEL_FULL)
+
+
+@kernel
+def rests(time_in_force: int) -> bool:
+    """True when what is not taken at once stays; the core itself cancels GTD and DAY orders in time."""
+    return bool(time_in_force != _IOC and time_in_force != _FOK)
 
 
 @kernel

@@ -25,18 +25,18 @@ from backtest.matching.exchange import (
     fill_resting,
     plain_answer,
     rest,
+    rests,
     rests_near,
     would_cross,
 )
 from oms.compiled import kernel
 from oms.core.book import level_qty
 from oms.core.state import Record, State
-from oms.records import CommandKind, OrderFlag, OrderType, Reason, TimeInForce
+from oms.records import CommandKind, OrderFlag, OrderType, Reason
 
 _NEW: Final = int(CommandKind.NEW)
 _AMEND: Final = int(CommandKind.AMEND)
 _MARKET: Final = int(OrderType.MARKET)
-_GTC: Final = int(TimeInForce.GTC)
 _POST_ONLY: Final = int(OrderFlag.POST_ONLY)
 _NONE: Final = int(Reason.NONE)
 _WOULD_CROSS: Final = int(Reason.POST_ONLY_WOULD_CROSS)
@@ -56,7 +56,7 @@ def match(s: Record, slot: int, command: Record) -> None:
         order["leaves"] = 0
         answer(s, order, FILL, _NONE, best_opposite(s, order["instrument"], order["side"]), qty, TAKER)
         return
-    if order_type == _MARKET or command["time_in_force"] != _GTC:
+    if order_type == _MARKET or not rests(command["time_in_force"]):
         plain_answer(s, order, EXPIRED, _NO_LIQUIDITY)
         return
     rest(s, slot, float(level_qty(s["books"][order["instrument"]], order["side"], order["px"])))

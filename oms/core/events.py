@@ -12,17 +12,23 @@ from typing import Final
 from oms.compiled import kernel
 from oms.core.book import mid_half_ticks
 from oms.core.positions import average_px, unrealized_pnl
-from oms.core.state import ASK_BUDGET, COMMAND_RING, EVENT_RING, OUTPUT_MARGIN, Record
-from oms.records import EventKind
+from oms.core.state import ASK_BUDGET, COMMAND_RING, EVENT_RING, OUTPUT_MARGIN, REPORT_RING, Record
+from oms.records import EventKind, OrderFlag
 
 _POSITION: Final = int(EventKind.POSITION)
 _REFUSED: Final = int(EventKind.ORDER_REFUSED)
+_IGNORED: Final = int(EventKind.REPORT_IGNORED)
+_SHORT_LEG: Final = int(OrderFlag.SHORT_LEG)
 
 
 @kernel
 def has_room(s: Record) -> bool:
     """True while the output of one more input or callback surely fits."""
-    return bool(s["event_count"] <= EVENT_RING - OUTPUT_MARGIN and s["command_count"] <= COMMAND_RING - OUTPUT_MARGIN)
+    return bool(
+        s["event_count"] <= EVENT_RING - OUTPUT_MARGIN
+        and s["command_count"] <= COMMAND_RING - OUTPUT_MARGIN
+        and s["report_count"] <= REPORT_RING - OUTPUT_MARGIN
+    )
 
 
 @kernel
@@ -105,6 +111,17 @@ def emit_order(s: Record, slot: int, kind: int, reason: int) -> int:
 
 
 @kernel
+def emit_terms(s: Record, slot: int, kind: int, reason: int) -> None:
+    """Write an event of an order that also carries its trigger price, display quantity and parent."""
+    order = s["orders"][slot]
+    at = emit_order(s, slot, kind, reason)
+    event = s["events"][at]
+    event["last_px"] = order["trigger_px"]
+    event["last_qty"] = order["display_qty"]
+    event["aux"] = order["parent_id"]
+
+
+@kernel
 def emit_refusal(s: Record, command: Record, state: int, reason: int) -> None:
     """Count a command that risk or the order's state did not let through, and report it as ORDER_REFUSED.
 
@@ -134,6 +151,21 @@ def emit_refusal(s: Record, command: Record, state: int, reason: int) -> None:
 
 
 @kernel
+def ignore_report(s: Record, report: Record, reason: int) -> None:
+    """Count a report that cannot be applied, and say why."""
+    s["reports_ignored"] += 1
+    at = new_event(s, _IGNORED, reason)
+    event = s["events"][at]
+    event["order_id"] = report["order_id"]
+    event["instrument"] = report["instrument"]
+    event["account"] = report["account"]
+    event["side"] = report["side"]
+    event["last_px"] = report["px"]
+    event["last_qty"] = report["qty"]
+    event["aux"] = report["kind"]
+
+
+@kernel
 def emit_position(s: Record, account: int, instrument: int, leg: int, order_id: int) -> None:
     """Write a POSITION event: the position, its PnL and its mark as they now stand."""
     position = s["positions"][account, instrument, leg]
@@ -142,6 +174,7 @@ def emit_position(s: Record, account: int, instrument: int, leg: int, order_id: 
     event = s["events"][at]
     event["account"] = account
     event["instrument"] = instrument
+    event["flags"] = _SHORT_LEG if leg == 1 else 0
     event["position_qty"] = position["qty"]
     event["realized_pnl"] = position["realized_pnl"]
     event["fees"] = position["fees"]

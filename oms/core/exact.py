@@ -47,10 +47,14 @@ def quotient_fits(a: int, b: int, c: int) -> bool:
 def wide_divide(a: int, b: int, c: int) -> tuple[int, int]:
     """Quotient and remainder of ``a * b / c``, exactly, for a, b >= 0 and 0 < c < 2**62, of which the quotient fits.
 
-    The product is formed from the bits of ``b``, highest first, and kept below ``c`` all the way.
+    What ``a`` holds of ``c`` is set apart; where the rest times ``b`` is still too large, it is formed from the bits of
+    ``b``, highest first, and kept below ``c`` all the way.
     """
     whole = a // c
     rest = a - whole * c
+    if product_fits(rest, b):
+        each = rest * b // c
+        return whole * b + each, rest * b - each * c
     quotient = 0
     remainder = 0
     for bit in range(62, -1, -1):

@@ -32,6 +32,12 @@ class OrderInput(IntEnum):
     """A fill that completes the order."""
     REQUEST_AMEND = 10
     REQUEST_CANCEL = 11
+    RELEASE = 12
+    """An order in the core's keeping leaves for the exchange."""
+    HELD_CANCEL = 13
+    HELD_EXPIRE = 14
+    HELD_REFUSE = 15
+    """An order in the core's keeping was due, and risk refused it."""
 
 
 _S = OrderState
@@ -80,6 +86,13 @@ LEGAL: Final[dict[OrderState, dict[OrderInput, OrderState]]] = {
         _I.CANCEL_REJECTED: _S.LIVE,
         _I.EXPIRED: _S.EXPIRED,
     },
+    _S.HELD: {
+        _I.REQUEST_AMEND: _S.HELD,
+        _I.RELEASE: _S.PENDING_NEW,
+        _I.HELD_CANCEL: _S.CANCELLED,
+        _I.HELD_EXPIRE: _S.EXPIRED,
+        _I.HELD_REFUSE: _S.REJECTED,
+    },
     _S.FILLED: dict.fromkeys(_SAME_AFTER_END, _S.FILLED),
     _S.CANCELLED: {
         **dict.fromkeys(_SAME_AFTER_END, _S.CANCELLED),
@@ -107,9 +120,10 @@ for _state, _moves in LEGAL.items():
     for _input, _next in _moves.items():
         TRANSITIONS[_state, _input] = _next
 
-OPEN_STATES: Final = (_S.PENDING_NEW, _S.LIVE, _S.PENDING_AMEND, _S.PENDING_CANCEL)
-_LAST_OPEN: Final = int(max(OPEN_STATES))
-assert {state for state in OrderState if _S.EMPTY < state <= _LAST_OPEN} == set(OPEN_STATES)
+OPEN_STATES: Final = (_S.PENDING_NEW, _S.LIVE, _S.PENDING_AMEND, _S.PENDING_CANCEL, _S.HELD)
+_LAST_SENT: Final = int(_S.PENDING_CANCEL)
+_HELD: Final = int(_S.HELD)
+assert {state for state in OrderState if _S.EMPTY < state <= _LAST_SENT or state == _HELD} == set(OPEN_STATES)
 
 _EMPTY: Final = int(_S.EMPTY)
 _INDEX_MASK: Final = ORDER_INDEX - 1
@@ -128,8 +142,8 @@ def next_state(state: int, order_input: int) -> int:
 
 @kernel
 def is_open(state: int) -> bool:
-    """True for the states in which an order may still be at the exchange or on its way there."""
-    return bool(_EMPTY < state <= _LAST_OPEN)
+    """True for the states in which an order may still trade: on its way, at the exchange, or in the core's keeping."""
+    return bool(_EMPTY < state <= _LAST_SENT or state == _HELD)
 
 
 @kernel
@@ -178,6 +192,31 @@ def _forget_order(s: Record, order_id: int) -> None:
 
 
 @kernel
+def _take_retired(s: Record) -> int:
+    """The slot that has been retired the longest; -1 when there is none.
+
+    One on which orders have come to hang since is passed over; it is retired again when they have ended.
+    """
+    orders = s["orders"]
+    slot = s["retired_head"]
+    while slot >= 0:
+        s["retired_head"] = orders[slot]["next_open"]
+        if s["retired_head"] < 0:
+            s["retired_tail"] = -1
+        orders[slot]["retired"] = 0
+        if orders[slot]["first_child"] < 0:
+            return slot
+        slot = s["retired_head"]
+    return -1
+
+
+@kernel
+def has_free_slot(s: Record) -> bool:
+    """False when every slot holds an open order."""
+    return bool(s["orders_used"] < MAX_ORDERS or s["retired_head"] >= 0)
+
+
+@kernel
 def new_order_slot(s: Record, order_id: int) -> int:
     """Take a slot for a new order and index it; -1 when every slot holds an open order.
 
@@ -188,12 +227,9 @@ def new_order_slot(s: Record, order_id: int) -> int:
     if slot < MAX_ORDERS:
         s["orders_used"] = slot + 1
     else:
-        slot = s["retired_head"]
+        slot = _take_retired(s)
         if slot < 0:
             return -1
-        s["retired_head"] = orders[slot]["next_open"]
-        if s["retired_head"] < 0:
-            s["retired_tail"] = -1
         _forget_order(s, orders[slot]["order_id"])
     index = s["order_index"]
     at = home_of(order_id)
@@ -207,19 +243,35 @@ def new_order_slot(s: Record, order_id: int) -> int:
 def link_open(s: Record, slot: int) -> None:
     """Put an order at the head of its instrument's list of open orders."""
     orders = s["orders"]
-    book = s["books"][orders[slot]["instrument"]]
-    head = book["open_head"]
+    lists = s["order_lists"][orders[slot]["instrument"]]
+    head = lists["open_head"]
     orders[slot]["next_open"] = head
     orders[slot]["prev_open"] = -1
     if head >= 0:
         orders[head]["prev_open"] = slot
-    book["open_head"] = slot
+    lists["open_head"] = slot
     s["open_orders"] += 1
 
 
 @kernel
 def retire(s: Record, slot: int) -> None:
-    """Move an order that is done from the open list to the end of the retired one, where its slot waits for reuse."""
+    """Put an order that is done at the end of the retired list, where its slot waits for reuse."""
+    orders = s["orders"]
+    if orders[slot]["retired"] != 0:
+        return
+    orders[slot]["retired"] = 1
+    orders[slot]["next_open"] = -1
+    tail = s["retired_tail"]
+    if tail >= 0:
+        orders[tail]["next_open"] = slot
+    else:
+        s["retired_head"] = slot
+    s["retired_tail"] = slot
+
+
+@kernel
+def close_order(s: Record, slot: int) -> None:
+    """Take an order that is done out of the open list; one on which open orders hang keeps its slot until they end."""
     orders = s["orders"]
     order = orders[slot]
     following = order["next_open"]
@@ -227,17 +279,12 @@ def retire(s: Record, slot: int) -> None:
     if before >= 0:
         orders[before]["next_open"] = following
     else:
-        s["books"][order["instrument"]]["open_head"] = following
+        s["order_lists"][order["instrument"]]["open_head"] = following
     if following >= 0:
         orders[following]["prev_open"] = before
-    order["next_open"] = -1
-    tail = s["retired_tail"]
-    if tail >= 0:
-        orders[tail]["next_open"] = slot
-    else:
-        s["retired_head"] = slot
-    s["retired_tail"] = slot
     s["open_orders"] -= 1
+    if order["first_child"] < 0:
+        retire(s, slot)
 
 
 @kernel

@@ -11,29 +11,26 @@ from typing import Final
 import numpy as np
 
 from oms.compiled import kernel
-from oms.core.accounting import book_fill, count_open, count_order
-from oms.core.events import emit_order, emit_position, new_event
-from oms.core.orders import (
-    ILLEGAL,
-    OrderInput,
-    find_order,
-    is_open,
-    leaves_qty,
-    next_state,
-    retire,
-)
+from oms.core.accounting import book_fill, count_open
+from oms.core.adjustments import adjust
+from oms.core.entry import end_order
+from oms.core.events import emit_order, emit_position, ignore_report
+from oms.core.expiry import RETRY_NS, link_timed
+from oms.core.groups import note_fill, touch_group
+from oms.core.orders import ILLEGAL, OrderInput, find_order, is_open, leaves_qty, next_state
 from oms.core.positions import fill_fits
 from oms.core.state import MAX_PX, MAX_QTY, REPORT_RING, Record
 from oms.core.trades import remember_trade
-from oms.records import LAST_ORDER_REPORT, EventKind, Reason, ReportKind
+from oms.records import LAST_ORDER_REPORT, EventKind, OrderType, Reason, ReportKind
 
 _FILL: Final = int(ReportKind.FILL)
 _FILL_UP: Final = int(OrderInput.FILL_UP)
 _AMENDED: Final = int(ReportKind.AMENDED)
 _AMEND_REJECTED: Final = int(ReportKind.AMEND_REJECTED)
+_CANCELLED: Final = int(ReportKind.CANCELLED)
+_CANCEL_REJECTED: Final = int(ReportKind.CANCEL_REJECTED)
 _LAST_KIND: Final = int(LAST_ORDER_REPORT)
-_IGNORED: Final = int(EventKind.REPORT_IGNORED)
-_FILLED_EVENT: Final = int(EventKind.ORDER_FILLED)
+_MARKET: Final = int(OrderType.MARKET)
 
 _NONE: Final = int(Reason.NONE)
 _UNKNOWN_ORDER: Final = int(Reason.UNKNOWN_ORDER)
@@ -56,21 +53,6 @@ for _report, _event in {
     ReportKind.EXPIRED: EventKind.ORDER_EXPIRED,
 }.items():
     EVENT_OF_REPORT[_report] = _event
-
-
-@kernel
-def ignore_report(s: Record, report: Record, reason: int) -> None:
-    """Count a report that cannot be applied, and say why."""
-    s["reports_ignored"] += 1
-    at = new_event(s, _IGNORED, reason)
-    event = s["events"][at]
-    event["order_id"] = report["order_id"]
-    event["instrument"] = report["instrument"]
-    event["account"] = report["account"]
-    event["side"] = report["side"]
-    event["last_px"] = report["px"]
-    event["last_qty"] = report["qty"]
-    event["aux"] = report["kind"]
 
 
 @kernel
@@ -97,6 +79,7 @@ def refusal_of_report(s: Record, slot: int, report: Record) -> int:
     ):
         return _MALFORMED
     if next_state(order["state"], kind) == ILLEGAL:
+        s["illegal_transitions"] += 1
         return _ILLEGAL_TRANSITION
     if report["kind"] == _FILL and not remember_trade(
         s, order["account"], order["instrument"], order["side"], report["trade_id"]
@@ -107,17 +90,18 @@ def refusal_of_report(s: Record, slot: int, report: Record) -> int:
 
 @kernel
 def settle(s: Record, slot: int, was_open: bool) -> None:
-    """Bring what depends on the order's new state in line: counted quantity, open-order count, lists."""
+    """Bring what depends on the order's new state in line: what is counted as open, lists, groups."""
     order = s["orders"][slot]
-    if is_open(order["state"]):
-        qty = leaves_qty(order)
-        if order["pending_qty"] > 0:
-            qty = max(qty, order["pending_qty"] - order["filled_qty"])
-        count_open(s, order, qty, order["px"])
-    elif was_open:
-        count_open(s, order, 0, order["px"])
-        count_order(s, order, -1)
-        retire(s, slot)
+    if not is_open(order["state"]):
+        if was_open:
+            end_order(s, slot)
+        touch_group(s, slot)
+        return
+    qty = leaves_qty(order)
+    if order["pending_qty"] > 0:
+        qty = max(qty, order["pending_qty"] - order["filled_qty"])
+    count_open(s, order, qty, order["risk_px"] if order["order_type"] == _MARKET else order["px"])
+    touch_group(s, slot)
 
 
 @kernel
@@ -154,19 +138,14 @@ def log_report(s: Record, report: Record) -> None:
 
 
 @kernel
-def apply_report(s: Record, report: Record) -> int:
-    """Apply one report; returns the output row of its event when it was a fill, else -1."""
-    log_report(s, report)
-    slot = find_order(s, report["order_id"])
-    reason = refusal_of_report(s, slot, report)
-    if reason != _NONE:
-        ignore_report(s, report, reason)
-        return -1
+def apply_to_order(s: Record, slot: int, report: Record) -> int:
+    """Apply a report that is legal in the order's state; returns the fee of a fill."""
     order = s["orders"][slot]
     kind = report["kind"]
     state = order["state"]
     was_open = is_open(state)
     order["updated_ts"] = s["now"]
+    order["reason"] = report["reason"]
     order_input = kind
     fee = 0
     if kind == _FILL:
@@ -175,16 +154,39 @@ def apply_report(s: Record, report: Record) -> int:
         order["filled_qty"] += report["qty"]
         order["filled_cost"] += report["px"] * report["qty"]
         fee = book_fill(s, order, report["px"], report["qty"], report["fee"], report["fee_known"], report["liquidity"])
+        note_fill(s, slot, report["qty"])
     elif kind == _AMENDED:
         order["px"] = report["px"]
         order["qty"] = report["qty"]
-    order["state"] = next_state(state, order_input)
-    order["reason"] = report["reason"]
+    elif kind == _CANCELLED and report["reason"] == _NONE:
+        order["reason"] = order["cancel_reason"]
+    elif kind == _CANCEL_REJECTED and was_open and order["expire_ts"] > 0:
+        order["expire_ts"] = max(order["expire_ts"], s["now"] + RETRY_NS)
+        link_timed(s, slot)
     if kind == _AMENDED or kind == _AMEND_REJECTED:
         order["pending_px"] = 0
         order["pending_qty"] = 0
+    order["state"] = next_state(state, order_input)
     settle(s, slot, was_open)
-    at = emit_order(s, slot, EVENT_OF_REPORT[kind], report["reason"])
+    return fee
+
+
+@kernel
+def apply_report(s: Record, report: Record) -> int:
+    """Apply one report; returns the output row of its event when it was a fill, else -1."""
+    log_report(s, report)
+    if report["kind"] > _LAST_KIND:
+        adjust(s, report)
+        return -1
+    slot = find_order(s, report["order_id"])
+    reason = refusal_of_report(s, slot, report)
+    if reason != _NONE:
+        ignore_report(s, report, reason)
+        return -1
+    kind = report["kind"]
+    fee = apply_to_order(s, slot, report)
+    order = s["orders"][slot]
+    at = emit_order(s, slot, EVENT_OF_REPORT[kind], order["reason"])
     if kind != _FILL:
         return -1
     event = s["events"][at]

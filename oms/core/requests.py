@@ -1,50 +1,55 @@
-"""Requests: new, amend, cancel, cancel all. Each is checked, entered in the order table, reported and sent out.
-
-Sending means a row of the command output, which the host journals, and which it hands to the gateway when orders are
-external; otherwise the same row also goes into the exchange model's queue, where it arrives after the entry latency.
-"""
+"""Requests: new, amend, cancel, cancel all. Each is checked, entered in the order table, reported and sent out."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from oms.compiled import kernel
-from oms.core.accounting import count_open, count_order
-from oms.core.events import emit_order, emit_refusal, may_ask, new_event
-from oms.core.orders import ILLEGAL, OrderInput, find_order, is_open, leaves_qty, link_open, new_order_slot, next_state
-from oms.core.risk import check_amend, check_new
-from oms.core.state import (
-    COMMAND_RING,
-    EVENT_RING,
-    MAX_ACCOUNTS,
-    MAX_INSTRUMENTS,
-    MAX_ORDERS,
-    MODEL_QUEUE,
-    Record,
-    State,
-)
-from oms.records import CommandKind, EventKind, OrderState, Reason, TradingState
+from oms.core.conditions import check_conditions, check_trail
+from oms.core.entry import enter_amend, enter_cancel, enter_order, waits_for
+from oms.core.events import emit_order, emit_refusal, emit_terms, may_ask
+from oms.core.groups import anchor_of
+from oms.core.keeping import ask_cancel, check_in_group, end_held, give_terms, send_new, value_market_order
+from oms.core.orders import ILLEGAL, OrderInput, find_order, has_free_slot, is_open, next_state
+from oms.core.outbox import can_send, complete, send
+from oms.core.rates import take_cancel_token
+from oms.core.risk import check_amend, check_held
+from oms.core.state import COMMAND_RING, EVENT_RING, MAX_ACCOUNTS, MAX_INSTRUMENTS, MAX_PX, MAX_QTY, Record, State
+from oms.core.trading import kill, scope_of_strategy, set_trading_state, tell_trading_state
+from oms.records import CommandKind, Contingency, EventKind, OrderState, OrderType, Reason, TradingState, Trigger
 
 _NEW: Final = int(CommandKind.NEW)
+_HOLD: Final = int(CommandKind.HOLD)
 _AMEND: Final = int(CommandKind.AMEND)
 _CANCEL: Final = int(CommandKind.CANCEL)
 _CANCEL_ALL: Final = int(CommandKind.CANCEL_ALL)
 _SET_TRADING_STATE: Final = int(CommandKind.SET_TRADING_STATE)
+_KILL: Final = int(CommandKind.KILL)
 
 _SUBMITTED: Final = int(EventKind.ORDER_SUBMITTED)
+_ORDER_HELD: Final = int(EventKind.ORDER_HELD)
 _AMEND_SUBMITTED: Final = int(EventKind.AMEND_SUBMITTED)
 _CANCEL_SUBMITTED: Final = int(EventKind.CANCEL_SUBMITTED)
-_TRADING_STATE: Final = int(EventKind.TRADING_STATE)
 
-_PENDING_NEW: Final = int(OrderState.PENDING_NEW)
+_HELD: Final = int(OrderState.HELD)
+_CANCELLED: Final = int(OrderState.CANCELLED)
 _PENDING_CANCEL: Final = int(OrderState.PENDING_CANCEL)
 _REQUEST_AMEND: Final = int(OrderInput.REQUEST_AMEND)
 _REQUEST_CANCEL: Final = int(OrderInput.REQUEST_CANCEL)
-_ACTIVE: Final = int(TradingState.ACTIVE)
 _REDUCING: Final = int(TradingState.REDUCING)
+_OCO: Final = int(Contingency.OCO)
+_REPLACE: Final = int(Contingency.REPLACE)
+_LIMIT: Final = int(OrderType.LIMIT)
+_TRAILING: Final = int(Trigger.TRAILING)
+_NO_TRIGGER: Final = int(Trigger.NONE)
 
 _NONE: Final = int(Reason.NONE)
 _BAD_COMMAND: Final = int(Reason.BAD_COMMAND)
+_BAD_PRICE: Final = int(Reason.BAD_PRICE)
+_BAD_TRIGGER: Final = int(Reason.BAD_TRIGGER)
+_QTY_BELOW_MIN: Final = int(Reason.QTY_BELOW_MIN)
+_QTY_ABOVE_MAX: Final = int(Reason.QTY_ABOVE_MAX)
+_WRONG_VERSION: Final = int(Reason.WRONG_VERSION)
 _DUPLICATE_ORDER_ID: Final = int(Reason.DUPLICATE_ORDER_ID)
 _ORDER_TABLE_FULL: Final = int(Reason.ORDER_TABLE_FULL)
 _OUTPUT_FULL: Final = int(Reason.OUTPUT_FULL)
@@ -54,177 +59,84 @@ _UNKNOWN_ACCOUNT: Final = int(Reason.UNKNOWN_ACCOUNT)
 _ORDER_NOT_OPEN: Final = int(Reason.ORDER_NOT_OPEN)
 _REQUEST_IN_FLIGHT: Final = int(Reason.REQUEST_IN_FLIGHT)
 _REQUESTED: Final = int(Reason.REQUESTED)
+_REPLACED: Final = int(Reason.REPLACED)
 
 
 @kernel
-def can_send(s: Record) -> bool:
-    """True while a request finds room in the outputs and in the exchange model's queue."""
-    return bool(
-        s["command_count"] < COMMAND_RING
-        and s["event_count"] < EVENT_RING
-        and s["model"]["request_count"] < MODEL_QUEUE
-    )
+def set_version(s: Record, command: Record) -> int:
+    """Fill in the version in force, or refuse a command whose prices are counted by another one."""
+    instrument = command["instrument"]
+    if not 0 <= instrument < MAX_INSTRUMENTS:
+        return _NONE  # refused as unknown by risk
+    version = s["instruments"][instrument]["version"]
+    if command["version"] == 0:
+        command["version"] = version
+    return _NONE if command["version"] == version else _WRONG_VERSION
 
 
 @kernel
-def copy_command(target: Record, source: Record) -> None:
-    """Copy every field of a COMMAND that an exchange or a journal needs."""
-    target["order_id"] = source["order_id"]
-    target["request_id"] = source["request_id"]
-    target["kind"] = source["kind"]
-    target["side"] = source["side"]
-    target["order_type"] = source["order_type"]
-    target["time_in_force"] = source["time_in_force"]
-    target["flags"] = source["flags"]
-    target["reason"] = source["reason"]
-    target["instrument"] = source["instrument"]
-    target["account"] = source["account"]
-    target["strategy"] = source["strategy"]
-    target["source"] = source["source"]
-    target["version"] = source["version"]
-    target["px"] = source["px"]
-    target["qty"] = source["qty"]
-    target["trigger_px"] = source["trigger_px"]
-    target["display_qty"] = source["display_qty"]
-    target["expire_ts"] = source["expire_ts"]
-    target["parent_id"] = source["parent_id"]
-    target["value"] = source["value"]
-    target["trail"] = source["trail"]
-    target["trail_unit"] = source["trail_unit"]
-    target["trigger"] = source["trigger"]
-    target["trigger_source"] = source["trigger_source"]
-    target["contingency"] = source["contingency"]
+def refusal_of_new(s: Record, command: Record) -> int:
+    """Why a new order cannot be taken, whatever risk says; or NONE."""
+    if command["order_id"] <= 0:
+        return _BAD_COMMAND
+    if command["strategy"] >= s["strategies_used"]:
+        return _UNKNOWN_STRATEGY
+    if find_order(s, command["order_id"]) >= 0:
+        return _DUPLICATE_ORDER_ID
+    if not may_ask(s) or not can_send(s):
+        return _OUTPUT_FULL
+    reason = set_version(s, command)
+    if reason == _NONE:
+        reason = check_conditions(s, command)
+    if reason == _NONE and not has_free_slot(s):
+        reason = _ORDER_TABLE_FULL
+    return reason
 
 
 @kernel
-def send(s: Record, command: Record) -> None:
-    """Put a checked request on its way; the caller has asked ``can_send``."""
-    at = s["command_count"]
-    out = s["commands"][at]
-    copy_command(out, command)
-    out["seq"] = s["command_seq"]
-    out["ts"] = s["now"]
-    out["wall_ts"] = s["cause_ts"]
-    s["command_seq"] += 1
-    s["command_count"] = at + 1
-    if s["external"] != 0:
-        return
-    model = s["model"]
-    count = model["request_count"]
-    if count == 0:
-        model["request_head"] = 0  # an empty ring starts over, so that a short queue stays in the cache
-    request = model["requests"][(model["request_head"] + count) % MODEL_QUEUE]
-    copy_command(request, command)
-    due = s["now"] + model["entry_latency_ns"]
-    if count > 0:
-        due = max(due, model["requests"][(model["request_head"] + count - 1) % MODEL_QUEUE]["ts"])
-    request["ts"] = due
-    model["request_count"] = count + 1
-    s["next_due"] = min(s["next_due"], due)
+def check_order(s: Record, command: Record, held_for: int) -> int:
+    """Risk for a new order that is to be held, or leaves now; one of an OCO group as if the others were not there."""
+    if held_for != 0:
+        return check_held(s, command)
+    anchor = -1
+    if command["contingency"] == _OCO and command["parent_id"] != 0:
+        anchor = find_order(s, command["parent_id"])
+    return check_in_group(s, command, anchor, -1)
 
 
 @kernel
-def enter_order(s: Record, command: Record) -> int:
-    """Enter an order that has passed every check, report it and send it; returns its slot, -1: every slot is open.
-
-    Live and in a replay of the journal: nothing is decided here.
-    """
-    order_id = command["order_id"]
-    slot = new_order_slot(s, order_id)
-    if slot < 0:
-        return -1
-    order = s["orders"][slot]
-    order["order_id"] = order_id
-    order["created_ts"] = s["now"]
-    order["updated_ts"] = s["now"]
-    order["px"] = command["px"]
-    order["qty"] = command["qty"]
-    order["filled_qty"] = 0
-    order["filled_cost"] = 0
-    order["pending_px"] = 0
-    order["pending_qty"] = 0
-    order["request_id"] = command["request_id"]
-    order["risk_qty"] = 0
-    order["state"] = _PENDING_NEW
-    order["side"] = command["side"]
-    order["order_type"] = command["order_type"]
-    order["time_in_force"] = command["time_in_force"]
-    order["flags"] = command["flags"]
-    order["reason"] = 0
-    order["instrument"] = command["instrument"]
-    order["account"] = command["account"]
-    order["strategy"] = command["strategy"]
-    order["version"] = command["version"]
-    order["leg"] = 0
-    order["trigger"] = 0
-    order["contingency"] = 0
-    order["first_child"] = -1
-    order["fees"] = 0
-    order["realized_pnl"] = 0
-    link_open(s, slot)
-    count_order(s, order, 1)
-    count_open(s, order, command["qty"], command["px"])
-    s["orders_sent"] += 1
-    emit_order(s, slot, _SUBMITTED, _NONE)
-    send(s, command)
+def hold_new(s: Record, command: Record) -> int:
+    """Enter an order into the core's keeping and report it; returns its slot, -1 when the table is full."""
+    slot = enter_order(s, command)
+    if slot >= 0:
+        command["kind"] = _HOLD
+        emit_terms(s, slot, _ORDER_HELD, _NONE)
+        send(s, command)
     return slot
 
 
 @kernel
 def request_new(s: Record, command: Record) -> int:
-    """Check a new order, enter it and send it; returns ``Reason.NONE`` or why it was refused."""
-    order_id = command["order_id"]
-    reason = _NONE
-    if order_id <= 0:
-        reason = _BAD_COMMAND
-    elif command["strategy"] >= s["strategies_used"]:
-        reason = _UNKNOWN_STRATEGY
-    elif find_order(s, order_id) >= 0:
-        reason = _DUPLICATE_ORDER_ID
-    elif not may_ask(s) or not can_send(s):
-        reason = _OUTPUT_FULL
-    elif s["orders_used"] == MAX_ORDERS and s["retired_head"] < 0:
-        reason = _ORDER_TABLE_FULL
-    else:
-        reason = check_new(s, command)
+    """Check a new order, enter it and send or hold it; returns ``Reason.NONE`` or why it was refused."""
+    command["value"] = 0
+    held_for = waits_for(command)
+    reason = refusal_of_new(s, command)
+    if reason == _NONE:
+        reason = check_order(s, command, held_for)
     if reason != _NONE:
         emit_refusal(s, command, 0, reason)
         return reason
-    enter_order(s, command)
+    if held_for == 0:
+        value_market_order(s, command)
+        slot = send_new(s, command)
+    else:
+        slot = hold_new(s, command)
+    if slot < 0:
+        emit_refusal(s, command, 0, _ORDER_TABLE_FULL)
+        return _ORDER_TABLE_FULL
+    if command["contingency"] == _REPLACE:
+        ask_cancel(s, anchor_of(s, slot), _REPLACED, command["request_id"], command["source"])
     return _NONE
-
-
-@kernel
-def clear_rare(command: Record) -> None:
-    """Clear what few commands have."""
-    command["version"] = 0
-    command["trigger_px"] = 0
-    command["display_qty"] = 0
-    command["expire_ts"] = 0
-    command["parent_id"] = 0
-    command["trail"] = 0
-    command["trail_unit"] = 0
-    command["trigger"] = 0
-    command["trigger_source"] = 0
-    command["contingency"] = 0
-
-
-@kernel
-def complete(command: Record, order: Record, px: int, qty: int) -> None:
-    """Fill in a command about an order with what the order is, so that it stands alone at the exchange."""
-    command["side"] = order["side"]
-    command["order_type"] = order["order_type"]
-    command["time_in_force"] = order["time_in_force"]
-    command["flags"] = order["flags"]
-    command["instrument"] = order["instrument"]
-    command["account"] = order["account"]
-    command["strategy"] = order["strategy"]
-    command["px"] = px
-    command["qty"] = qty
-    command["reason"] = 0
-    command["value"] = 0
-    clear_rare(command)
-    command["version"] = order["version"]
 
 
 @kernel
@@ -240,17 +152,43 @@ def refusal_of_state(s: Record, state: int, order_input: int) -> int:
 
 
 @kernel
-def enter_amend(s: Record, slot: int, command: Record) -> None:
-    """Enter a checked change of price and total quantity, report it and send it."""
+def check_held_amend(order: Record, px: int, qty: int, trigger_px: int, trail: int) -> int:
+    """The terms of an order in the core's keeping; it passes risk in full when it leaves."""
+    if (order["order_type"] == _LIMIT and px <= 0) or px > MAX_PX:
+        return _BAD_PRICE
+    if qty <= 0:
+        return _QTY_BELOW_MIN
+    if qty > MAX_QTY:
+        return _QTY_ABOVE_MAX
+    if order["trigger"] == _NO_TRIGGER:
+        return _NONE if trigger_px == 0 and trail == 0 else _BAD_TRIGGER
+    if not 0 <= trigger_px <= MAX_PX or (trigger_px == 0 and order["trigger"] != _TRAILING):
+        return _BAD_TRIGGER
+    if order["trigger"] == _TRAILING:
+        return check_trail(trail, order["trail_unit"])
+    return _NONE if trail == 0 else _BAD_TRIGGER
+
+
+@kernel
+def amend_held(s: Record, command: Record, slot: int) -> int:
+    """Change an order in the core's keeping at once; what is 0 stays as it is."""
     order = s["orders"][slot]
-    order["pending_px"] = command["px"]
-    order["pending_qty"] = command["qty"]
-    order["request_id"] = command["request_id"]
-    order["state"] = next_state(order["state"], _REQUEST_AMEND)
-    order["updated_ts"] = s["now"]
-    count_open(s, order, max(leaves_qty(order), command["qty"] - order["filled_qty"]), command["px"])
-    emit_order(s, slot, _AMEND_SUBMITTED, _NONE)
-    send(s, command)
+    px = command["px"] if command["px"] != 0 else order["px"]
+    qty = command["qty"] if command["qty"] != 0 else order["qty"]
+    trigger_px = command["trigger_px"] if command["trigger_px"] != 0 else order["trigger_px"]
+    trail = command["trail"] if command["trail"] != 0 else order["trail"]
+    reason = refusal_of_state(s, order["state"], _REQUEST_AMEND)
+    if reason == _NONE and not may_ask(s):
+        reason = _OUTPUT_FULL
+    if reason == _NONE:
+        reason = check_held_amend(order, px, qty, trigger_px, trail)
+    if reason != _NONE:
+        complete(command, order, px, qty)
+        emit_refusal(s, command, order["state"], reason)
+        return reason
+    full_qty = qty if command["qty"] != 0 else order["full_qty"]
+    give_terms(s, slot, px, qty, trigger_px, trail, order["held_for"], full_qty, command["request_id"])
+    return _NONE
 
 
 @kernel
@@ -262,30 +200,29 @@ def request_amend(s: Record, command: Record) -> int:
         return _UNKNOWN_ORDER
     order = s["orders"][slot]
     state = order["state"]
+    if state == _HELD:
+        return amend_held(s, command, slot)
+    wants_trigger = command["trigger_px"] != 0 or command["trail"] != 0
     px = command["px"] if command["px"] != 0 else order["px"]
     qty = command["qty"] if command["qty"] != 0 else order["qty"]
+    version = command["version"]
     complete(command, order, px, qty)
     reason = refusal_of_state(s, state, _REQUEST_AMEND)
     if reason == _NONE and not may_ask(s):
         reason = _OUTPUT_FULL
+    if reason == _NONE and wants_trigger:
+        reason = _BAD_TRIGGER
+    if reason == _NONE and version != 0 and version != order["version"]:
+        reason = _WRONG_VERSION
     if reason == _NONE:
         reason = check_amend(s, order, px, qty)
     if reason != _NONE:
         emit_refusal(s, command, state, reason)
         return reason
     enter_amend(s, slot, command)
-    return _NONE
-
-
-@kernel
-def enter_cancel(s: Record, slot: int, command: Record) -> None:
-    """Enter a checked cancel, report it and send it."""
-    order = s["orders"][slot]
-    order["request_id"] = command["request_id"]
-    order["state"] = next_state(order["state"], _REQUEST_CANCEL)
-    order["updated_ts"] = s["now"]
-    emit_order(s, slot, _CANCEL_SUBMITTED, _NONE)
+    emit_order(s, slot, _AMEND_SUBMITTED, _NONE)
     send(s, command)
+    return _NONE
 
 
 @kernel
@@ -296,55 +233,78 @@ def request_cancel(s: Record, command: Record) -> int:
         emit_refusal(s, command, 0, _UNKNOWN_ORDER)
         return _UNKNOWN_ORDER
     order = s["orders"][slot]
+    if order["state"] == _HELD:
+        end_held(s, slot, _CANCELLED, _REQUESTED, command["request_id"])
+        return _NONE
     complete(command, order, order["px"], order["qty"])
     reason = refusal_of_state(s, order["state"], _REQUEST_CANCEL)
     if reason != _NONE:
         emit_refusal(s, command, order["state"], reason)
         return reason
+    take_cancel_token(s, order)
     enter_cancel(s, slot, command)
+    emit_order(s, slot, _CANCEL_SUBMITTED, _NONE)
+    send(s, command)
     return _NONE
 
 
 @kernel
-def cancel_open(s: Record, account: int, instrument: int, strategy: int, request_id: int, source: int) -> bool:
+def cancel_open(
+    s: Record, account: int, instrument: int, strategy: int, held: bool, reason: int, request_id: int, source: int
+) -> bool:
     """Ask for the cancel of every open order of ``account``, narrowed by ``instrument`` and ``strategy`` (-1: all).
+
+    With ``held`` those in the core's keeping end too; without, stops stay.
 
     Returns False when the output has no room for the rest: call again after it was emptied.
     """
-    command = s["command"]
     first = 0 if instrument < 0 else instrument
     last = MAX_INSTRUMENTS if instrument < 0 else instrument + 1
     for i in range(first, last):
-        slot = s["books"][i]["open_head"]
+        slot = s["order_lists"][i]["open_head"]
         while slot >= 0:
             order = s["orders"][slot]
             following = order["next_open"]
             if (
                 order["state"] != _PENDING_CANCEL
-                and order["account"] == account
+                and (account < 0 or order["account"] == account)
                 and (strategy < 0 or order["strategy"] == strategy)
+                and (held or order["state"] != _HELD)
             ):
                 if s["command_count"] == COMMAND_RING or s["event_count"] == EVENT_RING:
                     return False
-                command["kind"] = _CANCEL
-                command["order_id"] = order["order_id"]
-                command["request_id"] = request_id
-                command["source"] = source
-                request_cancel(s, command)
+                ask_cancel(s, slot, reason, request_id, source)
             slot = following
     return True
 
 
 @kernel
-def set_trading_state(s: Record, account: int, trading_state: int, reason: int, request_id: int) -> None:
-    """Set an account's trading state and report it."""
-    s["scopes"][account]["trading_state"] = trading_state
-    s["scopes"][account]["reason"] = reason
-    at = new_event(s, _TRADING_STATE, reason)
-    event = s["events"][at]
-    event["account"] = account
-    event["request_id"] = request_id
-    event["aux"] = trading_state
+def command_trading_state(s: Record, command: Record) -> int:
+    """Set the trading state of an account, or of one of its strategies; returns a Reason."""
+    scope = command["account"]
+    strategy = command["strategy"]
+    if strategy >= s["strategies_used"]:
+        return _UNKNOWN_STRATEGY
+    if strategy >= 0:
+        scope = scope_of_strategy(strategy)
+    reason = command["px"] if command["px"] > 0 else _REQUESTED
+    set_trading_state(s, scope, command["value"], reason, command["request_id"])
+    return _NONE
+
+
+@kernel
+def cancel_all(s: Record, command: Record) -> bool:
+    """Act on CANCEL_ALL; False when there was no room for all of it."""
+    account = command["account"]
+    request_id = command["request_id"]
+    if not cancel_open(
+        s, account, command["instrument"], command["strategy"], True, _NONE, request_id, command["source"]
+    ):
+        return False
+    for each in range(MAX_ACCOUNTS):
+        if s["accounts"][each]["defined"] != 0 and (account < 0 or each == account):
+            tell_trading_state(s, each, _REQUESTED, request_id)
+    return True
 
 
 @kernel
@@ -368,18 +328,21 @@ def handle_command(st: State, command: Record) -> bool:
     if kind == _CANCEL:
         request_cancel(s, command)
         return True
-    if not 0 <= account < MAX_ACCOUNTS or s["accounts"][account]["defined"] == 0:
+    if kind == _KILL and 0 <= command["value"] <= 1:
+        reason = kill(s, account, command["value"], command["request_id"])
+        if reason != _NONE:
+            emit_refusal(s, command, 0, reason)
+        return True
+    every = kind == _CANCEL_ALL and account == -1
+    if not every and (not 0 <= account < MAX_ACCOUNTS or s["accounts"][account]["defined"] == 0):
         emit_refusal(s, command, 0, _UNKNOWN_ACCOUNT)
         return True
-    request_id = command["request_id"]
     if kind == _CANCEL_ALL and command["instrument"] < MAX_INSTRUMENTS:
-        if not cancel_open(s, account, command["instrument"], command["strategy"], request_id, command["source"]):
-            return False
-        set_trading_state(s, account, s["scopes"][account]["trading_state"], _REQUESTED, request_id)
-        return True
+        return cancel_all(s, command)
     if kind == _SET_TRADING_STATE and 0 <= command["value"] <= _REDUCING:
-        reason = command["px"] if command["px"] != 0 else _REQUESTED
-        set_trading_state(s, account, command["value"], reason, request_id)
+        reason = command_trading_state(s, command)
+        if reason != _NONE:
+            emit_refusal(s, command, 0, reason)
         return True
     emit_refusal(s, command, 0, _BAD_COMMAND)
     return True

@@ -23,13 +23,22 @@ def contract_fits(instrument: Record, price: int, qty: int) -> bool:
     """True when ``contract_value`` and ``settlement_value`` can be computed exactly at ``price`` (1e-8, > 0)."""
     size = instrument["size_numerator"]
     divisor = instrument["size_denominator"]
-    if price <= 0 or not product_fits(qty, CASH_SCALE) or not product_fits(divisor, price):
+    if price <= 0 or not product_fits(qty, CASH_SCALE):
         return False
+    paid = max(instrument["option_kind"] * (price - instrument["strike"]), price)
     if instrument["inverse"] != 0:
-        return product_fits(size, CASH_SCALE) and quotient_fits(qty * CASH_SCALE, size * CASH_SCALE, divisor * price)
+        return (
+            product_fits(divisor, price)
+            and product_fits(size, CASH_SCALE)
+            and quotient_fits(qty * CASH_SCALE, size * CASH_SCALE, divisor * price)
+        )
     if instrument["coin_settled"] != 0:
-        return product_fits(qty * CASH_SCALE, size)
-    return product_fits(qty, size) and quotient_fits(price, qty * size, divisor)
+        return (
+            product_fits(divisor, price)
+            and product_fits(qty * CASH_SCALE, size)
+            and quotient_fits(qty * CASH_SCALE * size, paid, divisor * price)
+        )
+    return product_fits(qty, size) and quotient_fits(paid, qty * size, divisor)
 
 
 @kernel

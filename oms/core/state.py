@@ -31,6 +31,8 @@ MAX_WALLETS: Final = 64
 MAX_RULES: Final = 16
 MAX_RESETS: Final = 1_024
 """Coming daily resets of one account whose times the host has worked out in the account's time zone."""
+TOLD: Final = 8
+"""Figures of a scope in a SCOPE event."""
 MAX_ORDERS: Final = 32_768
 MAX_FILLS: Final = 65_536
 """Fills whose trade ids are remembered, to refuse a repeated one."""
@@ -46,6 +48,9 @@ ORDER_INDEX: Final = 2 * MAX_ORDERS
 EVENT_RING: Final = 16_384
 COMMAND_RING: Final = 8_192
 REPORT_RING: Final = 16_384
+TOUCHED: Final = 8_192
+MAX_CHILDREN: Final = 16
+"""Contingent orders that one order may have: it bounds the events of one report."""
 OUTPUT_MARGIN: Final = 4 * MAX_OPEN_ORDERS
 """Free rows that the event and command outputs must have before the next input is taken."""
 ASK_BUDGET: Final = OUTPUT_MARGIN // 2
@@ -97,7 +102,6 @@ BOOK = np.dtype(
         ("quote_qty", "i8", (2,)),
         ("exch_ts", "i8"),
         ("local_ts", "i8"),
-        ("open_head", "i8"),  # the instrument's open orders: slots, -1 for none
         ("qty", "i8", (2, BOOK_WINDOW)),  # lots at px & (BOOK_WINDOW - 1)
         ("far_px", "i8", (2, BOOK_FAR)),  # ascending
         ("far_qty", "i8", (2, BOOK_FAR)),
@@ -149,16 +153,25 @@ SCOPE = np.dtype(
         ("cancels_over_rate", "i8"),
         # sums; cash in the reporting currency
         ("open_orders", "i8"),
-        ("gross", "i8"),
-        ("net", "i8"),
-        ("pnl", "i8"),  # realized and unrealized, less fees and funding
+        ("gross", "i8"),  # of the farthest position that each instrument can reach, open orders included
+        ("net", "i8"),  # of the positions as they are
+        ("net_high", "i8"),  # when every open buy fills, and no sell
+        ("net_low", "i8"),  # when every open sell fills, and no buy
+        ("pnl", "i8"),  # realized and unrealized, less fees, with funding
+        ("unpriced", "i8"),  # positions that count and cannot be valued
+        ("unpriced_reason", "i8"),  # why, of the last one found: NO_PRICE, NO_CONVERSION
         ("day_start_pnl", "i8"),
         ("peak_pnl", "i8"),
         ("valued_at", "i8"),  # number of the market update for which every position has been valued
         ("first_active", "i8"),  # list of positions that count: row numbers in valuations; -1 ends it
         ("next_reset", "i8"),  # ns
-        ("equity_start", "i8"),  # balances when the session's accounts were defined
-        ("flattening", "i8"),  # 1: positions are being closed after the kill switch
+        ("equity_start", "i8"),  # balances of the account, or what a strategy has to work with, before all PnL
+        # what is under way
+        ("cancelling", "i8"),  # core.trading.Cancelling: which open orders are being cancelled
+        ("flattening", "i8"),  # core.trading.Flattening: positions are being closed after the kill switch
+        ("flatten_ts", "i8"),  # when the next closing orders may leave
+        ("rule_failed", "i8"),  # 1: a user's rule raised on an order of this strategy, which is to be halted
+        ("told", "i8", (TOLD,)),  # the figures of the last SCOPE event
     ]
 )
 """Limits, sums and state of an account or a strategy."""
@@ -177,17 +190,27 @@ ACCOUNT = np.dtype(
 
 VALUATION = np.dtype(
     [
-        ("open_buy_value", "i8"),  # cash, of open orders in flight included, at their own prices
-        ("open_sell_value", "i8"),
-        ("half_ticks", "i8"),  # the mark at which the rest is computed
-        ("gross", "i8"),  # cash in the reporting currency: what the position counts in its scope's sums
+        ("active", "i8"),  # 1: in its scope's list, so that it is valued when the market has changed
+        ("next_active", "i8"),  # row number of the scope's next position that counts; -1 ends the list
+        ("half_ticks", "i8"),  # the mark at which the rest is computed; 0: none
+        ("rate", "f8"),  # reporting currency for a unit of the settlement currency; 0: none
+        ("unit", "f8"),  # cash in the reporting currency that one lot stands for at the mark
+        ("unpriced", "i8"),  # Reason for which it cannot be valued, or NONE
+        # cash in the reporting currency: what the position counts in its scope's sums
+        ("gross", "i8"),
         ("net", "i8"),
+        ("net_high", "i8"),
+        ("net_low", "i8"),
         ("pnl", "i8"),
-        ("margin", "i8"),  # cash in the settlement currency: what it counts in its wallet's sums
+        # cash in the settlement currency, of accounts' positions on margin: what they count in their wallet's sums
+        ("open_buy_value", "i8"),  # of open orders in flight included, at their own prices
+        ("open_sell_value", "i8"),
+        ("position_value", "i8"),  # signed
+        ("margin", "i8"),
         ("unrealized", "i8"),
-        ("next_active", "i8"),  # row number of the scope's next position that counts
-        ("active", "i8"),
-        ("own_best", "i8", (2,)),  # best prices of own open orders; may be better than the true ones, never worse
+        ("leverage", "i8"),  # 1e-8, for which leverage_rate is worked out
+        ("leverage_rate", "i8"),  # 1e-8: one over the leverage, rounded up
+        ("own_best", "i8", (2,)),  # best prices of own resting orders (leg 0); may be better than the true ones
     ]
 )
 """What one position adds to the sums of its scope and its wallet; the sums are kept by difference."""
@@ -209,24 +232,27 @@ CURRENCY = np.dtype(
         ("defined", "i8"),
         ("instrument", "i8"),  # whose mid price is the rate to the reporting currency; -1: the rate is fixed
         ("inverse", "i8"),  # 1: divide by that price
-        ("rate", "f8"),  # reporting currency per unit, the fixed one or the last
+        ("factor", "f8"),  # reporting currency per unit and half tick; inverse: times the price in half ticks
+        ("rate", "f8"),  # reporting currency per unit where it is fixed
     ]
 )
 
-RECENT = np.dtype([("key", "i8"), ("ts", "i8")])
-"""A new order's account, instrument, side, price and quantity, hashed, and when it came."""
+RECENT = np.dtype([("owner", "i8"), ("px", "i8"), ("qty", "i8"), ("ts", "i8")])
+"""A new order's account, instrument and side in one number, its price and quantity, and when it came."""
 
 RULE = np.dtype([("address", "i8"), ("refusals", "i8"), ("failures", "i8")])
 """A user's risk rule: the address of its function."""
 
-TRIGGERS = np.dtype(
+ORDER_LISTS = np.dtype(
     [
+        ("open_head", "i8"),  # slots of all open orders; -1 ends the list
         ("armed_head", "i8"),  # slots of held orders that wait for a price; -1 ends the list
+        ("due", "i8"),  # 1: one may leave at once, or its trigger has no place yet
         ("wake_above", "i8", (8,)),  # by TriggerSource and side: the lowest price that concerns one of them
         ("wake_below", "i8", (8,)),  # the highest one from above
     ]
 )
-"""The held orders of one instrument, and the prices between which none of them has to be looked at."""
+"""The orders of one instrument, and the prices between which none that waits for one has to be looked at."""
 
 STRATEGY = np.dtype(
     [
@@ -319,6 +345,7 @@ STATE = np.dtype(
         ("verdict", "i8"),  # what a user's rule said of the order in hand
         ("rules_used", "i8"),
         ("reporting_currency", "i8"),
+        ("wallets_used", "i8"),
         ("ticks", "i8"),
         ("ticks_refused", "i8"),
         ("orders_sent", "i8"),
@@ -340,9 +367,13 @@ STATE = np.dtype(
         ("command_seq", "i8"),
         ("command_count", "i8"),
         ("report_count", "i8"),
+        ("aside", "i8", (MAX_CHILDREN + 1,)),  # scratch: open quantity of a group while one of it is checked
+        ("touched_count", "i8"),
+        ("touched", "i4", (TOUCHED,)),  # slots of contingent orders on which others hang and that have changed
         ("change", CHANGE),
         ("report", REPORT),  # scratch: the answer in hand
         ("command", COMMAND),  # scratch: the request in hand
+        ("rule_command", COMMAND),  # scratch: what users' rules are shown of an amend
         ("own_command", COMMAND),  # scratch: a request of the core's own, while another one is in hand
         ("model", MODEL),
         ("accounts", ACCOUNT, (MAX_ACCOUNTS,)),
@@ -356,7 +387,7 @@ STATE = np.dtype(
         ("currencies", CURRENCY, (MAX_CURRENCIES,)),
         ("recent", RECENT, (RECENT_ORDERS,)),
         ("rules", RULE, (MAX_RULES,)),
-        ("triggers", TRIGGERS, (MAX_INSTRUMENTS,)),
+        ("order_lists", ORDER_LISTS, (MAX_INSTRUMENTS,)),
         ("strategies", STRATEGY, (MAX_STRATEGIES,)),
         ("order_index", "i4", (ORDER_INDEX,)),  # slot + 1 by order id, open addressing; 0 is free
         ("orders", ORDER, (MAX_ORDERS,)),
@@ -383,10 +414,9 @@ def new_state() -> State:
     s["model"]["head"] = s["model"]["tail"] = -1
     s["books"]["best"][:, BID] = NO_BID
     s["books"]["best"][:, ASK] = NO_ASK
-    s["books"]["open_head"] = -1
-    s["triggers"]["armed_head"] = -1
-    s["triggers"]["wake_above"] = NO_ASK
-    s["triggers"]["wake_below"] = NO_BID
+    s["order_lists"]["open_head"] = s["order_lists"]["armed_head"] = -1
+    s["order_lists"]["wake_above"] = NO_ASK
+    s["order_lists"]["wake_below"] = NO_BID
     s["expiry_head"] = -1
     s["next_expiry"] = s["next_review"] = NEVER
     s["scopes"]["first_active"] = -1
@@ -397,6 +427,12 @@ def new_state() -> State:
     s["valuations"]["own_best"][..., BID] = NO_BID
     s["valuations"]["own_best"][..., ASK] = NO_ASK
     return st
+
+
+def clear_outputs(st: State) -> None:
+    """Empty the core's outputs, once the host has taken what is in them."""
+    s = st[0]
+    s["event_count"] = s["command_count"] = s["report_count"] = 0
 
 
 def define_account(st: State, account: int, trading_state: TradingState) -> None:

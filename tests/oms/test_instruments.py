@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
 from contextlib import suppress
 from decimal import Decimal
 from fractions import Fraction
@@ -14,10 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as hs
 
 from oms.decimals import GridError, cash_text, parse_decimal, rate
-from oms.instrument_kinds import InstrumentKind
+from oms.instrument_kinds import KINDS, REQUIRED, InstrumentKind
 from oms.instruments import MAX_VALUE, Instrument, underlying_of
 from oms.margin_tiers import MarginTier
 from oms.records import CASH_SCALE, Reason
+from tests.docs.pages import ROOT, blocks
 
 
 def instrument(**fields: Any) -> Instrument:
@@ -270,6 +273,36 @@ def test_underlying_is_found_by_symbol_or_symbol_and_venue() -> None:
         underlying_of(option, (elsewhere,))
     with pytest.raises(ValueError, match="is at several venues"):
         underlying_of(msgspec.structs.replace(option, underlying="BTCUSDT"), (elsewhere, perpetual))
+
+
+def shown_on_the_page() -> list[dict[str, Any]]:
+    """The instruments of ``docs/instruments.md``, as its settings give them."""
+    return [
+        table
+        for text in blocks(ROOT / "docs" / "instruments.md", "toml")
+        for table in tomllib.loads(text)["instruments"]
+    ]
+
+
+def test_the_page_shows_every_kind_with_all_that_it_needs() -> None:
+    shown = shown_on_the_page()
+    assert {table["kind"] for table in shown} == set(KINDS)
+    for table in shown:
+        assert set(REQUIRED[table["kind"]]) <= set(table)
+        assert msgspec.convert(table, Instrument).row()["defined"] == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_page_says_what_a_kind_needs_and_without_it_the_kind_is_refused(kind: str) -> None:
+    (line,) = (
+        line for line in (ROOT / "docs" / "instruments.md").read_text().splitlines() if line.startswith(f"| `{kind}`")
+    )
+    needs = re.findall(r"`(\w+)`", line.split("|")[-2])
+    assert tuple(needs) == REQUIRED[kind]
+    table = next(table for table in shown_on_the_page() if table["kind"] == kind)
+    for what in needs:
+        with pytest.raises(msgspec.ValidationError, match=f"needs {what}, such as {what} = "):
+            msgspec.convert({name: value for name, value in table.items() if name != what}, Instrument)
 
 
 def test_unknown_field_is_refused() -> None:

@@ -10,7 +10,19 @@ import pytest
 from oms.compiled import JIT
 from oms.core.orders import ILLEGAL, LEGAL, OPEN_STATES, TRANSITIONS, OrderInput
 from oms.core.state import MAX_FILLS, MAX_ORDERS
-from oms.records import COMMAND, REPORT, CommandKind, EventKind, OrderState, OrderType, Reason, ReportKind, TimeInForce
+from oms.records import (
+    COMMAND,
+    REPORT,
+    CommandKind,
+    EventKind,
+    OrderState,
+    OrderType,
+    Reason,
+    ReportKind,
+    TimeInForce,
+    Trigger,
+    TriggerSource,
+)
 from tests.oms.core.builders import (
     ASK_PX,
     BID_PX,
@@ -44,6 +56,7 @@ PATHS = {
     S.CANCELLED: [I.ACCEPTED, I.CANCELLED],
     S.REJECTED: [I.REJECTED],
     S.EXPIRED: [I.ACCEPTED, I.EXPIRED],
+    S.HELD: [],
 }
 """The inputs that bring a new order into each state."""
 
@@ -56,7 +69,8 @@ class OneOrder:
     def __init__(self, state: OrderState = S.PENDING_NEW) -> None:
         self.rig = Rig()
         self.rig.open_market()
-        self.rig.commands(new_order(ORDER, BUY, BID_PX, QTY))
+        stop = {"trigger": Trigger.STOP, "trigger_source": TriggerSource.LAST, "trigger_px": BID_PX * 2}
+        self.rig.commands(new_order(ORDER, BUY, BID_PX, QTY, **(stop if state == S.HELD else {})))
         self.trade_id = 0
         for order_input in PATHS[state]:
             self.give(order_input)
@@ -89,10 +103,16 @@ class OneOrder:
 
 def possible(state: OrderState, order_input: OrderInput) -> bool:
     """An order that is filled has nothing left to fill."""
-    return not (state == S.FILLED and order_input in (I.FILL, I.FILL_UP))
+    return not (state == S.FILLED and order_input in (I.FILL, I.FILL_UP)) and (state, order_input) != (
+        S.HELD,
+        I.REQUEST_CANCEL,  # becomes HELD_CANCEL
+    )
 
 
-PAIRS = [(state, order_input) for state in PATHS for order_input in OrderInput if possible(state, order_input)]
+FROM_OUTSIDE = [each for each in OrderInput if each <= I.REQUEST_CANCEL]
+"""What an exchange or a client can let happen; the rest is the core's own."""
+
+PAIRS = [(state, order_input) for state in PATHS for order_input in FROM_OUTSIDE if possible(state, order_input)]
 
 
 @pytest.mark.pure

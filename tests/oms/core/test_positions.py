@@ -6,14 +6,14 @@ from fractions import Fraction
 from typing import NamedTuple
 
 import pytest
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as hs
 
-from oms.core.exact import divide_half_even, product_fits, share
 from oms.core.positions import fee_of
 from oms.decimals import rate
 from oms.instruments import Instrument
-from oms.records import CASH_SCALE, EventKind, Liquidity, Reason
+from oms.records import CASH_SCALE, EventKind, Liquidity, OrderFlag, Reason
+from tests.oms.core import ledger
 from tests.oms.core.builders import (
     BID_PX,
     BUY,
@@ -30,6 +30,7 @@ from tests.oms.core.builders import (
     reason_of,
     snapshot,
 )
+from tests.oms.core.ledger import TERMS, Model, instrument_of, units
 
 
 class Fill(NamedTuple):
@@ -96,7 +97,7 @@ def test_position_is_what_exact_arithmetic_gives(
     rig.s["instruments"]["min_notional"] = 0
     model = ModelPosition(instrument)
     for number, trade in enumerate(fills, start=1):
-        order = new_order(number, trade.side, BID_PX, 10**6, instrument=instrument.id)
+        order = new_order(number, trade.side, qty=10**6, instrument=instrument.id)
         assert reason_of(rig.commands(order)) == Reason.NONE
         known = {"fee_known": 1, "fee": trade.venue_fee} if trade.venue_fee is not None else {}
         events = rig.reports(
@@ -118,7 +119,7 @@ def test_position_is_what_exact_arithmetic_gives(
     if not fills:
         return
     rig.ticks(snapshot(instrument.id, {bid: 1}, {bid + spread: 1}))
-    rig.commands(new_order(10**6, BUY, bid, 10, instrument=instrument.id))
+    rig.commands(new_order(10**6, BUY, bid, 10, instrument=instrument.id, flags=OrderFlag.POST_ONLY))
     event = only(rig.reports(fill(10**6, 10, bid, trade_id=10**6)), EventKind.POSITION)
     model.apply(Fill(BUY, bid, 10, Liquidity.MAKER, 0))
     position = rig.position(instrument.id)
@@ -132,23 +133,26 @@ def test_position_is_what_exact_arithmetic_gives(
     assert abs(gap) <= roundings + len(fills) * model.cash_per_tick_lot
 
 
-INT = hs.integers(-(2**61), 2**61)
-
-
-@given(INT, hs.integers(1, 2**31))
-@example(5, 2)
-@example(-5, 2)
-@example(7, 2)
-def test_division_rounds_half_to_even(numerator: int, denominator: int) -> None:
-    assert divide_half_even(numerator, denominator) == round(Fraction(numerator, denominator))
-
-
-@given(INT, hs.integers(1, 2**31 - 1), hs.integers(1, 2**31 - 1))
-@example(7, 1, 2)
-@example(5, 1, 2)
-def test_share_is_exact_without_large_products(amount: int, a: int, b: int) -> None:
-    part, whole = min(a, b), max(a, b)
-    assert share(amount, part, whole) == round(Fraction(amount * part, whole))
+@pytest.mark.pure
+@pytest.mark.parametrize("name", [name for name in TERMS if name != "spot"])
+@given(fills=FILLS.filter(bool))
+def test_every_kind_is_traded_through_the_same_reports(name: str, fills: list[Fill]) -> None:
+    instrument = instrument_of(name)
+    rig = Rig(instruments=(instrument, SPOT))
+    rig.open_market(0, SPOT.id)
+    rig.s["instruments"][0]["underlying"] = SPOT.id  # what an option's exposure and margin are measured by
+    model = Model(instrument)
+    for number, trade in enumerate(fills, start=1):
+        px, qty = 500_000 + trade.px % 200_000, trade.qty % 1_000 + 1
+        assert reason_of(rig.commands(new_order(number, trade.side, BID_PX, qty))) == Reason.NONE
+        event = only(
+            rig.reports(fill(number, qty, px, side=trade.side, trade_id=number, fee_known=1, fee=7)), EventKind.POSITION
+        )
+        model.apply(ledger.Fill(trade.side, px, qty, 7))
+        assert event["position_qty"] == model.lots
+        assert event["realized_pnl"] == units(model.realized)
+        assert event["qty"] == units(model.unrealized(int(event["last_px"])))
+        assert event["fees"] == 7 * number
 
 
 @given(hs.integers(0, 2**61), hs.sampled_from(("0.0002", "-0.00005", "0", "0.00000001", "0.1")))
@@ -158,16 +162,6 @@ def test_fee_is_exact_without_large_products(notional: int, fee_rate: str) -> No
     row["maker_fee_rate"] = rate("fee", fee_rate)
     expected = round(Fraction(notional) * Fraction(fee_rate))
     assert fee_of(row, notional, int(Liquidity.MAKER)) == expected
-
-
-@given(hs.integers(-(2**63), 2**63 - 1), hs.integers(-(2**63), 2**63 - 1))
-@example(2**31, 2**31)
-@example(2**32, 2**31)
-def test_product_that_is_said_to_fit_does(a: int, b: int) -> None:
-    if product_fits(a, b):
-        assert -(2**63) <= a * b < 2**63
-    elif abs(a * b) < 2**61:
-        pytest.fail("a small product was refused")
 
 
 @pytest.mark.pure

@@ -167,7 +167,8 @@ def test_reason_of_a_late_command_does_not_stick_to_the_next_request() -> None:
     rig.s["strategies_used"] = 1
     rig.reports(report(ReportKind.CANCEL_REJECTED, 1))
     rig.ticks(tick(TickKind.STALE))
-    assert (rig.sent["kind"][-1], rig.sent["reason"][-1], rig.sent["value"][-1]) == (CommandKind.CANCEL, 0, 0)
+    assert (rig.sent["kind"][-1], rig.sent["reason"][-1]) == (CommandKind.CANCEL, Reason.GATEWAY_STALE)
+    assert rig.sent["value"][-1] == 0
 
 
 @pytest.mark.pure

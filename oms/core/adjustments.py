@@ -1,0 +1,189 @@
+"""Adjustment entries: funding, settlement, balances, and what was opened elsewhere and is adopted.
+
+They are reports like any other: journalled, applied once, each with its event. One that cannot be applied is ignored,
+counted and said.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from oms.compiled import kernel
+from oms.core.accounting import move_wallet, pay_funding, recount, set_balance
+from oms.core.costs import add_lot, free_lots
+from oms.core.entry import enter_order
+from oms.core.events import emit_order, ignore_report, new_event
+from oms.core.orders import find_order, has_free_slot
+from oms.core.positions import cost_of, position_fits
+from oms.core.settlement import contract_fits, settle
+from oms.core.state import MAX_ACCOUNTS, MAX_INSTRUMENTS, MAX_PX, MAX_QTY, MAX_WALLETS, Record
+from oms.records import EventKind, OrderFlag, OrderState, OrderType, Reason, ReportKind, TimeInForce
+
+_FUNDING: Final = int(ReportKind.FUNDING)
+_POSITION: Final = int(ReportKind.POSITION)
+_BALANCE: Final = int(ReportKind.BALANCE)
+_SETTLEMENT: Final = int(ReportKind.SETTLEMENT)
+_ADOPTED: Final = int(ReportKind.ADOPTED)
+_FUNDING_EVENT: Final = int(EventKind.FUNDING)
+_POSITION_ADOPTED: Final = int(EventKind.POSITION_ADOPTED)
+_BALANCE_EVENT: Final = int(EventKind.BALANCE)
+_SETTLED: Final = int(EventKind.SETTLED)
+_ORDER_ADOPTED: Final = int(EventKind.ORDER_ADOPTED)
+_SHORT_LEG: Final = int(OrderFlag.SHORT_LEG)
+_LIVE: Final = int(OrderState.LIVE)
+_LIMIT: Final = int(OrderType.LIMIT)
+_GTC: Final = int(TimeInForce.GTC)
+_MAX_CASH: Final = 2**61
+
+_NONE: Final = int(Reason.NONE)
+_UNKNOWN_ACCOUNT: Final = int(Reason.UNKNOWN_ACCOUNT)
+_UNKNOWN_INSTRUMENT: Final = int(Reason.UNKNOWN_INSTRUMENT)
+_WRONG_VERSION: Final = int(Reason.WRONG_VERSION)
+_MALFORMED: Final = int(Reason.MALFORMED)
+_OVERFLOW: Final = int(Reason.OVERFLOW)
+_DUPLICATE_ORDER_ID: Final = int(Reason.DUPLICATE_ORDER_ID)
+_ORDER_TABLE_FULL: Final = int(Reason.ORDER_TABLE_FULL)
+
+
+@kernel
+def refusal_of_adjustment(s: Record, report: Record) -> int:
+    """Why an adjustment entry cannot be applied, or NONE."""
+    account = report["account"]
+    if not 0 <= account < MAX_ACCOUNTS or s["accounts"][account]["defined"] == 0:
+        return _UNKNOWN_ACCOUNT
+    kind = report["kind"]
+    if abs(report["fee"]) > _MAX_CASH:
+        return _OVERFLOW
+    if kind == _BALANCE:
+        known = 0 <= report["value"] < MAX_WALLETS and s["wallets"][account, report["value"]]["defined"] != 0
+        return _NONE if known else _UNKNOWN_ACCOUNT
+    instrument = report["instrument"]
+    if not 0 <= instrument < MAX_INSTRUMENTS or s["instruments"][instrument]["defined"] == 0:
+        return _UNKNOWN_INSTRUMENT
+    definition = s["instruments"][instrument]
+    if report["version"] != 0 and report["version"] != definition["version"]:
+        return _WRONG_VERSION
+    position = s["positions"][account, instrument, 1 if report["flags"] & _SHORT_LEG else 0]
+    if kind == _FUNDING:
+        return _NONE
+    if kind == _SETTLEMENT:
+        return _NONE if contract_fits(definition, report["px"], abs(position["qty"])) else _OVERFLOW
+    if not 0 <= report["px"] <= MAX_PX or abs(report["qty"]) > MAX_QTY:
+        return _MALFORMED
+    if kind == _POSITION:
+        if report["qty"] != 0 and report["px"] == 0:
+            return _MALFORMED
+        fits = report["qty"] == 0 or position_fits(definition, 2 * report["px"], abs(report["qty"]))
+        return _NONE if fits else _OVERFLOW
+    return refusal_of_order(s, report) if kind == _ADOPTED else _MALFORMED
+
+
+@kernel
+def refusal_of_order(s: Record, report: Record) -> int:
+    """Why an order that was placed elsewhere cannot be adopted, or NONE."""
+    if report["order_id"] <= 0 or not 0 < report["leaves_qty"] <= report["qty"] or report["px"] == 0:
+        return _MALFORMED
+    if report["side"] * report["side"] != 1 or report["order_type"] != _LIMIT or report["time_in_force"] != _GTC:
+        return _MALFORMED
+    if report["strategy"] >= s["strategies_used"]:
+        return _MALFORMED
+    if find_order(s, report["order_id"]) >= 0:
+        return _DUPLICATE_ORDER_ID
+    return _NONE if has_free_slot(s) else _ORDER_TABLE_FULL
+
+
+@kernel
+def adopt_order(s: Record, report: Record) -> None:
+    """Enter an open order that was placed elsewhere, as it stands."""
+    command = s["own_command"]
+    command["order_id"] = report["order_id"]
+    command["request_id"] = 0
+    command["side"] = report["side"]
+    command["order_type"] = report["order_type"]
+    command["time_in_force"] = report["time_in_force"]
+    command["flags"] = report["flags"]
+    command["instrument"] = report["instrument"]
+    command["version"] = s["instruments"][report["instrument"]]["version"]
+    command["account"] = report["account"]
+    command["strategy"] = report["strategy"]
+    command["px"] = report["px"]
+    command["qty"] = report["leaves_qty"]
+    command["trigger_px"] = 0
+    command["display_qty"] = 0
+    command["expire_ts"] = 0
+    command["parent_id"] = 0
+    command["trail"] = 0
+    command["trail_unit"] = 0
+    command["trigger"] = 0
+    command["trigger_source"] = 0
+    command["contingency"] = 0
+    slot = enter_order(s, command)
+    order = s["orders"][slot]
+    order["state"] = _LIVE
+    order["qty"] = report["qty"]
+    order["full_qty"] = report["qty"]
+    order["filled_qty"] = report["qty"] - report["leaves_qty"]
+    emit_order(s, slot, _ORDER_ADOPTED, _NONE)
+
+
+@kernel
+def set_position(s: Record, position: Record, definition: Record, fifo: int, qty: int, px: int) -> None:
+    """Set a position to ``qty`` signed lots at the average price ``px``; what it has realized stays."""
+    free_lots(s, position)
+    side = 1 if qty > 0 else -1
+    position["qty"] = qty
+    position["open_cost"] = side * cost_of(definition, px, abs(qty)) if qty != 0 else 0
+    position["version"] = definition["version"]
+    position["off_grid"] = 0
+    if fifo != 0 and qty != 0:
+        add_lot(s, position, abs(qty), position["open_cost"])
+
+
+@kernel
+def adjust(s: Record, report: Record) -> None:
+    """Apply one adjustment entry and report it."""
+    reason = refusal_of_adjustment(s, report)
+    if reason != _NONE:
+        ignore_report(s, report, reason)
+        return
+    kind = report["kind"]
+    account = report["account"]
+    if kind == _ADOPTED:
+        adopt_order(s, report)
+        return
+    if kind == _BALANCE:
+        set_balance(s, account, report["value"], report["fee"])
+        at = new_event(s, _BALANCE_EVENT, _NONE)
+        s["events"][at]["account"] = account
+        s["events"][at]["aux"] = report["value"]
+        s["events"][at]["fees"] = report["fee"]
+        return
+    instrument = report["instrument"]
+    leg = 1 if report["flags"] & _SHORT_LEG else 0
+    definition = s["instruments"][instrument]
+    position = s["positions"][account, instrument, leg]
+    before = position["qty"]
+    event_kind = _SETTLED
+    if kind == _FUNDING:
+        event_kind = _FUNDING_EVENT
+        pay_funding(s, account, instrument, leg, report["fee"])
+    elif kind == _POSITION:
+        event_kind = _POSITION_ADOPTED
+        set_position(s, position, definition, s["accounts"][account]["fifo"], report["qty"], report["px"])
+        recount(s, account, instrument, leg)
+    else:
+        realized = settle(s, position, definition, report["px"], report["fee"])
+        move_wallet(s, account, definition["settle_wallet"], realized - report["fee"])
+        recount(s, account, instrument, leg)
+    at = new_event(s, event_kind, _NONE)
+    event = s["events"][at]
+    event["account"] = account
+    event["instrument"] = instrument
+    event["version"] = definition["version"]
+    event["flags"] = report["flags"]
+    event["position_qty"] = position["qty"]
+    event["realized_pnl"] = position["realized_pnl"]
+    event["fees"] = report["fee"]
+    event["px"] = report["px"]
+    event["last_px"] = report["px"]
+    event["last_qty"] = before

@@ -1,0 +1,198 @@
+"""What follows for contingent orders when one of their group has changed.
+
+- OTO: an order held for its parent is let go once the parent has filled, for what remains to be closed: the parent's
+  filled quantity less what all its children have filled, and at most its own. With every fill the others are brought to
+  what remains; at nothing they end. So an entry with a target and a stop is a bracket, and two targets may share it.
+  When the price of one with a trigger is reached it leaves at once, and those at rest are cancelled at the same time.
+- OCO: once one of the group fills in part, is let go by its price, or ends, the others are cancelled.
+- REPLACE: once the parent is done, the order that replaces it leaves for what the parent has not filled; when the
+  parent was filled or could not be cancelled, it ends.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from oms.compiled import kernel
+from oms.core.entry import enter_amend
+from oms.core.events import emit_order, emit_refusal
+from oms.core.groups import anchor_of
+from oms.core.keeping import ask_cancel, change_held, end_held, release
+from oms.core.orders import is_open
+from oms.core.outbox import can_send, complete, send
+from oms.core.risk import check_amend
+from oms.core.state import Record
+from oms.records import CommandKind, Contingency, EventKind, HeldFor, OrderState, Reason, Trigger
+
+_AMEND: Final = int(CommandKind.AMEND)
+_AMEND_SUBMITTED: Final = int(EventKind.AMEND_SUBMITTED)
+_OTO: Final = int(Contingency.OTO)
+_OCO: Final = int(Contingency.OCO)
+_REPLACE: Final = int(Contingency.REPLACE)
+_FOR_PARENT: Final = int(HeldFor.PARENT)
+_FOR_CANCEL: Final = int(HeldFor.CANCEL)
+_LIVE: Final = int(OrderState.LIVE)
+_HELD: Final = int(OrderState.HELD)
+_FILLED: Final = int(OrderState.FILLED)
+_CANCELLED: Final = int(OrderState.CANCELLED)
+_REJECTED: Final = int(OrderState.REJECTED)
+_PENDING_CANCEL: Final = int(OrderState.PENDING_CANCEL)
+_NO_TRIGGER: Final = int(Trigger.NONE)
+_PARENT_ENDED: Final = int(Reason.PARENT_ENDED)
+_SIBLING_ENDED: Final = int(Reason.SIBLING_ENDED)
+_NONE: Final = int(Reason.NONE)
+
+
+@kernel
+def is_committed(order: Record) -> bool:
+    """True for an order that its price has let go and that is not done: what it has left belongs to it."""
+    return bool(order["trigger"] != _NO_TRIGGER and order["state"] != _HELD and is_open(order["state"]))
+
+
+@kernel
+def remaining_qty(s: Record, parent: Record, slot: int) -> int:
+    """Lots that a child may still close: the parent's fills less its children's, less what is committed to others."""
+    remaining = parent["filled_qty"] - parent["children_filled"]
+    child = parent["first_child"]
+    while child >= 0:
+        other = s["orders"][child]
+        if child != slot and is_committed(other):
+            remaining -= other["qty"] - other["filled_qty"]
+        child = other["next_child"]
+    return max(remaining, 0)
+
+
+@kernel
+def _amend_live(s: Record, slot: int, qty: int) -> None:
+    """Bring a live order to another total quantity, if risk lets it."""
+    order = s["orders"][slot]
+    command = s["own_command"]
+    complete(command, order, order["px"], qty)
+    command["kind"] = _AMEND
+    command["request_id"] = order["request_id"]
+    if not can_send(s):
+        return
+    reason = check_amend(s, order, order["px"], qty)
+    if reason != _NONE:
+        emit_refusal(s, command, order["state"], reason)
+        return
+    enter_amend(s, slot, command)
+    emit_order(s, slot, _AMEND_SUBMITTED, _NONE)
+    send(s, command)
+
+
+@kernel
+def _follow_held(s: Record, parent: Record, slot: int) -> None:
+    """An OTO order in the core's keeping: let it go, resize it, or end it."""
+    order = s["orders"][slot]
+    unclosed = parent["filled_qty"] - parent["children_filled"]
+    if unclosed <= 0:
+        if not is_open(parent["state"]):
+            reason = _PARENT_ENDED if order["held_for"] & _FOR_PARENT else _SIBLING_ENDED
+            end_held(s, slot, _CANCELLED, reason, order["request_id"])
+        return
+    held_for = order["held_for"] & ~_FOR_PARENT
+    qty = min(order["full_qty"], unclosed)
+    if held_for != order["held_for"] or qty != order["qty"]:
+        change_held(s, slot, order["px"], qty, order["trigger_px"], order["trail"], held_for)
+    if held_for == 0:
+        qty = min(qty, remaining_qty(s, parent, slot))
+        if qty > 0:
+            release(s, slot, qty)
+
+
+@kernel
+def _follow_live(s: Record, parent: Record, slot: int) -> None:
+    """An OTO order at the exchange: bring it to what remains, or cancel it."""
+    order = s["orders"][slot]
+    filled = order["filled_qty"]
+    remaining = remaining_qty(s, parent, slot)
+    if remaining == 0:
+        ask_cancel(s, slot, _SIBLING_ENDED, order["request_id"], 0)
+        return
+    qty = filled + min(order["full_qty"] - filled, remaining)
+    if order["state"] == _LIVE and qty != order["qty"]:
+        _amend_live(s, slot, qty)
+
+
+@kernel
+def _follow_parent(s: Record, parent: Record, slot: int) -> None:
+    """An order that replaces its parent: let it go once the parent is done."""
+    order = s["orders"][slot]
+    if order["state"] != _HELD or order["held_for"] & _FOR_CANCEL == 0:
+        return
+    request_id = order["request_id"]
+    if is_open(parent["state"]):
+        if parent["state"] == _LIVE:
+            end_held(s, slot, _REJECTED, _PARENT_ENDED, request_id)
+        return
+    qty = order["full_qty"] - parent["filled_qty"]
+    if parent["state"] == _FILLED or qty <= 0:
+        end_held(s, slot, _CANCELLED, _PARENT_ENDED, request_id)
+        return
+    held_for = order["held_for"] & ~_FOR_CANCEL
+    change_held(s, slot, order["px"], qty, order["trigger_px"], order["trail"], held_for)
+    if held_for == 0:
+        release(s, slot, qty)
+
+
+@kernel
+def _survivor(s: Record, anchor: int) -> int:
+    """The member of a broken OCO group that goes on: the first that has filled or was let go by its price; or -1."""
+    slot = anchor
+    while slot >= 0:
+        order = s["orders"][slot]
+        if is_open(order["state"]) and (order["filled_qty"] > 0 or is_committed(order)):
+            return slot
+        slot = s["orders"][anchor]["first_child"] if slot == anchor else order["next_child"]
+    return -1
+
+
+@kernel
+def _follow_oco(s: Record, anchor: int) -> None:
+    """A group of which one cancels the other."""
+    if s["orders"][anchor]["broken"] == 0:
+        return
+    survivor = _survivor(s, anchor)
+    slot = anchor
+    while slot >= 0:
+        order = s["orders"][slot]
+        following = s["orders"][anchor]["first_child"] if slot == anchor else order["next_child"]
+        if slot != survivor and order["contingency"] == _OCO and is_open(order["state"]):
+            ask_cancel(s, slot, _SIBLING_ENDED, order["request_id"], 0)
+        slot = following
+
+
+@kernel
+def _follow_group(s: Record, anchor: int) -> None:
+    """Everything that hangs on the order in ``anchor``."""
+    parent = s["orders"][anchor]
+    if parent["broken"] != 0:
+        _follow_oco(s, anchor)
+    slot = parent["first_child"]
+    while slot >= 0:
+        order = s["orders"][slot]
+        following = order["next_child"]
+        if order["contingency"] == _REPLACE:
+            _follow_parent(s, parent, slot)
+        elif order["contingency"] == _OTO:
+            if order["state"] == _HELD:
+                _follow_held(s, parent, slot)
+            elif order["trigger"] == _NO_TRIGGER and order["state"] != _PENDING_CANCEL:
+                _follow_live(s, parent, slot)
+        slot = following
+
+
+@kernel
+def follow_up(s: Record) -> None:
+    """Let everything follow that hangs on the orders that have changed."""
+    at = 0
+    while at < s["touched_count"]:
+        slot = s["touched"][at]
+        at += 1
+        anchor = anchor_of(s, slot)
+        if anchor >= 0 and anchor != slot:
+            _follow_group(s, anchor)
+        if s["orders"][slot]["first_child"] >= 0 or s["orders"][slot]["broken"] != 0:
+            _follow_group(s, slot)
+    s["touched_count"] = 0
