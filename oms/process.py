@@ -65,6 +65,8 @@ def run_core(settings: Settings, life: Lifecycle, context: zmq.Context[Any]) -> 
     life.beat({}, "recovering")
     past = recover_past(core.st, definitions, settings)
     definitions = take_on(core.st, past, definitions)
+    for note in past.notes:
+        sys.stderr.write(f"core: {note}\n")
     events = Publisher(context, settings.events_endpoint, RecordKind.EVENT, Source.CORE)
     begin_session(core.st, events.session)
     journal = Journal.create(
@@ -132,8 +134,6 @@ def recover_past(assembled: State, definitions: Definitions, settings: Settings)
         past = recover(assembled, definitions, settings.snapshot_dir, settings.journal_dir)
     except (JournalError, SnapshotError) as error:
         raise RecoveryError(str(error)) from error
-    for note in past.notes:
-        sys.stderr.write(f"core: {note}\n")
     records = sum(each.records for each in past.sessions)
     if records:
         sys.stderr.write(f"core: {records:,} journal records replayed in {time.perf_counter() - start:.2f} s\n")

@@ -20,6 +20,7 @@ from oms.core.state import MAX_ACCOUNTS, MAX_STRATEGIES, State, new_state
 from oms.durable import DEFINED, Column, begin_session, kept_columns, restored_parts
 from oms.journal_format import JournalError, place_of, session_of
 from oms.journal_segments import sessions
+from oms.money import Money, money_of
 from oms.records import REPORT, OrderState, Reason, ReportKind
 from oms.replay import Replay, Replayed
 from oms.snapshot import Definitions, Place, Snapshot, SnapshotError, lay_over, read_snapshot, restore, snapshots
@@ -74,7 +75,13 @@ def definitions_of(settings: Settings) -> Definitions:
             for each in settings.instruments
         },
         strategies=tuple(each.title for each in settings.strategies),
+        wallets=wallet_names(money_of(settings.instruments)),
     )
+
+
+def wallet_names(money: Money) -> tuple[str, ...]:
+    """Currency and venue of each wallet, such as ``USDT.binance_usdm``, by number."""
+    return tuple(f"{currency}.{venue}" for venue, currency in money.wallets)
 
 
 def recover(assembled: State, definitions: Definitions, snapshot_dir: Path, journal_dir: Path) -> Past:
@@ -155,10 +162,11 @@ def _newest_good(folder: Path, notes: list[str]) -> Snapshot | None:
 
 
 def carry_definitions(target: State, source: State) -> None:
-    """Copy what the settings define, addresses apart."""
+    """Copy what the settings define, addresses apart, and what the wallets begin with."""
     for table, parts in DEFINED.items():
         column = Column(table, "")
         lay_over(column.of(target), column.of(source), parts)
+    target[0]["wallets"]["balance"] = source[0]["wallets"]["balance"]
 
 
 def take_on(st: State, past: Past, definitions: Definitions) -> Definitions:
@@ -173,9 +181,36 @@ def take_on(st: State, past: Past, definitions: Definitions) -> Definitions:
         return definitions
     _check_instruments(past, definitions)
     definitions = _place_strategies(past, definitions)
+    _place_wallets(past, definitions, st)
+    begun = st[0]["scopes"].copy()
     for column in kept_columns(whole=False):
         lay_over(column.of(st), column.of(past.st), restored_parts(column))
+    _keep_new_scopes(st, past, begun)
     return definitions
+
+
+def _keep_new_scopes(st: State, past: Past, begun: npt.NDArray[np.void]) -> None:
+    """A scope that was never in a trading state keeps the one that it is assembled with."""
+    scopes = st[0]["scopes"]
+    was = past.st[0]["scopes"]["defined"] != 0
+    for name in ("trading_state", "reason"):
+        scopes[name][~was] = begun[name][~was]
+    scopes["defined"][MAX_ACCOUNTS:] |= past.st[0]["scopes"]["defined"][MAX_ACCOUNTS:]
+
+
+def _place_wallets(past: Past, definitions: Definitions, st: State) -> None:
+    """Move what the wallets hold to where their currency and venue now are; a new one has what it is assembled with."""
+    names = past.definitions.wallets or definitions.wallets
+    held = past.st[0]["wallets"]
+    placed = st[0]["wallets"].copy()
+    for number, name in enumerate(names):
+        if name in definitions.wallets:
+            known = held["defined"][:, number] != 0
+            placed[known, definitions.wallets.index(name)] = held[known, number]
+        elif held["balance"][:, number].any():
+            past.notes.append(f"nothing is paid in {name} any more: what the wallet held is in the journal only")
+    if definitions.wallets:
+        past.st[0]["wallets"][:] = placed
 
 
 def _check_instruments(past: Past, definitions: Definitions) -> None:

@@ -63,6 +63,8 @@ class Definitions(msgspec.Struct, frozen=True, kw_only=True):
     """By id: ``name`` (symbol and venue) and what prices and quantities are counted in."""
     strategies: tuple[str, ...] = ()
     """Titles, by number."""
+    wallets: tuple[str, ...] = ()
+    """Currency and venue of each, by number."""
 
 
 class _Table(msgspec.Struct, frozen=True):

@@ -10,12 +10,13 @@ from random import Random
 import numpy as np
 import pytest
 
+from oms.assembly import build_core
 from oms.compiled import JIT
 from oms.core.state import new_state
 from oms.durable import differences
 from oms.journal import Direction, read_journal, session_of, sessions
 from oms.records import EventKind, OrderState, Reason, RecordKind, TradingState
-from oms.recovery import carry_definitions, definitions_of, recover
+from oms.recovery import definitions_of, recover
 from tests.oms.core.builders import Records, amend, cancel, client_id, new_order
 from tests.oms.core_process import CoreProcess, core_settings, submitted
 
@@ -100,7 +101,5 @@ def test_killed_core_loses_and_doubles_nothing(tmp_path: Path, seed: int) -> Non
     orders = past.st[0]["orders"][: past.st[0]["orders_used"]]
     assert set(orders["order_id"].tolist()) == set(ids.tolist())
     assert not np.isin(orders["state"], [OrderState.LIVE, OrderState.PENDING_NEW]).any()
-    assembled = new_state()
-    carry_definitions(assembled, past.st)
-    scratch = recover(assembled, definitions, tmp_path / "none", settings.journal_dir)
+    scratch = recover(build_core(settings).st, definitions, tmp_path / "none", settings.journal_dir)
     assert list(differences(past.st, scratch.st, every_input=False)) == []

@@ -158,7 +158,7 @@ def order(
 
 @app.command()
 def balance(
-    wallet: Annotated[str, typer.Argument(help="Venue and currency, as in the settings.")],
+    wallet: Annotated[str, typer.Argument(help="Currency and venue, such as USDT.binance_usdm.")],
     amount: Annotated[str, typer.Argument(help="What it holds, decimal.")],
     number: Number = 0,
     account: Account = None,
@@ -167,10 +167,12 @@ def balance(
 ) -> None:
     """Set what a wallet holds."""
     from oms.decimals import scaled
+    from oms.money import money_of
     from oms.records import ReportKind
+    from oms.recovery import wallet_names
 
     settings = running_settings(account, data_dir)
-    known = [str(each) for each in getattr(settings, "wallets", ())]
+    known = wallet_names(money_of(settings.instruments))
     if wallet not in known:
         raise CommandError(f"unknown wallet {wallet!r}: the session has {', '.join(known) or 'none'}")
     cash = scaled("balance", amount, "balance")

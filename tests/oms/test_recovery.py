@@ -41,6 +41,8 @@ class Account:
         self.journal_dir = folder / "journal"
         self.snapshot_dir = folder / "snapshots"
         self.rig = JournalledRig(self.journal_dir, **options)
+        self.assembled = new_state()
+        carry_definitions(self.assembled, self.rig.st)
 
     def snapshot(self, *, clean: bool = False) -> Path:
         journal = self.rig.journal
@@ -48,7 +50,7 @@ class Account:
         return write_snapshot(self.snapshot_dir, capture(self.rig.st, place, DEFINITIONS, clean=clean))
 
     def recovered(self) -> State:
-        return recover(self.rig.st, DEFINITIONS, self.snapshot_dir, self.journal_dir).st
+        return recover(self.assembled, DEFINITIONS, self.snapshot_dir, self.journal_dir).st
 
     def same(self, st: State) -> bool:
         return not list(differences(self.rig.st, st, every_input=False))
@@ -69,7 +71,7 @@ def test_state_comes_back_from_snapshot_and_journal(tmp_path: Path, seed: int) -
     run(account.rig, steps[100:200])
     account.snapshot()
     run(account.rig, steps[200:])
-    past = recover(account.rig.st, DEFINITIONS, account.snapshot_dir, account.journal_dir)
+    past = recover(account.assembled, DEFINITIONS, account.snapshot_dir, account.journal_dir)
     assert account.same(past.st)
     assert past.clean is False
     assert past.snapshot == snapshots(account.snapshot_dir)[0]
@@ -81,7 +83,7 @@ def test_clean_end_needs_no_replay(tmp_path: Path) -> None:
     run(account.rig, random_steps(3, 100))
     account.rig.journal.close()
     account.snapshot(clean=True)
-    past = recover(account.rig.st, DEFINITIONS, account.snapshot_dir, account.journal_dir)
+    past = recover(account.assembled, DEFINITIONS, account.snapshot_dir, account.journal_dir)
     assert past.clean is True
     assert past.sessions == []
     assert account.same(past.st)
@@ -97,7 +99,7 @@ def test_sessions_are_replayed_one_after_the_other(tmp_path: Path) -> None:
         rig.reports(*(cancelled_by_restart(rig.st)[[i]] for i in range(len(open_orders(rig.st)))))
         assert len(open_orders(rig.st)) == 0
         run(rig, [("commands", new_order(client_id(5_000 + number * 100 + i), BUY, BID_PX, 2)) for i in range(5)])
-    past = recover(rig.st, DEFINITIONS, account.snapshot_dir, account.journal_dir)
+    past = recover(account.assembled, DEFINITIONS, account.snapshot_dir, account.journal_dir)
     assert [each.session for each in past.sessions] == [SESSION, SESSION + 1, SESSION + 2]
     assert account.same(past.st)
 
@@ -116,7 +118,7 @@ def test_last_entry_torn_at_any_byte_is_left_out_and_named(tmp_path: Path) -> No
     report_bytes = 32 + 128
     for size in range(start + 1, len(content)):
         path.write_bytes(content[:size])
-        past = recover(rig.st, DEFINITIONS, account.snapshot_dir, account.journal_dir)
+        past = recover(account.assembled, DEFINITIONS, account.snapshot_dir, account.journal_dir)
         assert list(differences(before, past.st, every_input=False)) == []
         assert past.sessions[0].unfinished == (1 if size >= start + report_bytes else 0)
         assert past.notes
@@ -160,7 +162,7 @@ def test_older_snapshot_serves_where_the_newest_does_not_verify(tmp_path: Path) 
     run(account.rig, steps[140:])
     content = newest.read_bytes()
     newest.write_bytes(content[:-1] + bytes([content[-1] ^ 4]))
-    past = recover(account.rig.st, DEFINITIONS, account.snapshot_dir, account.journal_dir)
+    past = recover(account.assembled, DEFINITIONS, account.snapshot_dir, account.journal_dir)
     assert past.snapshot == older
     assert account.same(past.st)
     assert [str(newest) in note for note in past.notes] == [True]

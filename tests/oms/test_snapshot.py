@@ -105,13 +105,13 @@ def test_columns_are_found_by_name_whatever_else_a_version_has() -> None:
 def test_table_that_an_older_zoms_did_not_have_keeps_its_first_values(
     tmp_path: Path, rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(durable, "SCRATCH", durable.SCRATCH | {"triggers", "next_expiry"})
+    monkeypatch.setattr(durable, "SCRATCH", durable.SCRATCH | {"instrument_states", "next_expiry"})
     path = write_snapshot(tmp_path, capture(rig.st, PLACE, DEFINITIONS))
     monkeypatch.undo()
     again = new_state()
-    first = again[0]["triggers"].tobytes()
+    first = again[0]["instrument_states"].tobytes()
     restore(again, read_snapshot(path), definitions=True)
-    assert again[0]["triggers"].tobytes() == first
+    assert again[0]["instrument_states"].tobytes() == first
     assert again[0]["orders"].tobytes() == rig.s["orders"].tobytes()
 
 
