@@ -74,7 +74,7 @@ def test_damaged_journal_lets_no_core_come_up(tmp_path: Path) -> None:
         core.kill()
         (path,) = segments(settings.journal_dir, session_of(sessions(settings.journal_dir)[-1]))
         content = path.read_bytes()
-        path.write_bytes(content[:3_000] + b"\0" * 8 + content[3_008:])
+        path.write_bytes(content[:3_000] + bytes([content[3_000] ^ 1]) + content[3_001:])
         with pytest.raises(RuntimeError, match=r"RecoveryError: journal .* is damaged at offset \d+ .*restore"):
             core.start()
         assert len(sessions(settings.journal_dir)) == 1

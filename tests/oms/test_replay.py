@@ -7,12 +7,16 @@ from typing import Any
 
 import pytest
 
+from oms.core.state import State, new_state
 from oms.durable import differences
 from oms.journal import JournalError
+from oms.records import EventKind
+from oms.replay import Replay
 from oms.replay_all import WholeReplay
 from oms.snapshot import Definitions, Place, capture, read_snapshot, restore, write_snapshot
 from tests.oms.core.builders import Rig
 from tests.oms.journalled import SESSION, JournalledRig, random_steps, rebuilt, run
+from tests.oms.random_session import RandomSession
 
 SAMPLES = Path(__file__).parent.parent / "strategies" / "samples"
 
@@ -67,3 +71,29 @@ def test_replay_of_every_input_names_the_first_difference(tmp_path: Path) -> Non
     other.limit(0, max_order_qty=1)
     with pytest.raises(JournalError, match=r"entry \d+, session \d+.*in doubt"):
         WholeReplay(other.st).session(tmp_path, SESSION)
+
+
+def replayed(session: RandomSession, folder: Path) -> State:
+    again: State = new_state()
+    again[:] = session.begun
+    Replay(again).session(folder, SESSION)
+    return again
+
+
+@pytest.mark.parametrize("external", [True, False])
+@pytest.mark.parametrize("seed", range(12))
+def test_replay_rebuilds_sessions_with_orders_of_every_kind(tmp_path: Path, seed: int, external: bool) -> None:
+    session = RandomSession(tmp_path, seed, segment_bytes=200_000, external=external, latency_ns=seed % 3 * 1_500_000)
+    session.run(250)
+    again = replayed(session, tmp_path)
+    assert list(differences(session.rig.st, again, every_input=False)) == []
+
+
+def test_random_sessions_see_events_of_every_kind(tmp_path: Path) -> None:
+    seen: set[int] = set()
+    for seed in range(6):
+        session = RandomSession(tmp_path / str(seed), seed, external=seed % 2 == 0)
+        session.run(300)
+        seen |= set(session.rig.events["kind"].tolist())
+    never = {EventKind.LOG, EventKind.INSTRUMENT, EventKind.STRATEGY_HALTED}
+    assert {each.name for each in EventKind if each not in seen} <= {each.name for each in never}
