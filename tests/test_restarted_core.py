@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +14,14 @@ import pytest
 
 from oms.compiled import JIT
 from oms.config import Settings
+from oms.core.state import new_state
 from oms.journal import segments, session_of, sessions
-from oms.records import TickKind, TradingState
+from oms.lock import AccountLock
+from oms.records import CASH_SCALE, EventKind, OrderType, TickKind, TradingState, Trigger, TriggerSource
+from oms.recovery import definitions_of, recover
 from oms.snapshot import snapshots
 from tests.oms.core.builders import client_id, command, new_order
-from tests.oms.core_process import FRAME, CoreProcess, core_settings
+from tests.oms.core_process import FRAME, INSTRUMENT, CoreProcess, core_settings
 
 ZOMS = [sys.executable, "-P", "-m", "oms.cli"]
 
@@ -31,6 +36,21 @@ def traded(core: CoreProcess) -> None:
     bid = int(core.market["px"][core.market["kind"] == TickKind.TRADE][0])
     core.client.send(np.concatenate([new_order(client_id(i), 1, bid - 100 - i, 2) for i in range(1, 40)]))
     core.until(lambda: core.heartbeat is not None and core.heartbeat.counters["orders"] > 5)
+
+
+def told(core: CoreProcess, kind: EventKind) -> set[int]:
+    """Orders of which the core has told this."""
+    return {each for _, records in core.heard for each in records["order_id"][records["kind"] == kind].tolist()}
+
+
+@contextmanager
+def running(settings: Settings) -> Iterator[None]:
+    """The account's lock, as a session holds it."""
+    lock = AccountLock(settings)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def zoms(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -65,6 +85,54 @@ def test_clean_restart_keeps_the_trading_state_and_the_session_replays(tmp_path:
         assert (told["inputs"], told["differences"]) == (inputs, [])
         assert told["events"] > 0
     assert told["compared"]
+
+
+def test_stop_of_a_killed_core_leaves_when_its_price_comes(tmp_path: Path) -> None:
+    settings = core_settings(tmp_path, strategies=[])
+    with CoreProcess(settings) as core:
+        core.start()
+        core.feed(20)
+        core.until(lambda: core.heartbeat is not None and core.heartbeat.counters["ticks"] >= 20 * FRAME)
+        seen = core.market[: 20 * FRAME]
+        trades = seen["px"][seen["kind"] == TickKind.TRADE].tolist()
+        side = -1 if min(trades) < trades[-1] else 1
+        stop = {"order_type": OrderType.MARKET, "trigger": Trigger.STOP, "trigger_source": TriggerSource.LAST}
+        never = new_order(client_id(1), 1, 0, 2, trigger_px=trades[0] * 2, **stop)
+        soon = new_order(client_id(2), side, 0, 2, trigger_px=max(side * each for each in trades) * side, **stop)
+        core.client.send(np.concatenate([never, soon]))
+        core.until(lambda: {client_id(1), client_id(2)} <= told(core, EventKind.ORDER_HELD))
+        assert client_id(2) not in told(core, EventKind.ORDER_SUBMITTED)
+        core.kill()
+        core.start()
+        core.resume()
+        core.feed(20)
+        core.until(lambda: client_id(2) in told(core, EventKind.ORDER_FILLED))
+        assert client_id(1) not in told(core, EventKind.ORDER_SUBMITTED)
+        assert core.stop() == 0
+
+
+def test_what_is_adopted_is_there_and_outlives_a_kill(tmp_path: Path) -> None:
+    settings = core_settings(tmp_path, strategies=[])
+    with CoreProcess(settings) as core, running(settings):
+        core.start()
+        for arguments in (
+            ("position", INSTRUMENT, "0.5", "61000"),
+            ("balance", "USDT.binance_usdm", "1234.5"),
+            ("funding", INSTRUMENT, "1.5"),
+            ("order", "buy", INSTRUMENT, "0.2", "50000", "--order-id", str(client_id(9)), "--leaves", "0.1"),
+        ):
+            result = zoms(settings, "adopt", *arguments)
+            assert result.returncode == 0, result.stderr
+        refused = zoms(settings, "adopt", "balance", "GOLD.binance_usdm", "1")
+        assert refused.returncode == 1
+        assert "unknown wallet 'GOLD.binance_usdm': the session has USDT.binance_usdm" in refused.stderr
+        core.kill()
+    past = recover(new_state(), definitions_of(settings), settings.snapshot_dir, settings.journal_dir).st[0]
+    position = past["positions"][0, 0, 0]
+    assert (int(position["qty"]), int(position["open_orders"])) == (500, 1)
+    assert int(past["wallets"]["balance"][0, 0]) == 1_233 * CASH_SCALE
+    (order,) = past["orders"][: past["orders_used"]]
+    assert (int(order["qty"]), int(order["filled_qty"])) == (200, 100)
 
 
 def test_damaged_journal_lets_no_core_come_up(tmp_path: Path) -> None:
