@@ -193,7 +193,11 @@ def expire_orders(s: Record) -> bool:
 
 @kernel
 def start_timers(s: Record, ts: int) -> None:
-    """Set every timer to the first multiple of its interval after ``ts``, the time of the first tick."""
+    """Set every timer to the first multiple of its interval after ``ts``, the time of the first tick.
+
+    A recording that is played again after a restart begins before the time that was reached: the clock follows it.
+    """
+    s["now"] = min(s["now"], ts)
     for i in range(s["strategies_used"]):
         strategy = s["strategies"][i]
         if strategy["on_timer"] != 0:
@@ -370,7 +374,8 @@ def take_tick(st: State, tick: Record) -> bool:
     is_time = kind == _TIME or kind == _QUIET or kind == _HEARTBEAT
     if s["tick_stage"] == _NOT_TAKEN:
         s["now"] = max(s["now"], ts)
-        s["ticks"] += 1
+        if kind != _QUIET and kind != _HEARTBEAT:
+            s["ticks"] += 1
         if kind == _QUIET:
             s["feed_quiet"] = 1
         elif kind == _HEARTBEAT:
@@ -425,7 +430,7 @@ def step_ticks(st: State, ticks: Any, start: int, cause_ts: int) -> int:
     """
     s = st[0]
     s["cause_ts"] = cause_ts
-    if s["ticks"] == 0 and ticks.shape[0] > 0:
+    if s["ticks"] == 0 and ticks.shape[0] > 0 and ticks[0]["kind"] != _QUIET and ticks[0]["kind"] != _HEARTBEAT:
         start_timers(s, ticks[0]["local_ts"])
     for i in range(start, ticks.shape[0]):
         if not has_room(s):

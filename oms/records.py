@@ -98,7 +98,8 @@ class CommandKind(IntEnum):
     """From the core: an order of the core's own keeping (a trigger, a contingent order) has been entered. It does not
     leave."""
     HELD_AMEND = 8
-    """From the core: a held order's terms are now these. It does not leave."""
+    """From the core: a held order's terms are now these; ``value`` is what it waits for (HeldFor) + 256 * its full
+    quantity. It does not leave."""
     HELD_CANCEL = 9
     """From the core: a held order has ended: ``value`` is its OrderState, ``reason`` why. It does not leave."""
 
@@ -265,7 +266,8 @@ class EventKind(IntEnum):
     unrealized PnL in cash, ``last_px`` the mark in half ticks, ``last_qty`` the fills, ``filled_qty`` the open
     orders."""
     TRADING_STATE = 14
-    """The account's trading state is now ``aux``; ``reason`` says why."""
+    """The account's, or the strategy's, trading state is now ``aux``; ``reason`` says why it is told, ``last_qty`` why
+    it is so; ``qty`` is the peak PnL."""
     STRATEGY_HALTED = 15
     """Strategy ``strategy`` is stopped: ``reason`` says why, ``aux`` is the status its callback returned."""
     BOOK_STATE = 16

@@ -91,7 +91,7 @@ def count_open(s: Record, order: Record, qty: int, px: int) -> None:
     instrument = order["instrument"]
     if px == 0:
         px = order["risk_px"]
-        if order["risk_qty"] == 0:
+        if order["risk_qty"] == 0 and qty > 0:
             px = walked_px(s["books"][instrument], order["side"], qty)
     if qty > 0 and order["order_type"] == _LIMIT and rests(order["time_in_force"]):
         note_resting(s, account, instrument, order["side"], px)

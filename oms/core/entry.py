@@ -30,6 +30,10 @@ _REQUEST_AMEND: Final = int(OrderInput.REQUEST_AMEND)
 _REQUEST_CANCEL: Final = int(OrderInput.REQUEST_CANCEL)
 _RELEASE: Final = int(OrderInput.RELEASE)
 
+HELD_FOR_BITS: Final = 8
+"""HELD_AMEND: ``value`` holds what the order waits for in its low bits, and above them its full quantity."""
+_HELD_FOR_MASK: Final = (1 << HELD_FOR_BITS) - 1
+
 
 @kernel
 def waits_for(command: Record) -> int:
@@ -154,16 +158,18 @@ def enter_cancel(s: Record, slot: int, command: Record) -> None:
 
 @kernel
 def enter_held_amend(s: Record, slot: int, command: Record) -> None:
-    """An order in the core's keeping has these terms now, and waits for what ``value`` says (HeldFor)."""
+    """An order in the core's keeping has these terms now; ``value`` says what it waits for, and its full quantity."""
     order = s["orders"][slot]
+    held_for = command["value"] & _HELD_FOR_MASK
     order["px"] = command["px"]
     order["qty"] = command["qty"]
     order["trigger_px"] = command["trigger_px"]
     order["trail"] = command["trail"]
     order["request_id"] = command["request_id"]
     order["updated_ts"] = s["now"]
-    order["held_for"] = command["value"]
-    if command["value"] & ~_FOR_PRICE == 0:
+    order["held_for"] = held_for
+    order["full_qty"] = command["value"] >> HELD_FOR_BITS
+    if held_for & ~_FOR_PRICE == 0:
         arm(s, slot)
 
 

@@ -13,11 +13,12 @@ from oms.compiled import kernel
 from oms.core.book import mid_half_ticks
 from oms.core.positions import average_px, unrealized_pnl
 from oms.core.state import ASK_BUDGET, COMMAND_RING, EVENT_RING, OUTPUT_MARGIN, REPORT_RING, Record
-from oms.records import EventKind
+from oms.records import EventKind, OrderFlag
 
 _POSITION: Final = int(EventKind.POSITION)
 _REFUSED: Final = int(EventKind.ORDER_REFUSED)
 _IGNORED: Final = int(EventKind.REPORT_IGNORED)
+_SHORT_LEG: Final = int(OrderFlag.SHORT_LEG)
 
 
 @kernel
@@ -173,6 +174,7 @@ def emit_position(s: Record, account: int, instrument: int, leg: int, order_id: 
     event = s["events"][at]
     event["account"] = account
     event["instrument"] = instrument
+    event["flags"] = _SHORT_LEG if leg == 1 else 0
     event["position_qty"] = position["qty"]
     event["realized_pnl"] = position["realized_pnl"]
     event["fees"] = position["fees"]

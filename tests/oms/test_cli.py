@@ -171,7 +171,7 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
         (["paper", "--replay", RECORDING, "--settings", "none.toml"], "cannot read settings none.toml"),
         (["backtest", RECORDING, "--clock", "dual"], "clock 'dual' comes later"),
         (["backtest", __file__], "test_cli.py"),
-        (["replay", RECORDING, "--endpoint", "here"], "--endpoint 'here' is not like"),
+        (["stream", RECORDING, "--endpoint", "here"], "--endpoint 'here' is not like"),
         (["status"], "no session of account 'paper' runs"),
         (["order", "list"], "no session of account 'paper' runs"),
         (["halt"], "no session of account 'paper' runs"),
@@ -314,10 +314,10 @@ def test_missing_parameter_of_a_strategy_is_named(zoms: Zoms, tmp_path: Path) ->
     assert "strategy market_maker has no parameter 'spread'" in outcome.last_json["problems"][0]
 
 
-def test_replay_publishes_the_whole_recording_to_a_subscriber(tmp_path: Path) -> None:
+def test_stream_publishes_the_whole_recording_to_a_subscriber(tmp_path: Path) -> None:
     endpoint = f"ipc://{tmp_path}/ticks"
     with subprocess.Popen(
-        [*ZOMS, "replay", RECORDING, "--endpoint", endpoint, "--speed", "max", "--json"],
+        [*ZOMS, "stream", RECORDING, "--endpoint", endpoint, "--speed", "max", "--json"],
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
