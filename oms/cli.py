@@ -8,7 +8,7 @@ from typing import Final
 
 import typer
 
-from oms.commands import backtest, control, demo, orders, paper, replay, status, stored
+from oms.commands import backtest, control, demo, orders, paper, redefine, replay, status, stored
 
 TRACEBACK_VARIABLE: Final = "ZOMS_TRACEBACK"
 
@@ -30,6 +30,7 @@ app.command()(control.halt)
 app.command()(control.resume)
 app.command()(control.reduce)
 app.command()(control.kill)
+app.command()(redefine.redefine)
 app.command()(stored.recorded)
 app.command("orders")(stored.stored_orders)
 app.command("fills")(stored.stored_fills)

@@ -175,6 +175,7 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
         (["status"], "no session of account 'paper' runs"),
         (["order", "list"], "no session of account 'paper' runs"),
         (["halt"], "no session of account 'paper' runs"),
+        (["redefine", "BTCUSDT", "tick=0.5"], "no session of account 'paper' runs"),
         (["kill"], "no session of account 'paper' runs"),
         (["halt", "--sub-account", "a", "--strategy", "b"], "exclude each other"),
         (["order", "place", "buy", "X", "1", "--tif", "gtd", "--good-till", "soon"], "--good-till 'soon' is no time"),

@@ -1,4 +1,4 @@
-"""A new version of an instrument while the core runs: trading halts, orders go, the version applies, trading resumes."""
+"""A new version of an instrument while the core runs: trading halts, orders go, it applies, trading resumes."""
 
 from __future__ import annotations
 
@@ -276,7 +276,7 @@ def test_currencies_and_wallets_stay_those_of_the_session() -> None:
 
 def test_a_currency_that_the_instrument_prices_keeps_its_rate() -> None:
     rig = ready()
-    btc = rig.s["currencies"][rig.money.currencies.index("BTC")]
+    btc = rig.s["currencies"][rig.s["instruments"][1]["base_currency"]]
     for name, value in {"instrument": 1, "factor": 0.005}.items():
         btc[name] = value
     rig.definitions(msgspec.structs.replace(SPOT, version=2, tick="0.05"))
