@@ -6,7 +6,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
-import msgspec
 import typer
 
 from oms.commands.options import Account, CommandError, DataDir, SettingsFile, running_settings, say
@@ -50,6 +49,8 @@ def next_version(settings: Settings, symbol: str, changes: list[str]) -> Instrum
     CommandError
         When a change is none of ``CHANGEABLE``, or none is given.
     """
+    import msgspec
+
     before = newest(settings, settings.instrument(symbol))
     given = dict(change.partition("=")[::2] for change in changes)
     for name in given:

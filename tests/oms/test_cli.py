@@ -460,6 +460,15 @@ def test_used_port_ends_a_session_with_its_name(zoms: Zoms, tmp_path: Path) -> N
     assert f"tcp://127.0.0.1:{port} is in use" in outcome.last_json["problems"][0]
 
 
+def test_a_new_version_of_an_instrument_is_put_in_force(live: Zoms) -> None:
+    told = live("redefine", "BTCUSDT.binance_spot", "tick=0.05")
+    assert told.out == "BTCUSDT trades in version 2 from its next snapshot on\n"
+    assert "'symbol' cannot be changed by hand" in live("redefine", "BTCUSDT.binance_spot", "symbol=X").err
+    settings = live.folder / "newer.toml"
+    settings.write_text("")
+    assert "raise its version" in live("redefine", "--settings", os.fspath(settings)).err
+
+
 def test_killed_core_comes_back_halted_and_resumes(live: Zoms, session: RunningSession) -> None:
     core = live("status", "--json").last_json["processes"]["core"]["pid"]
     os.kill(core, signal.SIGKILL)
