@@ -267,7 +267,7 @@ class EventKind(IntEnum):
     CANCEL_REJECTED = 11
     ORDER_EXPIRED = 12
     POSITION = 13
-    """The position after a fill (``aux`` is its order's id), or at the core's heartbeat (``aux`` is 0):
+    """The position after a fill (``aux`` is its order's id), or at a heartbeat or in a new version (``aux`` is 0):
     ``position_qty``, ``realized_pnl`` and ``fees`` as named, ``px`` the average price in 1e-8 ticks, ``qty`` the
     unrealized PnL in cash, ``last_px`` the mark in half ticks, ``last_qty`` the fills, ``filled_qty`` the open
     orders."""

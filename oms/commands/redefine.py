@@ -160,10 +160,10 @@ def wait_for_versions(tail: JournalTail, instruments: list[Instrument]) -> None:
 
 def redefine(
     symbol: Annotated[
-        str | None, typer.Argument(help="Instrument, such as BTCUSDT or BTCUSDT.binance_usdm.", metavar="[INSTRUMENT]")
+        str | None, typer.Argument(help="Instrument, such as BTCUSDT or BTCUSDT.binance_usdm.", metavar="INSTRUMENT")
     ] = None,
     changes: Annotated[
-        list[str] | None, typer.Argument(help="What changes, such as tick=0.5 lot=0.005.", metavar="[NAME=VALUE]...")
+        list[str] | None, typer.Argument(help="What changes, such as tick=0.5 lot=0.005.", metavar="NAME=VALUE...")
     ] = None,
     account: Account = None,
     data_dir: DataDir = None,

@@ -14,7 +14,7 @@ import numpy as np
 
 from oms.compiled import kernel
 from oms.core.book import empty_book, mid_half_ticks
-from oms.core.events import new_event
+from oms.core.events import emit_position, new_event
 from oms.core.exact import product_fits, quotient_fits, wide_divide
 from oms.core.instrument_states import tell_instrument
 from oms.core.regrid import RegridResult, ratio_of, regrid_position, regrid_result, same_contract
@@ -286,6 +286,10 @@ def switch(s: Record, instrument: int) -> None:
     had_book = s["books"][instrument]["state"] != _EMPTY
     put_in_force(s, instrument)
     tell_instrument(s, instrument, _NEW_VERSION)
+    for account in range(MAX_ACCOUNTS):
+        for leg in range(MAX_LEGS):
+            if s["positions"][account, instrument, leg]["qty"] != 0:
+                emit_position(s, account, instrument, leg, 0)
     if had_book:
         at = new_event(s, _BOOK_STATE, _NEW_VERSION)
         s["events"][at]["instrument"] = instrument

@@ -225,6 +225,17 @@ class TestFunding:
         assert position(rig, 0)["funding"] == -value // 10_000
         assert position(rig, 0, 1)["funding"] == value * 4 // 100_000
 
+    def test_a_strategy_bears_its_share(self) -> None:
+        rig = ready()
+        hold(rig, 10)
+        hold(rig, 4, OTHER, side=SELL, strategy=0)
+        play(rig)
+
+        rig.ticks(tick(TickKind.FUNDING, qty=10_000))
+
+        assert position(rig, 0)["funding"] < 0
+        assert position(rig, 0, MAX_ACCOUNTS)["funding"] * 6 == -position(rig, 0)["funding"] * 4
+
     def test_a_rate_below_zero_pays_longs(self) -> None:
         rig = ready()
         hold(rig, 10)

@@ -238,9 +238,12 @@ def test_pnl_and_equity_of_accounts_and_strategies_stay_the_same(version: Instru
     lots = rig.s["positions"][scopes, 0, 0]["qty"].copy()
     gross = [int(rig.s["scopes"][scope]["gross"]) for scope in scopes]
 
-    rig.definitions(version)
+    events = rig.definitions(version)
 
     assert version_of(rig) == 2
+    told_positions = events[events["kind"] == EventKind.POSITION]
+    assert set(told_positions["version"].tolist()) == {2}
+    assert told_positions["position_qty"].tolist() == rig.s["positions"]["qty"][:2, 0, 0].tolist()
     assert equities(rig, scopes) == before
     assert (rig.s["wallets"]["balance"] == balances).all()
     assert [int(rig.s["scopes"][scope]["gross"]) for scope in scopes] == gross
