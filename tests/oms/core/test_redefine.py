@@ -13,6 +13,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as hs
 
 from oms import engine
+from oms.core.redefine import restore_instrument
 from oms.core.state import MAX_ACCOUNTS, define_account
 from oms.core.valuation import equity_of, revalue
 from oms.instruments import Instrument
@@ -471,6 +472,24 @@ def test_cancels_of_others_go_on_while_one_instrument_changes() -> None:
 
     assert kinds(events) == [EventKind.CANCEL_SUBMITTED]
     assert rig.state(OTHER) == OrderState.PENDING_CANCEL
+
+
+def test_the_journal_events_put_the_same_version_in_force_again() -> None:
+    rig = ready()
+    hold(rig, 25, strategy=0)
+    hold(rig, 10, order_id=OTHER, account=1, strategy=1)
+    live(rig, THIRD)
+    rig.reports(report(ReportKind.CANCELLED, THIRD))
+    again = rig.st.copy()
+    events = rig.definitions(COARSE)
+
+    again[0]["incoming_definition"][0] = COARSE.definition()["row"][0]
+    for event in events[events["kind"] == EventKind.INSTRUMENT]:
+        restore_instrument(again[0], event)
+
+    for name in ("instruments", "former_definitions", "instrument_states", "positions", "cost_lots", "limits"):
+        assert again[0][name].tobytes() == rig.s[name].tobytes(), name
+    assert again[0]["switching"] == rig.s["switching"] == 0
 
 
 GRIDS: Final = hs.tuples(
