@@ -74,7 +74,7 @@ def newer_versions(settings: Settings, path: Path) -> list[Instrument]:
 
     found = []
     known = {each.id: newest(settings, each) for each in settings.instruments}
-    for each in load_settings(path).instruments:
+    for each in load_settings(path, {"replay": {"file": ""}}).instruments:
         before = known.get(each.id)
         if before is None or each.version <= before.version:
             continue
