@@ -8,7 +8,7 @@ from typing import Final
 
 import typer
 
-from oms.commands import adopt, backtest, control, demo, orders, paper, replay, status, stored, stream
+from oms.commands import adopt, backtest, control, demo, orders, paper, redefine, replay, status, stored, stream
 
 TRACEBACK_VARIABLE: Final = "ZOMS_TRACEBACK"
 
@@ -31,6 +31,7 @@ app.command()(control.halt)
 app.command()(control.resume)
 app.command()(control.reduce)
 app.command()(control.kill)
+app.command()(redefine.redefine)
 app.command()(stored.recorded)
 app.command("orders")(stored.stored_orders)
 app.command("fills")(stored.stored_fills)

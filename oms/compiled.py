@@ -50,6 +50,7 @@ _ROOT: Final = Path(__file__).resolve().parent.parent
 KERNEL_SOURCES: Final = (
     "oms/compiled.py",
     "oms/records.py",
+    "oms/definition_rows.py",
     "oms/instruments.py",
     "oms/instrument_kinds.py",
     "oms/margin_tiers.py",

@@ -42,7 +42,7 @@ class CoreLoop:
     ticks : Subscriber
         TICK frames.
     inputs : Puller
-        COMMAND and REPORT frames.
+        COMMAND, REPORT and DEFINITION frames.
     events : Publisher
         EVENT frames; its session is the journal's.
     journal : Journal
@@ -99,6 +99,7 @@ class CoreLoop:
         self._take_input: dict[int, Callable[[Records], None]] = {
             RecordKind.COMMAND: self._take_commands,
             RecordKind.REPORT: self._take_reports,
+            RecordKind.DEFINITION: self._take_definitions,
         }
 
     def turn(self, timeout_ms: int) -> None:
@@ -151,6 +152,13 @@ class CoreLoop:
         while start < len(reports):
             start = engine.step_reports(self._st, reports, start)
             self._flush(0, Direction.INPUT)
+
+    def _take_definitions(self, definitions: Records) -> None:
+        self.journal.append(RecordKind.DEFINITION, Direction.INPUT, definitions)
+        start = 0
+        while start < len(definitions):
+            start = engine.step_definitions(self._st, definitions, start)
+            self._flush(0)
 
     def _flush(self, cause_ts: int, reports: Direction = Direction.OUTPUT) -> None:
         """Journal what the last step wrote; it leaves when that is committed.

@@ -7,6 +7,7 @@ nothing trades on a guess.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -17,10 +18,10 @@ import numpy.typing as npt
 
 from oms.config import Settings, qualified_symbol
 from oms.core.state import MAX_ACCOUNTS, MAX_STRATEGIES, State, new_state
+from oms.currencies import Wallet
 from oms.durable import DEFINED, Column, begin_session, kept_columns, restored_parts
 from oms.journal_format import JournalError, place_of, session_of
 from oms.journal_segments import sessions
-from oms.money import Money, money_of
 from oms.records import REPORT, OrderState, Reason, ReportKind
 from oms.replay import Replay, Replayed
 from oms.snapshot import Definitions, Place, Snapshot, SnapshotError, lay_over, read_snapshot, restore, snapshots
@@ -75,13 +76,13 @@ def definitions_of(settings: Settings) -> Definitions:
             for each in settings.instruments
         },
         strategies=tuple(each.title for each in settings.strategies),
-        wallets=wallet_names(money_of(settings.instruments)),
+        wallets=wallet_names(settings.wallets),
     )
 
 
-def wallet_names(money: Money) -> tuple[str, ...]:
+def wallet_names(wallets: Iterable[Wallet]) -> tuple[str, ...]:
     """Currency and venue of each wallet, such as ``USDT.binance_usdm``, by number."""
-    return tuple(f"{currency}.{venue}" for venue, currency in money.wallets)
+    return tuple(f"{wallet.currency}.{wallet.venue}" for wallet in wallets)
 
 
 def recover(assembled: State, definitions: Definitions, snapshot_dir: Path, journal_dir: Path) -> Past:

@@ -167,12 +167,11 @@ def balance(
 ) -> None:
     """Set what a wallet holds."""
     from oms.decimals import scaled
-    from oms.money import money_of
     from oms.records import ReportKind
     from oms.recovery import wallet_names
 
     settings = running_settings(account, data_dir)
-    known = wallet_names(money_of(settings.instruments))
+    known = wallet_names(settings.wallets)
     if wallet not in known:
         raise CommandError(f"unknown wallet {wallet!r}: the session has {', '.join(known) or 'none'}")
     cash = scaled("balance", amount, "balance")

@@ -14,6 +14,7 @@ from oms.core.expiry import link_timed, unlink_timed
 from oms.core.groups import link_child, note_end, note_release, touch
 from oms.core.orders import OrderInput, close_order, leaves_qty, link_open, new_order_slot, next_state
 from oms.core.state import Record
+from oms.core.trading import wake_review
 from oms.records import Contingency, HeldFor, OrderFlag, OrderState, OrderType, Trigger
 
 _MARKET: Final = int(OrderType.MARKET)
@@ -194,3 +195,5 @@ def end_order(s: Record, slot: int) -> None:
     unlink_timed(s, slot)
     close_order(s, slot)
     note_end(s, slot)
+    if s["switching"] > 0 and s["order_lists"][order["instrument"]]["open_head"] < 0:
+        wake_review(s, s["now"])

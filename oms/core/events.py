@@ -158,6 +158,7 @@ def ignore_report(s: Record, report: Record, reason: int) -> None:
     event = s["events"][at]
     event["order_id"] = report["order_id"]
     event["instrument"] = report["instrument"]
+    event["version"] = report["version"]
     event["account"] = report["account"]
     event["side"] = report["side"]
     event["last_px"] = report["px"]
@@ -175,6 +176,7 @@ def emit_position(s: Record, account: int, instrument: int, leg: int, order_id: 
     event["account"] = account
     event["instrument"] = instrument
     event["flags"] = _SHORT_LEG if leg == 1 else 0
+    event["version"] = s["instruments"][instrument]["version"]
     event["position_qty"] = position["qty"]
     event["realized_pnl"] = position["realized_pnl"]
     event["fees"] = position["fees"]

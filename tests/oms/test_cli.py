@@ -175,6 +175,7 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
         (["status"], "no session of account 'paper' runs"),
         (["order", "list"], "no session of account 'paper' runs"),
         (["halt"], "no session of account 'paper' runs"),
+        (["redefine", "BTCUSDT", "tick=0.5"], "no session of account 'paper' runs"),
         (["kill"], "no session of account 'paper' runs"),
         (["halt", "--sub-account", "a", "--strategy", "b"], "exclude each other"),
         (["order", "place", "buy", "X", "1", "--tif", "gtd", "--good-till", "soon"], "--good-till 'soon' is no time"),
@@ -457,6 +458,15 @@ def test_used_port_ends_a_session_with_its_name(zoms: Zoms, tmp_path: Path) -> N
     context.destroy(linger=0)
     assert outcome.status == 1
     assert f"tcp://127.0.0.1:{port} is in use" in outcome.last_json["problems"][0]
+
+
+def test_a_new_version_of_an_instrument_is_put_in_force(live: Zoms) -> None:
+    told = live("redefine", "BTCUSDT.binance_spot", "tick=0.05")
+    assert told.out == "BTCUSDT trades in version 2 from its next snapshot on\n"
+    assert "'symbol' cannot be changed by hand" in live("redefine", "BTCUSDT.binance_spot", "symbol=X").err
+    settings = live.folder / "newer.toml"
+    settings.write_text("")
+    assert "raise its version" in live("redefine", "--settings", os.fspath(settings)).err
 
 
 def test_killed_core_comes_back_halted_and_resumes(live: Zoms, session: RunningSession) -> None:
