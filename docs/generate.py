@@ -26,8 +26,8 @@ Exit status: 0 when all went well; 1 when something did not, with one line on st
 for a command line that cannot be understood. Commands that print figures or rows take `--json`.
 
 `zoms paper`, `backtest`, `stream` and `demo` start something. `status`, `order`, `adopt`, `halt`, `resume`, `reduce`,
-`kill` and `redefine` speak to the session that runs on the account. `recorded`, `orders`, `fills`, `positions`, `journal`
-and `replay` read what is on disk, whether a session runs or not.
+`kill` and `redefine` speak to the session that runs on the account. `recorded`, `orders`, `fills`, `positions`,
+`journal` and `replay` read what is on disk, whether a session runs or not.
 
 | command | what it does |
 | --- | --- |
