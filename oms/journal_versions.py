@@ -25,7 +25,7 @@ from oms.journal_format import (
     MetaKind,
     Records,
 )
-from oms.records import COMMAND, EVENT, REPORT, TICK, RecordKind
+from oms.records import COMMAND, EVENT, REPORT, TICK, EventKind, RecordKind
 
 _ACCOUNT_BYTES_1: Final = 96
 
@@ -71,6 +71,13 @@ def _command_from_1(records: Records) -> Records:
     return new
 
 
+def _event_from_1(records: Records) -> Records:
+    """A position was counted by the only version that there was."""
+    new = _instrument_from_1(EVENT)(records)
+    new["version"][new["kind"] == EventKind.POSITION] = 1
+    return new
+
+
 def _unchanged(records: Records) -> Records:
     return records
 
@@ -82,7 +89,7 @@ UPGRADES: Final[dict[int, dict[int, Upgrade]]] = {
         int(RecordKind.TICK): _instrument_from_1(TICK),
         int(RecordKind.COMMAND): _command_from_1,
         int(RecordKind.REPORT): _instrument_from_1(REPORT),
-        int(RecordKind.EVENT): _instrument_from_1(EVENT),
+        int(RecordKind.EVENT): _event_from_1,
     },
 }
 """By version and kind: the step to the next version."""

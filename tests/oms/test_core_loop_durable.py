@@ -203,7 +203,7 @@ def test_every_way_to_sync_gives_the_same_journal_and_events(make_bench: Callabl
     assert entries == [
         (RecordKind.EVENT, Direction.EVENT),
         (RecordKind.COMMAND, Direction.INPUT),
-        (RecordKind.REPORT, Direction.INPUT),
+        (RecordKind.REPORT, Direction.OUTPUT),
         (RecordKind.COMMAND, Direction.OUTPUT),
         (RecordKind.EVENT, Direction.EVENT),
     ]
