@@ -23,7 +23,7 @@ import zmq
 from benchmarks._market import INSTRUMENT, WIDE_ACCOUNT, market_maker_settings, percentiles, recorded_ticks
 from oms.bus import CLOSE_LINGER_MS, HEADER_BYTES, Publisher, Puller, Pusher, Subscriber, new_context, new_socket
 from oms.journal import Journal, Sync
-from oms.records import COMMAND, REPORT, TICK, RecordKind, ReportKind, Source, TickFlag, TickKind
+from oms.records import COMMAND, REPORT, TICK, WIRE_VERSION, RecordKind, ReportKind, Source, TickFlag, TickKind
 
 TICKS_PER_S: Final = 10_000
 DURATION_S: Final = 10.0
@@ -165,7 +165,7 @@ def _forward(pipe: Connection, folder: str) -> None:
     poller.register(ticks, zmq.POLLIN)
     poller.register(answers, zmq.POLLIN)
     order = bytearray(HEADER_BYTES + COMMAND.itemsize)
-    order[0], order[1], order[4] = 1, int(RecordKind.COMMAND), 1
+    order[0], order[1], order[4] = WIRE_VERSION, int(RecordKind.COMMAND), 1
     at = HEADER_BYTES + COMMAND.fields["wall_ts"][1]  # type: ignore[index]
     taken = 0
     pipe.send("ready")

@@ -5,6 +5,7 @@ The core process and the backtest build theirs here, so that both run the same t
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -22,13 +23,14 @@ from oms.core.state import (
     define_instrument,
     new_state,
 )
-from oms.currencies import Wallet
 from oms.decimals import rate, scaled
 from oms.exchange_model import load_model, use_model
 from oms.instruments import Instrument, underlying_of
+from oms.money import define_money, define_wallet, money_of
 from oms.precompile import precompile
 from oms.records import CASH_SCALE, TradingState
-from strategies.loader import LoadedStrategy, define_strategy, load_strategy
+from oms.resets import define_resets
+from strategies.loader import LoadedRule, LoadedStrategy, define_rule, define_strategy, load_rule, load_strategy
 
 NS_PER_US: Final = 1_000
 NS_PER_MS: Final = 1_000_000
@@ -57,6 +59,7 @@ class Core(NamedTuple):
     st: State
     strategies: tuple[LoadedStrategy, ...]
     model: dict[str, Callback]
+    rules: tuple[LoadedRule, ...] = ()
 
 
 def define_limits(st: State, settings: Settings, instrument: Instrument, account: int = PAPER_ACCOUNT) -> None:
@@ -103,9 +106,8 @@ def _define_scope(scope: Record, limits: AccountSettings | StrategyRisk) -> None
         scope[field] = 0 if count is None else NS_PER_S // count
 
 
-def define_accounts(st: State, settings: Settings, trading_state: TradingState) -> None:
-    """Enter every account: its modes, its limits as a whole, its wallets with their opening balances."""
-    codes = settings.currency_codes
+def define_accounts(st: State, settings: Settings, trading_state: TradingState, start_ns: int) -> None:
+    """Enter every account: its modes, its limits as a whole, its coming resets."""
     for number, name in enumerate(settings.account_names):
         account = settings.accounts[name]
         define_account(st, number, trading_state)
@@ -115,46 +117,44 @@ def define_accounts(st: State, settings: Settings, trading_state: TradingState) 
         row["fifo"] = account.cost_basis == "fifo"
         row["leverage"] = scaled("leverage", account.leverage, "leverage")
         _define_scope(st[0]["scopes"][number], account)
-        for index, wallet in enumerate(settings.wallets):
-            held = st[0]["wallets"][number, index]
-            held["defined"] = 1
-            held["currency"] = codes.index(wallet.currency)
+        define_resets(st, number, account.day_reset, start_ns)
+
+
+def define_balances(st: State, settings: Settings) -> None:
+    """Enter the session's currencies and wallets, with what each account holds in them."""
+    money = money_of(settings.instruments, settings.reporting_currency)
+    define_money(st, money, settings.instruments, settings.conversions)
+    for number, name in enumerate(settings.account_names):
+        balances = settings.accounts[name].balances
+        for wallet in money.wallets:
             what = f"balance of {wallet}"
-            held["balance"] = scaled(what, account.balances.get(str(wallet), "0"), what)
+            define_wallet(st, money, number, wallet, scaled(what, balances.get(str(wallet), "0"), what))
 
 
-def define_currencies(st: State, settings: Settings) -> None:
-    """Enter how each currency becomes the reporting one; one that cannot stays undefined, and is refused."""
-    for index, code in enumerate(settings.currency_codes):
-        conversion = settings.conversions.get(code)
-        if conversion is None:
-            continue
-        row = st[0]["currencies"][index]
-        row["defined"] = 1
-        row["instrument"] = -1 if conversion.instrument is None else conversion.instrument.id
-        row["inverse"] = conversion.inverse
-        row["rate"] = float(conversion.rate)
+def session_start_ns(settings: Settings) -> int:
+    """Record time at which the session begins: the recording's first, where there is one, else now."""
+    from gateways.lines import RecordingError
+    from gateways.sidecar import first_ts
 
-
-def define_references(st: State, settings: Settings, instrument: Instrument) -> None:
-    """Complete an instrument's row with the numbers of its currencies, wallets and underlying."""
-    row = st[0]["instruments"][instrument.id]
-    codes, wallets = settings.currency_codes, settings.wallets
-    for name, code in (("base", instrument.base), ("quote", instrument.quote), ("settle", instrument.settlement)):
-        wallet = Wallet(instrument.venue, code)
-        row[f"{name}_currency"] = codes.index(code) if code else -1
-        row[f"{name}_wallet"] = wallets.index(wallet) if wallet in wallets else -1
-    underlying = underlying_of(instrument, settings.instruments)
-    row["underlying"] = -1 if underlying is None else underlying.id
+    try:
+        return first_ts(Path(settings.replay.file))
+    except RecordingError:
+        return time.time_ns()
 
 
 def build_core(
     settings: Settings,
     *,
     trading_state: TradingState = TradingState.ACTIVE,
+    start_ns: int | None = None,
     report: Callable[[Progress], None] = lambda progress: None,
 ) -> Core:
     """Compile what the settings need and return a core that holds it.
+
+    Parameters
+    ----------
+    start_ns : int, optional
+        Record time from which on the accounts' resets are worked out; by default ``session_start_ns``.
 
     Raises
     ------
@@ -165,13 +165,14 @@ def build_core(
     compile_entries()
     model = load_model(settings.matching.model)
     st = new_state()
-    define_accounts(st, settings, trading_state)
-    define_currencies(st, settings)
+    define_accounts(st, settings, trading_state, session_start_ns(settings) if start_ns is None else start_ns)
     for instrument in settings.instruments:
         define_instrument(st, instrument)
-        define_references(st, settings, instrument)
+        underlying = underlying_of(instrument, settings.instruments)
+        st[0]["instruments"][instrument.id]["underlying"] = -1 if underlying is None else underlying.id
         for account in range(len(settings.accounts)):
             define_limits(st, settings, instrument, account)
+    define_balances(st, settings)
     use_model(
         st,
         model,
@@ -179,7 +180,10 @@ def build_core(
         response_latency_ns=settings.matching.response_latency_us * NS_PER_US,
     )
     loaded = tuple(_load_strategy(st, settings, chosen) for chosen in settings.strategies)
-    return Core(st, loaded, model)
+    rules = tuple(load_rule(Path(rule.file)) for rule in settings.rules)
+    for rule in rules:
+        define_rule(st, rule)
+    return Core(st, loaded, model, rules)
 
 
 def _load_strategy(st: State, settings: Settings, chosen: StrategySettings) -> LoadedStrategy:

@@ -31,6 +31,7 @@ from numba.core.codegen import CPUCodeLibrary
 from numba.core.config import _OptLevel
 from numba.core.cpu import CPUContext
 from numba.extending import intrinsic
+from numba.np.arrayobj import make_array, populate_array
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -60,6 +61,7 @@ KERNEL_SOURCES: Final = (
     "oms/algos/*.py",
     "strategies/api.py",
     "strategies/requests.py",
+    "strategies/rules.py",
     "backtest/loop.py",
     "backtest/matching/*.py",
     "gateways/digits.py",
@@ -254,6 +256,21 @@ if JIT:
         return signature, generate
 
     @intrinsic  # type: ignore[untyped-decorator]
+    def state_of(_typing: Any, record: Any) -> Any:
+        """The one-element array whose element ``record`` is: what a function called by address takes as its state."""
+        array = types.Array(record, 1, "C", aligned=False)
+
+        def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+            made = make_array(array)(context, builder)
+            size = ir.Constant(context.get_value_type(types.intp), record.dtype.itemsize)
+            one = ir.Constant(context.get_value_type(types.intp), 1)
+            data = builder.bitcast(arguments[0], context.get_data_type(record).as_pointer())
+            populate_array(made, data=data, shape=(one,), strides=(size,), itemsize=size, meminfo=None)
+            return made._getvalue()
+
+        return array(record), generate
+
+    @intrinsic  # type: ignore[untyped-decorator]
     def call_step(_typing: Any, address: Any, st: Any, records: Any, start: Any, cause_ts: Any) -> Any:
         """Call the entry at ``address`` with ``(st, records, start, cause_ts)`` and return its int64 result."""
         signature = types.int64(address, st, records, start, cause_ts)
@@ -312,6 +329,10 @@ else:
         except Exception:  # noqa: BLE001  (a user's callback may raise anything; the status tells the core)
             return 1
         return 0
+
+    def state_of(record: Any) -> Any:
+        """The array whose element ``record`` is."""
+        return record.base
 
     def _needs_the_compiler(*_arguments: Any) -> int:
         raise RuntimeError("calls into machine code need the compiler: unset NUMBA_DISABLE_JIT")

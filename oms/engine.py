@@ -2,8 +2,8 @@
 
 A market data record passes in this order: everything that fell due before it (answers of the exchange model, timers,
 requests that reach the exchange), the book, the exchange model, the strategies once the venue's message is complete,
-and then whatever fell due at this very time. Answers come before timers and timers before requests when they are due
-together. The same functions run a paper session, a firm session and a backtest.
+and then whatever fell due at this very time. Answers come before the review, the review before timers and timers before
+requests when they are due together. The same functions run a paper session, a firm session and a backtest.
 """
 
 from __future__ import annotations
@@ -17,11 +17,14 @@ from oms.core.book import apply_depth, is_sound
 from oms.core.contingency import follow_up
 from oms.core.events import emit_position, has_room, new_event, open_budget
 from oms.core.expiry import first_expired, unlink_timed
+from oms.core.halts import halt_failed, halt_strategy
 from oms.core.keeping import ask_cancel, end_held
 from oms.core.outbox import copy_command
 from oms.core.reports import apply_report
-from oms.core.requests import cancel_open, handle_command, set_trading_state
+from oms.core.requests import cancel_open, handle_command
+from oms.core.review import REVIEW_INTERVAL_NS, review
 from oms.core.state import ASK, BID, MAX_ACCOUNTS, MAX_INSTRUMENTS, MAX_LEGS, MODEL_QUEUE, STATE, Record, State
+from oms.core.trading import set_trading_state, state_of_scope
 from oms.core.triggers import fire_triggers
 from oms.records import (
     COMMAND,
@@ -51,7 +54,6 @@ _LAST: Final = int(TickFlag.LAST)
 _SYNCED: Final = int(BookState.SYNCED)
 _STALE: Final = int(BookState.STALE)
 _BOOK_STATE: Final = int(EventKind.BOOK_STATE)
-_STRATEGY_HALTED: Final = int(EventKind.STRATEGY_HALTED)
 _STRATEGY_EXCEPTION: Final = int(Reason.STRATEGY_EXCEPTION)
 _GATEWAY_STALE: Final = int(Reason.GATEWAY_STALE)
 _TICKS_LOST: Final = int(Reason.TICKS_LOST)
@@ -72,20 +74,6 @@ _STRATEGIES_CALLED: Final = 3
 
 
 @kernel
-def halt_strategy(s: Record, number: int, reason: int, status: int) -> None:
-    """Stop calling a strategy, cancel its orders and report it; everything else runs on."""
-    strategy = s["strategies"][number]
-    strategy["halted"] = 1
-    at = new_event(s, _STRATEGY_HALTED, reason)
-    event = s["events"][at]
-    event["strategy"] = number
-    event["instrument"] = strategy["instrument"]
-    event["account"] = strategy["account"]
-    event["aux"] = status
-    cancel_open(s, strategy["account"], -1, number, True, reason, 0, number + STRATEGY_CLIENT_BASE)
-
-
-@kernel
 def call_strategy(st: State, number: int, address: int, record: Any) -> None:
     """Call one callback of a strategy, and halt the strategy when it fails."""
     s = st[0]
@@ -93,15 +81,16 @@ def call_strategy(st: State, number: int, address: int, record: Any) -> None:
     status = call_address(address, st, number, record)
     if status != 0:
         halt_strategy(s, number, _STRATEGY_EXCEPTION, status)
+    halt_failed(s, number)
     if s["touched_count"] > 0:
         follow_up(s)
 
 
 @kernel
 def earliest_due(s: Record) -> int:
-    """Time of the earliest answer, timer or request; ``NEVER`` when there is none."""
+    """Time of the earliest answer, timer, request or review; ``NEVER`` when there is none."""
     model = s["model"]
-    due = s["next_expiry"]
+    due = min(s["next_review"], s["next_expiry"])
     if model["answer_count"] > 0:
         due = min(due, model["answers"][model["answer_head"]]["ts"])
     if model["request_count"] > 0:
@@ -209,6 +198,7 @@ def start_timers(s: Record, ts: int) -> None:
         strategy = s["strategies"][i]
         if strategy["on_timer"] != 0:
             strategy["timer_due"] = (ts // strategy["timer_interval_ns"] + 1) * strategy["timer_interval_ns"]
+    s["next_review"] = (ts // REVIEW_INTERVAL_NS + 1) * REVIEW_INTERVAL_NS
     s["next_due"] = earliest_due(s)
 
 
@@ -224,6 +214,10 @@ def advance(st: State, until: int) -> bool:
         s["now"] = max(s["now"], due)
         if model["answer_count"] > 0 and model["answers"][model["answer_head"]]["ts"] <= due:
             take_answer(st)
+        elif s["next_review"] <= due:
+            review(st)
+            if s["touched_count"] > 0:
+                follow_up(s)
         elif s["next_expiry"] <= due:
             if not expire_orders(s):
                 return False
@@ -276,10 +270,18 @@ def take_depth(st: State, tick: Record) -> None:
     """A level: the book first, then the exchange model's own orders."""
     s = st[0]
     reason = apply_depth(s, tick)
+    book = s["books"][tick["instrument"]]
+    change = s["change"]
+    if (
+        change["best"][BID] != book["best"][BID]
+        or change["best"][ASK] != book["best"][ASK]
+        or tick["kind"] == _SNAPSHOT
+    ):
+        s["market_updates"] += 1
     if reason > _NONE:
         report_book_state(s, tick, reason)
     model = s["model"]
-    if s["books"][tick["instrument"]]["skipping"] != 0:
+    if book["skipping"] != 0:
         return
     if model["resting"][tick["instrument"]] + model["taken_count"] > 0:
         call_address(model["on_depth"], st, 0, tick)
@@ -296,6 +298,7 @@ def take_market(st: State, tick: Record) -> None:
     instrument = tick["instrument"]
     book = s["books"][instrument]
     if kind == _TRADE:
+        s["market_updates"] += int(book["trade_px"] != tick["px"])
         book["trade_px"] = tick["px"]
         book["trade_qty"] = tick["qty"]
         if s["model"]["resting"][instrument] > 0 and book["state"] == _SYNCED:
@@ -306,6 +309,7 @@ def take_market(st: State, tick: Record) -> None:
         book["quote_px"][ASK] = tick["px_2"]
         book["quote_qty"][ASK] = tick["qty_2"]
     elif kind == _MARK:
+        s["market_updates"] += 1
         book["mark_px"] = tick["px"]
         book["index_px"] = tick["px_2"]
     elif kind == _STALE_TICK:
@@ -327,6 +331,8 @@ def call_strategies(st: State, tick: Record) -> bool:
         if strategy["on_tick"] == 0 or strategy["halted"] != 0:
             continue
         if s["scopes"][strategy["account"]]["trading_state"] == _HALTED:
+            continue
+        if state_of_scope(s, MAX_ACCOUNTS + i) == _HALTED:
             continue
         if strategy["instrument"] != instrument and strategy["instrument"] >= 0:
             continue
@@ -464,6 +470,8 @@ def step_reports(st: State, reports: Any, start: int) -> int:
             return i
         s["now"] = max(s["now"], reports[i]["ts"])
         deliver_report(st, reports[i])
+        if s["next_review"] <= s["now"] and not advance(st, s["now"] + 1):
+            return i + 1
     return reports.shape[0]
 
 

@@ -95,7 +95,7 @@ assert all(size % (2 * WORD) == 0 for kind, size in ITEMSIZE.items() if kind != 
 @kernel
 def crc_word(tables: Any, crc: Any, word: Any) -> Any:
     """The checksum after eight more bytes."""
-    x = word ^ crc
+    x = np.uint64(word) ^ np.uint64(crc)
     return np.uint64(
         tables[7, x & _BYTE]
         ^ tables[6, (x >> _SHIFTS[1]) & _BYTE]
@@ -111,7 +111,8 @@ def crc_word(tables: Any, crc: Any, word: Any) -> Any:
 @kernel
 def crc_two_words(tables: Any, crc: Any, first: Any, second: Any) -> Any:
     """The checksum after sixteen more bytes."""
-    x = first ^ crc
+    x = np.uint64(first) ^ np.uint64(crc)
+    y = np.uint64(second)
     return np.uint64(
         tables[15, x & _BYTE]
         ^ tables[14, (x >> _SHIFTS[1]) & _BYTE]
@@ -121,14 +122,14 @@ def crc_two_words(tables: Any, crc: Any, first: Any, second: Any) -> Any:
         ^ tables[10, (x >> _SHIFTS[5]) & _BYTE]
         ^ tables[9, (x >> _SHIFTS[6]) & _BYTE]
         ^ tables[8, x >> _SHIFTS[7]]
-        ^ tables[7, second & _BYTE]
-        ^ tables[6, (second >> _SHIFTS[1]) & _BYTE]
-        ^ tables[5, (second >> _SHIFTS[2]) & _BYTE]
-        ^ tables[4, (second >> _SHIFTS[3]) & _BYTE]
-        ^ tables[3, (second >> _SHIFTS[4]) & _BYTE]
-        ^ tables[2, (second >> _SHIFTS[5]) & _BYTE]
-        ^ tables[1, (second >> _SHIFTS[6]) & _BYTE]
-        ^ tables[0, second >> _SHIFTS[7]]
+        ^ tables[7, y & _BYTE]
+        ^ tables[6, (y >> _SHIFTS[1]) & _BYTE]
+        ^ tables[5, (y >> _SHIFTS[2]) & _BYTE]
+        ^ tables[4, (y >> _SHIFTS[3]) & _BYTE]
+        ^ tables[3, (y >> _SHIFTS[4]) & _BYTE]
+        ^ tables[2, (y >> _SHIFTS[5]) & _BYTE]
+        ^ tables[1, (y >> _SHIFTS[6]) & _BYTE]
+        ^ tables[0, y >> _SHIFTS[7]]
     )
 
 
@@ -137,7 +138,7 @@ def entry_crc(tables: Any, words: Any, at: int, behind: int) -> Any:
     """The checksum of the entry whose header is at word ``at`` and whose records end before word ``behind``."""
     crc = crc_two_words(tables, _UINT32, words[at], words[at + 1])
     crc = crc_word(tables, crc, words[at + 2])
-    count = (words[at + 3] & _UINT32) ^ crc
+    count = (words[at + 3] & _UINT32) ^ np.uint64(crc)
     crc = np.uint64(
         tables[3, count & _BYTE]
         ^ tables[2, (count >> _SHIFTS[1]) & _BYTE]
@@ -146,7 +147,7 @@ def entry_crc(tables: Any, words: Any, at: int, behind: int) -> Any:
     )
     for i in range(at + _HEADER_WORDS, behind, 2):
         crc = crc_two_words(tables, crc, words[i], words[i + 1])
-    return crc ^ _UINT32
+    return np.uint64(crc) ^ _UINT32
 
 
 @entry(

@@ -5,12 +5,17 @@ from __future__ import annotations
 import select
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from oms.bus import Publisher, Pusher, Records
 from oms.journal import Journal
+from oms.records import CommandKind
+
+_LEAVES: Final = np.ones(256, np.bool_)
+_LEAVES[[int(CommandKind.HOLD), int(CommandKind.HELD_AMEND), int(CommandKind.HELD_CANCEL)]] = False
+"""By CommandKind: whether the exchange is asked; the others are in the journal only."""
 
 
 class Held(NamedTuple):
@@ -61,7 +66,7 @@ class Outbox:
 
     def add(self, commands: Records, events: Records, cause_ts: int) -> None:
         """Take the output of a step that has been appended to the journal; the records are copied."""
-        self._new.append(Held(0, commands.copy(), events.copy(), cause_ts))
+        self._new.append(Held(0, commands[_LEAVES[commands["kind"]]], events.copy(), cause_ts))
         self.held_events += len(events)
 
     def commit(self) -> None:

@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 from oms.records import CommandKind
 from rpc.core_link import TAKES_NONE, CoreLink
-from rpc.ledger import Ledger, LedgerError, LedgerRow
+from rpc.ledger import Ledger, LedgerError
+from rpc.ledger_rows import LedgerRow
 from rpc.limits import Limits
 from rpc.messages import Error, Reply, RpcCode
 from rpc.order_batches import OrderBatches

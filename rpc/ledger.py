@@ -14,10 +14,11 @@ import time
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from oms.records import ORDER_ID_COUNTER_BITS, RPC_CLIENT_BASE
-from rpc.ledger_log import KEY_BYTES, NAME_BYTES, ROW_BYTES, LedgerLog, decode_row, encode_row, logs, read_log
+from rpc.ledger_log import NAME_BYTES, LedgerLog, decode_row, encode_row, logs, read_log
+from rpc.ledger_rows import ADD, COLUMNS, EVENT_KEY_BYTES, KNOWN, SCHEMA, SETTLE, LedgerRow, Settled, Step, rows_of
 
 FILE: Final = "ledger.sqlite"
 SCHEMA_VERSION: Final = 2
@@ -32,104 +33,9 @@ LOCK_WAIT_S: Final = 10.0
 _COUNTER_EPOCH_MS: Final = 1_735_689_600_000
 """2025-01-01: a client's first counter is the ms since then, so that the ids of a lost ledger do not come again."""
 
-_SCHEMA: Final = (
-    "CREATE TABLE clients (client_index INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)",
-    """CREATE TABLE orders (
-        client_index INTEGER NOT NULL, client_order_id TEXT NOT NULL, order_id INTEGER NOT NULL UNIQUE,
-        command BLOB NOT NULL, session INTEGER, event BLOB,
-        PRIMARY KEY (client_index, client_order_id)) WITHOUT ROWID""",
-    "CREATE TABLE replay (session INTEGER NOT NULL)",
-)
-_COLUMNS: Final = "order_id, client_order_id, command, session, event"
-
-# One statement for thousands of rows: SQLite takes them out of one parameter without Python's lock.
-_EACH_ROW: Final = (
-    "WITH RECURSIVE row(at) AS (SELECT 1 UNION ALL SELECT at + {size} FROM row WHERE at + {size} <= length(:rows))"
-)
-_NUMBER: Final = "CAST(CAST(substr(:rows, at + {start}, {size}) AS TEXT) AS INTEGER)"
-_ORDER_ID: Final = _NUMBER.format(start=1, size=20)
-_NAME: Final = f"rtrim(CAST(substr(:rows, at + 32, {NAME_BYTES}) AS TEXT))"
-_ADD: Final = (
-    f"{_EACH_ROW.format(size=ROW_BYTES)} INSERT OR IGNORE INTO orders SELECT {_NUMBER.format(start=21, size=11)},"
-    f" {_NAME}, {_ORDER_ID}, substr(:rows, at + {KEY_BYTES}, {ROW_BYTES - KEY_BYTES}), NULL, NULL FROM row"
-)
-_EVENT_KEY: Final = b"%020d%020d"
-_EVENT_KEY_BYTES: Final = 40
-_SETTLE: Final = (
-    _EACH_ROW
-    + " UPDATE orders SET session = new.session, event = new.event FROM (SELECT"
-    + f" {_NUMBER.format(start=0, size=20)} AS order_id, {_NUMBER.format(start=20, size=20)} AS session,"
-    + f" substr(:rows, at + {_EVENT_KEY_BYTES}, :event_bytes) AS event FROM row) AS new"
-    + " WHERE orders.order_id = new.order_id"
-)
-_KNOWN: Final = (
-    f"{_EACH_ROW.format(size=NAME_BYTES)} SELECT client_order_id FROM orders WHERE client_index = :client_index AND"
-    f" client_order_id IN (SELECT rtrim(CAST(substr(:rows, at, {NAME_BYTES}) AS TEXT)) FROM row)"
-)
-
 
 class LedgerError(RuntimeError):
     """The ledger cannot be opened or written; the message names the file and the remedy."""
-
-
-class LedgerRow(NamedTuple):
-    """One order id of a client."""
-
-    order_id: int
-    client_order_id: str
-    command: bytes
-    """The COMMAND record that places it, without times and request id: what the id stands for."""
-    session: int | None
-    """Core session of ``event``."""
-    event: bytes | None
-    """Its last EVENT record, once it was settled."""
-
-
-class Settled(NamedTuple):
-    """The last event of an order, to be kept with its id."""
-
-    order_id: int
-    session: int
-    event: bytes
-
-
-class Step:
-    """What goes into the database together: new ids with the log that holds them, and last events.
-
-    Attributes
-    ----------
-    log : LedgerLog
-        The one that is written.
-    paths : list of Path
-        All logs that hold rows of this step.
-    """
-
-    def __init__(self, log: LedgerLog) -> None:
-        self.log = log
-        self.paths = [log.path]
-        self.rows: dict[int, bytes] = {}
-        self.by_name: dict[tuple[int, str], int] = {}
-        self.events: dict[int, Settled] = {}
-
-    def __len__(self) -> int:
-        return len(self.rows) + len(self.events)
-
-    def find(self, order_id: int) -> LedgerRow | None:
-        row = self.rows.get(order_id)
-        if row is None:
-            return None
-        logged = decode_row(row)
-        return LedgerRow(order_id, logged.client_order_id, logged.command, None, None)
-
-    def add(self, client_index: int, client_order_id: str, order_id: int, row: bytes) -> None:
-        self.rows[order_id] = row
-        self.by_name[client_index, client_order_id] = order_id
-
-    def drop(self, order_id: int) -> None:
-        """Take an id out again that this step has."""
-        logged = decode_row(self.rows.pop(order_id))
-        self.by_name.pop((logged.client_index, logged.client_order_id), None)
-        self.events.pop(order_id, None)
 
 
 class Ledger:
@@ -192,7 +98,7 @@ class Ledger:
             )
         if version == 0:
             execute("BEGIN IMMEDIATE")
-            for statement in _SCHEMA:
+            for statement in SCHEMA:
                 execute(statement)
             execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
             execute("COMMIT")
@@ -213,7 +119,7 @@ class Ledger:
                 else:
                     kept.pop(logged.order_id, None)
         if kept:
-            self._database.execute(_ADD, {"rows": b"".join(kept.values())})
+            self._database.execute(ADD, {"rows": b"".join(kept.values())})
         for _, path in found:
             path.unlink()
         return found[-1][0] if found else 0
@@ -239,7 +145,7 @@ class Ledger:
             if order_id is not None:
                 return self._with_event(step.find(order_id))
         row = self._database.execute(
-            f"SELECT {_COLUMNS} FROM orders WHERE client_index = ? AND client_order_id = ?",
+            f"SELECT {COLUMNS} FROM orders WHERE client_index = ? AND client_order_id = ?",
             (client_index, client_order_id),
         ).fetchone()
         return self._with_event(LedgerRow(*row)) if row else None
@@ -250,14 +156,14 @@ class Ledger:
             found = step.find(order_id)
             if found is not None:
                 return self._with_event(found)
-        row = self._database.execute(f"SELECT {_COLUMNS} FROM orders WHERE order_id = ?", (order_id,)).fetchone()
+        row = self._database.execute(f"SELECT {COLUMNS} FROM orders WHERE order_id = ?", (order_id,)).fetchone()
         return self._with_event(LedgerRow(*row)) if row else None
 
     def known_names(self, client_index: int, client_order_ids: Sequence[str]) -> set[str]:
         """Those of a client's own ids that have been given before."""
         known = {name for name in client_order_ids for step in self._steps() if (client_index, name) in step.by_name}
         names = b"".join(name.encode().ljust(NAME_BYTES) for name in client_order_ids)
-        found = self._database.execute(_KNOWN, {"rows": names, "client_index": client_index})
+        found = self._database.execute(KNOWN, {"rows": names, "client_index": client_index})
         return known | {name for (name,) in found}
 
     def _steps(self) -> Iterable[Step]:
@@ -423,7 +329,7 @@ class Ledger:
         self._log_number += 1
         moving, self._step = self._step, Step(log)
         self._moving = moving
-        adds, events = _rows_of(moving)
+        adds, events = rows_of(moving)
         self._mover = threading.Thread(target=self._move, args=(adds, events), name="ledger", daemon=True)
         self._moved = False
         self._mover.start()
@@ -434,9 +340,9 @@ class Ledger:
                 self._set_up(database)
                 database.execute("BEGIN IMMEDIATE")
                 if adds:
-                    database.execute(_ADD, {"rows": adds})
+                    database.execute(ADD, {"rows": adds})
                 for size, rows in events.items():
-                    statement = _SETTLE.format(size=_EVENT_KEY_BYTES + size)
+                    statement = SETTLE.format(size=EVENT_KEY_BYTES + size)
                     database.execute(statement, {"rows": rows, "event_bytes": size})
                 database.execute("COMMIT")
         except sqlite3.Error:
@@ -490,11 +396,3 @@ class Ledger:
         for path in self._step.paths:
             path.unlink(missing_ok=True)
         self._database.close()
-
-
-def _rows_of(step: Step) -> tuple[bytes, dict[int, bytes]]:
-    """A step's rows joined: the new ids, and the last events by the size that they have."""
-    by_size: dict[int, list[bytes]] = {}
-    for order_id, session, event in step.events.values():
-        by_size.setdefault(len(event), []).append(_EVENT_KEY % (order_id, session) + event)
-    return b"".join(step.rows.values()), {size: b"".join(rows) for size, rows in by_size.items()}

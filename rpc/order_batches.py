@@ -110,7 +110,7 @@ class OrderBatches:
         if known or len(set(names)) < len(names):
             good = self._answer_known(session, index, good, names, known)
             names = [name.decode() for name in good["client_order_id"].tolist()]
-        if len(good) < len(orders):
+        if codes.any():
             self._refuse(session, orders["request_id"][codes != 0], codes[codes != 0])
         if not len(good):
             return

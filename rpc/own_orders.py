@@ -8,7 +8,8 @@ from oms.config import Settings
 from oms.event_fields import EventFields
 from oms.records import ORDER_ID_COUNTER_BITS, CommandKind, EventKind, Reason
 from rpc.entities import Order, Outcome
-from rpc.ledger import Ledger, LedgerRow
+from rpc.ledger import Ledger
+from rpc.ledger_rows import LedgerRow
 from rpc.messages import Error, OrderReply, Reply
 from rpc.refusals import RefusalError, refusal_text
 from rpc.replica import Replica, event_row

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from oms.records import CommandKind
-from rpc.ledger import LedgerRow
+from rpc.ledger_rows import LedgerRow
 from rpc.messages import Reply
 from rpc.sessions import Session
 

@@ -23,7 +23,8 @@ from oms.records import COMMAND, CommandKind, Contingency, EventKind, Reason
 from rpc.core_link import Command, addressed, new_command
 from rpc.dispatch import Dispatch
 from rpc.entities import ContingencyName, Order
-from rpc.ledger import Ledger, LedgerRow
+from rpc.ledger import Ledger
+from rpc.ledger_rows import LedgerRow
 from rpc.messages import Error, GroupReply, OrderReply, Reply, RpcCode
 from rpc.own_orders import OwnOrders
 from rpc.pending import Group, Member, Pending, Waiter

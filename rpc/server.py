@@ -23,7 +23,8 @@ from oms.records import RecordKind
 from rpc.core_link import CORE, CoreLink
 from rpc.event_stream import EventStream
 from rpc.feed import Feed
-from rpc.ledger import Ledger, LedgerError, Settled
+from rpc.ledger import Ledger, LedgerError
+from rpc.ledger_rows import Settled
 from rpc.limits import DEFAULT_LIMITS, MAX_QUEUED_REQUESTS, MAX_TRANSPORT_BYTES, Limits
 from rpc.order_entry import OrderEntry
 from rpc.queries import Queries

@@ -49,7 +49,8 @@ from rpc.entities import (
     TradingStateEvent,
     TriggerBy,
 )
-from rpc.ledger import Ledger, LedgerRow
+from rpc.ledger import Ledger
+from rpc.ledger_rows import LedgerRow
 from rpc.order_forms import NAMES
 from rpc.replica import KnownFill, KnownOrder, KnownTerms, event_row
 

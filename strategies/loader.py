@@ -24,15 +24,22 @@ from typing import Any, Final, NamedTuple
 import numba
 
 from oms.compiled import STRATEGY_CACHES, Callback, cached_in, callback, kernel_sources, open_cache
-from oms.core.state import MAX_ACCOUNTS, MAX_STRATEGIES, NEVER, STATE, STRATEGY_PARAMETERS, State
-from oms.records import EVENT, TICK, TradingState
+from oms.core.state import MAX_ACCOUNTS, MAX_RULES, MAX_STRATEGIES, NEVER, STATE, STRATEGY_PARAMETERS, State
+from oms.records import COMMAND, EVENT, TICK, TradingState
 
 CALLBACKS: Final = ("on_tick", "on_fill", "on_timer")
-ARGUMENTS: Final = {"on_tick": "(st, me, tick)", "on_fill": "(st, me, event)", "on_timer": "(st, me, now)"}
+RULE: Final = "check_order"
+ARGUMENTS: Final = {
+    "on_tick": "(st, me, tick)",
+    "on_fill": "(st, me, event)",
+    "on_timer": "(st, me, now)",
+    RULE: "(st, number, command)",
+}
 _ARGUMENT_TYPES: Final[dict[str, Callable[[], Any]]] = {
     "on_tick": lambda: numba.from_dtype(TICK),
     "on_fill": lambda: numba.from_dtype(EVENT),
     "on_timer": lambda: numba.int64,
+    RULE: lambda: numba.from_dtype(COMMAND),
 }
 DEFAULT_TIMER_NS: Final = 1_000_000_000
 MIN_TIMER_NS: Final = 1_000
@@ -169,6 +176,56 @@ def load_strategy(path: Path) -> LoadedStrategy:
         timer_interval_ns=_timer_interval_ns(module, path),
         callbacks=callbacks,
     )
+
+
+class LoadedRule(NamedTuple):
+    """A user's compiled risk rule: keep it as long as the core may call it."""
+
+    name: str
+    path: Path
+    callback: Callback
+
+
+def load_rule(path: Path) -> LoadedRule:
+    """Import and compile the risk rule in a file; ``strategies.rules`` is what it may use.
+
+    Raises
+    ------
+    StrategyError
+        When the file is missing, does not import or compile, or does not define ``check_order``.
+    """
+    path = path.expanduser().absolute()
+    if not path.is_file():
+        raise StrategyError(f"rule file {path} does not exist")
+    sources = [path]
+    try:
+        sources = local_sources(path)
+        with cached_in(open_cache(cache_sources(path), STRATEGY_CACHES)):
+            module = _import_file(path, sources)
+            if not hasattr(module, RULE):
+                raise StrategyError(f"rule {path.name} does not define {RULE}{ARGUMENTS[RULE]}")
+            return LoadedRule(path.stem, path, _compile(module, RULE))
+    except StrategyError:
+        raise
+    except (Exception, SystemExit) as error:  # a user's file may fail in any way; the caller gets one kind of error
+        raise StrategyError(f"rule {path.name}: {_explanation(error, sources)}") from error
+
+
+def define_rule(st: State, rule: LoadedRule) -> int:
+    """Enter a rule into the core's table and return its number; every order passes it from here.
+
+    Raises
+    ------
+    StrategyError
+        When the table is full.
+    """
+    s = st[0]
+    number = int(s["rules_used"])
+    if number == MAX_RULES:
+        raise StrategyError(f"rule {rule.name}: the core holds at most {MAX_RULES} rules")
+    s["rules"][number]["address"] = rule.callback.address
+    s["rules_used"] = number + 1
+    return number
 
 
 def _compile(module: ModuleType, name: str) -> Callback:

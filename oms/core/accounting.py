@@ -1,78 +1,195 @@
-"""What orders and fills count in their scopes: open quantity, open orders, positions.
+"""What orders and fills count: open quantity and orders, reserved funds and margin, positions, wallets, exposure.
 
 Every order belongs to its account's scope, and to its strategy's where a strategy asked for it. Both are kept by the
-same functions, one after the other.
+same functions, one after the other; funds are the account's alone. All of it is counted from what the order says that
+it has counted (``risk_qty``, ``risk_px``), so that an order that is done has given back exactly what it took.
 """
 
 from __future__ import annotations
 
+from typing import Final
+
 from oms.compiled import kernel
-from oms.core.positions import apply_fill, fee_of, value_of
-from oms.core.state import MAX_ACCOUNTS, Record
+from oms.core.funds import base_cash, spot_reserve, spot_wallet
+from oms.core.losses import watch_losses
+from oms.core.margin_use import place_margin
+from oms.core.positions import apply_fill, book_funding, fee_of, value_of
+from oms.core.self_trade import note_resting
+from oms.core.state import Record
+from oms.core.terms import rests, walked_px
+from oms.core.trading import scope_of_strategy, wake_review
+from oms.core.valuation import activate, conversion_rate, count_exposure, count_pnl, whole_cash
+from oms.instrument_kinds import InstrumentKind
+from oms.records import OrderType
+
+_LIMIT: Final = int(OrderType.LIMIT)
+_SPOT: Final = int(InstrumentKind.SPOT)
 
 
 @kernel
 def strategy_scope(order: Record) -> int:
     """The scope of the order's strategy; -1: no strategy asked for it."""
-    return MAX_ACCOUNTS + order["strategy"] if order["strategy"] >= 0 else -1
+    return scope_of_strategy(order["strategy"])
 
 
 @kernel
-def _count_open_in(s: Record, scope: int, order: Record, added_qty: int) -> None:
-    position = s["positions"][scope, order["instrument"], order["leg"]]
+def counted_px(definition: Record, px: int, other_px: int) -> int:
+    """Of two prices at which an order may be, the one that is worth more; 0 is none."""
+    if px == 0 or other_px == 0:
+        return max(px, other_px)
+    return min(px, other_px) if definition["inverse"] != 0 else max(px, other_px)
+
+
+@kernel
+def _count_lots(s: Record, scope: int, order: Record, added_qty: int) -> None:
+    """Count open lots in a scope, and the exposure that they can lead to."""
+    instrument = order["instrument"]
+    leg = order["leg"]
+    activate(s, scope, instrument, leg)
+    position = s["positions"][scope, instrument, leg]
     if order["side"] > 0:
         position["open_buy_qty"] += added_qty
     else:
         position["open_sell_qty"] += added_qty
+    count_exposure(s, scope, instrument, leg)
+
+
+@kernel
+def _count_funds(s: Record, order: Record, qty: int, px: int) -> None:
+    """Reserve for ``qty`` open lots at ``px`` instead of what is reserved for the order."""
+    account = order["account"]
+    instrument = order["instrument"]
+    side = order["side"]
+    definition = s["instruments"][instrument]
+    before_qty = order["risk_qty"]
+    before_px = order["risk_px"]
+    if definition["kind"] == _SPOT:
+        wallet = spot_wallet(definition, side)
+        if wallet >= 0:
+            change = spot_reserve(definition, side, px, qty) - spot_reserve(definition, side, before_px, before_qty)
+            s["wallets"][account, wallet]["reserved"] += change
+        return
+    change = value_of(definition, px, qty) if qty > 0 and px > 0 else 0
+    if before_qty > 0 and before_px > 0:
+        change -= value_of(definition, before_px, before_qty)
+    row = s["valuations"][account, instrument, order["leg"]]
+    if side > 0:
+        row["open_buy_value"] += change
+    else:
+        row["open_sell_value"] += change
+    place_margin(s, account, instrument, order["leg"])
 
 
 @kernel
 def count_open(s: Record, order: Record, qty: int, px: int) -> None:
-    """Count ``qty`` lots of an order at ``px`` as open instead of what was counted before."""
+    """Count ``qty`` lots of an order at ``px`` as open instead of what was counted before.
+
+    ``px`` 0 (a market order) is what the order was counted at, or the last price at which it would trade now. While an
+    amend is in flight the order is counted at the dearer of its two prices.
+    """
+    account = order["account"]
+    instrument = order["instrument"]
+    if px == 0:
+        px = order["risk_px"]
+        if order["risk_qty"] == 0:
+            px = walked_px(s["books"][instrument], order["side"], qty)
+    if qty > 0 and order["order_type"] == _LIMIT and rests(order["time_in_force"]):
+        note_resting(s, account, instrument, order["side"], px)
+        if order["pending_px"] > 0:
+            note_resting(s, account, instrument, order["side"], order["px"])
+            note_resting(s, account, instrument, order["side"], order["pending_px"])
+    if order["pending_px"] > 0:
+        definition = s["instruments"][instrument]
+        px = counted_px(definition, counted_px(definition, px, order["px"]), order["pending_px"])
     added_qty = qty - order["risk_qty"]
+    if added_qty != 0:
+        _count_lots(s, account, order, added_qty)
+        if order["strategy"] >= 0:
+            _count_lots(s, strategy_scope(order), order, added_qty)
+    _count_funds(s, order, qty, px)
     order["risk_qty"] = qty
     order["risk_px"] = px
-    _count_open_in(s, order["account"], order, added_qty)
-    if order["strategy"] >= 0:
-        _count_open_in(s, strategy_scope(order), order, added_qty)
 
 
 @kernel
 def count_order(s: Record, order: Record, change: int) -> None:
-    """Count one open order more (+1) or less (-1)."""
+    """Count one open order more (+1) or less (-1); the last one of an account that is being closed wakes the core."""
+    account = order["account"]
     instrument = order["instrument"]
     leg = order["leg"]
-    s["positions"][order["account"], instrument, leg]["open_orders"] += change
-    s["scopes"][order["account"]]["open_orders"] += change
+    s["positions"][account, instrument, leg]["open_orders"] += change
+    s["scopes"][account]["open_orders"] += change
     if order["strategy"] >= 0:
         scope = strategy_scope(order)
         s["positions"][scope, instrument, leg]["open_orders"] += change
         s["scopes"][scope]["open_orders"] += change
+    if s["flattening"] > 0 and s["scopes"][account]["flattening"] != 0 and s["scopes"][account]["open_orders"] == 0:
+        wake_review(s, max(s["now"], s["scopes"][account]["flatten_ts"]))
+
+
+@kernel
+def move_wallet(s: Record, account: int, wallet: int, amount: int) -> None:
+    """Add to a wallet's balance; a currency that has no wallet is not kept."""
+    if wallet >= 0:
+        s["wallets"][account, wallet]["balance"] += amount
+
+
+@kernel
+def _move_wallets(s: Record, account: int, definition: Record, side: int, px: int, qty: int, realized: int) -> None:
+    """What a fill moves: spot exchanges the two currencies, all else settles what it realized."""
+    if definition["kind"] != _SPOT:
+        move_wallet(s, account, definition["settle_wallet"], realized)
+        return
+    move_wallet(s, account, definition["quote_wallet"], -side * value_of(definition, px, qty))
+    move_wallet(s, account, definition["base_wallet"], side * base_cash(definition, qty))
+
+
+@kernel
+def recount(s: Record, scope: int, instrument: int, leg: int) -> None:
+    """After a position has changed: bring what it counts in its scope and its wallet in line, and watch its losses."""
+    activate(s, scope, instrument, leg)
+    count_exposure(s, scope, instrument, leg)
+    count_pnl(s, scope, instrument, leg)
+    watch_losses(s, scope)
 
 
 @kernel
 def book_fill(s: Record, order: Record, px: int, qty: int, fee: int, fee_known: int, liquidity: int) -> int:
-    """Book a fill of an order on its positions, and return its fee in cash."""
-    definition = s["instruments"][order["instrument"]]
+    """Book a fill of an order on its positions and its account's wallets, and return its fee in cash."""
+    instrument = order["instrument"]
+    definition = s["instruments"][instrument]
+    account = order["account"]
+    leg = order["leg"]
+    side = order["side"]
     if fee_known == 0:
         fee = fee_of(definition, value_of(definition, px, qty), liquidity)
-    instrument = order["instrument"]
-    leg = order["leg"]
-    basis = s["accounts"][order["account"]]["fifo"]
-    position = s["positions"][order["account"], instrument, leg]
-    order["realized_pnl"] += apply_fill(s, position, definition, basis, order["side"], px, qty, fee)
+    fifo = s["accounts"][account]["fifo"]
+    realized = apply_fill(s, s["positions"][account, instrument, leg], definition, fifo, side, px, qty, fee)
+    order["realized_pnl"] += realized
     order["fees"] += fee
+    _move_wallets(s, account, definition, side, px, qty, realized)
+    move_wallet(s, account, definition["settle_wallet"], -fee)
+    recount(s, account, instrument, leg)
     if order["strategy"] >= 0:
-        position = s["positions"][strategy_scope(order), instrument, leg]
-        apply_fill(s, position, definition, basis, order["side"], px, qty, fee)
+        scope = strategy_scope(order)
+        apply_fill(s, s["positions"][scope, instrument, leg], definition, fifo, side, px, qty, fee)
+        recount(s, scope, instrument, leg)
     s["fills"] += 1
     return fee
 
 
 @kernel
-def take_cancel_token(s: Record, order: Record) -> None:
-    """Count a cancel against its scopes' rate; cancels always pass."""
-    scope = s["scopes"][order["account"]]
-    if scope["cancel_ts"] > s["now"]:
-        scope["cancels_over_rate"] += 1
-    scope["cancel_ts"] = max(scope["cancel_ts"], s["now"]) + scope["cancel_interval_ns"]
+def pay_funding(s: Record, account: int, instrument: int, leg: int, paid: int) -> None:
+    """Book a funding payment (paid is positive) on an account's position and its wallet."""
+    book_funding(s["positions"][account, instrument, leg], -paid)
+    move_wallet(s, account, s["instruments"][instrument]["settle_wallet"], -paid)
+    recount(s, account, instrument, leg)
+
+
+@kernel
+def set_balance(s: Record, account: int, wallet: int, balance: int) -> None:
+    """Set a wallet to what the venue says; what came or went otherwise than by trading is no PnL, but equity."""
+    row = s["wallets"][account, wallet]
+    rate = conversion_rate(s, row["currency"])
+    s["scopes"][account]["equity_start"] += whole_cash((balance - row["balance"]) * rate)
+    row["balance"] = balance

@@ -9,11 +9,12 @@ from __future__ import annotations
 from typing import Final
 
 from oms.compiled import kernel
+from oms.core.accounting import move_wallet, pay_funding, recount, set_balance
 from oms.core.costs import add_lot, free_lots
 from oms.core.entry import enter_order
 from oms.core.events import emit_order, ignore_report, new_event
 from oms.core.orders import find_order, has_free_slot
-from oms.core.positions import book_funding, cost_of, position_fits
+from oms.core.positions import cost_of, position_fits
 from oms.core.settlement import contract_fits, settle
 from oms.core.state import MAX_ACCOUNTS, MAX_INSTRUMENTS, MAX_PX, MAX_QTY, MAX_WALLETS, Record
 from oms.records import EventKind, OrderFlag, OrderState, OrderType, Reason, ReportKind, TimeInForce
@@ -151,7 +152,7 @@ def adjust(s: Record, report: Record) -> None:
         adopt_order(s, report)
         return
     if kind == _BALANCE:
-        s["wallets"][account, report["value"]]["balance"] = report["fee"]
+        set_balance(s, account, report["value"], report["fee"])
         at = new_event(s, _BALANCE_EVENT, _NONE)
         s["events"][at]["account"] = account
         s["events"][at]["aux"] = report["value"]
@@ -165,12 +166,15 @@ def adjust(s: Record, report: Record) -> None:
     event_kind = _SETTLED
     if kind == _FUNDING:
         event_kind = _FUNDING_EVENT
-        book_funding(position, -report["fee"])
+        pay_funding(s, account, instrument, leg, report["fee"])
     elif kind == _POSITION:
         event_kind = _POSITION_ADOPTED
         set_position(s, position, definition, s["accounts"][account]["fifo"], report["qty"], report["px"])
+        recount(s, account, instrument, leg)
     else:
-        settle(s, position, definition, report["px"], report["fee"])
+        realized = settle(s, position, definition, report["px"], report["fee"])
+        move_wallet(s, account, definition["settle_wallet"], realized - report["fee"])
+        recount(s, account, instrument, leg)
     at = new_event(s, event_kind, _NONE)
     event = s["events"][at]
     event["account"] = account

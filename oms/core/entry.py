@@ -130,7 +130,7 @@ def enter_release(s: Record, slot: int, command: Record) -> None:
 
 @kernel
 def enter_amend(s: Record, slot: int, command: Record) -> None:
-    """A change of price and total quantity is on its way; the larger quantity and the worse price count until then."""
+    """A change of price and total quantity is on its way; the larger quantity and the dearer price count until then."""
     order = s["orders"][slot]
     order["pending_px"] = command["px"]
     order["pending_qty"] = command["qty"]
@@ -138,7 +138,7 @@ def enter_amend(s: Record, slot: int, command: Record) -> None:
     order["state"] = next_state(order["state"], _REQUEST_AMEND)
     order["updated_ts"] = s["now"]
     qty = max(leaves_qty(order), command["qty"] - order["filled_qty"])
-    count_open(s, order, qty, max(order["px"], command["px"]))
+    count_open(s, order, qty, order["px"])
 
 
 @kernel

@@ -14,13 +14,14 @@ import numpy as np
 from oms.compiled import kernel
 from oms.core.accounting import count_open, count_order
 from oms.core.armed import arm
-from oms.core.entry import enter_cancel, enter_held_amend, enter_held_end, enter_release
+from oms.core.entry import enter_cancel, enter_held_amend, enter_held_end, enter_order, enter_release
 from oms.core.events import emit_order, emit_terms
 from oms.core.groups import anchor_of
 from oms.core.orders import ILLEGAL, OrderInput, next_state
 from oms.core.outbox import can_send, complete, send
 from oms.core.risk import check_new
 from oms.core.state import MAX_CHILDREN, Record
+from oms.core.terms import walked_px
 from oms.records import (
     CommandKind,
     Contingency,
@@ -148,6 +149,25 @@ def set_aside(s: Record, anchor: int, excepted: int, put_back: bool) -> None:
 
 
 @kernel
+def send_new(s: Record, command: Record) -> int:
+    """Enter an order that has been checked and send it; returns its slot, -1 when the table is full of open ones."""
+    slot = enter_order(s, command)
+    if slot >= 0:
+        emit_terms(s, slot, _SUBMITTED, _NONE)
+        send(s, command)
+    return slot
+
+
+@kernel
+def value_market_order(s: Record, command: Record) -> None:
+    """Put the price at which a market order is counted against limits into ``value``, so that the journal has it."""
+    command["value"] = 0
+    if command["order_type"] == _MARKET:
+        book = s["books"][command["instrument"]]
+        command["value"] = walked_px(book, command["side"], command["qty"])
+
+
+@kernel
 def check_in_group(s: Record, command: Record, anchor: int, slot: int) -> int:
     """Risk in full for an order that leaves now, as if the rest of its group (``anchor``, -1: none) were not there."""
     if anchor < 0:
@@ -190,6 +210,7 @@ def release(s: Record, slot: int, qty: int) -> int:
     command["qty"] = qty - order["filled_qty"]
     reason = check_release(s, slot, command)
     if reason == _NONE:
+        value_market_order(s, command)
         enter_release(s, slot, command)
         emit_terms(s, slot, _SUBMITTED, _NONE)
         send(s, command)

@@ -98,13 +98,9 @@ def settle(s: Record, slot: int, was_open: bool) -> None:
         touch_group(s, slot)
         return
     qty = leaves_qty(order)
-    px = order["px"]
     if order["pending_qty"] > 0:
         qty = max(qty, order["pending_qty"] - order["filled_qty"])
-        px = max(px, order["pending_px"])
-    if order["order_type"] == _MARKET:
-        px = order["risk_px"]
-    count_open(s, order, qty, px)
+    count_open(s, order, qty, order["risk_px"] if order["order_type"] == _MARKET else order["px"])
     touch_group(s, slot)
 
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import Final
 
 from oms.compiled import kernel
-from oms.core.accounting import take_cancel_token
 from oms.core.conditions import check_conditions, check_trail
 from oms.core.entry import enter_amend, enter_cancel, enter_order, waits_for
-from oms.core.events import emit_order, emit_refusal, emit_terms, may_ask, new_event
+from oms.core.events import emit_order, emit_refusal, emit_terms, may_ask
 from oms.core.groups import anchor_of
-from oms.core.keeping import ask_cancel, change_held, check_in_group, end_held
+from oms.core.keeping import ask_cancel, change_held, check_in_group, end_held, send_new, value_market_order
 from oms.core.orders import ILLEGAL, OrderInput, find_order, has_free_slot, is_open, next_state
 from oms.core.outbox import can_send, complete, send
+from oms.core.rates import take_cancel_token
 from oms.core.risk import check_amend, check_held
 from oms.core.state import COMMAND_RING, EVENT_RING, MAX_ACCOUNTS, MAX_INSTRUMENTS, MAX_PX, MAX_QTY, Record, State
+from oms.core.trading import kill, scope_of_strategy, set_trading_state, tell_trading_state
 from oms.records import CommandKind, Contingency, EventKind, OrderState, OrderType, Reason, TradingState, Trigger
 
 _NEW: Final = int(CommandKind.NEW)
@@ -23,12 +24,12 @@ _AMEND: Final = int(CommandKind.AMEND)
 _CANCEL: Final = int(CommandKind.CANCEL)
 _CANCEL_ALL: Final = int(CommandKind.CANCEL_ALL)
 _SET_TRADING_STATE: Final = int(CommandKind.SET_TRADING_STATE)
+_KILL: Final = int(CommandKind.KILL)
 
 _SUBMITTED: Final = int(EventKind.ORDER_SUBMITTED)
 _ORDER_HELD: Final = int(EventKind.ORDER_HELD)
 _AMEND_SUBMITTED: Final = int(EventKind.AMEND_SUBMITTED)
 _CANCEL_SUBMITTED: Final = int(EventKind.CANCEL_SUBMITTED)
-_TRADING_STATE: Final = int(EventKind.TRADING_STATE)
 
 _HELD: Final = int(OrderState.HELD)
 _CANCELLED: Final = int(OrderState.CANCELLED)
@@ -104,6 +105,17 @@ def check_order(s: Record, command: Record, held_for: int) -> int:
 
 
 @kernel
+def hold_new(s: Record, command: Record) -> int:
+    """Enter an order into the core's keeping and report it; returns its slot, -1 when the table is full."""
+    slot = enter_order(s, command)
+    if slot >= 0:
+        command["kind"] = _HOLD
+        emit_terms(s, slot, _ORDER_HELD, _NONE)
+        send(s, command)
+    return slot
+
+
+@kernel
 def request_new(s: Record, command: Record) -> int:
     """Check a new order, enter it and send or hold it; returns ``Reason.NONE`` or why it was refused."""
     command["value"] = 0
@@ -114,16 +126,14 @@ def request_new(s: Record, command: Record) -> int:
     if reason != _NONE:
         emit_refusal(s, command, 0, reason)
         return reason
-    slot = enter_order(s, command)
+    if held_for == 0:
+        value_market_order(s, command)
+        slot = send_new(s, command)
+    else:
+        slot = hold_new(s, command)
     if slot < 0:
         emit_refusal(s, command, 0, _ORDER_TABLE_FULL)
         return _ORDER_TABLE_FULL
-    if held_for == 0:
-        emit_terms(s, slot, _SUBMITTED, _NONE)
-    else:
-        command["kind"] = _HOLD
-        emit_terms(s, slot, _ORDER_HELD, _NONE)
-    send(s, command)
     if command["contingency"] == _REPLACE:
         ask_cancel(s, anchor_of(s, slot), _REPLACED, command["request_id"], command["source"])
     return _NONE
@@ -271,15 +281,17 @@ def cancel_open(
 
 
 @kernel
-def set_trading_state(s: Record, account: int, trading_state: int, reason: int, request_id: int) -> None:
-    """Set an account's trading state and report it."""
-    s["scopes"][account]["trading_state"] = trading_state
-    s["scopes"][account]["reason"] = reason
-    at = new_event(s, _TRADING_STATE, reason)
-    event = s["events"][at]
-    event["account"] = account
-    event["request_id"] = request_id
-    event["aux"] = trading_state
+def command_trading_state(s: Record, command: Record) -> int:
+    """Set the trading state of an account, or of one of its strategies; returns a Reason."""
+    scope = command["account"]
+    strategy = command["strategy"]
+    if strategy >= s["strategies_used"]:
+        return _UNKNOWN_STRATEGY
+    if strategy >= 0:
+        scope = scope_of_strategy(strategy)
+    reason = command["px"] if command["px"] > 0 else _REQUESTED
+    set_trading_state(s, scope, command["value"], reason, command["request_id"])
+    return _NONE
 
 
 @kernel
@@ -293,7 +305,7 @@ def cancel_all(s: Record, command: Record) -> bool:
         return False
     for each in range(MAX_ACCOUNTS):
         if s["accounts"][each]["defined"] != 0 and (account < 0 or each == account):
-            set_trading_state(s, each, s["scopes"][each]["trading_state"], _REQUESTED, request_id)
+            tell_trading_state(s, each, _REQUESTED, request_id)
     return True
 
 
@@ -318,6 +330,11 @@ def handle_command(st: State, command: Record) -> bool:
     if kind == _CANCEL:
         request_cancel(s, command)
         return True
+    if kind == _KILL and 0 <= command["value"] <= 1:
+        reason = kill(s, account, command["value"], command["request_id"])
+        if reason != _NONE:
+            emit_refusal(s, command, 0, reason)
+        return True
     every = kind == _CANCEL_ALL and account == -1
     if not every and (not 0 <= account < MAX_ACCOUNTS or s["accounts"][account]["defined"] == 0):
         emit_refusal(s, command, 0, _UNKNOWN_ACCOUNT)
@@ -325,8 +342,9 @@ def handle_command(st: State, command: Record) -> bool:
     if kind == _CANCEL_ALL and command["instrument"] < MAX_INSTRUMENTS:
         return cancel_all(s, command)
     if kind == _SET_TRADING_STATE and 0 <= command["value"] <= _REDUCING:
-        reason = command["px"] if command["px"] != 0 else _REQUESTED
-        set_trading_state(s, account, command["value"], reason, command["request_id"])
+        reason = command_trading_state(s, command)
+        if reason != _NONE:
+            emit_refusal(s, command, 0, reason)
         return True
     emit_refusal(s, command, 0, _BAD_COMMAND)
     return True

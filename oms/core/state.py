@@ -31,6 +31,8 @@ MAX_WALLETS: Final = 64
 MAX_RULES: Final = 16
 MAX_RESETS: Final = 1_024
 """Coming daily resets of one account whose times the host has worked out in the account's time zone."""
+TOLD: Final = 8
+"""Figures of a scope in a SCOPE event."""
 MAX_ORDERS: Final = 32_768
 MAX_FILLS: Final = 65_536
 """Fills whose trade ids are remembered, to refuse a repeated one."""
@@ -151,16 +153,25 @@ SCOPE = np.dtype(
         ("cancels_over_rate", "i8"),
         # sums; cash in the reporting currency
         ("open_orders", "i8"),
-        ("gross", "i8"),
-        ("net", "i8"),
-        ("pnl", "i8"),  # realized and unrealized, less fees and funding
+        ("gross", "i8"),  # of the farthest position that each instrument can reach, open orders included
+        ("net", "i8"),  # of the positions as they are
+        ("net_high", "i8"),  # when every open buy fills, and no sell
+        ("net_low", "i8"),  # when every open sell fills, and no buy
+        ("pnl", "i8"),  # realized and unrealized, less fees, with funding
+        ("unpriced", "i8"),  # positions that count and cannot be valued
+        ("unpriced_reason", "i8"),  # why, of the last one found: NO_PRICE, NO_CONVERSION
         ("day_start_pnl", "i8"),
         ("peak_pnl", "i8"),
         ("valued_at", "i8"),  # number of the market update for which every position has been valued
         ("first_active", "i8"),  # list of positions that count: row numbers in valuations; -1 ends it
         ("next_reset", "i8"),  # ns
-        ("equity_start", "i8"),  # balances when the session's accounts were defined
-        ("flattening", "i8"),  # 1: positions are being closed after the kill switch
+        ("equity_start", "i8"),  # balances of the account, or what a strategy has to work with, before all PnL
+        # what is under way
+        ("cancelling", "i8"),  # core.trading.Cancelling: which open orders are being cancelled
+        ("flattening", "i8"),  # core.trading.Flattening: positions are being closed after the kill switch
+        ("flatten_ts", "i8"),  # when the next closing orders may leave
+        ("rule_failed", "i8"),  # 1: a user's rule raised on an order of this strategy, which is to be halted
+        ("told", "i8", (TOLD,)),  # the figures of the last SCOPE event
     ]
 )
 """Limits, sums and state of an account or a strategy."""
@@ -179,17 +190,27 @@ ACCOUNT = np.dtype(
 
 VALUATION = np.dtype(
     [
-        ("open_buy_value", "i8"),  # cash, of open orders in flight included, at their own prices
-        ("open_sell_value", "i8"),
-        ("half_ticks", "i8"),  # the mark at which the rest is computed
-        ("gross", "i8"),  # cash in the reporting currency: what the position counts in its scope's sums
+        ("active", "i8"),  # 1: in its scope's list, so that it is valued when the market has changed
+        ("next_active", "i8"),  # row number of the scope's next position that counts; -1 ends the list
+        ("half_ticks", "i8"),  # the mark at which the rest is computed; 0: none
+        ("rate", "f8"),  # reporting currency for a unit of the settlement currency; 0: none
+        ("unit", "f8"),  # cash in the reporting currency that one lot stands for at the mark
+        ("unpriced", "i8"),  # Reason for which it cannot be valued, or NONE
+        # cash in the reporting currency: what the position counts in its scope's sums
+        ("gross", "i8"),
         ("net", "i8"),
+        ("net_high", "i8"),
+        ("net_low", "i8"),
         ("pnl", "i8"),
-        ("margin", "i8"),  # cash in the settlement currency: what it counts in its wallet's sums
+        # cash in the settlement currency, of accounts' positions on margin: what they count in their wallet's sums
+        ("open_buy_value", "i8"),  # of open orders in flight included, at their own prices
+        ("open_sell_value", "i8"),
+        ("position_value", "i8"),  # signed
+        ("margin", "i8"),
         ("unrealized", "i8"),
-        ("next_active", "i8"),  # row number of the scope's next position that counts
-        ("active", "i8"),
-        ("own_best", "i8", (2,)),  # best prices of own open orders; may be better than the true ones, never worse
+        ("leverage", "i8"),  # 1e-8, for which leverage_rate is worked out
+        ("leverage_rate", "i8"),  # 1e-8: one over the leverage, rounded up
+        ("own_best", "i8", (2,)),  # best prices of own resting orders (leg 0); may be better than the true ones
     ]
 )
 """What one position adds to the sums of its scope and its wallet; the sums are kept by difference."""
@@ -211,12 +232,13 @@ CURRENCY = np.dtype(
         ("defined", "i8"),
         ("instrument", "i8"),  # whose mid price is the rate to the reporting currency; -1: the rate is fixed
         ("inverse", "i8"),  # 1: divide by that price
-        ("rate", "f8"),  # reporting currency per unit, the fixed one or the last
+        ("factor", "f8"),  # reporting currency per unit and half tick; inverse: times the price in half ticks
+        ("rate", "f8"),  # reporting currency per unit where it is fixed
     ]
 )
 
-RECENT = np.dtype([("key", "i8"), ("ts", "i8")])
-"""A new order's account, instrument, side, price and quantity, hashed, and when it came."""
+RECENT = np.dtype([("owner", "i8"), ("px", "i8"), ("qty", "i8"), ("ts", "i8")])
+"""A new order's account, instrument and side in one number, its price and quantity, and when it came."""
 
 RULE = np.dtype([("address", "i8"), ("refusals", "i8"), ("failures", "i8")])
 """A user's risk rule: the address of its function."""
@@ -323,6 +345,7 @@ STATE = np.dtype(
         ("verdict", "i8"),  # what a user's rule said of the order in hand
         ("rules_used", "i8"),
         ("reporting_currency", "i8"),
+        ("wallets_used", "i8"),
         ("ticks", "i8"),
         ("ticks_refused", "i8"),
         ("orders_sent", "i8"),
@@ -350,6 +373,7 @@ STATE = np.dtype(
         ("change", CHANGE),
         ("report", REPORT),  # scratch: the answer in hand
         ("command", COMMAND),  # scratch: the request in hand
+        ("rule_command", COMMAND),  # scratch: what users' rules are shown of an amend
         ("own_command", COMMAND),  # scratch: a request of the core's own, while another one is in hand
         ("model", MODEL),
         ("accounts", ACCOUNT, (MAX_ACCOUNTS,)),

@@ -22,6 +22,7 @@ from oms.config import (
     strategy_file,
     write_session,
 )
+from oms.session_settings import SYNC_OF_MODE
 
 REPLAY = {"replay": {"file": "some.gz"}}
 
@@ -85,6 +86,26 @@ def test_file_replaces_defaults_and_merges_replay(tmp_path: Path) -> None:
     assert settings.replay.speed == "10"
     assert settings.replay.duration_s == 5.0
     assert settings.replay.file == os.fspath(tmp_path / "rec.gz")
+
+
+def test_journal_is_synced_by_mode_unless_the_settings_say(tmp_path: Path) -> None:
+    assert load_settings(overrides=REPLAY).journal_sync == "os"
+    path = settings_file(tmp_path, '[journal]\nsync = "batch"\n')
+    settings = load_settings(path, REPLAY)
+    assert (settings.journal_sync, settings.journal.inputs, settings.journal.segment_mb) == ("batch", "orders", 64)
+    assert SYNC_OF_MODE["firm"] == "batch"
+
+
+def test_name_that_a_setting_had_once_is_refused_with_the_new_one(tmp_path: Path) -> None:
+    path = settings_file(tmp_path, 'journal_sync = "always"\n')
+    with pytest.raises(ConfigError, match=r"journal_sync 'always' is now called sync, in the table \[journal\]"):
+        load_settings(path, REPLAY)
+
+
+@pytest.mark.parametrize("name", ["segment_mb", "held_mb"])
+def test_sizes_of_the_journal_are_bounded(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match=f"journal {name} 0 must be 1 to 4096 MiB"):
+        load_settings(settings_file(tmp_path, f"[journal]\n{name} = 0\n"), REPLAY)
 
 
 def test_own_instruments_start_without_the_default_limits_and_strategies(tmp_path: Path) -> None:

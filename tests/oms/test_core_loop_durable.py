@@ -12,7 +12,7 @@ import pytest
 
 from oms.config import JournalSettings
 from oms.journal import Direction, Journal, JournalError, MetaKind, read_journal
-from oms.records import EventKind, Reason, RecordKind, ReportKind, TickKind, TradingState
+from oms.records import CommandKind, EventKind, Reason, RecordKind, ReportKind, TickKind, TradingState, Trigger
 from tests.oms.core.builders import ASK_PX, BID_PX, BUY, client_id, depth, fill, kinds, new_order, report, snapshot
 from tests.oms.test_core_loop import SAMPLES, Bench, files_bounded_to
 from tests.oms.test_journal_sync import Gate
@@ -207,6 +207,19 @@ def test_every_way_to_sync_gives_the_same_journal_and_events(make_bench: Callabl
         (RecordKind.COMMAND, Direction.OUTPUT),
         (RecordKind.EVENT, Direction.EVENT),
     ]
+
+
+def test_requests_of_the_cores_own_keeping_do_not_leave(slow: Slow) -> None:
+    stop = new_order(client_id(1), BUY, ASK_PX, trigger=Trigger.STOP, trigger_px=ASK_PX + 9, trigger_source=1)
+    slow.ask(stop, new_order(client_id(2)))
+    slow.gate.open(10)
+    assert slow.requests(1) == [client_id(2)]
+    kept = [
+        entry.records["kind"].tolist()
+        for entry in read_journal(slow.bench.journal.path)
+        if (entry.kind, entry.direction) == (RecordKind.COMMAND, Direction.OUTPUT)
+    ]
+    assert [kind for each in kept for kind in each] == [CommandKind.HOLD, CommandKind.NEW]
 
 
 # ---- all inputs

@@ -452,4 +452,5 @@ def test_reports_and_commands_are_taken_between_ticks_at_the_cores_time() -> Non
     now = rig.now
     rig.commands(new_order(1))
     rig.reports(report(ReportKind.ACCEPTED, 1, ts=now + SECOND))
-    assert rig.events["ts"][-2:].tolist() == [now, now + SECOND]
+    of_orders = rig.events[rig.events["order_id"] == 1]
+    assert of_orders["ts"].tolist() == [now, now + SECOND]

@@ -18,7 +18,7 @@ PAGE = (Path(__file__).resolve().parents[2] / "docs" / "rpc.md").read_text()
 EXAMPLES = re.findall(r"^```python\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=["sync", "async", "waiting"])
+@pytest.mark.parametrize("example", EXAMPLES, ids=["sync", "async", "waiting", "batch"])
 def test_the_examples_run(world: World, example: str, capsys: pytest.CaptureFixture[str]) -> None:
     world.start_core()
     world.start_server()

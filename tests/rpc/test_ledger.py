@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from oms.records import ORDER_ID_COUNTER_BITS, RPC_CLIENT_BASE
-from rpc.ledger import FILE, Ledger, LedgerError, Settled
+from rpc.ledger import FILE, Ledger, LedgerError
 from rpc.ledger_log import decode_row, logs, read_log
+from rpc.ledger_rows import Settled
 from tests.oms.test_core_loop import files_bounded_to
 
 COMMAND = b"c" * 128

@@ -97,7 +97,7 @@ def test_side_that_is_none_is_refused(side: int) -> None:
     assert Probe(SUBMIT, a=side, b=ASK_PX, c=10).memory()[0] == -Reason.BAD_SIDE
 
 
-@pytest.mark.parametrize("flags", [4, 65_536, 65_537, -1])
+@pytest.mark.parametrize("flags", [8, 65_536, 65_537, -1])
 def test_flags_that_are_none_are_refused(flags: int) -> None:
     assert Probe(SUBMIT, a=BUY, b=BID_PX, c=10, d=flags).memory()[0] == -Reason.BAD_FLAGS
 

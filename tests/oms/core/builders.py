@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -13,8 +14,10 @@ import numpy.typing as npt
 from oms import engine
 from oms.compiled import Callback, compile_entries
 from oms.core.state import BOOK_WINDOW, State, define_account, define_instrument, new_state
+from oms.currencies import Conversion
 from oms.exchange_model import load_model, use_model
 from oms.instruments import Instrument
+from oms.money import define_money, money_of
 from oms.records import (
     CASH_SCALE,
     COMMAND,
@@ -78,6 +81,10 @@ FINE: Final = Instrument(
 )
 """A grid whose tick-lot is worth less than the smallest unit of cash: every fill is rounded."""
 
+AT_PAR: Final = Conversion(None, False, Decimal(1))
+PLENTY: Final = 2**60
+"""Balance of every wallet of every account, where a test is not about funds."""
+
 NO_LIMITS: Final[Mapping[str, int]] = {
     "max_order_qty": 2**40,
     "max_order_notional": 2**62,
@@ -129,9 +136,14 @@ class Rig:
         self._sent: list[Records] = [np.zeros(0, COMMAND)]
         self.now = START_TS
         define_account(self.st, 0, trading_state)
+        instruments = tuple(instruments)
         for instrument in instruments:
             define_instrument(self.st, instrument)
             self.limit(instrument.id, **{"defined": 1, **NO_LIMITS, **(limits or {})})
+        self.money = money_of(instruments)
+        define_money(self.st, self.money, instruments, dict.fromkeys(self.money.currencies, AT_PAR))
+        self.s["wallets"]["defined"][:, : len(self.money.wallets)] = 1
+        self.s["wallets"]["balance"][:, : len(self.money.wallets)] = PLENTY
         use_model(self.st, _model(model), entry_latency_ns=latency_ns, response_latency_ns=latency_ns)
         self.s["external"] = int(external)
 
@@ -319,8 +331,10 @@ def command(kind: int, order_id: int, *, instrument: int = 0, **fields: int) -> 
     )
 
 
-def new_order(order_id: int, side: int = BUY, px: int = BID_PX, qty: int = 10, **fields: int) -> Records:
-    """A GTC limit order, unless ``fields`` say otherwise."""
+def new_order(order_id: int, side: int = BUY, px: int | None = None, qty: int = 10, **fields: int) -> Records:
+    """A GTC limit order at the touch of its own side, unless told otherwise."""
+    if px is None:
+        px = BID_PX if side > 0 else ASK_PX
     terms = {"order_type": OrderType.LIMIT, "time_in_force": TimeInForce.GTC}
     return command(CommandKind.NEW, order_id, side=side, px=px, qty=qty, **{**terms, **fields})
 

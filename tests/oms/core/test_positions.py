@@ -12,7 +12,7 @@ from hypothesis import strategies as hs
 from oms.core.positions import fee_of
 from oms.decimals import rate
 from oms.instruments import Instrument
-from oms.records import CASH_SCALE, EventKind, Liquidity, Reason
+from oms.records import CASH_SCALE, EventKind, Liquidity, OrderFlag, Reason
 from tests.oms.core import ledger
 from tests.oms.core.builders import (
     BID_PX,
@@ -97,7 +97,7 @@ def test_position_is_what_exact_arithmetic_gives(
     rig.s["instruments"]["min_notional"] = 0
     model = ModelPosition(instrument)
     for number, trade in enumerate(fills, start=1):
-        order = new_order(number, trade.side, BID_PX, 10**6, instrument=instrument.id)
+        order = new_order(number, trade.side, qty=10**6, instrument=instrument.id)
         assert reason_of(rig.commands(order)) == Reason.NONE
         known = {"fee_known": 1, "fee": trade.venue_fee} if trade.venue_fee is not None else {}
         events = rig.reports(
@@ -119,7 +119,7 @@ def test_position_is_what_exact_arithmetic_gives(
     if not fills:
         return
     rig.ticks(snapshot(instrument.id, {bid: 1}, {bid + spread: 1}))
-    rig.commands(new_order(10**6, BUY, bid, 10, instrument=instrument.id))
+    rig.commands(new_order(10**6, BUY, bid, 10, instrument=instrument.id, flags=OrderFlag.POST_ONLY))
     event = only(rig.reports(fill(10**6, 10, bid, trade_id=10**6)), EventKind.POSITION)
     model.apply(Fill(BUY, bid, 10, Liquidity.MAKER, 0))
     position = rig.position(instrument.id)
@@ -138,8 +138,9 @@ def test_position_is_what_exact_arithmetic_gives(
 @given(fills=FILLS.filter(bool))
 def test_every_kind_is_traded_through_the_same_reports(name: str, fills: list[Fill]) -> None:
     instrument = instrument_of(name)
-    rig = Rig(instruments=(instrument,))
-    rig.open_market(0)
+    rig = Rig(instruments=(instrument, SPOT))
+    rig.open_market(0, SPOT.id)
+    rig.s["instruments"][0]["underlying"] = SPOT.id  # what an option's exposure and margin are measured by
     model = Model(instrument)
     for number, trade in enumerate(fills, start=1):
         px, qty = 500_000 + trade.px % 200_000, trade.qty % 1_000 + 1

@@ -66,11 +66,11 @@ def asked(rig: Rig, *commands: Records) -> list[Reason]:
 def hold(rig: Rig, qty: int) -> None:
     """Bring the position to ``qty`` lots."""
     side = BUY if qty > 0 else SELL
-    rig.commands(new_order(10**9 + qty, side, BID_PX, abs(qty)))
+    rig.commands(new_order(10**9 + qty, side, qty=abs(qty)))
     rig.reports(fill(10**9 + qty, abs(qty), side=side, trade_id=1))
 
 
-@pytest.mark.parametrize("account", [-1, 1, 3, 4, 2**31 - 1, -(2**31)])
+@pytest.mark.parametrize("account", [-2, 1, 3, 4, 2**31 - 1, -(2**31)])
 def test_unknown_account(account: int) -> None:
     rig = market()
     order = new_order(1, account=account)
@@ -140,14 +140,18 @@ FORMS = [
     (OrderType.LIMIT, TimeInForce.IOC, 0, Reason.NONE),
     (OrderType.LIMIT, TimeInForce.FOK, 0, Reason.NONE),
     (OrderType.LIMIT, 0, 0, Reason.BAD_TIME_IN_FORCE),
-    (OrderType.LIMIT, 4, 0, Reason.BAD_TIME_IN_FORCE),
+    (OrderType.LIMIT, 6, 0, Reason.BAD_TIME_IN_FORCE),
+    (OrderType.LIMIT, TimeInForce.GTD, 0, Reason.BAD_EXPIRY),
+    (OrderType.LIMIT, TimeInForce.DAY, 0, Reason.BAD_EXPIRY),
+    (OrderType.MARKET, TimeInForce.GTD, 0, Reason.BAD_EXPIRY),
     (OrderType.MARKET, TimeInForce.GTC, 0, Reason.BAD_TIME_IN_FORCE),
     (OrderType.MARKET, TimeInForce.IOC, 0, Reason.NONE),
     (OrderType.MARKET, TimeInForce.FOK, 0, Reason.NONE),
     (OrderType.LIMIT, TimeInForce.GTC, OrderFlag.POST_ONLY, Reason.NONE),
     (OrderType.LIMIT, TimeInForce.IOC, OrderFlag.POST_ONLY, Reason.BAD_FLAGS),
     (OrderType.MARKET, TimeInForce.IOC, OrderFlag.POST_ONLY, Reason.BAD_FLAGS),
-    (OrderType.LIMIT, TimeInForce.GTC, 4, Reason.BAD_FLAGS),
+    (OrderType.LIMIT, TimeInForce.GTC, OrderFlag.SHORT_LEG, Reason.BAD_LEG),
+    (OrderType.LIMIT, TimeInForce.GTC, 8, Reason.BAD_FLAGS),
     (OrderType.LIMIT, TimeInForce.GTC, 0x8001, Reason.BAD_FLAGS),
 ]
 
@@ -375,7 +379,8 @@ def test_order_id_must_be_above_zero(order_id: int) -> None:
     "bad",
     [
         command(0, 5),
-        command(6, 5),
+        command(CommandKind.KILL, 5, value=2),
+        command(CommandKind.HOLD, 5),
         command(255, 5),
         command(CommandKind.SET_TRADING_STATE, 0, value=3),
         command(CommandKind.SET_TRADING_STATE, 0, value=-1),

@@ -37,8 +37,14 @@ def test_the_journal_example_prints_every_entry(tmp_path: Path) -> None:
     journal = Journal.create(tmp_path / "journal", 5, "os", "paper")
     journal.append(RecordKind.EVENT, Direction.EVENT, Trading(1).events(3))
     journal.close()
-    (example,) = python_blocks("journal.md")
-    assert run(example, tmp_path) == ["0 128 3 1", "1 4 3 3", "2 129 3 0", "True None"]
+    plain, fast = python_blocks("journal.md")
+    assert run(plain + fast, tmp_path) == [
+        "0 128 3 1",
+        "1 4 3 3",
+        "2 129 3 0",
+        "True None",
+        "00000000000000000005.000000.journal 3 3",
+    ]
 
 
 def test_the_store_example_prints_the_newest_fills(tmp_path: Path) -> None:

@@ -1,0 +1,104 @@
+"""Funds: what an order needs of its account's wallets, in flight included.
+
+Spot: a buy reserves the quote currency and the taker fee, a sell reserves the base currency. All else is margin in the
+settlement currency (``margin_use``). What is free is balance - reserved - margin + the unrealized loss.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from oms.compiled import kernel
+from oms.core.exact import scaled_up
+from oms.core.margin_use import at_rate_up, margin_for
+from oms.core.positions import value_of
+from oms.core.state import Record
+from oms.instrument_kinds import InstrumentKind
+from oms.records import Reason
+
+ROUGHLY: Final = 2
+"""Times its value: more than the margin and the fee that an order can add."""
+ROUNDING: Final = 4
+_SPOT: Final = int(InstrumentKind.SPOT)
+_NONE: Final = int(Reason.NONE)
+_INSUFFICIENT_FUNDS: Final = int(Reason.INSUFFICIENT_FUNDS)
+
+
+@kernel
+def base_cash(definition: Record, qty: int) -> int:
+    """Base currency in 1e-8 of ``qty`` lots of a spot instrument, rounded up."""
+    if definition["base_denominator"] == 1:
+        return qty * definition["base_numerator"]
+    return scaled_up(qty, definition["base_numerator"], definition["base_denominator"])
+
+
+@kernel
+def spot_reserve(definition: Record, side: int, px: int, qty: int) -> int:
+    """What a spot order of ``qty`` open lots reserves: of the quote currency for a buy, of the base for a sell."""
+    if qty <= 0:
+        return 0
+    if side < 0:
+        return base_cash(definition, qty)
+    value = value_of(definition, px, qty)
+    return value + at_rate_up(value, max(definition["taker_fee_rate"], 0))
+
+
+@kernel
+def spot_wallet(definition: Record, side: int) -> int:
+    """Number of the wallet that a spot order pays from; -1: there is none."""
+    return definition["quote_wallet"] if side > 0 else definition["base_wallet"]
+
+
+@kernel
+def free_balance(wallet: Record) -> int:
+    """Cash of a wallet that is not spoken for."""
+    return wallet["balance"] - wallet["reserved"] - wallet["margin"] + min(wallet["unrealized"], 0)
+
+
+@kernel
+def covers(s: Record, account: int, number: int, needed: int) -> int:
+    """INSUFFICIENT_FUNDS unless the wallet has ``needed`` more to give; a wallet that does not exist has nothing."""
+    if needed <= 0:
+        return _NONE
+    if number < 0 or s["wallets"][account, number]["defined"] == 0:
+        return _INSUFFICIENT_FUNDS
+    return _NONE if needed <= free_balance(s["wallets"][account, number]) else _INSUFFICIENT_FUNDS
+
+
+@kernel
+def check_funds(
+    s: Record, account: int, instrument: int, leg: int, side: int, px: int, qty: int, counted_px: int, counted_qty: int
+) -> int:
+    """The account can pay for ``qty`` open lots at ``px`` instead of what the order counts already.
+
+    On margin, an order that can only close part of the position needs nothing.
+    """
+    definition = s["instruments"][instrument]
+    if definition["kind"] == _SPOT:
+        if qty <= counted_qty and px <= counted_px:
+            return _NONE
+        needed = spot_reserve(definition, side, px, qty) - spot_reserve(definition, side, counted_px, counted_qty)
+        return covers(s, account, spot_wallet(definition, side), needed)
+    position = s["positions"][account, instrument, leg]
+    row = s["valuations"][account, instrument, leg]
+    added_qty = qty - counted_qty
+    added = value_of(definition, px, qty)
+    if counted_qty > 0:
+        added -= value_of(definition, counted_px, counted_qty)
+    wallet = definition["settle_wallet"]
+    if definition["tier_count"] == 1 and covers(s, account, wallet, ROUGHLY * abs(added) + ROUNDING) == _NONE:
+        return _NONE  # by one rate, which is at most 1, it cannot need as much as that
+    buy_value = row["open_buy_value"]
+    sell_value = row["open_sell_value"]
+    low = position["qty"] - position["open_sell_qty"]
+    if side > 0:
+        if position["qty"] + position["open_buy_qty"] + added_qty <= 0:
+            return _NONE
+        buy_value += added
+    else:
+        low -= added_qty
+        if low >= 0:
+            return _NONE
+        sell_value += added
+    margin = margin_for(s, account, instrument, leg, row["position_value"], buy_value, sell_value, low)
+    return covers(s, account, wallet, margin - row["margin"])

@@ -1,0 +1,128 @@
+"""Margin of accounts' positions and open orders, in flight included, and what it takes of their wallets.
+
+The margin is for the farthest position that the open orders can reach, the position at its mark and the orders at their
+own prices, at the account's leverage within the instrument's tiers; with it the taker fee of the open orders.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from oms.compiled import kernel
+from oms.core.book import mid_half_ticks
+from oms.core.margin import short_option_margin, tier_of
+from oms.core.positions import cost_to_cash, value_at
+from oms.core.settlement import quote_price
+from oms.core.state import Record
+from oms.instrument_kinds import InstrumentKind
+from oms.records import CASH_SCALE
+
+ONE_CASH: Final = 1.0 / CASH_SCALE
+_SPOT: Final = int(InstrumentKind.SPOT)
+
+
+@kernel
+def at_rate_up(amount: int, rate: int) -> int:
+    """``amount`` (>= 0) at a rate in 1e-8, rounded up, exactly.
+
+    It is split near the rate's scale, so that no product leaves int64; where it is split does not matter, so a float
+    says where, which is quicker than a division.
+    """
+    whole = int(amount * ONE_CASH)
+    return whole * rate + ((amount - whole * CASH_SCALE) * rate + CASH_SCALE - 1) // CASH_SCALE
+
+
+@kernel
+def leverage_rate(s: Record, account: int, instrument: int, leg: int) -> int:
+    """One over the leverage of a position in 1e-8, rounded up: its own, else its account's, within the instrument's."""
+    row = s["valuations"][account, instrument, leg]
+    leverage = s["positions"][account, instrument, leg]["leverage"]
+    if leverage == 0:
+        leverage = s["accounts"][account]["leverage"]
+    leverage = min(max(leverage, CASH_SCALE), max(s["instruments"][instrument]["max_leverage"], CASH_SCALE))
+    if row["leverage"] != leverage:
+        row["leverage"] = leverage
+        row["leverage_rate"] = -(-(CASH_SCALE * CASH_SCALE) // leverage)
+    return row["leverage_rate"]
+
+
+@kernel
+def option_margin(s: Record, definition: Record, half_ticks: int, bought_value: int, low: int) -> int:
+    """Margin of an option: what is bought in full, and what is sold short as far as ``low`` (lots) by its rule."""
+    margin = max(bought_value, 0)
+    underlying = definition["underlying"]
+    if low >= 0 or underlying < 0 or half_ticks <= 0:
+        return margin
+    price = quote_price(s["instruments"][underlying], mid_half_ticks(s["books"][underlying]))
+    if price <= 0:
+        return margin
+    short, _ = short_option_margin(definition, price, half_ticks, -low)
+    return max(margin, short)
+
+
+@kernel
+def margin_for(
+    s: Record, account: int, instrument: int, leg: int, position_value: int, buy_value: int, sell_value: int, low: int
+) -> int:
+    """Settlement cash that a position of this signed value with these open orders needs; ``low`` lots at the least."""
+    definition = s["instruments"][instrument]
+    fee_rate = max(definition["taker_fee_rate"], 0)
+    fees = at_rate_up(buy_value + sell_value, fee_rate)
+    high_value = position_value + buy_value
+    if definition["option_kind"] != 0:
+        half_ticks = s["valuations"][account, instrument, leg]["half_ticks"]
+        return fees + option_margin(s, definition, half_ticks, high_value, low)
+    worst = max(high_value, sell_value - position_value)
+    rate = max(
+        leverage_rate(s, account, instrument, leg), definition["tiers"][tier_of(definition, worst)]["initial_rate"]
+    )
+    return fees + at_rate_up(worst, rate)
+
+
+@kernel
+def signed_value(definition: Record, position: Record, half_ticks: int) -> int:
+    """Value of a position in settlement cash at its mark, at its cost where there is none; negative for a short."""
+    qty = position["qty"]
+    if qty == 0:
+        return 0
+    if half_ticks > 0:
+        value = value_at(definition, half_ticks, abs(qty))
+    else:
+        value = abs(cost_to_cash(definition, position["open_cost"]))
+    return value if qty > 0 else -value
+
+
+@kernel
+def place_margin(s: Record, account: int, instrument: int, leg: int) -> None:
+    """Bring the margin of a position, and its wallet's sum, in line with its value and its open orders."""
+    row = s["valuations"][account, instrument, leg]
+    position = s["positions"][account, instrument, leg]
+    margin = margin_for(
+        s,
+        account,
+        instrument,
+        leg,
+        row["position_value"],
+        row["open_buy_value"],
+        row["open_sell_value"],
+        position["qty"] - position["open_sell_qty"],
+    )
+    wallet = s["instruments"][instrument]["settle_wallet"]
+    if wallet >= 0:
+        s["wallets"][account, wallet]["margin"] += margin - row["margin"]
+    row["margin"] = margin
+
+
+@kernel
+def count_margin(s: Record, account: int, instrument: int, leg: int, unrealized: int) -> None:
+    """Count a position's value and unrealized PnL at its valuation's mark; spot has neither margin nor debt."""
+    definition = s["instruments"][instrument]
+    if definition["kind"] == _SPOT:
+        return
+    row = s["valuations"][account, instrument, leg]
+    row["position_value"] = signed_value(definition, s["positions"][account, instrument, leg], row["half_ticks"])
+    wallet = definition["settle_wallet"]
+    if wallet >= 0:
+        s["wallets"][account, wallet]["unrealized"] += unrealized - row["unrealized"]
+    row["unrealized"] = unrealized
+    place_margin(s, account, instrument, leg)

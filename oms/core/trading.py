@@ -1,0 +1,228 @@
+"""Who may trade what, and in which state: scopes, trading states, the kill switch's first half.
+
+A scope is an account or a strategy; both have the same states and limits. A strategy's scope that was never given a
+state is ACTIVE, an account's is HALTED until it is defined.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Final
+
+from oms.compiled import kernel
+from oms.core.events import new_event
+from oms.core.state import MAX_ACCOUNTS, MAX_INSTRUMENTS, Record
+from oms.records import EventKind, InstrumentState, OrderFlag, Reason, TradingState
+
+
+class Cancelling(IntEnum):
+    """Which open orders of a scope are being cancelled; done in parts, as the output has room."""
+
+    NOTHING = 0
+    GROWING = 1
+    """Those that would not shrink a position: the scope was made REDUCING by its losses."""
+    EVERYTHING = 2
+    """The kill switch."""
+
+
+class Flattening(IntEnum):
+    """Whether the kill switch closes an account's positions."""
+
+    NO = 0
+    CLOSING = 1
+    CLOSED = 2
+    """Everything is closed; what a late fill opens is closed too, until the account is no longer HALTED."""
+
+
+_GROWING: Final = int(Cancelling.GROWING)
+_EVERYTHING: Final = int(Cancelling.EVERYTHING)
+_NO: Final = int(Flattening.NO)
+_CLOSING: Final = int(Flattening.CLOSING)
+_CLOSED: Final = int(Flattening.CLOSED)
+_TRADING_STATE: Final = int(EventKind.TRADING_STATE)
+_KILLED: Final = int(EventKind.KILLED)
+_HALTED: Final = int(TradingState.HALTED)
+_ACTIVE: Final = int(TradingState.ACTIVE)
+_REDUCING: Final = int(TradingState.REDUCING)
+_TRADING: Final = int(InstrumentState.TRADING)
+_EXPIRED: Final = int(InstrumentState.EXPIRED)
+_SHORT_LEG: Final = int(OrderFlag.SHORT_LEG)
+
+_NONE: Final = int(Reason.NONE)
+_UNKNOWN_ACCOUNT: Final = int(Reason.UNKNOWN_ACCOUNT)
+_UNKNOWN_INSTRUMENT: Final = int(Reason.UNKNOWN_INSTRUMENT)
+_UNKNOWN_STRATEGY: Final = int(Reason.UNKNOWN_STRATEGY)
+_STRATEGY_STOPPED: Final = int(Reason.STRATEGY_STOPPED)
+_LIMIT_MISSING: Final = int(Reason.LIMIT_MISSING)
+_INSTRUMENT_HALTED: Final = int(Reason.INSTRUMENT_HALTED)
+_INSTRUMENT_EXPIRED: Final = int(Reason.INSTRUMENT_EXPIRED)
+_WRONG_VERSION: Final = int(Reason.WRONG_VERSION)
+_TRADING_HALTED: Final = int(Reason.TRADING_HALTED)
+_KILL_SWITCH: Final = int(Reason.KILL_SWITCH)
+_DRAWDOWN: Final = int(Reason.DRAWDOWN)
+_BAD_LEG: Final = int(Reason.BAD_LEG)
+
+
+@kernel
+def scope_of_strategy(strategy: int) -> int:
+    """The scope of a strategy; -1: there is none."""
+    return MAX_ACCOUNTS + strategy if strategy >= 0 else -1
+
+
+@kernel
+def leg_of(flags: int) -> int:
+    """The leg of a position that an order of these flags is about."""
+    return 1 if flags & _SHORT_LEG else 0
+
+
+@kernel
+def state_of_scope(s: Record, scope: int) -> int:
+    """The scope's TradingState; a strategy without one of its own is ACTIVE."""
+    sums = s["scopes"][scope]
+    if scope >= MAX_ACCOUNTS and sums["defined"] == 0:
+        return _ACTIVE
+    return sums["trading_state"]
+
+
+@kernel
+def wake_review(s: Record, due: int) -> None:
+    """Let the core look at losses, cancels and closing positions at ``due`` already."""
+    s["next_review"] = min(s["next_review"], due)
+    s["next_due"] = min(s["next_due"], s["next_review"])
+
+
+@kernel
+def check_defined(s: Record, account: int, instrument: int, version: int) -> int:
+    """Account, instrument and limits are known, and the instrument is traded in this version."""
+    if not 0 <= account < MAX_ACCOUNTS or s["accounts"][account]["defined"] == 0:
+        return _UNKNOWN_ACCOUNT
+    if not 0 <= instrument < MAX_INSTRUMENTS or s["instruments"][instrument]["defined"] == 0:
+        return _UNKNOWN_INSTRUMENT
+    if s["limits"][account, instrument]["defined"] == 0:
+        return _LIMIT_MISSING
+    state = s["instrument_states"][instrument]
+    definition = s["instruments"][instrument]
+    if state == _EXPIRED or 0 < definition["expiry_ts"] <= s["now"]:
+        return _INSTRUMENT_EXPIRED
+    if state != _TRADING:
+        return _INSTRUMENT_HALTED
+    if version != 0 and version != definition["version"]:
+        return _WRONG_VERSION
+    return _NONE
+
+
+@kernel
+def check_states(s: Record, account: int, strategy: int) -> int:
+    """Neither the account nor the strategy is halted, and the strategy runs for this account."""
+    if s["scopes"][account]["trading_state"] == _HALTED:
+        return _TRADING_HALTED
+    if strategy < 0:
+        return _NONE
+    if strategy >= s["strategies_used"] or s["strategies"][strategy]["account"] != account:
+        return _UNKNOWN_STRATEGY
+    if s["strategies"][strategy]["halted"] != 0:
+        return _STRATEGY_STOPPED
+    if state_of_scope(s, MAX_ACCOUNTS + strategy) == _HALTED:
+        return _TRADING_HALTED
+    return _NONE
+
+
+@kernel
+def check_leg(s: Record, account: int, flags: int) -> int:
+    """Only an account in hedging mode has a short leg."""
+    return _BAD_LEG if flags & _SHORT_LEG and s["accounts"][account]["hedging"] == 0 else _NONE
+
+
+@kernel
+def set_trading_state(s: Record, scope: int, trading_state: int, reason: int, request_id: int) -> None:
+    """Set a scope's trading state and report it.
+
+    Whoever sets it ACTIVE after a drawdown measures the next one from here; what a day has lost stays lost until its
+    reset. Any state but HALTED ends the closing of positions.
+    """
+    sums = s["scopes"][scope]
+    if trading_state == _ACTIVE and sums["reason"] == _DRAWDOWN and state_of_scope(s, scope) != _ACTIVE:
+        sums["peak_pnl"] = sums["pnl"]
+    if trading_state != _HALTED:
+        if sums["flattening"] != _NO:
+            sums["flattening"] = _NO
+            s["flattening"] -= 1
+        sums["cancelling"] = 0
+    sums["defined"] = 1
+    sums["trading_state"] = trading_state
+    sums["reason"] = reason
+    tell_trading_state(s, scope, reason, request_id)
+
+
+@kernel
+def tell_trading_state(s: Record, scope: int, reason: int, request_id: int) -> None:
+    """Write a TRADING_STATE event of a scope as it stands."""
+    at = new_event(s, _TRADING_STATE, reason)
+    event = s["events"][at]
+    if scope < MAX_ACCOUNTS:
+        event["account"] = scope
+    else:
+        event["strategy"] = scope - MAX_ACCOUNTS
+        event["account"] = s["strategies"][scope - MAX_ACCOUNTS]["account"]
+    event["request_id"] = request_id
+    event["aux"] = state_of_scope(s, scope)
+
+
+@kernel
+def reduce_scope(s: Record, scope: int, reason: int) -> None:
+    """Let a scope only shrink its positions from here, and have its other orders cancelled."""
+    set_trading_state(s, scope, _REDUCING, reason, 0)
+    s["scopes"][scope]["cancelling"] = _GROWING
+    wake_review(s, s["now"])
+
+
+@kernel
+def begin_flattening(s: Record, account: int) -> None:
+    """Have the account's positions closed once its orders are gone."""
+    sums = s["scopes"][account]
+    if sums["flattening"] == _NO:
+        s["flattening"] += 1
+    sums["flattening"] = _CLOSING
+    sums["flatten_ts"] = s["now"]
+
+
+@kernel
+def kill_account(s: Record, account: int, flatten: int, request_id: int) -> None:
+    """Halt an account, have all its orders cancelled and, where ``flatten`` is 1, its positions closed after that."""
+    set_trading_state(s, account, _HALTED, _KILL_SWITCH, request_id)
+    sums = s["scopes"][account]
+    sums["cancelling"] = _EVERYTHING
+    if flatten == 1:
+        begin_flattening(s, account)
+    at = new_event(s, _KILLED, _KILL_SWITCH)
+    event = s["events"][at]
+    event["account"] = account
+    event["request_id"] = request_id
+    event["aux"] = int(sums["flattening"] != _NO)
+    wake_review(s, s["now"])
+
+
+@kernel
+def restore_kill(s: Record, event: Record) -> None:
+    """Take over a KILLED event of the journal: what was under way goes on at the next review."""
+    sums = s["scopes"][event["account"]]
+    if event["reason"] == _NONE:
+        sums["flattening"] = _CLOSED
+        return
+    sums["cancelling"] = _EVERYTHING
+    if event["aux"] == 1:
+        begin_flattening(s, event["account"])
+
+
+@kernel
+def kill(s: Record, account: int, flatten: int, request_id: int) -> int:
+    """The kill switch of one account, or of every one (-1); returns a Reason. Asking again goes on, and may flatten."""
+    if account == -1:
+        for each in range(MAX_ACCOUNTS):
+            if s["accounts"][each]["defined"] != 0:
+                kill_account(s, each, flatten, request_id)
+        return _NONE
+    if not 0 <= account < MAX_ACCOUNTS or s["accounts"][account]["defined"] == 0:
+        return _UNKNOWN_ACCOUNT
+    kill_account(s, account, flatten, request_id)
+    return _NONE

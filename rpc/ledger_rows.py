@@ -1,0 +1,110 @@
+"""What the ledger has on disk, in SQL, and what goes into it together."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from rpc.ledger_log import KEY_BYTES, NAME_BYTES, ROW_BYTES, LedgerLog, decode_row
+
+SCHEMA: Final = (
+    "CREATE TABLE clients (client_index INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)",
+    """CREATE TABLE orders (
+        client_index INTEGER NOT NULL, client_order_id TEXT NOT NULL, order_id INTEGER NOT NULL UNIQUE,
+        command BLOB NOT NULL, session INTEGER, event BLOB,
+        PRIMARY KEY (client_index, client_order_id)) WITHOUT ROWID""",
+    "CREATE TABLE replay (session INTEGER NOT NULL)",
+)
+COLUMNS: Final = "order_id, client_order_id, command, session, event"
+
+# One statement for thousands of rows: SQLite takes them out of one parameter without Python's lock.
+_EACH_ROW: Final = (
+    "WITH RECURSIVE row(at) AS (SELECT 1 UNION ALL SELECT at + {size} FROM row WHERE at + {size} <= length(:rows))"
+)
+_NUMBER: Final = "CAST(CAST(substr(:rows, at + {start}, {size}) AS TEXT) AS INTEGER)"
+_ORDER_ID: Final = _NUMBER.format(start=1, size=20)
+_NAME: Final = f"rtrim(CAST(substr(:rows, at + 32, {NAME_BYTES}) AS TEXT))"
+ADD: Final = (
+    f"{_EACH_ROW.format(size=ROW_BYTES)} INSERT OR IGNORE INTO orders SELECT {_NUMBER.format(start=21, size=11)},"
+    f" {_NAME}, {_ORDER_ID}, substr(:rows, at + {KEY_BYTES}, {ROW_BYTES - KEY_BYTES}), NULL, NULL FROM row"
+)
+EVENT_KEY: Final = b"%020d%020d"
+EVENT_KEY_BYTES: Final = 40
+SETTLE: Final = (
+    _EACH_ROW
+    + " UPDATE orders SET session = new.session, event = new.event FROM (SELECT"
+    + f" {_NUMBER.format(start=0, size=20)} AS order_id, {_NUMBER.format(start=20, size=20)} AS session,"
+    + f" substr(:rows, at + {EVENT_KEY_BYTES}, :event_bytes) AS event FROM row) AS new"
+    + " WHERE orders.order_id = new.order_id"
+)
+KNOWN: Final = (
+    f"{_EACH_ROW.format(size=NAME_BYTES)} SELECT client_order_id FROM orders WHERE client_index = :client_index AND"
+    f" client_order_id IN (SELECT rtrim(CAST(substr(:rows, at, {NAME_BYTES}) AS TEXT)) FROM row)"
+)
+
+
+class LedgerRow(NamedTuple):
+    """One order id of a client."""
+
+    order_id: int
+    client_order_id: str
+    command: bytes
+    """The COMMAND record that places it, without times and request id: what the id stands for."""
+    session: int | None
+    """Core session of ``event``."""
+    event: bytes | None
+    """Its last EVENT record, once it was settled."""
+
+
+class Settled(NamedTuple):
+    """The last event of an order, to be kept with its id."""
+
+    order_id: int
+    session: int
+    event: bytes
+
+
+class Step:
+    """What goes into the database together: new ids with the log that holds them, and last events.
+
+    Attributes
+    ----------
+    log : LedgerLog
+        The one that is written.
+    paths : list of Path
+        All logs that hold rows of this step.
+    """
+
+    def __init__(self, log: LedgerLog) -> None:
+        self.log = log
+        self.paths = [log.path]
+        self.rows: dict[int, bytes] = {}
+        self.by_name: dict[tuple[int, str], int] = {}
+        self.events: dict[int, Settled] = {}
+
+    def __len__(self) -> int:
+        return len(self.rows) + len(self.events)
+
+    def find(self, order_id: int) -> LedgerRow | None:
+        row = self.rows.get(order_id)
+        if row is None:
+            return None
+        logged = decode_row(row)
+        return LedgerRow(order_id, logged.client_order_id, logged.command, None, None)
+
+    def add(self, client_index: int, client_order_id: str, order_id: int, row: bytes) -> None:
+        self.rows[order_id] = row
+        self.by_name[client_index, client_order_id] = order_id
+
+    def drop(self, order_id: int) -> None:
+        """Take an id out again that this step has."""
+        logged = decode_row(self.rows.pop(order_id))
+        self.by_name.pop((logged.client_index, logged.client_order_id), None)
+        self.events.pop(order_id, None)
+
+
+def rows_of(step: Step) -> tuple[bytes, dict[int, bytes]]:
+    """A step's rows joined: the new ids, and the last events by the size that they have."""
+    by_size: dict[int, list[bytes]] = {}
+    for order_id, session, event in step.events.values():
+        by_size.setdefault(len(event), []).append(EVENT_KEY % (order_id, session) + event)
+    return b"".join(step.rows.values()), {size: b"".join(rows) for size, rows in by_size.items()}

@@ -1,0 +1,254 @@
+"""The kill switch: everything is cancelled, then closed at the market, and nothing turns around."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as hs
+
+from oms.core.trading import Flattening
+from oms.records import (
+    CommandKind,
+    EventKind,
+    OrderFlag,
+    OrderState,
+    OrderType,
+    Reason,
+    ReportKind,
+    TickKind,
+    TradingState,
+)
+from tests.oms.core.builders import (
+    ASK_PX,
+    BID_PX,
+    BUY,
+    MS,
+    SECOND,
+    SELL,
+    Records,
+    Rig,
+    cancel,
+    command,
+    fill,
+    new_order,
+    reason_of,
+    report,
+    tick,
+    time_tick,
+)
+
+pytestmark = pytest.mark.pure
+
+
+def market(**limits: int) -> Rig:
+    rig = Rig(limits=limits)
+    rig.open_market()
+    return rig
+
+
+def hold(rig: Rig, qty: int, trade_id: int = 1, **fields: int) -> None:
+    side = BUY if qty > 0 else SELL
+    order_id = 10**9 + trade_id
+    rig.commands(new_order(order_id, side, qty=abs(qty), **fields))
+    rig.reports(fill(order_id, abs(qty), BID_PX if side > 0 else ASK_PX, side=side, trade_id=trade_id))
+
+
+def kill(rig: Rig, *, flatten: int = 0, account: int = 0) -> Records:
+    return rig.commands(command(CommandKind.KILL, 0, account=account, value=flatten, request_id=9))
+
+
+def closing(rig: Rig) -> Any:
+    """The closing orders that have left so far."""
+    sent = rig.sent
+    return sent[(sent["kind"] == CommandKind.NEW) & (sent["source"] == 1023)]
+
+
+def assert_closed(rig: Rig) -> None:
+    """The core has said that everything is closed."""
+    assert rig.s["scopes"][0]["flattening"] == Flattening.CLOSED
+    told = rig.events[rig.events["kind"] == EventKind.KILLED][-1]
+    assert (told["aux"], told["reason"]) == (0, Reason.NONE)
+
+
+def wait(rig: Rig, ns: int = SECOND) -> Records:
+    return rig.ticks(time_tick(rig.now + ns))
+
+
+def test_kill_halts_cancels_and_says_so() -> None:
+    rig = market()
+    rig.commands(new_order(1), new_order(2, instrument=1))
+    events = kill(rig)
+    told = {int(each["kind"]): each for each in events}
+    state, killed = told[EventKind.TRADING_STATE], told[EventKind.KILLED]
+    assert (state["aux"], state["reason"], state["request_id"]) == (TradingState.HALTED, Reason.KILL_SWITCH, 9)
+    assert (killed["account"], killed["aux"], killed["request_id"]) == (0, 0, 9)
+    assert {rig.state(1), rig.state(2)} == {OrderState.PENDING_CANCEL}
+    assert reason_of(rig.commands(new_order(3))) == Reason.TRADING_HALTED
+    assert len(closing(rig)) == 0
+
+
+def test_kill_of_all_accounts_and_of_one_that_is_not_there() -> None:
+    rig = market()
+    rig.s["accounts"][1]["defined"] = 1
+    assert reason_of(kill(rig, account=2)) == Reason.UNKNOWN_ACCOUNT
+    assert rig.s["scopes"]["reason"][:2].tolist() == [0, 0]
+    kill(rig, account=-1)
+    assert rig.s["scopes"]["reason"][:3].tolist() == [Reason.KILL_SWITCH, Reason.KILL_SWITCH, 0]
+
+
+def test_nothing_is_closed_before_every_order_is_gone() -> None:
+    rig = market()
+    hold(rig, 30)
+    rig.commands(new_order(1), new_order(2, SELL))
+    kill(rig, flatten=1)
+    wait(rig)
+    rig.reports(report(ReportKind.CANCELLED, 1))
+    assert len(closing(rig)) == 0
+    rig.reports(fill(2, 4, ASK_PX, side=SELL, trade_id=2), report(ReportKind.CANCELLED, 2))
+    (order,) = closing(rig)
+    assert (order["side"], order["qty"], order["order_type"]) == (SELL, 26, OrderType.MARKET)
+    assert order["flags"] == OrderFlag.REDUCE_ONLY
+
+
+def test_late_fill_after_the_cancel_is_closed_too() -> None:
+    rig = market()
+    rig.commands(new_order(1, qty=30))
+    kill(rig, flatten=1)
+    rig.reports(report(ReportKind.CANCELLED, 1))
+    rig.reports(fill(1, 10, trade_id=1))
+    wait(rig)
+    assert closing(rig)["qty"].tolist() == [10]
+
+
+def test_large_position_is_closed_in_chunks_on_the_grid() -> None:
+    rig = market()
+    hold(rig, 101)
+    rig.limit(0, max_order_qty=50)
+    rig.s["instruments"][0]["min_qty"] = 5
+    kill(rig, flatten=1)
+    for number in range(1, 10):
+        sent = closing(rig)
+        if len(sent) < number:
+            break
+        order = sent[-1]
+        qty = int(order["qty"])
+        rig.reports(fill(int(order["order_id"]), qty, side=SELL, trade_id=100 + number))
+        wait(rig, 100 * MS)
+    assert closing(rig)["qty"].tolist() == [50, 46, 5]
+    assert rig.position()["qty"] == 0
+    assert_closed(rig)
+
+
+def test_what_does_not_fill_is_asked_for_again_once_the_book_can_be_traded_on() -> None:
+    rig = market()
+    hold(rig, 30)
+    rig.ticks(tick(TickKind.STALE))
+    kill(rig, flatten=1)
+    wait(rig, 2 * SECOND)
+    assert len(closing(rig)) == 0
+    rig.open_market(0)
+    wait(rig)
+    (first,) = closing(rig)
+    rig.reports(fill(int(first["order_id"]), 20, side=SELL, trade_id=2))
+    rig.reports(report(ReportKind.EXPIRED, int(first["order_id"])))
+    assert len(closing(rig)) == 1
+    wait(rig, 100 * MS)
+    assert closing(rig)["qty"].tolist() == [30, 10]
+
+
+def test_position_below_the_grid_is_left() -> None:
+    rig = market()
+    hold(rig, 30)
+    rig.s["instruments"][0]["min_qty"] = 31
+    kill(rig, flatten=1)
+    assert len(closing(rig)) == 0
+    assert_closed(rig)
+
+
+def test_both_legs_of_a_hedging_account_are_closed() -> None:
+    rig = market()
+    rig.s["accounts"][0]["hedging"] = 1
+    hold(rig, 10)
+    hold(rig, -4, trade_id=2, flags=OrderFlag.SHORT_LEG)
+    kill(rig, flatten=1)
+    sent = closing(rig)
+    assert sent["side"].tolist() == [SELL, BUY]
+    assert sent["qty"].tolist() == [10, 4]
+    assert sent["flags"].tolist() == [OrderFlag.REDUCE_ONLY, OrderFlag.REDUCE_ONLY | OrderFlag.SHORT_LEG]
+
+
+def test_resuming_ends_the_closing() -> None:
+    rig = market()
+    hold(rig, 10)
+    rig.ticks(tick(TickKind.STALE))
+    kill(rig, flatten=1)
+    rig.commands(command(CommandKind.SET_TRADING_STATE, 0, value=TradingState.ACTIVE))
+    rig.open_market(0)
+    wait(rig, 3 * SECOND)
+    assert len(closing(rig)) == 0
+    assert rig.s["flattening"] == 0
+
+
+@given(
+    hs.lists(hs.tuples(hs.sampled_from((BUY, SELL)), hs.integers(2, 40)), min_size=1, max_size=6),
+    hs.integers(-40, 40).filter(lambda qty: abs(qty) != 1),
+    hs.data(),
+)
+def test_it_ends_flat_whatever_fills_in_between_and_never_turns_around(
+    orders: list[tuple[int, int]], held: int, data: hs.DataObject
+) -> None:
+    rig = market(max_order_qty=25)
+    rig.s["instruments"][0]["min_qty"] = 1
+    rig.limit(0, max_order_qty=100)
+    if held:
+        hold(rig, held)
+    for number, (side, qty) in enumerate(orders, start=1):
+        rig.commands(new_order(number, side, qty=qty))
+    rig.limit(0, max_order_qty=25)
+    kill(rig, flatten=1)
+    trade_id = 100
+    for number, (side, qty) in enumerate(orders, start=1):
+        part = data.draw(hs.integers(0, qty))
+        trade_id += 1
+        if part:
+            rig.reports(fill(number, part, BID_PX if side > 0 else ASK_PX, side=side, trade_id=trade_id))
+        if part < qty:
+            rig.reports(report(ReportKind.CANCELLED, number))
+    done = 0
+    for turn in range(60):
+        for order in closing(rig)[done:]:
+            done += 1
+            trade_id += 1
+            before = int(rig.position()["qty"])
+            order_id, side, qty = int(order["order_id"]), int(order["side"]), int(order["qty"])
+            part = data.draw(hs.integers(0, qty)) if turn < 10 else qty
+            if part:
+                rig.reports(fill(order_id, part, side=side, trade_id=trade_id))
+            if part < qty:
+                rig.reports(report(ReportKind.EXPIRED, order_id))
+            after = int(rig.position()["qty"])
+            assert before * after >= 0
+            assert abs(after) <= abs(before)
+        wait(rig, 100 * MS)
+    assert rig.position()["qty"] == 0
+    assert_closed(rig)
+
+
+def test_cancels_pass_while_killed() -> None:
+    rig = market()
+    rig.commands(new_order(1))
+    kill(rig)
+    rig.reports(report(ReportKind.CANCEL_REJECTED, 1))
+    assert reason_of(rig.commands(cancel(1))) == Reason.NONE
+
+
+def test_cancel_that_the_exchange_refuses_is_asked_for_again() -> None:
+    rig = market()
+    rig.commands(new_order(1))
+    kill(rig)
+    rig.reports(report(ReportKind.CANCEL_REJECTED, 1))
+    assert rig.state(1) == OrderState.LIVE
+    wait(rig)
+    assert rig.state(1) == OrderState.PENDING_CANCEL
