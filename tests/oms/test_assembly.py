@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
 from oms.account_settings import LARGEST_LIMITS
-from oms.assembly import build_core
+from oms.assembly import build_core, session_start_ns
+from oms.commands.demo import demo_recording
 from oms.config import ConfigError, load_settings
 from oms.core.state import MAX_ACCOUNTS, NO_LIMIT
 from oms.exchange_model import load_model
@@ -16,6 +19,7 @@ from oms.instruments import Instrument
 from oms.records import CASH_SCALE, TradingState
 
 PERPETUAL = "BTCUSDT.binance_usdm"
+RULES = Path(__file__).parents[1] / "strategies" / "samples" / "rules"
 LIMITS = {
     "max_order_qty": "0.5",
     "max_order_notional": "50000.25",
@@ -148,6 +152,29 @@ def test_strategys_limits_narrow_only_what_they_name() -> None:
     assert (scope["max_daily_loss"], scope["max_drawdown"]) == (5 * CASH_SCALE, NO_LIMIT)
     assert (scope["order_interval_ns"], scope["cancel_interval_ns"]) == (250_000_000, 0)
     assert (limits["defined"], limits["max_position"], limits["max_order_qty"]) == (1, 100, NO_LIMIT)
+
+
+def test_accounts_know_their_coming_resets_from_the_start_of_the_record_on() -> None:
+    start = datetime(2024, 8, 8, 12, tzinfo=UTC)
+    settings = settings_of(accounts={"paper": {**ACCOUNT, "day_reset": "00:00 UTC"}, "far": ACCOUNT})
+    s = build_core(settings, start_ns=int(start.timestamp()) * 10**9).st[0]
+    resets = [
+        datetime.fromtimestamp(int(each) // 10**9, UTC).strftime("%d %H:%M") for each in s["scopes"]["next_reset"][:2]
+    ]
+    assert resets == ["09 00:00", "08 21:00"]
+
+
+def test_session_starts_where_its_recording_does() -> None:
+    settings = load_settings(None, {"replay": {"file": str(demo_recording())}})
+    assert datetime.fromtimestamp(session_start_ns(settings) / 1e9, UTC).strftime("%Y-%m-%d") == "2024-08-08"
+
+
+def test_rules_are_loaded_in_the_order_of_the_settings() -> None:
+    rules = [{"file": str(RULES / name)} for name in ("odd_lots.py", "broken.py")]
+    core = build_core(settings_of(rules=rules))
+    assert [rule.name for rule in core.rules] == ["odd_lots", "broken"]
+    assert core.st[0]["rules_used"] == 2
+    assert (core.st[0]["rules"]["address"][:2] != 0).all()
 
 
 def test_core_starts_in_the_state_that_it_is_told() -> None:
