@@ -155,8 +155,7 @@ def run_backtest(
         When the clock is unknown, or the strategies wrote more than the core can hold at once.
     """
     check_clock(clock)
-    start_ns = int(ticks["local_ts"][0]) if len(ticks) else None
-    core = build_core(settings, start_ns=start_ns, report=report)
+    core = build_core(settings, report=report)
     start = time.perf_counter()
     events = drive(core.st, ticks)
     elapsed_s = time.perf_counter() - start

@@ -88,24 +88,6 @@ def _read_sidecar(path: Path, beside: Path) -> Recording:
     return Recording(path=path, **msgspec.structs.asdict(facts))
 
 
-def first_ts(path: Path) -> int:
-    """Receive time of a recording's first line, ns; by the exchange's clock where its sidecar knows the offset.
-
-    Raises
-    ------
-    RecordingError
-        When there is no such file, its sidecar is wrong, or it has no line 'TIMESTAMP MESSAGE'.
-    """
-    beside = sidecar_path(path)
-    offset_ns = _read_sidecar(path, beside).clock_offset_ns if beside.is_file() else 0
-    for chunk in LineReader(path).chunks():
-        for line in chunk.splitlines():
-            match = LINE.fullmatch(line)
-            if match is not None:
-                return int(match[1]) - offset_ns
-    raise RecordingError(f"recording {path} holds no line 'TIMESTAMP MESSAGE'")
-
-
 class _Probe(msgspec.Struct):
     """The few fields that tell symbol and time, of an envelope, an event or a snapshot."""
 

@@ -5,7 +5,6 @@ The core process and the backtest build theirs here, so that both run the same t
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -26,15 +25,25 @@ from oms.core.state import (
 from oms.decimals import rate, scaled
 from oms.exchange_model import load_model, use_model
 from oms.instruments import Instrument, underlying_of
-from oms.money import define_money, define_wallet, money_of
+from oms.money import define_money, open_wallet
 from oms.precompile import precompile
 from oms.records import CASH_SCALE, TradingState
 from oms.resets import define_resets
-from strategies.loader import LoadedRule, LoadedStrategy, define_rule, define_strategy, load_rule, load_strategy
+from strategies.loader import (
+    LoadedRule,
+    LoadedStrategy,
+    define_rule,
+    define_strategy,
+    load_rule,
+    load_strategy,
+)
 
 NS_PER_US: Final = 1_000
 NS_PER_MS: Final = 1_000_000
 NS_PER_S: Final = 1_000_000_000
+
+WIDEST_COLLAR: Final = LARGEST_LIMITS["price_collar"] * CASH_SCALE
+"""A collar that lets every price through that the core can hold, and whose products fit 64 bits."""
 
 PAPER_ACCOUNT: Final = 0
 """Number of the session's own account."""
@@ -47,8 +56,6 @@ _WHOLE_LIMITS: Final = {
     "max_drawdown": "max_drawdown",
 }
 """Limits of a scope as a whole in 1e-8, by their names in settings and in the core."""
-WIDEST_COLLAR: Final = LARGEST_LIMITS["price_collar"] * CASH_SCALE
-"""Of a strategy that has none of its own; its products with prices stay exact."""
 _INTERVALS: Final = {"max_orders_per_second": "order_interval_ns", "max_cancels_per_second": "cancel_interval_ns"}
 assert set(CASH_LIMITS) < set(_WHOLE_LIMITS)
 
@@ -106,8 +113,8 @@ def _define_scope(scope: Record, limits: AccountSettings | StrategyRisk) -> None
         scope[field] = 0 if count is None else NS_PER_S // count
 
 
-def define_accounts(st: State, settings: Settings, trading_state: TradingState, start_ns: int) -> None:
-    """Enter every account: its modes, its limits as a whole, its coming resets."""
+def define_accounts(st: State, settings: Settings, trading_state: TradingState) -> None:
+    """Enter every account: its modes, its limits as a whole, its wallets with their opening balances."""
     for number, name in enumerate(settings.account_names):
         account = settings.accounts[name]
         define_account(st, number, trading_state)
@@ -117,44 +124,25 @@ def define_accounts(st: State, settings: Settings, trading_state: TradingState, 
         row["fifo"] = account.cost_basis == "fifo"
         row["leverage"] = scaled("leverage", account.leverage, "leverage")
         _define_scope(st[0]["scopes"][number], account)
-        define_resets(st, number, account.day_reset, start_ns)
-
-
-def define_balances(st: State, settings: Settings) -> None:
-    """Enter the session's currencies and wallets, with what each account holds in them."""
-    money = money_of(settings.instruments, settings.reporting_currency)
-    define_money(st, money, settings.instruments, settings.conversions)
-    for number, name in enumerate(settings.account_names):
-        balances = settings.accounts[name].balances
-        for wallet in money.wallets:
+        define_resets(st, number, account.day_reset)
+        for index, wallet in enumerate(settings.wallets):
             what = f"balance of {wallet}"
-            define_wallet(st, money, number, wallet, scaled(what, balances.get(str(wallet), "0"), what))
+            open_wallet(st, number, index, scaled(what, account.balances.get(str(wallet), "0"), what))
 
 
-def session_start_ns(settings: Settings) -> int:
-    """Record time at which the session begins: the recording's first, where there is one, else now."""
-    from gateways.lines import RecordingError
-    from gateways.sidecar import first_ts
-
-    try:
-        return first_ts(Path(settings.replay.file))
-    except RecordingError:
-        return time.time_ns()
+def define_underlying(st: State, settings: Settings, instrument: Instrument) -> None:
+    """Tell an instrument's row the number of its underlying."""
+    underlying = underlying_of(instrument, settings.instruments)
+    st[0]["instruments"][instrument.id]["underlying"] = -1 if underlying is None else underlying.id
 
 
 def build_core(
     settings: Settings,
     *,
     trading_state: TradingState = TradingState.ACTIVE,
-    start_ns: int | None = None,
     report: Callable[[Progress], None] = lambda progress: None,
 ) -> Core:
     """Compile what the settings need and return a core that holds it.
-
-    Parameters
-    ----------
-    start_ns : int, optional
-        Record time from which on the accounts' resets are worked out; by default ``session_start_ns``.
 
     Raises
     ------
@@ -165,14 +153,13 @@ def build_core(
     compile_entries()
     model = load_model(settings.matching.model)
     st = new_state()
-    define_accounts(st, settings, trading_state, session_start_ns(settings) if start_ns is None else start_ns)
+    define_accounts(st, settings, trading_state)
     for instrument in settings.instruments:
         define_instrument(st, instrument)
-        underlying = underlying_of(instrument, settings.instruments)
-        st[0]["instruments"][instrument.id]["underlying"] = -1 if underlying is None else underlying.id
+        define_underlying(st, settings, instrument)
         for account in range(len(settings.accounts)):
             define_limits(st, settings, instrument, account)
-    define_balances(st, settings)
+    define_money(st, settings.instruments, settings.wallets, settings.currency_codes, settings.conversions)
     use_model(
         st,
         model,
@@ -180,7 +167,7 @@ def build_core(
         response_latency_ns=settings.matching.response_latency_us * NS_PER_US,
     )
     loaded = tuple(_load_strategy(st, settings, chosen) for chosen in settings.strategies)
-    rules = tuple(load_rule(Path(rule.file)) for rule in settings.rules)
+    rules = tuple(load_rule(Path(chosen.file)) for chosen in settings.rules)
     for rule in rules:
         define_rule(st, rule)
     return Core(st, loaded, model, rules)

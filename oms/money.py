@@ -1,83 +1,80 @@
-"""The core's money: its tables of currencies and wallets, and which instrument pays in which.
+"""Money in the core's tables: currencies and what they are worth, wallets, and which instrument pays in which.
 
 Every account has one wallet for each pair of venue and currency in which any of the session's instruments pays. All
-sums over instruments are in one reporting currency; ``oms.currencies`` says how another one becomes it.
+sums over instruments are in one reporting currency; a currency is worth a fixed rate, or what an instrument of the
+session says.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
-from typing import Any, Final, NamedTuple
+from typing import Final
 
-from oms.core.state import State
-from oms.currencies import Conversion, Wallet, currencies_of, wallets_of
+from oms.core.state import MAX_CURRENCIES, MAX_WALLETS, Record, State
+from oms.currencies import Conversion, Wallet
 from oms.instruments import Instrument
 
-DEFAULT_REPORTING: Final = "USDT"
 _PAYS_IN: Final = {"base": "base", "quote": "quote", "settle": "settlement"}
 """Names of an INSTRUMENT row's currencies, and the Instrument's for the same."""
 
 
-class Money(NamedTuple):
-    """The session's currencies and wallets; an index is the core's number."""
-
-    reporting: str
-    currencies: tuple[str, ...]
-    wallets: tuple[Wallet, ...]
-
-
-def money_of(instruments: Iterable[Instrument], reporting: str = DEFAULT_REPORTING) -> Money:
-    """The currencies and wallets that instruments need, in the order in which they first come."""
-    known = tuple(instruments)
-    return Money(reporting, currencies_of(known, reporting), wallets_of(known))
+class MoneyError(ValueError):
+    """Currencies or wallets that cannot be used; the message names them."""
 
 
 def define_money(
-    st: State, money: Money, instruments: Iterable[Instrument], conversions: Mapping[str, Conversion]
+    st: State,
+    instruments: Iterable[Instrument],
+    wallets: tuple[Wallet, ...],
+    currencies: tuple[str, ...],
+    conversions: Mapping[str, Conversion],
 ) -> None:
-    """Enter currencies into the core and tell its instruments their currencies' and wallets' numbers.
+    """Enter currencies and wallets into the core, and tell its instruments their numbers: places in these tuples.
 
-    Parameters
-    ----------
-    conversions : mapping
-        By currency; one that is missing has no worth, and nothing is traded that settles in it.
+    The first currency is the reporting one. One without a conversion stays undefined: what depends on it is refused.
+
+    Raises
+    ------
+    MoneyError
+        When there are more than the core holds.
     """
+    if len(currencies) > MAX_CURRENCIES or len(wallets) > MAX_WALLETS:
+        raise MoneyError(
+            f"the instruments need {len(currencies)} currencies and {len(wallets)} wallets: the core holds "
+            f"{MAX_CURRENCIES} and {MAX_WALLETS}"
+        )
     s = st[0]
-    s["reporting_currency"] = money.currencies.index(money.reporting)
-    s["wallets_used"] = len(money.wallets)
-    for number, code in enumerate(money.currencies):
-        _define_currency(s["currencies"][number], conversions.get(code))
+    s["reporting_currency"] = 0
+    s["wallets_used"] = len(wallets)
+    for number, code in enumerate(currencies):
+        if code in conversions:
+            _define_currency(s["currencies"][number], conversions[code])
+    for number, wallet in enumerate(wallets):
+        s["wallets"][:, number]["currency"] = currencies.index(wallet.currency)
     for instrument in instruments:
         row = s["instruments"][instrument.id]
         for name, what in _PAYS_IN.items():
             code = getattr(instrument, what)
-            row[f"{name}_currency"] = money.currencies.index(code) if code in money.currencies else -1
             wallet = Wallet(instrument.venue, code)
-            row[f"{name}_wallet"] = money.wallets.index(wallet) if wallet in money.wallets else -1
-    for number, wallet in enumerate(money.wallets):
-        s["wallets"][:, number]["currency"] = money.currencies.index(wallet.currency)
+            row[f"{name}_currency"] = currencies.index(code) if code in currencies else -1
+            row[f"{name}_wallet"] = wallets.index(wallet) if wallet in wallets else -1
 
 
-def _define_currency(row: Any, conversion: Conversion | None) -> None:
-    row["defined"] = conversion is not None
-    row["instrument"] = -1
-    row["inverse"] = 0
-    row["factor"] = 0.0
-    row["rate"] = 1.0
-    if conversion is None:
-        return
-    if conversion.instrument is None:
-        row["rate"] = float(conversion.rate)
-        return
-    tick = Fraction(conversion.instrument.tick)
-    row["instrument"] = conversion.instrument.id
-    row["inverse"] = conversion.inverse
-    row["factor"] = float(2 / tick if conversion.inverse else tick / 2)
-
-
-def define_wallet(st: State, money: Money, account: int, wallet: Wallet, balance: int) -> None:
-    """Give an account a balance in cash (1e-8 of the currency) in one of the session's wallets."""
-    row = st[0]["wallets"][account, money.wallets.index(wallet)]
+def _define_currency(row: Record, conversion: Conversion) -> None:
+    """Enter how one currency becomes the reporting one; ``factor`` turns half ticks into the rate."""
     row["defined"] = 1
-    row["balance"] = balance
+    row["instrument"] = -1
+    row["inverse"] = conversion.inverse
+    row["rate"] = float(conversion.rate)
+    if conversion.instrument is not None:
+        tick = Fraction(conversion.instrument.tick)
+        row["instrument"] = conversion.instrument.id
+        row["factor"] = float(2 / tick if conversion.inverse else tick / 2)
+
+
+def open_wallet(st: State, account: int, number: int, balance: int) -> None:
+    """Give an account a balance in cash (1e-8 of the currency) in one wallet."""
+    wallet = st[0]["wallets"][account, number]
+    wallet["defined"] = 1
+    wallet["balance"] = balance

@@ -6,16 +6,19 @@ The core reads no clock and knows no time zones: the host works out the coming i
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from oms.account_settings import parse_day_reset
-from oms.core.state import MAX_RESETS, NEVER, State
+from oms.core.state import MAX_RESETS, State
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NS_PER_US: Final = 1_000
+FIRST_DAY_NS: Final = 1_420_070_400 * 10**9
+"""2015-01-01 UTC: no session's ticks are older."""
 
 
 def reset_instants(text: str, after_ns: int, count: int = MAX_RESETS) -> npt.NDArray[np.int64]:
@@ -36,12 +39,12 @@ def reset_instants(text: str, after_ns: int, count: int = MAX_RESETS) -> npt.NDA
     return np.array(found, np.int64)
 
 
-def define_resets(st: State, account: int, text: str, after_ns: int) -> None:
-    """Give an account its coming daily resets."""
-    s = st[0]
-    instants = reset_instants(text, after_ns)
-    row = s["accounts"][account]
-    row["resets"] = NEVER
-    row["resets"][: len(instants)] = instants
-    row["reset_number"] = 0
-    s["scopes"][account]["next_reset"] = instants[0]
+@cache
+def all_resets(text: str) -> npt.NDArray[np.int64]:
+    """The resets that the core is given, whenever its session is: ``MAX_RESETS`` of them from ``FIRST_DAY`` on."""
+    return reset_instants(text, FIRST_DAY_NS)
+
+
+def define_resets(st: State, account: int, text: str) -> None:
+    """Give an account its daily resets; they do not depend on when the session starts, so that it can be repeated."""
+    st[0]["accounts"][account]["resets"] = all_resets(text)

@@ -59,6 +59,7 @@ _UNKNOWN_ACCOUNT: Final = int(Reason.UNKNOWN_ACCOUNT)
 _ORDER_NOT_OPEN: Final = int(Reason.ORDER_NOT_OPEN)
 _REQUEST_IN_FLIGHT: Final = int(Reason.REQUEST_IN_FLIGHT)
 _REQUESTED: Final = int(Reason.REQUESTED)
+_LAST_REASON: Final = int(max(Reason))
 _REPLACED: Final = int(Reason.REPLACED)
 
 
@@ -289,7 +290,7 @@ def command_trading_state(s: Record, command: Record) -> int:
         return _UNKNOWN_STRATEGY
     if strategy >= 0:
         scope = scope_of_strategy(strategy)
-    reason = command["px"] if command["px"] > 0 else _REQUESTED
+    reason = command["px"] if 0 < command["px"] <= _LAST_REASON else _REQUESTED
     set_trading_state(s, scope, command["value"], reason, command["request_id"])
     return _NONE
 

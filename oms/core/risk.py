@@ -144,7 +144,7 @@ def check_new(s: Record, command: Record) -> int:
     if not take_rate_tokens(s, account, strategy, instrument):
         return _ORDER_RATE
     if window_ns > 0:
-        remember_order(s, account, instrument, side, command["px"], qty)
+        remember_order(s, command["order_id"], account, instrument, side, command["px"], qty)
     return _NONE
 
 

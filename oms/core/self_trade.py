@@ -29,7 +29,8 @@ def true_best(s: Record, account: int, instrument: int, side: int) -> int:
     slot = s["order_lists"][instrument]["open_head"]
     while slot >= 0:
         order = s["orders"][slot]
-        if order["account"] == account and order["side"] == side and rests(order["time_in_force"]):
+        is_out = order["risk_qty"] > 0  # held orders have not left
+        if is_out and order["account"] == account and order["side"] == side and rests(order["time_in_force"]):
             px = order["px"]
             if (px - best) * side > 0:
                 best = px

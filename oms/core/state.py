@@ -29,8 +29,8 @@ MAX_CURRENCIES: Final = 32
 MAX_WALLETS: Final = 64
 """Pairs of venue and currency in which accounts hold balances."""
 MAX_RULES: Final = 16
-MAX_RESETS: Final = 1_024
-"""Coming daily resets of one account whose times the host has worked out in the account's time zone."""
+MAX_RESETS: Final = 8_192
+"""Daily resets of one account, over some 22 years, which the host has worked out in the account's time zone."""
 TOLD: Final = 8
 """Figures of a scope in a SCOPE event."""
 MAX_ORDERS: Final = 32_768
@@ -237,8 +237,8 @@ CURRENCY = np.dtype(
     ]
 )
 
-RECENT = np.dtype([("owner", "i8"), ("px", "i8"), ("qty", "i8"), ("ts", "i8")])
-"""A new order's account, instrument and side in one number, its price and quantity, and when it came."""
+RECENT = np.dtype([("owner", "i8"), ("px", "i8"), ("qty", "i8"), ("ts", "i8"), ("order_id", "i8")])
+"""A new order's account, instrument and side in one number, its price and quantity, when it came, and its id."""
 
 RULE = np.dtype([("address", "i8"), ("refusals", "i8"), ("failures", "i8")])
 """A user's risk rule: the address of its function."""

@@ -11,11 +11,11 @@ import numpy.typing as npt
 import pytest
 
 from oms import engine
-from oms.assembly import define_accounts, define_balances, define_limits
+from oms.assembly import PAPER_ACCOUNT, define_limits
 from oms.compiled import Callback, compile_entries
 from oms.config import Settings, load_settings
 from oms.core.orders import OPEN_STATES
-from oms.core.state import State, define_instrument, new_state
+from oms.core.state import State, define_account, define_instrument, new_state
 from oms.exchange_model import load_model, use_model
 from oms.instruments import Instrument
 from oms.records import (
@@ -78,11 +78,10 @@ def new_core(
     """A core state ready to step, with limits that nothing reaches."""
     settings = settings_of(*(instruments or (instrument(),)))
     st = new_state()
-    define_accounts(st, settings, TradingState.ACTIVE, START_NS)
+    define_account(st, PAPER_ACCOUNT, TradingState.ACTIVE)
     for each in settings.instruments:
         define_instrument(st, each)
         define_limits(st, settings, each)
-    define_balances(st, settings)
     use_model(st, compiled_model(model), entry_latency_ns=entry_ns, response_latency_ns=response_ns)
     return st
 

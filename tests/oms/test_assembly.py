@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +9,7 @@ import msgspec
 import pytest
 
 from oms.account_settings import LARGEST_LIMITS
-from oms.assembly import build_core, session_start_ns
-from oms.commands.demo import demo_recording
+from oms.assembly import build_core
 from oms.config import ConfigError, load_settings
 from oms.core.state import MAX_ACCOUNTS, NO_LIMIT
 from oms.exchange_model import load_model
@@ -152,21 +150,6 @@ def test_strategys_limits_narrow_only_what_they_name() -> None:
     assert (scope["max_daily_loss"], scope["max_drawdown"]) == (5 * CASH_SCALE, NO_LIMIT)
     assert (scope["order_interval_ns"], scope["cancel_interval_ns"]) == (250_000_000, 0)
     assert (limits["defined"], limits["max_position"], limits["max_order_qty"]) == (1, 100, NO_LIMIT)
-
-
-def test_accounts_know_their_coming_resets_from_the_start_of_the_record_on() -> None:
-    start = datetime(2024, 8, 8, 12, tzinfo=UTC)
-    settings = settings_of(accounts={"paper": {**ACCOUNT, "day_reset": "00:00 UTC"}, "far": ACCOUNT})
-    s = build_core(settings, start_ns=int(start.timestamp()) * 10**9).st[0]
-    resets = [
-        datetime.fromtimestamp(int(each) // 10**9, UTC).strftime("%d %H:%M") for each in s["scopes"]["next_reset"][:2]
-    ]
-    assert resets == ["09 00:00", "08 21:00"]
-
-
-def test_session_starts_where_its_recording_does() -> None:
-    settings = load_settings(None, {"replay": {"file": str(demo_recording())}})
-    assert datetime.fromtimestamp(session_start_ns(settings) / 1e9, UTC).strftime("%Y-%m-%d") == "2024-08-08"
 
 
 def test_rules_are_loaded_in_the_order_of_the_settings() -> None:

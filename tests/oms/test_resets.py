@@ -69,8 +69,10 @@ def test_reset_that_cannot_be_read(text: str) -> None:
 
 def test_account_is_given_its_resets() -> None:
     st = new_state()
-    define_resets(st, 0, "00:00 UTC", ns("2026-01-05T06:00:00+00:00"))
-    row = st[0]["accounts"][0]
-    assert len(row["resets"]) == MAX_RESETS
-    assert row["resets"][0] == st[0]["scopes"][0]["next_reset"] == ns("2026-01-06T00:00:00+00:00")
-    assert row["resets"][-1] < NEVER
+    define_resets(st, 1, "17:00 Europe/London")
+    resets = st[0]["accounts"][1]["resets"]
+    assert len(resets) == MAX_RESETS
+    assert resets[0] < ns("2015-01-03T00:00:00+00:00")
+    assert resets[-1] > ns("2036-01-01T00:00:00+00:00")
+    assert (resets[1:] > resets[:-1]).all()
+    assert st[0]["scopes"][1]["next_reset"] == NEVER  # the core finds it when it first looks

@@ -13,11 +13,11 @@ import numpy.typing as npt
 
 from oms import engine
 from oms.compiled import Callback, compile_entries
-from oms.core.state import BOOK_WINDOW, State, define_account, define_instrument, new_state
-from oms.currencies import Conversion
+from oms.core.state import BOOK_WINDOW, MAX_ACCOUNTS, State, define_account, define_instrument, new_state
+from oms.currencies import Conversion, currencies_of, wallets_of
 from oms.exchange_model import load_model, use_model
 from oms.instruments import Instrument
-from oms.money import define_money, money_of
+from oms.money import define_money, open_wallet
 from oms.records import (
     CASH_SCALE,
     COMMAND,
@@ -81,7 +81,6 @@ FINE: Final = Instrument(
 )
 """A grid whose tick-lot is worth less than the smallest unit of cash: every fill is rounded."""
 
-AT_PAR: Final = Conversion(None, False, Decimal(1))
 PLENTY: Final = 2**60
 """Balance of every wallet of every account, where a test is not about funds."""
 
@@ -140,10 +139,13 @@ class Rig:
         for instrument in instruments:
             define_instrument(self.st, instrument)
             self.limit(instrument.id, **{"defined": 1, **NO_LIMITS, **(limits or {})})
-        self.money = money_of(instruments)
-        define_money(self.st, self.money, instruments, dict.fromkeys(self.money.currencies, AT_PAR))
-        self.s["wallets"]["defined"][:, : len(self.money.wallets)] = 1
-        self.s["wallets"]["balance"][:, : len(self.money.wallets)] = PLENTY
+        currencies = currencies_of(instruments, "USDT")
+        self.wallets = wallets_of(instruments)
+        even = dict.fromkeys(currencies, Conversion(None, False, Decimal(1)))
+        define_money(self.st, instruments, self.wallets, currencies, even)
+        for account in range(MAX_ACCOUNTS):
+            for number in range(len(self.wallets)):
+                open_wallet(self.st, account, number, PLENTY)
         use_model(self.st, _model(model), entry_latency_ns=latency_ns, response_latency_ns=latency_ns)
         self.s["external"] = int(external)
 

@@ -91,12 +91,16 @@ def reserved(orders: list[Any], rig: Rig, wallet: int) -> int:
 
 
 def margin(orders: list[Any], rig: Rig) -> int:
-    """Margin of the perpetual: fully funded, both sides' farther one, and the taker fee of what is open."""
+    """Margin of the perpetual: fully funded, both sides' farther one, and the taker fee of what is open.
+
+    A position without a mark counts at its cost.
+    """
     mine = [each for each in orders if each["instrument"] == 0 and each["account"] == 0]
     buys = sum(value(PERPETUAL, *reversed(counted(each))) for each in mine if each["side"] > 0)
     sells = sum(value(PERPETUAL, *reversed(counted(each))) for each in mine if each["side"] < 0)
     qty = int(rig.position()["qty"])
-    position = Fraction(PERPETUAL.cash_per_tick_lot * qty * mid(rig, 0), 2)
+    twice = qty * mid(rig, 0) or 2 * int(rig.position()["open_cost"])
+    position = Fraction(PERPETUAL.cash_per_tick_lot * twice, 2)
     worst = max(position + buys, sells - position)
     return up(worst) + up(Fraction((buys + sells) * int(rig.s["instruments"][0]["taker_fee_rate"]), CASH_SCALE))
 

@@ -19,6 +19,8 @@ from oms.records import (
     ReportKind,
     TickKind,
     TradingState,
+    Trigger,
+    TriggerSource,
 )
 from tests.oms.core.builders import (
     ASK_PX,
@@ -232,8 +234,35 @@ def test_it_ends_flat_whatever_fills_in_between_and_never_turns_around(
             assert before * after >= 0
             assert abs(after) <= abs(before)
         wait(rig, 100 * MS)
+        if rig.s["scopes"][0]["flattening"] == Flattening.CLOSED:
+            break
     assert rig.position()["qty"] == 0
     assert_closed(rig)
+
+
+def stop(order_id: int, side: int, px: int, trigger_px: int, qty: int = 10) -> Records:
+    """A limit order that is held until the last trade is at its trigger."""
+    return new_order(
+        order_id, side, px, qty, trigger=Trigger.STOP, trigger_source=TriggerSource.LAST, trigger_px=trigger_px
+    )
+
+
+def test_held_orders_are_ended_before_positions_are_closed() -> None:
+    rig = market()
+    hold(rig, 10)
+    rig.commands(stop(5, SELL, BID_PX - 100, BID_PX - 90))
+    assert rig.state(5) == OrderState.HELD
+    kill(rig, flatten=1)
+    assert rig.state(5) == OrderState.CANCELLED
+    assert closing(rig)["qty"].tolist() == [10]
+
+
+def test_held_order_is_no_obstacle_to_an_own_order_that_leaves() -> None:
+    rig = market()
+    rig.commands(new_order(1, BUY, BID_PX), cancel(1))
+    rig.reports(report(ReportKind.CANCELLED, 1))
+    rig.commands(stop(2, BUY, ASK_PX + 50, ASK_PX + 40))
+    assert reason_of(rig.commands(new_order(3, SELL, BID_PX))) == Reason.NONE
 
 
 def test_cancels_pass_while_killed() -> None:

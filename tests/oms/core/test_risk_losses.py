@@ -194,6 +194,15 @@ def test_operator_cannot_talk_a_days_loss_away() -> None:
     assert state(rig)[0] == TradingState.REDUCING
 
 
+def test_cancelling_all_orders_does_not_change_why_a_scope_is_reducing() -> None:
+    rig = with_resets(market(max_daily_loss=100 * 50 * TICK_LOT), 10)
+    move(rig, -50)
+    wait(rig)
+    told = only(rig.commands(command(CommandKind.CANCEL_ALL, 0, instrument=-1)), EventKind.TRADING_STATE)
+    assert (told["aux"], told["reason"]) == (TradingState.REDUCING, Reason.REQUESTED)
+    assert state(rig) == (TradingState.REDUCING, Reason.DAILY_LOSS)
+
+
 def test_halted_account_stays_halted_over_a_reset() -> None:
     rig = with_resets(market(max_daily_loss=100 * 50 * TICK_LOT), 5)
     set_state(rig, TradingState.HALTED)
