@@ -11,13 +11,14 @@ import numpy.typing as npt
 import pytest
 
 from oms import engine
-from oms.assembly import PAPER_ACCOUNT, define_limits
+from oms.assembly import define_accounts, define_limits
 from oms.compiled import Callback, compile_entries
 from oms.config import Settings, load_settings
 from oms.core.orders import OPEN_STATES
-from oms.core.state import State, define_account, define_instrument, new_state
+from oms.core.state import State, define_instrument, new_state
 from oms.exchange_model import load_model, use_model
 from oms.instruments import Instrument
+from oms.money import define_money
 from oms.records import (
     COMMAND,
     EVENT,
@@ -60,7 +61,7 @@ def settings_of(*instruments: Instrument, model: str = "displayed", **others: An
         "matching": {"model": model},
         "instruments": msgspec.to_builtins(instruments),
         "risk": {f"{each.symbol}.{each.venue}": msgspec.to_builtins(WIDE_LIMITS) for each in instruments},
-        "accounts": {"paper": msgspec.to_builtins(rich_account(instruments))},
+        "accounts": {name: msgspec.to_builtins(rich_account(instruments)) for name in ("paper", "other")},
         "strategies": [],
     }
     return load_settings(None, {**tree, **others})
@@ -78,10 +79,12 @@ def new_core(
     """A core state ready to step, with limits that nothing reaches."""
     settings = settings_of(*(instruments or (instrument(),)))
     st = new_state()
-    define_account(st, PAPER_ACCOUNT, TradingState.ACTIVE)
+    define_accounts(st, settings, TradingState.ACTIVE)
     for each in settings.instruments:
         define_instrument(st, each)
-        define_limits(st, settings, each)
+        for account in range(len(settings.accounts)):
+            define_limits(st, settings, each, account)
+    define_money(st, settings.instruments, settings.wallets, settings.currency_codes, settings.conversions)
     use_model(st, compiled_model(model), entry_latency_ns=entry_ns, response_latency_ns=response_ns)
     return st
 
