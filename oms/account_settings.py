@@ -52,7 +52,7 @@ CASH_LIMITS: Final = ("max_gross_exposure", "max_net_exposure", "max_daily_loss"
 
 
 class RiskSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Pre-trade limits of one instrument for one account; all are required, none has a silent default."""
+    """Pre-trade limits of one instrument for one account; every number is required, none has a silent default."""
 
     max_order_qty: str
     max_order_notional: str
@@ -64,11 +64,14 @@ class RiskSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     max_book_age_ms: int
     """An order is refused when nothing has been heard of its book for longer."""
     duplicate_window_ms: int
-    """A copy of a new order (side, price, quantity) within it is refused; 0: never."""
+    """A copy of a new order (side, price, quantity) within it is refused while the first is open; 0: never."""
+    self_trade: Literal["refuse", "allow"] = "refuse"
+    """``allow`` lets an order meet an own resting one: for venues that prevent it themselves."""
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
-            _check_limit(name, getattr(self, name))
+            if name != "self_trade":
+                _check_limit(name, getattr(self, name))
         if self.max_book_age_ms < 1:
             raise ConfigError("risk limit max_book_age_ms 0 makes every book too old: use 1 or more")
 

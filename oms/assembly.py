@@ -84,6 +84,7 @@ def define_limits(st: State, settings: Settings, instrument: Instrument, account
     row["order_interval_ns"] = NS_PER_S // limits.max_orders_per_second
     row["max_book_age_ns"] = limits.max_book_age_ms * NS_PER_MS
     row["duplicate_window_ns"] = limits.duplicate_window_ms * NS_PER_MS
+    row["self_trade_allowed"] = limits.self_trade == "allow"
 
 
 def define_strategy_limits(st: State, risk: StrategyRisk, instrument: Instrument, number: int) -> None:

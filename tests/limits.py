@@ -20,6 +20,7 @@ WIDE_LIMITS: Final = RiskSettings(
     max_orders_per_second=1_000_000_000,
     max_book_age_ms=1_000_000_000,
     duplicate_window_ms=0,
+    self_trade="allow",
 )
 
 WIDE_ACCOUNT: Final = AccountSettings(

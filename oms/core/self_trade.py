@@ -43,10 +43,12 @@ def true_best(s: Record, account: int, instrument: int, side: int) -> int:
 
 @kernel
 def would_self_trade(s: Record, account: int, instrument: int, side: int, px: int) -> bool:
-    """True when an order of ``side`` that trades up to ``px`` would meet an own resting order."""
+    """True when an order of ``side`` that trades up to ``px`` would meet an own resting order, and must not."""
     k = (1 - side) >> 1
     own_best = s["valuations"][account, instrument, 0]["own_best"]
     if (px - own_best[k]) * side < 0:
+        return False
+    if s["limits"][account, instrument]["self_trade_allowed"] != 0:
         return False
     own_best[k] = true_best(s, account, instrument, -side)
     return bool((px - own_best[k]) * side >= 0)

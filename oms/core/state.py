@@ -129,6 +129,7 @@ LIMITS = np.dtype(
         ("rate_ts", "i8"),  # when the order-rate bucket will be full again
         ("max_book_age_ns", "i8"),
         ("duplicate_window_ns", "i8"),  # a copy of a new order within it is refused; 0: never
+        ("self_trade_allowed", "i8"),
     ]
 )
 """Pre-trade limits of one scope in one instrument, and its rate bucket. An account's are required, a strategy's

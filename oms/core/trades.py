@@ -13,16 +13,23 @@ from oms.compiled import kernel
 from oms.core.state import MAX_FILLS, TRADE_INDEX, Record
 
 _MASK: Final = TRADE_INDEX - 1
-_SPREAD: Final = 7_919
+_LOW_BITS: Final = 32
+_LOW: Final = 2**_LOW_BITS - 1
+_SPREAD: Final = 81_001
+_HIGH_SPREAD: Final = 7_919
+_OWNER_SPREAD: Final = 31_337
+"""Odd factors: consecutive numbers go to places that are far apart, each to its own (Weyl sequence)."""
 
 
 @kernel
 def _home_of(trade_id: int, instrument: int, account: int) -> int:
-    """First index position of a trade: the ids of one instrument lie side by side, instruments lie apart.
+    """First index position of a trade: consecutive ids are scattered, so that they are not one cluster.
 
     A seller's account is its complement, ``-1 - account``.
     """
-    return ((trade_id & _MASK) + (instrument * 16 + account) * _SPREAD) & _MASK
+    low = trade_id & _LOW
+    high = (trade_id >> _LOW_BITS) & _LOW
+    return (low * _SPREAD + high * _HIGH_SPREAD + (instrument * 16 + account) * _OWNER_SPREAD) & _MASK
 
 
 @kernel

@@ -97,7 +97,6 @@ def run_ours(traded: Instrument, ticks: Rows, actions: Rows, entry_ns: int, resp
     commands = np.zeros(len(actions), COMMAND)
     for name in ("kind", "order_id", "side", "px", "qty", "time_in_force", "order_type", "flags"):
         commands[name] = actions[name]
-    commands["account"] = actions["side"] < 0  # one for each side: the oracle lets own orders trade with each other
     commands["strategy"] = -1
     commands["source"] = RPC_CLIENT_BASE
     for i, action in enumerate(actions):

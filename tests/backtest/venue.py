@@ -61,7 +61,7 @@ def settings_of(*instruments: Instrument, model: str = "displayed", **others: An
         "matching": {"model": model},
         "instruments": msgspec.to_builtins(instruments),
         "risk": {f"{each.symbol}.{each.venue}": msgspec.to_builtins(WIDE_LIMITS) for each in instruments},
-        "accounts": {name: msgspec.to_builtins(rich_account(instruments)) for name in ("paper", "other")},
+        "accounts": {"paper": msgspec.to_builtins(rich_account(instruments))},
         "strategies": [],
     }
     return load_settings(None, {**tree, **others})
@@ -79,11 +79,10 @@ def new_core(
     """A core state ready to step, with limits that nothing reaches."""
     settings = settings_of(*(instruments or (instrument(),)))
     st = new_state()
-    define_accounts(st, settings, TradingState.ACTIVE)
     for each in settings.instruments:
         define_instrument(st, each)
-        for account in range(len(settings.accounts)):
-            define_limits(st, settings, each, account)
+        define_limits(st, settings, each)
+    define_accounts(st, settings, TradingState.ACTIVE)
     define_money(st, settings.instruments, settings.wallets, settings.currency_codes, settings.conversions)
     use_model(st, compiled_model(model), entry_latency_ns=entry_ns, response_latency_ns=response_ns)
     return st
