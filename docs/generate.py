@@ -25,9 +25,9 @@ This page is made from the commands themselves (`oms/commands/`, a file for each
 Exit status: 0 when all went well; 1 when something did not, with one line on stderr that says what and what to do; 2
 for a command line that cannot be understood. Commands that print figures or rows take `--json`.
 
-`zoms paper`, `backtest`, `replay` and `demo` start something. `status`, `order`, `halt`, `resume`, `reduce` and `kill`
-speak to the session that runs on the account. `recorded`, `orders`, `fills`, `positions` and `journal` read what is on
-disk, whether a session runs or not.
+`zoms paper`, `backtest`, `stream` and `demo` start something. `status`, `order`, `adopt`, `halt`, `resume`, `reduce`,
+`kill` and `redefine` speak to the session that runs on the account. `recorded`, `orders`, `fills`, `positions`,
+`journal` and `replay` read what is on disk, whether a session runs or not.
 
 | command | what it does |
 | --- | --- |

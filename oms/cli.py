@@ -8,7 +8,7 @@ from typing import Final
 
 import typer
 
-from oms.commands import backtest, control, demo, orders, paper, replay, status, stored
+from oms.commands import adopt, backtest, control, demo, orders, paper, redefine, replay, status, stored, stream
 
 TRACEBACK_VARIABLE: Final = "ZOMS_TRACEBACK"
 
@@ -23,18 +23,21 @@ app = typer.Typer(
 app.command()(paper.paper)
 app.command()(backtest.backtest)
 app.command()(demo.demo)
-app.command()(replay.replay)
+app.command()(stream.stream)
 app.command()(status.status)
 app.add_typer(orders.app, name="order")
+app.add_typer(adopt.app, name="adopt")
 app.command()(control.halt)
 app.command()(control.resume)
 app.command()(control.reduce)
 app.command()(control.kill)
+app.command()(redefine.redefine)
 app.command()(stored.recorded)
 app.command("orders")(stored.stored_orders)
 app.command("fills")(stored.stored_fills)
 app.command("positions")(stored.stored_positions)
 app.command()(stored.journal)
+app.command()(replay.replay)
 
 
 @app.command()

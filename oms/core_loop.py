@@ -22,6 +22,7 @@ from oms.journal import Direction, Journal
 from oms.latency import LatencyHistogram
 from oms.outbox import Outbox
 from oms.records import COMMAND, TICK, BookState, CommandKind, Reason, RecordKind, TickFlag, TickKind, TradingState
+from oms.snapshot import Place
 from oms.tick_feed import TickFeed
 
 MIB: Final = 1024 * 1024
@@ -41,7 +42,7 @@ class CoreLoop:
     ticks : Subscriber
         TICK frames.
     inputs : Puller
-        COMMAND and REPORT frames.
+        COMMAND, REPORT and DEFINITION frames.
     events : Publisher
         EVENT frames; its session is the journal's.
     journal : Journal
@@ -98,6 +99,7 @@ class CoreLoop:
         self._take_input: dict[int, Callable[[Records], None]] = {
             RecordKind.COMMAND: self._take_commands,
             RecordKind.REPORT: self._take_reports,
+            RecordKind.DEFINITION: self._take_definitions,
         }
 
     def turn(self, timeout_ms: int) -> None:
@@ -149,10 +151,20 @@ class CoreLoop:
         start = 0
         while start < len(reports):
             start = engine.step_reports(self._st, reports, start)
+            self._flush(0, Direction.INPUT)
+
+    def _take_definitions(self, definitions: Records) -> None:
+        self.journal.append(RecordKind.DEFINITION, Direction.INPUT, definitions)
+        start = 0
+        while start < len(definitions):
+            start = engine.step_definitions(self._st, definitions, start)
             self._flush(0)
 
-    def _flush(self, cause_ts: int) -> None:
-        """Journal what the last step wrote; it leaves when that is committed."""
+    def _flush(self, cause_ts: int, reports: Direction = Direction.OUTPUT) -> None:
+        """Journal what the last step wrote; it leaves when that is committed.
+
+        Reports that the step took from ``step_reports`` are input, others are the exchange model's.
+        """
         if not self._event_count[0]:
             return
         events = self._event_rows[: self._event_count[0]]
@@ -160,7 +172,7 @@ class CoreLoop:
         if self._events_lost[0]:
             raise RuntimeError(f"{self._events_lost[0]} events found the core's output full: stopping, fail closed")
         if self._report_count[0]:
-            self.journal.append(RecordKind.REPORT, Direction.INPUT, self._report_rows[: self._report_count[0]])
+            self.journal.append(RecordKind.REPORT, reports, self._report_rows[: self._report_count[0]])
         if len(commands):
             self.journal.append(RecordKind.COMMAND, Direction.OUTPUT, commands)
         self.journal.append(RecordKind.EVENT, Direction.EVENT, events)
@@ -182,10 +194,9 @@ class CoreLoop:
         self.journal.append(RecordKind.TICK, Direction.INPUT, ticks, cause_ts)
 
     def _own_ticks(self, kind: TickKind, instruments: Sequence[int] = (-1,)) -> Records:
-        """Ticks of the loop's own at the core's present time; none before the first tick of the market."""
-        ticks = np.zeros(len(instruments) if self._st["ticks"][0] else 0, TICK)
-        if len(ticks):
-            ticks["instrument"] = instruments
+        """Ticks of the loop's own at the core's present time."""
+        ticks = np.zeros(len(instruments), TICK)
+        ticks["instrument"] = instruments
         ticks["kind"] = kind
         ticks["local_ts"] = self._st["now"][0]
         ticks["flags"] = TickFlag.FIRST | TickFlag.LAST
@@ -193,7 +204,6 @@ class CoreLoop:
 
     def _step_own_ticks(self, ticks: Records) -> None:
         """Step ticks that the loop itself has made; their ``cause_ts`` is 0."""
-        self._own_tick_count += len(ticks)
         if self._journals_ticks:
             self._journal_ticks(ticks, 0)
         start = 0
@@ -203,8 +213,11 @@ class CoreLoop:
 
     def _on_ticks_lost(self, _lost: int) -> None:
         """Ticks were lost on the bus: no book is right any more until its next snapshot."""
+        if not self._st["ticks"][0]:
+            return  # nothing is known of any market yet
         stale = self._own_ticks(TickKind.STALE, np.flatnonzero(self._st[0]["instruments"]["defined"]).tolist())
         stale["qty"] = Reason.TICKS_LOST
+        self._own_tick_count += len(stale)
         self._step_own_ticks(stale)
 
     def report(self) -> None:
@@ -212,16 +225,31 @@ class CoreLoop:
         self._step_own_ticks(self._own_ticks(TickKind.HEARTBEAT))
         self._outbox.commit()
 
-    def set_trading_state(self, trading_state: TradingState, reason: Reason) -> None:
-        """Set the account's trading state from the host, by a command like any other."""
+    def set_trading_state(self, trading_state: TradingState, reason: Reason, account: int = PAPER_ACCOUNT) -> None:
+        """Set an account's trading state from the host, by a command like any other."""
         command = np.zeros(1, COMMAND)
         command["kind"] = CommandKind.SET_TRADING_STATE
-        command["account"] = PAPER_ACCOUNT
+        command["account"] = account
         command["instrument"] = command["strategy"] = -1
         command["value"] = trading_state
         command["px"] = reason
         self._take_commands(command)
         self._outbox.commit()
+
+    def take_reports(self, reports: Records) -> None:
+        """Apply reports of the host's own, as those of an exchange."""
+        self._take_reports(reports)
+        self._outbox.commit()
+
+    def place(self) -> Place:
+        """Where in the journal the state now is; only between turns."""
+        self._outbox.commit()
+        return self.place_at_end()
+
+    def place_at_end(self) -> Place:
+        """The same once the loop is closed."""
+        journal = self.journal
+        return Place(journal.session, journal.segment, journal.next_number, int(self._st["event_seq"][0]))
 
     @property
     def held_events(self) -> int:

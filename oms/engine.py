@@ -20,12 +20,15 @@ from oms.core.expiry import first_expired, unlink_timed
 from oms.core.halts import halt_failed, halt_strategy
 from oms.core.keeping import ask_cancel, end_held
 from oms.core.outbox import copy_command
+from oms.core.own_reports import pay_fundings
+from oms.core.redefine import take_definition
 from oms.core.reports import apply_report
 from oms.core.requests import cancel_open, handle_command
 from oms.core.review import REVIEW_INTERVAL_NS, review
 from oms.core.state import ASK, BID, MAX_ACCOUNTS, MAX_INSTRUMENTS, MAX_LEGS, MODEL_QUEUE, STATE, Record, State
 from oms.core.trading import set_trading_state, state_of_scope
 from oms.core.triggers import fire_triggers
+from oms.definition_rows import DEFINITION
 from oms.records import (
     COMMAND,
     REPORT,
@@ -48,6 +51,7 @@ _SNAPSHOT: Final = int(TickKind.SNAPSHOT)
 _TIME: Final = int(TickKind.TIME)
 _STALE_TICK: Final = int(TickKind.STALE)
 _MARK: Final = int(TickKind.MARK)
+_FUNDING: Final = int(TickKind.FUNDING)
 _QUIET: Final = int(TickKind.QUIET)
 _HEARTBEAT: Final = int(TickKind.HEARTBEAT)
 _LAST: Final = int(TickFlag.LAST)
@@ -193,7 +197,11 @@ def expire_orders(s: Record) -> bool:
 
 @kernel
 def start_timers(s: Record, ts: int) -> None:
-    """Set every timer to the first multiple of its interval after ``ts``, the time of the first tick."""
+    """Set every timer to the first multiple of its interval after ``ts``, the time of the first tick.
+
+    A recording that is played again after a restart begins before the time that was reached: the clock follows it.
+    """
+    s["now"] = min(s["now"], ts)
     for i in range(s["strategies_used"]):
         strategy = s["strategies"][i]
         if strategy["on_timer"] != 0:
@@ -312,6 +320,9 @@ def take_market(st: State, tick: Record) -> None:
         s["market_updates"] += 1
         book["mark_px"] = tick["px"]
         book["index_px"] = tick["px_2"]
+    elif kind == _FUNDING:
+        if s["external"] == 0:
+            pay_fundings(s, instrument, tick["qty"])
     elif kind == _STALE_TICK:
         make_stale(s, tick, _TICKS_LOST if tick["qty"] == _TICKS_LOST else _GATEWAY_STALE)
 
@@ -370,7 +381,8 @@ def take_tick(st: State, tick: Record) -> bool:
     is_time = kind == _TIME or kind == _QUIET or kind == _HEARTBEAT
     if s["tick_stage"] == _NOT_TAKEN:
         s["now"] = max(s["now"], ts)
-        s["ticks"] += 1
+        if kind != _QUIET and kind != _HEARTBEAT:
+            s["ticks"] += 1
         if kind == _QUIET:
             s["feed_quiet"] = 1
         elif kind == _HEARTBEAT:
@@ -425,7 +437,7 @@ def step_ticks(st: State, ticks: Any, start: int, cause_ts: int) -> int:
     """
     s = st[0]
     s["cause_ts"] = cause_ts
-    if s["ticks"] == 0 and ticks.shape[0] > 0:
+    if s["ticks"] == 0 and ticks.shape[0] > 0 and ticks[0]["kind"] != _QUIET and ticks[0]["kind"] != _HEARTBEAT:
         start_timers(s, ticks[0]["local_ts"])
     for i in range(start, ticks.shape[0]):
         if not has_room(s):
@@ -473,6 +485,19 @@ def step_reports(st: State, reports: Any, start: int) -> int:
         if s["next_review"] <= s["now"] and not advance(st, s["now"] + 1):
             return i + 1
     return reports.shape[0]
+
+
+@entry(lambda: numba.int64(array_of(STATE), array_of(DEFINITION, readonly=True), numba.int64))
+def step_definitions(st: State, definitions: Any, start: int) -> int:
+    """Take new versions of instruments from row ``start`` on at the core's present time; returns as ``step_ticks``."""
+    s = st[0]
+    s["cause_ts"] = 0
+    for i in range(start, definitions.shape[0]):
+        if not has_room(s) or not advance(st, s["now"] + 1):
+            return i
+        take_definition(s, definitions[i])
+        advance(st, s["now"] + 1)
+    return definitions.shape[0]
 
 
 @entry(lambda: numba.void(array_of(STATE)))

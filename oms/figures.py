@@ -36,6 +36,7 @@ _SHOWN_KINDS[
         EventKind.SCOPE,
         EventKind.KILLED,
         EventKind.INSTRUMENT,
+        EventKind.DEFINITION_REFUSED,
         EventKind.HELD_ENDED,
         EventKind.FUNDING,
         EventKind.SETTLED,
@@ -134,6 +135,7 @@ class Figures:
             int(EventKind.SCOPE): self._on_scope,
             int(EventKind.KILLED): self._on_killed,
             int(EventKind.INSTRUMENT): self._on_instrument,
+            int(EventKind.DEFINITION_REFUSED): self._on_definition_refused,
             int(EventKind.HELD_ENDED): self._on_held_ended,
             int(EventKind.FUNDING): self._on_funding,
             int(EventKind.SETTLED): self._on_settled,
@@ -241,6 +243,10 @@ class Figures:
         self._definitions.put_in_force(int(event["instrument"]), int(event["px"]))
         state = InstrumentState(int(event["aux"])).name
         self.note(f"{self._symbol(event)} is {state} in version {event['px']}: {Reason(int(event['reason'])).name}")
+
+    def _on_definition_refused(self, event: Any) -> None:
+        reason = Reason(int(event["reason"])).name
+        self.note(f"version {event['px']} of {self._symbol(event)} was not taken: {reason}")
 
     def _on_held_ended(self, event: Any) -> None:
         """Only what the core did not let through at its trigger is worth a line."""

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from oms.decimals import MAX_EXPONENT, GridError, parse_decimal, rate, scaled
+from oms.definition_rows import DEFINITION, INSTRUMENT, SET_BY_ASSEMBLY
 from oms.instrument_kinds import (
     DEFAULT_SETTLEMENT,
     EXAMPLES,
@@ -30,7 +31,7 @@ from oms.instrument_kinds import (
     SETTLED_IN,
     InstrumentKind,
 )
-from oms.margin_tiers import MAX_TIERS, TIER, MarginTier, check_tiers, tier_rows
+from oms.margin_tiers import MarginTier, check_tiers, tier_rows
 from oms.records import CASH_SCALE, Reason
 
 MAX_VALUE: Final = 2**62
@@ -41,58 +42,6 @@ MAX_VERSION: Final = 2**16 - 1
 _EXACT: Final = Context(prec=4 * MAX_EXPONENT)
 _CURRENCY: Final = re.compile(r"[A-Za-z0-9]{1,16}")
 _EPOCH: Final = datetime.fromisoformat("1970-01-01T00:00:00Z")
-
-
-INSTRUMENT = np.dtype(
-    [
-        ("defined", "i8"),  # 0: the row is empty, its id unknown
-        ("version", "i8"),
-        ("kind", "i8"),  # InstrumentKind
-        ("inverse", "i8"),  # 1: a lot is worth inverse_numerator / (inverse_denominator * px) in cash
-        ("coin_settled", "i8"),  # 1: an option that is quoted and settled in the base currency
-        ("cash_numerator", "i8"),  # cash of one cost unit: of a tick-lot; inverse: 1
-        ("cash_denominator", "i8"),
-        ("inverse_numerator", "i8"),  # cash of one lot at one tick; 0 unless inverse
-        ("inverse_denominator", "i8"),
-        ("tick_numerator", "i8"),  # one tick in 1e-8
-        ("tick_denominator", "i8"),
-        ("base_numerator", "i8"),  # one lot in 1e-8; spot: of the base currency
-        ("base_denominator", "i8"),
-        ("multiplier_numerator", "i8"),
-        ("multiplier_denominator", "i8"),
-        ("size_numerator", "i8"),  # lot * multiplier
-        ("size_denominator", "i8"),
-        ("min_qty", "i8"),
-        ("max_qty", "i8"),
-        ("min_notional", "i8"),  # cash
-        ("maker_fee_rate", "i8"),  # 1e-8 of the notional; negative is a rebate
-        ("taker_fee_rate", "i8"),
-        ("expiry_ts", "i8"),  # ns; 0: it does not expire
-        ("strike", "i8"),  # 1e-8 of the quote currency
-        ("option_kind", "i8"),  # +1 call, -1 put, 0 no option
-        ("underlying", "i8"),  # id; -1: none, or not yet set by the assembly
-        ("base_currency", "i8"),  # indices, -1 until the assembly sets them
-        ("quote_currency", "i8"),
-        ("settle_currency", "i8"),
-        ("base_wallet", "i8"),
-        ("quote_wallet", "i8"),
-        ("settle_wallet", "i8"),
-        ("max_leverage", "i8"),  # 1e-8
-        ("tier_count", "i8"),
-        ("tiers", TIER, (MAX_TIERS,)),
-    ]
-)
-"""One row of the core's instrument table."""
-
-_SET_BY_ASSEMBLY: Final = (
-    "underlying",
-    "base_currency",
-    "quote_currency",
-    "settle_currency",
-    "base_wallet",
-    "quote_wallet",
-    "settle_wallet",
-)
 
 
 class Instrument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
@@ -303,7 +252,7 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         row["expiry_ts"] = self.expiry_ts
         row["strike"] = rate(f"{self.symbol}'s strike", self.strike or "0")
         row["option_kind"] = OPTION_KINDS.get(self.option_kind, 0)
-        for name in _SET_BY_ASSEMBLY:
+        for name in SET_BY_ASSEMBLY:
             row[name] = -1
         row["max_leverage"] = rate(f"{self.symbol}'s max_leverage", self.max_leverage)
         if self.kind in MARGINED_KINDS:
@@ -311,6 +260,14 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             row["tier_count"] = len(tiers)
             row["tiers"][0, : len(tiers)] = tiers
         return row
+
+    def definition(self) -> npt.NDArray[np.void]:
+        """This instrument as one DEFINITION record, for a core that runs; raises as ``row`` does."""
+        record = np.zeros(1, DEFINITION)
+        record["instrument"] = self.id
+        record["version"] = self.version
+        record["row"] = self.row()
+        return record
 
 
 def underlying_of(instrument: Instrument, known: tuple[Instrument, ...]) -> Instrument | None:

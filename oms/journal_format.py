@@ -66,7 +66,7 @@ class Direction(IntEnum):
     INPUT = 1
     """What the core was given: commands, reports, ticks."""
     OUTPUT = 2
-    """What the core asks of an exchange."""
+    """What the core asks of an exchange, and what the exchange model in it answers."""
     EVENT = 3
     """What the core told everyone."""
 

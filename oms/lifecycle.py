@@ -35,7 +35,7 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     """Wall clock, ns."""
     started_ts: int
     state: str
-    """``starting``, ``compiling``, ``ready``, ``done`` (nothing left to do) or ``stopping``."""
+    """``starting``, ``compiling``, ``recovering``, ``ready``, ``done`` (nothing left to do) or ``stopping``."""
     rss_mb: float
     counters: dict[str, float]
 

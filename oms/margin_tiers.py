@@ -5,25 +5,14 @@ from __future__ import annotations
 import math
 from decimal import Decimal
 from fractions import Fraction
-from typing import Final
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from oms.decimals import parse_decimal, rate
+from oms.definition_rows import MAX_TIERS, TIER
 from oms.records import CASH_SCALE
-
-MAX_TIERS: Final = 8
-
-TIER = np.dtype(
-    [
-        ("floor_value", "i8"),  # cash: the tier holds from this notional on
-        ("initial_rate", "i8"),  # 1e-8
-        ("maintenance_rate", "i8"),  # 1e-8
-        ("maintenance_deduction", "i8"),  # cash: maintenance is value * rate - deduction, the same where tiers meet
-    ]
-)
 
 
 class MarginTier(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -92,7 +92,9 @@ class PaperSession:
         ]
         restarts = self.supervisor.children["core"].restarts
         if restarts:
-            found.append(f"core was started again ({restarts}): it came up HALTED, its position began anew")
+            found.append(
+                f"core was started again ({restarts}): it came up HALTED, with its orders and positions rebuilt"
+            )
         for name, counter, text in LOSSES:
             lost = self.figures.counter(name, counter)
             if lost:

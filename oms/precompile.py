@@ -54,10 +54,11 @@ def marker(part: str, name: str) -> Path | None:
 def compile_part(part: str, name: str) -> None:
     """Compile one part into the cache and leave its marker."""
     if part == CORE:
-        from oms import tick_feed
+        from oms import replay_step, tick_feed
+        from oms.core import indices
 
         compile_entries(lambda progress: _say(progress.name))
-        _ = tick_feed
+        _ = (indices, replay_step, tick_feed)
     elif part == MODEL:
         from oms.exchange_model import load_model
 

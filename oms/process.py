@@ -11,15 +11,22 @@ import importlib
 import sys
 import time
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 import zmq
 
 from oms.bus import BusError, Publisher, Puller, Subscriber, new_context
 from oms.config import ConfigError, Settings, read_session
-from oms.journal import Journal, JournalError, last_session_clean
+from oms.journal import Journal, JournalError
 from oms.lifecycle import UNUSABLE, Lifecycle, end_with_parent
 from oms.records import Reason, RecordKind, Source, TradingState
+
+if TYPE_CHECKING:
+    from oms.core.state import State
+    from oms.core_loop import CoreLoop
+    from oms.recovery import Past
+    from oms.snapshot import Definitions
 
 PROCESSES: Final = {
     "core": "oms.process:run_core",
@@ -30,21 +37,22 @@ PROCESSES: Final = {
 """What each process of the family runs: ``run(settings, life, context) -> exit status``."""
 
 MAX_WAIT_MS: Final = 50
-NS_PER_MS: Final = 1_000_000
-ORDER_COUNTER_EPOCH_NS: Final = 1_735_689_600 * 1_000 * NS_PER_MS
-"""2025-01-01 UTC. Strategies' order counters start at the ms since then, so that no two sessions share an order id."""
 PAUSE_OF_GC: Final = 1_000_000
 
 
 def run_core(settings: Settings, life: Lifecycle, context: zmq.Context[Any]) -> int:
     """The core process: compile, bind, then turn until told to stop.
 
-    A core that finds a journal which was not closed (it, or the machine, died) comes up HALTED: its positions are
-    unknown to it, so it trades only after an operator's word.
+    What the sessions before have left is rebuilt first (``oms.recovery``); a core that cannot do that without doubt
+    does not come up. One that finds a journal which was not closed (it, or the machine, died) comes up HALTED.
     """
     from oms.assembly import build_core
     from oms.compiled import Progress
     from oms.core_loop import MIB, CoreLoop
+    from oms.durable import begin_session
+    from oms.recovery import definitions_of, take_on
+    from oms.snapshot import Place, SnapshotError
+    from oms.snapshot_keeper import SnapshotKeeper
 
     def on_progress(progress: Progress) -> None:
         counters = {"compiled": progress.done, "to_compile": progress.total, "elapsed_s": progress.elapsed_s}
@@ -52,9 +60,15 @@ def run_core(settings: Settings, life: Lifecycle, context: zmq.Context[Any]) -> 
         if life.stopping:
             raise SystemExit(0)
 
-    clean = last_session_clean(settings.journal_dir)
     core = build_core(settings, report=on_progress)
+    definitions = definitions_of(settings)
+    life.beat({}, "recovering")
+    past = recover_past(core.st, definitions, settings)
+    definitions = take_on(core.st, past, definitions)
+    for note in past.notes:
+        sys.stderr.write(f"core: {note}\n")
     events = Publisher(context, settings.events_endpoint, RecordKind.EVENT, Source.CORE)
+    begin_session(core.st, events.session)
     journal = Journal.create(
         settings.journal_dir,
         events.session,
@@ -70,11 +84,18 @@ def run_core(settings: Settings, life: Lifecycle, context: zmq.Context[Any]) -> 
         journal=journal,
         settings=settings.journal,
     )
-    core.st[0]["strategies"]["order_counter"] = (events.session - ORDER_COUNTER_EPOCH_NS) // NS_PER_MS
-    if clean is False:
-        loop.set_trading_state(TradingState.HALTED, Reason.RESTARTED)
-    else:
-        loop.set_trading_state(TradingState.ACTIVE, Reason.REQUESTED)
+    keeper = SnapshotKeeper(
+        core.st,
+        journal,
+        settings.snapshot_dir,
+        definitions,
+        every_bytes=settings.journal.snapshot_mb * MIB,
+        kept=settings.journal.snapshots_kept,
+        sessions_kept=settings.journal.sessions_kept,
+        whole=settings.journal.inputs == "all",
+    )
+    keeper.take(Place(events.session, 0, 0, 0))
+    resume_trading(loop, past)
     gc.collect()
     gc.freeze()
     gc.set_threshold(PAUSE_OF_GC)
@@ -87,10 +108,58 @@ def run_core(settings: Settings, life: Lifecycle, context: zmq.Context[Any]) -> 
             due = time.monotonic() + settings.heartbeat_s
             loop.report()
             life.beat(loop.counters())
+        if keeper.due:
+            keeper.begin(loop.place())
+        keeper.step()
     loop.report()
     life.beat(loop.counters(), "stopping")
+    keeper.finish()
     loop.close()
+    if keeper.last_error:
+        sys.stderr.write(f"core: {keeper.last_error}\n")
+    try:
+        keeper.take(loop.place_at_end(), clean=True)
+    except SnapshotError as error:  # the journal has everything: the next start replays more of it
+        sys.stderr.write(f"core: {error}\n")
     return 0
+
+
+def recover_past(assembled: State, definitions: Definitions, settings: Settings) -> Past:
+    """What the sessions before have left; raises ``RecoveryError`` when that is in doubt, and says what it is."""
+    from oms.recovery import RecoveryError, recover
+    from oms.snapshot import SnapshotError
+
+    start = time.perf_counter()
+    try:
+        past = recover(assembled, definitions, settings.snapshot_dir, settings.journal_dir)
+    except (JournalError, SnapshotError) as error:
+        raise RecoveryError(str(error)) from error
+    records = sum(each.records for each in past.sessions)
+    if records:
+        sys.stderr.write(f"core: {records:,} journal records replayed in {time.perf_counter() - start:.2f} s\n")
+    return past
+
+
+def resume_trading(loop: CoreLoop, past: Past) -> None:
+    """Say how the session begins: what the restart has ended, and in which state trading is.
+
+    After a clean end trading goes on as it stood; after an unclean one it is HALTED until somebody says otherwise.
+    """
+    from oms.recovery import cancelled_by_restart
+
+    ended = cancelled_by_restart(loop.core.st)
+    if len(ended):
+        loop.take_reports(ended)
+    s = loop.core.st[0]
+    for account in np.flatnonzero(s["accounts"]["defined"]).tolist():
+        scope = s["scopes"][account]
+        if past.clean is None:
+            loop.set_trading_state(TradingState.ACTIVE, Reason.REQUESTED, account)
+        elif past.clean:
+            reason = Reason(int(scope["reason"]) or Reason.REQUESTED)
+            loop.set_trading_state(TradingState(int(scope["trading_state"])), reason, account)
+        else:
+            loop.set_trading_state(TradingState.HALTED, Reason.RESTARTED, account)
 
 
 def main(arguments: list[str]) -> int:

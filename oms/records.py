@@ -14,6 +14,8 @@ from typing import Final
 
 import numpy as np
 
+from oms.definition_rows import DEFINITION
+
 WIRE_VERSION: Final = 2
 
 CASH_SCALE: Final = 100_000_000
@@ -39,6 +41,8 @@ class RecordKind(IntEnum):
     REPORT = 3
     EVENT = 4
     HEARTBEAT = 5
+    DEFINITION = 6
+    """A new version of an instrument's definition, for the core."""
 
 
 class Source(IntEnum):
@@ -72,6 +76,9 @@ class TickKind(IntEnum):
     """The host has heard nothing of the market for too long: no order is priced until the next tick."""
     HEARTBEAT = 9
     """The host's heartbeat: the core reports its positions and scopes."""
+    FUNDING = 10
+    """Funding is due now at the rate ``qty`` (1e-8, signed). Where the core plays the exchange it books it; else the
+    venue's report does."""
 
 
 class TickFlag(IntFlag):
@@ -98,7 +105,8 @@ class CommandKind(IntEnum):
     """From the core: an order of the core's own keeping (a trigger, a contingent order) has been entered. It does not
     leave."""
     HELD_AMEND = 8
-    """From the core: a held order's terms are now these. It does not leave."""
+    """From the core: a held order's terms are now these; ``value`` is what it waits for (HeldFor) + 256 * its full
+    quantity. It does not leave."""
     HELD_CANCEL = 9
     """From the core: a held order has ended: ``value`` is its OrderState, ``reason`` why. It does not leave."""
 
@@ -121,7 +129,7 @@ class ReportKind(IntEnum):
     """A funding payment of ``fee`` cash (paid is positive) on the position of ``account`` in ``instrument``."""
     POSITION = 10
     """The position of ``account`` in ``instrument`` is set to ``qty`` signed lots at the average price ``px``: what was
-    opened elsewhere is adopted."""
+    opened elsewhere is adopted. With ``value`` k + 1 it is the share of the account's strategy k that is set."""
     BALANCE = 11
     """The balance of ``account`` in the wallet ``value`` is ``fee`` cash."""
     SETTLEMENT = 12
@@ -260,12 +268,13 @@ class EventKind(IntEnum):
     CANCEL_REJECTED = 11
     ORDER_EXPIRED = 12
     POSITION = 13
-    """The position after a fill (``aux`` is its order's id), or at the core's heartbeat (``aux`` is 0):
+    """The position after a fill (``aux`` is its order's id), or at a heartbeat or in a new version (``aux`` is 0):
     ``position_qty``, ``realized_pnl`` and ``fees`` as named, ``px`` the average price in 1e-8 ticks, ``qty`` the
     unrealized PnL in cash, ``last_px`` the mark in half ticks, ``last_qty`` the fills, ``filled_qty`` the open
     orders."""
     TRADING_STATE = 14
-    """The account's trading state is now ``aux``; ``reason`` says why."""
+    """The account's, or the strategy's, trading state is now ``aux``; ``reason`` says why it is told, ``last_qty`` why
+    it is so; ``qty`` is the peak PnL."""
     STRATEGY_HALTED = 15
     """Strategy ``strategy`` is stopped: ``reason`` says why, ``aux`` is the status its callback returned."""
     BOOK_STATE = 16
@@ -299,7 +308,11 @@ class EventKind(IntEnum):
     KILLED = 28
     """The kill switch of ``account`` was used; ``aux`` 1: its positions are being closed."""
     INSTRUMENT = 29
-    """``instrument`` is now in the state ``aux`` (an InstrumentState); ``px`` is the version in force."""
+    """``instrument`` is now in the state ``aux`` (an InstrumentState); ``px`` is the version in force, ``qty`` the one
+    to come. OFF_GRID names the position that is in the way: ``account``, ``strategy``, ``flags``, ``position_qty``."""
+    DEFINITION_REFUSED = 30
+    """A new definition of ``instrument`` was not taken: ``reason`` says why; ``px`` is its version, ``qty`` the one in
+    force."""
 
 
 ORDER_EVENTS: Final = frozenset(
@@ -449,6 +462,10 @@ class Reason(IntEnum):
     DAILY_LOSS = 68
     DRAWDOWN = 69
     KILL_SWITCH = 70
+    NEW_VERSION = 71
+    POSITION_OFF_GRID = 72
+    CONTRACT_CHANGED = 73
+    POSITION_TOO_LARGE = 74
     # refused before the exchange, continued
     GROSS_EXPOSURE = 80
     NET_EXPOSURE = 81
@@ -547,7 +564,7 @@ REPORT = np.dtype(
         ("reason", "<u2"),
         ("flags", "<u2"),
         ("instrument", "<i2"),
-        ("version", "<u2"),  # of the instrument's definition; 0: the one in force
+        ("version", "<u2"),  # of the instrument's definition; 0: the order's own, else the one in force
         ("account", "<i4"),
         ("px", "<i8"),  # FILL: trade price; AMENDED: the new price
         ("qty", "<i8"),  # FILL: traded quantity; AMENDED: the new total quantity
@@ -601,6 +618,7 @@ RECORD_DTYPES: Final = {
     RecordKind.COMMAND: COMMAND,
     RecordKind.REPORT: REPORT,
     RecordKind.EVENT: EVENT,
+    RecordKind.DEFINITION: DEFINITION,
 }
 
 ORDER = np.dtype(

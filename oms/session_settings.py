@@ -64,9 +64,17 @@ class JournalSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Size from which on the next file is begun."""
     held_mb: int = 64
     """With ``batch``: how much may wait for the disk; then the core takes no more input until the disk is done."""
+    snapshot_mb: int = 512
+    """Journal after which the next snapshot is taken; there is one at the start and one at the end of a session too."""
+    snapshots_kept: int = 2
+    sessions_kept: int = 8
+    """Sessions whose journal is kept although a snapshot covers it, for the recorder, rpc and ``zoms replay``."""
 
     def __post_init__(self) -> None:
-        for name in ("segment_mb", "held_mb"):
+        for name in ("snapshots_kept", "sessions_kept"):
+            if getattr(self, name) < 2:
+                raise ConfigError(f"journal {name} {getattr(self, name)} must be 2 or more: one may turn out damaged")
+        for name in ("segment_mb", "held_mb", "snapshot_mb"):
             value = getattr(self, name)
             if not 1 <= value <= MAX_JOURNAL_MB:
                 raise ConfigError(f"journal {name} {value} must be 1 to {MAX_JOURNAL_MB} MiB")

@@ -223,6 +223,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return self.account_dir / "journal"
 
     @property
+    def snapshot_dir(self) -> Path:
+        return self.account_dir / "snapshots"
+
+    @property
     def store_dir(self) -> Path:
         return self.account_dir / "store"
 

@@ -44,7 +44,7 @@ class Policy(NamedTuple):
     start_timeout_s: float = 60.0
     """From the start of a process to its first heartbeat."""
     compile_timeout_s: float = 300.0
-    """Between two heartbeats of a process that is compiling."""
+    """Between two heartbeats of a process that is compiling, or rebuilds its state."""
     disk_timeout_s: float = 60.0
     """Between two heartbeats of a process that waits for the disk: a slow disk is no hung process."""
     backoff_s: float = 0.1
@@ -320,7 +320,7 @@ class Supervisor:
 
     def _silence_limit_s(self, child: Child) -> float:
         """How long a running process may be silent before it counts as hung."""
-        if child.health == "compiling":
+        if child.health in ("compiling", "recovering"):
             return self.policy.compile_timeout_s
         if child.health == "starting":
             return self.policy.start_timeout_s

@@ -38,6 +38,7 @@ _STATE_STYLES: Final = {
     "ready": "green",
     "done": "green",
     "compiling": "yellow",
+    "recovering": "yellow",
     "starting": "yellow",
     "backoff": "red",
     "failed": "bold red",

@@ -36,6 +36,7 @@ _TOPICS: Final[dict[int, str]] = {
             EventKind.SETTLED,
             EventKind.KILLED,
             EventKind.INSTRUMENT,
+            EventKind.DEFINITION_REFUSED,
         )
     },
 }

@@ -156,9 +156,10 @@ class Replica:
         self._serial = 0
 
     def enter(self, session: int) -> None:
-        """Begin a core session: orders that the one before left open stay known, but nobody knows how they stand."""
+        """Begin a core session: what was at an exchange is told anew or has ended; what the core keeps stays open."""
         for order_id, order in list(self.open.items()):
-            self._close(order_id, order)
+            if order.record[_STATE_OFFSET] != OrderState.HELD:
+                self._close(order_id, order)
         self.session = session
         self.positions.clear()
         self.standings.clear()

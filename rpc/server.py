@@ -282,7 +282,7 @@ class Server:
         if session == self._replica.session:
             return
         self._replica.enter(session)
-        if self._settle():
+        if self._settle() and not self._replica.open:  # orders in the core's keeping are told of where they began
             self._ledger.replay_from = session
             self._ledger.commit()
 

@@ -1,78 +1,63 @@
-"""``zoms replay``: a recorded stream on a socket, for whoever subscribes."""
+"""``zoms replay``: a session rebuilt from its journal, and compared with what it was."""
 
 from __future__ import annotations
 
-import sys
-import time
-from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from oms.commands.options import CommandError, SettingsFile, say, say_json
-from oms.commands.paper import Duration, Speed
-from oms.interrupts import Interrupts
+from oms.commands.options import Account, CommandError, DataDir, Json, say, say_json, stored_settings
 
-LINE_INTERVAL_S: Final = 2.0
-
-
-class Reporter:
-    """Says on stderr how a replay comes on, and ends it at the first interrupt."""
-
-    def __init__(self, endpoint: str, interrupts: Interrupts) -> None:
-        self._endpoint = endpoint
-        self._interrupts = interrupts
-        self._due = 0.0
-
-    def __call__(self, counters: dict[str, float], state: str) -> bool:
-        if time.monotonic() >= self._due:
-            self._due = time.monotonic() + LINE_INTERVAL_S
-            if state == "waiting":
-                self._say(f"waiting for subscribers on {self._endpoint}: {counters['subscribers']:.0f} so far")
-            else:
-                self._say(f"{counters['progress']:4.0%}  {counters['ticks']:,.0f} ticks")
-        return not self._interrupts.count
-
-    def _say(self, text: str) -> None:
-        sys.stderr.write(f"{text}\n")
-        sys.stderr.flush()
+if TYPE_CHECKING:
+    from oms.session_check import Checked
 
 
 def replay(
-    file: Annotated[Path, typer.Argument(help="Recorded stream.")],
-    endpoint: Annotated[
-        str, typer.Option("--endpoint", help="Where to publish the ticks.", metavar="ENDPOINT")
-    ] = "tcp://127.0.0.1:5555",
-    speed: Speed = None,
-    duration: Duration = None,
-    subscribers: Annotated[
-        int, typer.Option("--subscribers", help="Wait for this many before the start.", min=0, metavar="N")
-    ] = 1,
-    settings_file: SettingsFile = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print what was sent as JSON.")] = False,
+    session: Annotated[
+        int | None,
+        typer.Option("--session", help="The core session, as in its files' names. Default: the newest.", metavar="N"),
+    ] = None,
+    account: Account = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
 ) -> None:
-    """Publish a recorded stream on a socket, outside any session."""
+    """Rebuild a session from its journal, and compare state and output with what they were, byte for byte."""
     import msgspec
 
-    from oms.config import load_settings
+    from oms.assembly import build_core
+    from oms.session_check import SessionCheck
 
-    given = {"file": str(file), "speed": speed, "duration_s": duration}
-    settings = load_settings(
-        settings_file, {"replay": {name: value for name, value in given.items() if value is not None}}
-    )
-    if not endpoint.startswith(("tcp://", "ipc://")):
-        raise CommandError(f"--endpoint {endpoint!r} is not like tcp://127.0.0.1:5555 or ipc:///path")
-    from gateways.replay import replay_standalone
-
-    with Interrupts() as interrupts:
-        report = Reporter(endpoint, interrupts)
-        summary = replay_standalone(settings, endpoint, subscribers=subscribers, report=report)
-    for problem in summary.problems:
-        sys.stderr.write(f"{problem}\n")
+    settings = stored_settings(account, data_dir)
+    core = build_core(settings)
+    checked = SessionCheck(settings, core.st, session).run()
     if as_json:
-        say_json(msgspec.to_builtins(summary))
+        say_json(msgspec.to_builtins(checked))
     else:
-        say(
-            f"{summary.ticks:,} ticks of {summary.messages:,} messages ({summary.recorded_s:,.1f} s of the market) in "
-            f"{summary.elapsed_s:,.1f} s, {summary.refused:,} refused"
+        say_checked(checked)
+    if checked.differences:
+        raise CommandError(
+            f"session {checked.session} comes out otherwise: {checked.differences[0]}; do not trade on it: keep journal"
+            " and snapshots, and see docs/recovery.md"
         )
+
+
+def say_checked(checked: Checked) -> None:
+    """Print what a replay came to."""
+    began = f"from {checked.began_with}" if checked.began_with else "from the first session's beginning"
+    rate = checked.records / max(checked.check_s + checked.apply_s, 1e-9)
+    say(f"session {checked.session}, inputs = {checked.inputs}, {began}")
+    say(
+        f"{checked.records:,} records in {checked.elapsed_s:.2f} s (checking {checked.check_s:.2f}, applying"
+        f" {checked.apply_s:.2f}): {rate:,.0f} records/s"
+    )
+    say(f"{checked.requests:,} requests, {checked.reports:,} reports, {checked.events:,} events: all as in the journal")
+    if not checked.closed:
+        say(f"the session did not end in good order: {checked.torn_bytes} bytes of an incomplete entry were left out")
+    if checked.unfinished:
+        say(f"{checked.unfinished} requests or reports at the end had no effect and were left out")
+    if checked.compared:
+        say(f"state compared with {', '.join(checked.compared)}")
+    else:
+        say("there is no snapshot to compare the state with")
+    for each in checked.differences:
+        say(f"  {each}")

@@ -10,12 +10,13 @@ from __future__ import annotations
 from typing import Final
 
 from oms.compiled import kernel
+from oms.core.exact import quotient_fits, scaled
 from oms.core.funds import base_cash, spot_reserve, spot_wallet
 from oms.core.losses import watch_losses
 from oms.core.margin_use import place_margin
 from oms.core.positions import apply_fill, book_funding, fee_of, value_of
 from oms.core.self_trade import note_resting
-from oms.core.state import Record
+from oms.core.state import MAX_ACCOUNTS, Record
 from oms.core.terms import rests, walked_px
 from oms.core.trading import scope_of_strategy, wake_review
 from oms.core.valuation import activate, conversion_rate, count_exposure, count_pnl, whole_cash
@@ -91,7 +92,7 @@ def count_open(s: Record, order: Record, qty: int, px: int) -> None:
     instrument = order["instrument"]
     if px == 0:
         px = order["risk_px"]
-        if order["risk_qty"] == 0:
+        if order["risk_qty"] == 0 and qty > 0:
             px = walked_px(s["books"][instrument], order["side"], qty)
     if qty > 0 and order["order_type"] == _LIMIT and rests(order["time_in_force"]):
         note_resting(s, account, instrument, order["side"], px)
@@ -180,10 +181,24 @@ def book_fill(s: Record, order: Record, px: int, qty: int, fee: int, fee_known: 
 
 @kernel
 def pay_funding(s: Record, account: int, instrument: int, leg: int, paid: int) -> None:
-    """Book a funding payment (paid is positive) on an account's position and its wallet."""
-    book_funding(s["positions"][account, instrument, leg], -paid)
+    """Book a funding payment (paid is positive) on an account's position and its wallet, and on its strategies' shares.
+
+    A share bears its part of the payment by its quantity, rounded half to even.
+    """
+    position = s["positions"][account, instrument, leg]
+    book_funding(position, -paid)
     move_wallet(s, account, s["instruments"][instrument]["settle_wallet"], -paid)
     recount(s, account, instrument, leg)
+    whole = abs(position["qty"])
+    for number in range(s["strategies_used"]):
+        share = s["positions"][MAX_ACCOUNTS + number, instrument, leg]
+        part = abs(share["qty"])
+        if s["strategies"][number]["account"] != account or part == 0 or whole == 0:
+            continue
+        if quotient_fits(paid, part, whole):
+            amount = scaled(paid, part, whole)
+            book_funding(share, -amount if share["qty"] * position["qty"] > 0 else amount)
+            recount(s, MAX_ACCOUNTS + number, instrument, leg)
 
 
 @kernel

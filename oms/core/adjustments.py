@@ -38,6 +38,7 @@ _MAX_CASH: Final = 2**61
 _NONE: Final = int(Reason.NONE)
 _UNKNOWN_ACCOUNT: Final = int(Reason.UNKNOWN_ACCOUNT)
 _UNKNOWN_INSTRUMENT: Final = int(Reason.UNKNOWN_INSTRUMENT)
+_UNKNOWN_STRATEGY: Final = int(Reason.UNKNOWN_STRATEGY)
 _WRONG_VERSION: Final = int(Reason.WRONG_VERSION)
 _MALFORMED: Final = int(Reason.MALFORMED)
 _OVERFLOW: Final = int(Reason.OVERFLOW)
@@ -71,6 +72,11 @@ def refusal_of_adjustment(s: Record, report: Record) -> int:
     if not 0 <= report["px"] <= MAX_PX or abs(report["qty"]) > MAX_QTY:
         return _MALFORMED
     if kind == _POSITION:
+        strategy = report["value"] - 1
+        if strategy >= s["strategies_used"] or strategy < -1:
+            return _UNKNOWN_STRATEGY
+        if strategy >= 0 and s["strategies"][strategy]["account"] != account:
+            return _UNKNOWN_STRATEGY
         if report["qty"] != 0 and report["px"] == 0:
             return _MALFORMED
         fits = report["qty"] == 0 or position_fits(definition, 2 * report["px"], abs(report["qty"]))
@@ -140,6 +146,35 @@ def set_position(s: Record, position: Record, definition: Record, fifo: int, qty
 
 
 @kernel
+def adopt_position(s: Record, report: Record, scope: int, leg: int) -> None:
+    """Set an account's position, or the share of one of its strategies."""
+    instrument = report["instrument"]
+    fifo = s["accounts"][report["account"]]["fifo"]
+    position = s["positions"][scope, instrument, leg]
+    set_position(s, position, s["instruments"][instrument], fifo, report["qty"], report["px"])
+    recount(s, scope, instrument, leg)
+
+
+@kernel
+def settle_position(s: Record, report: Record) -> None:
+    """Settle an account's position, and its strategies' shares of it at the same price; the fee is the account's."""
+    account = report["account"]
+    instrument = report["instrument"]
+    leg = 1 if report["flags"] & _SHORT_LEG else 0
+    definition = s["instruments"][instrument]
+    realized = settle(s, s["positions"][account, instrument, leg], definition, report["px"], report["fee"])
+    move_wallet(s, account, definition["settle_wallet"], realized - report["fee"])
+    recount(s, account, instrument, leg)
+    for number in range(s["strategies_used"]):
+        share = s["positions"][MAX_ACCOUNTS + number, instrument, leg]
+        if s["strategies"][number]["account"] != account or share["qty"] == 0:
+            continue
+        if contract_fits(definition, report["px"], abs(share["qty"])):
+            settle(s, share, definition, report["px"], 0)
+            recount(s, MAX_ACCOUNTS + number, instrument, leg)
+
+
+@kernel
 def adjust(s: Record, report: Record) -> None:
     """Apply one adjustment entry and report it."""
     reason = refusal_of_adjustment(s, report)
@@ -161,7 +196,10 @@ def adjust(s: Record, report: Record) -> None:
     instrument = report["instrument"]
     leg = 1 if report["flags"] & _SHORT_LEG else 0
     definition = s["instruments"][instrument]
-    position = s["positions"][account, instrument, leg]
+    scope = account
+    if kind == _POSITION and report["value"] > 0:
+        scope = MAX_ACCOUNTS + report["value"] - 1
+    position = s["positions"][scope, instrument, leg]
     before = position["qty"]
     event_kind = _SETTLED
     if kind == _FUNDING:
@@ -169,15 +207,13 @@ def adjust(s: Record, report: Record) -> None:
         pay_funding(s, account, instrument, leg, report["fee"])
     elif kind == _POSITION:
         event_kind = _POSITION_ADOPTED
-        set_position(s, position, definition, s["accounts"][account]["fifo"], report["qty"], report["px"])
-        recount(s, account, instrument, leg)
+        adopt_position(s, report, scope, leg)
     else:
-        realized = settle(s, position, definition, report["px"], report["fee"])
-        move_wallet(s, account, definition["settle_wallet"], realized - report["fee"])
-        recount(s, account, instrument, leg)
+        settle_position(s, report)
     at = new_event(s, event_kind, _NONE)
     event = s["events"][at]
     event["account"] = account
+    event["strategy"] = scope - MAX_ACCOUNTS if scope >= MAX_ACCOUNTS else -1
     event["instrument"] = instrument
     event["version"] = definition["version"]
     event["flags"] = report["flags"]

@@ -14,7 +14,7 @@ from typing import Final
 
 from oms.compiled import kernel
 from oms.core.state import ASK, BID, BOOK_FAR, BOOK_WINDOW, MAX_LEVEL_QTY, MAX_PX, NO_ASK, NO_BID, Record, State
-from oms.records import BookState, Reason, TickFlag, TickKind
+from oms.records import CASH_SCALE, BookState, Reason, TickFlag, TickKind
 
 _MASK: Final = BOOK_WINDOW - 1
 _EDGE: Final = BOOK_WINDOW // 8
@@ -29,6 +29,7 @@ _QUOTE: Final = int(TickKind.QUOTE)
 _SNAPSHOT: Final = int(TickKind.SNAPSHOT)
 _STALE_TICK: Final = int(TickKind.STALE)
 _MARK: Final = int(TickKind.MARK)
+_FUNDING: Final = int(TickKind.FUNDING)
 _REASON_GAP: Final = int(Reason.SEQUENCE_GAP)
 _REASON_SNAPSHOT: Final = int(Reason.SNAPSHOT)
 _NONE: Final = int(Reason.NONE)
@@ -53,6 +54,8 @@ def is_sound(tick: Record) -> bool:
         return in_range(tick["px"], tick["qty"], 0) and in_range(tick["px_2"], tick["qty_2"], 0)
     if kind == _MARK:
         return in_range(tick["px"], 0, 0) and in_range(tick["px_2"], 0, 0)
+    if kind == _FUNDING:
+        return bool(-CASH_SCALE <= tick["qty"] <= CASH_SCALE)
     return bool(kind == _STALE_TICK)
 
 
@@ -229,6 +232,23 @@ def clear_book(book: Record, around_px: int) -> None:
 
 
 @kernel
+def empty_book(book: Record, half_ticks: int) -> None:
+    """Forget every level and price of an old version; ``half_ticks`` on the new one values what is held until then."""
+    clear_book(book, half_ticks // 2)
+    book["state"] = _EMPTY
+    book["skipping"] = 1
+    book["update_id"] = 0
+    book["trade_px"] = 0
+    book["trade_qty"] = 0
+    book["mark_px"] = 0
+    book["index_px"] = 0
+    for k in range(2):
+        book["quote_px"][k] = 0
+        book["quote_qty"][k] = 0
+    book["carried_half_ticks"] = half_ticks
+
+
+@kernel
 def begin_message(book: Record, tick: Record) -> int:
     """Decide by its update ids whether a message is applied; returns the Reason of a change of the book's state.
 
@@ -309,9 +329,12 @@ def best_ask(st: State, instrument: int) -> int:
 
 @kernel
 def mid_half_ticks(book: Record) -> int:
-    """Twice the mid price in ticks; twice the last trade's when a side is empty; 0 when there is no price at all."""
+    """Twice the mid price in ticks; twice the last trade's when a side is empty; 0 when there is no price at all.
+
+    Right after a new version, until it has a price of its own, it is the old version's.
+    """
     bid = book["best"][BID]
     ask = book["best"][ASK]
     if bid != NO_BID and ask != NO_ASK:
         return bid + ask
-    return 2 * book["trade_px"]
+    return 2 * book["trade_px"] if book["trade_px"] > 0 else book["carried_half_ticks"]

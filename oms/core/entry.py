@@ -14,6 +14,7 @@ from oms.core.expiry import link_timed, unlink_timed
 from oms.core.groups import link_child, note_end, note_release, touch
 from oms.core.orders import OrderInput, close_order, leaves_qty, link_open, new_order_slot, next_state
 from oms.core.state import Record
+from oms.core.trading import wake_review
 from oms.records import Contingency, HeldFor, OrderFlag, OrderState, OrderType, Trigger
 
 _MARKET: Final = int(OrderType.MARKET)
@@ -29,6 +30,10 @@ _SHORT_LEG: Final = int(OrderFlag.SHORT_LEG)
 _REQUEST_AMEND: Final = int(OrderInput.REQUEST_AMEND)
 _REQUEST_CANCEL: Final = int(OrderInput.REQUEST_CANCEL)
 _RELEASE: Final = int(OrderInput.RELEASE)
+
+HELD_FOR_BITS: Final = 8
+"""HELD_AMEND: ``value`` holds what the order waits for in its low bits, and above them its full quantity."""
+_HELD_FOR_MASK: Final = (1 << HELD_FOR_BITS) - 1
 
 
 @kernel
@@ -154,16 +159,18 @@ def enter_cancel(s: Record, slot: int, command: Record) -> None:
 
 @kernel
 def enter_held_amend(s: Record, slot: int, command: Record) -> None:
-    """An order in the core's keeping has these terms now, and waits for what ``value`` says (HeldFor)."""
+    """An order in the core's keeping has these terms now; ``value`` says what it waits for, and its full quantity."""
     order = s["orders"][slot]
+    held_for = command["value"] & _HELD_FOR_MASK
     order["px"] = command["px"]
     order["qty"] = command["qty"]
     order["trigger_px"] = command["trigger_px"]
     order["trail"] = command["trail"]
     order["request_id"] = command["request_id"]
     order["updated_ts"] = s["now"]
-    order["held_for"] = command["value"]
-    if command["value"] & ~_FOR_PRICE == 0:
+    order["held_for"] = held_for
+    order["full_qty"] = command["value"] >> HELD_FOR_BITS
+    if held_for & ~_FOR_PRICE == 0:
         arm(s, slot)
 
 
@@ -188,3 +195,5 @@ def end_order(s: Record, slot: int) -> None:
     unlink_timed(s, slot)
     close_order(s, slot)
     note_end(s, slot)
+    if s["switching"] > 0 and s["order_lists"][order["instrument"]]["open_head"] < 0:
+        wake_review(s, s["now"])

@@ -158,6 +158,7 @@ def ignore_report(s: Record, report: Record, reason: int) -> None:
     event = s["events"][at]
     event["order_id"] = report["order_id"]
     event["instrument"] = report["instrument"]
+    event["version"] = report["version"]
     event["account"] = report["account"]
     event["side"] = report["side"]
     event["last_px"] = report["px"]

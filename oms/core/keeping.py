@@ -14,7 +14,7 @@ import numpy as np
 from oms.compiled import kernel
 from oms.core.accounting import count_open, count_order
 from oms.core.armed import arm
-from oms.core.entry import enter_cancel, enter_held_amend, enter_held_end, enter_order, enter_release
+from oms.core.entry import HELD_FOR_BITS, enter_cancel, enter_held_amend, enter_held_end, enter_order, enter_release
 from oms.core.events import emit_order, emit_terms
 from oms.core.groups import anchor_of
 from oms.core.orders import ILLEGAL, OrderInput, next_state
@@ -68,19 +68,27 @@ PASSING[
 
 
 @kernel
-def change_held(s: Record, slot: int, px: int, qty: int, trigger_px: int, trail: int, held_for: int) -> None:
-    """Give an order in the core's keeping these terms."""
-    order = s["orders"][slot]
+def give_terms(
+    s: Record, slot: int, px: int, qty: int, trigger_px: int, trail: int, held_for: int, full_qty: int, request_id: int
+) -> None:
+    """Give an order in the core's keeping these terms, for the request of this number."""
     command = s["own_command"]
-    complete(command, order, px, qty)
+    complete(command, s["orders"][slot], px, qty)
     command["kind"] = _HELD_AMEND
-    command["request_id"] = order["request_id"]
+    command["request_id"] = request_id
     command["trigger_px"] = trigger_px
     command["trail"] = trail
-    command["value"] = held_for
+    command["value"] = full_qty << HELD_FOR_BITS | held_for
     enter_held_amend(s, slot, command)
     emit_terms(s, slot, _HELD_AMENDED, _NONE)
     send(s, command)
+
+
+@kernel
+def change_held(s: Record, slot: int, px: int, qty: int, trigger_px: int, trail: int, held_for: int) -> None:
+    """Change the terms of an order in the core's keeping for a reason of the core's own."""
+    order = s["orders"][slot]
+    give_terms(s, slot, px, qty, trigger_px, trail, held_for, order["full_qty"], order["request_id"])
 
 
 @kernel

@@ -109,37 +109,45 @@ def regrid_lots(s: Record, position: Record, lots: int, of: int, cost: int, cost
 
 
 @kernel
-def regrid_position(s: Record, position: Record, old: Record, new: Record) -> int:
-    """Move a position from version ``old`` of its instrument to ``new``; returns a RegridResult.
-
-    Nothing is changed unless it is DONE, but for the position's ``off_grid``, which is the result. Open orders must
-    have been cancelled. The traded quantities of the past are rescaled too; their difference stays the position.
-    """
+def regrid_result(position: Record, old: Record, new: Record) -> int:
+    """Whether a position can move from version ``old`` of its instrument to ``new``: a RegridResult."""
     lots, of = ratio_of(old["base_numerator"], old["base_denominator"], new["base_numerator"], new["base_denominator"])
     cost, cost_of = ratio_of(
         old["cash_numerator"], old["cash_denominator"], new["cash_numerator"], new["cash_denominator"]
     )
     qty = position["qty"]
-    result = _DONE
     if not same_contract(old, new):
-        result = _CONTRACT_CHANGED
-    elif (
+        return _CONTRACT_CHANGED
+    if (
         of == 0
         or cost_of == 0
         or not product_fits(position["bought_qty"] + position["sold_qty"], lots)
         or not product_fits(qty, lots)
         or not quotient_fits(position["open_cost"], cost, cost_of)
     ):
-        result = _TOO_LARGE
-    elif qty * lots % of != 0:
-        result = _OFF_GRID
+        return _TOO_LARGE
+    return _DONE if qty * lots % of == 0 else _OFF_GRID
+
+
+@kernel
+def regrid_position(s: Record, position: Record, old: Record, new: Record) -> int:
+    """Move a position from version ``old`` of its instrument to ``new``; returns a RegridResult.
+
+    Nothing is changed unless it is DONE, but for the position's ``off_grid``, which is the result. Open orders must
+    have been cancelled. The traded quantities of the past are rescaled too; their difference stays the position.
+    """
+    result = regrid_result(position, old, new)
     position["off_grid"] = result
     if result != _DONE:
         return result
+    lots, of = ratio_of(old["base_numerator"], old["base_denominator"], new["base_numerator"], new["base_denominator"])
+    cost, cost_of = ratio_of(
+        old["cash_numerator"], old["cash_denominator"], new["cash_numerator"], new["cash_denominator"]
+    )
     cost_before = cost_to_cash(old, position["open_cost"])
     position["open_cost"] = regrid_lots(s, position, lots, of, cost, cost_of)
     position["realized_pnl"] += cost_to_cash(new, position["open_cost"]) - cost_before
-    position["qty"] = qty * lots // of
+    position["qty"] = position["qty"] * lots // of
     position["sold_qty"] = position["sold_qty"] * lots // of
     position["bought_qty"] = position["qty"] + position["sold_qty"]
     position["version"] = new["version"]

@@ -18,9 +18,10 @@ from oms.core.events import emit_order, emit_position, ignore_report
 from oms.core.expiry import RETRY_NS, link_timed
 from oms.core.groups import note_fill, touch_group
 from oms.core.orders import ILLEGAL, OrderInput, find_order, is_open, leaves_qty, next_state
-from oms.core.positions import fill_fits
-from oms.core.state import MAX_PX, MAX_QTY, REPORT_RING, Record
+from oms.core.positions import fee_of, fill_fits, fits, value_of
+from oms.core.state import EVENT_RING, MAX_PX, MAX_QTY, REPORT_RING, Record
 from oms.core.trades import remember_trade
+from oms.core.versions import NOT_ON_GRID, definition_of, knows_version, nearest_lots, px_on_grid, qty_on_grid
 from oms.records import LAST_ORDER_REPORT, EventKind, OrderType, Reason, ReportKind
 
 _FILL: Final = int(ReportKind.FILL)
@@ -29,6 +30,7 @@ _AMENDED: Final = int(ReportKind.AMENDED)
 _AMEND_REJECTED: Final = int(ReportKind.AMEND_REJECTED)
 _CANCELLED: Final = int(ReportKind.CANCELLED)
 _CANCEL_REJECTED: Final = int(ReportKind.CANCEL_REJECTED)
+_IGNORED: Final = int(EventKind.REPORT_IGNORED)
 _LAST_KIND: Final = int(LAST_ORDER_REPORT)
 _MARKET: Final = int(OrderType.MARKET)
 
@@ -37,6 +39,7 @@ _UNKNOWN_ORDER: Final = int(Reason.UNKNOWN_ORDER)
 _ILLEGAL_TRANSITION: Final = int(Reason.ILLEGAL_TRANSITION)
 _DUPLICATE_TRADE: Final = int(Reason.DUPLICATE_TRADE)
 _OVERFILL: Final = int(Reason.OVERFILL)
+_WRONG_VERSION: Final = int(Reason.WRONG_VERSION)
 _MALFORMED: Final = int(Reason.MALFORMED)
 _OVERFLOW: Final = int(Reason.OVERFLOW)
 
@@ -56,8 +59,8 @@ for _report, _event in {
 
 
 @kernel
-def refusal_of_report(s: Record, slot: int, report: Record) -> int:
-    """Why a report cannot be applied to the order in ``slot``, or NONE."""
+def refusal_of_report(s: Record, slot: int, report: Record, px: int, qty: int) -> int:
+    """Why a report cannot be applied to the order in ``slot``, or NONE; see ``apply_to_order``."""
     kind = report["kind"]
     if not 1 <= kind <= _LAST_KIND:
         return _MALFORMED
@@ -71,7 +74,7 @@ def refusal_of_report(s: Record, slot: int, report: Record) -> int:
             return _OVERFILL
         position = s["positions"][order["account"], order["instrument"], order["leg"]]
         definition = s["instruments"][order["instrument"]]
-        if not fill_fits(position, definition, report["px"], report["qty"], report["fee"]):
+        if not fill_fits(position, definition, px, qty, report["fee"]):
             return _OVERFLOW
         kind = _FILL_UP if report["qty"] == leaves_qty(order) else _FILL
     if kind == _AMENDED and not (
@@ -138,8 +141,11 @@ def log_report(s: Record, report: Record) -> None:
 
 
 @kernel
-def apply_to_order(s: Record, slot: int, report: Record) -> int:
-    """Apply a report that is legal in the order's state; returns the fee of a fill."""
+def apply_to_order(s: Record, slot: int, report: Record, px: int, qty: int) -> int:
+    """Apply a report that is legal in the order's state; returns the fee of a fill.
+
+    The report is in the order's own version of the instrument, ``px`` and ``qty`` are a fill's in the one in force.
+    """
     order = s["orders"][slot]
     kind = report["kind"]
     state = order["state"]
@@ -153,7 +159,7 @@ def apply_to_order(s: Record, slot: int, report: Record) -> int:
             order_input = _FILL_UP
         order["filled_qty"] += report["qty"]
         order["filled_cost"] += report["px"] * report["qty"]
-        fee = book_fill(s, order, report["px"], report["qty"], report["fee"], report["fee_known"], report["liquidity"])
+        fee = book_fill(s, order, px, qty, report["fee"], report["fee_known"], report["liquidity"])
         note_fill(s, slot, report["qty"])
     elif kind == _AMENDED:
         order["px"] = report["px"]
@@ -172,19 +178,14 @@ def apply_to_order(s: Record, slot: int, report: Record) -> int:
 
 
 @kernel
-def apply_report(s: Record, report: Record) -> int:
-    """Apply one report; returns the output row of its event when it was a fill, else -1."""
-    log_report(s, report)
-    if report["kind"] > _LAST_KIND:
-        adjust(s, report)
-        return -1
-    slot = find_order(s, report["order_id"])
-    reason = refusal_of_report(s, slot, report)
+def apply_terms(s: Record, slot: int, report: Record, px: int, qty: int) -> int:
+    """Apply a report about an order (-1: unknown); returns the output row of its event when it was a fill, else -1."""
+    reason = refusal_of_report(s, slot, report, px, qty)
     if reason != _NONE:
         ignore_report(s, report, reason)
         return -1
     kind = report["kind"]
-    fee = apply_to_order(s, slot, report)
+    fee = apply_to_order(s, slot, report, px, qty)
     order = s["orders"][slot]
     at = emit_order(s, slot, EVENT_OF_REPORT[kind], order["reason"])
     if kind != _FILL:
@@ -197,3 +198,75 @@ def apply_report(s: Record, report: Record) -> int:
     event["aux"] = report["trade_id"]
     emit_position(s, order["account"], order["instrument"], order["leg"], order["order_id"])
     return at
+
+
+@kernel
+def is_of_other_version(s: Record, order: Record, report: Record) -> bool:
+    """True when order or report is counted by another version of the instrument than the one in force."""
+    version = s["instruments"][order["instrument"]]["version"]
+    return bool(order["version"] != version or (report["version"] != 0 and report["version"] != version))
+
+
+@kernel
+def apply_converted(s: Record, slot: int, report: Record) -> int:
+    """Apply a report of another version than the one in force: a late fill of an order from before the change.
+
+    Prices and quantities are converted exactly; where they are not on the other grid the report is ignored.
+    """
+    order = s["orders"][slot]
+    instrument = order["instrument"]
+    s["converted_report"][0] = report
+    own = s["converted_report"][0]
+    px = 0
+    qty = 0
+    if report["kind"] == _FILL or report["kind"] == _AMENDED:
+        version = report["version"] if report["version"] != 0 else order["version"]
+        if not knows_version(s, instrument, version) or not knows_version(s, instrument, order["version"]):
+            ignore_report(s, report, _WRONG_VERSION)
+            return -1
+        said = definition_of(s, instrument, version)
+        ordered = definition_of(s, instrument, order["version"])
+        own["px"] = px_on_grid(report["px"], said, ordered)
+        own["qty"] = qty_on_grid(report["qty"], said, ordered)
+        px = px_on_grid(report["px"], said, s["instruments"][instrument])
+        qty = qty_on_grid(report["qty"], said, s["instruments"][instrument])
+        off_grid = own["px"] == NOT_ON_GRID or own["qty"] == NOT_ON_GRID
+        if off_grid or (report["kind"] == _FILL and (px == NOT_ON_GRID or qty == NOT_ON_GRID)):
+            ignore_report(s, report, _WRONG_VERSION)
+            return -1
+        if report["kind"] == _FILL and report["fee_known"] == 0 and fits(ordered, own["px"], own["qty"]):
+            own["fee"] = fee_of(ordered, value_of(ordered, own["px"], own["qty"]), report["liquidity"])
+            own["fee_known"] = 1
+    return apply_terms(s, slot, own, px, qty)
+
+
+@kernel
+def restate_position(s: Record, slot: int, first: int) -> None:
+    """Give the position in the event ``first`` of an order in lots of the order's own version, as the rest of it is."""
+    order = s["orders"][slot]
+    event = s["events"][first]
+    if (
+        first >= s["event_count"]
+        or event["kind"] == _IGNORED
+        or not knows_version(s, order["instrument"], order["version"])
+    ):
+        return
+    ordered = definition_of(s, order["instrument"], order["version"])
+    event["position_qty"] = nearest_lots(event["position_qty"], s["instruments"][order["instrument"]], ordered)
+
+
+@kernel
+def apply_report(s: Record, report: Record) -> int:
+    """Apply one report; returns the output row of its event when it was a fill, else -1."""
+    log_report(s, report)
+    if report["kind"] > _LAST_KIND:
+        adjust(s, report)
+        return -1
+    slot = find_order(s, report["order_id"])
+    if slot >= 0 and is_of_other_version(s, s["orders"][slot], report):
+        first = s["event_count"]
+        at = apply_converted(s, slot, report)
+        if first < EVENT_RING:
+            restate_position(s, slot, first)
+        return at
+    return apply_terms(s, slot, report, report["px"], report["qty"])

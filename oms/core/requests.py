@@ -9,7 +9,7 @@ from oms.core.conditions import check_conditions, check_trail
 from oms.core.entry import enter_amend, enter_cancel, enter_order, waits_for
 from oms.core.events import emit_order, emit_refusal, emit_terms, may_ask
 from oms.core.groups import anchor_of
-from oms.core.keeping import ask_cancel, change_held, check_in_group, end_held, send_new, value_market_order
+from oms.core.keeping import ask_cancel, check_in_group, end_held, give_terms, send_new, value_market_order
 from oms.core.orders import ILLEGAL, OrderInput, find_order, has_free_slot, is_open, next_state
 from oms.core.outbox import can_send, complete, send
 from oms.core.rates import take_cancel_token
@@ -187,10 +187,8 @@ def amend_held(s: Record, command: Record, slot: int) -> int:
         complete(command, order, px, qty)
         emit_refusal(s, command, order["state"], reason)
         return reason
-    order["request_id"] = command["request_id"]
-    if command["qty"] != 0:
-        order["full_qty"] = qty
-    change_held(s, slot, px, qty, trigger_px, trail, order["held_for"])
+    full_qty = qty if command["qty"] != 0 else order["full_qty"]
+    give_terms(s, slot, px, qty, trigger_px, trail, order["held_for"], full_qty, command["request_id"])
     return _NONE
 
 

@@ -1,5 +1,5 @@
 """The review: once a second of record time, and whenever something asks for it, the core looks at what time and the
-market have done: losses, days, expired instruments, cancels and closing positions that are under way.
+market have done: losses, days, expired instruments, new versions, cancels and closing positions under way.
 """
 
 from __future__ import annotations
@@ -7,64 +7,69 @@ from __future__ import annotations
 from typing import Final
 
 from oms.compiled import kernel
-from oms.core.events import new_event
-from oms.core.flatten import CANCELS_A_REVIEW, CORE_CLIENT, cancel_scope, flatten_account
+from oms.core.flatten import CANCELS_A_REVIEW, cancel_scope, flatten_account
 from oms.core.halts import halt_failed
-from oms.core.keeping import ask_cancel
+from oms.core.instrument_states import cancel_instrument, tell_instrument
 from oms.core.losses import review_losses
-from oms.core.outbox import can_send
+from oms.core.own_reports import settle_expired
+from oms.core.redefine import drop_pending, is_changing, switch
 from oms.core.state import MAX_ACCOUNTS, MAX_INSTRUMENTS, Record, State
 from oms.core.trading import wake_review
-from oms.records import EventKind, InstrumentState, OrderState, Reason
+from oms.records import InstrumentState, Reason
 
 REVIEW_INTERVAL_NS: Final = 1_000_000_000
 
-_INSTRUMENT: Final = int(EventKind.INSTRUMENT)
 _EXPIRED: Final = int(InstrumentState.EXPIRED)
-_PENDING_CANCEL: Final = int(OrderState.PENDING_CANCEL)
+_INSTRUMENT_HALTED: Final = int(Reason.INSTRUMENT_HALTED)
 _INSTRUMENT_EXPIRED: Final = int(Reason.INSTRUMENT_EXPIRED)
 
 
 @kernel
 def expire(s: Record, instrument: int) -> None:
-    """Take an instrument out of trading at its expiry, and say so."""
+    """Take an instrument out of trading at its expiry, and say so; a new version of it is not waited for any more."""
+    drop_pending(s, instrument)
     s["instrument_states"][instrument] = _EXPIRED
-    at = new_event(s, _INSTRUMENT, _INSTRUMENT_EXPIRED)
-    event = s["events"][at]
-    event["instrument"] = instrument
-    event["version"] = s["instruments"][instrument]["version"]
-    event["px"] = s["instruments"][instrument]["version"]
-    event["aux"] = _EXPIRED
+    tell_instrument(s, instrument, _INSTRUMENT_EXPIRED)
 
 
 @kernel
-def cancel_expired(s: Record, instrument: int) -> bool:
-    """Cancel what is open in an expired instrument; False when the rest has to wait for the next review."""
-    budget = CANCELS_A_REVIEW
-    slot = s["order_lists"][instrument]["open_head"]
-    while slot >= 0:
-        order = s["orders"][slot]
-        following = order["next_open"]
-        if order["state"] != _PENDING_CANCEL:
-            if budget == 0 or not can_send(s):
-                return False
-            ask_cancel(s, slot, _INSTRUMENT_EXPIRED, 0, CORE_CLIENT)
-            budget -= 1
-        slot = following
-    return True
+def review_expired(s: Record, instrument: int, budget: int) -> int:
+    """Cancel what is open in an expired instrument, then settle what is held where the core plays the exchange.
+
+    Returns what is left of the budget of cancels, -1 when the rest has to wait for the next review.
+    """
+    if s["instrument_states"][instrument] != _EXPIRED:
+        expire(s, instrument)
+    budget = cancel_instrument(s, instrument, _INSTRUMENT_EXPIRED, budget)
+    if budget < 0 or s["external"] != 0 or s["order_lists"][instrument]["open_head"] >= 0:
+        return budget
+    return -1 if settle_expired(s, instrument) else budget
+
+
+@kernel
+def review_changing(s: Record, instrument: int, budget: int) -> int:
+    """Cancel what is open in an instrument that waits for its new version, which is put in force once nothing is.
+
+    Returns what is left of the budget of cancels, -1 when the rest has to wait for the next review.
+    """
+    budget = cancel_instrument(s, instrument, _INSTRUMENT_HALTED, budget)
+    if budget >= 0 and s["order_lists"][instrument]["open_head"] < 0:
+        switch(s, instrument)
+    return budget
 
 
 @kernel
 def review_instruments(s: Record) -> bool:
-    """Expire what is due and cancel what is open in it, one instrument's orders a review."""
+    """Expire what is due, and go on with new versions; False when the rest has to wait for the next review."""
+    budget = CANCELS_A_REVIEW
     for instrument in range(MAX_INSTRUMENTS):
-        expiry_ts = s["instruments"][instrument]["expiry_ts"]
-        if s["instruments"][instrument]["defined"] == 0 or expiry_ts == 0 or s["now"] < expiry_ts:
+        if s["instruments"][instrument]["defined"] == 0:
             continue
-        if s["instrument_states"][instrument] != _EXPIRED:
-            expire(s, instrument)
-            return cancel_expired(s, instrument) and False
-        if s["order_lists"][instrument]["open_head"] >= 0 and not cancel_expired(s, instrument):
+        if 0 < s["instruments"][instrument]["expiry_ts"] <= s["now"]:
+            budget = review_expired(s, instrument, budget)
+        elif s["switching"] > 0 and is_changing(s, instrument):
+            budget = review_changing(s, instrument, budget)
+        if budget < 0:
             return False
     return True
 

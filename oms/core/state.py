@@ -11,7 +11,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from oms.instruments import INSTRUMENT, Instrument
+from oms.definition_rows import INSTRUMENT
+from oms.instruments import Instrument
 from oms.records import COMMAND, COST_LOT, EVENT, ORDER, POSITION, REPORT, TradingState
 
 State = npt.NDArray[np.void]
@@ -96,6 +97,7 @@ BOOK = np.dtype(
         ("far_count", "i8", (2,)),
         ("trade_px", "i8"),
         ("trade_qty", "i8"),
+        ("carried_half_ticks", "i8"),  # the mid price of the version before, until there is another price; 0: none
         ("mark_px", "i8"),  # the venue's own; 0: none
         ("index_px", "i8"),
         ("quote_px", "i8", (2,)),
@@ -373,6 +375,8 @@ STATE = np.dtype(
         ("touched", "i4", (TOUCHED,)),  # slots of contingent orders on which others hang and that have changed
         ("change", CHANGE),
         ("report", REPORT),  # scratch: the answer in hand
+        ("own_report", REPORT),  # scratch: a report of the core's own, while another one is in hand
+        ("converted_report", REPORT, (1,)),  # scratch: a report in its order's own version
         ("command", COMMAND),  # scratch: the request in hand
         ("rule_command", COMMAND),  # scratch: what users' rules are shown of an amend
         ("own_command", COMMAND),  # scratch: a request of the core's own, while another one is in hand
@@ -380,6 +384,12 @@ STATE = np.dtype(
         ("accounts", ACCOUNT, (MAX_ACCOUNTS,)),
         ("instruments", INSTRUMENT, (MAX_INSTRUMENTS,)),
         ("instrument_states", "i8", (MAX_INSTRUMENTS,)),  # InstrumentState
+        ("pending_definitions", INSTRUMENT, (MAX_INSTRUMENTS,)),  # the version to come; defined 0: none
+        ("former_definitions", INSTRUMENT, (MAX_INSTRUMENTS,)),  # the version before, for what comes late
+        ("incoming_definition", INSTRUMENT, (1,)),  # scratch: the definition in hand
+        ("switching", "i8"),  # instruments that wait for their new version
+        ("blocked_by", "i8", (MAX_INSTRUMENTS,)),  # number of the position in the new version's way + 1; 0: none
+        ("unsettled", "i8", (MAX_INSTRUMENTS,)),  # 1: it has been told that an expired position has no price
         ("scopes", SCOPE, (MAX_SCOPES,)),
         ("limits", LIMITS, (MAX_SCOPES, MAX_INSTRUMENTS)),
         ("positions", POSITION, (MAX_SCOPES, MAX_INSTRUMENTS, MAX_LEGS)),

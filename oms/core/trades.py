@@ -22,7 +22,7 @@ _OWNER_SPREAD: Final = 31_337
 
 
 @kernel
-def _home_of(trade_id: int, instrument: int, account: int) -> int:
+def home_of_trade(trade_id: int, instrument: int, account: int) -> int:
     """First index position of a trade: consecutive ids are scattered, so that they are not one cluster.
 
     A seller's account is its complement, ``-1 - account``.
@@ -36,7 +36,7 @@ def _home_of(trade_id: int, instrument: int, account: int) -> int:
 def _forget(s: Record, row: int) -> None:
     index = s["trade_index"]
     trades = s["trades"]
-    at = _home_of(trades[row]["trade_id"], trades[row]["instrument"], trades[row]["account"])
+    at = home_of_trade(trades[row]["trade_id"], trades[row]["instrument"], trades[row]["account"])
     while index[at] != row + 1:
         at = (at + 1) & _MASK
     gap = at
@@ -45,7 +45,7 @@ def _forget(s: Record, row: int) -> None:
         if index[at] == 0:
             break
         other = trades[index[at] - 1]
-        home = _home_of(other["trade_id"], other["instrument"], other["account"])
+        home = home_of_trade(other["trade_id"], other["instrument"], other["account"])
         if ((at - home) & _MASK) >= ((at - gap) & _MASK):
             index[gap] = index[at]
             gap = at
@@ -58,7 +58,7 @@ def remember_trade(s: Record, account: int, instrument: int, side: int, trade_id
     index = s["trade_index"]
     trades = s["trades"]
     owner = account if side > 0 else -1 - account
-    home = _home_of(trade_id, instrument, owner)
+    home = home_of_trade(trade_id, instrument, owner)
     at = home
     while index[at] != 0:
         known = trades[index[at] - 1]

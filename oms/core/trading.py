@@ -59,6 +59,7 @@ _INSTRUMENT_EXPIRED: Final = int(Reason.INSTRUMENT_EXPIRED)
 _WRONG_VERSION: Final = int(Reason.WRONG_VERSION)
 _TRADING_HALTED: Final = int(Reason.TRADING_HALTED)
 _KILL_SWITCH: Final = int(Reason.KILL_SWITCH)
+_DAILY_LOSS: Final = int(Reason.DAILY_LOSS)
 _DRAWDOWN: Final = int(Reason.DRAWDOWN)
 _BAD_LEG: Final = int(Reason.BAD_LEG)
 
@@ -134,8 +135,8 @@ def check_leg(s: Record, account: int, flags: int) -> int:
 
 
 @kernel
-def set_trading_state(s: Record, scope: int, trading_state: int, reason: int, request_id: int) -> None:
-    """Set a scope's trading state and report it.
+def enter_trading_state(s: Record, scope: int, trading_state: int, reason: int) -> None:
+    """Put a scope into a trading state, live and in a replay of the journal.
 
     Whoever sets it ACTIVE after a drawdown measures the next one from here; what a day has lost stays lost until its
     reset. Any state but HALTED ends the closing of positions.
@@ -151,12 +152,18 @@ def set_trading_state(s: Record, scope: int, trading_state: int, reason: int, re
     sums["defined"] = 1
     sums["trading_state"] = trading_state
     sums["reason"] = reason
+
+
+@kernel
+def set_trading_state(s: Record, scope: int, trading_state: int, reason: int, request_id: int) -> None:
+    """Set a scope's trading state and report it."""
+    enter_trading_state(s, scope, trading_state, reason)
     tell_trading_state(s, scope, reason, request_id)
 
 
 @kernel
 def tell_trading_state(s: Record, scope: int, reason: int, request_id: int) -> None:
-    """Write a TRADING_STATE event of a scope as it stands."""
+    """Write a TRADING_STATE event of a scope as it stands: its state, why it is in it, and its peak PnL."""
     at = new_event(s, _TRADING_STATE, reason)
     event = s["events"][at]
     if scope < MAX_ACCOUNTS:
@@ -166,6 +173,19 @@ def tell_trading_state(s: Record, scope: int, reason: int, request_id: int) -> N
         event["account"] = s["strategies"][scope - MAX_ACCOUNTS]["account"]
     event["request_id"] = request_id
     event["aux"] = state_of_scope(s, scope)
+    event["qty"] = s["scopes"][scope]["peak_pnl"]
+    event["last_qty"] = s["scopes"][scope]["reason"]
+
+
+@kernel
+def restore_trading_state(s: Record, scope: int, event: Record) -> None:
+    """Take over a TRADING_STATE event of the journal; cancels that it began go on at the next review."""
+    reason = event["last_qty"] if event["last_qty"] != 0 else event["reason"]
+    enter_trading_state(s, scope, event["aux"], reason)
+    sums = s["scopes"][scope]
+    sums["peak_pnl"] = event["qty"]
+    if event["aux"] == _REDUCING and (reason == _DAILY_LOSS or reason == _DRAWDOWN):
+        sums["cancelling"] = _GROWING
 
 
 @kernel

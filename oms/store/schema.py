@@ -260,6 +260,7 @@ EVENT_TABLE_KINDS: Final = frozenset(
         EventKind.ORDER_ADOPTED,
         EventKind.KILLED,
         EventKind.INSTRUMENT,
+        EventKind.DEFINITION_REFUSED,
     }
 )
 """Events that have a row of their own in ``events``, beside what they do to orders."""

@@ -171,10 +171,11 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
         (["paper", "--replay", RECORDING, "--settings", "none.toml"], "cannot read settings none.toml"),
         (["backtest", RECORDING, "--clock", "dual"], "clock 'dual' comes later"),
         (["backtest", __file__], "test_cli.py"),
-        (["replay", RECORDING, "--endpoint", "here"], "--endpoint 'here' is not like"),
+        (["stream", RECORDING, "--endpoint", "here"], "--endpoint 'here' is not like"),
         (["status"], "no session of account 'paper' runs"),
         (["order", "list"], "no session of account 'paper' runs"),
         (["halt"], "no session of account 'paper' runs"),
+        (["redefine", "BTCUSDT", "tick=0.5"], "no session of account 'paper' runs"),
         (["kill"], "no session of account 'paper' runs"),
         (["halt", "--sub-account", "a", "--strategy", "b"], "exclude each other"),
         (["order", "place", "buy", "X", "1", "--tif", "gtd", "--good-till", "soon"], "--good-till 'soon' is no time"),
@@ -314,10 +315,10 @@ def test_missing_parameter_of_a_strategy_is_named(zoms: Zoms, tmp_path: Path) ->
     assert "strategy market_maker has no parameter 'spread'" in outcome.last_json["problems"][0]
 
 
-def test_replay_publishes_the_whole_recording_to_a_subscriber(tmp_path: Path) -> None:
+def test_stream_publishes_the_whole_recording_to_a_subscriber(tmp_path: Path) -> None:
     endpoint = f"ipc://{tmp_path}/ticks"
     with subprocess.Popen(
-        [*ZOMS, "replay", RECORDING, "--endpoint", endpoint, "--speed", "max", "--json"],
+        [*ZOMS, "stream", RECORDING, "--endpoint", endpoint, "--speed", "max", "--json"],
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
@@ -465,6 +466,15 @@ def test_used_port_ends_a_session_with_its_name(zoms: Zoms, tmp_path: Path) -> N
     context.destroy(linger=0)
     assert outcome.status == 1
     assert f"tcp://127.0.0.1:{port} is in use" in outcome.last_json["problems"][0]
+
+
+def test_a_new_version_of_an_instrument_is_put_in_force(live: Zoms) -> None:
+    told = live("redefine", "BTCUSDT.binance_spot", "tick=0.05")
+    assert told.out == "BTCUSDT trades in version 2 from its next snapshot on\n"
+    assert "'symbol' cannot be changed by hand" in live("redefine", "BTCUSDT.binance_spot", "symbol=X").err
+    settings = live.folder / "newer.toml"
+    settings.write_text("")
+    assert "raise its version" in live("redefine", "--settings", os.fspath(settings)).err
 
 
 def test_killed_core_comes_back_halted_and_resumes(live: Zoms, session: RunningSession) -> None:

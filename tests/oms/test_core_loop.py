@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import zmq
@@ -39,6 +40,7 @@ from tests.oms.core.builders import (
     ASK_PX,
     BID_PX,
     BUY,
+    PERPETUAL,
     START_TS,
     Records,
     Rig,
@@ -92,6 +94,7 @@ class Bench:
         )
         self.client = Pusher(self.context, inputs.endpoint, RecordKind.COMMAND, Source.RPC)
         self.reporter = Pusher(self.context, inputs.endpoint, RecordKind.REPORT, Source.EXECUTION)
+        self.operator = Pusher(self.context, inputs.endpoint, RecordKind.DEFINITION, Source.EXECUTION)
         self.listener = Subscriber(self.context, [events.endpoint], [RecordKind.EVENT])
         assert self.ticks.wait_for_subscribers(1, PATIENCE_S)
         assert events.wait_for_subscribers(1, PATIENCE_S)
@@ -331,6 +334,21 @@ def test_journal_holds_inputs_requests_and_events_as_they_were(make_bench: Calla
     events = np.concatenate([records for kind, _, records in entries if kind == RecordKind.EVENT])
     assert events.dtype == EVENT
     assert events["seq"].tolist() == list(range(int(bench.rig.s["event_seq"])))
+
+
+def test_a_new_version_is_journalled_as_an_input_before_what_it_does(make_bench: Callable[..., Bench]) -> None:
+    bench = make_bench(external=True)
+    record = msgspec.structs.replace(PERPETUAL, version=2, tick="0.5").definition()
+
+    bench.operator.send(record)
+    bench.until(lambda: bool(bench.rig.s["instruments"][0]["version"] == 2))
+
+    entries = journalled(bench)
+    at = [kind for kind, _, _ in entries].index(RecordKind.DEFINITION)
+    assert entries[at][1] == Direction.INPUT
+    assert entries[at][2].tobytes() == record.tobytes()
+    told = entries[at + 1][2]
+    assert told["aux"][told["kind"] == EventKind.INSTRUMENT].tolist() == [1, 0]
 
 
 def test_nothing_leaves_before_it_is_in_the_journal(make_bench: Callable[..., Bench]) -> None:

@@ -269,7 +269,8 @@ def test_kill_9_of_the_core_leaves_no_order_in_doubt_unnamed(desk: Client, core:
     core.start()
     wait_for(lambda: core.listens(desk) and desk.status().core_session > session, "the next core", COMPILE_S)
     assert desk.status().trading_state == "halted"
-    assert desk.place("BTCUSDT", "buy", "0.5", "100", client_order_id="open").state == "unknown"
+    ended = desk.place("BTCUSDT", "buy", "0.5", "100", client_order_id="open")
+    assert (ended.state, ended.reason) == ("cancelled", "RESTARTED")
     again = desk.place("BTCUSDT", "sell", "0.1", client_order_id="done")
     assert (again.order_id, again.state) == (done.order_id, "filled")
     with pytest.raises(RpcError, match="TRADING_HALTED"):

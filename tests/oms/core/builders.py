@@ -203,6 +203,10 @@ class Rig:
         """Step over reports; returns the events."""
         return self._step(engine.step_reports, np.concatenate(reports))
 
+    def definitions(self, *instruments: Instrument) -> Records:
+        """Step over new versions of instruments; returns the events."""
+        return self._step(engine.step_definitions, np.concatenate([each.definition() for each in instruments]))
+
     def open_market(self, *instruments: int, bid: int = BID_PX, ask: int = ASK_PX, qty: int = 1_000) -> Records:
         """Give instruments (all by default) a book of one level each side."""
         return self.ticks(*(snapshot(i, {bid: qty}, {ask: qty}) for i in instruments or (0, 1, 2)))

@@ -1,0 +1,161 @@
+"""Taking snapshots while a session runs, and removing what they make needless.
+
+The state is copied between two turns of the loop; the copy is written by a thread, once the journal is durable up to
+where it belongs. A snapshot that the disk does not take while the session runs costs nothing but a longer replay, so it
+is told and the session goes on.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from threading import Thread
+from typing import Final
+
+from oms.core.state import State
+from oms.journal import Journal
+from oms.journal_format import session_of
+from oms.journal_segments import segments, sessions
+from oms.journal_writer import sync_folder
+from oms.snapshot import (
+    Capture,
+    Definitions,
+    Place,
+    SnapshotError,
+    capture,
+    keep_newest,
+    session_of_snapshot,
+    snapshots,
+    write_snapshot,
+)
+
+MIB: Final = 1024 * 1024
+
+
+class SnapshotKeeper:
+    """Snapshots of one session.
+
+    Parameters
+    ----------
+    st : array of STATE, shape (1,)
+    journal : Journal
+    folder : Path
+        Where they lie.
+    definitions : Definitions
+        Of the session.
+    every_bytes : int
+        Bytes of journal after which the next one is taken.
+    kept, sessions_kept : int
+        Snapshots, and sessions of the journal, that are kept. Recorder and rpc read a session's events from its
+        journal, so whole sessions are kept or removed.
+    whole : bool
+        The market and the exchange model too.
+
+    Attributes
+    ----------
+    taken, failed : int
+    last_error : str
+    """
+
+    def __init__(
+        self,
+        st: State,
+        journal: Journal,
+        folder: Path,
+        definitions: Definitions,
+        *,
+        every_bytes: int,
+        kept: int,
+        sessions_kept: int,
+        whole: bool = False,
+    ) -> None:
+        self.taken = 0
+        self.failed = 0
+        self.last_error = ""
+        self._st = st
+        self._journal = journal
+        self._folder = folder
+        self._definitions = definitions
+        self._every = every_bytes
+        self._kept = kept
+        self._sessions_kept = sessions_kept
+        self._whole = whole
+        self._due = every_bytes
+        self._captured: Capture | None = None
+        self._captured_at = 0
+        self._thread: Thread | None = None
+
+    def take(self, place: Place, *, clean: bool = False) -> Path:
+        """Write a snapshot now; ``clean``: the session ends here.
+
+        Raises
+        ------
+        SnapshotError
+            When the disk does not take it.
+        """
+        self.finish()
+        path = write_snapshot(self._folder, capture(self._st, place, self._definitions, whole=self._whole, clean=clean))
+        self.taken += 1
+        self._remove_old()
+        return path
+
+    @property
+    def due(self) -> bool:
+        """Whether enough has been journalled for the next one."""
+        return self._journal.position >= self._due and self._captured is None and self._thread is None
+
+    def begin(self, place: Place) -> None:
+        """Copy the state, which is at ``place``, for a snapshot that ``step`` writes."""
+        self._due = self._journal.position + self._every
+        self._captured = capture(self._st, place, self._definitions, whole=self._whole)
+        self._captured_at = self._journal.position
+
+    def step(self) -> None:
+        """Go on with the snapshot in hand, without waiting for the disk."""
+        if self._thread is not None and not self._thread.is_alive():
+            self.finish()
+        if self._captured is not None and self._thread is None and self._journal.bytes_written >= self._captured_at:
+            self._thread = Thread(target=self._write, args=(self._captured,), name="snapshot", daemon=True)
+            self._captured = None
+            self._thread.start()
+
+    def finish(self) -> None:
+        """Wait for the snapshot that is being written."""
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def _write(self, captured: Capture) -> None:
+        try:
+            write_snapshot(self._folder, captured)
+            self.taken += 1
+            self._remove_old()
+        except (SnapshotError, OSError) as error:
+            self.failed += 1
+            self.last_error = str(error)
+
+    def _remove_old(self) -> None:
+        folder = self._journal.path.parent
+        newest = snapshots(self._folder)[: self._kept]
+        oldest = min(map(session_of_snapshot, newest), default=0)
+        remove_old_sessions(folder, oldest, self._sessions_kept)
+        keep_newest(self._folder, self._kept, {session_of(path) for path in sessions(folder)})
+
+
+def remove_old_sessions(folder: Path, oldest: int, kept: int) -> list[Path]:
+    """Remove the files of sessions before session ``oldest``, but for the newest ``kept`` sessions; oldest files first.
+
+    Returns
+    -------
+    list of Path
+        The files that were removed.
+    """
+    removed = []
+    for path in sessions(folder)[:-kept]:
+        session = session_of(path)
+        if session >= oldest:
+            break
+        for segment in segments(folder, session):
+            segment.unlink()
+            removed.append(segment)
+        sync_folder(folder)
+    return removed

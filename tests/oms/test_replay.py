@@ -1,0 +1,99 @@
+"""Replaying a journal: the state comes out as it was, or the difference is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oms.core.state import State, new_state
+from oms.durable import differences
+from oms.journal import JournalError
+from oms.records import EventKind
+from oms.replay import Replay
+from oms.replay_all import WholeReplay
+from oms.snapshot import Definitions, Place, capture, read_snapshot, restore, write_snapshot
+from tests.oms.core.builders import Rig
+from tests.oms.journalled import SESSION, JournalledRig, random_steps, rebuilt, run
+from tests.oms.random_session import RandomSession
+
+SAMPLES = Path(__file__).parent.parent / "strategies" / "samples"
+
+
+@pytest.mark.parametrize("external", [True, False])
+@pytest.mark.parametrize("seed", range(20))
+def test_replay_rebuilds_the_state_of_any_session(tmp_path: Path, seed: int, external: bool) -> None:
+    live = JournalledRig(tmp_path, segment_bytes=40_000, external=external, latency_ns=seed % 3 * 1_500_000)
+    run(live, random_steps(seed, 400))
+    again, done = rebuilt(live, tmp_path)
+    assert list(differences(live.st, again.st, every_input=False)) == []
+    assert done.event_seq == live.s["event_seq"]
+    assert done.events == len(live.events)
+
+
+def whole_rig(folder: Path | None, external: bool, seed: int) -> Rig:
+    options: dict[str, Any] = {"external": external, "latency_ns": seed % 3 * 1_500_000}
+    rig = Rig(**options) if folder is None else JournalledRig(folder, every_input=True, segment_bytes=60_000, **options)
+    rig.add(SAMPLES / "watch.py")
+    rig.add(SAMPLES / "flood.py", orders=3)
+    return rig
+
+
+@pytest.mark.parametrize("external", [True, False])
+@pytest.mark.parametrize("seed", range(6))
+def test_session_with_every_input_comes_out_byte_for_byte(tmp_path: Path, seed: int, external: bool) -> None:
+    live = whole_rig(tmp_path, external, seed)
+    assert isinstance(live, JournalledRig)
+    steps = list(random_steps(seed, 300))
+    run(live, steps[:150])
+    place = Place(SESSION, 0, live.journal.next_number, int(live.s["event_seq"]))
+    middle = write_snapshot(tmp_path, capture(live.st, place, Definitions(), whole=True))
+    run(live, steps[150:])
+    from_start = whole_rig(None, external, seed)
+    done = WholeReplay(from_start.st).session(tmp_path, SESSION)
+    assert list(differences(live.st, from_start.st, every_input=True)) == []
+    assert done.events == len(live.events)
+    from_middle = whole_rig(None, external, seed)
+    restore(from_middle.st, read_snapshot(middle))
+    WholeReplay(from_middle.st).session(tmp_path, SESSION, place.number)
+    assert list(differences(live.st, from_middle.st, every_input=True)) == []
+    from_middle.now = live.now
+    run(from_middle, random_steps(99, 30))
+    run(live, random_steps(99, 30))
+    assert list(differences(live.st, from_middle.st, every_input=True)) == []
+
+
+def test_replay_of_every_input_names_the_first_difference(tmp_path: Path) -> None:
+    live = whole_rig(tmp_path, False, 0)
+    run(live, random_steps(0, 100))
+    other = whole_rig(None, False, 0)
+    other.limit(0, max_order_qty=1)
+    with pytest.raises(JournalError, match=r"entry \d+, session \d+.*in doubt"):
+        WholeReplay(other.st).session(tmp_path, SESSION)
+
+
+def replayed(session: RandomSession, folder: Path) -> State:
+    again: State = new_state()
+    again[:] = session.begun
+    Replay(again).session(folder, SESSION)
+    return again
+
+
+@pytest.mark.parametrize("external", [True, False])
+@pytest.mark.parametrize("seed", range(12))
+def test_replay_rebuilds_sessions_with_orders_of_every_kind(tmp_path: Path, seed: int, external: bool) -> None:
+    session = RandomSession(tmp_path, seed, segment_bytes=200_000, external=external, latency_ns=seed % 3 * 1_500_000)
+    session.run(250)
+    again = replayed(session, tmp_path)
+    assert list(differences(session.rig.st, again, every_input=False)) == []
+
+
+def test_random_sessions_see_events_of_every_kind(tmp_path: Path) -> None:
+    seen: set[int] = set()
+    for seed in range(6):
+        session = RandomSession(tmp_path / str(seed), seed, external=seed % 2 == 0)
+        session.run(300)
+        seen |= set(session.rig.events["kind"].tolist())
+    never = {EventKind.LOG, EventKind.INSTRUMENT, EventKind.STRATEGY_HALTED}
+    assert {each.name for each in EventKind if each not in seen} <= {each.name for each in never}
