@@ -163,11 +163,16 @@ def _newest_good(folder: Path, notes: list[str]) -> Snapshot | None:
 
 
 def carry_definitions(target: State, source: State) -> None:
-    """Copy what the settings define, addresses apart, and what the wallets begin with."""
+    """Copy what the settings define, addresses apart, and what wallets and strategies' trading states begin with.
+
+    An account's trading state is said by an event when a session begins; a strategy's only when it changes.
+    """
     for table, parts in DEFINED.items():
         column = Column(table, "")
         lay_over(column.of(target), column.of(source), parts)
     target[0]["wallets"]["balance"] = source[0]["wallets"]["balance"]
+    for name in ("defined", "trading_state"):
+        target[0]["scopes"][name][MAX_ACCOUNTS:] = source[0]["scopes"][name][MAX_ACCOUNTS:]
 
 
 def take_on(st: State, past: Past, definitions: Definitions) -> Definitions:

@@ -23,6 +23,7 @@ from oms.replay import NO_END, REMEDY, Replayed, ReplayError, difference, segmen
 _TICKS: Final = (RecordKind.TICK, Direction.INPUT)
 _COMMANDS: Final = (RecordKind.COMMAND, Direction.INPUT)
 _REPORTS: Final = (RecordKind.REPORT, Direction.INPUT)
+_DEFINITIONS: Final = (RecordKind.DEFINITION, Direction.INPUT)
 _OUTPUTS: Final = {RecordKind.REPORT: "report", RecordKind.COMMAND: "command", RecordKind.EVENT: "event"}
 
 
@@ -44,6 +45,7 @@ class WholeReplay:
             _TICKS: self._step_ticks,
             _COMMANDS: self._step_commands,
             _REPORTS: self._step_reports,
+            _DEFINITIONS: self._step_definitions,
         }
 
     def session(self, folder: Path, session: int, number: int = 0, until: int = NO_END) -> Replayed:
@@ -94,6 +96,12 @@ class WholeReplay:
         start = 0
         while start < len(entry.records):
             start = engine.step_commands(self._st, entry.records, start)
+            self._collect()
+
+    def _step_definitions(self, entry: Entry) -> None:
+        start = 0
+        while start < len(entry.records):
+            start = engine.step_definitions(self._st, entry.records, start)
             self._collect()
 
     def _step_reports(self, entry: Entry) -> None:

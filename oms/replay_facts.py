@@ -9,6 +9,7 @@ import numpy as np
 from oms.compiled import kernel
 from oms.core.events import emit_position
 from oms.core.losses import restore_scope
+from oms.core.redefine import restore_instrument
 from oms.core.state import MAX_ACCOUNTS, MAX_INSTRUMENTS, MAX_SCOPES, MAX_STRATEGIES, Record
 from oms.core.trading import restore_kill, restore_trading_state
 from oms.records import CommandKind, EventKind, OrderFlag, ReportKind
@@ -87,7 +88,7 @@ def take_fact(s: Record, event: Record) -> None:
     elif kind == _KILLED and scope >= 0:
         restore_kill(s, event)
     elif kind == _INSTRUMENT and 0 <= event["instrument"] < MAX_INSTRUMENTS:
-        s["instrument_states"][event["instrument"]] = event["aux"]
+        restore_instrument(s, event)
     elif kind == _POSITION and event["aux"] == 0 and scope >= 0:
         leg = 1 if event["flags"] & _SHORT_LEG else 0
         emit_position(s, scope, event["instrument"], leg, 0)

@@ -16,9 +16,20 @@ import numpy as np
 from oms.compiled import array_of, entry, kernel
 from oms.core.reports import apply_report
 from oms.core.state import STATE, Record, State
+from oms.definition_rows import DEFINITION
 from oms.journal_format import Direction
 from oms.journal_scan import INDEX
-from oms.records import COMMAND, EVENT, REPORT, REPORT_EVENTS, REQUEST_EVENTS, EventKind, RecordKind, ReportKind
+from oms.records import (
+    COMMAND,
+    EVENT,
+    REPORT,
+    REPORT_EVENTS,
+    REQUEST_EVENTS,
+    EventKind,
+    InstrumentState,
+    RecordKind,
+    ReportKind,
+)
 from oms.replay_facts import read_report_off, take_fact
 from oms.replay_requests import enter_request
 
@@ -37,13 +48,15 @@ WALK = np.dtype(
         ("events", "i8"),
         ("requests", "i8"),
         ("reports", "i8"),
+        ("definition_at", "i8"),  # word of the segment at which the last definitions are
+        ("definitions", "i8"),
         ("made", "i8"),  # row of the output that differs
         ("word", "i8"),  # of it
     ]
 )
 """Where a replay is, and what it has done."""
 
-IN_HAND = np.dtype([("event", EVENT), ("command", COMMAND), ("report", REPORT)])
+IN_HAND = np.dtype([("event", EVENT), ("command", COMMAND), ("report", REPORT), ("definition", DEFINITION)])
 """The journal's records in hand, copied so that they lie as a record must."""
 
 DONE: Final = 0
@@ -62,6 +75,8 @@ RECORD_WORDS: Final = EVENT.itemsize // 8
 _EVENT_WORD: Final = 0
 _COMMAND_WORD: Final = RECORD_WORDS
 _REPORT_WORD: Final = 2 * RECORD_WORDS
+_DEFINITION_WORD: Final = 3 * RECORD_WORDS
+DEFINITION_WORDS: Final = DEFINITION.itemsize // 8
 
 
 def _word_of(field: str) -> int:
@@ -85,6 +100,9 @@ for _kind in REPORT_EVENTS:
 _COMMAND_RECORDS: Final = int(RecordKind.COMMAND)
 _REPORT_RECORDS: Final = int(RecordKind.REPORT)
 _EVENT_RECORDS: Final = int(RecordKind.EVENT)
+_DEFINITION_RECORDS: Final = int(RecordKind.DEFINITION)
+_INSTRUMENT: Final = int(EventKind.INSTRUMENT)
+_SWITCHING: Final = int(InstrumentState.SWITCHING)
 _OUTPUT: Final = int(Direction.OUTPUT)
 
 _FILL: Final = int(ReportKind.FILL)
@@ -95,6 +113,21 @@ _POSITION: Final = int(EventKind.POSITION)
 def copy_words(target: Any, first: int, words: Any, at: int) -> None:
     for i in range(RECORD_WORDS):
         target[first + i] = words[at + i]
+
+
+@kernel
+def find_definition(s: Record, walk: Record, hand: Record, hand_words: Any, words: Any) -> bool:
+    """Put the definition that an INSTRUMENT event in hand names where the core takes it from; False: there is none."""
+    event = hand["event"]
+    definition = hand["definition"]
+    for row in range(walk["definitions"]):
+        at = walk["definition_at"] + row * DEFINITION_WORDS
+        for i in range(DEFINITION_WORDS):
+            hand_words[_DEFINITION_WORD + i] = words[at + i]
+        if definition["instrument"] == event["instrument"] and definition["version"] == event["qty"]:
+            s["incoming_definition"][0] = definition["row"]
+            return True
+    return False
 
 
 @kernel
@@ -156,6 +189,9 @@ def take_event(s: Record, walk: Record, hand: Record, hand_words: Any, words: An
         walk["reports"] += 1
         apply_report(s, report)
     else:
+        is_coming = event["kind"] == _INSTRUMENT and event["aux"] == _SWITCHING
+        if is_coming and not find_definition(s, walk, hand, hand_words, words):
+            return INPUT_MISSING
         take_fact(s, event)
     s["touched_count"] = 0  # what followed is in the journal
     return DONE
@@ -258,10 +294,13 @@ def replay_entries(
                 return INPUT_LEFT
             w["report_at"], w["reports_left"] = at, count
             w["by_model"] = row["direction"] == _OUTPUT
+        elif kind == _DEFINITION_RECORDS:
+            w["definition_at"], w["definitions"] = at, count
         elif kind == _EVENT_RECORDS:
             status = take_events(s, words, at, count, w, hand[0], hand_words, event_words, command_words)
             if status != DONE:
                 return status
     w["entry"] = index.shape[0]
+    w["definitions"] = 0
     s["event_count"] = s["command_count"] = s["report_count"] = 0
     return DONE

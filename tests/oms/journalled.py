@@ -83,6 +83,8 @@ class JournalledRig(Rig):
         return super().flush()
 
     def _step(self, step: Any, records: Records, *arguments: int) -> Records:
+        if step is engine.step_definitions:
+            self.journal.append(RecordKind.DEFINITION, Direction.INPUT, records)
         kind = {engine.step_ticks: RecordKind.TICK, engine.step_commands: RecordKind.COMMAND}.get(step)
         if self._every_input and kind is not None:
             self.journal.append(kind, Direction.INPUT, records, arguments[0] if arguments else None)

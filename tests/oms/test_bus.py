@@ -119,7 +119,7 @@ def test_a_frame_header_is_the_declared_record() -> None:
         (lambda frame: frame[: HEADER_BYTES - 1], "31 bytes is shorter"),
         (lambda frame: frame[:-1], "159 bytes says 2 records of 64: it is truncated or corrupt"),
         (lambda frame: frame + b"\0", "161 bytes says 2 records"),
-        (lambda frame: bytes([9]) + frame[1:], "wire version 9, this process speaks 1"),
+        (lambda frame: bytes([9]) + frame[1:], "wire version 9, this process speaks 2"),
         (lambda frame: frame[:1] + bytes([77]) + frame[2:], "unknown record kind 77"),
         (lambda frame: frame[:1] + bytes([RecordKind.HEARTBEAT]) + frame[2:], "unknown record kind 5"),
         (lambda frame: frame[:23] + b"\xff" + frame[24:], "negative sequence number"),

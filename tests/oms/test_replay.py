@@ -10,11 +10,12 @@ import pytest
 from oms.core.state import State, new_state
 from oms.durable import differences
 from oms.journal import JournalError
-from oms.records import EventKind
+from oms.records import EventKind, ReportKind
 from oms.replay import Replay
 from oms.replay_all import WholeReplay
 from oms.snapshot import Definitions, Place, capture, read_snapshot, restore, write_snapshot
-from tests.oms.core.builders import Rig
+from tests.oms.core.builders import BID_PX, BUY, Rig, client_id, fill, new_order, report, snapshot, time_tick
+from tests.oms.core.test_redefine import FINER
 from tests.oms.journalled import SESSION, JournalledRig, random_steps, rebuilt, run
 from tests.oms.random_session import RandomSession
 
@@ -95,5 +96,25 @@ def test_random_sessions_see_events_of_every_kind(tmp_path: Path) -> None:
         session = RandomSession(tmp_path / str(seed), seed, external=seed % 2 == 0)
         session.run(300)
         seen |= set(session.rig.events["kind"].tolist())
-    never = {EventKind.LOG, EventKind.INSTRUMENT, EventKind.STRATEGY_HALTED}
+    never = {EventKind.LOG, EventKind.INSTRUMENT, EventKind.STRATEGY_HALTED, EventKind.DEFINITION_REFUSED}
     assert {each.name for each in EventKind if each not in seen} <= {each.name for each in never}
+
+
+@pytest.mark.parametrize("every_input", [True, False])
+def test_replay_goes_on_in_the_version_that_came_mid_session(tmp_path: Path, every_input: bool) -> None:
+    live = JournalledRig(tmp_path, every_input=every_input)
+    before = live.st.copy()
+    live.open_market()
+    live.commands(new_order(client_id(1)), new_order(client_id(2), BUY, BID_PX - 5))
+    live.reports(report(ReportKind.ACCEPTED, client_id(1)), fill(client_id(2), 10, BID_PX - 5, trade_id=1))
+    live.definitions(FINER)
+    live.reports(report(ReportKind.CANCELLED, client_id(1)))
+    live.ticks(time_tick())
+    live.ticks(snapshot(0, {2 * BID_PX: 100}, {2 * BID_PX + 2: 100}, version=2))
+    live.commands(new_order(client_id(3), BUY, 2 * BID_PX, 8))
+    assert live.s["instruments"][0]["version"] == 2
+    assert live.position()["qty"] == 20
+    again = before
+    replay: Any = WholeReplay(again) if every_input else Replay(again)
+    replay.session(tmp_path, SESSION)
+    assert list(differences(live.st, again, every_input=every_input)) == []
