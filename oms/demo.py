@@ -23,6 +23,7 @@ from rpc.entities import Fill, FillEvent, Order, Position
 from rpc.protocol import Told
 
 NAME: Final = "demo-client"
+ACCOUNT: Final = "client"
 MARKET_S: Final = 30.0
 """How long to wait for the first price."""
 
@@ -84,7 +85,13 @@ class DemoClient:
 
     def place_rest(self) -> Order:
         return self.client.place(
-            self.symbol, "buy", "0.010", self._rest_price, post_only=True, client_order_id=self.own_id("rest")
+            self.symbol,
+            "buy",
+            "0.010",
+            self._rest_price,
+            post_only=True,
+            client_order_id=self.own_id("rest"),
+            account=ACCOUNT,
         )
 
     def move(self) -> None:
@@ -96,21 +103,30 @@ class DemoClient:
 
     def take(self) -> None:
         order = self.client.place(
-            self.symbol, "sell", "0.005", self.price(-5), time_in_force="ioc", client_order_id=self.own_id("take")
+            self.symbol,
+            "sell",
+            "0.005",
+            self.price(-5),
+            time_in_force="ioc",
+            client_order_id=self.own_id("take"),
+            account=ACCOUNT,
         )
         self.report("sell at once", order)
 
     def cross_by_amend(self) -> None:
         own_id = self.own_id("cross")
         self.report(
-            "rest another bid", self.client.place(self.symbol, "buy", "0.005", self.price(-15), client_order_id=own_id)
+            "rest another bid",
+            self.client.place(self.symbol, "buy", "0.005", self.price(-15), client_order_id=own_id, account=ACCOUNT),
         )
         self.listen()
         self.report("amend it through the market", self.client.amend(client_order_id=own_id, price=self.price(10)))
 
     def be_refused(self) -> None:
         try:
-            self.client.place(self.symbol, "buy", "100", self.price(-10), client_order_id=self.own_id("large"))
+            self.client.place(
+                self.symbol, "buy", "100", self.price(-10), client_order_id=self.own_id("large"), account=ACCOUNT
+            )
         except RpcError as error:
             say(f"ask for 100 at once: {error.code}, as it should be")
             return
@@ -126,7 +142,9 @@ class DemoClient:
     def cancel_everything(self) -> None:
         for number, offset in enumerate((-30, -40)):
             own_id = self.own_id(f"far-{number}")
-            order = self.client.place(self.symbol, "buy", "0.001", self.price(offset), client_order_id=own_id)
+            order = self.client.place(
+                self.symbol, "buy", "0.001", self.price(offset), client_order_id=own_id, account=ACCOUNT
+            )
             answered(self.client, order, self.hear)
         say(f"two bids farther away, then cancel all: {self.client.cancel_all()} cancels sent")
 

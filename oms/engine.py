@@ -357,15 +357,15 @@ def call_strategies(st: State, tick: Record) -> bool:
 
 @kernel
 def write_positions(s: Record) -> None:
-    """Write a POSITION event for every position that has ever traded or has open orders."""
-    for account in range(MAX_ACCOUNTS):
-        if s["accounts"][account]["defined"] == 0:
+    """Write a POSITION event for every position, an account's or a strategy's, that has traded or has open orders."""
+    for scope in range(MAX_ACCOUNTS + s["strategies_used"]):
+        if scope < MAX_ACCOUNTS and s["accounts"][scope]["defined"] == 0:
             continue
         for instrument in range(MAX_INSTRUMENTS):
             for leg in range(MAX_LEGS):
-                position = s["positions"][account, instrument, leg]
+                position = s["positions"][scope, instrument, leg]
                 if position["fills"] > 0 or position["open_orders"] > 0:
-                    emit_position(s, account, instrument, leg, 0)
+                    emit_position(s, scope, instrument, leg, 0)
 
 
 @kernel

@@ -89,6 +89,6 @@ def take_fact(s: Record, event: Record) -> None:
         restore_kill(s, event)
     elif kind == _INSTRUMENT and 0 <= event["instrument"] < MAX_INSTRUMENTS:
         restore_instrument(s, event)
-    elif kind == _POSITION and event["aux"] == 0 and event["strategy"] < 0 and scope >= 0:
+    elif kind == _POSITION and event["aux"] == 0 and scope >= 0:
         leg = 1 if event["flags"] & _SHORT_LEG else 0
-        emit_position(s, event["account"], event["instrument"], leg, 0)
+        emit_position(s, scope, event["instrument"], leg, 0)

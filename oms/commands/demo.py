@@ -110,10 +110,14 @@ def free_endpoint(endpoint: str) -> str:
 
 
 def demo_settings(speed: str, duration: float, data_dir: Path | None) -> Settings:
-    """The demo's settings: the shipped ones, the carried recording, data in ``var/demo`` or ``$ZOMS_HOME``."""
+    """The demo's settings: the shipped ones, the carried recording, data in ``var/demo`` or ``$ZOMS_HOME``.
+
+    The client has an account of its own, like the strategy's: within one account they could not trade with each other.
+    """
     import msgspec
 
     from oms.config import DATA_DIR_VARIABLE
+    from oms.demo import ACCOUNT as CLIENT_ACCOUNT
 
     folder = data_dir or Path(os.environ.get(DATA_DIR_VARIABLE, "") or DEFAULT_FOLDER)
     settings = session_settings(
@@ -128,7 +132,8 @@ def demo_settings(speed: str, duration: float, data_dir: Path | None) -> Setting
         parameters=None,
         no_strategy=False,
     )
-    return msgspec.structs.replace(settings, rpc_endpoint=free_endpoint(settings.rpc_endpoint))
+    accounts = {**settings.accounts, CLIENT_ACCOUNT: settings.accounts[settings.account]}
+    return msgspec.structs.replace(settings, rpc_endpoint=free_endpoint(settings.rpc_endpoint), accounts=accounts)
 
 
 def demo(

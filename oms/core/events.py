@@ -12,13 +12,13 @@ from typing import Final
 from oms.compiled import kernel
 from oms.core.book import mid_half_ticks
 from oms.core.positions import average_px, unrealized_pnl
-from oms.core.state import ASK_BUDGET, COMMAND_RING, EVENT_RING, OUTPUT_MARGIN, REPORT_RING, Record
+from oms.core.state import ASK_BUDGET, COMMAND_RING, EVENT_RING, MAX_ACCOUNTS, OUTPUT_MARGIN, REPORT_RING, Record
 from oms.records import EventKind, OrderFlag
 
+_SHORT_LEG: Final = int(OrderFlag.SHORT_LEG)
 _POSITION: Final = int(EventKind.POSITION)
 _REFUSED: Final = int(EventKind.ORDER_REFUSED)
 _IGNORED: Final = int(EventKind.REPORT_IGNORED)
-_SHORT_LEG: Final = int(OrderFlag.SHORT_LEG)
 
 
 @kernel
@@ -167,16 +167,19 @@ def ignore_report(s: Record, report: Record, reason: int) -> None:
 
 
 @kernel
-def emit_position(s: Record, account: int, instrument: int, leg: int, order_id: int) -> None:
-    """Write a POSITION event: the position, its PnL and its mark as they now stand."""
-    position = s["positions"][account, instrument, leg]
+def emit_position(s: Record, scope: int, instrument: int, leg: int, order_id: int) -> None:
+    """Write a POSITION event of an account or a strategy: the position, its PnL and its mark as they now stand."""
+    position = s["positions"][scope, instrument, leg]
     book = s["books"][instrument]
     at = new_event(s, _POSITION, 0)
     event = s["events"][at]
-    event["account"] = account
+    event["account"] = scope
+    if scope >= MAX_ACCOUNTS:
+        event["strategy"] = scope - MAX_ACCOUNTS
+        event["account"] = s["strategies"][scope - MAX_ACCOUNTS]["account"]
     event["instrument"] = instrument
-    event["flags"] = _SHORT_LEG if leg == 1 else 0
     event["version"] = s["instruments"][instrument]["version"]
+    event["flags"] = _SHORT_LEG if leg == 1 else 0
     event["position_qty"] = position["qty"]
     event["realized_pnl"] = position["realized_pnl"]
     event["fees"] = position["fees"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -16,6 +17,7 @@ from oms.instruments import Instrument
 from oms.records import CASH_SCALE, TradingState
 
 PERPETUAL = "BTCUSDT.binance_usdm"
+RULES = Path(__file__).parents[1] / "strategies" / "samples" / "rules"
 LIMITS = {
     "max_order_qty": "0.5",
     "max_order_notional": "50000.25",
@@ -148,6 +150,14 @@ def test_strategys_limits_narrow_only_what_they_name() -> None:
     assert (scope["max_daily_loss"], scope["max_drawdown"]) == (5 * CASH_SCALE, NO_LIMIT)
     assert (scope["order_interval_ns"], scope["cancel_interval_ns"]) == (250_000_000, 0)
     assert (limits["defined"], limits["max_position"], limits["max_order_qty"]) == (1, 100, NO_LIMIT)
+
+
+def test_rules_are_loaded_in_the_order_of_the_settings() -> None:
+    rules = [{"file": str(RULES / name)} for name in ("odd_lots.py", "broken.py")]
+    core = build_core(settings_of(rules=rules))
+    assert [rule.name for rule in core.rules] == ["odd_lots", "broken"]
+    assert core.st[0]["rules_used"] == 2
+    assert (core.st[0]["rules"]["address"][:2] != 0).all()
 
 
 def test_core_starts_in_the_state_that_it_is_told() -> None:

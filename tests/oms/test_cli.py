@@ -442,6 +442,14 @@ def test_halted_account_takes_cancels_only(live: Zoms) -> None:
     assert live("resume").out == "trading is active\n"
 
 
+def test_kill_switch_halts_and_cancels(live: Zoms) -> None:
+    live("order", "place", "buy", "BTCUSDT", "0.01", "--price", "61000", "--id", "last")
+    said = "trading is halted for every account, orders are being cancelled, positions are being closed\n"
+    assert live("kill", "--flatten").out == said
+    assert (live("status", "--json").last_json["trading_state"], live("order", "list").status) == ("halted", 0)
+    assert live("resume", "--sub-account", "paper").out == "trading is active for paper\n"
+
+
 def test_second_session_of_the_account_is_refused(live: Zoms, session: RunningSession) -> None:
     status, _, err = live("paper", "--replay", RECORDING)
     assert status == 1

@@ -23,6 +23,7 @@ from oms.config import Settings
 from oms.journal import Direction, Journal
 from oms.lifecycle import Heartbeat
 from oms.records import (
+    COMMAND,
     EVENT,
     CommandKind,
     Contingency,
@@ -42,7 +43,7 @@ OPEN_STATES = (
     OrderState.PENDING_CANCEL,
     OrderState.HELD,
 )
-SAME = (
+SAME = [
     "order_id",
     "request_id",
     "side",
@@ -57,8 +58,10 @@ SAME = (
     "contingency",
     "px",
     "qty",
-)
+]
 """What an order's events and its command have in common."""
+TERMS = {"last_px": "trigger_px", "last_qty": "display_qty", "aux": "parent_id"}
+"""Where an event has what few orders have."""
 REFUSED_PX = 4_321
 """A price at which the scripted core takes no order."""
 
@@ -230,13 +233,17 @@ class ScriptedCore:
         self._publish(record)
 
     def _tell_order(self, order: np.void, kind: EventKind, state: OrderState, **fields: int) -> None:
+        self._publish(self._of_order(order, kind, state, **fields))
+
+    @staticmethod
+    def _of_order(order: np.void, kind: EventKind, state: OrderState, **fields: int) -> Records:
         order["state"] = state
         record = np.zeros(1, EVENT)
         record[0] = order
         record["kind"] = kind
         for name, value in fields.items():
             record[name] = value
-        self._publish(record)
+        return record
 
     def _refuse(self, command: np.void, reason: Reason, state: int = 0) -> None:
         fields = {name: int(command[name]) for name in SAME}
@@ -288,20 +295,25 @@ class ScriptedCore:
         elif command["px"] == REFUSED_PX:
             self._refuse(command, Reason.PRICE_COLLAR)
         else:
-            order = np.zeros(1, EVENT)[0]
-            for name in SAME:
-                order[name] = command[name]
+            made = np.zeros(1, EVENT)
+            made[SAME] = np.frombuffer(command.tobytes(), COMMAND)[SAME]
+            order = made[0]
             self.orders[int(command["order_id"])] = order
             self.commands[int(command["order_id"])] = command
-            terms = {"last_px": "trigger_px", "last_qty": "display_qty", "aux": "parent_id"}
-            fields = {name: int(command[source]) for name, source in terms.items()}
+            fields = {name: int(command[source]) for name, source in TERMS.items()}
             if command["trigger"] or command["contingency"] in (Contingency.OTO, Contingency.REPLACE):
                 self._tell_order(order, EventKind.ORDER_HELD, OrderState.HELD, **fields)
                 if command["contingency"] == Contingency.REPLACE:
                     self._cancel(self.orders[int(command["parent_id"])])
                 return
-            self._tell_order(order, EventKind.ORDER_SUBMITTED, OrderState.PENDING_NEW, **fields)
-            self._tell_order(order, EventKind.ORDER_ACCEPTED, OrderState.LIVE)
+            both = np.zeros(2, EVENT)
+            order["state"] = OrderState.LIVE
+            both[:] = order
+            both["kind"] = [EventKind.ORDER_SUBMITTED, EventKind.ORDER_ACCEPTED]
+            both["state"] = [OrderState.PENDING_NEW, OrderState.LIVE]
+            for name, value in fields.items():
+                both[name][0] = value
+            self._publish(both)
             if order["order_type"] == OrderType.MARKET:
                 self._fill(order, int(order["qty"]), 1000)
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as hs
 
+from oms import engine
 from oms.core.positions import fee_of
+from oms.core.state import MAX_ACCOUNTS
 from oms.decimals import rate
 from oms.instruments import Instrument
 from oms.records import CASH_SCALE, EventKind, Liquidity, OrderFlag, Reason
@@ -31,6 +34,8 @@ from tests.oms.core.builders import (
     snapshot,
 )
 from tests.oms.core.ledger import TERMS, Model, instrument_of, units
+
+WATCH = Path(__file__).parents[2] / "strategies" / "samples" / "watch.py"
 
 
 class Fill(NamedTuple):
@@ -215,3 +220,20 @@ def test_position_is_valued_at_the_last_trade_when_a_side_is_empty() -> None:
     assert only(rig.reports(fill(1, 1, BID_PX, trade_id=1)), EventKind.POSITION)["qty"] == 0
     rig.s["books"][0]["trade_px"] = BID_PX + 7
     assert only(rig.reports(fill(1, 1, BID_PX, trade_id=2)), EventKind.POSITION)["qty"] == 2 * 7 * 10_000
+
+
+def test_strategies_positions_are_reported_beside_the_accounts() -> None:
+    rig = Rig()
+    rig.open_market(0)
+    rig.add(WATCH)
+    strategy_position = rig.s["positions"][MAX_ACCOUNTS, 0]
+    strategy_position[0]["fills"], strategy_position[0]["qty"] = 1, 7
+    rig.s["positions"][0, 0, 1]["fills"] = 1
+    engine.report_positions(rig.st)
+    events = rig.flush()
+    assert events["kind"].tolist() == [EventKind.POSITION] * 2
+    assert [tuple(int(each[name]) for name in ("account", "strategy", "flags", "version")) for each in events] == [
+        (0, -1, OrderFlag.SHORT_LEG, 1),
+        (0, 0, 0, 1),
+    ]
+    assert events["position_qty"].tolist() == [0, 7]
