@@ -30,7 +30,9 @@ _OTO: Final = int(Contingency.OTO)
 _OCO: Final = int(Contingency.OCO)
 _REPLACE: Final = int(Contingency.REPLACE)
 _FOR_PARENT: Final = int(HeldFor.PARENT)
+_BUT_PARENT: Final = int(~HeldFor.PARENT)
 _FOR_CANCEL: Final = int(HeldFor.CANCEL)
+_BUT_CANCEL: Final = int(~HeldFor.CANCEL)
 _LIVE: Final = int(OrderState.LIVE)
 _HELD: Final = int(OrderState.HELD)
 _FILLED: Final = int(OrderState.FILLED)
@@ -91,7 +93,7 @@ def _follow_held(s: Record, parent: Record, slot: int) -> None:
             reason = _PARENT_ENDED if order["held_for"] & _FOR_PARENT else _SIBLING_ENDED
             end_held(s, slot, _CANCELLED, reason, order["request_id"])
         return
-    held_for = order["held_for"] & ~_FOR_PARENT
+    held_for = order["held_for"] & _BUT_PARENT
     qty = min(order["full_qty"], unclosed)
     if held_for != order["held_for"] or qty != order["qty"]:
         change_held(s, slot, order["px"], qty, order["trigger_px"], order["trail"], held_for)
@@ -130,7 +132,7 @@ def _follow_parent(s: Record, parent: Record, slot: int) -> None:
     if parent["state"] == _FILLED or qty <= 0:
         end_held(s, slot, _CANCELLED, _PARENT_ENDED, request_id)
         return
-    held_for = order["held_for"] & ~_FOR_CANCEL
+    held_for = order["held_for"] & _BUT_CANCEL
     change_held(s, slot, order["px"], qty, order["trigger_px"], order["trail"], held_for)
     if held_for == 0:
         release(s, slot, qty)

@@ -26,6 +26,7 @@ _REPLACE: Final = int(Contingency.REPLACE)
 _FOR_PARENT: Final = int(HeldFor.PARENT)
 _FOR_CANCEL: Final = int(HeldFor.CANCEL)
 _FOR_PRICE: Final = int(HeldFor.PRICE)
+_BUT_PRICE: Final = int(~HeldFor.PRICE)
 _SHORT_LEG: Final = int(OrderFlag.SHORT_LEG)
 _REQUEST_AMEND: Final = int(OrderInput.REQUEST_AMEND)
 _REQUEST_CANCEL: Final = int(OrderInput.REQUEST_CANCEL)
@@ -170,7 +171,7 @@ def enter_held_amend(s: Record, slot: int, command: Record) -> None:
     order["updated_ts"] = s["now"]
     order["held_for"] = held_for
     order["full_qty"] = command["value"] >> HELD_FOR_BITS
-    if held_for & ~_FOR_PRICE == 0:
+    if held_for & _BUT_PRICE == 0:
         arm(s, slot)
 
 

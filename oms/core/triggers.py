@@ -18,6 +18,7 @@ from oms.core.state import Record
 from oms.records import BookState, Contingency, HeldFor, Trigger
 
 _FOR_PRICE: Final = int(HeldFor.PRICE)
+_BUT_PRICE: Final = int(~HeldFor.PRICE)
 _TRAILING: Final = int(Trigger.TRAILING)
 _OTO: Final = int(Contingency.OTO)
 _SYNCED: Final = int(BookState.SYNCED)
@@ -37,7 +38,7 @@ def _look_at(s: Record, slot: int) -> None:
         trigger_px = trailed_px(order, px)
     held_for = order["held_for"]
     if (trigger_px == order["trigger_px"]) and is_reached(order, px):
-        held_for &= ~_FOR_PRICE
+        held_for &= _BUT_PRICE
     if trigger_px != order["trigger_px"] or held_for != order["held_for"]:
         change_held(s, slot, order["px"], order["qty"], trigger_px, order["trail"], held_for)
 
