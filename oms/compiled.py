@@ -27,10 +27,12 @@ import numba
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
+from numba.core import cgutils
 from numba.core.codegen import CPUCodeLibrary
 from numba.core.config import _OptLevel
 from numba.core.cpu import CPUContext
 from numba.extending import intrinsic
+from numba.np import arrayobj
 from numba.np.arrayobj import make_array, populate_array
 
 P = ParamSpec("P")
@@ -151,8 +153,13 @@ def _finish_for_linking(library: Any) -> None:
     library._finalized = True
 
 
+def _take_index_as_it_is(context: Any, builder: Any, index_type: Any, index: Any, _size: Any) -> Any:
+    """An index of a kernel counts from the start; Numba would ask whether it is below 0 and then count from the end."""
+    return context.cast(builder, index, index_type, types.intp if index_type.signed else types.uintp)
+
+
 @contextmanager
-def _for_callers_only() -> Iterator[None]:
+def _for_callers_only(fix_index: Callable[..., Any]) -> Iterator[None]:
     """Within the block functions are compiled to be linked into their callers alone.
 
     They are neither optimized nor turned into machine code by themselves, since each caller optimizes them with its own
@@ -160,27 +167,33 @@ def _for_callers_only() -> Iterator[None]:
     of its own, which Numba uses as a key.
     """
     before = numba.config.OPT, CPUContext.get_executable, CPUCodeLibrary._finalize_final_module
+    index_before = arrayobj.fix_integer_index
     numba.config.OPT = _OptLevel(0)
+    arrayobj.fix_integer_index = fix_index
     CPUContext.get_executable = lambda *_arguments: [].append
     CPUCodeLibrary._finalize_final_module = _finish_for_linking
     try:
         yield
     finally:
         numba.config.OPT, CPUContext.get_executable, CPUCodeLibrary._finalize_final_module = before
+        arrayobj.fix_integer_index = index_before
 
 
-def _linked(function: Callable[P, R], **options: Any) -> Any:
+def _linked(
+    function: Callable[P, R], fix_index: Callable[..., Any], *, forceinline: bool = False, **options: Any
+) -> Any:
     """A dispatcher whose compiled callers share one version of the function, compiled for them only.
 
     Numba would compile a version for each combination of the widths of integers and of literals that are passed.
     """
+    options["forceinline"] = forceinline  # said in any case: what is not said is taken over from the caller
     dispatcher = njit(nogil=True, **options)(function)
     if JIT:
         for_callers = njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)(function)
 
         def get_call_template(arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
             plain = {name: _plain(each) for name, each in keywords.items()}
-            with _for_callers_only():
+            with _for_callers_only(fix_index):
                 return for_callers.get_call_template(tuple(map(_plain, arguments)), plain)
 
         dispatcher.get_call_template = get_call_template
@@ -190,12 +203,23 @@ def _linked(function: Callable[P, R], **options: Any) -> Any:
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
     """Mark a function that compiled code calls. It divides like C: a kernel tests its divisors."""
-    return cast("Callable[P, R]", _linked(function, error_model="numpy"))
+    return cast("Callable[P, R]", _linked(function, _take_index_as_it_is, error_model="numpy"))
+
+
+def hot_kernel(function: Callable[P, R]) -> Callable[P, R]:
+    """Mark a kernel on the way of every order: it becomes part of each caller's machine code, which saves the call.
+
+    That multiplies code: it is for functions of few callers, and what it is worth is measured (``core_orders``).
+    """
+    return cast("Callable[P, R]", _linked(function, _take_index_as_it_is, error_model="numpy", forceinline=True))
 
 
 def user_kernel(function: Callable[P, R]) -> Callable[P, R]:
     """Mark a function of a strategy's own file: indices are bounds-checked and a division by zero raises."""
-    return cast("Callable[P, R]", _linked(function, boundscheck=True))
+    return cast("Callable[P, R]", _linked(function, arrayobj.fix_integer_index, boundscheck=True))
+
+
+CACHE_LINE: Final = 64
 
 
 class Entry(NamedTuple):
@@ -241,6 +265,59 @@ def compile_entries(report: Callable[[Progress], None] = lambda progress: None) 
 
 
 if JIT:
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def copy_record(_typing: Any, target: Any, source: Any) -> Any:
+        """Copy a whole record of the same type: a few wide moves, where field by field would be dozens."""
+
+        def generate(_context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            size = ir.Constant(ir.IntType(64), signature.args[0].size)
+            cgutils.raw_memcpy(builder, arguments[0], arguments[1], size, 1)
+            return ir.Constant(ir.IntType(8).as_pointer(), None)
+
+        if target != source:
+            raise TypeError(f"a record of {source} cannot be copied to one of {target}")
+        return types.void(target, source), generate
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def clear_record(_typing: Any, record: Any) -> Any:
+        """Set every byte of a record to 0."""
+
+        def generate(_context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            size = ir.Constant(ir.IntType(64), signature.args[0].size)
+            cgutils.memset(builder, arguments[0], size, 0)
+            return ir.Constant(ir.IntType(8).as_pointer(), None)
+
+        return types.void(record), generate
+
+    def _prefetch(builder: Any, address: Any, size: int) -> None:
+        word, pointer = ir.IntType(32), ir.IntType(8).as_pointer()
+        kind = ir.FunctionType(ir.VoidType(), [pointer, word, word, word])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+        for line in range(0, size, CACHE_LINE):
+            place = cgutils.pointer_add(builder, builder.bitcast(address, pointer), line)
+            builder.call(function, [place, word(0), word(3), word(1)])
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def prefetch(_typing: Any, record: Any) -> Any:
+        """Ask for a record that is soon needed, so that it comes from memory while other work goes on."""
+
+        def generate(_context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            _prefetch(builder, arguments[0], signature.args[0].size)
+            return ir.Constant(ir.IntType(8).as_pointer(), None)
+
+        return types.void(record), generate
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def prefetch_item(_typing: Any, items: Any, at: Any) -> Any:
+        """Ask for one element of an array of numbers; see ``prefetch``."""
+
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            start = make_array(signature.args[0])(context, builder, arguments[0]).data
+            _prefetch(builder, builder.gep(start, [arguments[1]]), 1)
+            return ir.Constant(ir.IntType(8).as_pointer(), None)
+
+        return types.void(items, at), generate
 
     @intrinsic  # type: ignore[untyped-decorator]
     def call_address(_typing: Any, address: Any, st: Any, number: Any, record: Any) -> Any:
@@ -322,6 +399,22 @@ if JIT:
 
 else:
     _functions: list[Callable[..., None]] = []
+
+    def copy_record(target: Any, source: Any) -> None:
+        """The pure-Python twin."""
+        for name in target.dtype.names:
+            target[name] = source[name]
+
+    def prefetch(record: Any) -> None:
+        """The pure-Python twin."""
+
+    def prefetch_item(items: Any, at: int) -> None:
+        """The pure-Python twin."""
+
+    def clear_record(record: Any) -> None:
+        """The pure-Python twin."""
+        for name in record.dtype.names:
+            record[name] = 0
 
     def call_address(address: int, st: Any, number: int, record: Any) -> int:
         """The pure-Python twin: ``address`` is the function's number in a table, from 1.

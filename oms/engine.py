@@ -12,14 +12,14 @@ from typing import Any, Final
 
 import numba
 
-from oms.compiled import array_of, call_address, entry, kernel
+from oms.compiled import array_of, call_address, copy_record, entry, hot_kernel, kernel
 from oms.core.book import apply_depth, is_sound
 from oms.core.contingency import follow_up
 from oms.core.events import emit_position, has_room, new_event, open_budget
 from oms.core.expiry import first_expired, unlink_timed
 from oms.core.halts import halt_failed, halt_strategy
 from oms.core.keeping import ask_cancel, end_held
-from oms.core.outbox import copy_command
+from oms.core.orders import look_ahead
 from oms.core.own_reports import pay_fundings
 from oms.core.redefine import take_definition
 from oms.core.reports import apply_report
@@ -152,7 +152,7 @@ def take_request(st: State) -> None:
     s = st[0]
     model = s["model"]
     command = s["command"]
-    copy_command(command, model["requests"][model["request_head"]])
+    copy_record(command, model["requests"][model["request_head"]])
     model["request_head"] = (model["request_head"] + 1) % MODEL_QUEUE
     model["request_count"] -= 1
     call_address(model["on_request"], st, 0, command)
@@ -235,6 +235,12 @@ def advance(st: State, until: int) -> bool:
             take_request(st)
         s["next_due"] = earliest_due(s)
     return True
+
+
+@hot_kernel
+def catch_up(st: State) -> bool:
+    """Do everything that is due by now; False when the output has no room for more."""
+    return bool(st[0]["next_due"] > st[0]["now"] or advance(st, st[0]["now"] + 1))
 
 
 @kernel
@@ -457,10 +463,11 @@ def step_commands(st: State, commands: Any, start: int) -> int:
     s["cause_ts"] = 0
     command = s["command"]
     for i in range(start, commands.shape[0]):
-        if not has_room(s) or not advance(st, s["now"] + 1):
+        if not has_room(s) or not catch_up(st):
             return i
+        look_ahead(s, commands, i)
         source = commands[i]
-        copy_command(command, source)
+        copy_record(command, source)
         command["strategy"] = max(source["strategy"], -1)
         open_budget(s)
         done = handle_command(st, command)
@@ -468,7 +475,7 @@ def step_commands(st: State, commands: Any, start: int) -> int:
             follow_up(s)
         if not done:
             return i
-        advance(st, s["now"] + 1)
+        catch_up(st)
     return commands.shape[0]
 
 
@@ -480,6 +487,7 @@ def step_reports(st: State, reports: Any, start: int) -> int:
     for i in range(start, reports.shape[0]):
         if not has_room(s):
             return i
+        look_ahead(s, reports, i)
         s["now"] = max(s["now"], reports[i]["ts"])
         deliver_report(st, reports[i])
         if s["next_review"] <= s["now"] and not advance(st, s["now"] + 1):
@@ -493,10 +501,10 @@ def step_definitions(st: State, definitions: Any, start: int) -> int:
     s = st[0]
     s["cause_ts"] = 0
     for i in range(start, definitions.shape[0]):
-        if not has_room(s) or not advance(st, s["now"] + 1):
+        if not has_room(s) or not catch_up(st):
             return i
         take_definition(s, definitions[i])
-        advance(st, s["now"] + 1)
+        catch_up(st)
     return definitions.shape[0]
 
 

@@ -658,8 +658,9 @@ ORDER = np.dtype(
         ("realized_pnl", "<i8"),  # cash, what its fills closed, before fees
         ("next_child", "<i8"),  # slot of the next order with the same parent; -1 ends the list
         ("first_child", "<i8"),  # slot of its first contingent order; -1: none
-        ("next_expiry", "<i8"),  # slot of the next order that expires by time; -1 ends the list
-        ("prev_expiry", "<i8"),
+        ("risk_value", "<i8"),  # cash that they count in the account's wallet
+        ("next_expiry", "<i4"),  # slot of the next order that expires by time; -1 ends the list
+        ("prev_expiry", "<i4"),
         ("trail_unit", "u1"),
         ("trigger", "u1"),
         ("trigger_source", "u1"),

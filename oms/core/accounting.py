@@ -2,16 +2,17 @@
 
 Every order belongs to its account's scope, and to its strategy's where a strategy asked for it. Both are kept by the
 same functions, one after the other; funds are the account's alone. All of it is counted from what the order says that
-it has counted (``risk_qty``, ``risk_px``), so that an order that is done has given back exactly what it took.
+it has counted (``risk_qty``, ``risk_px``, ``risk_value``), so that an order that is done has given back exactly what it
+took.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from oms.compiled import kernel
+from oms.compiled import hot_kernel, kernel
 from oms.core.exact import quotient_fits, scaled
-from oms.core.funds import base_cash, spot_reserve, spot_wallet
+from oms.core.funds import base_cash, counted_value, spot_wallet
 from oms.core.losses import watch_losses
 from oms.core.margin_use import place_margin
 from oms.core.positions import apply_fill, book_funding, fee_of, value_of
@@ -41,7 +42,7 @@ def counted_px(definition: Record, px: int, other_px: int) -> int:
     return min(px, other_px) if definition["inverse"] != 0 else max(px, other_px)
 
 
-@kernel
+@hot_kernel
 def _count_lots(s: Record, scope: int, order: Record, added_qty: int) -> None:
     """Count open lots in a scope, and the exposure that they can lead to."""
     instrument = order["instrument"]
@@ -55,24 +56,21 @@ def _count_lots(s: Record, scope: int, order: Record, added_qty: int) -> None:
     count_exposure(s, scope, instrument, leg)
 
 
-@kernel
+@hot_kernel
 def _count_funds(s: Record, order: Record, qty: int, px: int) -> None:
     """Reserve for ``qty`` open lots at ``px`` instead of what is reserved for the order."""
     account = order["account"]
     instrument = order["instrument"]
     side = order["side"]
     definition = s["instruments"][instrument]
-    before_qty = order["risk_qty"]
-    before_px = order["risk_px"]
+    value = counted_value(definition, side, px, qty)
+    change = value - order["risk_value"]
+    order["risk_value"] = value
     if definition["kind"] == _SPOT:
         wallet = spot_wallet(definition, side)
         if wallet >= 0:
-            change = spot_reserve(definition, side, px, qty) - spot_reserve(definition, side, before_px, before_qty)
             s["wallets"][account, wallet]["reserved"] += change
         return
-    change = value_of(definition, px, qty) if qty > 0 and px > 0 else 0
-    if before_qty > 0 and before_px > 0:
-        change -= value_of(definition, before_px, before_qty)
     row = s["valuations"][account, instrument, order["leg"]]
     if side > 0:
         row["open_buy_value"] += change
@@ -81,7 +79,7 @@ def _count_funds(s: Record, order: Record, qty: int, px: int) -> None:
     place_margin(s, account, instrument, order["leg"])
 
 
-@kernel
+@hot_kernel
 def count_open(s: Record, order: Record, qty: int, px: int) -> None:
     """Count ``qty`` lots of an order at ``px`` as open instead of what was counted before.
 

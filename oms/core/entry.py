@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from oms.compiled import kernel
+from oms.compiled import hot_kernel, kernel
 from oms.core.accounting import count_open, count_order
 from oms.core.armed import arm, disarm
 from oms.core.expiry import link_timed, unlink_timed
@@ -76,6 +76,7 @@ def enter_order(s: Record, command: Record) -> int:
     order["request_id"] = command["request_id"]
     order["risk_qty"] = 0
     order["risk_px"] = 0
+    order["risk_value"] = 0
     order["state"] = _PENDING_NEW if held_for == 0 else _HELD
     order["side"] = command["side"]
     order["order_type"] = command["order_type"]
@@ -134,7 +135,7 @@ def enter_release(s: Record, slot: int, command: Record) -> None:
     note_release(s, slot)
 
 
-@kernel
+@hot_kernel
 def enter_amend(s: Record, slot: int, command: Record) -> None:
     """A change of price and total quantity is on its way; the larger quantity and the dearer price count until then."""
     order = s["orders"][slot]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from oms.compiled import kernel
+from oms.compiled import clear_record, hot_kernel, kernel
 from oms.core.book import mid_half_ticks
 from oms.core.positions import average_px, unrealized_pnl
 from oms.core.state import ASK_BUDGET, COMMAND_RING, EVENT_RING, MAX_ACCOUNTS, OUTPUT_MARGIN, REPORT_RING, Record
@@ -53,38 +53,19 @@ def new_event(s: Record, kind: int, reason: int) -> int:
     else:
         s["event_count"] = at + 1
     event = s["events"][at]
+    clear_record(event)
     event["seq"] = s["event_seq"]
     s["event_seq"] += 1
     event["ts"] = s["now"]
     event["kind"] = kind
     event["reason"] = reason
-    event["order_id"] = 0
-    event["request_id"] = 0
-    event["side"] = 0
-    event["state"] = 0
-    event["order_type"] = 0
-    event["time_in_force"] = 0
-    event["liquidity"] = 0
     event["instrument"] = -1
     event["account"] = -1
     event["strategy"] = -1
-    event["flags"] = 0
-    event["version"] = 0
-    event["trigger"] = 0
-    event["contingency"] = 0
-    event["px"] = 0
-    event["qty"] = 0
-    event["filled_qty"] = 0
-    event["last_px"] = 0
-    event["last_qty"] = 0
-    event["position_qty"] = 0
-    event["realized_pnl"] = 0
-    event["fees"] = 0
-    event["aux"] = 0
     return at
 
 
-@kernel
+@hot_kernel
 def emit_order(s: Record, slot: int, kind: int, reason: int) -> int:
     """Write an event that carries the order as it now stands, and return its row."""
     order = s["orders"][slot]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from oms.compiled import kernel
+from oms.compiled import hot_kernel, kernel
 from oms.core.losses import breach_of
 from oms.core.positions import position_fits
 from oms.core.state import MAX_QTY, NO_LIMIT, Record
@@ -75,7 +75,7 @@ def is_watched(sums: Record) -> bool:
     )
 
 
-@kernel
+@hot_kernel
 def check_exposure(s: Record, scope: int, instrument: int, leg: int, side: int, added_qty: int) -> int:
     """Losses, gross and net exposure and leverage of a scope with ``added_qty`` lots more; it has been valued.
 
@@ -116,7 +116,7 @@ def check_exposure(s: Record, scope: int, instrument: int, leg: int, side: int, 
     return _NONE
 
 
-@kernel
+@hot_kernel
 def check_value(s: Record, scope: int, instrument: int, leg: int, side: int, added_qty: int) -> int:
     """Value a scope at the market of now and check its exposure; a strategy without such limits is not looked at."""
     revalue(s, scope)

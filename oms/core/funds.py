@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from oms.compiled import kernel
+from oms.compiled import hot_kernel, kernel
 from oms.core.exact import scaled_up
 from oms.core.margin_use import at_rate_up, margin_for
 from oms.core.positions import value_of
@@ -32,15 +32,19 @@ def base_cash(definition: Record, qty: int) -> int:
     return scaled_up(qty, definition["base_numerator"], definition["base_denominator"])
 
 
-@kernel
-def spot_reserve(definition: Record, side: int, px: int, qty: int) -> int:
-    """What a spot order of ``qty`` open lots reserves: of the quote currency for a buy, of the base for a sell."""
-    if qty <= 0:
-        return 0
-    if side < 0:
+@hot_kernel
+def counted_value(definition: Record, side: int, px: int, qty: int) -> int:
+    """Cash that ``qty`` open lots of an order count for in its account's wallet.
+
+    A spot order reserves it, of the quote currency for a buy and of the base for a sell; any other asks margin for it.
+    """
+    spot = definition["kind"] == _SPOT
+    if spot and side < 0:
         return base_cash(definition, qty)
+    if qty <= 0 or px <= 0:
+        return 0
     value = value_of(definition, px, qty)
-    return value + at_rate_up(value, max(definition["taker_fee_rate"], 0))
+    return value + at_rate_up(value, max(definition["taker_fee_rate"], 0)) if spot else value
 
 
 @kernel
@@ -65,26 +69,21 @@ def covers(s: Record, account: int, number: int, needed: int) -> int:
     return _NONE if needed <= free_balance(s["wallets"][account, number]) else _INSUFFICIENT_FUNDS
 
 
-@kernel
+@hot_kernel
 def check_funds(
-    s: Record, account: int, instrument: int, leg: int, side: int, px: int, qty: int, counted_px: int, counted_qty: int
+    s: Record, account: int, instrument: int, leg: int, side: int, px: int, qty: int, before_value: int, before_qty: int
 ) -> int:
-    """The account can pay for ``qty`` open lots at ``px`` instead of what the order counts already.
+    """The account can pay for ``qty`` open lots at ``px`` instead of what the order counts for already.
 
     On margin, an order that can only close part of the position needs nothing.
     """
     definition = s["instruments"][instrument]
+    added = counted_value(definition, side, px, qty) - before_value
     if definition["kind"] == _SPOT:
-        if qty <= counted_qty and px <= counted_px:
-            return _NONE
-        needed = spot_reserve(definition, side, px, qty) - spot_reserve(definition, side, counted_px, counted_qty)
-        return covers(s, account, spot_wallet(definition, side), needed)
+        return covers(s, account, spot_wallet(definition, side), added)
     position = s["positions"][account, instrument, leg]
     row = s["valuations"][account, instrument, leg]
-    added_qty = qty - counted_qty
-    added = value_of(definition, px, qty)
-    if counted_qty > 0:
-        added -= value_of(definition, counted_px, counted_qty)
+    added_qty = qty - before_qty
     wallet = definition["settle_wallet"]
     if definition["tier_count"] == 1 and covers(s, account, wallet, ROUGHLY * abs(added) + ROUNDING) == _NONE:
         return _NONE  # by one rate, which is at most 1, it cannot need as much as that

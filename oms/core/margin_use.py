@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from oms.compiled import kernel
+from oms.compiled import hot_kernel, kernel
 from oms.core.book import mid_half_ticks
 from oms.core.margin import short_option_margin, tier_of
 from oms.core.positions import cost_to_cash, value_at
@@ -32,7 +32,7 @@ def at_rate_up(amount: int, rate: int) -> int:
     return whole * rate + ((amount - whole * CASH_SCALE) * rate + CASH_SCALE - 1) // CASH_SCALE
 
 
-@kernel
+@hot_kernel
 def leverage_rate(s: Record, account: int, instrument: int, leg: int) -> int:
     """One over the leverage of a position in 1e-8, rounded up: its own, else its account's, within the instrument's."""
     row = s["valuations"][account, instrument, leg]
@@ -60,7 +60,7 @@ def option_margin(s: Record, definition: Record, half_ticks: int, bought_value: 
     return max(margin, short)
 
 
-@kernel
+@hot_kernel
 def margin_for(
     s: Record, account: int, instrument: int, leg: int, position_value: int, buy_value: int, sell_value: int, low: int
 ) -> int:
@@ -92,7 +92,7 @@ def signed_value(definition: Record, position: Record, half_ticks: int) -> int:
     return value if qty > 0 else -value
 
 
-@kernel
+@hot_kernel
 def place_margin(s: Record, account: int, instrument: int, leg: int) -> None:
     """Bring the margin of a position, and its wallet's sum, in line with its value and its open orders."""
     row = s["valuations"][account, instrument, leg]

@@ -7,11 +7,11 @@ but EMPTY; a late acknowledgement never revives an order that is done.
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
-from oms.compiled import kernel
+from oms.compiled import hot_kernel, kernel, prefetch, prefetch_item
 from oms.core.state import MAX_ORDERS, ORDER_INDEX, Record
 from oms.records import OrderState, ReportKind
 
@@ -169,6 +169,19 @@ def find_order(s: Record, order_id: int) -> int:
             return slot
         at = (at + 1) & _INDEX_MASK
     return -1
+
+
+@hot_kernel
+def look_ahead(s: Record, records: Any, at: int) -> None:
+    """Ask for what the next records of a batch are about, so that it comes from memory while others are worked on.
+
+    First the record, then its place in the index, then the order's row: each is there when the next step needs it.
+    It is a guess that changes nothing; an id that is not at its first place in the index is found in its turn.
+    """
+    last = records.shape[0] - 1
+    prefetch(records[min(at + 3, last)])
+    prefetch_item(s["order_index"], home_of(records[min(at + 2, last)]["order_id"]))
+    prefetch(s["orders"][max(s["order_index"][home_of(records[min(at + 1, last)]["order_id"])] - 1, 0)])
 
 
 @kernel

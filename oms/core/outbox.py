@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from oms.compiled import kernel
+from oms.compiled import copy_record, kernel
 from oms.core.state import COMMAND_RING, EVENT_RING, MODEL_QUEUE, Record
 from oms.records import LAST_EXCHANGE_COMMAND
 
@@ -24,36 +24,6 @@ def can_send(s: Record) -> bool:
         and s["event_count"] < EVENT_RING
         and s["model"]["request_count"] < MODEL_QUEUE
     )
-
-
-@kernel
-def copy_command(target: Record, source: Record) -> None:
-    """Copy every field of a COMMAND that an exchange or a journal needs."""
-    target["order_id"] = source["order_id"]
-    target["request_id"] = source["request_id"]
-    target["kind"] = source["kind"]
-    target["side"] = source["side"]
-    target["order_type"] = source["order_type"]
-    target["time_in_force"] = source["time_in_force"]
-    target["flags"] = source["flags"]
-    target["reason"] = source["reason"]
-    target["instrument"] = source["instrument"]
-    target["version"] = source["version"]
-    target["account"] = source["account"]
-    target["strategy"] = source["strategy"]
-    target["source"] = source["source"]
-    target["px"] = source["px"]
-    target["qty"] = source["qty"]
-    target["trigger_px"] = source["trigger_px"]
-    target["display_qty"] = source["display_qty"]
-    target["expire_ts"] = source["expire_ts"]
-    target["parent_id"] = source["parent_id"]
-    target["value"] = source["value"]
-    target["trail"] = source["trail"]
-    target["trail_unit"] = source["trail_unit"]
-    target["trigger"] = source["trigger"]
-    target["trigger_source"] = source["trigger_source"]
-    target["contingency"] = source["contingency"]
 
 
 @kernel
@@ -103,7 +73,7 @@ def send(s: Record, command: Record) -> None:
     """Put an approved request on its way, or note it for the journal; the caller has asked ``can_send``."""
     at = s["command_count"]
     out = s["commands"][at]
-    copy_command(out, command)
+    copy_record(out, command)
     out["seq"] = s["command_seq"]
     out["ts"] = s["now"]
     out["wall_ts"] = s["cause_ts"]
@@ -116,7 +86,7 @@ def send(s: Record, command: Record) -> None:
     if count == 0:
         model["request_head"] = 0  # an empty ring starts over, so that a short queue stays in the cache
     request = model["requests"][(model["request_head"] + count) % MODEL_QUEUE]
-    copy_command(request, command)
+    copy_record(request, command)
     due = s["now"] + model["entry_latency_ns"]
     if count > 0:
         due = max(due, model["requests"][(model["request_head"] + count - 1) % MODEL_QUEUE]["ts"])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from oms.compiled import kernel
+from oms.compiled import hot_kernel, kernel
 from oms.core.state import Record
 from oms.core.trading import scope_of_strategy
 
@@ -44,7 +44,7 @@ def take_tokens(s: Record, scope: int, instrument: int) -> None:
     sums["rate_ts"] = bucket_after(sums["rate_ts"], sums["order_interval_ns"], now)
 
 
-@kernel
+@hot_kernel
 def take_rate_tokens(s: Record, account: int, strategy: int, instrument: int) -> bool:
     """Take a token of every bucket that an order concerns, or of none and return False when one is empty."""
     if not has_tokens(s, account, instrument):

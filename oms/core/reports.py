@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from oms.compiled import kernel
+from oms.compiled import copy_record, hot_kernel, kernel
 from oms.core.accounting import book_fill, count_open
 from oms.core.adjustments import adjust
 from oms.core.entry import end_order
@@ -91,7 +91,7 @@ def refusal_of_report(s: Record, slot: int, report: Record, px: int, qty: int) -
     return _NONE
 
 
-@kernel
+@hot_kernel
 def settle(s: Record, slot: int, was_open: bool) -> None:
     """Bring what depends on the order's new state in line: what is counted as open, lists, groups."""
     order = s["orders"][slot]
@@ -115,32 +115,11 @@ def log_report(s: Record, report: Record) -> None:
         s["report_count"] += 1
     else:
         s["events_lost"] += 1
-    out["seq"] = report["seq"]
+    copy_record(out, report)
     out["ts"] = s["now"]
-    out["exch_ts"] = report["exch_ts"]
-    out["order_id"] = report["order_id"]
-    out["trade_id"] = report["trade_id"]
-    out["venue_order_id"] = report["venue_order_id"]
-    out["kind"] = report["kind"]
-    out["side"] = report["side"]
-    out["liquidity"] = report["liquidity"]
-    out["fee_known"] = report["fee_known"]
-    out["reason"] = report["reason"]
-    out["flags"] = report["flags"]
-    out["instrument"] = report["instrument"]
-    out["version"] = report["version"]
-    out["account"] = report["account"]
-    out["px"] = report["px"]
-    out["qty"] = report["qty"]
-    out["leaves_qty"] = report["leaves_qty"]
-    out["fee"] = report["fee"]
-    out["value"] = report["value"]
-    out["strategy"] = report["strategy"]
-    out["order_type"] = report["order_type"]
-    out["time_in_force"] = report["time_in_force"]
 
 
-@kernel
+@hot_kernel
 def apply_to_order(s: Record, slot: int, report: Record, px: int, qty: int) -> int:
     """Apply a report that is legal in the order's state; returns the fee of a fill.
 
@@ -177,7 +156,7 @@ def apply_to_order(s: Record, slot: int, report: Record, px: int, qty: int) -> i
     return fee
 
 
-@kernel
+@hot_kernel
 def apply_terms(s: Record, slot: int, report: Record, px: int, qty: int) -> int:
     """Apply a report about an order (-1: unknown); returns the output row of its event when it was a fill, else -1."""
     reason = refusal_of_report(s, slot, report, px, qty)
@@ -215,8 +194,8 @@ def apply_converted(s: Record, slot: int, report: Record) -> int:
     """
     order = s["orders"][slot]
     instrument = order["instrument"]
-    s["converted_report"][0] = report
-    own = s["converted_report"][0]
+    own = s["converted_report"]
+    copy_record(own, report)
     px = 0
     qty = 0
     if report["kind"] == _FILL or report["kind"] == _AMENDED:

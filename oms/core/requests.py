@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from oms.compiled import kernel
+from oms.compiled import hot_kernel, kernel
 from oms.core.conditions import check_conditions, check_trail
 from oms.core.entry import enter_amend, enter_cancel, enter_order, waits_for
 from oms.core.events import emit_order, emit_refusal, emit_terms, may_ask
@@ -192,7 +192,7 @@ def amend_held(s: Record, command: Record, slot: int) -> int:
     return _NONE
 
 
-@kernel
+@hot_kernel
 def request_amend(s: Record, command: Record) -> int:
     """Check a change of price and total quantity (0: unchanged) and send it; one change can be in flight at a time."""
     slot = find_order(s, command["order_id"])

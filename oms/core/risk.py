@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from oms.compiled import kernel
+from oms.compiled import hot_kernel, kernel
 from oms.core.accounting import counted_px
 from oms.core.duplicates import is_copy, remember_order
 from oms.core.exposure import check_hedging_leg, check_position, check_value, is_watched
@@ -36,7 +36,7 @@ _ORDER_RATE: Final = int(Reason.ORDER_RATE)
 _QTY_BELOW_MIN: Final = int(Reason.QTY_BELOW_MIN)
 
 
-@kernel
+@hot_kernel
 def check_scope_terms(
     s: Record, account: int, strategy: int, instrument: int, side: int, order_type: int, px: int, qty: int
 ) -> int:
@@ -49,7 +49,7 @@ def check_scope_terms(
     return reason
 
 
-@kernel
+@hot_kernel
 def check_reach(
     s: Record, scope: int, instrument: int, leg: int, side: int, added_qty: int, reduce_only: bool, account: int
 ) -> int:
@@ -63,7 +63,7 @@ def check_reach(
     return check_value(s, scope, instrument, leg, side, added_qty)
 
 
-@kernel
+@hot_kernel
 def check_reaches(
     s: Record, account: int, strategy: int, instrument: int, leg: int, side: int, added_qty: int, flags: int
 ) -> int:
@@ -179,7 +179,7 @@ def check_held(s: Record, command: Record) -> int:
     return _NONE if take_rate_tokens(s, account, strategy, instrument) else _ORDER_RATE
 
 
-@kernel
+@hot_kernel
 def check_amend(s: Record, order: Record, px: int, qty: int) -> int:
     """The first reason to refuse changing an order to ``px`` and total ``qty``, or NONE; takes rate tokens."""
     account = order["account"]
@@ -203,7 +203,7 @@ def check_amend(s: Record, order: Record, px: int, qty: int) -> int:
     if reason != _NONE:
         return reason
     dear_px = counted_px(s["instruments"][instrument], order["px"], px)
-    reason = check_funds(s, account, instrument, leg, side, dear_px, open_qty, order["risk_px"], order["risk_qty"])
+    reason = check_funds(s, account, instrument, leg, side, dear_px, open_qty, order["risk_value"], order["risk_qty"])
     if reason == _NONE and order["flags"] & _POST_ONLY == 0 and would_self_trade(s, account, instrument, side, px):
         reason = _SELF_TRADE
     if reason == _NONE:

@@ -7,7 +7,7 @@ post-only order never takes, so it is not asked about.
 
 from __future__ import annotations
 
-from oms.compiled import kernel
+from oms.compiled import hot_kernel, kernel
 from oms.core.state import ASK, BID, NO_ASK, NO_BID, Record
 from oms.core.terms import rests
 
@@ -41,7 +41,7 @@ def true_best(s: Record, account: int, instrument: int, side: int) -> int:
     return best
 
 
-@kernel
+@hot_kernel
 def would_self_trade(s: Record, account: int, instrument: int, side: int, px: int) -> bool:
     """True when an order of ``side`` that trades up to ``px`` would meet an own resting order, and must not."""
     k = (1 - side) >> 1

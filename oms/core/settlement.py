@@ -5,7 +5,7 @@ Such a price is an int64 in 1e-8 of the quote currency. A future is settled at i
 
 from __future__ import annotations
 
-from oms.compiled import kernel
+from oms.compiled import hot_kernel, kernel
 from oms.core.exact import product_fits, quotient_fits, scaled
 from oms.core.positions import close_at_value
 from oms.core.state import Record
@@ -75,7 +75,7 @@ def settlement_value(instrument: Record, price: int, qty: int) -> int:
     return contract_value(instrument, paid, qty)
 
 
-@kernel
+@hot_kernel
 def settle(s: Record, position: Record, instrument: Record, price: int, fee: int) -> int:
     """Close the position at the settlement price (1e-8 of the quote currency); returns the cash realized, before fees.
 

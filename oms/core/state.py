@@ -376,7 +376,7 @@ STATE = np.dtype(
         ("change", CHANGE),
         ("report", REPORT),  # scratch: the answer in hand
         ("own_report", REPORT),  # scratch: a report of the core's own, while another one is in hand
-        ("converted_report", REPORT, (1,)),  # scratch: a report in its order's own version
+        ("converted_report", REPORT),  # scratch: a report in its order's own version
         ("command", COMMAND),  # scratch: the request in hand
         ("rule_command", COMMAND),  # scratch: what users' rules are shown of an amend
         ("own_command", COMMAND),  # scratch: a request of the core's own, while another one is in hand

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from oms.compiled import kernel
+from oms.compiled import hot_kernel, kernel
 from oms.core.book import level_qty, mid_half_ticks, next_occupied
 from oms.core.margin_use import ONE_CASH
 from oms.core.positions import fits, value_of
@@ -121,14 +121,14 @@ def walked_px(book: Record, side: int, qty: int) -> int:
     return px
 
 
-@kernel
+@hot_kernel
 def fraction_of(amount: int, rate: int) -> int:
     """``amount * rate`` rounded down, exactly, for a rate in 1e-8; split as in ``margin_use.at_rate_up``."""
     whole = int(amount * ONE_CASH)
     return whole * rate + (amount - whole * CASH_SCALE) * rate // CASH_SCALE
 
 
-@kernel
+@hot_kernel
 def check_collar(book: Record, px: int, collar_rate: int) -> int:
     """The price is within the collar of the book's mid and of the last trade, where there has been one."""
     half_ticks = mid_half_ticks(book)
@@ -142,7 +142,7 @@ def check_collar(book: Record, px: int, collar_rate: int) -> int:
     return _NONE
 
 
-@kernel
+@hot_kernel
 def check_notional(definition: Record, limits: Record, px: int, qty: int) -> int:
     """The notional can be computed, and is within the venue's smallest and the limit."""
     if not fits(definition, px, qty):
@@ -161,7 +161,7 @@ def expected_px(book: Record, side: int, order_type: int, px: int, qty: int) -> 
     return walked_px(book, side, qty) if order_type == _MARKET else px
 
 
-@kernel
+@hot_kernel
 def check_terms(s: Record, limits: Record, instrument: int, side: int, order_type: int, px: int, qty: int) -> int:
     """Size, book, collar and notional of what would be at the exchange, by one scope's limits."""
     definition = s["instruments"][instrument]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from oms.compiled import kernel
+from oms.compiled import hot_kernel, kernel
 from oms.core.book import mid_half_ticks
 from oms.core.margin_use import count_margin
 from oms.core.positions import unrealized_pnl
@@ -91,7 +91,7 @@ def price_row(s: Record, scope: int, instrument: int, leg: int) -> None:
         row["unpriced"] = _NO_PRICE
 
 
-@kernel
+@hot_kernel
 def count_exposure(s: Record, scope: int, instrument: int, leg: int) -> None:
     """Count the position as it is and as far as its open orders can take it, at the valuation's mark."""
     row = s["valuations"][scope, instrument, leg]
