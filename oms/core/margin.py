@@ -15,10 +15,9 @@ from oms.core.exact import scaled_up, wide_divide
 from oms.core.positions import cost_to_cash, position_fits, unrealized_pnl, value_at, value_of
 from oms.core.settlement import contract_fits, contract_value
 from oms.core.state import Record
-from oms.records import CASH_SCALE, MarginMode
+from oms.records import CASH_SCALE
 
 ONE: Final = float(CASH_SCALE)
-_ISOLATED: Final = int(MarginMode.ISOLATED)
 EVERY_PRICE: Final = 2**62
 """A liquidation price above all prices, in 1e-8 ticks."""
 PRICE_ERROR: Final = 2e-15
@@ -62,17 +61,6 @@ def maintenance_margin(instrument: Record, value: int) -> int:
 
 
 @kernel
-def balance_behind(position: Record, cross_balance: int) -> int:
-    """Cash that stands behind a position: its own margin when it is isolated, else ``cross_balance``.
-
-    The latter is the wallet's balance, plus the unrealized PnL and less the maintenance margin of its other positions.
-    They are taken as they are now: what the other leg of a hedged position gains on the way is not counted, which puts
-    the liquidation price too near, never too far.
-    """
-    return position["isolated_margin"] if position["margin_mode"] == _ISOLATED else cross_balance
-
-
-@kernel
 def liquidation_value(position: Record, instrument: Record, balance: int) -> float:
     """Notional in cash at which balance + unrealized PnL is the maintenance margin; 0 or less when there is none.
 
@@ -100,7 +88,7 @@ def liquidation_px(position: Record, instrument: Record, balance: int) -> int:
     Parameters
     ----------
     balance : int
-        Cash that stands behind the position; see ``balance_behind``.
+        Cash that stands behind the position; see ``liquidation.balance_behind``.
 
     Returns
     -------

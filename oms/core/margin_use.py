@@ -1,7 +1,8 @@
 """Margin of accounts' positions and open orders, in flight included, and what it takes of their wallets.
 
 The margin is for the farthest position that the open orders can reach, the position at its mark and the orders at their
-own prices, at the account's leverage within the instrument's tiers; with it the taker fee of the open orders.
+own prices, at the account's leverage within the instrument's tiers; with it the taker fee of the open orders. An
+isolated position takes what was assigned to it instead (``isolated``), and its open orders what they would add to that.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from oms.core.positions import cost_to_cash, value_at
 from oms.core.settlement import quote_price
 from oms.core.state import Record
 from oms.instrument_kinds import InstrumentKind
-from oms.records import CASH_SCALE
+from oms.records import CASH_SCALE, MarginMode
 
 ONE_CASH: Final = 1.0 / CASH_SCALE
 _SPOT: Final = int(InstrumentKind.SPOT)
+_ISOLATED: Final = int(MarginMode.ISOLATED)
 
 
 @kernel
@@ -47,6 +49,14 @@ def leverage_rate(s: Record, account: int, instrument: int, leg: int) -> int:
 
 
 @kernel
+def margin_at(s: Record, account: int, instrument: int, leg: int, value: int) -> int:
+    """Initial margin of a notional (>= 0) at the account's leverage, within the instrument's and its tiers."""
+    definition = s["instruments"][instrument]
+    tier_rate = definition["tiers"][tier_of(definition, value)]["initial_rate"]
+    return at_rate_up(value, max(leverage_rate(s, account, instrument, leg), tier_rate))
+
+
+@kernel
 def option_margin(s: Record, definition: Record, half_ticks: int, bought_value: int, low: int) -> int:
     """Margin of an option: what is bought in full, and what is sold short as far as ``low`` (lots) by its rule."""
     margin = max(bought_value, 0)
@@ -64,7 +74,10 @@ def option_margin(s: Record, definition: Record, half_ticks: int, bought_value: 
 def margin_for(
     s: Record, account: int, instrument: int, leg: int, position_value: int, buy_value: int, sell_value: int, low: int
 ) -> int:
-    """Settlement cash that a position of this signed value with these open orders needs; ``low`` lots at the least."""
+    """Settlement cash that a position of this signed value with these open orders needs; ``low`` lots at the least.
+
+    Of an isolated position the value is what it cost, and its own part is what is assigned to it.
+    """
     definition = s["instruments"][instrument]
     fee_rate = max(definition["taker_fee_rate"], 0)
     fees = at_rate_up(buy_value + sell_value, fee_rate)
@@ -72,11 +85,11 @@ def margin_for(
     if definition["option_kind"] != 0:
         half_ticks = s["valuations"][account, instrument, leg]["half_ticks"]
         return fees + option_margin(s, definition, half_ticks, high_value, low)
-    worst = max(high_value, sell_value - position_value)
-    rate = max(
-        leverage_rate(s, account, instrument, leg), definition["tiers"][tier_of(definition, worst)]["initial_rate"]
-    )
-    return fees + at_rate_up(worst, rate)
+    margin = margin_at(s, account, instrument, leg, max(high_value, sell_value - position_value))
+    position = s["positions"][account, instrument, leg]
+    if position["margin_mode"] == _ISOLATED:
+        margin += position["isolated_margin"] - margin_at(s, account, instrument, leg, abs(position_value))
+    return fees + margin
 
 
 @kernel
@@ -115,12 +128,22 @@ def place_margin(s: Record, account: int, instrument: int, leg: int) -> None:
 
 @kernel
 def count_margin(s: Record, account: int, instrument: int, leg: int, unrealized: int) -> None:
-    """Count a position's value and unrealized PnL at its valuation's mark; spot has neither margin nor debt."""
+    """Count a position's value and unrealized PnL at its valuation's mark; spot has neither margin nor debt.
+
+    An isolated position counts what it cost, and its unrealized PnL is no matter of the wallet's other positions.
+    """
     definition = s["instruments"][instrument]
     if definition["kind"] == _SPOT:
         return
     row = s["valuations"][account, instrument, leg]
-    row["position_value"] = signed_value(definition, s["positions"][account, instrument, leg], row["half_ticks"])
+    position = s["positions"][account, instrument, leg]
+    half_ticks = row["half_ticks"]
+    row["apart"] = 0
+    if position["margin_mode"] == _ISOLATED:
+        row["apart"] = unrealized
+        unrealized = 0
+        half_ticks = 0
+    row["position_value"] = signed_value(definition, position, half_ticks)
     wallet = definition["settle_wallet"]
     if wallet >= 0:
         s["wallets"][account, wallet]["unrealized"] += unrealized - row["unrealized"]

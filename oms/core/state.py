@@ -211,6 +211,7 @@ VALUATION = np.dtype(
         ("position_value", "i8"),  # signed
         ("margin", "i8"),
         ("unrealized", "i8"),
+        ("apart", "i8"),  # what it is worth beyond the wallet's balance and sums: isolated, its unrealized PnL
         ("leverage", "i8"),  # 1e-8, for which leverage_rate is worked out
         ("leverage_rate", "i8"),  # 1e-8: one over the leverage, rounded up
         ("own_best", "i8", (2,)),  # best prices of own resting orders (leg 0); may be better than the true ones
@@ -224,8 +225,8 @@ WALLET = np.dtype(
         ("currency", "i8"),
         ("balance", "i8"),  # cash
         ("reserved", "i8"),  # for open spot orders, in flight included
-        ("margin", "i8"),  # for positions and open orders
-        ("unrealized", "i8"),
+        ("margin", "i8"),  # for positions and open orders, what is assigned to isolated positions included
+        ("unrealized", "i8"),  # of cross positions
     ]
 )
 """One account's money in one currency at one venue."""

@@ -12,7 +12,6 @@ from hypothesis import strategies as hs
 
 from oms.core.margin import (
     EVERY_PRICE,
-    balance_behind,
     initial_margin,
     liquidation_distance,
     liquidation_px,
@@ -25,7 +24,7 @@ from oms.core.margin import (
 from oms.core.positions import apply_fill, unrealized_pnl, value_at, value_of
 from oms.instruments import Instrument
 from oms.margin_tiers import MarginTier
-from oms.records import CASH_SCALE, MarginMode
+from oms.records import CASH_SCALE
 from tests.oms.core.ledger import INSTRUMENTS, instrument_of, new_ledger, new_position, row_of
 
 LADDERS = (
@@ -265,10 +264,3 @@ def test_opening_needs_the_value_the_margin_or_the_short_options_margin() -> Non
     assert opening_margin(call, -1, 600, 10, 0, INDEX, 0) == short_option_margin(call, INDEX, 1_200, 10)[0]
     assert opening_margin(call, -1, 600, 10, 0, INDEX, 1_300) == short_option_margin(call, INDEX, 1_300, 10)[0]
     assert opening_margin(call, -1, 600, 10, 0, 0, 1_300) == -1
-
-
-def test_an_isolated_position_has_its_own_margin_alone() -> None:
-    position = new_position(isolated_margin=5)
-    assert balance_behind(position, 900) == 900
-    position["margin_mode"] = MarginMode.ISOLATED
-    assert balance_behind(position, 900) == 5
