@@ -32,6 +32,7 @@ SCRATCH: Final = frozenset(
         "report_count",
         "change",
         "report",
+        "own_report",
         "command",
         "own_command",
         "rule_command",

@@ -138,7 +138,10 @@ def move_wallet(s: Record, account: int, wallet: int, amount: int) -> None:
 
 @kernel
 def _move_wallets(s: Record, account: int, definition: Record, side: int, px: int, qty: int, realized: int) -> None:
-    """What a fill moves: spot exchanges the two currencies, all else settles what it realized."""
+    """What a fill moves: spot exchanges the two currencies, an option is paid, all else settles what it realized."""
+    if definition["option_kind"] != 0:
+        move_wallet(s, account, definition["settle_wallet"], -side * value_of(definition, px, qty))
+        return
     if definition["kind"] != _SPOT:
         move_wallet(s, account, definition["settle_wallet"], realized)
         return

@@ -167,9 +167,12 @@ def settle_position(s: Record, report: Record) -> None:
     definition = s["instruments"][instrument]
     position = s["positions"][account, instrument, leg]
     qty_before = position["qty"]
-    realized = settle(s, position, definition, report["px"], report["fee"])
+    cash_before = position["cash"]
+    moved = settle(s, position, definition, report["px"], report["fee"])
+    if definition["option_kind"] != 0:
+        moved = position["cash"] - cash_before  # it was paid when it was bought
     move_margin(s, account, instrument, leg, qty_before, 0)
-    move_wallet(s, account, definition["settle_wallet"], realized - report["fee"])
+    move_wallet(s, account, definition["settle_wallet"], moved - report["fee"])
     recount(s, account, instrument, leg)
     for number in range(s["strategies_used"]):
         share = s["positions"][MAX_ACCOUNTS + number, instrument, leg]

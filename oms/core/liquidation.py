@@ -11,6 +11,7 @@ from typing import Final
 
 from oms.compiled import kernel
 from oms.core.margin import liquidation_distance, liquidation_px, maintenance_margin
+from oms.core.option_margin import UNKNOWN, short_margins
 from oms.core.state import MAX_LEGS, Record
 from oms.records import MarginMode
 
@@ -21,14 +22,16 @@ _ISOLATED: Final = int(MarginMode.ISOLATED)
 def taken_from_wallet(s: Record, account: int, instrument: int, leg: int) -> int:
     """Cash that a position takes from what stands behind the other cross positions of its wallet.
 
-    A short option takes its initial margin, which is never less than its maintenance margin.
+    A bought option takes nothing, and gives nothing; a short one takes its maintenance margin, while that is not known
+    all that it has in margin.
     """
     position = s["positions"][account, instrument, leg]
     row = s["valuations"][account, instrument, leg]
     if position["margin_mode"] == _ISOLATED:
         return position["isolated_margin"]
     if s["instruments"][instrument]["option_kind"] != 0:
-        return row["margin"]
+        _, maintenance = short_margins(s, s["instruments"][instrument], row["half_ticks"], -position["qty"])
+        return maintenance if maintenance != UNKNOWN else row["margin"]
     return maintenance_margin(s["instruments"][instrument], abs(row["position_value"])) - row["unrealized"]
 
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from oms.compiled import kernel
 from oms.core.exact import scaled_up, wide_divide
-from oms.core.positions import cost_to_cash, position_fits, unrealized_pnl, value_at, value_of
+from oms.core.positions import cost_to_cash, position_fits, unrealized_pnl, value_at
 from oms.core.settlement import contract_fits, contract_value
 from oms.core.state import Record
 from oms.records import CASH_SCALE
@@ -159,24 +159,6 @@ def short_option_margin(instrument: Record, underlying_price: int, half_ticks: i
         maintenance = max(maintenance, scaled_up(mark_value, OPTION_MAINTENANCE_RATE, CASH_SCALE))
     maintenance += mark_value
     return max(scaled_up(notional, rate, CASH_SCALE) + mark_value, maintenance), maintenance
-
-
-@kernel
-def opening_margin(
-    instrument: Record, side: int, px: int, qty: int, leverage: int, underlying_price: int, half_ticks: int
-) -> int:
-    """Cash of the settlement currency that opening ``qty`` lots at ``px`` needs, before fees; -1: it cannot be said.
-
-    Spot and an option that is bought: the value in full; spot that is sold: none, it takes from the base wallet; an
-    option that is sold: its initial margin at the underlying's price (1e-8) and its own mark, or px where that is more.
-    """
-    if instrument["option_kind"] != 0 and side < 0:
-        if not contract_fits(instrument, underlying_price, qty):
-            return -1
-        return short_option_margin(instrument, underlying_price, max(half_ticks, 2 * px), qty)[0]
-    if instrument["tier_count"] == 0:
-        return value_of(instrument, px, qty) if side > 0 else 0
-    return initial_margin(instrument, value_of(instrument, px, qty), leverage)
 
 
 @kernel

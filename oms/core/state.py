@@ -211,7 +211,10 @@ VALUATION = np.dtype(
         ("position_value", "i8"),  # signed
         ("margin", "i8"),
         ("unrealized", "i8"),
-        ("apart", "i8"),  # what it is worth beyond the wallet's balance and sums: isolated, its unrealized PnL
+        (
+            "apart",
+            "i8",
+        ),  # worth that is in no sum of the wallet: an isolated position's PnL, an option's value
         ("leverage", "i8"),  # 1e-8, for which leverage_rate is worked out
         ("leverage_rate", "i8"),  # 1e-8: one over the leverage, rounded up
         ("own_best", "i8", (2,)),  # best prices of own resting orders (leg 0); may be better than the true ones
@@ -226,7 +229,7 @@ WALLET = np.dtype(
         ("balance", "i8"),  # cash
         ("reserved", "i8"),  # for open spot orders, in flight included
         ("margin", "i8"),  # for positions and open orders, what is assigned to isolated positions included
-        ("unrealized", "i8"),  # of cross positions
+        ("unrealized", "i8"),  # of cross positions, without options
     ]
 )
 """One account's money in one currency at one venue."""
