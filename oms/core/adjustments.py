@@ -105,6 +105,7 @@ def adopt_order(s: Record, report: Record) -> None:
     command = s["own_command"]
     command["order_id"] = report["order_id"]
     command["request_id"] = 0
+    command["source"] = 0
     command["side"] = report["side"]
     command["order_type"] = report["order_type"]
     command["time_in_force"] = report["time_in_force"]

@@ -304,7 +304,7 @@ RESTING = np.dtype(
         ("side", "i4"),
         ("next", "i4"),  # slots of the instrument's resting orders in order of arrival; -1 ends the list
         ("previous", "i4"),
-        ("spare", "i4"),
+        ("reduces", "i4"),  # reduce-only: number of the leg that it closes + 1; 0: it may open
     ]
 )
 """One own order as the exchange model sees it; it has the slot of the core's order."""
