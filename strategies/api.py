@@ -238,7 +238,8 @@ def short_position(st: State, me: int) -> int:
 def liquidation_distance(st: State, me: int) -> int:
     """How far the mark may move against the account's position until it is liquidated, in 1e-8 of the mark.
 
-    Of a hedged one the nearer of both; zero or less when it is reached, above 1e8 when it cannot be.
+    At the prices at which the account was valued last. Of a hedged position the nearer of both; zero or less when it is
+    reached, above 1e8 when it cannot be.
     """
     strategy = st[0]["strategies"][me]
     account = strategy["account"]

@@ -155,7 +155,7 @@ def test_volume_that_a_cut_order_does_not_take_goes_to_the_next() -> None:
 
 def test_fill_or_kill_is_not_cut() -> None:
     rig = rig_of("displayed")
-    terms = {"time_in_force": TimeInForce.FOK, "flags": OrderFlag.REDUCE_ONLY}
+    terms: dict[str, int] = {"time_in_force": TimeInForce.FOK, "flags": OrderFlag.REDUCE_ONLY}
     rig.commands(new_order(CLOSING, SELL, BID_PX, 10, **terms))
     adopt(rig, 4)
     arrive(rig)

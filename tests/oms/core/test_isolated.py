@@ -37,6 +37,7 @@ from tests.oms.core.builders import (
     snapshot,
     time_tick,
 )
+from tests.oms.core.test_redefine import FINER
 from tests.oms.journalled import SESSION, JournalledRig
 
 pytestmark = pytest.mark.pure
@@ -296,6 +297,19 @@ def test_adopted_position_is_margined_as_if_it_were_opened() -> None:
     assert rig.position()["isolated_margin"] == wallet(rig)["margin"] == BID_PX * 2 * TICK_LOT
     rig.reports(report(ReportKind.POSITION, 0, qty=0, px=0))
     assert rig.position()["isolated_margin"] == wallet(rig)["margin"] == 0
+
+
+def test_new_version_of_its_instrument_leaves_its_margin_as_it_is() -> None:
+    rig = Rig()
+    prepare(rig)
+    hold(rig, 40)
+    before = int(rig.position()["isolated_margin"])
+    rig.definitions(FINER)
+    rig.ticks(time_tick(), snapshot(0, {2 * BID_PX: 100}, {2 * BID_PX + 2: 100}, version=2))
+    rig.ticks(time_tick(rig.now + SECOND))
+    assert rig.position()["version"] == 2
+    assert rig.position()["isolated_margin"] == before > 0
+    assert wallet(rig)["margin"] == before
 
 
 def test_spot_is_never_isolated() -> None:
