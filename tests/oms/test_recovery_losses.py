@@ -97,6 +97,21 @@ def test_what_yesterday_had_stopped_trades_again_once_there_are_prices(tmp_path:
     assert (sums["trading_state"], sums["reason"]) == (TradingState.ACTIVE, Reason.EXPIRED_DAY)
 
 
+@pytest.mark.parametrize("every_input", [True, False])
+def test_an_order_at_the_first_prices_is_judged_by_the_new_day(tmp_path: Path, every_input: bool) -> None:
+    rig, account, begun = restarted(tmp_path, every_input=every_input)
+    price(rig, BID_PX, instrument=1)
+    wait(rig)
+    price(rig, BID_PX - 5_000)
+    assert reason_of(rig.commands(new_order(client_id(2), px=BID_PX - 5_100))) == Reason.NONE
+    assert rig.s["scopes"]["day_start_pnl"][0] == -LOTS * 5_000 * TICK_LOT
+    if every_input:
+        WholeReplay(begun).session(rig.folder, NEXT)
+    else:
+        begun = recover(account.assembled, DEFINITIONS, account.snapshot_dir, account.journal_dir).st
+    assert list(differences(rig.st, begun, every_input=every_input)) == []
+
+
 def run_on(rig: JournalledRig) -> None:
     price(rig, BID_PX, instrument=1)
     wait(rig, 2)
