@@ -1,7 +1,8 @@
 """Funds: what an order needs of its account's wallets, in flight included.
 
 Spot: a buy reserves the quote currency and the taker fee, a sell reserves the base currency. All else is margin in the
-settlement currency (``margin_use``). What is free is balance - reserved - margin + the unrealized loss.
+settlement currency (``margin_use``), the premium of an option that is to be bought too. What is free is
+balance - reserved - margin + the unrealized loss.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from typing import Final
 
 from oms.compiled import hot_kernel, kernel
 from oms.core.exact import scaled_up
-from oms.core.margin_use import at_rate_up, margin_for
+from oms.core.margin_use import at_rate_up, margin_for, margin_for_option
+from oms.core.option_margin import UNKNOWN
 from oms.core.positions import value_of
 from oms.core.state import Record
 from oms.instrument_kinds import InstrumentKind
@@ -21,6 +23,7 @@ ROUGHLY: Final = 2
 ROUNDING: Final = 4
 _SPOT: Final = int(InstrumentKind.SPOT)
 _NONE: Final = int(Reason.NONE)
+_NO_PRICE: Final = int(Reason.NO_PRICE)
 _INSUFFICIENT_FUNDS: Final = int(Reason.INSUFFICIENT_FUNDS)
 
 
@@ -69,6 +72,34 @@ def covers(s: Record, account: int, number: int, needed: int) -> int:
     return _NONE if needed <= free_balance(s["wallets"][account, number]) else _INSUFFICIENT_FUNDS
 
 
+@kernel
+def check_option_funds(
+    s: Record, account: int, instrument: int, leg: int, side: int, added: int, added_qty: int
+) -> int:
+    """Funds for an option's open orders with so much cash and so many lots more; what can only close needs none."""
+    definition = s["instruments"][instrument]
+    position = s["positions"][account, instrument, leg]
+    row = s["valuations"][account, instrument, leg]
+    buy_qty = position["open_buy_qty"]
+    buy_value = row["open_buy_value"]
+    sell_qty = position["open_sell_qty"]
+    sell_value = row["open_sell_value"]
+    if side > 0:
+        buy_qty += added_qty
+        buy_value += added
+        closes = position["qty"] + buy_qty <= 0
+    else:
+        sell_qty += added_qty
+        sell_value += added
+        closes = position["qty"] - sell_qty >= 0
+    if closes:
+        return _NONE
+    margin = margin_for_option(s, account, instrument, leg, buy_qty, buy_value, sell_qty, sell_value)
+    if margin == UNKNOWN:
+        return _NO_PRICE
+    return covers(s, account, definition["settle_wallet"], margin - row["margin"])
+
+
 @hot_kernel
 def check_funds(
     s: Record, account: int, instrument: int, leg: int, side: int, px: int, qty: int, before_value: int, before_qty: int
@@ -81,23 +112,23 @@ def check_funds(
     added = counted_value(definition, side, px, qty) - before_value
     if definition["kind"] == _SPOT:
         return covers(s, account, spot_wallet(definition, side), added)
+    added_qty = qty - before_qty
+    if definition["option_kind"] != 0:
+        return check_option_funds(s, account, instrument, leg, side, added, added_qty)
     position = s["positions"][account, instrument, leg]
     row = s["valuations"][account, instrument, leg]
-    added_qty = qty - before_qty
     wallet = definition["settle_wallet"]
     if definition["tier_count"] == 1 and covers(s, account, wallet, ROUGHLY * abs(added) + ROUNDING) == _NONE:
         return _NONE  # by one rate, which is at most 1, it cannot need as much as that
     buy_value = row["open_buy_value"]
     sell_value = row["open_sell_value"]
-    low = position["qty"] - position["open_sell_qty"]
     if side > 0:
         if position["qty"] + position["open_buy_qty"] + added_qty <= 0:
             return _NONE
         buy_value += added
     else:
-        low -= added_qty
-        if low >= 0:
+        if position["qty"] - position["open_sell_qty"] - added_qty >= 0:
             return _NONE
         sell_value += added
-    margin = margin_for(s, account, instrument, leg, row["position_value"], buy_value, sell_value, low)
+    margin = margin_for(s, account, instrument, leg, row["position_value"], buy_value, sell_value)
     return covers(s, account, wallet, margin - row["margin"])
