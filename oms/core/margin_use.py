@@ -23,7 +23,7 @@ _SPOT: Final = int(InstrumentKind.SPOT)
 _ISOLATED: Final = int(MarginMode.ISOLATED)
 
 
-@kernel
+@hot_kernel
 def at_rate_up(amount: int, rate: int) -> int:
     """``amount`` (>= 0) at a rate in 1e-8, rounded up, exactly.
 
@@ -48,7 +48,7 @@ def leverage_rate(s: Record, account: int, instrument: int, leg: int) -> int:
     return row["leverage_rate"]
 
 
-@kernel
+@hot_kernel
 def margin_at(s: Record, account: int, instrument: int, leg: int, value: int) -> int:
     """Initial margin of a notional (>= 0) at the account's leverage, within the instrument's and its tiers."""
     definition = s["instruments"][instrument]

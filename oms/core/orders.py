@@ -157,7 +157,7 @@ def home_of(order_id: int) -> int:
     return ((spread << _GROUP_BITS) & _INDEX_MASK) | (order_id & _GROUP_MASK)
 
 
-@kernel
+@hot_kernel
 def find_order(s: Record, order_id: int) -> int:
     """Slot of an order, or -1."""
     index = s["order_index"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from oms.compiled import copy_record, kernel
+from oms.compiled import copy_record, hot_kernel, kernel
 from oms.core.state import COMMAND_RING, EVENT_RING, MODEL_QUEUE, Record
 from oms.records import LAST_EXCHANGE_COMMAND
 
@@ -68,7 +68,7 @@ def complete(command: Record, order: Record, px: int, qty: int) -> None:
     command["contingency"] = order["contingency"]
 
 
-@kernel
+@hot_kernel
 def send(s: Record, command: Record) -> None:
     """Put an approved request on its way, or note it for the journal; the caller has asked ``can_send``."""
     at = s["command_count"]

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from oms.compiled import kernel
+from oms.compiled import hot_kernel, kernel
 from oms.core.costs import add_lot, free_lots, release_cost
 from oms.core.exact import PRODUCT_LIMIT, add_half_even, add_scaled, at_rate, product_fits, quotient_fits, scaled, share
 from oms.core.state import Record
@@ -35,7 +35,7 @@ def value_at(instrument: Record, half_ticks: int, qty: int) -> int:
     return scaled(half_ticks * qty, instrument["cash_numerator"], 2 * instrument["cash_denominator"])
 
 
-@kernel
+@hot_kernel
 def value_of(instrument: Record, px: int, qty: int) -> int:
     """Notional of ``qty`` lots at ``px`` ticks, in settlement cash; for an option its premium."""
     if instrument["inverse"] != 0:
@@ -51,7 +51,7 @@ def cost_of(instrument: Record, px: int, qty: int) -> int:
     return px * qty
 
 
-@kernel
+@hot_kernel
 def cost_to_cash(instrument: Record, cost: int) -> int:
     """A cost as cash, rounded half to even."""
     if instrument["cash_denominator"] == 1:
