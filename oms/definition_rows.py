@@ -80,7 +80,7 @@ DEFINITION = np.dtype(
         ("spare", "<i8", (5,)),
     ]
 )
-"""A new version of an instrument's definition, 576 bytes: from an operator to the core. What SET_BY_ASSEMBLY names is
-not said here."""
+"""A version of an instrument's definition, 576 bytes: from an operator to the core, where what SET_BY_ASSEMBLY names is
+not said; and from the core to the gateways, the one in force."""
 
 assert DEFINITION.itemsize == 576
