@@ -264,6 +264,13 @@ class CoreLoop:
         self._take_commands(command)
         self._outbox.commit()
 
+    def ask_instruments(self, instruments: Sequence[int]) -> None:
+        """Have instruments say how they stand, and those that wait for a new version go on."""
+        asked = np.zeros(len(instruments), DEFINITION)
+        asked["instrument"] = instruments
+        self._take_definitions(asked)
+        self._outbox.commit()
+
     def take_reports(self, reports: Records) -> None:
         """Apply reports of the host's own, as those of an exchange."""
         self._take_reports(reports)

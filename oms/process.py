@@ -20,7 +20,7 @@ from oms.bus import BusError, Publisher, Puller, Subscriber, new_context
 from oms.config import ConfigError, Settings, read_session
 from oms.journal import Journal, JournalError
 from oms.lifecycle import UNUSABLE, Lifecycle, end_with_parent
-from oms.records import Reason, RecordKind, Source, TradingState
+from oms.records import InstrumentState, Reason, RecordKind, Source, TradingState
 
 if TYPE_CHECKING:
     from oms.core.state import State
@@ -49,8 +49,9 @@ def run_core(settings: Settings, life: Lifecycle, context: zmq.Context[Any]) -> 
     from oms.assembly import build_core
     from oms.compiled import Progress
     from oms.core_loop import MIB, CoreLoop
+    from oms.definitions import read_definitions
     from oms.durable import begin_session
-    from oms.recovery import definitions_of, take_on
+    from oms.recovery import definitions_of, in_force, take_on
     from oms.snapshot import Place, SnapshotError
     from oms.snapshot_keeper import SnapshotKeeper
 
@@ -64,7 +65,7 @@ def run_core(settings: Settings, life: Lifecycle, context: zmq.Context[Any]) -> 
     definitions = definitions_of(settings)
     life.beat({}, "recovering")
     past = recover_past(core.st, definitions, settings)
-    definitions = take_on(core.st, past, definitions)
+    definitions = take_on(core.st, past, definitions, read_definitions(settings.definitions_file))
     for note in past.notes:
         sys.stderr.write(f"core: {note}\n")
     events = Publisher(context, settings.events_endpoint, RecordKind.EVENT, Source.CORE)
@@ -88,7 +89,7 @@ def run_core(settings: Settings, life: Lifecycle, context: zmq.Context[Any]) -> 
         core.st,
         journal,
         settings.snapshot_dir,
-        definitions,
+        lambda: in_force(definitions, core.st, read_definitions(settings.definitions_file)),
         every_bytes=settings.journal.snapshot_mb * MIB,
         kept=settings.journal.snapshots_kept,
         sessions_kept=settings.journal.sessions_kept,
@@ -96,6 +97,7 @@ def run_core(settings: Settings, life: Lifecycle, context: zmq.Context[Any]) -> 
     )
     keeper.take(Place(events.session, 0, 0, 0))
     resume_trading(loop, past)
+    resume_instruments(loop, settings)
     gc.collect()
     gc.freeze()
     gc.set_threshold(PAUSE_OF_GC)
@@ -160,6 +162,20 @@ def resume_trading(loop: CoreLoop, past: Past) -> None:
             loop.set_trading_state(TradingState(int(scope["trading_state"])), reason, account)
         else:
             loop.set_trading_state(TradingState.HALTED, Reason.RESTARTED, account)
+
+
+def resume_instruments(loop: CoreLoop, settings: Settings) -> None:
+    """Have those instruments say how they stand that are not traded, or not in the settings' version; the ones that
+    were changing to a new version go on with that."""
+    s = loop.core.st[0]
+    versions = {each.id: each.version for each in settings.instruments}
+    told = [
+        number
+        for number, version in versions.items()
+        if s["instrument_states"][number] != InstrumentState.TRADING or s["instruments"]["version"][number] != version
+    ]
+    if told:
+        loop.ask_instruments(told)
 
 
 def main(arguments: list[str]) -> int:

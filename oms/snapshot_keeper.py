@@ -7,6 +7,7 @@ is told and the session goes on.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from threading import Thread
 from typing import Final
@@ -40,8 +41,8 @@ class SnapshotKeeper:
     journal : Journal
     folder : Path
         Where they lie.
-    definitions : Definitions
-        Of the session.
+    definitions : callable
+        Gives the session's definitions as they are in force.
     every_bytes : int
         Bytes of journal after which the next one is taken.
     kept, sessions_kept : int
@@ -61,7 +62,7 @@ class SnapshotKeeper:
         st: State,
         journal: Journal,
         folder: Path,
-        definitions: Definitions,
+        definitions: Callable[[], Definitions],
         *,
         every_bytes: int,
         kept: int,
@@ -93,7 +94,9 @@ class SnapshotKeeper:
             When the disk does not take it.
         """
         self.finish()
-        path = write_snapshot(self._folder, capture(self._st, place, self._definitions, whole=self._whole, clean=clean))
+        path = write_snapshot(
+            self._folder, capture(self._st, place, self._definitions(), whole=self._whole, clean=clean)
+        )
         self.taken += 1
         self._remove_old()
         return path
@@ -106,7 +109,7 @@ class SnapshotKeeper:
     def begin(self, place: Place) -> None:
         """Copy the state, which is at ``place``, for a snapshot that ``step`` writes."""
         self._due = self._journal.position + self._every
-        self._captured = capture(self._st, place, self._definitions, whole=self._whole)
+        self._captured = capture(self._st, place, self._definitions(), whole=self._whole)
         self._captured_at = self._journal.position
 
     def step(self) -> None:
