@@ -54,6 +54,7 @@ def run_core(settings: Settings, life: Lifecycle, context: zmq.Context[Any]) -> 
     from oms.recovery import definitions_of, in_force, take_on
     from oms.snapshot import Place, SnapshotError
     from oms.snapshot_keeper import SnapshotKeeper
+    from oms.store.progress import unstored_from
 
     def on_progress(progress: Progress) -> None:
         counters = {"compiled": progress.done, "to_compile": progress.total, "elapsed_s": progress.elapsed_s}
@@ -93,6 +94,8 @@ def run_core(settings: Settings, life: Lifecycle, context: zmq.Context[Any]) -> 
         every_bytes=settings.journal.snapshot_mb * MIB,
         kept=settings.journal.snapshots_kept,
         sessions_kept=settings.journal.sessions_kept,
+        session_kept_bytes=settings.journal.session_kept_mb * MIB,
+        unread=lambda session: unstored_from(settings.store_dir, session),
         whole=settings.journal.inputs == "all",
     )
     keeper.take(Place(events.session, 0, 0, 0))
