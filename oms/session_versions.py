@@ -41,7 +41,7 @@ def newest_session(settings: Settings) -> NewestSession:
         for number, said in snapshot.definitions.instruments.items():
             if "version" in said:
                 definitions.put_in_force(int(number), int(said["version"]))
-    tail = tail_at_event(path, snapshot.place.event_seq if snapshot is not None else 0)
+    tail = tail_at_event(path, snapshot.place.event_seq if snapshot is not None else 0, only_durable=True)
     for entry in tail.read():
         if entry.kind == RecordKind.EVENT:
             follow(definitions, entry.records)

@@ -16,6 +16,7 @@ from oms.core.standing import standing
 from oms.core.state import State
 from oms.journal import Journal, JournalError
 from oms.journal_format import session_of
+from oms.journal_mark import mark_path
 from oms.journal_segments import needless_before, remove_before, segments, sessions
 from oms.journal_writer import sync_folder
 from oms.snapshot import (
@@ -193,5 +194,6 @@ def remove_old_sessions(folder: Path, oldest: int, kept: int) -> list[Path]:
         for segment in segments(folder, session):
             segment.unlink()
             removed.append(segment)
+        mark_path(folder, session).unlink(missing_ok=True)
         sync_folder(folder)
     return removed

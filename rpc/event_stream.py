@@ -2,7 +2,8 @@
 
 The core journals every event before it publishes it, so whatever a subscriber missed is in the journal's files: what
 happened before it started, what ZeroMQ dropped, and the last events of a core that died. Where a session's first events
-have been removed from the journal, a snapshot tells how things stood behind them.
+have been removed from the journal, a snapshot tells how things stood behind them. Clients are told of what is read, so
+nothing is read before it is as durable as it is to be.
 """
 
 from __future__ import annotations
@@ -98,7 +99,11 @@ class EventStream:
             if start is not None and start.segment and start.first_event > self.next_seq:
                 yield from self._told(start.session)
             is_whole = start is None or start.first_event <= self.next_seq
-            self._tail = tail_at_event(path, self.next_seq) if is_whole else JournalTail(path)
+            self._tail = (
+                tail_at_event(path, self.next_seq, only_durable=True)
+                if is_whole
+                else JournalTail(path, only_durable=True)
+            )
         for records in joined_events(self._tail.read()):
             yield from self._from_here(int(records["seq"][0]), records)
 

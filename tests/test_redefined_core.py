@@ -88,7 +88,7 @@ def test_the_version_in_force_outlives_settings_that_show_what_it_replaced(tmp_p
             core.until(lambda: core.heartbeat is not None and core.heartbeat.counters["ticks_refused"] > 0)
             finer = replace(settings.instrument(INSTRUMENT), version=2, tick="0.05", lot="0.0005", min_qty="0.0005")
             core.market, core.at = load_ticks(RECORDING, finer), 0
-            core.feed(3)
+            core.feed(20)
             core.until(lambda: core.heartbeat is not None and core.heartbeat.counters["books_synced"] == 1)
             core.market = load_ticks(RECORDING, settings.instrument(INSTRUMENT))
             end()
