@@ -27,6 +27,7 @@ from oms.currencies import Conversion, Wallet, conversions, currencies_of, walle
 from oms.decimals import GridError, rate
 from oms.definitions import FILE as DEFINITIONS_FILE
 from oms.definitions import Definitions
+from oms.instrument_kinds import MARGINED_KINDS
 from oms.instruments import Instrument, underlying_of
 from oms.session_settings import SYNC_OF_MODE, JournalSettings, MatchingSettings, ReplaySettings
 
@@ -118,12 +119,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             if not _ACCOUNT.fullmatch(name):
                 raise ConfigError(f"account {name!r}: use letters, digits, '-' and '_', at most 32")
             self._check_risk(f"account {name}'s ", account.risk)
+            self._check_margin_mode(name, account)
             for wallet in account.balances:
                 if wallet not in wallets:
                     raise ConfigError(
                         f"account {name} has a balance of {wallet!r}, which no instrument is traded in: "
                         f"the wallets are {', '.join(sorted(wallets))}"
                     )
+
+    def _check_margin_mode(self, name: str, account: AccountSettings) -> None:
+        """Refuse isolated margin for an account that trades nothing on margin."""
+        traded = [each for each in self.instruments if self.risk_limits(each, name) is not None]
+        if account.margin_mode == "isolated" and traded and not any(each.kind in MARGINED_KINDS for each in traded):
+            raise ConfigError(
+                f"account {name} has margin_mode isolated and trades only "
+                f"{', '.join(map(qualified_symbol, traded))}: spot and options have no margin of their own, use cross"
+            )
 
     def _check_risk(self, whose: str, risk: Mapping[str, RiskSettings]) -> None:
         check_once(f"{whose}risk limits of", (qualified_symbol(self.instrument(name)) for name in risk))

@@ -21,6 +21,7 @@ from typing import Final
 
 from oms.core.book import is_tradable, level_qty
 from oms.core.events import may_ask, new_event
+from oms.core.liquidation import distance_of
 from oms.core.orders import find_order
 from oms.core.orders import is_open as is_open_state
 from oms.core.state import ASK, BID, MAX_ACCOUNTS, NO_ASK, NO_BID, Record, State
@@ -114,6 +115,7 @@ __all__ = [
     "instrument_of",
     "is_open",
     "last_trade_px",
+    "liquidation_distance",
     "log",
     "mark_px",
     "memory",
@@ -230,6 +232,19 @@ def short_position(st: State, me: int) -> int:
     """Signed lots of the account's short position; 0 in netting mode."""
     strategy = st[0]["strategies"][me]
     return st[0]["positions"][strategy["account"], strategy["instrument"], 1]["qty"]
+
+
+@function
+def liquidation_distance(st: State, me: int) -> int:
+    """How far the mark may move against the account's position until it is liquidated, in 1e-8 of the mark.
+
+    At the prices at which the account was valued last. Of a hedged position the nearer of both; zero or less when it is
+    reached, above 1e8 when it cannot be.
+    """
+    strategy = st[0]["strategies"][me]
+    account = strategy["account"]
+    instrument = strategy["instrument"]
+    return min(distance_of(st[0], account, instrument, 0), distance_of(st[0], account, instrument, 1))
 
 
 @function

@@ -5,6 +5,7 @@
   book. 1,000 against a displayed 0.01 fills 0.01.
 - A resting order waits behind the quantity displayed at its price when it arrived (risk-averse queue, rule
   ``risk_averse`` of hftbacktest: only trades, and a level that shrinks below it, move it forward).
+- A reduce-only order never fills more than it closes of the position, fills under way included; what is over expires.
 - A trade fills own orders priced better first, then those at its price by the volume that reaches them. Own orders
   share the volume of one trade: together they never get more than it.
 - When the other side comes to be displayed at or through an own order's price, the order gets that displayed quantity,
@@ -25,6 +26,7 @@ from backtest.matching.exchange import (
     available_qty,
     best_opposite,
     cancel_resting,
+    cut_to_position,
     enter,
     fill_resting,
     find_taken,
@@ -50,6 +52,7 @@ _POST_ONLY: Final = int(OrderFlag.POST_ONLY)
 _SNAPSHOT: Final = int(TickKind.SNAPSHOT)
 _FIRST: Final = int(TickFlag.FIRST)
 _NONE: Final = int(Reason.NONE)
+_REDUCE_ONLY: Final = int(Reason.REDUCE_ONLY)
 _WOULD_CROSS: Final = int(Reason.POST_ONLY_WOULD_CROSS)
 _NO_LIQUIDITY: Final = int(Reason.NO_LIQUIDITY)
 
@@ -128,12 +131,20 @@ def match(s: Record, slot: int, command: Record) -> None:
     if command["flags"] & _POST_ONLY and would_cross(s, order["instrument"], order["side"], order_type, order["px"]):
         plain_answer(s, order, EXPIRED, _WOULD_CROSS)
         return
-    if command["time_in_force"] == _FOK and takeable_qty(s, order, order_type) < order["leaves"]:
+    excess = cut_to_position(s, order)
+    is_fok = command["time_in_force"] == _FOK
+    if order["leaves"] == 0 or (is_fok and excess > 0):
+        plain_answer(s, order, EXPIRED, _REDUCE_ONLY)
+        return
+    if is_fok and takeable_qty(s, order, order_type) < order["leaves"]:
         plain_answer(s, order, EXPIRED, _NO_LIQUIDITY)
         return
     take_levels(s, order, order_type)
     if order["leaves"] == 0:
+        if excess > 0:
+            plain_answer(s, order, EXPIRED, _REDUCE_ONLY)
         return
+    order["leaves"] += excess
     if order_type == _MARKET or not rests(command["time_in_force"]):
         plain_answer(s, order, EXPIRED, _NO_LIQUIDITY)
         return
@@ -203,8 +214,7 @@ def on_depth(st: State, _me: int, tick: Record) -> None:
         fillable = min(available_qty(s, instrument, side, px), model["orders"][slot]["leaves"])
         if fillable <= 0:
             return
-        take_qty(s, instrument, side, px, fillable)
-        fill_resting(s, slot, fillable)
+        take_qty(s, instrument, side, px, fill_resting(s, slot, fillable))
         slot = best_reached(s, instrument, -side, px)
 
 
@@ -218,9 +228,7 @@ def on_trade(st: State, _me: int, tick: Record) -> None:
     volume = tick["qty"]
     slot = best_reached(s, instrument, side, px)
     while slot >= 0 and model["orders"][slot]["px"] != px and volume > 0:
-        qty = min(model["orders"][slot]["leaves"], volume)
-        volume -= qty
-        fill_resting(s, slot, qty)
+        volume -= fill_resting(s, slot, min(model["orders"][slot]["leaves"], volume))
         slot = best_reached(s, instrument, side, px)
     if not rests_near(s, instrument, px):
         return
@@ -233,6 +241,5 @@ def on_trade(st: State, _me: int, tick: Record) -> None:
             if order["queue_ahead"] < 0.0:
                 qty = min(int(-order["queue_ahead"]), order["leaves"])
                 order["queue_ahead"] = 0.0
-                volume -= qty
-                fill_resting(s, slot, qty)
+                volume -= fill_resting(s, slot, qty)
         slot = following

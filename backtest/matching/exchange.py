@@ -13,7 +13,8 @@ from oms.compiled import kernel
 from oms.core.book import level_qty, next_occupied
 from oms.core.orders import find_order
 from oms.core.state import MODEL_BUCKETS, MODEL_QUEUE, MODEL_TAKEN, NO_ASK, NO_BID, Record
-from oms.records import Liquidity, OrderType, Reason, ReportKind, TimeInForce
+from oms.core.trading import leg_of
+from oms.records import Liquidity, OrderFlag, OrderType, Reason, ReportKind, TimeInForce
 
 ACCEPTED: Final = int(ReportKind.ACCEPTED)
 REJECTED: Final = int(ReportKind.REJECTED)
@@ -30,7 +31,9 @@ _NO_LIQUIDITY_SIDE: Final = int(Liquidity.NONE)
 _MARKET: Final = int(OrderType.MARKET)
 _IOC: Final = int(TimeInForce.IOC)
 _FOK: Final = int(TimeInForce.FOK)
+_REDUCE_ONLY: Final = int(OrderFlag.REDUCE_ONLY)
 _NONE: Final = int(Reason.NONE)
+_REDUCE_ONLY_REASON: Final = int(Reason.REDUCE_ONLY)
 _UNKNOWN: Final = int(Reason.UNKNOWN_AT_EXCHANGE)
 _MODEL_FULL: Final = int(Reason.MODEL_FULL)
 
@@ -90,13 +93,54 @@ def plain_answer(s: Record, order: Record, kind: int, reason: int) -> None:
 
 
 @kernel
-def fill_resting(s: Record, slot: int, qty: int) -> None:
-    """Fill ``qty`` lots of a resting order as maker at its own price; it leaves the book when nothing is left."""
+def closable_qty(s: Record, order: Record) -> int:
+    """Lots that a reduce-only order can close: of the position as it is once the fills under way have arrived."""
+    model = s["model"]
+    leg = order["reduces"] - 1
+    qty: int = s["positions"][order["account"], order["instrument"], leg]["qty"]
+    for i in range(model["answer_count"]):
+        report = model["answers"][(model["answer_head"] + i) % MODEL_QUEUE]
+        if (
+            report["kind"] != FILL
+            or report["account"] != order["account"]
+            or report["instrument"] != order["instrument"]
+        ):
+            continue
+        slot = find_order(s, report["order_id"])
+        if slot >= 0 and s["orders"][slot]["leg"] == leg:
+            qty += report["side"] * report["qty"]
+    return max(-qty * order["side"], 0)
+
+
+@kernel
+def cut_to_position(s: Record, order: Record) -> int:
+    """Leave of a reduce-only order what it can close now; returns the lots that are too many."""
+    if order["reduces"] == 0:
+        return 0
+    excess = max(order["leaves"] - closable_qty(s, order), 0)
+    order["leaves"] -= excess
+    return excess
+
+
+@kernel
+def fill_resting(s: Record, slot: int, qty: int) -> int:
+    """Fill up to ``qty`` lots of a resting order as maker at its own price, and return how many.
+
+    It leaves the book when nothing is left. A reduce-only order that would open a position is filled as far as it
+    closes one; the rest expires.
+    """
     order = s["model"]["orders"][slot]
-    answer(s, order, FILL, _NONE, order["px"], qty, MAKER)
+    excess = cut_to_position(s, order)
+    qty = min(qty, order["leaves"])
+    if qty > 0:
+        answer(s, order, FILL, _NONE, order["px"], qty, MAKER)
     order["leaves"] -= qty
     if order["leaves"] == 0:
         remove(s, slot)
+        if excess > 0:
+            plain_answer(s, order, EXPIRED, _REDUCE_ONLY_REASON)
+    order["leaves"] += excess
+    return qty
 
 
 @kernel
@@ -161,6 +205,7 @@ def enter(s: Record, command: Record) -> int:
     order["px"] = command["px"]
     order["qty"] = command["qty"]
     order["leaves"] = command["qty"]
+    order["reduces"] = 1 + leg_of(command["flags"]) if command["flags"] & _REDUCE_ONLY else 0
     if not has_answer_room(s):
         plain_answer(s, order, REJECTED, _MODEL_FULL)
         return -1

@@ -3,6 +3,7 @@
 - An order that crosses on arrival fills entirely at the best price, whatever is displayed; post-only expires instead.
 - A trade fills own orders priced better entirely; those at its price once its volume has used up the queue ahead.
 - When the best price of the other side comes to or through an own order, the order fills entirely, at its own price.
+- A reduce-only order never fills more than it closes of the position, fills under way included; what is over expires.
 - Every own order sees the whole volume of a trade; nothing is taken out of the displayed book.
 
 Source: hftbacktest 2.4.4, exchange model NoPartialFillExchange with RiskAdverseQueueModel.
@@ -21,6 +22,7 @@ from backtest.matching.exchange import (
     answer,
     best_opposite,
     cancel_resting,
+    cut_to_position,
     enter,
     fill_resting,
     plain_answer,
@@ -39,6 +41,7 @@ _AMEND: Final = int(CommandKind.AMEND)
 _MARKET: Final = int(OrderType.MARKET)
 _POST_ONLY: Final = int(OrderFlag.POST_ONLY)
 _NONE: Final = int(Reason.NONE)
+_REDUCE_ONLY: Final = int(Reason.REDUCE_ONLY)
 _WOULD_CROSS: Final = int(Reason.POST_ONLY_WOULD_CROSS)
 _NO_LIQUIDITY: Final = int(Reason.NO_LIQUIDITY)
 
@@ -52,9 +55,13 @@ def match(s: Record, slot: int, command: Record) -> None:
         if command["flags"] & _POST_ONLY:
             plain_answer(s, order, EXPIRED, _WOULD_CROSS)
             return
-        qty = order["leaves"]
+        excess = cut_to_position(s, order)
+        if order["leaves"] > 0:
+            px = best_opposite(s, order["instrument"], order["side"])
+            answer(s, order, FILL, _NONE, px, order["leaves"], TAKER)
         order["leaves"] = 0
-        answer(s, order, FILL, _NONE, best_opposite(s, order["instrument"], order["side"]), qty, TAKER)
+        if excess > 0:
+            plain_answer(s, order, EXPIRED, _REDUCE_ONLY)
         return
     if order_type == _MARKET or not rests(command["time_in_force"]):
         plain_answer(s, order, EXPIRED, _NO_LIQUIDITY)

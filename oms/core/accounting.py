@@ -12,6 +12,7 @@ from typing import Final
 from oms.compiled import kernel
 from oms.core.exact import quotient_fits, scaled
 from oms.core.funds import base_cash, spot_reserve, spot_wallet
+from oms.core.isolated import may_be_isolated, move_margin, pay_from_margin
 from oms.core.losses import watch_losses
 from oms.core.margin_use import place_margin
 from oms.core.positions import apply_fill, book_funding, fee_of, value_of
@@ -137,7 +138,10 @@ def move_wallet(s: Record, account: int, wallet: int, amount: int) -> None:
 
 @kernel
 def _move_wallets(s: Record, account: int, definition: Record, side: int, px: int, qty: int, realized: int) -> None:
-    """What a fill moves: spot exchanges the two currencies, all else settles what it realized."""
+    """What a fill moves: spot exchanges the two currencies, an option is paid, all else settles what it realized."""
+    if definition["option_kind"] != 0:
+        move_wallet(s, account, definition["settle_wallet"], -side * value_of(definition, px, qty))
+        return
     if definition["kind"] != _SPOT:
         move_wallet(s, account, definition["settle_wallet"], realized)
         return
@@ -165,7 +169,12 @@ def book_fill(s: Record, order: Record, px: int, qty: int, fee: int, fee_known: 
     if fee_known == 0:
         fee = fee_of(definition, value_of(definition, px, qty), liquidity)
     fifo = s["accounts"][account]["fifo"]
-    realized = apply_fill(s, s["positions"][account, instrument, leg], definition, fifo, side, px, qty, fee)
+    position = s["positions"][account, instrument, leg]
+    qty_before = position["qty"]
+    cost_before = position["open_cost"]
+    realized = apply_fill(s, position, definition, fifo, side, px, qty, fee)
+    if may_be_isolated(s, account, position):
+        move_margin(s, account, instrument, leg, qty_before, cost_before)
     order["realized_pnl"] += realized
     order["fees"] += fee
     _move_wallets(s, account, definition, side, px, qty, realized)
@@ -187,6 +196,7 @@ def pay_funding(s: Record, account: int, instrument: int, leg: int, paid: int) -
     """
     position = s["positions"][account, instrument, leg]
     book_funding(position, -paid)
+    pay_from_margin(position, paid)
     move_wallet(s, account, s["instruments"][instrument]["settle_wallet"], -paid)
     recount(s, account, instrument, leg)
     whole = abs(position["qty"])

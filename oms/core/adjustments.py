@@ -13,6 +13,7 @@ from oms.core.accounting import move_wallet, pay_funding, recount, set_balance
 from oms.core.costs import add_lot, free_lots
 from oms.core.entry import enter_order
 from oms.core.events import emit_order, ignore_report, new_event
+from oms.core.isolated import assign_margin, move_margin
 from oms.core.orders import find_order, has_free_slot
 from oms.core.positions import cost_of, position_fits
 from oms.core.settlement import contract_fits, settle
@@ -107,6 +108,7 @@ def adopt_order(s: Record, report: Record) -> None:
     command = s["own_command"]
     command["order_id"] = report["order_id"]
     command["request_id"] = 0
+    command["source"] = 0
     command["side"] = report["side"]
     command["order_type"] = report["order_type"]
     command["time_in_force"] = report["time_in_force"]
@@ -155,6 +157,8 @@ def adopt_position(s: Record, report: Record, scope: int, leg: int) -> None:
     fifo = s["accounts"][report["account"]]["fifo"]
     position = s["positions"][scope, instrument, leg]
     set_position(s, position, s["instruments"][instrument], fifo, report["qty"], report["px"])
+    if scope < MAX_ACCOUNTS:
+        assign_margin(s, scope, instrument, leg)
     recount(s, scope, instrument, leg)
 
 
@@ -165,8 +169,14 @@ def settle_position(s: Record, report: Record) -> None:
     instrument = report["instrument"]
     leg = 1 if report["flags"] & _SHORT_LEG else 0
     definition = s["instruments"][instrument]
-    realized = settle(s, s["positions"][account, instrument, leg], definition, report["px"], report["fee"])
-    move_wallet(s, account, definition["settle_wallet"], realized - report["fee"])
+    position = s["positions"][account, instrument, leg]
+    qty_before = position["qty"]
+    cash_before = position["cash"]
+    moved = settle(s, position, definition, report["px"], report["fee"])
+    if definition["option_kind"] != 0:
+        moved = position["cash"] - cash_before  # it was paid when it was bought
+    move_margin(s, account, instrument, leg, qty_before, 0)
+    move_wallet(s, account, definition["settle_wallet"], moved - report["fee"])
     recount(s, account, instrument, leg)
     for number in range(s["strategies_used"]):
         share = s["positions"][MAX_ACCOUNTS + number, instrument, leg]

@@ -14,7 +14,7 @@ from oms.core.expiry import link_timed, unlink_timed
 from oms.core.groups import link_child, note_end, note_release, touch
 from oms.core.orders import OrderInput, close_order, leaves_qty, link_open, new_order_slot, next_state
 from oms.core.state import Record
-from oms.core.trading import wake_review
+from oms.core.trading import CORE_CLIENT, note_closing, note_last_order, wake_review
 from oms.records import Contingency, HeldFor, OrderFlag, OrderState, OrderType, Trigger
 
 _MARKET: Final = int(OrderType.MARKET)
@@ -110,6 +110,8 @@ def enter_order(s: Record, command: Record) -> int:
     link_open(s, slot)
     link_child(s, slot)
     count_order(s, order, 1)
+    if s["flattening"] > 0 and command["source"] == CORE_CLIENT:
+        note_closing(s, command["account"])
     link_timed(s, slot)
     if held_for == 0:
         count_open(s, order, command["qty"], counted_px(command))
@@ -193,6 +195,8 @@ def end_order(s: Record, slot: int) -> None:
     order = s["orders"][slot]
     count_open(s, order, 0, 0)
     count_order(s, order, -1)
+    if s["scopes"][order["account"]]["open_orders"] == 0:
+        note_last_order(s, order["account"])
     unlink_timed(s, slot)
     close_order(s, slot)
     note_end(s, slot)

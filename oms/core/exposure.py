@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from oms.compiled import kernel
-from oms.core.losses import breach_of
+from oms.core.losses import begin_day, breach_of, tell_scope
 from oms.core.positions import position_fits
 from oms.core.state import MAX_QTY, NO_LIMIT, Record
 from oms.core.trading import wake_review
@@ -94,6 +94,10 @@ def check_exposure(s: Record, scope: int, instrument: int, leg: int, side: int, 
     if sums["unpriced"] != 0:
         return sums["unpriced_reason"]
     reason = breach_of(sums)
+    if reason != _NONE and sums["next_reset"] <= s["now"]:
+        begin_day(s, scope)  # the review has not come to it yet
+        tell_scope(s, scope)
+        reason = breach_of(sums)
     if reason != _NONE:
         wake_review(s, s["now"])
         return reason

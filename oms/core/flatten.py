@@ -16,10 +16,9 @@ from oms.core.orders import find_order
 from oms.core.outbox import can_send, clear_rare
 from oms.core.state import MAX_INSTRUMENTS, MAX_LEGS, Record
 from oms.core.terms import check_book, touch_px
-from oms.core.trading import Cancelling, Flattening, scope_of_strategy
+from oms.core.trading import CORE_CLIENT, Cancelling, Flattening, scope_of_strategy
 from oms.records import (
     ORDER_ID_COUNTER_BITS,
-    RPC_CLIENT_BASE,
     CommandKind,
     EventKind,
     InstrumentState,
@@ -30,10 +29,6 @@ from oms.records import (
     TimeInForce,
 )
 
-CORE_CLIENT: Final = RPC_CLIENT_BASE - 1
-"""Client index of the core's own orders."""
-FLATTEN_INTERVAL_NS: Final = 100_000_000
-"""Pause after closing orders before the next ones of the account."""
 CANCELS_A_REVIEW: Final = 1_024
 """Cancels that one review asks for; what is left waits for the next one, at the same time."""
 
@@ -91,12 +86,12 @@ def cancel_in_instrument(s: Record, scope: int, instrument: int, growing_only: b
 
 @kernel
 def cancel_scope(s: Record, scope: int, budget: int) -> int:
-    """Go on with the cancels that a scope is due; returns what is left of the budget, -1 when it did not do.
+    """Ask for the cancels that a scope is due; returns what is left of the budget, -1 when it did not do.
 
-    The kill switch goes on at every review until no order is open: a cancel may be refused.
+    They are asked for at every review while they are due: a cancel may be refused.
     """
     sums = s["scopes"][scope]
-    if sums["cancelling"] == _NOTHING:
+    if sums["cancelling"] == _NOTHING or sums["open_orders"] == 0:
         return budget
     for instrument in range(MAX_INSTRUMENTS):
         if s["order_lists"][instrument]["open_head"] < 0:
@@ -104,8 +99,6 @@ def cancel_scope(s: Record, scope: int, budget: int) -> int:
         budget = cancel_in_instrument(s, scope, instrument, bool(sums["cancelling"] == _GROWING), budget)
         if budget < 0:
             return budget
-    if sums["cancelling"] == _GROWING or sums["open_orders"] == 0:
-        sums["cancelling"] = _NOTHING
     return budget
 
 
@@ -139,13 +132,13 @@ def closing_qty(s: Record, account: int, instrument: int, leg: int) -> int:
 
 
 @kernel
-def close_position(s: Record, account: int, instrument: int, leg: int, qty: int) -> bool:
+def close_position(s: Record, account: int, instrument: int, leg: int, qty: int) -> None:
     """Send a closing order for a part of a position, where its book can be traded on."""
     side = -1 if s["positions"][account, instrument, leg]["qty"] > 0 else 1
     if s["instrument_states"][instrument] != _TRADING or check_book(s, instrument, 0) != _NONE or not can_send(s):
-        return False
+        return
     if touch_px(s["books"][instrument], side) == 0:
-        return False
+        return
     command = s["own_command"]
     command["kind"] = _NEW
     command["order_id"] = own_order_id(s)
@@ -164,7 +157,7 @@ def close_position(s: Record, account: int, instrument: int, leg: int, qty: int)
     clear_rare(command)
     command["version"] = s["instruments"][instrument]["version"]
     command["value"] = touch_px(s["books"][instrument], side)
-    return send_new(s, command) >= 0
+    send_new(s, command)
 
 
 @kernel
@@ -184,18 +177,11 @@ def flatten_account(s: Record, account: int) -> None:
     if sums["flattening"] == 0 or sums["open_orders"] != 0 or s["now"] < sums["flatten_ts"]:
         return
     left = False
-    sent = False
     for instrument in range(MAX_INSTRUMENTS):
         for leg in range(MAX_LEGS):
             qty = closing_qty(s, account, instrument, leg)
             if qty > 0:
                 left = True
-                if close_position(s, account, instrument, leg, qty):
-                    sent = True
-    if not left:
-        if sums["flattening"] == _CLOSING:
-            finish_flattening(s, account)
-        return
-    sums["flattening"] = _CLOSING
-    if sent:
-        sums["flatten_ts"] = s["now"] + FLATTEN_INTERVAL_NS
+                close_position(s, account, instrument, leg, qty)
+    if not left and sums["flattening"] == _CLOSING:
+        finish_flattening(s, account)

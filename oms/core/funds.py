@@ -1,7 +1,8 @@
 """Funds: what an order needs of its account's wallets, in flight included.
 
 Spot: a buy reserves the quote currency and the taker fee, a sell reserves the base currency. All else is margin in the
-settlement currency (``margin_use``). What is free is balance - reserved - margin + the unrealized loss.
+settlement currency (``margin_use``), the premium of an option that is to be bought too. What is free is
+balance - reserved - margin + the unrealized loss.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from typing import Final
 
 from oms.compiled import kernel
 from oms.core.exact import scaled_up
-from oms.core.margin_use import at_rate_up, margin_for
+from oms.core.margin_use import at_rate_up, margin_for, margin_for_option
+from oms.core.option_margin import UNKNOWN
 from oms.core.positions import value_of
 from oms.core.state import Record
 from oms.instrument_kinds import InstrumentKind
@@ -21,6 +23,7 @@ ROUGHLY: Final = 2
 ROUNDING: Final = 4
 _SPOT: Final = int(InstrumentKind.SPOT)
 _NONE: Final = int(Reason.NONE)
+_NO_PRICE: Final = int(Reason.NO_PRICE)
 _INSUFFICIENT_FUNDS: Final = int(Reason.INSUFFICIENT_FUNDS)
 
 
@@ -66,6 +69,38 @@ def covers(s: Record, account: int, number: int, needed: int) -> int:
 
 
 @kernel
+def check_option_funds(
+    s: Record, account: int, instrument: int, leg: int, side: int, px: int, qty: int, counted_px: int, counted_qty: int
+) -> int:
+    """The same as ``check_funds`` for an option; one that can only close needs nothing either."""
+    definition = s["instruments"][instrument]
+    position = s["positions"][account, instrument, leg]
+    row = s["valuations"][account, instrument, leg]
+    buy_qty = position["open_buy_qty"]
+    buy_value = row["open_buy_value"]
+    sell_qty = position["open_sell_qty"]
+    sell_value = row["open_sell_value"]
+    added_qty = qty - counted_qty
+    added = value_of(definition, px, qty)
+    if counted_qty > 0:
+        added -= value_of(definition, counted_px, counted_qty)
+    if side > 0:
+        buy_qty += added_qty
+        buy_value += added
+        closes = position["qty"] + buy_qty <= 0
+    else:
+        sell_qty += added_qty
+        sell_value += added
+        closes = position["qty"] - sell_qty >= 0
+    if closes:
+        return _NONE
+    margin = margin_for_option(s, account, instrument, leg, buy_qty, buy_value, sell_qty, sell_value)
+    if margin == UNKNOWN:
+        return _NO_PRICE
+    return covers(s, account, definition["settle_wallet"], margin - row["margin"])
+
+
+@kernel
 def check_funds(
     s: Record, account: int, instrument: int, leg: int, side: int, px: int, qty: int, counted_px: int, counted_qty: int
 ) -> int:
@@ -79,6 +114,8 @@ def check_funds(
             return _NONE
         needed = spot_reserve(definition, side, px, qty) - spot_reserve(definition, side, counted_px, counted_qty)
         return covers(s, account, spot_wallet(definition, side), needed)
+    if definition["option_kind"] != 0:
+        return check_option_funds(s, account, instrument, leg, side, px, qty, counted_px, counted_qty)
     position = s["positions"][account, instrument, leg]
     row = s["valuations"][account, instrument, leg]
     added_qty = qty - counted_qty
@@ -90,15 +127,13 @@ def check_funds(
         return _NONE  # by one rate, which is at most 1, it cannot need as much as that
     buy_value = row["open_buy_value"]
     sell_value = row["open_sell_value"]
-    low = position["qty"] - position["open_sell_qty"]
     if side > 0:
         if position["qty"] + position["open_buy_qty"] + added_qty <= 0:
             return _NONE
         buy_value += added
     else:
-        low -= added_qty
-        if low >= 0:
+        if position["qty"] - position["open_sell_qty"] - added_qty >= 0:
             return _NONE
         sell_value += added
-    margin = margin_for(s, account, instrument, leg, row["position_value"], buy_value, sell_value, low)
+    margin = margin_for(s, account, instrument, leg, row["position_value"], buy_value, sell_value)
     return covers(s, account, wallet, margin - row["margin"])

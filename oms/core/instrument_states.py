@@ -6,10 +6,10 @@ from typing import Final
 
 from oms.compiled import kernel
 from oms.core.events import new_event
-from oms.core.flatten import CORE_CLIENT
 from oms.core.keeping import ask_cancel
 from oms.core.outbox import can_send
 from oms.core.state import Record
+from oms.core.trading import CORE_CLIENT
 from oms.records import EventKind, OrderState
 
 _INSTRUMENT: Final = int(EventKind.INSTRUMENT)

@@ -58,11 +58,16 @@ def reset_after(s: Record, account: int, now: int) -> int:
 
 @kernel
 def begin_day(s: Record, scope: int) -> None:
-    """Measure the day's loss from here, when a reset is due; what the day before had stopped trades again."""
+    """Measure the day's loss from here, when a reset is due; what the day before had stopped trades again.
+
+    A scope that cannot be valued waits for its prices: after a restart its PnL is not known before the first ticks.
+    """
     sums = s["scopes"][scope]
     if sums["next_reset"] > s["now"]:
         if sums["next_reset"] == NEVER:
             sums["next_reset"] = reset_after(s, account_of_scope(s, scope), s["now"])
+        return
+    if sums["unpriced"] != 0:
         return
     sums["day_start_pnl"] = sums["pnl"]
     sums["next_reset"] = reset_after(s, account_of_scope(s, scope), s["now"])

@@ -12,13 +12,12 @@ from typing import Final
 
 from oms.compiled import kernel
 from oms.core.exact import scaled_up, wide_divide
-from oms.core.positions import cost_to_cash, position_fits, unrealized_pnl, value_at, value_of
+from oms.core.positions import cost_to_cash, position_fits, unrealized_pnl, value_at
 from oms.core.settlement import contract_fits, contract_value
 from oms.core.state import Record
-from oms.records import CASH_SCALE, MarginMode
+from oms.records import CASH_SCALE
 
 ONE: Final = float(CASH_SCALE)
-_ISOLATED: Final = int(MarginMode.ISOLATED)
 EVERY_PRICE: Final = 2**62
 """A liquidation price above all prices, in 1e-8 ticks."""
 PRICE_ERROR: Final = 2e-15
@@ -62,17 +61,6 @@ def maintenance_margin(instrument: Record, value: int) -> int:
 
 
 @kernel
-def balance_behind(position: Record, cross_balance: int) -> int:
-    """Cash that stands behind a position: its own margin when it is isolated, else ``cross_balance``.
-
-    The latter is the wallet's balance, plus the unrealized PnL and less the maintenance margin of its other positions.
-    They are taken as they are now: what the other leg of a hedged position gains on the way is not counted, which puts
-    the liquidation price too near, never too far.
-    """
-    return position["isolated_margin"] if position["margin_mode"] == _ISOLATED else cross_balance
-
-
-@kernel
 def liquidation_value(position: Record, instrument: Record, balance: int) -> float:
     """Notional in cash at which balance + unrealized PnL is the maintenance margin; 0 or less when there is none.
 
@@ -100,7 +88,7 @@ def liquidation_px(position: Record, instrument: Record, balance: int) -> int:
     Parameters
     ----------
     balance : int
-        Cash that stands behind the position; see ``balance_behind``.
+        Cash that stands behind the position; see ``liquidation.balance_behind``.
 
     Returns
     -------
@@ -171,24 +159,6 @@ def short_option_margin(instrument: Record, underlying_price: int, half_ticks: i
         maintenance = max(maintenance, scaled_up(mark_value, OPTION_MAINTENANCE_RATE, CASH_SCALE))
     maintenance += mark_value
     return max(scaled_up(notional, rate, CASH_SCALE) + mark_value, maintenance), maintenance
-
-
-@kernel
-def opening_margin(
-    instrument: Record, side: int, px: int, qty: int, leverage: int, underlying_price: int, half_ticks: int
-) -> int:
-    """Cash of the settlement currency that opening ``qty`` lots at ``px`` needs, before fees; -1: it cannot be said.
-
-    Spot and an option that is bought: the value in full; spot that is sold: none, it takes from the base wallet; an
-    option that is sold: its initial margin at the underlying's price (1e-8) and its own mark, or px where that is more.
-    """
-    if instrument["option_kind"] != 0 and side < 0:
-        if not contract_fits(instrument, underlying_price, qty):
-            return -1
-        return short_option_margin(instrument, underlying_price, max(half_ticks, 2 * px), qty)[0]
-    if instrument["tier_count"] == 0:
-        return value_of(instrument, px, qty) if side > 0 else 0
-    return initial_margin(instrument, value_of(instrument, px, qty), leverage)
 
 
 @kernel

@@ -1,7 +1,9 @@
 """Margin of accounts' positions and open orders, in flight included, and what it takes of their wallets.
 
 The margin is for the farthest position that the open orders can reach, the position at its mark and the orders at their
-own prices, at the account's leverage within the instrument's tiers; with it the taker fee of the open orders.
+own prices, at the account's leverage within the instrument's tiers; with it the taker fee of the open orders. An
+isolated position takes what was assigned to it instead (``isolated``), and its open orders what they would add to that.
+Options have rules of their own (``option_margin``).
 """
 
 from __future__ import annotations
@@ -9,16 +11,16 @@ from __future__ import annotations
 from typing import Final
 
 from oms.compiled import kernel
-from oms.core.book import mid_half_ticks
-from oms.core.margin import short_option_margin, tier_of
+from oms.core.margin import tier_of
+from oms.core.option_margin import UNKNOWN, option_needs
 from oms.core.positions import cost_to_cash, value_at
-from oms.core.settlement import quote_price
 from oms.core.state import Record
 from oms.instrument_kinds import InstrumentKind
-from oms.records import CASH_SCALE
+from oms.records import CASH_SCALE, MarginMode
 
 ONE_CASH: Final = 1.0 / CASH_SCALE
 _SPOT: Final = int(InstrumentKind.SPOT)
+_ISOLATED: Final = int(MarginMode.ISOLATED)
 
 
 @kernel
@@ -47,36 +49,43 @@ def leverage_rate(s: Record, account: int, instrument: int, leg: int) -> int:
 
 
 @kernel
-def option_margin(s: Record, definition: Record, half_ticks: int, bought_value: int, low: int) -> int:
-    """Margin of an option: what is bought in full, and what is sold short as far as ``low`` (lots) by its rule."""
-    margin = max(bought_value, 0)
-    underlying = definition["underlying"]
-    if low >= 0 or underlying < 0 or half_ticks <= 0:
-        return margin
-    price = quote_price(s["instruments"][underlying], mid_half_ticks(s["books"][underlying]))
-    if price <= 0:
-        return margin
-    short, _ = short_option_margin(definition, price, half_ticks, -low)
-    return max(margin, short)
+def margin_at(s: Record, account: int, instrument: int, leg: int, value: int) -> int:
+    """Initial margin of a notional (>= 0) at the account's leverage, within the instrument's and its tiers."""
+    definition = s["instruments"][instrument]
+    tier_rate = definition["tiers"][tier_of(definition, value)]["initial_rate"]
+    return at_rate_up(value, max(leverage_rate(s, account, instrument, leg), tier_rate))
 
 
 @kernel
 def margin_for(
-    s: Record, account: int, instrument: int, leg: int, position_value: int, buy_value: int, sell_value: int, low: int
+    s: Record, account: int, instrument: int, leg: int, position_value: int, buy_value: int, sell_value: int
 ) -> int:
-    """Settlement cash that a position of this signed value with these open orders needs; ``low`` lots at the least."""
+    """Settlement cash that a position of this signed value with these open orders needs; not for options.
+
+    Of an isolated position the value is what it cost, and its own part is what is assigned to it.
+    """
     definition = s["instruments"][instrument]
-    fee_rate = max(definition["taker_fee_rate"], 0)
-    fees = at_rate_up(buy_value + sell_value, fee_rate)
-    high_value = position_value + buy_value
-    if definition["option_kind"] != 0:
-        half_ticks = s["valuations"][account, instrument, leg]["half_ticks"]
-        return fees + option_margin(s, definition, half_ticks, high_value, low)
-    worst = max(high_value, sell_value - position_value)
-    rate = max(
-        leverage_rate(s, account, instrument, leg), definition["tiers"][tier_of(definition, worst)]["initial_rate"]
-    )
-    return fees + at_rate_up(worst, rate)
+    fees = at_rate_up(buy_value + sell_value, max(definition["taker_fee_rate"], 0))
+    worst = max(position_value + buy_value, sell_value - position_value)
+    margin = margin_at(s, account, instrument, leg, worst)
+    position = s["positions"][account, instrument, leg]
+    if position["margin_mode"] == _ISOLATED:
+        margin += position["isolated_margin"] - margin_at(s, account, instrument, leg, abs(position_value))
+    return fees + margin
+
+
+@kernel
+def margin_for_option(
+    s: Record, account: int, instrument: int, leg: int, buy_qty: int, buy_value: int, sell_qty: int, sell_value: int
+) -> int:
+    """The same for a position in an option with these open orders; UNKNOWN when a short one cannot be margined now."""
+    definition = s["instruments"][instrument]
+    half_ticks = s["valuations"][account, instrument, leg]["half_ticks"]
+    qty = s["positions"][account, instrument, leg]["qty"]
+    needed = option_needs(s, definition, half_ticks, qty - sell_qty, qty + buy_qty, buy_value)
+    if needed == UNKNOWN:
+        return UNKNOWN
+    return needed + at_rate_up(buy_value + sell_value, max(definition["taker_fee_rate"], 0))
 
 
 @kernel
@@ -94,19 +103,22 @@ def signed_value(definition: Record, position: Record, half_ticks: int) -> int:
 
 @kernel
 def place_margin(s: Record, account: int, instrument: int, leg: int) -> None:
-    """Bring the margin of a position, and its wallet's sum, in line with its value and its open orders."""
+    """Bring the margin of a position, and its wallet's sum, in line with its value and its open orders.
+
+    That of a short option which cannot be margined now stays what it was.
+    """
     row = s["valuations"][account, instrument, leg]
-    position = s["positions"][account, instrument, leg]
-    margin = margin_for(
-        s,
-        account,
-        instrument,
-        leg,
-        row["position_value"],
-        row["open_buy_value"],
-        row["open_sell_value"],
-        position["qty"] - position["open_sell_qty"],
-    )
+    buy_value = row["open_buy_value"]
+    sell_value = row["open_sell_value"]
+    if s["instruments"][instrument]["option_kind"] == 0:
+        margin = margin_for(s, account, instrument, leg, row["position_value"], buy_value, sell_value)
+    else:
+        position = s["positions"][account, instrument, leg]
+        buy_qty = position["open_buy_qty"]
+        sell_qty = position["open_sell_qty"]
+        margin = margin_for_option(s, account, instrument, leg, buy_qty, buy_value, sell_qty, sell_value)
+        if margin == UNKNOWN:
+            return
     wallet = s["instruments"][instrument]["settle_wallet"]
     if wallet >= 0:
         s["wallets"][account, wallet]["margin"] += margin - row["margin"]
@@ -115,12 +127,26 @@ def place_margin(s: Record, account: int, instrument: int, leg: int) -> None:
 
 @kernel
 def count_margin(s: Record, account: int, instrument: int, leg: int, unrealized: int) -> None:
-    """Count a position's value and unrealized PnL at its valuation's mark; spot has neither margin nor debt."""
+    """Count a position's value and unrealized PnL at its valuation's mark; spot has neither margin nor debt.
+
+    An isolated position counts what it cost, and its unrealized PnL is no matter of the wallet's other positions. An
+    option has been paid: it is worth its value, which is not free.
+    """
     definition = s["instruments"][instrument]
     if definition["kind"] == _SPOT:
         return
     row = s["valuations"][account, instrument, leg]
-    row["position_value"] = signed_value(definition, s["positions"][account, instrument, leg], row["half_ticks"])
+    position = s["positions"][account, instrument, leg]
+    half_ticks = row["half_ticks"]
+    row["apart"] = 0
+    if position["margin_mode"] == _ISOLATED:
+        row["apart"] = unrealized
+        unrealized = 0
+        half_ticks = 0
+    row["position_value"] = signed_value(definition, position, half_ticks)
+    if definition["option_kind"] != 0:
+        row["apart"] = row["position_value"]
+        unrealized = 0
     wallet = definition["settle_wallet"]
     if wallet >= 0:
         s["wallets"][account, wallet]["unrealized"] += unrealized - row["unrealized"]

@@ -211,6 +211,10 @@ VALUATION = np.dtype(
         ("position_value", "i8"),  # signed
         ("margin", "i8"),
         ("unrealized", "i8"),
+        (
+            "apart",
+            "i8",
+        ),  # worth that is in no sum of the wallet: an isolated position's PnL, an option's value
         ("leverage", "i8"),  # 1e-8, for which leverage_rate is worked out
         ("leverage_rate", "i8"),  # 1e-8: one over the leverage, rounded up
         ("own_best", "i8", (2,)),  # best prices of own resting orders (leg 0); may be better than the true ones
@@ -224,8 +228,8 @@ WALLET = np.dtype(
         ("currency", "i8"),
         ("balance", "i8"),  # cash
         ("reserved", "i8"),  # for open spot orders, in flight included
-        ("margin", "i8"),  # for positions and open orders
-        ("unrealized", "i8"),
+        ("margin", "i8"),  # for positions and open orders, what is assigned to isolated positions included
+        ("unrealized", "i8"),  # of cross positions, without options
     ]
 )
 """One account's money in one currency at one venue."""
@@ -300,7 +304,7 @@ RESTING = np.dtype(
         ("side", "i4"),
         ("next", "i4"),  # slots of the instrument's resting orders in order of arrival; -1 ends the list
         ("previous", "i4"),
-        ("spare", "i4"),
+        ("reduces", "i4"),  # reduce-only: number of the leg that it closes + 1; 0: it may open
     ]
 )
 """One own order as the exchange model sees it; it has the slot of the core's order."""

@@ -12,17 +12,17 @@ from typing import Final
 from oms.compiled import kernel
 from oms.core.events import new_event
 from oms.core.state import MAX_ACCOUNTS, MAX_INSTRUMENTS, Record
-from oms.records import EventKind, InstrumentState, OrderFlag, Reason, TradingState
+from oms.records import RPC_CLIENT_BASE, EventKind, InstrumentState, OrderFlag, Reason, TradingState
 
 
 class Cancelling(IntEnum):
-    """Which open orders of a scope are being cancelled; done in parts, as the output has room."""
+    """Which open orders of a scope are cancelled by every review; it follows from events and orders alone."""
 
     NOTHING = 0
     GROWING = 1
-    """Those that would not shrink a position: the scope was made REDUCING by its losses."""
+    """Those that would not shrink a position, as long as the scope is REDUCING for its losses."""
     EVERYTHING = 2
-    """The kill switch."""
+    """The kill switch, until no order is open."""
 
 
 class Flattening(IntEnum):
@@ -34,6 +34,12 @@ class Flattening(IntEnum):
     """Everything is closed; what a late fill opens is closed too, until the account is no longer HALTED."""
 
 
+CORE_CLIENT: Final = RPC_CLIENT_BASE - 1
+"""Client index of the core's own orders."""
+FLATTEN_INTERVAL_NS: Final = 100_000_000
+"""Pause after closing orders before the next ones of the account."""
+
+_NOTHING: Final = int(Cancelling.NOTHING)
 _GROWING: Final = int(Cancelling.GROWING)
 _EVERYTHING: Final = int(Cancelling.EVERYTHING)
 _NO: Final = int(Flattening.NO)
@@ -139,7 +145,7 @@ def enter_trading_state(s: Record, scope: int, trading_state: int, reason: int) 
     """Put a scope into a trading state, live and in a replay of the journal.
 
     Whoever sets it ACTIVE after a drawdown measures the next one from here; what a day has lost stays lost until its
-    reset. Any state but HALTED ends the closing of positions.
+    reset. Any state but HALTED ends the closing of positions; while losses have reduced it, growing orders end.
     """
     sums = s["scopes"][scope]
     if trading_state == _ACTIVE and sums["reason"] == _DRAWDOWN and state_of_scope(s, scope) != _ACTIVE:
@@ -148,7 +154,8 @@ def enter_trading_state(s: Record, scope: int, trading_state: int, reason: int) 
         if sums["flattening"] != _NO:
             sums["flattening"] = _NO
             s["flattening"] -= 1
-        sums["cancelling"] = 0
+        lost = trading_state == _REDUCING and (reason == _DAILY_LOSS or reason == _DRAWDOWN)
+        sums["cancelling"] = _GROWING if lost else _NOTHING
     sums["defined"] = 1
     sums["trading_state"] = trading_state
     sums["reason"] = reason
@@ -182,17 +189,13 @@ def restore_trading_state(s: Record, scope: int, event: Record) -> None:
     """Take over a TRADING_STATE event of the journal; cancels that it began go on at the next review."""
     reason = event["last_qty"] if event["last_qty"] != 0 else event["reason"]
     enter_trading_state(s, scope, event["aux"], reason)
-    sums = s["scopes"][scope]
-    sums["peak_pnl"] = event["qty"]
-    if event["aux"] == _REDUCING and (reason == _DAILY_LOSS or reason == _DRAWDOWN):
-        sums["cancelling"] = _GROWING
+    s["scopes"][scope]["peak_pnl"] = event["qty"]
 
 
 @kernel
 def reduce_scope(s: Record, scope: int, reason: int) -> None:
     """Let a scope only shrink its positions from here, and have its other orders cancelled."""
     set_trading_state(s, scope, _REDUCING, reason, 0)
-    s["scopes"][scope]["cancelling"] = _GROWING
     wake_review(s, s["now"])
 
 
@@ -207,13 +210,40 @@ def begin_flattening(s: Record, account: int) -> None:
 
 
 @kernel
+def note_closing(s: Record, account: int) -> None:
+    """A closing order of an account is entered: what is left is looked at after it, and after a pause."""
+    sums = s["scopes"][account]
+    if sums["flattening"] != _NO:
+        sums["flattening"] = _CLOSING
+        sums["flatten_ts"] = s["now"] + FLATTEN_INTERVAL_NS
+
+
+@kernel
+def note_last_order(s: Record, account: int) -> None:
+    """No order of an account is open any more: the kill switch has cancelled everything."""
+    sums = s["scopes"][account]
+    if sums["cancelling"] == _EVERYTHING:
+        sums["cancelling"] = _NOTHING
+
+
+@kernel
+def enter_kill(s: Record, account: int, flatten: bool) -> None:
+    """Have everything open cancelled and, where asked, positions closed after that; live and in a replay."""
+    sums = s["scopes"][account]
+    sums["cancelling"] = _EVERYTHING if sums["open_orders"] > 0 else _NOTHING
+    if flatten:
+        begin_flattening(s, account)
+
+
+@kernel
 def kill_account(s: Record, account: int, flatten: int, request_id: int) -> None:
-    """Halt an account, have all its orders cancelled and, where ``flatten`` is 1, its positions closed after that."""
+    """Halt an account, have all its orders cancelled and, where ``flatten`` is 1, its positions closed after that.
+
+    Closing that is under way goes on.
+    """
     set_trading_state(s, account, _HALTED, _KILL_SWITCH, request_id)
     sums = s["scopes"][account]
-    sums["cancelling"] = _EVERYTHING
-    if flatten == 1:
-        begin_flattening(s, account)
+    enter_kill(s, account, bool(flatten == 1 or sums["flattening"] != _NO))
     at = new_event(s, _KILLED, _KILL_SWITCH)
     event = s["events"][at]
     event["account"] = account
@@ -229,9 +259,7 @@ def restore_kill(s: Record, event: Record) -> None:
     if event["reason"] == _NONE:
         sums["flattening"] = _CLOSED
         return
-    sums["cancelling"] = _EVERYTHING
-    if event["aux"] == 1:
-        begin_flattening(s, event["account"])
+    enter_kill(s, event["account"], bool(event["aux"] == 1))
 
 
 @kernel

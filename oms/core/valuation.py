@@ -202,7 +202,7 @@ def revalue(s: Record, scope: int) -> None:
 
 @kernel
 def wallets_worth(s: Record, account: int) -> float:
-    """What an account's wallets hold, unrealized PnL on margin included, in the reporting currency.
+    """What an account's wallets hold and its positions on margin are worth, in the reporting currency.
 
     A wallet whose currency has no rate counts nothing.
     """
@@ -210,6 +210,11 @@ def wallets_worth(s: Record, account: int) -> float:
     for number in range(s["wallets_used"]):
         wallet = s["wallets"][account, number]
         total += float(wallet["balance"] + wallet["unrealized"]) * conversion_rate(s, wallet["currency"])
+    number = s["scopes"][account]["first_active"]
+    while number >= 0:
+        row = s["valuations"][account, number // MAX_LEGS, number % MAX_LEGS]
+        total += float(row["apart"]) * row["rate"]
+        number = row["next_active"]
     return total
 
 

@@ -51,7 +51,7 @@ from tests.oms.journalled import SIDES, JournalledRig
 SAMPLES: Final = Path(__file__).parent.parent / "strategies" / "samples"
 OPEN: Final = [*OPEN_STATES, OrderState.HELD]
 HEDGING: Final = 1
-"""The account that keeps long and short positions apart, first in, first out."""
+"""The account that keeps long and short positions apart, each with its own margin, first in, first out."""
 
 
 class RandomSession:
@@ -97,7 +97,8 @@ class RandomSession:
     def _define(self) -> None:
         rig = self.rig
         define_account(rig.st, HEDGING, TradingState.ACTIVE)
-        rig.s["accounts"]["hedging"][HEDGING] = rig.s["accounts"]["fifo"][HEDGING] = 1
+        for name in ("hedging", "isolated", "fifo"):
+            rig.s["accounts"][name][HEDGING] = 1
         rig.s["accounts"]["resets"][:2, :3] = rig.now + SECOND * np.array([2, 5, 9])
         for instrument in (0, 1, 2):
             for name, value in {"defined": 1, **NO_LIMITS}.items():

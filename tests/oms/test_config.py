@@ -243,6 +243,19 @@ def test_whatever_an_account_leaves_out_is_missing(name: str) -> None:
         load_settings(overrides={**REPLAY, "accounts": {"paper": account}})
 
 
+def test_isolated_margin_of_an_account_that_trades_nothing_on_margin_is_refused() -> None:
+    spot = {"symbol": "BTCUSDT", "venue": "v", "kind": "spot", "base": "BTC", "quote": "USDT", "tick": "1", "lot": "1"}
+    perpetual = {"symbol": "PERP", "venue": "v", "kind": "linear_perpetual", "tick": "1", "lot": "1"}
+    instruments = [{"id": 0, **spot}, {"id": 1, **perpetual}]
+    accounts = {"paper": {**ACCOUNT, "balances": {}, "margin_mode": "isolated"}}
+    limits = msgspec.to_builtins(load_settings(overrides=REPLAY).risk["BTCUSDT.binance_spot"])
+    limits |= {"max_order_qty": "10", "max_position": "10"}
+    others = {**REPLAY, "instruments": instruments, "accounts": accounts, "strategies": []}
+    with pytest.raises(ConfigError, match=r"paper has margin_mode isolated and trades only BTCUSDT.v: .* cross"):
+        load_settings(overrides={**others, "risk": {"BTCUSDT": limits}})
+    load_settings(overrides={**others, "risk": {"BTCUSDT": limits, "PERP": limits}})
+
+
 def test_shipped_account_takes_the_name_of_the_session() -> None:
     assert list(load_settings(overrides={**REPLAY, "account": "two"}).accounts) == ["two"]
 

@@ -182,6 +182,19 @@ def test_book_out_of_step_is_not_tradable() -> None:
     assert rig.s["strategies"]["memory"][number, 5] == 1
 
 
+def test_liquidation_distance_is_that_of_the_nearer_leg() -> None:
+    rig = Rig()
+    number = rig.add(PROBE)
+    assert api.liquidation_distance(rig.st, number) > 10**8
+    rig.s["instruments"]["tiers"]["maintenance_rate"][0, 0] = 10**6
+    rig.s["accounts"]["hedging"] = 1
+    rig.s["wallets"]["balance"] = 0
+    rig.open_market(0)
+    for leg, qty in ((0, 10), (1, -10)):
+        rig.reports(report(ReportKind.POSITION, 0, qty=qty, px=BID_PX, flags=OrderFlag.SHORT_LEG * leg))
+    assert -(10**8) < api.liquidation_distance(rig.st, number) <= 0
+
+
 def test_everything_that_is_public_is_listed_and_documented() -> None:
     assert sorted(api.__all__) == api.__all__
     for name in api.__all__:

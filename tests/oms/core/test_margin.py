@@ -12,20 +12,18 @@ from hypothesis import strategies as hs
 
 from oms.core.margin import (
     EVERY_PRICE,
-    balance_behind,
     initial_margin,
     liquidation_distance,
     liquidation_px,
     maintenance_margin,
-    opening_margin,
     revalue,
     short_option_margin,
     tier_of,
 )
-from oms.core.positions import apply_fill, unrealized_pnl, value_at, value_of
+from oms.core.positions import apply_fill, unrealized_pnl, value_at
 from oms.instruments import Instrument
 from oms.margin_tiers import MarginTier
-from oms.records import CASH_SCALE, MarginMode
+from oms.records import CASH_SCALE
 from tests.oms.core.ledger import INSTRUMENTS, instrument_of, new_ledger, new_position, row_of
 
 LADDERS = (
@@ -254,21 +252,3 @@ def test_what_is_flat_has_no_value_and_no_margin() -> None:
     position = new_position(**dict.fromkeys(FIGURES, 7))
     assert revalue(position, row_of(INSTRUMENTS["call"]), 0, 0)
     assert [position[name] for name in FIGURES] == [0] * 5
-
-
-def test_opening_needs_the_value_the_margin_or_the_short_options_margin() -> None:
-    spot, linear, call = (row_of(INSTRUMENTS[name]) for name in ("spot", "linear", "call"))
-    assert opening_margin(spot, 1, 600, 10, 0, 0, 0) == value_of(spot, 600, 10)
-    assert opening_margin(spot, -1, 600, 10, 0, 0, 0) == 0
-    assert opening_margin(linear, -1, 600, 10, 0, 0, 0) == value_of(linear, 600, 10)
-    assert opening_margin(call, 1, 600, 10, 0, 0, 0) == value_of(call, 600, 10)
-    assert opening_margin(call, -1, 600, 10, 0, INDEX, 0) == short_option_margin(call, INDEX, 1_200, 10)[0]
-    assert opening_margin(call, -1, 600, 10, 0, INDEX, 1_300) == short_option_margin(call, INDEX, 1_300, 10)[0]
-    assert opening_margin(call, -1, 600, 10, 0, 0, 1_300) == -1
-
-
-def test_an_isolated_position_has_its_own_margin_alone() -> None:
-    position = new_position(isolated_margin=5)
-    assert balance_behind(position, 900) == 900
-    position["margin_mode"] = MarginMode.ISOLATED
-    assert balance_behind(position, 900) == 5

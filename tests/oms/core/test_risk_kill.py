@@ -18,6 +18,7 @@ from oms.records import (
     Reason,
     ReportKind,
     TickKind,
+    TimeInForce,
     TradingState,
     Trigger,
     TriggerSource,
@@ -122,6 +123,51 @@ def test_late_fill_after_the_cancel_is_closed_too() -> None:
     rig.reports(fill(1, 10, trade_id=1))
     wait(rig)
     assert closing(rig)["qty"].tolist() == [10]
+
+
+def test_late_fill_while_a_closing_order_is_under_way_is_sized_in_once_that_has_ended() -> None:
+    rig = market()
+    hold(rig, 30)
+    rig.commands(new_order(1, qty=12), new_order(2, SELL, qty=8))
+    kill(rig, flatten=1)
+    rig.reports(report(ReportKind.CANCELLED, 1), report(ReportKind.CANCELLED, 2))
+    (first,) = closing(rig)
+    order_id = int(first["order_id"])
+    rig.reports(fill(2, 8, ASK_PX, side=SELL, trade_id=2))
+    wait(rig)
+    assert len(closing(rig)) == 1
+    rig.reports(fill(order_id, 22, side=SELL, trade_id=3), report(ReportKind.EXPIRED, order_id))
+    rig.reports(fill(1, 12, trade_id=4))
+    wait(rig)
+    assert closing(rig)["qty"].tolist() == [30, 12]
+    rig.reports(fill(int(closing(rig)["order_id"][1]), 12, side=SELL, trade_id=5))
+    wait(rig, 100 * MS)
+    assert rig.position()["qty"] == 0
+    assert_closed(rig)
+
+
+def test_asking_again_goes_on_closing_at_once() -> None:
+    rig = market()
+    hold(rig, 30)
+    kill(rig, flatten=1)
+    (first,) = closing(rig)
+    rig.reports(report(ReportKind.EXPIRED, int(first["order_id"])))
+    killed = kill(rig)
+    assert killed[killed["kind"] == EventKind.KILLED]["aux"].tolist() == [1]
+    assert closing(rig)["qty"].tolist() == [30, 30]
+
+
+def test_order_adopted_while_positions_are_closed_is_no_closing_order() -> None:
+    rig = market()
+    hold(rig, 30)
+    kill(rig, flatten=1)
+    (first,) = closing(rig)
+    rig.reports(report(ReportKind.EXPIRED, int(first["order_id"])))
+    due = int(rig.s["scopes"][0]["flatten_ts"])
+    rig.now += 10 * MS
+    terms = {"order_type": OrderType.LIMIT, "time_in_force": TimeInForce.GTC, "strategy": -1}
+    rig.reports(report(ReportKind.ADOPTED, 77, side=SELL, px=ASK_PX + 9, qty=5, leaves_qty=5, ts=rig.now, **terms))
+    assert rig.s["scopes"][0]["flatten_ts"] == due
 
 
 def test_large_position_is_closed_in_chunks_on_the_grid() -> None:

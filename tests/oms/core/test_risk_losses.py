@@ -108,6 +108,19 @@ def test_breach_cancels_what_would_not_shrink_the_position() -> None:
     assert asked(rig, new_order(7, SELL, BID_PX - 40, qty=50)) == [Reason.NONE]
 
 
+def test_growing_orders_are_cancelled_as_long_as_the_scope_is_reduced() -> None:
+    rig = market(max_daily_loss=100 * 50 * TICK_LOT)
+    rig.commands(new_order(1, SELL, BID_PX + 70, qty=60), new_order(2, px=BID_PX - 70))
+    move(rig, -50)
+    wait(rig)
+    rig.reports(report(ReportKind.CANCEL_REJECTED, 2))
+    wait(rig)
+    assert (rig.state(1), rig.state(2)) == (OrderState.PENDING_NEW, OrderState.PENDING_CANCEL)
+    rig.reports(report(ReportKind.POSITION, 0, qty=50, px=BID_PX))
+    wait(rig)
+    assert rig.state(1) == OrderState.PENDING_CANCEL
+
+
 def test_daily_loss_is_found_at_a_fill() -> None:
     rig = market(max_daily_loss=100 * 50 * TICK_LOT)
     rig.commands(new_order(1, SELL, BID_PX - 2, qty=100), new_order(2, px=BID_PX - 60))
