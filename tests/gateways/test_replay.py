@@ -368,7 +368,8 @@ def rescaled(ticks: Ticks, factor: int) -> Ticks:
     for name in ("px", "qty", "qty_2"):
         market[name] *= factor
     market["px_2"][market["kind"] == TickKind.QUOTE] *= factor
-    return market
+    rescaled_ticks: Ticks = market
+    return rescaled_ticks
 
 
 def test_a_version_that_is_put_in_force_is_followed_without_a_restart(tmp_path: Path) -> None:
