@@ -70,7 +70,7 @@ class Feed:
         RecordingError
             As ``TickReader`` does.
         """
-        stop_ts = MAX_VALUE
+        stop_ts = self._stop_ts()
         while True:
             pass_first = pass_last = 0
             book = BookRebuild() if self.resume_ts else None
@@ -80,7 +80,7 @@ class Feed:
                     pass_first = int(ticks["local_ts"][0])
                     if not self.first_ts:
                         self.first_ts = pass_first
-                        stop_ts = pass_first + self._duration_ns if self._duration_ns else MAX_VALUE
+                        stop_ts = self._stop_ts()
                 pass_last = int(ticks["local_ts"][-1])
                 if book is not None:
                     sent = int(np.searchsorted(ticks["local_ts"], self.resume_ts, "right"))
@@ -108,6 +108,17 @@ class Feed:
             else:
                 yield self._stale(self.first_ts + self._shift)
 
+    def go_on(self, instrument: Instrument, ts: int) -> None:
+        """Have the next ``batches`` go on behind the tick sent last, of time ``ts``, on another definition's grid.
+
+        The recording is decoded anew up to there; ``counters`` count what it comes to on the new grid.
+        """
+        self.instrument = instrument
+        self.counters = ReadCounters()
+        self.resume_ts = ts
+        self._sent_before = self._shift = 0
+        self._previous_ts = None
+
     def book_at(self, ts: int) -> Ticks | None:
         """The book as a SNAPSHOT received at ``ts``, the time of the tick sent last; None while there is none."""
         reader = TickReader(self.recording, self.instrument)
@@ -122,6 +133,10 @@ class Feed:
         by_messages = (self._sent_before + messages) / total if total else 0.0
         by_time = (recorded_ts - self.first_ts) / self._duration_ns if self._duration_ns and recorded_ts else 0.0
         return min(max(by_messages, by_time), 1.0)
+
+    def _stop_ts(self) -> int:
+        """Recorded time from which on nothing is sent any more."""
+        return self.first_ts + self._duration_ns if self.first_ts and self._duration_ns else MAX_VALUE
 
     def _pass(self) -> Iterator[Ticks]:
         """The recording once, its times shifted by the passes before."""

@@ -3,6 +3,7 @@
 Everything that is due is sent at once, in frames of at most ``MAX_FRAME_RECORDS``, and a venue's message stays in one
 frame where it fits. A subscriber that joins in the middle (a restarted core) gets the book of that moment as a
 SNAPSHOT. A gateway that was killed goes on where it stood: with STALE, the book as a SNAPSHOT, and the ticks behind it.
+So it does when the core has put another version of the instrument in force: all of that in the new version.
 """
 
 from __future__ import annotations
@@ -20,18 +21,23 @@ import zmq
 
 from gateways.binance import Ticks
 from gateways.feed import Feed
+from gateways.in_force import InForce
 from gateways.progress import ProgressFile
 from gateways.recording import NS_PER_S
 from gateways.sidecar import open_recording
 from oms.bus import Publisher, new_context
 from oms.compiled import Progress, compile_entries
 from oms.config import SESSION_FILE, ReplaySettings, Settings
+from oms.instruments import Instrument
 from oms.lifecycle import Lifecycle
 from oms.records import RecordKind, Source, TickFlag, TickKind
 
 MAX_FRAME_RECORDS: Final = 256
 MAX_SLEEP_S: Final = 0.05
 """Longest time without a look at the clock, the subscribers and the stop flag."""
+
+HEARTBEATS_WAITED: Final = 4
+"""How long the first tick waits for the core to say which version is in force; then it is the settings' one."""
 
 DELIVERY_MS: Final = 30_000
 """How long a standalone replay waits for its subscribers to take what is still queued."""
@@ -82,6 +88,8 @@ class Replay:
         See ``Attend``.
     progress : ProgressFile or None
         Where the position is kept for a gateway that follows this one.
+    in_force : callable
+        Gives the instrument's definition in force; when that changes, the feed goes on in it.
 
     Attributes
     ----------
@@ -98,6 +106,7 @@ class Replay:
         speed: float | None,
         attend: Attend,
         progress: ProgressFile | None = None,
+        in_force: Callable[[], Instrument] | None = None,
     ) -> None:
         self.feed = feed
         self.ticks = 0
@@ -107,18 +116,36 @@ class Replay:
         self._speed = speed
         self._attend = attend
         self._progress = progress
+        self._in_force = in_force or (lambda: feed.instrument)
+        self._messages_before = 0  # sent before the feed went on in another version
         self._clock: RecordedClock | None = None
         self._subscribers = publisher.poll_subscribers()
         publisher.socket.setsockopt(zmq.SNDTIMEO, int(MAX_SLEEP_S * 1000))
 
     def run(self) -> bool:
         """Send the whole feed; False when ``attend`` ended it before."""
-        return all(self._publish(batch) for batch in self.feed.batches())
+        while True:
+            is_complete = all(self._publish(batch) for batch in self.feed.batches())
+            if not self._is_changed:
+                return is_complete
+            self._change_version()
 
     def linger(self) -> None:
         """Stay for subscribers that join after the end, until ``attend`` says so."""
         while self._attend(self.counters(done=True), "done"):
+            if self._is_changed:
+                self._change_version()
+                self.run()
             self._welcome(int(MAX_SLEEP_S * 1000))
+
+    @property
+    def _is_changed(self) -> bool:
+        """Whether another version is in force than the feed is counted in."""
+        return self._in_force() is not self.feed.instrument
+
+    def _change_version(self) -> None:
+        self.feed.go_on(self._in_force(), self.recorded_ts)
+        self._messages_before = self.messages
 
     def counters(self, *, done: bool = False) -> dict[str, float]:
         """The gateway's heartbeat counters; ``progress`` is the part of the replay that has been sent, 0 to 1."""
@@ -130,12 +157,13 @@ class Replay:
             "ignored": float(read.ignored),
             "slow": float(read.slow),
             "damaged": float(bool(read.damage)),
-            "progress": 1.0 if done else self.feed.progress(self.recorded_ts, self.messages),
+            "progress": 1.0 if done else self.feed.progress(self.recorded_ts, self.messages - self._messages_before),
             "recorded_ts": float(self.recorded_ts),
         }
 
     def _publish(self, batch: Ticks) -> bool:
-        """Send a batch as its records come due; False when ``attend`` ended it."""
+        """Send a batch as its records come due; False when ``attend`` ended it, or the feed has to go on in another
+        version: between two ticks of different times, so that none is left out."""
         ts = batch["local_ts"].copy()
         ends = np.flatnonzero(batch["flags"] & TickFlag.LAST) + 1
         venue_messages = np.cumsum((batch["flags"] & TickFlag.LAST != 0) & (batch["kind"] < TickKind.TIME))
@@ -146,6 +174,8 @@ class Replay:
             if not self._attend(self.counters(), "ready"):
                 return False
             self._welcome(0)
+            if int(ts[start]) > self.recorded_ts and self._is_changed:
+                return False
             due = len(batch)
             if self._clock is not None:
                 due = int(np.searchsorted(ts, self._clock.now(), "right"))
@@ -217,6 +247,8 @@ def run(settings: Settings, life: Lifecycle, context: zmq.Context[Any]) -> int:
         sys.stderr.write(feed.recording.note + "\n")
     publisher = Publisher(context, settings.ticks_endpoint, RecordKind.TICK, Source.GATEWAY, lossless=True)
 
+    in_force = InForce(settings, context, feed.instrument)
+
     def on_progress(progress: Progress) -> None:
         life.beat({"compiled": progress.done, "to_compile": progress.total}, "compiling")
 
@@ -225,24 +257,27 @@ def run(settings: Settings, life: Lifecycle, context: zmq.Context[Any]) -> int:
     while publisher.poll_subscribers(timeout_ms=int(MAX_SLEEP_S * 1000)) < expected:
         if life.stopping:
             publisher.close()
+            in_force.close()
             return 0
         life.beat({"subscribers": publisher.subscribers}, "ready")
     gc.collect()
     gc.freeze()  # what the compiler left need not be looked at again in the middle of a replay
     progress = ProgressFile(settings.run_dir, settings.run_dir / SESSION_FILE)
-    feed.resume_ts = progress.position
 
     def attend(counters: dict[str, float], state: str) -> bool:
         life.beat(counters, state)
         return not life.stopping
 
-    replay = Replay(feed, publisher, parse_speed(settings.replay.speed), attend, progress)
+    told = in_force.wait(HEARTBEATS_WAITED * settings.heartbeat_s, lambda: attend({}, "ready"))
+    feed.go_on(told, progress.position)
+    replay = Replay(feed, publisher, parse_speed(settings.replay.speed), attend, progress, in_force.look)
     if replay.run():
         sys.stderr.writelines(problem + "\n" for problem in feed.counters.summary())
         replay.linger()
     life.beat(replay.counters(), "stopping")
     progress.close()
     publisher.close()
+    in_force.close()
     return 0
 
 

@@ -15,9 +15,10 @@ import numpy as np
 
 from oms import engine
 from oms.assembly import PAPER_ACCOUNT, Core
-from oms.bus import Publisher, Puller, Pusher, Records, Subscriber
+from oms.bus import Publisher, Puller, Pusher, Records, Sender, Subscriber
 from oms.config import JournalSettings
 from oms.core.state import State
+from oms.definition_rows import DEFINITION
 from oms.journal import Direction, Journal
 from oms.latency import LatencyHistogram
 from oms.outbox import Outbox
@@ -29,6 +30,8 @@ MIB: Final = 1024 * 1024
 FRAMES_PER_TURN: Final = 128
 """Tick frames taken before commands get their turn again."""
 DEFAULT_SETTINGS: Final = JournalSettings()
+NOTHING_TO_TELL: Final = -1
+ASK_ANEW: Final = -1
 QUIET_AFTER_S: Final = 5.0
 """Without a tick for this long the market is taken for silent, and no order is priced on it."""
 
@@ -44,7 +47,8 @@ class CoreLoop:
     inputs : Puller
         COMMAND, REPORT and DEFINITION frames.
     events : Publisher
-        EVENT frames; its session is the journal's.
+        EVENT frames; its session is the journal's. Its socket also tells the definitions in force, in DEFINITION
+        frames: once a heartbeat, and as soon as one has changed.
     journal : Journal
     orders : Pusher or None
         Where requests go when an exchange answers them; None: the exchange model in the core does.
@@ -79,6 +83,7 @@ class CoreLoop:
         self._command_count = self._st["command_count"]
         self._report_count = self._st["report_count"]
         self._events_lost = self._st["events_lost"]
+        self._switching = self._st["switching"]
         self._event_rows = self._st["events"][0]
         self._command_rows = self._st["commands"][0]
         self._report_rows = self._st["reports"][0]
@@ -93,6 +98,9 @@ class CoreLoop:
             self._journal_ticks if self._journals_ticks else None,
             journal.wake_fd,
         )
+        self._definitions = Sender(events.socket, RecordKind.DEFINITION, events.source)
+        self._changing = 0  # instruments, as far as has been told; ASK_ANEW
+        self._tell_at = 0  # bytes of journal, once they are durable; NOTHING_TO_TELL
         self._heard_at = time.monotonic()
         self._is_quiet = False
         self._own_tick_count = 0
@@ -134,6 +142,24 @@ class CoreLoop:
         self._outbox.commit()
         if self.feed.woken:
             self._outbox.take_wake()
+        if self._switching[0] != self._changing:
+            self._changing = int(self._switching[0])
+            self._tell_at = self.journal.position
+        if self._tell_at != NOTHING_TO_TELL:
+            self._tell_definitions()
+
+    def _tell_definitions(self) -> None:
+        """Publish the definitions in force, once what has put them in force is as durable as it is to be."""
+        if self.journal.bytes_written < self._tell_at:
+            return
+        self._tell_at = NOTHING_TO_TELL
+        rows = self._st["instruments"][0]
+        (known,) = np.nonzero(rows["defined"])
+        definitions = np.zeros(len(known), DEFINITION)
+        definitions["instrument"] = known
+        definitions["version"] = rows["version"][known]
+        definitions["row"] = rows[known]
+        self._definitions.send(definitions)
 
     def _take_commands(self, commands: Records) -> None:
         taken = commands.copy()
@@ -159,6 +185,7 @@ class CoreLoop:
         while start < len(definitions):
             start = engine.step_definitions(self._st, definitions, start)
             self._flush(0)
+        self._changing = ASK_ANEW  # it may be done already
 
     def _flush(self, cause_ts: int, reports: Direction = Direction.OUTPUT) -> None:
         """Journal what the last step wrote; it leaves when that is committed.
@@ -221,9 +248,10 @@ class CoreLoop:
         self._step_own_ticks(stale)
 
     def report(self) -> None:
-        """Publish the positions, once a heartbeat."""
+        """Publish the positions and the definitions in force, once a heartbeat."""
         self._step_own_ticks(self._own_ticks(TickKind.HEARTBEAT))
         self._outbox.commit()
+        self._tell_at = self.journal.position
 
     def set_trading_state(self, trading_state: TradingState, reason: Reason, account: int = PAPER_ACCOUNT) -> None:
         """Set an account's trading state from the host, by a command like any other."""
@@ -234,6 +262,13 @@ class CoreLoop:
         command["value"] = trading_state
         command["px"] = reason
         self._take_commands(command)
+        self._outbox.commit()
+
+    def ask_instruments(self, instruments: Sequence[int]) -> None:
+        """Have instruments say how they stand, and those that wait for a new version go on."""
+        asked = np.zeros(len(instruments), DEFINITION)
+        asked["instrument"] = instruments
+        self._take_definitions(asked)
         self._outbox.commit()
 
     def take_reports(self, reports: Records) -> None:

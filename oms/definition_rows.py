@@ -57,6 +57,7 @@ INSTRUMENT = np.dtype(
         ("max_leverage", "<i8"),  # 1e-8
         ("tier_count", "<i8"),
         ("tiers", TIER, (MAX_TIERS,)),
+        ("contract", "<i8"),  # stands for symbol, venue, currencies and underlying
     ]
 )
 """One row of the core's instrument table."""
@@ -77,10 +78,10 @@ DEFINITION = np.dtype(
         ("instrument", "<i4"),
         ("version", "<u4"),
         ("row", INSTRUMENT),
-        ("spare", "<i8", (5,)),
+        ("spare", "<i8", (4,)),
     ]
 )
-"""A new version of an instrument's definition, 576 bytes: from an operator to the core. What SET_BY_ASSEMBLY names is
-not said here."""
+"""A version of an instrument's definition, 576 bytes: from an operator to the core, where what SET_BY_ASSEMBLY names is
+not said; and from the core to the gateways, the one in force."""
 
 assert DEFINITION.itemsize == 576

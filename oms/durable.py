@@ -22,6 +22,7 @@ ORDER_COUNTER_EPOCH_NS: Final = 1_735_689_600 * 1_000 * NS_PER_MS
 SCRATCH: Final = frozenset(
     {
         "tick_stage",
+        "incoming_definition",
         "next_strategy",
         "cause_ts",
         "feed_quiet",

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from decimal import Context, Decimal
 from fractions import Fraction
 from functools import cached_property
+from hashlib import blake2b
 from typing import Final
 
 import msgspec
@@ -159,6 +160,13 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         """Lot times multiplier: what one lot stands for."""
         return Fraction(self._lot) * Fraction(Decimal(self.multiplier))
 
+    @property
+    def contract(self) -> int:
+        """A number that stands for what versions of one contract share and a row has only as numbers of the session's:
+        symbol, venue, currencies and underlying."""
+        told = "/".join((self.symbol, self.venue, self.base, self.quote, self.settlement, self.underlying))
+        return int.from_bytes(blake2b(told.encode(), digest_size=8).digest(), "little", signed=True)
+
     @cached_property
     def cash_per_tick_lot(self) -> Fraction:
         """Cash (1e-8 of the settlement currency) that one lot gains when the price rises by one tick; not inverse."""
@@ -254,6 +262,7 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         row["option_kind"] = OPTION_KINDS.get(self.option_kind, 0)
         for name in SET_BY_ASSEMBLY:
             row[name] = -1
+        row["contract"] = self.contract
         row["max_leverage"] = rate(f"{self.symbol}'s max_leverage", self.max_leverage)
         if self.kind in MARGINED_KINDS:
             tiers = tier_rows(self.symbol, self.margin_tiers, Decimal(self.max_leverage))

@@ -130,7 +130,7 @@ class Journal:
         self.segment = 0
         self.position = 0
         self.next_number = 0
-        self.files = SegmentFiles(folder, session)
+        self.files = SegmentFiles(folder, session, marks=sync != "os")
         self._account = account
         self._segment_bytes = segment_bytes
         self._segment_position = 0

@@ -31,6 +31,7 @@ from oms.journal_format import (
     place_of,
     session_of,
 )
+from oms.journal_mark import read_mark
 from oms.journal_segments import segment_at_event, segments, segments_from, sessions
 from oms.records import EVENT, RecordKind
 
@@ -62,6 +63,8 @@ class JournalTail:
         A segment; those behind it follow.
     offset, number : int
         Where in it to begin, and the number of the entry there (``ANY_NUMBER``: at offset 0, whichever it has).
+    only_durable : bool
+        Of a session that is being written give only what its writer has on disk: for those who act on it.
 
     Attributes
     ----------
@@ -77,7 +80,9 @@ class JournalTail:
         The close entry has been read.
     """
 
-    def __init__(self, path: Path, offset: int = 0, number: int = ANY_NUMBER) -> None:
+    def __init__(self, path: Path, offset: int = 0, number: int = ANY_NUMBER, *, only_durable: bool = False) -> None:
+        self._only_durable = only_durable
+        self._is_cut = False
         self.path = path
         self.offset = offset
         self.number = number
@@ -96,10 +101,12 @@ class JournalTail:
         """
         while True:
             yield from self.read_segment()
-            following = None if self.closed else self.following_segment()
+            following = None if self.closed or self._is_cut else self.following_segment()
             if following is None:
                 return
             yield from self.read_segment()  # what came between the end of the file and the next one's beginning
+            if self._is_cut:
+                return
             if self.pending or not self.offset:
                 raise JournalDamageError(self.path, self.offset, self.number, following, 0, ANY_NUMBER)
             self.path = following
@@ -147,6 +154,7 @@ class JournalTail:
                 f"journal {self.path} has {size} bytes and had {self.offset}: something else than the core writes to"
                 " it; stop that and restore the file from a copy"
             )
+        size = max(self._durable_size(size), self.offset)
         wanted = READ_BYTES
         while self.offset < size:
             chunk = os.pread(descriptor, min(wanted, size - self.offset), self.offset)
@@ -164,6 +172,24 @@ class JournalTail:
                 self._refuse_damage(descriptor, size)
                 break
         self.pending = size - self.offset
+
+    def _durable_size(self, size: int) -> int:
+        """How much of the ``size`` bytes of the segment in hand may be given.
+
+        A session that another one has followed is not written any more: what is there, the core has started from.
+        """
+        self._is_cut = False
+        place = place_of(self.path)
+        if not self._only_durable or place is None:
+            return size
+        session, segment = place
+        mark = read_mark(self.path.parent, session)
+        if mark is None or segment < mark.segment or (segment == mark.segment and size <= mark.offset):
+            return size
+        if session_of(sessions(self.path.parent)[-1]) > session:
+            return size
+        self._is_cut = True
+        return mark.offset if segment == mark.segment else 0
 
     def _follows(self, entry: Entry) -> bool:
         """Whether an entry is the one that must be at ``offset``: a segment's first one says which it is."""
@@ -292,7 +318,7 @@ def events_since(folder: Path, session: int, seq: int) -> Iterator[Records]:
         yield block.records
 
 
-def tail_at_event(path: Path, seq: int) -> JournalTail:
+def tail_at_event(path: Path, seq: int, *, only_durable: bool = False) -> JournalTail:
     """A tail that stands at, or not far before, the entry of event ``seq``: found by bisection, not by reading all.
 
     Parameters
@@ -300,6 +326,8 @@ def tail_at_event(path: Path, seq: int) -> JournalTail:
     path : Path
         The session's first segment.
     seq : int
+    only_durable : bool
+        As for ``JournalTail``.
 
     Raises
     ------
@@ -310,7 +338,7 @@ def tail_at_event(path: Path, seq: int) -> JournalTail:
     """
     start = segment_at_event(path, seq)
     if start is None:
-        return JournalTail(path)
+        return JournalTail(path, only_durable=only_durable)
     low, number = 0, start.first_number
     try:
         with open(start.path, "rb", buffering=0) as file:
@@ -324,7 +352,7 @@ def tail_at_event(path: Path, seq: int) -> JournalTail:
                     low, number = entry.offset, entry.number
     except OSError as error:
         raise JournalError(f"journal {start.path} cannot be read: {error.strerror}; check data_dir") from error
-    return JournalTail(start.path, low, number)
+    return JournalTail(start.path, low, number, only_durable=only_durable)
 
 
 def _event_behind(descriptor: int, position: int, path: Path) -> Entry | None:

@@ -124,6 +124,31 @@ def segment_at_event(path: Path, seq: int) -> SegmentStart | None:
     return found
 
 
+def needless_before(folder: Path, session: int, number: int, event: int, kept_bytes: int) -> int:
+    """The entry before which a session's segments are not needed.
+
+    Parameters
+    ----------
+    number, event : int
+        The first entry, and the first event, that somebody needs.
+    kept_bytes : int
+        What of the session's end is kept in any case.
+
+    Raises
+    ------
+    JournalError
+        When a file cannot be read.
+    """
+    found = behind = 0
+    for path in reversed(segments(folder, session)):
+        behind += path.stat().st_size
+        start = segment_start(path)
+        if start is not None and behind >= kept_bytes and start.first_number <= number and start.first_event <= event:
+            found = start.first_number
+            break
+    return found
+
+
 def remove_before(folder: Path, session: int, number: int) -> list[Path]:
     """Remove the segments of a session that lie wholly before entry ``number``; the newest one stays in any case.
 

@@ -14,6 +14,7 @@ from threading import Thread
 from typing import Final, NamedTuple
 
 from oms.journal_format import JournalError, journal_path
+from oms.journal_mark import DurableMark
 
 _REMEDIES: Final = {
     errno.ENOSPC: "free space on that file system, or set data_dir to another one, and restart",
@@ -35,6 +36,13 @@ def write_failure(path: Path, what: str, error: OSError) -> str:
 class SegmentFiles:
     """The files of one session, one behind the other; what is written goes to the newest.
 
+    Parameters
+    ----------
+    folder : Path
+    session : int
+    marks : bool
+        Tell readers what is on disk (``oms.journal_mark``): where every commit is synced.
+
     Attributes
     ----------
     path : Path
@@ -43,9 +51,12 @@ class SegmentFiles:
         Bytes written to it.
     """
 
-    def __init__(self, folder: Path, session: int) -> None:
+    def __init__(self, folder: Path, session: int, *, marks: bool = False) -> None:
         self.path = journal_path(folder, session)
         self.offset = 0
+        self._segment = 0
+        self._marks = marks
+        self._mark: DurableMark | None = None
         self._folder = folder
         self._session = session
         self._descriptor = -1
@@ -64,8 +75,11 @@ class SegmentFiles:
         self.close()
         self.path = journal_path(self._folder, self._session, segment)
         self.offset = 0
+        self._segment = segment
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
+            if self._marks and self._mark is None and not self.path.exists():
+                self._mark = DurableMark(self._folder, self._session)
             self._descriptor = os.open(
                 self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o640
             )
@@ -93,6 +107,8 @@ class SegmentFiles:
             os.fdatasync(self._descriptor)
         except OSError as error:
             raise JournalError(write_failure(self.path, f"cannot be synced at offset {self.offset}", error)) from error
+        if self._mark is not None:
+            self._mark.set(self._segment, self.offset)
 
     def sync_folder(self) -> None:
         """Wait until the disk has the file's name; raises ``JournalError``."""

@@ -55,10 +55,10 @@ def compile_part(part: str, name: str) -> None:
     """Compile one part into the cache and leave its marker."""
     if part == CORE:
         from oms import replay_step, tick_feed
-        from oms.core import indices
+        from oms.core import indices, kept_version, standing
 
         compile_entries(lambda progress: _say(progress.name))
-        _ = (indices, replay_step, tick_feed)
+        _ = (indices, kept_version, replay_step, standing, tick_feed)
     elif part == MODEL:
         from oms.exchange_model import load_model
 

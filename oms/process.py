@@ -20,7 +20,7 @@ from oms.bus import BusError, Publisher, Puller, Subscriber, new_context
 from oms.config import ConfigError, Settings, read_session
 from oms.journal import Journal, JournalError
 from oms.lifecycle import UNUSABLE, Lifecycle, end_with_parent
-from oms.records import Reason, RecordKind, Source, TradingState
+from oms.records import InstrumentState, Reason, RecordKind, Source, TradingState
 
 if TYPE_CHECKING:
     from oms.core.state import State
@@ -49,10 +49,12 @@ def run_core(settings: Settings, life: Lifecycle, context: zmq.Context[Any]) -> 
     from oms.assembly import build_core
     from oms.compiled import Progress
     from oms.core_loop import MIB, CoreLoop
+    from oms.definitions import read_definitions
     from oms.durable import begin_session
-    from oms.recovery import definitions_of, take_on
+    from oms.recovery import definitions_of, in_force, take_on
     from oms.snapshot import Place, SnapshotError
     from oms.snapshot_keeper import SnapshotKeeper
+    from oms.store.progress import unstored_from
 
     def on_progress(progress: Progress) -> None:
         counters = {"compiled": progress.done, "to_compile": progress.total, "elapsed_s": progress.elapsed_s}
@@ -64,7 +66,7 @@ def run_core(settings: Settings, life: Lifecycle, context: zmq.Context[Any]) -> 
     definitions = definitions_of(settings)
     life.beat({}, "recovering")
     past = recover_past(core.st, definitions, settings)
-    definitions = take_on(core.st, past, definitions)
+    definitions = take_on(core.st, past, definitions, read_definitions(settings.definitions_file))
     for note in past.notes:
         sys.stderr.write(f"core: {note}\n")
     events = Publisher(context, settings.events_endpoint, RecordKind.EVENT, Source.CORE)
@@ -88,14 +90,17 @@ def run_core(settings: Settings, life: Lifecycle, context: zmq.Context[Any]) -> 
         core.st,
         journal,
         settings.snapshot_dir,
-        definitions,
+        lambda: in_force(definitions, core.st, read_definitions(settings.definitions_file)),
         every_bytes=settings.journal.snapshot_mb * MIB,
         kept=settings.journal.snapshots_kept,
         sessions_kept=settings.journal.sessions_kept,
+        session_kept_bytes=settings.journal.session_kept_mb * MIB,
+        unread=lambda session: unstored_from(settings.store_dir, session),
         whole=settings.journal.inputs == "all",
     )
     keeper.take(Place(events.session, 0, 0, 0))
     resume_trading(loop, past)
+    resume_instruments(loop, settings)
     gc.collect()
     gc.freeze()
     gc.set_threshold(PAUSE_OF_GC)
@@ -160,6 +165,20 @@ def resume_trading(loop: CoreLoop, past: Past) -> None:
             loop.set_trading_state(TradingState(int(scope["trading_state"])), reason, account)
         else:
             loop.set_trading_state(TradingState.HALTED, Reason.RESTARTED, account)
+
+
+def resume_instruments(loop: CoreLoop, settings: Settings) -> None:
+    """Have those instruments say how they stand that are not traded, or not in the settings' version; the ones that
+    were changing to a new version go on with that."""
+    s = loop.core.st[0]
+    versions = {each.id: each.version for each in settings.instruments}
+    told = [
+        number
+        for number, version in versions.items()
+        if s["instrument_states"][number] != InstrumentState.TRADING or s["instruments"]["version"][number] != version
+    ]
+    if told:
+        loop.ask_instruments(told)
 
 
 def main(arguments: list[str]) -> int:

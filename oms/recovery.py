@@ -19,9 +19,12 @@ import numpy.typing as npt
 from oms.config import Settings, qualified_symbol
 from oms.core.state import MAX_ACCOUNTS, MAX_STRATEGIES, State, new_state
 from oms.currencies import Wallet
+from oms.definition_rows import SET_BY_ASSEMBLY
 from oms.durable import DEFINED, Column, begin_session, kept_columns, restored_parts
+from oms.instruments import Instrument
 from oms.journal_format import JournalError, place_of, session_of
 from oms.journal_segments import sessions
+from oms.kept_versions import VersionError, keep_versions
 from oms.records import REPORT, OrderState, Reason, ReportKind
 from oms.replay import Replay, Replayed
 from oms.snapshot import Definitions, Place, Snapshot, SnapshotError, lay_over, read_snapshot, restore, snapshots
@@ -71,13 +74,27 @@ def definitions_of(settings: Settings) -> Definitions:
     """What the numbers in a session's state stand for."""
     return Definitions(
         account=settings.account,
-        instruments={
-            str(each.id): {"name": qualified_symbol(each), **{name: str(getattr(each, name)) for name in GRID}}
-            for each in settings.instruments
-        },
+        instruments={str(each.id): _said_of(each) for each in settings.instruments},
         strategies=tuple(each.title for each in settings.strategies),
         wallets=wallet_names(settings.wallets),
     )
+
+
+def _said_of(instrument: Instrument) -> dict[str, str]:
+    said = {name: str(getattr(instrument, name)) for name in GRID}
+    return {"name": qualified_symbol(instrument), "version": str(instrument.version), **said}
+
+
+def in_force(definitions: Definitions, st: State, known: Iterable[Instrument]) -> Definitions:
+    """Definitions with each instrument in the version that a state has in force, as far as ``known`` has it."""
+    versions = {(str(each.id), str(each.version)): each for each in known}
+    instruments = dict(definitions.instruments)
+    for number, said in instruments.items():
+        version = str(st[0]["instruments"]["version"][int(number)])
+        found = versions.get((number, version))
+        if found is not None and said.get("version") != version:
+            instruments[number] = _said_of(found)
+    return msgspec.structs.replace(definitions, instruments=instruments)
 
 
 def wallet_names(wallets: Iterable[Wallet]) -> tuple[str, ...]:
@@ -175,16 +192,41 @@ def carry_definitions(target: State, source: State) -> None:
         target[0]["scopes"][name][MAX_ACCOUNTS:] = source[0]["scopes"][name][MAX_ACCOUNTS:]
 
 
-def take_on(st: State, past: Past, definitions: Definitions) -> Definitions:
+def take_on(st: State, past: Past, definitions: Definitions, known: Iterable[Instrument] = ()) -> Definitions:
     """Lay what was left over a state as assembled, and return the session's definitions: with what is left of others.
+
+    Parameters
+    ----------
+    st : array of STATE, shape (1,)
+        As the settings define it. Where they show what the version in force has replaced, that stays in force.
+    past : Past
+    definitions : Definitions
+        Of the settings.
+    known : iterable of Instrument
+        Every version that the account has ever used.
 
     Raises
     ------
     RecoveryError
-        When an instrument that has a position or open orders is not what it was.
+        When an instrument that has a position or open orders is not what it was, or the settings contradict the version
+        that is in force.
     """
     if past.clean is None:
         return definitions
+    known = tuple(known)
+    past.definitions = in_force(past.definitions, past.st, known)
+    names = {int(number): said["name"] for number, said in definitions.instruments.items()}
+    both = {
+        number: name
+        for number, name in names.items()
+        if past.definitions.instruments.get(str(number), {}).get("name") == name
+    }
+    try:
+        for number in keep_versions(st, past.st, both, known):
+            past.notes.append(f"{both[number]} goes on in version {st[0]['instruments']['version'][number]}")
+    except VersionError as error:
+        raise RecoveryError(str(error)) from None
+    definitions = in_force(definitions, st, known)
     _check_instruments(past, definitions)
     definitions = _place_strategies(past, definitions)
     _place_wallets(past, definitions, st)
@@ -192,7 +234,18 @@ def take_on(st: State, past: Past, definitions: Definitions) -> Definitions:
     for column in kept_columns(whole=False):
         lay_over(column.of(st), column.of(past.st), restored_parts(column))
     _keep_new_scopes(st, past, begun)
+    _number_versions(st)
     return definitions
+
+
+def _number_versions(st: State) -> None:
+    """Give the former and the coming versions the numbers that their instruments have in this session."""
+    rows = st[0]["instruments"]
+    for table in ("former_definitions", "pending_definitions"):
+        versions = st[0][table]
+        defined = versions["defined"] != 0
+        for name in (*SET_BY_ASSEMBLY, "contract"):
+            versions[name][defined] = rows[name][defined]
 
 
 def _keep_new_scopes(st: State, past: Past, begun: npt.NDArray[np.void]) -> None:
@@ -223,7 +276,8 @@ def _check_instruments(past: Past, definitions: Definitions) -> None:
     positions = past.st[0]["positions"]
     for number, was in past.definitions.instruments.items():
         now = definitions.instruments.get(number)
-        if now == was:
+        changes = [name for name in was if name != "version" and (now or {}).get(name) != was[name]]
+        if now is not None and not changes:
             continue
         rows = positions[:, int(number)]
         is_used = bool((rows["qty"] != 0).any() or (rows["open_orders"] != 0).any())
@@ -234,11 +288,7 @@ def _check_instruments(past: Past, definitions: Definitions) -> None:
                     f" traded: give {now['name']} an id of its own"
                 )
         elif is_used:
-            changed = (
-                "is no longer defined"
-                if now is None
-                else "has another " + ", ".join(name for name in was if now.get(name) != was[name])
-            )
+            changed = "is no longer defined" if now is None else "has another " + ", ".join(changes)
             raise RecoveryError(
                 f"instrument {was['name']} {changed}, and has a position or open orders: start with its former"
                 " definition, close them, then change it"

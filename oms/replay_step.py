@@ -14,6 +14,7 @@ import numba
 import numpy as np
 
 from oms.compiled import array_of, entry, kernel
+from oms.core.redefine import is_pending
 from oms.core.reports import apply_report
 from oms.core.state import STATE, Record, State
 from oms.definition_rows import DEFINITION
@@ -189,7 +190,7 @@ def take_event(s: Record, walk: Record, hand: Record, hand_words: Any, words: An
         walk["reports"] += 1
         apply_report(s, report)
     else:
-        is_coming = event["kind"] == _INSTRUMENT and event["aux"] == _SWITCHING
+        is_coming = event["kind"] == _INSTRUMENT and event["aux"] == _SWITCHING and not is_pending(s, event)
         if is_coming and not find_definition(s, walk, hand, hand_words, words):
             return INPUT_MISSING
         take_fact(s, event)

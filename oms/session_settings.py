@@ -67,6 +67,8 @@ class JournalSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     snapshot_mb: int = 512
     """Journal after which the next snapshot is taken; there is one at the start and one at the end of a session too."""
     snapshots_kept: int = 2
+    session_kept_mb: int = 0
+    """Of the journal of the session that runs, what is kept although snapshots cover it; 0: all of it."""
     sessions_kept: int = 8
     """Sessions whose journal is kept although a snapshot covers it, for the recorder, rpc and ``zoms replay``."""
 
@@ -74,6 +76,8 @@ class JournalSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         for name in ("snapshots_kept", "sessions_kept"):
             if getattr(self, name) < 2:
                 raise ConfigError(f"journal {name} {getattr(self, name)} must be 2 or more: one may turn out damaged")
+        if self.session_kept_mb < 0:
+            raise ConfigError(f"journal session_kept_mb {self.session_kept_mb} must be MiB to keep, or 0: all")
         for name in ("segment_mb", "held_mb", "snapshot_mb"):
             value = getattr(self, name)
             if not 1 <= value <= MAX_JOURNAL_MB:

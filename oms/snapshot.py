@@ -34,6 +34,8 @@ HEAD: Final = struct.Struct("<4sIQQII")
 """Magic, version, bytes of the header, bytes of the tables, checksum of everything but these last eight bytes, 0."""
 MAGIC: Final = b"zomS"
 _CHECKED_HEAD: Final = struct.Struct("<4sIQQ")
+TOLD: Final = "told"
+"""The table that tells how things stand in EVENT records, where the events before are not kept."""
 _NAME: Final = re.compile(r"([0-9]{20})\.([0-9]{12})\.snapshot")
 _INDICES: Final = ("order_index", "trade_index")
 """Hash tables over other tables: of another size they are made anew."""
@@ -115,12 +117,26 @@ def snapshots(folder: Path) -> list[Path]:
     return sorted((path for path in folder.iterdir() if _NAME.fullmatch(path.name)), reverse=True)
 
 
+def number_of_snapshot(path: Path) -> int:
+    """The number of the entry that a snapshot stands before."""
+    match = _NAME.fullmatch(path.name)
+    return int(match[2]) if match else 0
+
+
 def session_of_snapshot(path: Path) -> int:
     match = _NAME.fullmatch(path.name)
     return int(match[1]) if match else 0
 
 
-def capture(st: State, place: Place, definitions: Definitions, *, whole: bool = False, clean: bool = False) -> Capture:
+def capture(
+    st: State,
+    place: Place,
+    definitions: Definitions,
+    *,
+    whole: bool = False,
+    clean: bool = False,
+    told: Values | None = None,
+) -> Capture:
     """Copy what a snapshot holds out of the state; between two steps, with the outputs empty.
 
     Parameters
@@ -132,13 +148,18 @@ def capture(st: State, place: Place, definitions: Definitions, *, whole: bool = 
         The market and the exchange model too.
     clean : bool
         The session ends here.
+    told : array of EVENT, optional
+        How things stand, for readers of events (``TOLD``).
     """
     tables = []
     content = []
-    for column in kept_columns(whole=whole):
-        values = np.ascontiguousarray(column.of(st))
+    held = [(column.name, column.of(st)) for column in kept_columns(whole=whole)]
+    if told is not None and len(told):
+        held.append((TOLD, told))
+    for name, table in held:
+        values = np.ascontiguousarray(table)
         pages = _pages(values)
-        tables.append(_Table(column.name, _described(values.dtype), values.shape, len(pages)))
+        tables.append(_Table(name, _described(values.dtype), values.shape, len(pages)))
         content.append(pages)
     header = _Header(place, whole, clean, WIRE_VERSION, definitions, tuple(tables))
     return Capture(place, msgspec.json.encode(header), content)

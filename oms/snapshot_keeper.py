@@ -7,14 +7,17 @@ is told and the session goes on.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from threading import Thread
 from typing import Final
 
+from oms.core.standing import standing
 from oms.core.state import State
-from oms.journal import Journal
+from oms.journal import Journal, JournalError
 from oms.journal_format import session_of
-from oms.journal_segments import segments, sessions
+from oms.journal_mark import mark_path
+from oms.journal_segments import needless_before, remove_before, segments, sessions
 from oms.journal_writer import sync_folder
 from oms.snapshot import (
     Capture,
@@ -23,12 +26,14 @@ from oms.snapshot import (
     SnapshotError,
     capture,
     keep_newest,
+    number_of_snapshot,
     session_of_snapshot,
     snapshots,
     write_snapshot,
 )
 
 MIB: Final = 1024 * 1024
+NOTHING_UNREAD: Final = 2**62
 
 
 class SnapshotKeeper:
@@ -40,13 +45,17 @@ class SnapshotKeeper:
     journal : Journal
     folder : Path
         Where they lie.
-    definitions : Definitions
-        Of the session.
+    definitions : callable
+        Gives the session's definitions as they are in force.
     every_bytes : int
         Bytes of journal after which the next one is taken.
     kept, sessions_kept : int
         Snapshots, and sessions of the journal, that are kept. Recorder and rpc read a session's events from its
         journal, so whole sessions are kept or removed.
+    session_kept_bytes : int
+        Of the running session's journal, what is kept although snapshots cover it; 0: all of it.
+    unread : callable
+        Gives the first event of a session that somebody has yet to read from its journal.
     whole : bool
         The market and the exchange model too.
 
@@ -61,11 +70,13 @@ class SnapshotKeeper:
         st: State,
         journal: Journal,
         folder: Path,
-        definitions: Definitions,
+        definitions: Callable[[], Definitions],
         *,
         every_bytes: int,
         kept: int,
         sessions_kept: int,
+        session_kept_bytes: int = 0,
+        unread: Callable[[int], int] = lambda session: NOTHING_UNREAD,
         whole: bool = False,
     ) -> None:
         self.taken = 0
@@ -78,6 +89,8 @@ class SnapshotKeeper:
         self._every = every_bytes
         self._kept = kept
         self._sessions_kept = sessions_kept
+        self._session_kept = session_kept_bytes
+        self._unread = unread
         self._whole = whole
         self._due = every_bytes
         self._captured: Capture | None = None
@@ -93,10 +106,14 @@ class SnapshotKeeper:
             When the disk does not take it.
         """
         self.finish()
-        path = write_snapshot(self._folder, capture(self._st, place, self._definitions, whole=self._whole, clean=clean))
+        path = write_snapshot(self._folder, self._capture(place, clean=clean))
         self.taken += 1
         self._remove_old()
         return path
+
+    def _capture(self, place: Place, *, clean: bool = False) -> Capture:
+        told = standing(self._st) if self._session_kept else None
+        return capture(self._st, place, self._definitions(), whole=self._whole, clean=clean, told=told)
 
     @property
     def due(self) -> bool:
@@ -106,7 +123,7 @@ class SnapshotKeeper:
     def begin(self, place: Place) -> None:
         """Copy the state, which is at ``place``, for a snapshot that ``step`` writes."""
         self._due = self._journal.position + self._every
-        self._captured = capture(self._st, place, self._definitions, whole=self._whole)
+        self._captured = self._capture(place)
         self._captured_at = self._journal.position
 
     def step(self) -> None:
@@ -129,7 +146,7 @@ class SnapshotKeeper:
             write_snapshot(self._folder, captured)
             self.taken += 1
             self._remove_old()
-        except (SnapshotError, OSError) as error:
+        except (SnapshotError, JournalError, OSError) as error:
             self.failed += 1
             self.last_error = str(error)
 
@@ -139,6 +156,26 @@ class SnapshotKeeper:
         oldest = min(map(session_of_snapshot, newest), default=0)
         remove_old_sessions(folder, oldest, self._sessions_kept)
         keep_newest(self._folder, self._kept, {session_of(path) for path in sessions(folder)})
+        if self._session_kept:
+            self._truncate(newest)
+
+    def _truncate(self, newest: list[Path]) -> None:
+        """Remove the segments of the running session that the snapshots which are kept do not need, nor any reader.
+
+        The snapshots before go first: the first one that is left is always one that the session can be replayed from.
+        """
+        folder, session = self._journal.path.parent, self._journal.session
+        if len(newest) < self._kept or session_of_snapshot(newest[-1]) != session:
+            return  # one that is needed belongs to a session before
+        number = needless_before(
+            folder, session, number_of_snapshot(newest[-1]), self._unread(session), self._session_kept
+        )
+        if not number:
+            return
+        for path in snapshots(self._folder):
+            if session_of_snapshot(path) == session and number_of_snapshot(path) < number:
+                path.unlink()
+        remove_before(folder, session, number)
 
 
 def remove_old_sessions(folder: Path, oldest: int, kept: int) -> list[Path]:
@@ -157,5 +194,6 @@ def remove_old_sessions(folder: Path, oldest: int, kept: int) -> list[Path]:
         for segment in segments(folder, session):
             segment.unlink()
             removed.append(segment)
+        mark_path(folder, session).unlink(missing_ok=True)
         sync_folder(folder)
     return removed

@@ -1,7 +1,9 @@
 """The core's events in order and without a gap: live frames, mended from the journal.
 
 The core journals every event before it publishes it, so whatever a subscriber missed is in the journal's files: what
-happened before it started, what ZeroMQ dropped, and the last events of a core that died.
+happened before it started, what ZeroMQ dropped, and the last events of a core that died. Where a session's first events
+have been removed from the journal, a snapshot tells how things stood behind them. Clients are told of what is read, so
+nothing is read before it is as durable as it is to be.
 """
 
 from __future__ import annotations
@@ -11,8 +13,19 @@ from pathlib import Path
 from typing import Final
 
 from oms.bus import Frame, Records
-from oms.journal import EventBlock, JournalError, JournalTail, joined_events, session_of, sessions
+from oms.journal import (
+    EventBlock,
+    JournalError,
+    JournalTail,
+    JournalTruncatedError,
+    joined_events,
+    session_of,
+    sessions,
+    tail_at_event,
+)
+from oms.journal_segments import segment_start
 from oms.records import RecordKind
+from oms.snapshot import TOLD, SnapshotError, read_snapshot, session_of_snapshot, snapshots
 
 FOLLOW_BYTES: Final = 16 * 1024 * 1024
 """The journal is read behind the live frames once it is this far ahead, so that mending a gap stays quick."""
@@ -27,6 +40,8 @@ class EventStream:
         The journal's.
     first_session : int
         Core session to begin with; earlier ones are passed over.
+    snapshot_dir : Path, optional
+        The snapshots', for sessions whose first events are not in the journal any more.
 
     Attributes
     ----------
@@ -35,19 +50,23 @@ class EventStream:
     mended, lost, outdated : int
         Events taken from the journal although they were published; events that neither had; frames of an earlier
         session.
+    covered : int
+        Events that have been removed from the journal, and behind which a snapshot told how things stood.
     last_error : str
         Why the journal could not be read.
     """
 
-    def __init__(self, folder: Path, first_session: int) -> None:
+    def __init__(self, folder: Path, first_session: int, snapshot_dir: Path | None = None) -> None:
         self.session = 0
         self.next_seq = 0
         self.mended = 0
         self.lost = 0
         self.outdated = 0
+        self.covered = 0
         self.last_error = ""
         self._folder = folder
         self._first_session = first_session
+        self._snapshot_dir = snapshot_dir
         self._tail: JournalTail | None = None
 
     @property
@@ -66,13 +85,51 @@ class EventStream:
                 continue
             if session != self.session:
                 self._enter(session)
-            if self._tail is None:
-                self._tail = JournalTail(path)
             try:
-                for records in joined_events(self._tail.read()):
-                    yield from self._from_here(int(records["seq"][0]), records)
+                yield from self._read_session(path)
+            except JournalTruncatedError:  # between two looks: what is left is read from its new beginning
+                self._tail = None
+                yield from self._read_again(session)
             except JournalError as error:
                 self.last_error = str(error)
+
+    def _read_session(self, path: Path) -> Iterator[EventBlock]:
+        if self._tail is None:
+            start = segment_start(path)
+            if start is not None and start.segment and start.first_event > self.next_seq:
+                yield from self._told(start.session)
+            is_whole = start is None or start.first_event <= self.next_seq
+            self._tail = (
+                tail_at_event(path, self.next_seq, only_durable=True)
+                if is_whole
+                else JournalTail(path, only_durable=True)
+            )
+        for records in joined_events(self._tail.read()):
+            yield from self._from_here(int(records["seq"][0]), records)
+
+    def _read_again(self, session: int) -> Iterator[EventBlock]:
+        try:
+            for path in sessions(self._folder):
+                if session_of(path) == session:
+                    yield from self._read_session(path)
+        except JournalError as error:
+            self.last_error = str(error)
+
+    def _told(self, session: int) -> Iterator[EventBlock]:
+        """How things stood at the session's first snapshot that tells it; it goes on from there."""
+        found = snapshots(self._snapshot_dir) if self._snapshot_dir is not None else []
+        for path in reversed(found):
+            if session_of_snapshot(path) != session:
+                continue
+            try:
+                snapshot = read_snapshot(path)
+            except SnapshotError:
+                continue  # recovery names it
+            if TOLD in snapshot.tables and snapshot.place.event_seq > self.next_seq:
+                self.covered += snapshot.place.event_seq - self.next_seq
+                self.next_seq = snapshot.place.event_seq
+                yield EventBlock(session, snapshot.tables[TOLD])
+                return
 
     def take(self, frame: Frame) -> Iterator[EventBlock]:
         """Yield what ``frame`` adds, after whatever is missing before it."""
@@ -92,8 +149,14 @@ class EventStream:
     def follow(self) -> None:
         """Pass over journal entries whose events have arrived live; called when there is nothing else to do."""
         tail = self._tail
-        if tail is None or tail.unread_bytes < FOLLOW_BYTES:
+        if tail is None or (tail.path.exists() and tail.unread_bytes < FOLLOW_BYTES):
             return
+        try:
+            self._pass_over(tail)
+        except JournalTruncatedError:
+            self._tail = None  # found again at the next gap
+
+    def _pass_over(self, tail: JournalTail) -> None:
         taken = 0
         for entry in tail.read():
             is_ahead = entry.kind == RecordKind.EVENT and int(entry.records["seq"][-1]) >= self.next_seq

@@ -142,7 +142,7 @@ class Server:
         self._router.setsockopt(zmq.RCVHWM, MAX_QUEUED_REQUESTS)
         self._router.setsockopt(zmq.MAXMSGSIZE, MAX_TRANSPORT_BYTES)
         self._sessions = Sessions(self._router, limits)
-        self._stream = EventStream(settings.journal_dir, self._ledger.replay_from)
+        self._stream = EventStream(settings.journal_dir, self._ledger.replay_from, settings.snapshot_dir)
         definitions = settings.definitions()
         self._replica = Replica(
             definitions,

@@ -12,7 +12,10 @@ from oms.commands.options import Account, CommandError, DataDir, Json, running_s
 
 if TYPE_CHECKING:
     from oms.config import Settings
+    from oms.instruments import Instrument
     from oms.journal_format import Records
+    from oms.journal_reader import JournalTail
+    from oms.session_versions import NewestSession
 
 ANSWER_S: Final = 5.0
 """How long to wait until the core has written down what it made of an entry."""
@@ -26,6 +29,66 @@ app = typer.Typer(
 Symbol = Annotated[str, typer.Argument(help="Instrument, such as BTCUSDT or BTCUSDT.binance_usdm.")]
 Number = Annotated[int, typer.Option("--number", help="The account's number in the session.", min=0, metavar="N")]
 ShortLeg = Annotated[bool, typer.Option("--short-leg", help="Hedging: of the short position.")]
+Strategy = Annotated[
+    str | None, typer.Option("--strategy", help="Name of the strategy whose it is. Default: nobody's.", metavar="NAME")
+]
+
+
+class Adoption:
+    """What one command tells the running core.
+
+    Attributes
+    ----------
+    settings : Settings
+        Of the running session.
+    """
+
+    def __init__(self, account: str | None, data_dir: Path | None, as_json: bool) -> None:
+        self.settings: Settings = running_settings(account, data_dir)
+        self._as_json = as_json
+        self._session: NewestSession | None = None
+
+    @property
+    def session(self) -> NewestSession:
+        """The session's versions and journal as they are when it is first asked for."""
+        from oms.session_versions import newest_session
+
+        if self._session is None:
+            self._session = newest_session(self.settings)
+        return self._session
+
+    def instrument(self, symbol: str) -> Instrument:
+        """An instrument by the definition that is in force; the core refuses the entry when that changes meanwhile."""
+        named = self.settings.instrument(symbol)
+        return self.session.definitions.in_force(named.id) or named
+
+    def strategy(self, name: str | None, number: int) -> int:
+        """The number of the strategy called ``name``, of account ``number``; -1 for None.
+
+        Raises
+        ------
+        CommandError
+            When the account has none of that name, or several.
+        """
+        if name is None:
+            return -1
+        titles = [
+            each.title if self.settings.account_number(each.account) == number else ""
+            for each in self.settings.strategies
+        ]
+        if titles.count(name) == 1:
+            return titles.index(name)
+        problem = "is there more than once" if name in titles else "is not there"
+        known = ", ".join(filter(None, titles)) or "none"
+        raise CommandError(f"strategy {name!r} of account number {number} {problem}: its strategies are {known}")
+
+    def send(self, told: str, report: Records) -> None:
+        """Tell the core, and say what it made of it."""
+        event = send_report(self.settings, self.session.tail, report)
+        if self._as_json:
+            say_json(event)
+        else:
+            say(told)
 
 
 def new_report(**fields: int) -> Records:
@@ -42,8 +105,8 @@ def new_report(**fields: int) -> Records:
     return report
 
 
-def send_report(settings: Settings, report: Records) -> dict[str, Any]:
-    """Send a report to the running core, and wait in its journal for the event that it became.
+def send_report(settings: Settings, tail: JournalTail, report: Records) -> dict[str, Any]:
+    """Send a report to the running core, and wait in its journal, from ``tail`` on, for the event that it became.
 
     Raises
     ------
@@ -51,7 +114,6 @@ def send_report(settings: Settings, report: Records) -> dict[str, Any]:
         When the core ignores the report, or does not answer.
     """
     from oms.bus import Pusher, new_context
-    from oms.journal import JournalTail, sessions
     from oms.records import EventKind, Reason, RecordKind, ReportKind, Source
 
     kind = ReportKind(int(report["kind"][0]))
@@ -62,9 +124,6 @@ def send_report(settings: Settings, report: Records) -> dict[str, Any]:
         ReportKind.FUNDING: EventKind.FUNDING,
         ReportKind.SETTLEMENT: EventKind.SETTLED,
     }[kind]
-    tail = JournalTail(sessions(settings.journal_dir)[-1])
-    for _ in tail.read():
-        pass  # what there was before
     context = new_context()
     pusher = Pusher(context, settings.core_endpoint, RecordKind.REPORT, Source.EXECUTION)
     try:
@@ -86,38 +145,40 @@ def send_report(settings: Settings, report: Records) -> dict[str, Any]:
     raise CommandError(f"the core has not answered within {ANSWER_S:g} s: see zoms status, then zoms positions")
 
 
-def adopt(account: str | None, data_dir: Path | None, as_json: bool, told: str, report: Records) -> None:
-    event = send_report(running_settings(account, data_dir), report)
-    if as_json:
-        say_json(event)
-    else:
-        say(told)
-
-
 @app.command()
 def position(
     symbol: Symbol,
     qty: Annotated[str, typer.Argument(help="The position from now on, decimal; short: negative, after --.")],
     price: Annotated[str, typer.Argument(help="Its average price, decimal.")],
     short_leg: ShortLeg = False,
+    strategy: Annotated[
+        str | None,
+        typer.Option(
+            "--strategy", help="Name of the strategy whose share it is. Default: the account's own.", metavar="NAME"
+        ),
+    ] = None,
     number: Number = 0,
     account: Account = None,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Set a position to what it is at the venue."""
+    """Set a position to what it is at the venue, or a strategy's share of it."""
     from oms.records import OrderFlag, ReportKind
 
-    instrument = running_settings(account, data_dir).instrument(symbol)
+    adoption = Adoption(account, data_dir, as_json)
+    instrument = adoption.instrument(symbol)
     report = new_report(
         kind=ReportKind.POSITION,
         account=number,
         instrument=instrument.id,
+        version=instrument.version,
         qty=instrument.qty_to_lots(qty),
         px=instrument.px_to_ticks(price),
         flags=OrderFlag.SHORT_LEG if short_leg else 0,
+        value=adoption.strategy(strategy, number) + 1,
     )
-    adopt(account, data_dir, as_json, f"position in {symbol} is now {qty} at {price}", report)
+    whose = f" of strategy {strategy}" if strategy else ""
+    adoption.send(f"position{whose} in {symbol} is now {qty} at {price}", report)
 
 
 @app.command()
@@ -130,6 +191,7 @@ def order(
     leaves: Annotated[
         str | None, typer.Option("--leaves", help="What is not filled yet. Default: all.", metavar="QTY")
     ] = None,
+    strategy: Strategy = None,
     number: Number = 0,
     account: Account = None,
     data_dir: DataDir = None,
@@ -140,11 +202,14 @@ def order(
 
     if side not in ("buy", "sell"):
         raise CommandError(f"side {side!r} is neither buy nor sell")
-    instrument = running_settings(account, data_dir).instrument(symbol)
+    adoption = Adoption(account, data_dir, as_json)
+    instrument = adoption.instrument(symbol)
     report = new_report(
         kind=ReportKind.ADOPTED,
         account=number,
+        strategy=adoption.strategy(strategy, number),
         instrument=instrument.id,
+        version=instrument.version,
         order_id=order_id,
         side=BUY if side == "buy" else SELL,
         qty=instrument.qty_to_lots(qty),
@@ -153,7 +218,7 @@ def order(
         order_type=OrderType.LIMIT,
         time_in_force=TimeInForce.GTC,
     )
-    adopt(account, data_dir, as_json, f"order {order_id}: {side} {qty} {symbol} at {price} is now zoms'", report)
+    adoption.send(f"order {order_id}: {side} {qty} {symbol} at {price} is now zoms'", report)
 
 
 @app.command()
@@ -170,13 +235,13 @@ def balance(
     from oms.records import ReportKind
     from oms.recovery import wallet_names
 
-    settings = running_settings(account, data_dir)
-    known = wallet_names(settings.wallets)
+    adoption = Adoption(account, data_dir, as_json)
+    known = wallet_names(adoption.settings.wallets)
     if wallet not in known:
         raise CommandError(f"unknown wallet {wallet!r}: the session has {', '.join(known) or 'none'}")
     cash = scaled("balance", amount, "balance")
     report = new_report(kind=ReportKind.BALANCE, account=number, instrument=-1, value=known.index(wallet), fee=cash)
-    adopt(account, data_dir, as_json, f"wallet {wallet} holds {amount}", report)
+    adoption.send(f"wallet {wallet} holds {amount}", report)
 
 
 @app.command()
@@ -192,21 +257,25 @@ def funding(
     """Book a funding payment."""
     from oms.records import OrderFlag, ReportKind
 
-    instrument = running_settings(account, data_dir).instrument(symbol)
+    adoption = Adoption(account, data_dir, as_json)
+    instrument = adoption.instrument(symbol)
     report = new_report(
         kind=ReportKind.FUNDING,
         account=number,
         instrument=instrument.id,
+        version=instrument.version,
         fee=instrument.amount_to_cash(amount, "funding"),
         flags=OrderFlag.SHORT_LEG if short_leg else 0,
     )
-    adopt(account, data_dir, as_json, f"funding of {amount} {instrument.settlement} paid on {symbol}", report)
+    adoption.send(f"funding of {amount} {instrument.settlement} paid on {symbol}", report)
 
 
 @app.command()
 def settlement(
     symbol: Symbol,
-    price: Annotated[str, typer.Argument(help="The settlement price, decimal.")],
+    price: Annotated[
+        str, typer.Argument(help="The settlement price, decimal, on any grid; of an option its underlying's.")
+    ],
     number: Number = 0,
     short_leg: ShortLeg = False,
     account: Account = None,
@@ -214,14 +283,17 @@ def settlement(
     as_json: Json = False,
 ) -> None:
     """Close a position at its settlement price."""
+    from oms.decimals import scaled
     from oms.records import OrderFlag, ReportKind
 
-    instrument = running_settings(account, data_dir).instrument(symbol)
+    adoption = Adoption(account, data_dir, as_json)
+    instrument = adoption.instrument(symbol)
     report = new_report(
         kind=ReportKind.SETTLEMENT,
         account=number,
         instrument=instrument.id,
-        px=instrument.px_to_ticks(price),
+        version=instrument.version,
+        px=scaled("settlement price", price, f"{symbol}'s settlement price"),
         flags=OrderFlag.SHORT_LEG if short_leg else 0,
     )
-    adopt(account, data_dir, as_json, f"position in {symbol} was settled at {price}", report)
+    adoption.send(f"position in {symbol} was settled at {price}", report)

@@ -111,7 +111,7 @@ def send_definitions(settings: Settings, instruments: list[Instrument]) -> None:
 
     records: Records = np.concatenate([each.definition() for each in instruments])
     add_definitions(settings.definitions_file, instruments)
-    tail = JournalTail(sessions(settings.journal_dir)[-1])
+    tail = JournalTail(sessions(settings.journal_dir)[-1], only_durable=True)
     for _ in tail.read():
         pass  # what there was before
     context = new_context()

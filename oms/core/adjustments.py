@@ -92,8 +92,11 @@ def refusal_of_order(s: Record, report: Record) -> int:
         return _MALFORMED
     if report["side"] * report["side"] != 1 or report["order_type"] != _LIMIT or report["time_in_force"] != _GTC:
         return _MALFORMED
-    if report["strategy"] >= s["strategies_used"]:
-        return _MALFORMED
+    strategy = report["strategy"]
+    if strategy >= s["strategies_used"]:
+        return _UNKNOWN_STRATEGY
+    if strategy >= 0 and s["strategies"][strategy]["account"] != report["account"]:
+        return _UNKNOWN_STRATEGY
     if find_order(s, report["order_id"]) >= 0:
         return _DUPLICATE_ORDER_ID
     return _NONE if has_free_slot(s) else _ORDER_TABLE_FULL

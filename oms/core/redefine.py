@@ -109,7 +109,7 @@ def keep_numbers(target: Record, source: Record) -> None:
 @kernel
 def refusal_of_definition(s: Record, instrument: int, version: int, row: Record) -> int:
     """Why a new definition cannot be taken, or NONE."""
-    if not 0 <= instrument < MAX_INSTRUMENTS or s["instruments"][instrument]["defined"] == 0:
+    if not is_defined(s, instrument):
         return _UNKNOWN_INSTRUMENT
     in_force = s["instruments"][instrument]
     pending = s["pending_definitions"][instrument]
@@ -126,9 +126,30 @@ def refusal_of_definition(s: Record, instrument: int, version: int, row: Record)
 
 
 @kernel
+def is_defined(s: Record, instrument: int) -> bool:
+    return bool(0 <= instrument < MAX_INSTRUMENTS and s["instruments"][instrument]["defined"] != 0)
+
+
+@kernel
+def tell_anew(s: Record, instrument: int) -> None:
+    """Say how an instrument stands; one that waits for its new version begins to look what is in the way anew."""
+    if is_changing(s, instrument):
+        s["instrument_states"][instrument] = _SWITCHING
+        s["blocked_by"][instrument] = 0
+        wake_review(s, s["now"])
+    tell_instrument(s, instrument, _NONE)
+
+
+@kernel
 def take_definition(s: Record, definition: Record) -> None:
-    """Halt an instrument for its new version, or refuse that; one that waits already waits for the newer one then."""
+    """Halt an instrument for its new version, or refuse that; one that waits already waits for the newer one then.
+
+    Version 0 brings none: it has the instrument say how it stands, and one that waits look again whether it can go on.
+    """
     instrument = definition["instrument"]
+    if definition["version"] == 0 and is_defined(s, instrument):
+        tell_anew(s, instrument)
+        return
     s["incoming_definition"][0] = definition["row"]
     row = s["incoming_definition"][0]
     reason = refusal_of_definition(s, instrument, definition["version"], row)
@@ -298,22 +319,34 @@ def switch(s: Record, instrument: int) -> None:
 
 
 @kernel
+def is_pending(s: Record, event: Record) -> bool:
+    """True when the version that an INSTRUMENT event is about is the pending one already."""
+    pending = s["pending_definitions"][event["instrument"]]
+    return bool(pending["defined"] != 0 and pending["version"] == event["qty"])
+
+
+@kernel
 def restore_instrument(s: Record, event: Record) -> None:
     """Take over an INSTRUMENT event of the journal; the definition that it is about is in ``incoming_definition``.
 
-    SWITCHING makes that the pending one, TRADING puts the pending one in force, as ``put_in_force`` did live.
+    SWITCHING makes that the pending one, TRADING puts the pending one in force, as ``put_in_force`` did live; where
+    that is so already the event only said how things stood (``tell_anew``).
     """
     instrument = event["instrument"]
     state = event["aux"]
     if state == _TRADING:
-        put_in_force(s, instrument)
+        if event["px"] != s["instruments"][instrument]["version"]:
+            put_in_force(s, instrument)
         return
     if state == _SWITCHING:
         if not is_changing(s, instrument):
             s["switching"] += 1
-        keep_numbers(s["incoming_definition"][0], s["instruments"][instrument])
-        s["pending_definitions"][instrument] = s["incoming_definition"][0]
+        if not is_pending(s, event):
+            keep_numbers(s["incoming_definition"][0], s["instruments"][instrument])
+            s["pending_definitions"][instrument] = s["incoming_definition"][0]
         s["blocked_by"][instrument] = 0
-    if state == _EXPIRED:
+    elif state == _OFF_GRID:
+        s["blocked_by"][instrument] = find_blocking(s, instrument) + 1
+    elif state == _EXPIRED:
         drop_pending(s, instrument)
     s["instrument_states"][instrument] = state

@@ -21,7 +21,7 @@ class RegridResult(IntEnum):
     OFF_GRID = 1
     """The quantity is no whole number of new lots."""
     CONTRACT_CHANGED = 2
-    """Kind, multiplier, currency, strike or expiry differ: that is another contract, not another grid."""
+    """Kind, multiplier, currencies, underlying, strike or expiry differ: that is another contract, not another grid."""
     TOO_LARGE = 3
     """The figures do not fit 64-bit integers on the new grid."""
 
@@ -62,7 +62,7 @@ def same_contract(old: Record, new: Record) -> bool:
         and old["coin_settled"] == new["coin_settled"]
         and old["multiplier_numerator"] == new["multiplier_numerator"]
         and old["multiplier_denominator"] == new["multiplier_denominator"]
-        and old["settle_currency"] == new["settle_currency"]
+        and old["contract"] == new["contract"]
         and old["strike"] == new["strike"]
         and old["option_kind"] == new["option_kind"]
         and old["expiry_ts"] == new["expiry_ts"]

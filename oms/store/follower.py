@@ -26,6 +26,7 @@ from oms.journal import (
     tail_at_event,
 )
 from oms.journal_format import Records
+from oms.journal_mark import Durable, read_mark
 
 ASIDE_FRAMES: Final = 1024
 """Live frames kept while the journal is read; older ones are in the journal too."""
@@ -52,7 +53,7 @@ class EventFollower:
         self._repair: Iterator[EventBlock] | None = None
         self._repaired_for: EventBlock | None = None
         self._gap = False
-        self._read_sizes: dict[int, int] = {}
+        self._read: dict[int, tuple[int, Durable | None, bool]] = {}
         self.gaps_repaired = 0
         self.lost = 0
         self.repeated = 0
@@ -78,7 +79,7 @@ class EventFollower:
             The next sequence number to store, by core session.
         """
         self._next = dict(stored)
-        self._read_sizes.clear()
+        self._read.clear()
         self.read_journal()
 
     def read_journal(self) -> None:
@@ -143,20 +144,22 @@ class EventFollower:
         return EventBlock(session, records)
 
     def _journal_blocks(self) -> Iterator[EventBlock]:
-        for path in sessions(self._journal_dir):
+        firsts = sessions(self._journal_dir)
+        for path in firsts:
             session = session_of(path)
             size = sum(each.stat().st_size for each in segments(self._journal_dir, session))
-            if self._read_sizes.get(session) != size:
+            there = (size, read_mark(self._journal_dir, session), path is firsts[-1])
+            if self._read.get(session) != there:
                 yield from self._session_blocks(path)
-                self._read_sizes[session] = size
+                self._read[session] = there
 
     def _session_blocks(self, path: Path) -> Iterator[EventBlock]:
         """What a session has and was not given; damage is noted, and what follows it is read all the same."""
         session = session_of(path)
         try:
-            tail = tail_at_event(path, self._next.get(session, 0))
+            tail = tail_at_event(path, self._next.get(session, 0), only_durable=True)
         except JournalTruncatedError:
-            tail = JournalTail(path)  # what is missing is counted by what follows it
+            tail = JournalTail(path, only_durable=True)  # what is missing is counted by what follows it
         except JournalError as error:
             self.notes.append(("journal_unreadable", str(error), 1))
             return
@@ -168,7 +171,7 @@ class EventFollower:
                         yield EventBlock(session, new)
             except JournalDamageError as damage:
                 self.notes.append(("journal_damaged", str(damage), 1))
-                tail = JournalTail(damage.resume_path, damage.resume_offset, damage.resume_number)
+                tail = JournalTail(damage.resume_path, damage.resume_offset, damage.resume_number, only_durable=True)
                 continue
             except JournalError as error:
                 self.notes.append(("journal_unreadable", str(error), 1))

@@ -17,6 +17,7 @@ import pytest
 import zmq
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gateways.binance import Ticks
 from gateways.book import book_after
@@ -24,11 +25,13 @@ from gateways.lines import RecordingError
 from gateways.recording import read_ticks
 from gateways.replay import MAX_FRAME_RECORDS, ReplaySummary, frame_end, parse_speed, replay_standalone
 from gateways.sidecar import open_recording
-from oms.bus import BusError, Frame, Subscriber, bind, ipc_endpoint, new_context, new_socket
+from oms.bus import BusError, Frame, Publisher, Subscriber, bind, ipc_endpoint, new_context, new_socket
 from oms.compiled import compile_entries
 from oms.config import ConfigError, Settings, write_session
+from oms.definitions import add_definitions
+from oms.instruments import Instrument
 from oms.lifecycle import Heartbeat, decode_heartbeat
-from oms.records import RecordKind, TickKind
+from oms.records import RecordKind, Source, TickFlag, TickKind
 from tests.gateways.reference import USDM_FILE, settings_for
 from tests.gateways.test_recording import DEMO_FILE, real_lines, write_recording
 
@@ -329,6 +332,118 @@ def test_a_killed_gateway_goes_on_where_it_stood_and_a_new_session_begins_anew(t
         running.start()
         listener.take_until(lambda: len(listener.frames) > 0)
         assert int(listener.frames[0].records["local_ts"][0]) == begun
+
+
+FINER = {"version": 2, "tick": "0.05", "lot": "0.0005"}
+
+
+@contextmanager
+def core_telling(settings: Settings) -> Iterator[Callable[[Instrument], None]]:
+    """A core that only says which version is in force: again and again, as a subscriber may come late."""
+    context = new_context()
+    publisher = Publisher(context, settings.events_endpoint, RecordKind.DEFINITION, Source.CORE)
+    told: list[Instrument] = []
+    over = threading.Event()
+
+    def tell() -> None:
+        while not over.wait(0.01):
+            for each in told[-1:]:
+                publisher.send(each.definition())
+
+    thread = threading.Thread(target=tell, daemon=True)
+    thread.start()
+    try:
+        yield told.append
+    finally:
+        over.set()
+        thread.join()
+        publisher.close()
+        context.destroy(linger=0)
+
+
+def rescaled(ticks: Ticks, factor: int) -> Ticks:
+    """Ticks on a grid that is finer by ``factor``, as version 2."""
+    market = ticks[ticks["kind"] != TickKind.TIME].copy()
+    market["version"] = 2
+    for name in ("px", "qty", "qty_2"):
+        market[name] *= factor
+    market["px_2"][market["kind"] == TickKind.QUOTE] *= factor
+    rescaled_ticks: Ticks = market
+    return rescaled_ticks
+
+
+def test_a_version_that_is_put_in_force_is_followed_without_a_restart(tmp_path: Path) -> None:
+    settings = one_subscriber(DEMO_FILE, tmp_path, speed="10", duration_s=20)
+    first = settings.instrument(INSTRUMENT)
+    second = replace(first, **FINER)
+    expected, _ = read_ticks(open_recording(DEMO_FILE), first, duration_s=20)
+    with gateway(settings) as running, core_telling(settings) as tell, listening(settings.ticks_endpoint) as listener:
+        tell(first)
+        running.start()
+        listener.take_until(lambda: len(listener.frames) > 0)
+        begun = int(listener.frames[0].records["local_ts"][0])
+        listener.take_until(lambda: listener.last_ts() > begun + 5 * 10**9)
+        add_definitions(settings.definitions_file, [second])
+        tell(second)
+        listener.take_until(lambda: listener.last_ts() == int(expected["local_ts"][-1]))
+        done = running.wait_for(lambda beat: beat.state == "done").counters
+        listener.take_until(lambda: sum(len(frame.records) for frame in listener.frames) == done["ticks"])
+        assert running.stop() == (0, "")
+    sent = listener.ticks[listener.ticks["kind"] != TickKind.TIME]
+    at = int(np.flatnonzero(sent["version"] == 2)[0])
+    before, after = sent[:at], sent[at:]
+    moment = int(before["local_ts"][-1])
+    assert before.tobytes() == expected[expected["local_ts"] <= moment].tobytes()
+    assert [int(kind) for kind in after["kind"][:2]] == [TickKind.STALE, TickKind.SNAPSHOT]
+    assert after["local_ts"][0] == moment
+    book = book_after([rescaled(expected, 2)], moment).snapshot(moment)
+    assert book is not None
+    assert after[1 : 1 + len(book)].tobytes() == book.tobytes()
+    assert after[1 + len(book) :].tobytes() == rescaled(expected[expected["local_ts"] > moment], 2).tobytes()
+    assert done["messages"] == np.count_nonzero(expected["flags"] & TickFlag.LAST) + 1
+
+
+def test_a_gateway_begins_in_the_version_that_the_core_has_in_force(tmp_path: Path) -> None:
+    settings = one_subscriber(DEMO_FILE, tmp_path, duration_s=5)
+    second = replace(settings.instrument(INSTRUMENT), **FINER)
+    expected, _ = read_ticks(open_recording(DEMO_FILE), settings.instrument(INSTRUMENT), duration_s=5)
+    with gateway(settings) as running, core_telling(settings) as tell, listening(settings.ticks_endpoint) as listener:
+        add_definitions(settings.definitions_file, [second])
+        tell(second)
+        running.start()
+        listener.take_until(lambda: listener.last_ts() == int(expected["local_ts"][-1]))
+        assert running.stop() == (0, "")
+    sent = listener.ticks[listener.ticks["kind"] != TickKind.TIME]
+    assert sent.tobytes() == rescaled(expected, 2).tobytes()
+
+
+def test_a_version_put_in_force_after_the_end_gives_its_book(tmp_path: Path) -> None:
+    settings = one_subscriber(DEMO_FILE, tmp_path, duration_s=2)
+    second = replace(settings.instrument(INSTRUMENT), **FINER)
+    with gateway(settings) as running, core_telling(settings) as tell, listening(settings.ticks_endpoint) as listener:
+        tell(settings.instrument(INSTRUMENT))
+        running.start()
+        running.wait_for(lambda beat: beat.state == "done")
+        add_definitions(settings.definitions_file, [second])
+        tell(second)
+        listener.take_until(lambda: any((frame.records["version"] == 2).sum() > 1 for frame in listener.frames))
+        assert running.stop() == (0, "")
+    news = listener.ticks[listener.ticks["version"] == 2]
+    assert [int(kind) for kind in news["kind"][:2]] == [TickKind.STALE, TickKind.SNAPSHOT]
+
+
+def test_a_version_that_nobody_has_brought_is_named_and_not_guessed(tmp_path: Path) -> None:
+    settings = one_subscriber(DEMO_FILE, tmp_path, duration_s=2)
+    with gateway(settings) as running, core_telling(settings) as tell, listening(settings.ticks_endpoint) as listener:
+        tell(replace(settings.instrument(INSTRUMENT), **FINER))
+        running.start()
+        running.wait_for(lambda beat: beat.state == "done")
+        listener.take_until(lambda: len(listener.frames) > 0)
+        status, errors = running.stop()
+    assert status == 0
+    assert "BTCUSDT trades in version 2, which is not among the account's definitions" in errors
+    assert errors.count("\n") == 1
+    assert set(listener.ticks["version"].tolist()) <= {0, 1}
 
 
 def test_a_gateway_without_its_recording_ends_with_one_clear_line(tmp_path: Path) -> None:

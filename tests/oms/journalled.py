@@ -11,6 +11,7 @@ import numpy as np
 
 from oms import engine
 from oms.core.state import State
+from oms.durable import differences
 from oms.journal import Direction, Journal
 from oms.records import (
     EventKind,
@@ -170,6 +171,11 @@ def random_steps(seed: int, count: int) -> Iterable[tuple[str, Records]]:
 def run(rig: Rig, steps: Iterable[tuple[str, Records]]) -> None:
     for method, records in steps:
         getattr(rig, method)(records)
+
+
+def differing(st: State, other: State) -> list[tuple[str, int, int, int]]:
+    """What two states that saw the same orders and reports differ in."""
+    return list(differences(st, other, every_input=False))
 
 
 def open_orders(st: State) -> Records:

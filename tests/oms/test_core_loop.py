@@ -351,6 +351,32 @@ def test_a_new_version_is_journalled_as_an_input_before_what_it_does(make_bench:
     assert told["aux"][told["kind"] == EventKind.INSTRUMENT].tolist() == [1, 0]
 
 
+def test_the_definitions_in_force_are_told_once_a_heartbeat_and_at_a_change(make_bench: Callable[..., Bench]) -> None:
+    bench = make_bench(external=True)
+    gateway = Subscriber(bench.context, [bench.loop.events.endpoint], [RecordKind.DEFINITION])
+    assert bench.loop.events.wait_for_subscribers(2, PATIENCE_S)
+    told: list[int] = []
+
+    def hear() -> list[int]:
+        for frame in gateway.drain(100):
+            told.extend(frame.records["version"][frame.records["instrument"] == 0].tolist())
+        return told
+
+    bench.until(lambda: hear() == [1])
+    bench.open_market()
+    bench.ask(new_order(client_id(1)))
+    bench.operator.send(msgspec.structs.replace(PERPETUAL, version=2, tick="0.5").definition())
+    bench.until(lambda: bool(bench.rig.s["switching"] == 1))
+    assert set(hear()) == {1}  # its order is not cancelled yet
+    bench.reporter.send(report(ReportKind.CANCELLED, client_id(1)))
+    bench.until(lambda: hear()[-1] == 2)
+    bench.loop.report()
+    known = len(told)
+    bench.until(lambda: len(hear()) > known)
+    assert told[-1] == 2
+    gateway.close()
+
+
 def test_nothing_leaves_before_it_is_in_the_journal(make_bench: Callable[..., Bench]) -> None:
     bench = make_bench(external=True)
     assert bench.exchange is not None

@@ -13,7 +13,10 @@ import numpy as np
 import pytest
 
 from oms.journal import Direction, Journal, JournalError, Sync, last_session_clean, read_journal, segments
+from oms.journal_mark import mark_path, read_mark
 from oms.records import RecordKind
+from oms.store.follower import EventFollower
+from rpc.event_stream import EventStream
 from tests.oms.journals import SESSION, SMALL, events, facts
 
 PATIENCE_S = 10.0
@@ -225,3 +228,68 @@ def test_positions_are_the_sizes_of_the_file(tmp_path: Path) -> None:
     assert np.diff(positions).tolist() == [160, 160]
     assert journal.path.stat().st_size == positions[-1]
     journal.close()
+
+
+class TestOnlyDurable:
+    """Whoever acts on what the files say must not see what a loss of power would take back."""
+
+    def seen(self, stream: EventStream, follower: EventFollower) -> tuple[int, int]:
+        """Events that rpc and the recorder have read."""
+        count = sum(len(block.records) for block in stream.read_journal())
+        follower.read_journal()
+        stored = 0
+        while (block := follower.next_block()) is not None:
+            stored += len(block.records)
+        return count, stored
+
+    def test_readers_wait_for_the_sync(self, tmp_path: Path, journal: Journal, gate: Gate) -> None:
+        stream, follower = EventStream(tmp_path, 0), EventFollower(tmp_path)
+        journal.append(RecordKind.EVENT, Direction.EVENT, events(0, 3))
+        journal.commit()
+        gate.await_sync()
+        assert sum(entry.kind == RecordKind.EVENT for entry in read_journal(journal.path)) == 1
+        assert self.seen(stream, follower) == (0, 0)
+        gate.open()
+        journal.wait_durable()
+        assert self.seen(stream, follower) == (3, 3)
+        assert stream.complete
+
+    def test_a_session_that_another_one_followed_is_read_whole(
+        self, tmp_path: Path, journal: Journal, gate: Gate
+    ) -> None:
+        stream, follower = EventStream(tmp_path, 0), EventFollower(tmp_path)
+        journal.append(RecordKind.EVENT, Direction.EVENT, events(0, 3))
+        journal.commit()
+        gate.await_sync()
+        assert self.seen(stream, follower) == (0, 0)
+        gate.open(3)
+        journal.wait_durable()
+        mark_path(tmp_path, SESSION).write_bytes(bytes(8))  # as it may be after a loss of power
+        assert self.seen(stream, follower) == (0, 0)
+        Journal.create(tmp_path, SESSION + 1, "os", "paper").close()
+        assert self.seen(stream, follower) == (3, 3)
+
+    @pytest.mark.parametrize("sync", ["always", "batch"])
+    def test_segments_are_read_up_to_the_mark(self, tmp_path: Path, sync: Sync) -> None:
+        stream, follower = EventStream(tmp_path, 0), EventFollower(tmp_path)
+        journal = Journal.create(tmp_path, SESSION, sync, "paper", segment_bytes=SMALL)
+        total = 0
+        for first in range(0, 40, 4):
+            journal.append(RecordKind.EVENT, Direction.EVENT, events(first, 4))
+            journal.wait_durable()
+            count, stored = self.seen(stream, follower)
+            assert count == stored
+            total += count
+            assert total == first + 4
+        kept = read_mark(tmp_path, SESSION)
+        assert kept is not None
+        assert kept.segment == len(segments(tmp_path, SESSION)) - 1
+        journal.close()
+
+    def test_where_nothing_is_synced_everything_counts(self, tmp_path: Path) -> None:
+        journal = Journal.create(tmp_path, SESSION, "os", "paper")
+        journal.append(RecordKind.EVENT, Direction.EVENT, events(0, 3))
+        journal.commit()
+        assert read_mark(tmp_path, SESSION) is None
+        assert self.seen(EventStream(tmp_path, 0), EventFollower(tmp_path)) == (3, 3)
+        journal.close()

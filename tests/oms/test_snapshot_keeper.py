@@ -21,7 +21,7 @@ SESSION = 1_795_000_000_000_000_000
 
 def keeper_of(folder: Path, journal: Journal, **options: Any) -> SnapshotKeeper:
     given = {"every_bytes": 1_000, "kept": 2, "sessions_kept": 3, **options}
-    return SnapshotKeeper(Rig().st, journal, folder / "snapshots", Definitions(), **given)
+    return SnapshotKeeper(Rig().st, journal, folder / "snapshots", Definitions, **given)
 
 
 def add(journal: Journal, seq: int) -> None:

@@ -419,8 +419,9 @@ class TestLateReports:
         (msgspec.structs.replace(COARSE, id=77), Reason.UNKNOWN_INSTRUMENT),
         (msgspec.structs.replace(COARSE, multiplier="2"), Reason.CONTRACT_CHANGED),
         (msgspec.structs.replace(SPOT, id=0, version=2), Reason.CONTRACT_CHANGED),
+        (msgspec.structs.replace(COARSE, symbol="ETHUSDT"), Reason.CONTRACT_CHANGED),
     ],
-    ids=["same version", "unknown", "multiplier", "kind"],
+    ids=["same version", "unknown", "multiplier", "kind", "symbol"],
 )
 def test_what_is_no_newer_version_changes_nothing(instrument: Instrument, reason: Reason) -> None:
     rig = ready()
@@ -434,6 +435,62 @@ def test_what_is_no_newer_version_changes_nothing(instrument: Instrument, reason
     assert state_of(rig) == InstrumentState.TRADING
     assert rig.state(ORDER) == OrderState.LIVE
     assert (rig.s["instruments"] == before).all()
+
+
+@pytest.mark.parametrize("changed", [{"settlement": "ETH"}, {"base": "XRP"}, {"quote": "EUR"}])
+def test_another_currency_is_another_contract(changed: dict[str, str]) -> None:
+    quanto = Instrument(
+        id=5,
+        symbol="ETHUSD",
+        venue="somewhere",
+        kind="quanto_perpetual",
+        base="ETH2",
+        quote="USD",
+        settlement="BTC",
+        tick="0.05",
+        lot="1",
+        multiplier="0.000001",
+    )
+    rig = ready(quanto)
+
+    events = rig.definitions(msgspec.structs.replace(quanto, version=2, tick="0.1", **changed))
+
+    assert only(events, EventKind.DEFINITION_REFUSED)["reason"] == Reason.CONTRACT_CHANGED
+    assert version_of(rig, 5) == 1
+    rig.definitions(msgspec.structs.replace(quanto, version=2, tick="0.1"))
+    assert version_of(rig, 5) == 2
+
+
+def asking(rig: Rig, instrument: int = 0) -> Records:
+    """What an instrument says when it is asked how it stands."""
+    record = COARSE.definition()
+    record["instrument"], record["version"] = instrument, 0
+    return rig._step(engine.step_definitions, record)
+
+
+class TestAsked:
+    def test_one_that_is_traded_says_so(self) -> None:
+        rig = ready()
+        rig.definitions(COARSE)
+        before = rig.st.copy()
+
+        events = asking(rig)
+
+        assert told(events) == [(InstrumentState.TRADING, 2)]
+        assert rig.s["instruments"].tobytes() == before[0]["instruments"].tobytes()
+
+    def test_one_that_is_not_there_is_refused(self) -> None:
+        assert only(asking(ready(), 77), EventKind.DEFINITION_REFUSED)["reason"] == Reason.UNKNOWN_INSTRUMENT
+
+    def test_one_that_waits_names_what_is_in_the_way_again(self) -> None:
+        rig = ready()
+        hold(rig, 12)
+        rig.definitions(COARSE)
+
+        events = asking(rig)
+
+        assert told(events) == [(InstrumentState.SWITCHING, 1), (InstrumentState.OFF_GRID, 1)]
+        assert events["reason"][-1] == Reason.POSITION_OFF_GRID
 
 
 def test_a_row_that_does_not_fit_its_record_is_refused() -> None:
