@@ -106,7 +106,7 @@ def earliest_due(s: Record) -> int:
     return due
 
 
-@kernel
+@hot_kernel
 def deliver_report(st: State, report: Record) -> None:
     """Apply a report, and call the strategy whose order it filled."""
     s = st[0]
@@ -475,7 +475,7 @@ def step_commands(st: State, commands: Any, start: int) -> int:
             follow_up(s)
         if not done:
             return i
-        catch_up(st)
+    catch_up(st)
     return commands.shape[0]
 
 

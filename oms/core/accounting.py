@@ -106,7 +106,8 @@ def count_open(s: Record, order: Record, qty: int, px: int) -> None:
         _count_lots(s, account, order, added_qty)
         if order["strategy"] >= 0:
             _count_lots(s, strategy_scope(order), order, added_qty)
-    _count_funds(s, order, qty, px)
+    if added_qty != 0 or px != order["risk_px"]:
+        _count_funds(s, order, qty, px)
     order["risk_qty"] = qty
     order["risk_px"] = px
 

@@ -32,7 +32,7 @@ def reachable_qty(position: Record, side: int, added_qty: int) -> int:
     return position["qty"] * side + open_qty + added_qty
 
 
-@kernel
+@hot_kernel
 def check_position(s: Record, scope: int, instrument: int, leg: int, side: int, added_qty: int, reducing: bool) -> int:
     """The farthest position of a scope within its limit.
 
@@ -63,7 +63,7 @@ def check_hedging_leg(s: Record, account: int, instrument: int, leg: int, side: 
     return _BAD_LEG if reachable_qty(position, side, added_qty) > 0 else _NONE
 
 
-@kernel
+@hot_kernel
 def is_watched(sums: Record) -> bool:
     """True when a scope has any limit that depends on what its positions are worth."""
     return bool(

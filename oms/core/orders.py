@@ -179,9 +179,9 @@ def look_ahead(s: Record, records: Any, at: int) -> None:
     It is a guess that changes nothing; an id that is not at its first place in the index is found in its turn.
     """
     last = records.shape[0] - 1
-    prefetch(records[min(at + 3, last)])
-    prefetch_item(s["order_index"], home_of(records[min(at + 2, last)]["order_id"]))
-    prefetch(s["orders"][max(s["order_index"][home_of(records[min(at + 1, last)]["order_id"])] - 1, 0)])
+    prefetch(records[min(at + 8, last)])
+    prefetch_item(s["order_index"], home_of(records[min(at + 4, last)]["order_id"]))
+    prefetch(s["orders"][max(s["order_index"][home_of(records[min(at + 2, last)]["order_id"])] - 1, 0)])
 
 
 @kernel

@@ -59,7 +59,7 @@ def cost_to_cash(instrument: Record, cost: int) -> int:
     return scaled(cost, instrument["cash_numerator"], instrument["cash_denominator"])
 
 
-@kernel
+@hot_kernel
 def fits(instrument: Record, px: int, qty: int) -> bool:
     """True when value and cost of ``qty`` lots at ``px`` ticks, and half a tick either way, can be computed exactly."""
     if instrument["inverse"] != 0:

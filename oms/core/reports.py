@@ -107,7 +107,7 @@ def settle(s: Record, slot: int, was_open: bool) -> None:
     touch_group(s, slot)
 
 
-@kernel
+@hot_kernel
 def log_report(s: Record, report: Record) -> None:
     """Write a report that is being taken to the report output, which the host journals."""
     out = s["reports"][min(s["report_count"], REPORT_RING - 1)]

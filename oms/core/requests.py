@@ -140,7 +140,7 @@ def request_new(s: Record, command: Record) -> int:
     return _NONE
 
 
-@kernel
+@hot_kernel
 def refusal_of_state(s: Record, state: int, order_input: int) -> int:
     """Why ``order_input`` cannot be asked of an order in ``state`` now, or NONE."""
     if not is_open(state):

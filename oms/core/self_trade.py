@@ -12,7 +12,7 @@ from oms.core.state import ASK, BID, NO_ASK, NO_BID, Record
 from oms.core.terms import rests
 
 
-@kernel
+@hot_kernel
 def note_resting(s: Record, account: int, instrument: int, side: int, px: int) -> None:
     """Take note of a price at which an own order may rest."""
     own_best = s["valuations"][account, instrument, 0]["own_best"]

@@ -72,7 +72,7 @@ def check_form(command: Record) -> int:
     return _NONE
 
 
-@kernel
+@hot_kernel
 def check_size(definition: Record, limits: Record, order_type: int, px: int, qty: int) -> int:
     """Quantity and price are on the grid and within the limits; a market order has no price."""
     if qty < definition["min_qty"]:
@@ -84,7 +84,7 @@ def check_size(definition: Record, limits: Record, order_type: int, px: int, qty
     return _NONE
 
 
-@kernel
+@hot_kernel
 def check_book(s: Record, instrument: int, max_age_ns: int) -> int:
     """The book is in step with the venue, the feed speaks, and the book is not too old (0: no age is)."""
     book = s["books"][instrument]
@@ -155,7 +155,7 @@ def check_notional(definition: Record, limits: Record, px: int, qty: int) -> int
     return _NONE
 
 
-@kernel
+@hot_kernel
 def expected_px(book: Record, side: int, order_type: int, px: int, qty: int) -> int:
     """The price that an order is measured by: a limit order's own, a market order's last; 0 when there is none."""
     return walked_px(book, side, qty) if order_type == _MARKET else px

@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final
 
-from oms.compiled import kernel
+from oms.compiled import hot_kernel, kernel
 from oms.core.events import new_event
 from oms.core.state import MAX_ACCOUNTS, MAX_INSTRUMENTS, Record
 from oms.records import RPC_CLIENT_BASE, EventKind, InstrumentState, OrderFlag, Reason, TradingState
@@ -98,7 +98,7 @@ def wake_review(s: Record, due: int) -> None:
     s["next_due"] = min(s["next_due"], s["next_review"])
 
 
-@kernel
+@hot_kernel
 def check_defined(s: Record, account: int, instrument: int, version: int) -> int:
     """Account, instrument and limits are known, and the instrument is traded in this version."""
     if not 0 <= account < MAX_ACCOUNTS or s["accounts"][account]["defined"] == 0:
@@ -118,7 +118,7 @@ def check_defined(s: Record, account: int, instrument: int, version: int) -> int
     return _NONE
 
 
-@kernel
+@hot_kernel
 def check_states(s: Record, account: int, strategy: int) -> int:
     """Neither the account nor the strategy is halted, and the strategy runs for this account."""
     if s["scopes"][account]["trading_state"] == _HALTED:
