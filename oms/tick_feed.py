@@ -288,10 +288,13 @@ class TickFeed:
         frames = feed["frames"]
         before = frames[0]
         while True:
-            status = serve(self._st, feed, self._inbox, self._items, self._addresses, limit, timeout_ms)
+            taken = int(frames[0] - before)
+            if taken >= limit and feed["start"][0] >= feed["count"][0]:
+                break
+            rest = max(limit - taken, 1)  # 1: the frame in hand
+            status = serve(self._st, feed, self._inbox, self._items, self._addresses, rest, timeout_ms)
             if status == OUTPUT:
                 self._flush(int(feed["sent_ts"][0]))
-                timeout_ms = 0
             elif status == LOST:
                 self._on_lost(int(feed["lost_before"][0]))
             elif status == TAKEN and self._on_frame is not None:
@@ -299,8 +302,7 @@ class TickFeed:
                 feed["handed_over"] = 1
             else:
                 break
-            if frames[0] - before >= limit and feed["start"][0] >= feed["count"][0]:
-                break
+            timeout_ms = 0  # who has had something to do does not wait for more
         self._woken = bool(self._items["revents"][2:].any())
         return bool(frames[0] != before)
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -254,6 +254,22 @@ def test_clients_word_on_why_a_command_was_refused_is_not_taken(make_bench: Call
     bench = make_bench()
     bench.open_market()
     assert kinds(bench.ask(new_order(client_id(1), reason=Reason.ORDER_RATE)))[0] == EventKind.ORDER_SUBMITTED
+
+
+@pytest.mark.parametrize("inputs", ["orders", "all"])
+def test_turn_ends_however_many_frames_have_come(
+    make_bench: Callable[..., Bench], inputs: Literal["orders", "all"]
+) -> None:
+    bench = make_bench(settings=JournalSettings(inputs=inputs))
+    frames, limit = 500, 7
+    for number in range(frames):
+        bench.ticks.send(time_tick(START_TS + number))
+    taken = 0
+    while taken < frames:
+        bench.loop.feed.turn(limit, 10)
+        assert bench.loop.feed.frames <= taken + limit
+        taken = bench.loop.feed.frames
+        assert bench.rig.st["ticks"][0] == taken
 
 
 def test_lost_ticks_make_every_book_stale_until_its_next_snapshot(make_bench: Callable[..., Bench]) -> None:
