@@ -19,6 +19,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, NamedTuple, ParamSpec, TypeVar, cast
@@ -26,6 +27,7 @@ from typing import Any, Final, NamedTuple, ParamSpec, TypeVar, cast
 import numba
 import numpy as np
 from llvmlite import ir
+from llvmlite.binding import Linkage
 from numba import njit, types
 from numba.core import cgutils
 from numba.core.codegen import CPUCodeLibrary
@@ -168,8 +170,10 @@ def _for_callers_only(fix_index: Callable[..., Any]) -> Iterator[None]:
     """
     before = numba.config.OPT, CPUContext.get_executable, CPUCodeLibrary._finalize_final_module
     index_before = arrayobj.fix_integer_index
+    optimize_before = CPUCodeLibrary._optimize_final_module
     numba.config.OPT = _OptLevel(0)
     arrayobj.fix_integer_index = fix_index
+    CPUCodeLibrary._optimize_final_module = lambda _library: None
     CPUContext.get_executable = lambda *_arguments: [].append
     CPUCodeLibrary._finalize_final_module = _finish_for_linking
     try:
@@ -177,16 +181,57 @@ def _for_callers_only(fix_index: Callable[..., Any]) -> Iterator[None]:
     finally:
         numba.config.OPT, CPUContext.get_executable, CPUCodeLibrary._finalize_final_module = before
         arrayobj.fix_integer_index = index_before
+        CPUCodeLibrary._optimize_final_module = optimize_before
 
 
-def _linked(
-    function: Callable[P, R], fix_index: Callable[..., Any], *, forceinline: bool = False, **options: Any
-) -> Any:
+def _qualified_name(symbol: str) -> str:
+    """``module.function`` of a compiled kernel's symbol; empty when it is none. Numba mangles names as C++ does."""
+    parts = []
+    at = len("_ZN") if symbol.startswith("_ZN") else len(symbol)
+    while at < len(symbol) and symbol[at].isdigit():
+        length, digits = 0, at
+        while symbol[digits].isdigit():
+            length, digits = 10 * length + int(symbol[digits]), digits + 1
+        parts.append(symbol[digits : digits + length])
+        at = digits + length
+    return ".".join(parts)
+
+
+_hot: Final[set[str]] = set()
+"""Qualified names of the hot kernels."""
+_inlining: Final[set[str]] = set()
+"""Names of the entries whose hot kernels are made part of their callers."""
+
+
+def _inline_hot_kernels(library: Any) -> None:
+    """Tell LLVM, before it optimizes an entry, which functions are to be part of their callers.
+
+    All functions become the entry's own: of one that several entries have, all would use the first's.
+    """
+    for function in library._final_module.functions:
+        if not function.is_declaration:
+            if _qualified_name(function.name) in _hot:
+                function.add_function_attribute("alwaysinline")
+            if function.linkage == Linkage.linkonce_odr:
+                function.linkage = Linkage.internal
+
+
+def _optimize(library: Any, optimize: Callable[[Any], None] = CPUCodeLibrary._optimize_final_module) -> None:
+    if library.name in _inlining:
+        _inline_hot_kernels(library)
+    optimize(library)
+
+
+if JIT:
+    CPUCodeLibrary._optimize_final_module = _optimize
+    types.Record.__repr__ = lru_cache(types.Record.__repr__)  # the state's is long, and asked for thousands of times
+
+
+def _linked(function: Callable[P, R], fix_index: Callable[..., Any], **options: Any) -> Any:
     """A dispatcher whose compiled callers share one version of the function, compiled for them only.
 
     Numba would compile a version for each combination of the widths of integers and of literals that are passed.
     """
-    options["forceinline"] = forceinline  # said in any case: what is not said is taken over from the caller
     dispatcher = njit(nogil=True, **options)(function)
     if JIT:
         for_callers = njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)(function)
@@ -207,11 +252,12 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def hot_kernel(function: Callable[P, R]) -> Callable[P, R]:
-    """Mark a kernel on the way of every order: it becomes part of each caller's machine code, which saves the call.
+    """Mark a kernel on the way of every order: in entries that ask for it (``inlines_hot``) it is part of its callers.
 
-    That multiplies code: it is for functions of few callers, and what it is worth is measured (``core_orders``).
+    That saves the call and multiplies code: what it is worth is measured (``core_orders``, ``startup``).
     """
-    return cast("Callable[P, R]", _linked(function, _take_index_as_it_is, error_model="numpy", forceinline=True))
+    _hot.add(f"{function.__module__}.{function.__qualname__}")
+    return kernel(function)
 
 
 def user_kernel(function: Callable[P, R]) -> Callable[P, R]:
@@ -231,10 +277,15 @@ class Entry(NamedTuple):
 _entries: list[Entry] = []
 
 
-def entry(signature: Callable[[], Any]) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Mark a function that Python calls; ``signature`` makes its one Numba signature when it is compiled."""
+def entry(signature: Callable[[], Any], *, inlines_hot: bool = False) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Mark a function that Python calls; ``signature`` makes its one Numba signature when it is compiled.
+
+    With ``inlines_hot`` the hot kernels become part of their callers in it.
+    """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        if inlines_hot:
+            _inlining.add(function.__name__)
         dispatcher = njit(error_model="numpy", nogil=True, cache=True)(function)
         _entries.append(Entry(f"{function.__module__}.{function.__name__}", dispatcher, signature))
         return cast("Callable[P, R]", dispatcher)

@@ -456,7 +456,7 @@ def step_ticks(st: State, ticks: Any, start: int, cause_ts: int) -> int:
     return ticks.shape[0]
 
 
-@entry(lambda: numba.int64(array_of(STATE), array_of(COMMAND, readonly=True), numba.int64))
+@entry(lambda: numba.int64(array_of(STATE), array_of(COMMAND, readonly=True), numba.int64), inlines_hot=True)
 def step_commands(st: State, commands: Any, start: int) -> int:
     """Act on clients' commands from row ``start`` on at the core's present time; returns as ``step_ticks`` does."""
     s = st[0]
@@ -479,7 +479,7 @@ def step_commands(st: State, commands: Any, start: int) -> int:
     return commands.shape[0]
 
 
-@entry(lambda: numba.int64(array_of(STATE), array_of(REPORT, readonly=True), numba.int64))
+@entry(lambda: numba.int64(array_of(STATE), array_of(REPORT, readonly=True), numba.int64), inlines_hot=True)
 def step_reports(st: State, reports: Any, start: int) -> int:
     """Apply an exchange's reports from row ``start`` on; returns as ``step_ticks`` does."""
     s = st[0]
