@@ -206,14 +206,18 @@ _inlining: Final[set[str]] = set()
 def _inline_hot_kernels(library: Any) -> None:
     """Tell LLVM, before it optimizes an entry, which functions are to be part of their callers.
 
-    All functions become the entry's own: of one that several entries have, all would use the first's.
+    They become the entry's own, under names of its own: of a function that several entries have, all would use the one
+    that was loaded first, whether or not its arguments are still those that its name says.
     """
     for function in library._final_module.functions:
-        if not function.is_declaration:
-            if _qualified_name(function.name) in _hot:
-                function.add_function_attribute("alwaysinline")
-            if function.linkage == Linkage.linkonce_odr:
-                function.linkage = Linkage.internal
+        symbol = function.name
+        if function.is_declaration or not _qualified_name(symbol):
+            continue
+        if _qualified_name(symbol) in _hot:
+            function.add_function_attribute("alwaysinline")
+        if function.linkage == Linkage.linkonce_odr:
+            function.linkage = Linkage.internal
+            function.name = f"{library.name}.{symbol}"
 
 
 def _optimize(library: Any, optimize: Callable[[Any], None] = CPUCodeLibrary._optimize_final_module) -> None:
