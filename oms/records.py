@@ -285,7 +285,8 @@ class EventKind(IntEnum):
     """A report that matches no order, is illegal in its state, or repeats a trade id: ``reason`` says which."""
     ORDER_HELD = 19
     """The order is in the core's keeping. ``last_px`` is the trigger price, ``last_qty`` the display quantity, ``aux``
-    the parent's id; the same in ORDER_SUBMITTED and HELD_AMENDED."""
+    the parent's id, ``realized_pnl`` the trailing distance and ``fees`` its TrailUnit; the same in ORDER_SUBMITTED and
+    HELD_AMENDED."""
     HELD_AMENDED = 20
     """A held order's terms have changed: asked for, or its trailing trigger has moved."""
     HELD_ENDED = 21

@@ -7,7 +7,7 @@ from typing import Final
 from oms.config import Settings
 from oms.reasons import MEANINGS
 from oms.records import Reason
-from rpc.entities import Order
+from rpc.entities import Order, trigger_text
 
 _TEXTS: Final = {
     Reason.UNKNOWN_INSTRUMENT: "the core does not know {symbol}: define it in the settings",
@@ -124,5 +124,4 @@ _LIMITS: Final = (
 def order_text(order: Order) -> str:
     """An order in words: ``buy 0.5 BTCUSDT at 61800.1``."""
     price = "market" if order.price is None else f"at {order.price}"
-    trigger = f" from {order.trigger_price}" if order.trigger_price else ""
-    return f"{order.side} {order.qty} {order.symbol} {price}{trigger}"
+    return f"{order.side} {order.qty} {order.symbol} {price}{trigger_text(order)}"
