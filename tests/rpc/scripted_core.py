@@ -211,6 +211,7 @@ class ScriptedCore:
                     for command in frame.records:
                         self.taken += 1
                         self._act(command)
+                        self._beat()
 
     def _beat(self) -> None:
         while self.status.heartbeats.poll(0):
