@@ -71,7 +71,8 @@ MEANINGS: Final = {
     Reason.BAD_TRIGGER: "The trigger's price or distance, what it watches and the order type do not go together.",
     Reason.BAD_EXPIRY: "A GTD order's time is in the future, others have none; DAY needs the account's reset.",
     Reason.BAD_DISPLAY_QTY: "The display quantity is above the order's, or the order does not rest.",
-    Reason.BAD_PARENT: "The parent is unknown, another instrument's or account's, or done; or the order names none.",
+    Reason.BAD_PARENT: "The parent is unknown, another instrument's or account's, or done; or the order names none, or is"
+    " to replace one of a group.",
     Reason.POST_ONLY_WOULD_CROSS: "A post-only order would have taken liquidity.",
     Reason.NO_LIQUIDITY: "Nothing, or not enough for fill-or-kill, was displayed at the price; the rest is given up.",
     Reason.UNKNOWN_AT_EXCHANGE: "The exchange does not know the order (any more).",

@@ -201,7 +201,8 @@ class Contingency(IntEnum):
     others are cancelled."""
     REPLACE = 3
     """Cancel-replace: the parent is cancelled, and this order leaves for what the parent has not filled once the cancel
-    is certain."""
+    is certain. An order of a bracket or of an OCO group is not replaced, for its replacement would not be of the
+    group."""
 
 
 class HeldFor(IntFlag):

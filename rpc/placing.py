@@ -194,13 +194,15 @@ class Placing:
         """The command of an order that replaces ``old``; what the request leaves open is as it was."""
         base = np.frombuffer(known.command if known is not None else old.command, COMMAND).copy()
         if known is None:
+            self._refuse_grouped(old)
             last = self._replica.orders.get(old.order_id)
             if last is not None:
                 row = event_row(last.record)
                 base["px"], base["qty"] = row.px, row.qty
             terms = self._replica.terms.get(old.order_id)
             if terms is not None:
-                base["trigger_px"], base["display_qty"] = terms.trigger_px, terms.display_qty
+                for name in ("trigger_px", "display_qty", "trail"):
+                    base[name] = getattr(terms, name)
             in_force = self._definitions.in_force(int(base["instrument"][0]))
             base["version"] = in_force.version if in_force is not None else base["version"]
         instrument = self._definitions.of(int(base["instrument"][0]), int(base["version"][0]))
@@ -215,6 +217,22 @@ class Placing:
         if request.trigger_price is not None:
             base["trigger_px"] = price_ticks(instrument, request.trigger_price, "trigger price", Reason.BAD_TRIGGER)
         return base
+
+    def _refuse_grouped(self, old: LedgerRow) -> None:
+        """Refuse to replace an order of a group: the new one hangs on it alone, and would not be of the group."""
+        order = self._own_orders.state(old)
+        head = order.order_id
+        if order.contingency in ("oto", "oco") and order.parent_order_id is not None:
+            head = order.parent_order_id
+        others = [each for each in self._replica.open_group(head) if each != order.order_id]
+        if others or order.contingency == "oto":
+            raise RefusalError(
+                Reason.BAD_PARENT,
+                f"order {order.client_order_id!r} ({order.order_id}) is of the group of order {head}, with"
+                f" {', '.join(map(str, others)) or 'no other that is open'}, of which its replacement would not be:"
+                " amend it, or cancel the group and place it anew",
+                order,
+            )
 
     def _row(self, client: str, client_order_id: str) -> LedgerRow | None:
         index = self._ledger.client_index(client)

@@ -54,7 +54,7 @@ _TEXTS: Final = {
     " account with a day_reset",
     Reason.BAD_DISPLAY_QTY: "{order} cannot show {display_qty} at a time: it must rest, and show no more than it is of",
     Reason.BAD_PARENT: "{order} cannot hang on order {parent_order_id}: it must be an own one in {symbol} and account"
-    " {account} of which something may still come",
+    " {account} of which something may still come, and one that is to be replaced must not be of a group",
     Reason.GROSS_EXPOSURE: "with {order} the gross exposure would exceed max_gross_exposure of account {account}, or of"
     " its strategy: make it smaller, cancel others, or raise the limit",
     Reason.NET_EXPOSURE: "with {order} the net exposure would exceed max_net_exposure of account {account}, or of its"

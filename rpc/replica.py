@@ -324,6 +324,19 @@ class Replica:
             del self.orders[oldest]
             self.terms.pop(oldest, None)
 
+    def open_group(self, head: int) -> list[int]:
+        """Open orders of a bracket or an OCO group by the id of its first order; only that one where there is none."""
+        return [
+            order_id
+            for order_id, order in self.open.items()
+            if order_id == head
+            or (
+                order_id in self.terms
+                and self.terms[order_id].parent_id == head
+                and event_row(order.record).contingency in (Contingency.OTO, Contingency.OCO)
+            )
+        ]
+
     def page_of_orders(
         self, *, open_only: bool, client_index: int | None, instrument: int | None, before: int | None, limit: int
     ) -> tuple[list[tuple[int, KnownOrder]], int | None]:
