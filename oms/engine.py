@@ -14,6 +14,7 @@ import numba
 
 from oms.compiled import array_of, call_address, copy_record, entry, hot_kernel, kernel
 from oms.core.book import apply_depth, is_sound
+from oms.core.brackets import count_exits, refuse_whole
 from oms.core.contingency import follow_up
 from oms.core.events import emit_position, has_room, new_event, open_budget
 from oms.core.expiry import first_expired, unlink_timed
@@ -462,9 +463,16 @@ def step_commands(st: State, commands: Any, start: int) -> int:
     s = st[0]
     s["cause_ts"] = 0
     command = s["command"]
+    following = start
     for i in range(start, commands.shape[0]):
+        if i < following:
+            continue
         if not has_room(s) or not catch_up(st):
             return i
+        exits = count_exits(commands, i)
+        if exits > 0 and refuse_whole(s, commands, i, exits):
+            following = i + exits + 1
+            continue
         look_ahead(s, commands, i)
         source = commands[i]
         copy_record(command, source)

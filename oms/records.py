@@ -482,6 +482,7 @@ class Reason(IntEnum):
     NO_CONVERSION = 90
     BAD_LEG = 91
     NOT_REPLAYABLE = 92
+    GROUP_REFUSED = 93
 
 
 FRAME = np.dtype(

@@ -4,8 +4,8 @@ A new order is in the ledger before it is sent, and is answered when the core's 
 in time its outcome is unknown, never rejected, and the client may send it again under the same id: once the first copy
 is void, and the journal does not know it, the same order id goes out again, of which the core takes one only.
 
-Orders of one request leave in one batch. When one of them is refused, those that were taken are cancelled: no entry
-without its stop.
+Orders of one request leave in one batch. The core refuses a bracket as a whole when one of its exits could not be held;
+when an order of any other group is refused, those that were taken are cancelled: no entry without its stop.
 """
 
 from __future__ import annotations
@@ -143,7 +143,8 @@ class Placing:
     def end_group(self, group: Group) -> None:
         """Answer a request for several orders; where one was refused, cancel those that were taken."""
         replies = [reply for reply in group.replies if reply is not None]
-        refused = next((reply for reply in replies if isinstance(reply, Error)), None)
+        refusals = [reply for reply in replies if isinstance(reply, Error)]
+        refused = min(refusals, key=lambda reply: reply.code == Reason.GROUP_REFUSED.name, default=None)
         taken = [reply for reply in replies if isinstance(reply, OrderReply)]
         waiter = group.waiter
         if refused is None:
@@ -155,6 +156,9 @@ class Placing:
         for order in left:
             self._cancel(order)
         message = refused.message
+        if len(refusals) == len(replies) and any(reply.code == Reason.GROUP_REFUSED.name for reply in refusals):
+            named = repr(refused.order.client_order_id) if refused.order is not None else "of it"
+            message += f"; because of order {named} the whole group was refused, and nothing of it has left"
         if left:
             message += (
                 f"; the group's other orders are being cancelled: {', '.join(str(each.order_id) for each in left)}"

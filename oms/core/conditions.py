@@ -121,13 +121,20 @@ def check_parent(s: Record, command: Record) -> int:
 
 
 @kernel
-def check_conditions(s: Record, command: Record) -> int:
-    """All of the above; sets ``expire_ts`` of a DAY order."""
+def check_own_conditions(s: Record, command: Record) -> int:
+    """All of the above but the parent; sets ``expire_ts`` of a DAY order."""
     reason = check_trigger(command)
     if reason == _NONE:
         reason = check_expiry(s, command)
     if reason == _NONE:
         reason = check_display(command)
+    return reason
+
+
+@kernel
+def check_conditions(s: Record, command: Record) -> int:
+    """All of the above."""
+    reason = check_own_conditions(s, command)
     if reason == _NONE:
         reason = check_parent(s, command)
     return reason
