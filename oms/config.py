@@ -24,11 +24,10 @@ from oms.account_settings import (
 from oms.checks import ConfigError
 from oms.definitions import add_definitions
 from oms.session_settings import JournalSettings, MatchingSettings, ReplaySettings
-from oms.settings import DATA_DIR_VARIABLE, MAX_ACCOUNTS, Settings, data_dir, qualified_symbol
+from oms.settings import DATA_DIR_VARIABLE, Settings, data_dir, qualified_symbol
 
 __all__ = [
     "DATA_DIR_VARIABLE",
-    "MAX_ACCOUNTS",
     "AccountSettings",
     "ConfigError",
     "CurrencySettings",

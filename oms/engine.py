@@ -13,30 +13,28 @@ from typing import Any, Final
 import numba
 
 from oms.compiled import array_of, call_address, copy_record, entry, hot_kernel, kernel
-from oms.core.book import apply_depth, is_sound
+from oms.core.book import is_sound
 from oms.core.brackets import count_exits, refuse_whole
 from oms.core.contingency import follow_up
-from oms.core.events import emit_position, has_room, new_event, open_budget
+from oms.core.events import has_room, open_budget, write_positions
 from oms.core.expiry import first_expired, unlink_timed
 from oms.core.halts import halt_failed, halt_strategy
 from oms.core.keeping import ask_cancel, end_held
+from oms.core.market import refuse_tick, take_market
 from oms.core.orders import look_ahead
-from oms.core.own_reports import pay_fundings
 from oms.core.redefine import take_definition
 from oms.core.reports import apply_report
-from oms.core.requests import cancel_open, handle_command
+from oms.core.requests import handle_command
 from oms.core.review import REVIEW_INTERVAL_NS, review
-from oms.core.state import ASK, BID, MAX_ACCOUNTS, MAX_INSTRUMENTS, MAX_LEGS, MODEL_QUEUE, STATE, Record, State
+from oms.core.state import MAX_ACCOUNTS, MAX_INSTRUMENTS, MODEL_QUEUE, STATE, Record, State
 from oms.core.trading import set_trading_state, state_of_scope
 from oms.core.triggers import fire_triggers
 from oms.definition_rows import DEFINITION
 from oms.records import (
     COMMAND,
     REPORT,
-    STRATEGY_CLIENT_BASE,
     TICK,
     BookState,
-    EventKind,
     OrderState,
     Reason,
     TickFlag,
@@ -45,30 +43,17 @@ from oms.records import (
     TradingState,
 )
 
-_DEPTH: Final = int(TickKind.DEPTH)
-_TRADE: Final = int(TickKind.TRADE)
-_QUOTE: Final = int(TickKind.QUOTE)
-_SNAPSHOT: Final = int(TickKind.SNAPSHOT)
 _TIME: Final = int(TickKind.TIME)
-_STALE_TICK: Final = int(TickKind.STALE)
-_MARK: Final = int(TickKind.MARK)
-_FUNDING: Final = int(TickKind.FUNDING)
 _QUIET: Final = int(TickKind.QUIET)
 _HEARTBEAT: Final = int(TickKind.HEARTBEAT)
 _LAST: Final = int(TickFlag.LAST)
 _SYNCED: Final = int(BookState.SYNCED)
-_STALE: Final = int(BookState.STALE)
-_BOOK_STATE: Final = int(EventKind.BOOK_STATE)
 _STRATEGY_EXCEPTION: Final = int(Reason.STRATEGY_EXCEPTION)
-_GATEWAY_STALE: Final = int(Reason.GATEWAY_STALE)
-_TICKS_LOST: Final = int(Reason.TICKS_LOST)
-_MALFORMED: Final = int(Reason.MALFORMED)
 _EXPIRED_GTD: Final = int(Reason.EXPIRED_GTD)
 _EXPIRED_DAY: Final = int(Reason.EXPIRED_DAY)
 _DAY: Final = int(TimeInForce.DAY)
 _HELD: Final = int(OrderState.HELD)
 _EXPIRED: Final = int(OrderState.EXPIRED)
-_NONE: Final = int(Reason.NONE)
 _HALTED: Final = int(TradingState.HALTED)
 
 # How far the tick in hand has been taken, when the output was full before it was done.
@@ -245,96 +230,6 @@ def catch_up(st: State) -> bool:
 
 
 @kernel
-def report_book_state(s: Record, tick: Record, reason: int) -> None:
-    """Report a book's new state; when it cannot be traded on any more, cancel the strategies' orders in it."""
-    instrument = tick["instrument"]
-    book = s["books"][instrument]
-    at = new_event(s, _BOOK_STATE, reason)
-    event = s["events"][at]
-    event["instrument"] = instrument
-    event["aux"] = book["state"]
-    event["px"] = tick["px_2"]
-    event["qty"] = book["update_id"]
-    if book["state"] == _SYNCED:
-        return
-    open_budget(s)
-    for i in range(s["strategies_used"]):
-        cancel_open(s, s["strategies"][i]["account"], instrument, i, False, reason, 0, i + STRATEGY_CLIENT_BASE)
-
-
-@kernel
-def make_stale(s: Record, tick: Record, reason: int) -> None:
-    """Take a book out of trading until its next snapshot."""
-    book = s["books"][tick["instrument"]]
-    if book["state"] == _SYNCED:
-        book["state"] = _STALE
-        report_book_state(s, tick, reason)
-
-
-@kernel
-def refuse_tick(s: Record, tick: Record) -> None:
-    """Count a record that cannot be; without one of its levels a book is out of step."""
-    s["ticks_refused"] += 1
-    if tick["kind"] == _DEPTH or tick["kind"] == _SNAPSHOT:
-        s["books"][tick["instrument"]]["skipping"] = 1
-        make_stale(s, tick, _MALFORMED)
-
-
-@kernel
-def take_depth(st: State, tick: Record) -> None:
-    """A level: the book first, then the exchange model's own orders."""
-    s = st[0]
-    reason = apply_depth(s, tick)
-    book = s["books"][tick["instrument"]]
-    change = s["change"]
-    if (
-        change["best"][BID] != book["best"][BID]
-        or change["best"][ASK] != book["best"][ASK]
-        or tick["kind"] == _SNAPSHOT
-    ):
-        s["market_updates"] += 1
-    if reason > _NONE:
-        report_book_state(s, tick, reason)
-    model = s["model"]
-    if book["skipping"] != 0:
-        return
-    if model["resting"][tick["instrument"]] + model["taken_count"] > 0:
-        call_address(model["on_depth"], st, 0, tick)
-
-
-@kernel
-def take_market(st: State, tick: Record) -> None:
-    """Update the market by one record of a known instrument."""
-    s = st[0]
-    kind = tick["kind"]
-    if kind == _DEPTH or kind == _SNAPSHOT:
-        take_depth(st, tick)
-        return
-    instrument = tick["instrument"]
-    book = s["books"][instrument]
-    if kind == _TRADE:
-        s["market_updates"] += int(book["trade_px"] != tick["px"])
-        book["trade_px"] = tick["px"]
-        book["trade_qty"] = tick["qty"]
-        if s["model"]["resting"][instrument] > 0 and book["state"] == _SYNCED:
-            call_address(s["model"]["on_trade"], st, 0, tick)
-    elif kind == _QUOTE:
-        book["quote_px"][BID] = tick["px"]
-        book["quote_qty"][BID] = tick["qty"]
-        book["quote_px"][ASK] = tick["px_2"]
-        book["quote_qty"][ASK] = tick["qty_2"]
-    elif kind == _MARK:
-        s["market_updates"] += 1
-        book["mark_px"] = tick["px"]
-        book["index_px"] = tick["px_2"]
-    elif kind == _FUNDING:
-        if s["external"] == 0:
-            pay_fundings(s, instrument, tick["qty"])
-    elif kind == _STALE_TICK:
-        make_stale(s, tick, _TICKS_LOST if tick["qty"] == _TICKS_LOST else _GATEWAY_STALE)
-
-
-@kernel
 def call_strategies(st: State, tick: Record) -> bool:
     """Call every strategy that follows the instrument, while its book can be traded on and its account may trade.
 
@@ -360,19 +255,6 @@ def call_strategies(st: State, tick: Record) -> bool:
         call_strategy(st, i, strategy["on_tick"], tick)
     s["next_strategy"] = 0
     return True
-
-
-@kernel
-def write_positions(s: Record) -> None:
-    """Write a POSITION event for every position, an account's or a strategy's, that has traded or has open orders."""
-    for scope in range(MAX_ACCOUNTS + s["strategies_used"]):
-        if scope < MAX_ACCOUNTS and s["accounts"][scope]["defined"] == 0:
-            continue
-        for instrument in range(MAX_INSTRUMENTS):
-            for leg in range(MAX_LEGS):
-                position = s["positions"][scope, instrument, leg]
-                if position["fills"] > 0 or position["open_orders"] > 0:
-                    emit_position(s, scope, instrument, leg, 0)
 
 
 @kernel

@@ -205,12 +205,12 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         )
 
     def _to_grid(self, text: str, step: Decimal, off_grid: str, reason: Reason, what: str) -> int:
-        steps = Fraction(parse_decimal(what, text)) / Fraction(step)
-        if steps.denominator != 1:
+        steps, rest = _EXACT.divmod(parse_decimal(what, text), step)
+        if rest:
             raise GridError(off_grid, reason)
-        if abs(steps.numerator) > MAX_VALUE:
+        if abs(steps) > MAX_VALUE:
             raise GridError(f"{what} {text} of {self.symbol} is too large", Reason.OVERFLOW)
-        return steps.numerator
+        return int(steps)
 
     def px_from_ticks(self, ticks: float) -> str:
         """Ticks as a decimal price; exact for integers, and for the half ticks of a mid price."""

@@ -23,6 +23,7 @@ from oms.account_settings import (
 )
 from oms.bus import ipc_endpoint
 from oms.checks import ConfigError, check_number, check_once
+from oms.core.state import MAX_ACCOUNTS, MAX_CURRENCIES, MAX_INSTRUMENTS, MAX_RULES, MAX_WALLETS
 from oms.currencies import Conversion, Wallet, conversions, currencies_of, wallets_of
 from oms.decimals import GridError, rate
 from oms.definitions import FILE as DEFINITIONS_FILE
@@ -34,11 +35,6 @@ from oms.session_settings import SYNC_OF_MODE, JournalSettings, MatchingSettings
 DATA_DIR_VARIABLE: Final = "ZOMS_HOME"
 MAX_SOCKET_FOLDER_BYTES: Final = 80
 MAX_HEARTBEAT_S: Final = 5.0
-MAX_INSTRUMENT_ID: Final = 2**15 - 1
-MAX_ACCOUNTS: Final = 8
-MAX_CURRENCIES: Final = 32
-MAX_WALLETS: Final = 64
-MAX_RULES: Final = 16
 
 _ACCOUNT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 _ENDPOINT: Final = re.compile(r"tcp://[^:/\s]+:\d{1,5}|ipc://\S+")
@@ -87,9 +83,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         if not self.instruments:
             raise ConfigError("no instrument is defined: add an [[instruments]] table")
         for instrument in self.instruments:
-            if not 0 <= instrument.id <= MAX_INSTRUMENT_ID:
+            if not 0 <= instrument.id < MAX_INSTRUMENTS:
                 raise ConfigError(
-                    f"instrument {instrument.symbol} has id {instrument.id}: use 0 to {MAX_INSTRUMENT_ID}"
+                    f"instrument {instrument.symbol} has id {instrument.id}: use 0 to {MAX_INSTRUMENTS - 1}"
                 )
             _check_grid(instrument)
             _check_underlying(instrument, self.instruments)

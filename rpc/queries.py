@@ -6,7 +6,8 @@ import time
 from itertools import islice
 from typing import Final
 
-from oms.config import MAX_ACCOUNTS, Settings
+from oms.config import Settings
+from oms.core.state import MAX_ACCOUNTS
 from oms.definitions import Definitions
 from oms.lifecycle import Heartbeat
 from oms.records import ORDER_ID_COUNTER_BITS

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from oms.bus import Records
-from oms.config import MAX_ACCOUNTS
+from oms.core.state import MAX_ACCOUNTS
 from oms.definitions import Definitions
 from oms.event_fields import EventFields
 from oms.records import (

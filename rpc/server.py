@@ -6,6 +6,7 @@ commands go out in one frame, and clients are sent what they take.
 
 from __future__ import annotations
 
+import gc
 import ipaddress
 import re
 import time
@@ -54,6 +55,8 @@ from rpc.sessions import Sessions
 from rpc.views import Views
 
 LEDGER_FOLDER: Final = "rpc"
+PAUSE_OF_GC: Final = 100_000
+"""New objects between two searches for cycles: they go through every order that is known, and find next to nothing."""
 FRAMES_A_ROUND: Final = 256
 HEARTBEATS_KEPT: Final = 64
 SETTLE_BATCH: Final = 256
@@ -227,6 +230,9 @@ class Server:
 
     def serve(self) -> None:
         """Serve until the process is told to stop."""
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(PAUSE_OF_GC)
         while not self._life.stopping:
             for socket, _ in self._poller.poll(self._poll_ms()):
                 self._take[socket]()

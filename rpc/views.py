@@ -12,7 +12,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from oms.config import MAX_ACCOUNTS, Settings, qualified_symbol
+from oms.config import Settings, qualified_symbol
+from oms.core.state import MAX_ACCOUNTS
 from oms.decimals import cash_text
 from oms.definitions import Definitions
 from oms.event_fields import EventFields

@@ -12,7 +12,17 @@ from typing import Final
 from oms.compiled import clear_record, hot_kernel, kernel
 from oms.core.book import mid_half_ticks
 from oms.core.positions import average_px, unrealized_pnl
-from oms.core.state import ASK_BUDGET, COMMAND_RING, EVENT_RING, MAX_ACCOUNTS, OUTPUT_MARGIN, REPORT_RING, Record
+from oms.core.state import (
+    ASK_BUDGET,
+    COMMAND_RING,
+    EVENT_RING,
+    MAX_ACCOUNTS,
+    MAX_INSTRUMENTS,
+    MAX_LEGS,
+    OUTPUT_MARGIN,
+    REPORT_RING,
+    Record,
+)
 from oms.records import EventKind, OrderFlag
 
 _SHORT_LEG: Final = int(OrderFlag.SHORT_LEG)
@@ -172,3 +182,16 @@ def emit_position(s: Record, scope: int, instrument: int, leg: int, order_id: in
     event["last_qty"] = position["fills"]
     event["filled_qty"] = position["open_orders"]
     event["aux"] = order_id
+
+
+@kernel
+def write_positions(s: Record) -> None:
+    """Write a POSITION event for every position, an account's or a strategy's, that has traded or has open orders."""
+    for scope in range(MAX_ACCOUNTS + s["strategies_used"]):
+        if scope < MAX_ACCOUNTS and s["accounts"][scope]["defined"] == 0:
+            continue
+        for instrument in range(MAX_INSTRUMENTS):
+            for leg in range(MAX_LEGS):
+                position = s["positions"][scope, instrument, leg]
+                if position["fills"] > 0 or position["open_orders"] > 0:
+                    emit_position(s, scope, instrument, leg, 0)

@@ -11,10 +11,9 @@ import numba
 import numpy as np
 
 from oms.compiled import array_of, entry, kernel
-from oms.core.events import emit_terms, new_event
+from oms.core.events import emit_terms, new_event, write_positions
 from oms.core.instrument_states import tell_instrument
 from oms.core.state import EVENT_RING, MAX_ACCOUNTS, MAX_INSTRUMENTS, STATE, Record, State
-from oms.engine import write_positions
 from oms.journal_format import Records
 from oms.records import EVENT, EventKind, OrderState
 

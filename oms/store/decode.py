@@ -11,7 +11,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from oms.config import MAX_ACCOUNTS, qualified_symbol
+from oms.config import qualified_symbol
+from oms.core.state import MAX_ACCOUNTS
 from oms.decimals import cash_text
 from oms.definitions import Definitions
 from oms.event_fields import EventFields

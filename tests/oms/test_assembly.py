@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from oms.account_settings import LARGEST_LIMITS
 from oms.assembly import build_core
 from oms.config import ConfigError, load_settings
-from oms.core.state import MAX_ACCOUNTS, NO_LIMIT
+from oms.core.state import MAX_ACCOUNTS, NO_LIMIT, define_instrument, new_state
 from oms.exchange_model import load_model
 from oms.instruments import Instrument
 from oms.records import CASH_SCALE, TradingState
@@ -173,7 +172,5 @@ def test_unknown_matching_model_is_refused_with_the_known_ones() -> None:
 
 def test_instrument_beyond_the_table_is_refused_by_name() -> None:
     far = Instrument(id=128, symbol="FAR", venue="v", kind="spot", base="FAR", quote="USDT", tick="1", lot="1")
-    settings = settings_with()
-    settings = msgspec.structs.replace(settings, instruments=(*settings.instruments, far))
     with pytest.raises(ValueError, match="instrument FAR has id 128: the core holds ids 0 to 127"):
-        build_core(settings)
+        define_instrument(new_state(), far)

@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from numba import types
+from numba.core.funcdesc import default_mangler
 
 import oms
 from oms import compiled, engine
@@ -30,7 +32,7 @@ from oms.compiled import (
 
 ROOT = Path(oms.__file__).resolve().parent.parent
 PACKAGES = ("oms", "strategies", "backtest", "gateways")
-DECORATOR = re.compile(r"^@(kernel|entry|user_kernel|function|intrinsic)\b", re.MULTILINE)
+DECORATOR = re.compile(r"^@(kernel|hot_kernel|entry|user_kernel|function|intrinsic)\b", re.MULTILINE)
 
 compiled_only = pytest.mark.skipif(not JIT, reason="about the compiler's cache")
 
@@ -63,6 +65,20 @@ def test_every_kernel_module_imports_only_modules_that_decide_the_key_too() -> N
                 assert module in light or all(f"{module}.{name.strip()}" in known for name in names.split(","))
             else:
                 assert module in known, f"{path.name} imports {module}"
+
+
+@compiled_only
+@pytest.mark.parametrize("symbol", ["", "NRT_incref", "_ZN", "cfunc._ZN3oms4core5funds11check_fundsB2v1"])
+def test_symbol_of_something_else_is_no_kernels(symbol: str) -> None:
+    assert compiled._qualified_name(symbol) not in compiled._hot
+
+
+@compiled_only
+def test_hot_kernels_are_found_by_the_names_that_numba_gives_them() -> None:
+    assert "oms.core.funds.check_funds" in compiled._hot
+    for name in compiled._hot:
+        symbol = default_mangler(name, (types.int64, types.float64), abi_tags=("v12", "c8tJT"))
+        assert compiled._qualified_name(symbol) == name
 
 
 def test_key_depends_on_each_text_and_name(tmp_path: Path) -> None:

@@ -149,6 +149,7 @@ def test_missing_strategy_is_refused_by_name(tmp_path: Path, name: str) -> None:
         (ONE_INSTRUMENT + ONE_INSTRUMENT.replace("ETH", "XRP"), "instrument id 7 is given 2 times"),
         (ONE_INSTRUMENT + ONE_INSTRUMENT.replace("= 7", "= 8"), "instrument 'ETHUSDT.binance_usdm' is given 2 times"),
         (ONE_INSTRUMENT.replace("= 7", "= -1"), "instrument ETHUSDT has id -1"),
+        (ONE_INSTRUMENT.replace("= 7", "= 128"), "instrument ETHUSDT has id 128: use 0 to 127"),
         (ONE_INSTRUMENT.replace("0.01", "-0.01"), "ETHUSDT's tick -0.01 must be above zero"),
         (ONE_INSTRUMENT + 'min_qty = "0.0005"', "min_qty 0.0005 is not on ETHUSDT's lot 0.001"),
         (ONE_INSTRUMENT.replace("0.001", "1e-30"), "too large or too fine"),

@@ -1,0 +1,118 @@
+"""What a market data record changes: the book, the touch, the marks, and what follows when a book cannot be trusted."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from oms.compiled import call_address, kernel
+from oms.core.book import apply_depth
+from oms.core.events import new_event, open_budget
+from oms.core.own_reports import pay_fundings
+from oms.core.requests import cancel_open
+from oms.core.state import ASK, BID, Record, State
+from oms.records import STRATEGY_CLIENT_BASE, BookState, EventKind, Reason, TickKind
+
+_DEPTH: Final = int(TickKind.DEPTH)
+_TRADE: Final = int(TickKind.TRADE)
+_QUOTE: Final = int(TickKind.QUOTE)
+_SNAPSHOT: Final = int(TickKind.SNAPSHOT)
+_MARK: Final = int(TickKind.MARK)
+_FUNDING: Final = int(TickKind.FUNDING)
+_STALE_TICK: Final = int(TickKind.STALE)
+_SYNCED: Final = int(BookState.SYNCED)
+_STALE: Final = int(BookState.STALE)
+_BOOK_STATE: Final = int(EventKind.BOOK_STATE)
+_NONE: Final = int(Reason.NONE)
+_GATEWAY_STALE: Final = int(Reason.GATEWAY_STALE)
+_TICKS_LOST: Final = int(Reason.TICKS_LOST)
+_MALFORMED: Final = int(Reason.MALFORMED)
+
+
+@kernel
+def report_book_state(s: Record, tick: Record, reason: int) -> None:
+    """Report a book's new state; when it cannot be traded on any more, cancel the strategies' orders in it."""
+    instrument = tick["instrument"]
+    book = s["books"][instrument]
+    at = new_event(s, _BOOK_STATE, reason)
+    event = s["events"][at]
+    event["instrument"] = instrument
+    event["aux"] = book["state"]
+    event["px"] = tick["px_2"]
+    event["qty"] = book["update_id"]
+    if book["state"] == _SYNCED:
+        return
+    open_budget(s)
+    for i in range(s["strategies_used"]):
+        cancel_open(s, s["strategies"][i]["account"], instrument, i, False, reason, 0, i + STRATEGY_CLIENT_BASE)
+
+
+@kernel
+def make_stale(s: Record, tick: Record, reason: int) -> None:
+    """Take a book out of trading until its next snapshot."""
+    book = s["books"][tick["instrument"]]
+    if book["state"] == _SYNCED:
+        book["state"] = _STALE
+        report_book_state(s, tick, reason)
+
+
+@kernel
+def refuse_tick(s: Record, tick: Record) -> None:
+    """Count a record that cannot be; without one of its levels a book is out of step."""
+    s["ticks_refused"] += 1
+    if tick["kind"] == _DEPTH or tick["kind"] == _SNAPSHOT:
+        s["books"][tick["instrument"]]["skipping"] = 1
+        make_stale(s, tick, _MALFORMED)
+
+
+@kernel
+def take_depth(st: State, tick: Record) -> None:
+    """A level: the book first, then the exchange model's own orders."""
+    s = st[0]
+    reason = apply_depth(s, tick)
+    book = s["books"][tick["instrument"]]
+    change = s["change"]
+    if (
+        change["best"][BID] != book["best"][BID]
+        or change["best"][ASK] != book["best"][ASK]
+        or tick["kind"] == _SNAPSHOT
+    ):
+        s["market_updates"] += 1
+    if reason > _NONE:
+        report_book_state(s, tick, reason)
+    model = s["model"]
+    if book["skipping"] != 0:
+        return
+    if model["resting"][tick["instrument"]] + model["taken_count"] > 0:
+        call_address(model["on_depth"], st, 0, tick)
+
+
+@kernel
+def take_market(st: State, tick: Record) -> None:
+    """Update the market by one record of a known instrument."""
+    s = st[0]
+    kind = tick["kind"]
+    if kind == _DEPTH or kind == _SNAPSHOT:
+        take_depth(st, tick)
+        return
+    instrument = tick["instrument"]
+    book = s["books"][instrument]
+    if kind == _TRADE:
+        s["market_updates"] += int(book["trade_px"] != tick["px"])
+        book["trade_px"] = tick["px"]
+        book["trade_qty"] = tick["qty"]
+        if s["model"]["resting"][instrument] > 0 and book["state"] == _SYNCED:
+            call_address(s["model"]["on_trade"], st, 0, tick)
+    elif kind == _QUOTE:
+        book["quote_px"][BID] = tick["px"]
+        book["quote_qty"][BID] = tick["qty"]
+        book["quote_px"][ASK] = tick["px_2"]
+        book["quote_qty"][ASK] = tick["qty_2"]
+    elif kind == _MARK:
+        s["market_updates"] += 1
+        book["mark_px"] = tick["px"]
+        book["index_px"] = tick["px_2"]
+    elif kind == _FUNDING:
+        if s["external"] == 0:
+            pay_fundings(s, instrument, tick["qty"])
+    elif kind == _STALE_TICK:
+        make_stale(s, tick, _TICKS_LOST if tick["qty"] == _TICKS_LOST else _GATEWAY_STALE)
