@@ -10,6 +10,7 @@ from typing import Any
 import typer
 
 from oms.cli import app
+from oms.core.keeping import PASSING
 from oms.core.orders import LEGAL, OPEN_STATES, OrderInput
 from oms.reasons import GROUPS, MEANINGS
 from oms.records import Reason
@@ -54,6 +55,26 @@ table is not done: a report is then counted and told as REPORT_IGNORED (`ILLEGAL
 strategy asks; all else is what the exchange says.
 """
 
+PASSING_REASONS = ", ".join(f"`{reason.name}`" for reason in Reason if PASSING[reason])
+ORDERS_END = f"""
+## Exits that hang on an entry
+
+A bracket's exits are held in the core before its entry can fill. A client's bracket is one request: its exits pass all
+checks of an order that is held (form, trigger, expiry, size, leg, trading state, open orders and rate, counted with the
+entry) before the entry leaves. When one of them does not, nothing leaves: that exit is refused for its own reason, the
+rest of the bracket with `GROUP_REFUSED`. A strategy asks for one order at a time: it sees each refusal as the value of
+its call, and holds the order id of the entry that it may have to cancel.
+
+What depends on the market and on the position can only be checked when an exit leaves: the age of the book, the
+collar, the notional, limits of position and exposure, funds, self-trade and the user's own rules. Risk then knows the
+group and counts only one of its orders, so that an exit which only reduces the position is within its limits.
+
+- Refused for a reason that goes by ({PASSING_REASONS}), it stays held and is due: it is tried again with each price.
+- Refused for any other reason, it ends REJECTED by a HELD_ENDED event with that reason, which is the sign to act on:
+  the position is then without that exit. The other exits of the bracket stay.
+- Amending an exit, not replacing it, keeps it in its bracket.
+"""
+
 
 def orders_page() -> str:
     """``docs/orders.md``: every legal move of an order, open states and closed ones in a table each."""
@@ -66,7 +87,7 @@ def orders_page() -> str:
             moves = [LEGAL[state].get(order_input) for state in states]
             if any(moves):
                 lines += [f"| {order_input.name} | {' | '.join(move.name if move else '' for move in moves)} |"]
-    return ORDERS_INTRODUCTION + "\n".join(lines) + "\n"
+    return ORDERS_INTRODUCTION + "\n".join(lines) + "\n" + ORDERS_END
 
 
 def reasons_page() -> str:

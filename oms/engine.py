@@ -14,6 +14,7 @@ import numba
 
 from oms.compiled import array_of, call_address, copy_record, entry, hot_kernel, kernel
 from oms.core.book import is_sound
+from oms.core.brackets import count_exits, refuse_whole
 from oms.core.contingency import follow_up
 from oms.core.events import has_room, open_budget, write_positions
 from oms.core.expiry import first_expired, unlink_timed
@@ -344,9 +345,16 @@ def step_commands(st: State, commands: Any, start: int) -> int:
     s = st[0]
     s["cause_ts"] = 0
     command = s["command"]
+    following = start
     for i in range(start, commands.shape[0]):
+        if i < following:
+            continue
         if not has_room(s) or not catch_up(st):
             return i
+        exits = count_exits(commands, i)
+        if exits > 0 and refuse_whole(s, commands, i, exits):
+            following = i + exits + 1
+            continue
         look_ahead(s, commands, i)
         source = commands[i]
         copy_record(command, source)

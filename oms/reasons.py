@@ -10,7 +10,7 @@ GROUPS: Final = (
     (
         "Refused before the exchange",
         "Pre-trade risk, or the form of the request. The order never left; the event is ORDER_REFUSED.",
-        (*range(1, 40), *range(80, 93)),
+        (*range(1, 40), *range(80, 94)),
     ),
     (
         "The exchange's answer",
@@ -71,7 +71,8 @@ MEANINGS: Final = {
     Reason.BAD_TRIGGER: "The trigger's price or distance, what it watches and the order type do not go together.",
     Reason.BAD_EXPIRY: "A GTD order's time is in the future, others have none; DAY needs the account's reset.",
     Reason.BAD_DISPLAY_QTY: "The display quantity is above the order's, or the order does not rest.",
-    Reason.BAD_PARENT: "The parent is unknown, another instrument's or account's, or done; or the order names none.",
+    Reason.BAD_PARENT: "The parent is unknown, another instrument's or account's, or done; or the order names none, or"
+    " would replace one of a group.",
     Reason.POST_ONLY_WOULD_CROSS: "A post-only order would have taken liquidity.",
     Reason.NO_LIQUIDITY: "Nothing, or not enough for fill-or-kill, was displayed at the price; the rest is given up.",
     Reason.UNKNOWN_AT_EXCHANGE: "The exchange does not know the order (any more).",
@@ -113,5 +114,6 @@ MEANINGS: Final = {
     Reason.NO_CONVERSION: "There is no rate between the currency and the reporting currency.",
     Reason.BAD_LEG: "The account is not in hedging mode, or the order would turn its leg's position around.",
     Reason.NOT_REPLAYABLE: "The journal does not hold what is needed to rebuild the state.",
+    Reason.GROUP_REFUSED: "The order came with an entry or its exits, and one of the exits could not be held.",
 }
 """Meaning of every reason, in Markdown."""

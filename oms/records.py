@@ -201,7 +201,8 @@ class Contingency(IntEnum):
     others are cancelled."""
     REPLACE = 3
     """Cancel-replace: the parent is cancelled, and this order leaves for what the parent has not filled once the cancel
-    is certain."""
+    is certain. An order of a bracket or of an OCO group is not replaced, for its replacement would not be of the
+    group."""
 
 
 class HeldFor(IntFlag):
@@ -285,7 +286,8 @@ class EventKind(IntEnum):
     """A report that matches no order, is illegal in its state, or repeats a trade id: ``reason`` says which."""
     ORDER_HELD = 19
     """The order is in the core's keeping. ``last_px`` is the trigger price, ``last_qty`` the display quantity, ``aux``
-    the parent's id; the same in ORDER_SUBMITTED and HELD_AMENDED."""
+    the parent's id, ``realized_pnl`` the trailing distance and ``fees`` its TrailUnit; the same in ORDER_SUBMITTED and
+    HELD_AMENDED."""
     HELD_AMENDED = 20
     """A held order's terms have changed: asked for, or its trailing trigger has moved."""
     HELD_ENDED = 21
@@ -480,6 +482,7 @@ class Reason(IntEnum):
     NO_CONVERSION = 90
     BAD_LEG = 91
     NOT_REPLAYABLE = 92
+    GROUP_REFUSED = 93
 
 
 FRAME = np.dtype(

@@ -68,6 +68,10 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     """Where its trigger stands now; None: it has none, or a trailing one that has not seen a price yet."""
     trigger_by: TriggerBy | None
     """None: it has no trigger, or, for a strategy's order, it is not known."""
+    trail_by: str | None
+    """Distance at which its trigger follows the price, as last amended, in ``trail_unit``; None: it does not trail."""
+    trail_unit: TrailUnitName | None
+    """``price`` for a distance given in price or in ticks, or ``basis_points``."""
     contingency: ContingencyName | None
     parent_order_id: int | None
     filled_qty: str
@@ -81,6 +85,19 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     """Core session of its last event."""
     seq: int
     """Sequence number of its last event in that session; -1: there is none."""
+
+
+def trail_text(order: Order) -> str:
+    """A trailing distance in words: ``0.7``, ``25 basis points``; empty where there is none."""
+    if order.trail_by is None:
+        return ""
+    return order.trail_by if order.trail_unit == "price" else f"{order.trail_by} basis points"
+
+
+def trigger_text(order: Order) -> str:
+    """An order's trigger, to stand behind its price: `` from 99, trailing by 0.7``; empty where there is none."""
+    at = f" from {order.trigger_price}" if order.trigger_price else ""
+    return at + (f", trailing by {trail_text(order)}" if order.trail_by else "")
 
 
 class Fill(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,8 +4,8 @@ A new order is in the ledger before it is sent, and is answered when the core's 
 in time its outcome is unknown, never rejected, and the client may send it again under the same id: once the first copy
 is void, and the journal does not know it, the same order id goes out again, of which the core takes one only.
 
-Orders of one request leave in one batch. When one of them is refused, those that were taken are cancelled: no entry
-without its stop.
+Orders of one request leave in one batch. The core refuses a bracket as a whole when one of its exits could not be held;
+when an order of any other group is refused, those that were taken are cancelled: no entry without its stop.
 """
 
 from __future__ import annotations
@@ -143,7 +143,8 @@ class Placing:
     def end_group(self, group: Group) -> None:
         """Answer a request for several orders; where one was refused, cancel those that were taken."""
         replies = [reply for reply in group.replies if reply is not None]
-        refused = next((reply for reply in replies if isinstance(reply, Error)), None)
+        refusals = [reply for reply in replies if isinstance(reply, Error)]
+        refused = min(refusals, key=lambda reply: reply.code == Reason.GROUP_REFUSED.name, default=None)
         taken = [reply for reply in replies if isinstance(reply, OrderReply)]
         waiter = group.waiter
         if refused is None:
@@ -155,6 +156,9 @@ class Placing:
         for order in left:
             self._cancel(order)
         message = refused.message
+        if len(refusals) == len(replies) and any(reply.code == Reason.GROUP_REFUSED.name for reply in refusals):
+            named = repr(refused.order.client_order_id) if refused.order is not None else "of it"
+            message += f"; because of order {named} the whole group was refused, and nothing of it has left"
         if left:
             message += (
                 f"; the group's other orders are being cancelled: {', '.join(str(each.order_id) for each in left)}"
@@ -194,13 +198,15 @@ class Placing:
         """The command of an order that replaces ``old``; what the request leaves open is as it was."""
         base = np.frombuffer(known.command if known is not None else old.command, COMMAND).copy()
         if known is None:
+            self._refuse_grouped(old)
             last = self._replica.orders.get(old.order_id)
             if last is not None:
                 row = event_row(last.record)
                 base["px"], base["qty"] = row.px, row.qty
             terms = self._replica.terms.get(old.order_id)
             if terms is not None:
-                base["trigger_px"], base["display_qty"] = terms.trigger_px, terms.display_qty
+                for name in ("trigger_px", "display_qty", "trail"):
+                    base[name] = getattr(terms, name)
             in_force = self._definitions.in_force(int(base["instrument"][0]))
             base["version"] = in_force.version if in_force is not None else base["version"]
         instrument = self._definitions.of(int(base["instrument"][0]), int(base["version"][0]))
@@ -215,6 +221,22 @@ class Placing:
         if request.trigger_price is not None:
             base["trigger_px"] = price_ticks(instrument, request.trigger_price, "trigger price", Reason.BAD_TRIGGER)
         return base
+
+    def _refuse_grouped(self, old: LedgerRow) -> None:
+        """Refuse to replace an order of a group: the new one hangs on it alone, and would not be of the group."""
+        order = self._own_orders.state(old)
+        head = order.order_id
+        if order.contingency in ("oto", "oco") and order.parent_order_id is not None:
+            head = order.parent_order_id
+        others = [each for each in self._replica.open_group(head) if each != order.order_id]
+        if others or order.contingency == "oto":
+            raise RefusalError(
+                Reason.BAD_PARENT,
+                f"order {order.client_order_id!r} ({order.order_id}) is of the group of order {head}, with"
+                f" {', '.join(map(str, others)) or 'no other that is open'}, of which its replacement would not be:"
+                " amend it, or cancel the group and place it anew",
+                order,
+            )
 
     def _row(self, client: str, client_order_id: str) -> LedgerRow | None:
         index = self._ledger.client_index(client)

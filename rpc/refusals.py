@@ -7,7 +7,7 @@ from typing import Final
 from oms.config import Settings
 from oms.reasons import MEANINGS
 from oms.records import Reason
-from rpc.entities import Order
+from rpc.entities import Order, trigger_text
 
 _TEXTS: Final = {
     Reason.UNKNOWN_INSTRUMENT: "the core does not know {symbol}: define it in the settings",
@@ -54,7 +54,7 @@ _TEXTS: Final = {
     " account with a day_reset",
     Reason.BAD_DISPLAY_QTY: "{order} cannot show {display_qty} at a time: it must rest, and show no more than it is of",
     Reason.BAD_PARENT: "{order} cannot hang on order {parent_order_id}: it must be an own one in {symbol} and account"
-    " {account} of which something may still come",
+    " {account} of which something may still come, and one that is to be replaced must not be of a group",
     Reason.GROSS_EXPOSURE: "with {order} the gross exposure would exceed max_gross_exposure of account {account}, or of"
     " its strategy: make it smaller, cancel others, or raise the limit",
     Reason.NET_EXPOSURE: "with {order} the net exposure would exceed max_net_exposure of account {account}, or of its"
@@ -124,5 +124,4 @@ _LIMITS: Final = (
 def order_text(order: Order) -> str:
     """An order in words: ``buy 0.5 BTCUSDT at 61800.1``."""
     price = "market" if order.price is None else f"at {order.price}"
-    trigger = f" from {order.trigger_price}" if order.trigger_price else ""
-    return f"{order.side} {order.qty} {order.symbol} {price}{trigger}"
+    return f"{order.side} {order.qty} {order.symbol} {price}{trigger_text(order)}"

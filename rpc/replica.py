@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from operator import attrgetter
 from struct import Struct
 from typing import Final, NamedTuple
 
@@ -46,7 +47,7 @@ _REFUSED: Final = int(EventKind.ORDER_REFUSED)
 _TERMS_KINDS: Final = frozenset(
     {int(EventKind.ORDER_SUBMITTED), int(EventKind.ORDER_HELD), int(EventKind.HELD_AMENDED)}
 )
-"""Events that carry an order's trigger price, display quantity and parent."""
+"""Events that carry an order's KnownTerms."""
 _FILLED: Final = int(EventKind.ORDER_FILLED)
 _TERMINAL: Final = frozenset(
     int(state) for state in (OrderState.FILLED, OrderState.CANCELLED, OrderState.REJECTED, OrderState.EXPIRED)
@@ -101,11 +102,19 @@ class KnownFill(NamedTuple):
 
 
 class KnownTerms(NamedTuple):
-    """What few orders have: the trigger price in ticks, the lots shown at a time, the parent's order id; 0: none."""
+    """What few orders have: the trigger price in ticks, the lots shown at a time, the parent's order id, the trailing
+    distance and its TrailUnit; 0: none."""
 
     trigger_px: int
     display_qty: int
     parent_id: int
+    trail: int
+    trail_unit: int
+
+
+_TERMS_FIELDS: Final = ("last_px", "last_qty", "aux", "realized_pnl", "fees")
+"""Where an event has them, in the order of KnownTerms."""
+_terms_of: Final = attrgetter(*_TERMS_FIELDS)
 
 
 class Replica:
@@ -216,7 +225,7 @@ class Replica:
         last_at = at[len(at) - 1 - last][np.argsort(first_order)]
         filled = at[kinds[at] == _FILLED]
         others = np.flatnonzero(~of_orders)
-        with_terms = _IS_TERMS_KIND[kinds] & (records["last_px"] | records["last_qty"] | records["aux"] != 0)
+        with_terms = _IS_TERMS_KIND[kinds] & np.any([records[name] != 0 for name in _TERMS_FIELDS], axis=0)
         for row, _ in event_rows(records[with_terms]):
             self._keep_terms(row)
         for row, record in event_rows(records[filled]):
@@ -281,8 +290,9 @@ class Replica:
         self._keep_last(row, record)
 
     def _keep_terms(self, row: EventFields) -> None:
-        if row.last_px or row.last_qty or row.aux:
-            self.terms[row.order_id] = KnownTerms(row.last_px, row.last_qty, row.aux)
+        terms = KnownTerms(*_terms_of(row))
+        if any(terms):
+            self.terms[row.order_id] = terms
 
     def _keep_last(self, row: EventFields, record: bytes) -> None:
         order_id = row.order_id
@@ -313,6 +323,19 @@ class Replica:
             oldest, _ = self._closed.popitem(last=False)
             del self.orders[oldest]
             self.terms.pop(oldest, None)
+
+    def open_group(self, head: int) -> list[int]:
+        """Open orders of a bracket or an OCO group by the id of its first order; only that one where there is none."""
+        return [
+            order_id
+            for order_id, order in self.open.items()
+            if order_id == head
+            or (
+                order_id in self.terms
+                and self.terms[order_id].parent_id == head
+                and event_row(order.record).contingency in (Contingency.OTO, Contingency.OCO)
+            )
+        ]
 
     def page_of_orders(
         self, *, open_only: bool, client_index: int | None, instrument: int | None, before: int | None, limit: int

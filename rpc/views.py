@@ -33,6 +33,7 @@ from oms.records import (
     Reason,
     TimeInForce,
     TradingState,
+    TrailUnit,
     TriggerSource,
 )
 from rpc.entities import (
@@ -48,6 +49,7 @@ from rpc.entities import (
     Standing,
     TimeInForceName,
     TradingStateEvent,
+    TrailUnitName,
     TriggerBy,
 )
 from rpc.ledger import Ledger
@@ -70,6 +72,10 @@ LIQUIDITIES: Final = names_of(Liquidity)
 REASONS: Final = {int(reason): reason.name for reason in Reason}
 
 TRIGGER_SOURCES: Final = cast("dict[int, TriggerBy]", names_of(TriggerSource))
+TRAIL_UNITS: Final = cast(
+    "dict[int, TrailUnitName]", {int(TrailUnit.TICKS): "price", int(TrailUnit.BASIS_POINTS): "basis_points"}
+)
+"""A distance in ticks is told as one in price, whichever it was given in."""
 CONTINGENCIES: Final = cast(
     "dict[int, ContingencyName]", {key: name for key, name in names_of(Contingency).items() if key}
 )
@@ -84,7 +90,7 @@ _OPEN: Final = (
 _OPEN_STATES: Final = frozenset(int(state) for state in _OPEN)
 OPEN_STATE_NAMES: Final = frozenset({*(state.name.lower() for state in _OPEN), UNKNOWN})
 """States in which an order may yet trade."""
-NO_TERMS: Final = KnownTerms(0, 0, 0)
+NO_TERMS: Final = KnownTerms(0, 0, 0, 0, 0)
 POST_ONLY: Final = int(OrderFlag.POST_ONLY)
 REDUCE_ONLY: Final = int(OrderFlag.REDUCE_ONLY)
 SHORT_LEG: Final = int(OrderFlag.SHORT_LEG)
@@ -102,8 +108,15 @@ class Asked(NamedTuple):
 
 def _asked(row: LedgerRow) -> Asked:
     (command,) = np.frombuffer(row.command, COMMAND)
-    terms = KnownTerms(*(int(command[name]) for name in ("trigger_px", "display_qty", "parent_id")))
+    terms = KnownTerms(*(int(command[name]) for name in KnownTerms._fields))
     return Asked(row.client_order_id, int(command["trigger_source"]), int(command["expire_ts"]), terms)
+
+
+def _trail_text(instrument: Instrument, terms: KnownTerms) -> str | None:
+    """A trailing distance in its unit; None where the order does not trail."""
+    if not terms.trail:
+        return None
+    return instrument.px_from_ticks(terms.trail) if terms.trail_unit == TrailUnit.TICKS else str(terms.trail)
 
 
 class Views:
@@ -228,6 +241,8 @@ class Views:
             display_qty=instrument.qty_from_lots(terms.display_qty) if terms.display_qty else None,
             trigger_price=instrument.px_from_ticks(terms.trigger_px) if terms.trigger_px else None,
             trigger_by=TRIGGER_SOURCES.get(asked.trigger_source) if asked else None,
+            trail_by=_trail_text(instrument, terms),
+            trail_unit=TRAIL_UNITS.get(terms.trail_unit),
             contingency=CONTINGENCIES.get(row.contingency),
             parent_order_id=terms.parent_id or None,
             state=state,

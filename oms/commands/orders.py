@@ -102,11 +102,15 @@ def answered(client: Client, order: Order, tell: Callable[[Told], None] = lambda
 
 def price_text(order: Order) -> str:
     """At which price, and from which trigger on."""
+    from rpc.entities import trail_text
+
     at = "at the market" if order.price is None else f"at {order.price}"
     if order.order_type in ("limit", "market"):
         return at
     name = order.order_type.removesuffix("_limit").removesuffix("_market").replace("_", " ")
-    return f"{at}, {name} {order.trigger_price or 'at its distance'}"
+    trigger = f" {order.trigger_price}" if order.trigger_price else ""
+    trail = f" by {trail_text(order)}" if order.trail_by else ""
+    return f"{at}, {name}{trigger}{trail}"
 
 
 def say_order(order: Order, as_json: bool) -> None:
@@ -371,6 +375,8 @@ def list_orders(
 
 def say_orders(orders: list[Order]) -> None:
     """Print orders as a table."""
+    from rpc.entities import trigger_text
+
     if not orders:
         say("no orders")
         return
@@ -383,7 +389,7 @@ def say_orders(orders: list[Order]) -> None:
                 each.symbol,
                 each.side,
                 each.qty,
-                (each.price or "market") + (f" from {each.trigger_price}" if each.trigger_price else ""),
+                (each.price or "market") + trigger_text(each),
                 each.filled_qty,
                 each.state,
             ]

@@ -9,7 +9,7 @@ from typing import Final
 
 from oms.compiled import kernel
 from oms.core.expiry import next_reset
-from oms.core.groups import count_children
+from oms.core.groups import count_children, is_grouped
 from oms.core.orders import find_order, is_open
 from oms.core.state import MAX_ACCOUNTS, MAX_CHILDREN, MAX_PX, NEVER, Record
 from oms.records import Contingency, OrderType, Reason, TimeInForce, TrailUnit, Trigger, TriggerSource
@@ -115,19 +115,26 @@ def check_parent(s: Record, command: Record) -> int:
         return _BAD_PARENT
     if not is_open(parent["state"]) and (contingency == _REPLACE or parent["filled_qty"] <= parent["children_filled"]):
         return _BAD_PARENT
-    if contingency == _REPLACE and parent["side"] != command["side"]:
+    if contingency == _REPLACE and (parent["side"] != command["side"] or is_grouped(s, slot)):
         return _BAD_PARENT
     return _NONE if count_children(s, slot) < MAX_CHILDREN else _BAD_PARENT
 
 
 @kernel
-def check_conditions(s: Record, command: Record) -> int:
-    """All of the above; sets ``expire_ts`` of a DAY order."""
+def check_own_conditions(s: Record, command: Record) -> int:
+    """All of the above but the parent; sets ``expire_ts`` of a DAY order."""
     reason = check_trigger(command)
     if reason == _NONE:
         reason = check_expiry(s, command)
     if reason == _NONE:
         reason = check_display(command)
+    return reason
+
+
+@kernel
+def check_conditions(s: Record, command: Record) -> int:
+    """All of the above."""
+    reason = check_own_conditions(s, command)
     if reason == _NONE:
         reason = check_parent(s, command)
     return reason

@@ -6,7 +6,8 @@
   When the price of one with a trigger is reached it leaves at once, and those at rest are cancelled at the same time.
 - OCO: once one of the group fills in part, is let go by its price, or ends, the others are cancelled.
 - REPLACE: once the parent is done, the order that replaces it leaves for what the parent has not filled; when the
-  parent was filled or could not be cancelled, it ends.
+  parent was filled or could not be cancelled, it ends. An order of a group is not replaced, for its replacement
+  would not be of the group.
 """
 
 from __future__ import annotations

@@ -103,13 +103,15 @@ def emit_order(s: Record, slot: int, kind: int, reason: int) -> int:
 
 @kernel
 def emit_terms(s: Record, slot: int, kind: int, reason: int) -> None:
-    """Write an event of an order that also carries its trigger price, display quantity and parent."""
+    """Write an event of an order that also carries its trigger price, display quantity, parent and trail."""
     order = s["orders"][slot]
     at = emit_order(s, slot, kind, reason)
     event = s["events"][at]
     event["last_px"] = order["trigger_px"]
     event["last_qty"] = order["display_qty"]
     event["aux"] = order["parent_id"]
+    event["realized_pnl"] = order["trail"]
+    event["fees"] = order["trail_unit"]
 
 
 @kernel

@@ -17,6 +17,7 @@ from oms.records import Contingency, Trigger
 _NONE: Final = int(Contingency.NONE)
 _OTO: Final = int(Contingency.OTO)
 _OCO: Final = int(Contingency.OCO)
+_REPLACE: Final = int(Contingency.REPLACE)
 _NO_TRIGGER: Final = int(Trigger.NONE)
 
 
@@ -61,6 +62,23 @@ def count_children(s: Record, slot: int) -> int:
         count += 1
         child = s["orders"][child]["next_child"]
     return count
+
+
+@kernel
+def is_grouped(s: Record, slot: int) -> bool:
+    """True for an open order of a bracket, or of an OCO group of which others are open too."""
+    order = s["orders"][slot]
+    child = order["first_child"]
+    while child >= 0:
+        if s["orders"][child]["contingency"] != _REPLACE:
+            return True
+        child = s["orders"][child]["next_child"]
+    if order["contingency"] != _OCO:
+        return bool(order["contingency"] == _OTO)
+    anchor = anchor_of(s, slot)
+    if anchor < 0 or anchor == slot:
+        return False
+    return bool(is_open(s["orders"][anchor]["state"]) or count_children(s, anchor) > 1)
 
 
 @kernel

@@ -17,20 +17,20 @@ RATE_WINDOW_NS: Final = 1_000_000_000
 
 @kernel
 def bucket_after(full_ts: int, interval_ns: int, now: int) -> int:
-    """When a bucket will be full again after one more request."""
+    """When a bucket will be full again after one more request; after several, with as many intervals."""
     return max(full_ts, now) + interval_ns
 
 
 @kernel
-def has_tokens(s: Record, scope: int, instrument: int) -> bool:
-    """True when the scope's bucket and its bucket of the instrument each hold a token."""
+def has_tokens(s: Record, scope: int, instrument: int, count: int) -> bool:
+    """True when the scope's bucket and its bucket of the instrument each hold ``count`` tokens."""
     now = s["now"]
     latest = now + RATE_WINDOW_NS
     sums = s["scopes"][scope]
     limits = s["limits"][scope, instrument]
     return bool(
-        bucket_after(limits["rate_ts"], limits["order_interval_ns"], now) <= latest
-        and bucket_after(sums["rate_ts"], sums["order_interval_ns"], now) <= latest
+        bucket_after(limits["rate_ts"], limits["order_interval_ns"] * count, now) <= latest
+        and bucket_after(sums["rate_ts"], sums["order_interval_ns"] * count, now) <= latest
     )
 
 
@@ -44,16 +44,21 @@ def take_tokens(s: Record, scope: int, instrument: int) -> None:
     sums["rate_ts"] = bucket_after(sums["rate_ts"], sums["order_interval_ns"], now)
 
 
+@kernel
+def has_rate_tokens(s: Record, account: int, strategy: int, instrument: int, count: int) -> bool:
+    """True when every bucket that an order concerns holds ``count`` tokens."""
+    if not has_tokens(s, account, instrument, count):
+        return False
+    return bool(strategy < 0 or has_tokens(s, scope_of_strategy(strategy), instrument, count))
+
+
 @hot_kernel
 def take_rate_tokens(s: Record, account: int, strategy: int, instrument: int) -> bool:
     """Take a token of every bucket that an order concerns, or of none and return False when one is empty."""
-    if not has_tokens(s, account, instrument):
+    if not has_rate_tokens(s, account, strategy, instrument, 1):
         return False
     if strategy >= 0:
-        scope = scope_of_strategy(strategy)
-        if not has_tokens(s, scope, instrument):
-            return False
-        take_tokens(s, scope, instrument)
+        take_tokens(s, scope_of_strategy(strategy), instrument)
     take_tokens(s, account, instrument)
     return True
 

@@ -79,25 +79,26 @@ def check_reaches(
 
 
 @kernel
-def may_open(s: Record, scope: int, instrument: int, leg: int) -> bool:
-    """True while a scope may have one open order more, in the instrument and over all."""
+def may_open(s: Record, scope: int, instrument: int, leg: int, ahead: int) -> bool:
+    """True while a scope may have one open order more than ``ahead``, in the instrument and over all."""
     sums = s["scopes"][scope]
     limits = s["limits"][scope, instrument]
     open_orders = s["positions"][scope, instrument, leg]["open_orders"]
     if leg == 1 or s["positions"][scope, instrument, 1]["open_orders"] > 0:
         open_orders = s["positions"][scope, instrument, 0]["open_orders"]
         open_orders += s["positions"][scope, instrument, 1]["open_orders"]
-    if sums["open_orders"] >= sums["max_open_orders"] or open_orders >= MAX_OPEN_ORDERS:
+    open_orders += ahead
+    if sums["open_orders"] + ahead >= sums["max_open_orders"] or open_orders >= MAX_OPEN_ORDERS:
         return False
     return bool(limits["defined"] == 0 or open_orders < limits["max_open_orders"])
 
 
 @kernel
-def check_open_orders(s: Record, account: int, strategy: int, instrument: int, leg: int) -> int:
-    """Neither account nor strategy has as many open orders as it may."""
-    if not may_open(s, account, instrument, leg):
+def check_open_orders(s: Record, account: int, strategy: int, instrument: int, leg: int, ahead: int) -> int:
+    """Neither account nor strategy will have as many open orders as it may, once ``ahead`` more are open."""
+    if not may_open(s, account, instrument, leg, ahead):
         return _OPEN_ORDER_LIMIT
-    if strategy >= 0 and not may_open(s, MAX_ACCOUNTS + strategy, instrument, leg):
+    if strategy >= 0 and not may_open(s, MAX_ACCOUNTS + strategy, instrument, leg, ahead):
         return _OPEN_ORDER_LIMIT
     return _NONE
 
@@ -129,7 +130,7 @@ def check_new(s: Record, command: Record) -> int:
     px = expected_px(s["books"][instrument], side, command["order_type"], command["px"], qty)
     reason = check_funds(s, account, instrument, leg, side, px, qty, 0, 0)
     if reason == _NONE:
-        reason = check_open_orders(s, account, strategy, instrument, leg)
+        reason = check_open_orders(s, account, strategy, instrument, leg, 0)
     if reason != _NONE:
         return reason
     window_ns = s["limits"][account, instrument]["duplicate_window_ns"]
@@ -149,8 +150,8 @@ def check_new(s: Record, command: Record) -> int:
 
 
 @kernel
-def check_held(s: Record, command: Record) -> int:
-    """The first reason to refuse an order that is held in the core, or NONE; then its rate tokens are taken.
+def check_held_terms(s: Record, command: Record, ahead: int) -> int:
+    """The first reason but its rate to refuse an order that is held in the core, once ``ahead`` more are open; or NONE.
 
     What depends on the market and on the positions is checked by ``check_new`` when the order leaves.
     """
@@ -173,10 +174,18 @@ def check_held(s: Record, command: Record) -> int:
         limits = s["limits"][MAX_ACCOUNTS + strategy, instrument]
         reason = check_size(definition, limits, command["order_type"], command["px"], command["qty"])
     if reason == _NONE:
-        reason = check_open_orders(s, account, strategy, instrument, leg_of(command["flags"]))
+        reason = check_open_orders(s, account, strategy, instrument, leg_of(command["flags"]), ahead)
+    return reason
+
+
+@kernel
+def check_held(s: Record, command: Record) -> int:
+    """The first reason to refuse an order that is held in the core, or NONE; then its rate tokens are taken."""
+    reason = check_held_terms(s, command, 0)
     if reason != _NONE:
         return reason
-    return _NONE if take_rate_tokens(s, account, strategy, instrument) else _ORDER_RATE
+    is_taken = take_rate_tokens(s, command["account"], command["strategy"], command["instrument"])
+    return _NONE if is_taken else _ORDER_RATE
 
 
 @hot_kernel

@@ -390,6 +390,8 @@ def test_trailing_stop_and_display_quantity_are_taken(live: Zoms) -> None:
     command = ("order", "place", "sell", "BTCUSDT", "0.01", "--type", "trailing-stop-market")
     placed = live(*command, "--trail", "900", "--trail-unit", "basis-points", "--json").last_json
     assert (placed["state"], placed["order_type"]) == ("held", "trailing_stop_market")
+    assert (placed["trail_by"], placed["trail_unit"]) == ("900", "basis_points")
+    assert ", trailing by 900 basis points" in live("order", "list").out
     shown = live(
         "order", "place", "buy", "BTCUSDT", "0.01", "--price", "61000", "--display", "0.002", "--json"
     ).last_json

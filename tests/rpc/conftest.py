@@ -25,6 +25,8 @@ from tests.limits import rich_account
 from tests.rpc.scripted_core import ScriptedCore, Status
 
 QUICK = Limits(answer_timeout_s=0.3, command_life_s=0.6)
+PATIENT = Limits(answer_timeout_s=60.0, command_life_s=60.0)
+"""For tests whose core has much to do: however slow the machine, nothing is unknown and nothing too late."""
 
 
 def make_settings(folder: Path) -> Settings:

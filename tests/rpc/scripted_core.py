@@ -60,7 +60,13 @@ SAME = [
     "qty",
 ]
 """What an order's events and its command have in common."""
-TERMS = {"last_px": "trigger_px", "last_qty": "display_qty", "aux": "parent_id"}
+TERMS = {
+    "last_px": "trigger_px",
+    "last_qty": "display_qty",
+    "aux": "parent_id",
+    "realized_pnl": "trail",
+    "fees": "trail_unit",
+}
 """Where an event has what few orders have."""
 REFUSED_PX = 4_321
 """A price at which the scripted core takes no order."""
@@ -112,6 +118,7 @@ class ScriptedCore:
         self.silent = False
         self.orders: dict[int, np.void] = {}
         self.commands: dict[int, np.void] = {}
+        self._terms: dict[int, dict[str, int]] = {}
         self.trading_state = TradingState.ACTIVE
         self._seq = 0
         self._trade_id = 0
@@ -204,6 +211,7 @@ class ScriptedCore:
                     for command in frame.records:
                         self.taken += 1
                         self._act(command)
+                        self._beat()
 
     def _beat(self) -> None:
         while self.status.heartbeats.poll(0):
@@ -301,6 +309,7 @@ class ScriptedCore:
             self.orders[int(command["order_id"])] = order
             self.commands[int(command["order_id"])] = command
             fields = {name: int(command[source]) for name, source in TERMS.items()}
+            self._terms[int(command["order_id"])] = fields
             if command["trigger"] or command["contingency"] in (Contingency.OTO, Contingency.REPLACE):
                 self._tell_order(order, EventKind.ORDER_HELD, OrderState.HELD, **fields)
                 if command["contingency"] == Contingency.REPLACE:
@@ -329,7 +338,9 @@ class ScriptedCore:
         elif order["state"] == OrderState.HELD:
             for name in ("request_id", "px", "qty"):
                 order[name] = command[name] or order[name]
-            self._tell_order(order, EventKind.HELD_AMENDED, OrderState.HELD, last_px=int(command["trigger_px"]))
+            terms = self._terms[int(command["order_id"])]
+            terms |= {name: int(command[source]) for name, source in TERMS.items() if command[source]}
+            self._tell_order(order, EventKind.HELD_AMENDED, OrderState.HELD, **terms)
         else:
             order["request_id"] = command["request_id"]
             self._tell_order(order, EventKind.AMEND_SUBMITTED, OrderState.PENDING_AMEND)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -27,32 +28,45 @@ from rpc.batches import (
     new_orders,
 )
 from rpc.client import RpcError
+from rpc.limits import Limits
 from rpc.messages import MessageError, RpcCode, encode
 from rpc.requests import Hello
 from tests.oms.test_core_loop import files_bounded_to
-from tests.rpc.conftest import QUICK, World, wait_for
+from tests.rpc.conftest import PATIENT, QUICK, World, wait_for
 from tests.rpc.test_garbage import ask
 from tests.rpc.test_orders import core_of
 
 TERMS = {"instrument": 0, "side": BUY, "px": 618_001, "qty": 500}
 
 
-@pytest.fixture
-def fast(world: World) -> Iterator[BatchClient]:
+@contextmanager
+def batch_client(world: World, limits: Limits) -> Iterator[BatchClient]:
     """A client of a running server with a running core."""
     world.start_core()
-    world.start_server()
-    client = BatchClient("desk", world.settings.rpc_endpoint)
+    world.start_server(limits)
+    client = BatchClient("desk", world.settings.rpc_endpoint, timeout=limits.answer_timeout_s + 5.0)
     wait_for(lambda: client.status().core_available, "the server to hear of the core")
     yield client
     client.close()
+
+
+@pytest.fixture
+def fast(world: World) -> Iterator[BatchClient]:
+    with batch_client(world, QUICK) as client:
+        yield client
+
+
+@pytest.fixture
+def patient(world: World) -> Iterator[BatchClient]:
+    with batch_client(world, PATIENT) as client:
+        yield client
 
 
 def answers_of(client: BatchClient, count: int) -> Records:
     """The next ``count`` answers, in the order of their requests."""
     found: Records = np.zeros(0, ANSWER)
     while len(found) < count:
-        more = client.answers(10.0)
+        more = client.answers(60.0)
         assert len(more)
         found = np.concatenate((found, more))
     return found[np.argsort(found["request_id"])]
@@ -67,20 +81,20 @@ def codes(answers: Records) -> list[str]:
     return [CODE_NAMES[int(code)] for code in answers["code"]]
 
 
-def test_every_order_of_a_batch_is_answered_when_the_core_has_it(world: World, fast: BatchClient) -> None:
+def test_every_order_of_a_batch_is_answered_when_the_core_has_it(world: World, patient: BatchClient) -> None:
     names = [f"id-{number}" for number in range(1_200)]
     orders = new_orders(names, **TERMS)
-    fast.place_batch(orders)
-    assert fast.outstanding == 1_200
-    answers = answers_of(fast, 1_200)
+    patient.place_batch(orders)
+    assert patient.outstanding == 1_200
+    answers = answers_of(patient, 1_200)
     assert set(answers["outcome"].tolist()) == {BatchOutcome.ACKNOWLEDGED}
     assert answers["request_id"].tolist() == orders["request_id"].tolist()
     assert len(set(answers["order_id"].tolist())) == 1_200
-    assert fast.outstanding == 0
-    wait_for(lambda: len(core_of(world).orders) == 1_200, "the last order")
-    one = fast.order(client_order_id="id-700")
+    assert patient.outstanding == 0
+    assert len(core_of(world).orders) == 1_200
+    one = patient.order(client_order_id="id-700")
     assert (one.order_id, one.price, one.qty) == (answers["order_id"][700], "61800.1", "0.500")
-    wait_for(lambda: fast.order(client_order_id="id-700").state == "live", "the exchange's answer")
+    wait_for(lambda: patient.order(client_order_id="id-700").state == "live", "the exchange's answer")
 
 
 def test_the_same_id_again_finds_its_order_whichever_way_it_comes(world: World, fast: BatchClient) -> None:

@@ -162,6 +162,43 @@ def test_a_replacement_moves_a_trigger(core: ScriptedCore, desk: Client) -> None
     assert (new.order_type, new.trigger_price, new.parent_order_id) == ("stop_market", "91.0", old.order_id)
 
 
+def test_a_replacement_trails_as_the_order_was_last_amended(core: ScriptedCore, desk: Client) -> None:
+    trailing: dict[str, Any] = {"order_type": "trailing_stop_market", "trail_unit": "basis_points"}
+    old = desk.place("BTCUSDT", "sell", "1", trail_by="30", **trailing)
+    desk.amend(order_id=old.order_id, trail_by="40", trigger_price="91")
+    new = desk.replace(order_id=old.order_id, qty="2")
+    assert (new.trail_by, new.trail_unit, new.trigger_price) == ("40", "basis_points", "91.0")
+    assert int(core.commands[new.order_id]["trail"]) == 40
+
+
+@pytest.mark.parametrize("member", [0, 1, 2])
+def test_an_order_of_a_bracket_is_not_replaced(core: ScriptedCore, desk: Client, member: int) -> None:
+    orders = desk.bracket(*bracket())
+    others = ", ".join(str(each.order_id) for each in orders if each is not orders[member])
+    named = f"order '{orders[member].client_order_id}' .{orders[member].order_id}. is of the group of order"
+    remedy = "amend it, or cancel the group and place it anew"
+    with pytest.raises(RpcError, match=f"BAD_PARENT: {named} {orders[0].order_id}, with {others}, .*: {remedy}"):
+        desk.replace(order_id=orders[member].order_id, qty="2")
+    assert core.taken == 3
+    assert len(desk.orders()) == 3
+
+
+def test_an_order_of_an_oco_group_is_replaced_only_once_the_others_have_ended(core: ScriptedCore, desk: Client) -> None:
+    first, second = desk.oco(terms("BTCUSDT", "sell", "1", "110"), terms("BTCUSDT", "sell", "1", "111"))
+    for each, other in ((first, second), (second, first)):
+        with pytest.raises(RpcError, match=f"is of the group of order {first.order_id}, with {other.order_id}, of"):
+            desk.replace(order_id=each.order_id, price="112")
+    desk.cancel(order_id=first.order_id)
+    wait_for(lambda: desk.order(order_id=first.order_id).state == "cancelled", "the cancel")
+    assert desk.replace(order_id=second.order_id, price="112").contingency == "replace"
+
+
+def test_a_replacement_is_replaced_in_its_turn(core: ScriptedCore, desk: Client) -> None:
+    old = desk.place("BTCUSDT", "sell", "1", order_type="stop_market", trigger_price="90")
+    new = desk.replace(order_id=old.order_id, trigger_price="91")
+    assert desk.replace(order_id=new.order_id, trigger_price="92").parent_order_id == new.order_id
+
+
 def test_an_order_of_another_client_cannot_be_replaced(world: World, desk: Client) -> None:
     theirs = world.client("other").place("BTCUSDT", "buy", "1", "100")
     with pytest.raises(RpcError, match="NOT_OWNER"):

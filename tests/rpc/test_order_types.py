@@ -19,7 +19,7 @@ from oms.records import (
     Trigger,
     TriggerSource,
 )
-from rpc.client import Client, RpcError
+from rpc.client import Client, OutcomeUnknownError, RpcError
 from tests.rpc.conftest import World, wait_for
 from tests.rpc.scripted_core import ScriptedCore
 
@@ -67,16 +67,22 @@ def test_an_order_with_a_trigger_is_held_with_its_terms(
 
 
 @pytest.mark.parametrize(
-    ("trail_by", "trail_unit", "trail", "unit"),
+    ("trail_by", "trail_unit", "trail", "unit", "shown"),
     [
-        ("0.7", None, 7, TrailUnit.TICKS),
-        ("0.7", "price", 7, TrailUnit.TICKS),
-        ("30", "ticks", 30, TrailUnit.TICKS),
-        ("25", "basis_points", 25, TrailUnit.BASIS_POINTS),
+        ("0.7", None, 7, TrailUnit.TICKS, ("0.7", "price")),
+        ("0.7", "price", 7, TrailUnit.TICKS, ("0.7", "price")),
+        ("30", "ticks", 30, TrailUnit.TICKS, ("3.0", "price")),
+        ("25", "basis_points", 25, TrailUnit.BASIS_POINTS, ("25", "basis_points")),
     ],
 )
 def test_a_trailing_distance_becomes_ticks_or_basis_points_exactly(
-    core: ScriptedCore, desk: Client, trail_by: str, trail_unit: Any, trail: int, unit: TrailUnit
+    core: ScriptedCore,
+    desk: Client,
+    trail_by: str,
+    trail_unit: Any,
+    trail: int,
+    unit: TrailUnit,
+    shown: tuple[str, str],
 ) -> None:
     order = desk.place(
         "BTCUSDT", "sell", "1", order_type="trailing_stop_market", trail_by=trail_by, trail_unit=trail_unit
@@ -84,6 +90,7 @@ def test_a_trailing_distance_becomes_ticks_or_basis_points_exactly(
     terms = asked(core, order.order_id, "trail", "trail_unit", "trigger_px", "trigger_source")
     assert terms == (trail, unit, 0, TriggerSource.LAST)
     assert (order.order_type, order.trigger_price) == ("trailing_stop_market", None)
+    assert (order.trail_by, order.trail_unit) == shown
 
 
 def test_expiry_display_quantity_and_account_travel(core: ScriptedCore, desk: Client) -> None:
@@ -186,8 +193,31 @@ def test_an_amend_of_a_trailing_order_keeps_its_unit(desk: Client, change: dict[
     assert desk.amend(order_id=order.order_id, trail_by="40").state == "held"
 
 
+def test_an_amended_distance_is_shown_also_by_a_server_that_has_started_since(world: World, core: ScriptedCore) -> None:
+    server = world.start_server()
+    trailing: dict[str, Any] = {"order_type": "trailing_stop_market", "trail_unit": "basis_points"}
+    order = world.ready_client().place("BTCUSDT", "sell", "1", trail_by="30", **trailing)
+    amended = world.client().amend(order_id=order.order_id, trail_by="40")
+    assert (amended.trail_by, amended.trail_unit) == ("40", "basis_points")
+    server.close()
+    world.start_server()
+    shown = world.ready_client("again").orders(scope="account")
+    assert [(each.order_id, each.trail_by, each.trail_unit) for each in shown] == [
+        (order.order_id, "40", "basis_points")
+    ]
+
+
+def test_an_order_without_an_answer_shows_the_distance_that_was_asked_for(core: ScriptedCore, desk: Client) -> None:
+    core.become(deaf=True)
+    with pytest.raises(OutcomeUnknownError):
+        desk.place("BTCUSDT", "sell", "1", order_type="trailing_stop_market", trail_by="0.7", client_order_id="lost")
+    lost = desk.order(client_order_id="lost")
+    assert (lost.state, lost.trail_by, lost.trail_unit) == ("unknown", "0.7", "price")
+
+
 def test_an_order_that_does_not_trail_cannot_be_made_to(desk: Client) -> None:
     order = desk.place("BTCUSDT", "buy", "1", "5")
+    assert (order.trail_by, order.trail_unit) == (None, None)
     with pytest.raises(RpcError, match="trails by nothing: it does not trail"):
         desk.amend(order_id=order.order_id, trail_by="1")
 

@@ -224,14 +224,16 @@ def test_a_bracket_lets_its_exits_go_when_the_entry_fills(desk: Client) -> None:
 
 
 def test_a_bracket_with_a_refused_stop_leaves_nothing_open(desk: Client) -> None:
-    with pytest.raises(RpcError, match=r"QTY_ABOVE_MAX: .*; the group's other orders are being cancelled"):
+    nothing = "; because of order 'large' the whole group was refused, and nothing of it has left"
+    with pytest.raises(RpcError, match=f"QTY_ABOVE_MAX: quantity 6.000 is above .*{nothing}"):
         desk.bracket(
-            terms("BTCUSDT", "buy", "0.1", "99", client_order_id="lone"),
+            terms("BTCUSDT", "buy", "0.1", client_order_id="lone"),
             terms("BTCUSDT", "sell", "0.1", "104"),
-            terms("BTCUSDT", "sell", "6", order_type="stop_market", trigger_price="97"),
+            terms("BTCUSDT", "sell", "6", order_type="stop_market", trigger_price="97", client_order_id="large"),
         )
-    wait_for(lambda: desk.order(client_order_id="lone").state == "cancelled", "the cancel")
-    wait_for(lambda: not desk.orders(symbol="BTCUSDT"), "a clean table")
+    lone = desk.order(client_order_id="lone")
+    assert (lone.state, lone.reason, lone.filled_qty) == ("rejected", "GROUP_REFUSED", "0.000")
+    assert not desk.orders(symbol="BTCUSDT")
 
 
 def test_of_an_oco_pair_the_cancel_of_one_ends_the_other(desk: Client) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from oms.records import Reason
 from rpc.entities import Order
@@ -30,6 +31,8 @@ ORDER = Order(
     display_qty=None,
     trigger_price="99",
     trigger_by="last",
+    trail_by=None,
+    trail_unit=None,
     contingency=None,
     parent_order_id=None,
     state="rejected",
@@ -53,3 +56,7 @@ def test_a_reason_that_is_not_known_is_named_by_its_number(tmp_path: Path) -> No
 
 def test_an_order_is_told_with_its_price_and_trigger() -> None:
     assert order_text(ORDER) == "buy 0.5 BTCUSDT at 100.1 from 99"
+    trailing = replace(ORDER, price=None, trail_by="25", trail_unit="basis_points")
+    assert order_text(trailing) == "buy 0.5 BTCUSDT market from 99, trailing by 25 basis points"
+    first = replace(trailing, trigger_price=None, trail_by="0.7", trail_unit="price")
+    assert order_text(first) == "buy 0.5 BTCUSDT market, trailing by 0.7"

@@ -218,9 +218,17 @@ def test_a_held_order_is_open_and_its_last_trigger_is_known() -> None:
         feed(replica, event(kind, 1, held, trigger=trigger, contingency=contingency, last_px=px, last_qty=2, aux=9))
     assert set(replica.open) == {1}
     feed(replica, event(EventKind.ORDER_SUBMITTED, 1, OrderState.PENDING_NEW, trigger=Trigger.STOP))
-    assert replica.terms == {1: KnownTerms(51, 2, 9)}
+    assert replica.terms == {1: KnownTerms(51, 2, 9, 0, 0)}
     feed(replica, event(EventKind.HELD_ENDED, 1, OrderState.CANCELLED, reason=Reason.PARENT_ENDED))
     assert not replica.open
+
+
+def test_a_trailing_distance_is_known_before_the_trigger_has_a_place() -> None:
+    told = event(EventKind.ORDER_HELD, 1, OrderState.HELD, trigger=Trigger.TRAILING, realized_pnl=30, fees=2)
+    fed, loaded = new_replica(), new_replica()
+    feed(fed, told)
+    loaded.load(told)
+    assert fed.terms == loaded.terms == {1: KnownTerms(0, 0, 0, 30, 2)}
 
 
 def test_positions_standings_and_states_are_kept_by_their_owner() -> None:

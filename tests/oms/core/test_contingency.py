@@ -332,6 +332,38 @@ def test_a_held_order_is_replaced_at_once() -> None:
     assert (rig.state(ENTRY), rig.state(TARGET)) == (S.CANCELLED, S.PENDING_NEW)
 
 
+@pytest.mark.parametrize("member", [ENTRY, TARGET, STOP])
+def test_an_order_of_a_bracket_is_not_replaced(member: int) -> None:
+    rig = market()
+    bracket(rig)
+    side = int(rig.order(member)["side"])
+    refused = rig.commands(replacement(client_id(4), BID_PX - 7 * side, 12, member, side))
+    assert reason_of(refused) == Reason.BAD_PARENT
+    assert states(rig) == (S.LIVE, S.HELD, S.HELD)
+
+
+@pytest.mark.parametrize(("member", "other"), [(ENTRY, TARGET), (TARGET, ENTRY)])
+def test_an_order_of_an_oco_group_is_not_replaced_while_another_is_open(member: int, other: int) -> None:
+    rig = market()
+    rig.commands(oco(ENTRY, BUY, BID_PX - 5, ENTRY), oco(TARGET, BUY, BID_PX - 9, ENTRY))
+    accept(rig, ENTRY, TARGET)
+    refused = rig.commands(replacement(STOP, BID_PX - 7, 12, member))
+    assert reason_of(refused) == Reason.BAD_PARENT
+    assert (rig.state(member), rig.state(other)) == (S.LIVE, S.LIVE)
+
+
+def test_what_is_left_of_an_oco_group_is_replaced() -> None:
+    rig = market()
+    rig.commands(oco(ENTRY, BUY, BID_PX - 5, ENTRY), oco(TARGET, BUY, BID_PX - 9, ENTRY))
+    accept(rig, ENTRY, TARGET)
+    filled(rig, TARGET, 1, BUY)
+    rig.reports(report(ReportKind.CANCELLED, ENTRY))
+    rig.commands(replacement(STOP, BID_PX - 7, 12, TARGET))
+    rig.reports(report(ReportKind.CANCELLED, TARGET))
+    assert states(rig) == (S.CANCELLED, S.CANCELLED, S.PENDING_NEW)
+    assert rig.sent[-1]["qty"] == 11
+
+
 # Refusals
 
 

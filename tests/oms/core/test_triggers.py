@@ -198,6 +198,7 @@ def test_every_move_of_a_trailing_trigger_is_told_and_journalled() -> None:
     last(rig, BID_PX)
     moved = only(last(rig, BID_PX + 7), EventKind.HELD_AMENDED)
     assert (moved["last_px"], moved["state"]) == (BID_PX - 3, OrderState.HELD)
+    assert (moved["realized_pnl"], moved["fees"]) == (10, TrailUnit.TICKS)
     assert (rig.sent[-1]["kind"], rig.sent[-1]["trigger_px"]) == (CommandKind.HELD_AMEND, BID_PX - 3)
 
 
