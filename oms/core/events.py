@@ -186,12 +186,12 @@ def emit_position(s: Record, scope: int, instrument: int, leg: int, order_id: in
 
 @kernel
 def write_positions(s: Record) -> None:
-    """Write a POSITION event for every position, an account's or a strategy's, that has traded or has open orders."""
+    """Write a POSITION event for each position, an account's or a strategy's, that traded, is open or has orders."""
     for scope in range(MAX_ACCOUNTS + s["strategies_used"]):
         if scope < MAX_ACCOUNTS and s["accounts"][scope]["defined"] == 0:
             continue
         for instrument in range(MAX_INSTRUMENTS):
             for leg in range(MAX_LEGS):
                 position = s["positions"][scope, instrument, leg]
-                if position["fills"] > 0 or position["open_orders"] > 0:
+                if position["fills"] > 0 or position["open_orders"] > 0 or position["qty"] != 0:
                     emit_position(s, scope, instrument, leg, 0)

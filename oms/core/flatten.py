@@ -21,6 +21,7 @@ from oms.records import (
     ORDER_ID_COUNTER_BITS,
     CommandKind,
     EventKind,
+    HeldFor,
     InstrumentState,
     OrderFlag,
     OrderState,
@@ -39,6 +40,8 @@ _IOC: Final = int(TimeInForce.IOC)
 _REDUCE_ONLY: Final = int(OrderFlag.REDUCE_ONLY)
 _SHORT_LEG: Final = int(OrderFlag.SHORT_LEG)
 _PENDING_CANCEL: Final = int(OrderState.PENDING_CANCEL)
+_HELD: Final = int(OrderState.HELD)
+_FOR_PARENT: Final = int(HeldFor.PARENT)
 _TRADING: Final = int(InstrumentState.TRADING)
 _CLOSING: Final = int(Flattening.CLOSING)
 _CLOSED: Final = int(Flattening.CLOSED)
@@ -59,7 +62,8 @@ def in_scope(order: Record, scope: int) -> bool:
 def cancel_in_instrument(s: Record, scope: int, instrument: int, growing_only: bool, budget: int) -> int:
     """Cancel a scope's open orders in one instrument; returns what is left of the budget, -1 when it did not do.
 
-    With ``growing_only`` orders stay that close a position together, the newest first.
+    With ``growing_only`` orders stay that close a position together, the newest first. What is held in the core stays
+    when it is against the position as it is, as a stop is, or waits for its parent: risk asks anew when it leaves.
     """
     closable_long = s["positions"][scope, instrument, 0]["qty"]
     closable_short = s["positions"][scope, instrument, 1]["qty"]
@@ -70,6 +74,11 @@ def cancel_in_instrument(s: Record, scope: int, instrument: int, growing_only: b
         if order["state"] != _PENDING_CANCEL and in_scope(order, scope):
             held = closable_short if order["leg"] == 1 else closable_long
             qty = order["risk_qty"]
+            if order["state"] == _HELD:
+                held = s["positions"][scope, instrument, order["leg"]]["qty"]
+            if growing_only and order["held_for"] & _FOR_PARENT:
+                slot = following
+                continue
             if growing_only and held * order["side"] < 0 and qty <= abs(held):
                 if order["leg"] == 1:
                     closable_short += order["side"] * qty

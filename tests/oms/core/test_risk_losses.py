@@ -9,7 +9,17 @@ import pytest
 
 from oms.core.losses import restore_scope
 from oms.core.state import MAX_ACCOUNTS, NEVER
-from oms.records import CommandKind, EventKind, OrderState, Reason, ReportKind, TradingState
+from oms.records import (
+    CommandKind,
+    Contingency,
+    EventKind,
+    OrderState,
+    Reason,
+    ReportKind,
+    TradingState,
+    Trigger,
+    TriggerSource,
+)
 from tests.oms.core.builders import (
     ASK_PX,
     BID_PX,
@@ -106,6 +116,31 @@ def test_breach_cancels_what_would_not_shrink_the_position() -> None:
     ]
     rig.reports(report(ReportKind.CANCELLED, 2))
     assert asked(rig, new_order(7, SELL, BID_PX - 40, qty=50)) == [Reason.NONE]
+
+
+@pytest.mark.parametrize("stop_first", [True, False])
+@pytest.mark.parametrize("pair", [True, False])
+def test_breach_leaves_the_stop_beside_a_target_that_closes_all(stop_first: bool, pair: bool) -> None:
+    rig = market(max_daily_loss=100 * 50 * TICK_LOT)
+    first = 1 if stop_first else 2
+    group = {"contingency": Contingency.OCO, "parent_id": first} if pair else {}
+    stop = new_order(
+        1,
+        SELL,
+        BID_PX - 200,
+        qty=100,
+        trigger=Trigger.STOP,
+        trigger_px=BID_PX - 150,
+        trigger_source=TriggerSource.BID_ASK,
+        **group,
+    )
+    target = new_order(2, SELL, BID_PX + 70, qty=100, **group)
+    rig.commands(*((stop, target) if stop_first else (target, stop)))
+    move(rig, -50)
+    wait(rig)
+    wait(rig)
+    assert state(rig) == (TradingState.REDUCING, Reason.DAILY_LOSS)
+    assert {each: rig.state(each) for each in (1, 2)} == {1: OrderState.HELD, 2: OrderState.PENDING_NEW}
 
 
 def test_growing_orders_are_cancelled_as_long_as_the_scope_is_reduced() -> None:
