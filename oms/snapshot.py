@@ -239,8 +239,8 @@ def read_snapshot(path: Path) -> Snapshot:
 def restore(st: State, snapshot: Snapshot, *, definitions: bool = False) -> None:
     """Lay a snapshot over a state as assembled: addresses stay, everything else is the snapshot's.
 
-    Tables and columns that the snapshot does not know keep their first values; what this version does not know any
-    more is left out.
+    Tables and columns that the snapshot does not know keep their first values, or are worked out from the others; what
+    this version does not know any more is left out.
 
     Parameters
     ----------
@@ -263,6 +263,11 @@ def restore(st: State, snapshot: Snapshot, *, definitions: bool = False) -> None
         from oms.core.indices import rebuild_indices
 
         rebuild_indices(st)
+    orders = snapshot.tables.get("orders")
+    if orders is not None and "risk_value" not in (orders.dtype.names or ()):
+        from oms.core.indices import value_orders
+
+        value_orders(st)
 
 
 def lay_over(target: Values, values: Values, parts: tuple[str, ...] | None) -> None:

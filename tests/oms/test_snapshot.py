@@ -115,6 +115,16 @@ def test_table_that_an_older_zoms_did_not_have_keeps_its_first_values(
     assert again[0]["orders"].tobytes() == rig.s["orders"].tobytes()
 
 
+def test_what_open_orders_count_is_worked_out_where_an_older_zoms_did_not_keep_it(tmp_path: Path, rig: Rig) -> None:
+    found = read_snapshot(write_snapshot(tmp_path, capture(rig.st, PLACE, DEFINITIONS)))
+    orders = found.tables["orders"]
+    assert orders["risk_value"].any()
+    older = orders[[name for name in orders.dtype.names or () if name != "risk_value"]]
+    again = new_state()
+    restore(again, found._replace(tables={**found.tables, "orders": older}), definitions=True)
+    assert again["orders"]["risk_value"].tolist() == rig.st["orders"]["risk_value"].tolist()
+
+
 def test_indices_of_another_size_are_made_anew(tmp_path: Path, rig: Rig) -> None:
     path = write_snapshot(tmp_path, capture(rig.st, PLACE, DEFINITIONS))
     found = read_snapshot(path)
