@@ -191,6 +191,8 @@ def order(
     leaves: Annotated[
         str | None, typer.Option("--leaves", help="What is not filled yet. Default: all.", metavar="QTY")
     ] = None,
+    reduce_only: Annotated[bool, typer.Option("--reduce-only", help="It only closes.")] = False,
+    short_leg: ShortLeg = False,
     strategy: Strategy = None,
     number: Number = 0,
     account: Account = None,
@@ -198,7 +200,7 @@ def order(
     as_json: Json = False,
 ) -> None:
     """Take over an open limit order that was placed elsewhere."""
-    from oms.records import BUY, SELL, OrderType, ReportKind, TimeInForce
+    from oms.records import BUY, SELL, OrderFlag, OrderType, ReportKind, TimeInForce
 
     if side not in ("buy", "sell"):
         raise CommandError(f"side {side!r} is neither buy nor sell")
@@ -217,6 +219,7 @@ def order(
         px=instrument.px_to_ticks(price),
         order_type=OrderType.LIMIT,
         time_in_force=TimeInForce.GTC,
+        flags=OrderFlag.REDUCE_ONLY * reduce_only | OrderFlag.SHORT_LEG * short_leg,
     )
     adoption.send(f"order {order_id}: {side} {qty} {symbol} at {price} is now zoms'", report)
 

@@ -18,6 +18,7 @@ from oms.core.orders import find_order, has_free_slot
 from oms.core.positions import cost_of, position_fits
 from oms.core.settlement import contract_fits, settle
 from oms.core.state import MAX_ACCOUNTS, MAX_INSTRUMENTS, MAX_PX, MAX_QTY, MAX_WALLETS, Record
+from oms.core.trading import check_leg
 from oms.records import EventKind, OrderFlag, OrderState, OrderType, Reason, ReportKind, TimeInForce
 
 _FUNDING: Final = int(ReportKind.FUNDING)
@@ -41,6 +42,7 @@ _UNKNOWN_ACCOUNT: Final = int(Reason.UNKNOWN_ACCOUNT)
 _UNKNOWN_INSTRUMENT: Final = int(Reason.UNKNOWN_INSTRUMENT)
 _UNKNOWN_STRATEGY: Final = int(Reason.UNKNOWN_STRATEGY)
 _WRONG_VERSION: Final = int(Reason.WRONG_VERSION)
+_BAD_LEG: Final = int(Reason.BAD_LEG)
 _MALFORMED: Final = int(Reason.MALFORMED)
 _OVERFLOW: Final = int(Reason.OVERFLOW)
 _DUPLICATE_ORDER_ID: Final = int(Reason.DUPLICATE_ORDER_ID)
@@ -65,6 +67,8 @@ def refusal_of_adjustment(s: Record, report: Record) -> int:
     definition = s["instruments"][instrument]
     if report["version"] != 0 and report["version"] != definition["version"]:
         return _WRONG_VERSION
+    if check_leg(s, account, report["flags"]) != _NONE:
+        return _BAD_LEG
     position = s["positions"][account, instrument, 1 if report["flags"] & _SHORT_LEG else 0]
     if kind == _FUNDING:
         return _NONE

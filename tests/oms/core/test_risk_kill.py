@@ -36,6 +36,7 @@ from tests.oms.core.builders import (
     command,
     fill,
     new_order,
+    only,
     reason_of,
     report,
     tick,
@@ -168,6 +169,21 @@ def test_order_adopted_while_positions_are_closed_is_no_closing_order() -> None:
     terms = {"order_type": OrderType.LIMIT, "time_in_force": TimeInForce.GTC, "strategy": -1}
     rig.reports(report(ReportKind.ADOPTED, 77, side=SELL, px=ASK_PX + 9, qty=5, leaves_qty=5, ts=rig.now, **terms))
     assert rig.s["scopes"][0]["flatten_ts"] == due
+
+
+@pytest.mark.parametrize("hedging", [0, 1])
+def test_order_of_the_short_leg_is_adopted_only_where_there_is_one(hedging: int) -> None:
+    rig = market()
+    rig.s["accounts"][0]["hedging"] = hedging
+    terms = {"order_type": OrderType.LIMIT, "time_in_force": TimeInForce.GTC, "strategy": -1}
+    flags = OrderFlag.SHORT_LEG | OrderFlag.REDUCE_ONLY
+    adopted = report(ReportKind.ADOPTED, 77, side=BUY, px=BID_PX - 9, qty=5, leaves_qty=5, flags=flags, **terms)
+    events = rig.reports(adopted)
+    if hedging:
+        assert only(events, EventKind.ORDER_ADOPTED)["flags"] == flags
+        assert rig.order(77)["leg"] == 1
+    else:
+        assert only(events, EventKind.REPORT_IGNORED)["reason"] == Reason.BAD_LEG
 
 
 def test_large_position_is_closed_in_chunks_on_the_grid() -> None:
