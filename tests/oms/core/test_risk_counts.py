@@ -58,7 +58,7 @@ def open_orders(rig: Rig) -> list[Any]:
 def counted(order: Any) -> tuple[int, int]:
     """Quantity and price at which an order must be counted: the most that it may still be."""
     qty = order["qty"] - order["filled_qty"]
-    px = order["px"] or order["risk_px"]
+    px = order["risk_px"] if order["order_type"] == OrderType.MARKET else order["px"]
     if order["pending_qty"]:
         qty = max(qty, order["pending_qty"] - order["filled_qty"])
         px = max(px, order["pending_px"])
