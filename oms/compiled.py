@@ -170,10 +170,8 @@ def _for_callers_only(fix_index: Callable[..., Any]) -> Iterator[None]:
     """
     before = numba.config.OPT, CPUContext.get_executable, CPUCodeLibrary._finalize_final_module
     index_before = arrayobj.fix_integer_index
-    optimize_before = CPUCodeLibrary._optimize_final_module
     numba.config.OPT = _OptLevel(0)
     arrayobj.fix_integer_index = fix_index
-    CPUCodeLibrary._optimize_final_module = lambda _library: None
     CPUContext.get_executable = lambda *_arguments: [].append
     CPUCodeLibrary._finalize_final_module = _finish_for_linking
     try:
@@ -181,7 +179,6 @@ def _for_callers_only(fix_index: Callable[..., Any]) -> Iterator[None]:
     finally:
         numba.config.OPT, CPUContext.get_executable, CPUCodeLibrary._finalize_final_module = before
         arrayobj.fix_integer_index = index_before
-        CPUCodeLibrary._optimize_final_module = optimize_before
 
 
 def _qualified_name(symbol: str) -> str:

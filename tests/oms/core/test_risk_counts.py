@@ -15,7 +15,7 @@ from hypothesis import strategies as hs
 from oms.core.orders import OPEN_STATES
 from oms.core.state import ASK, BID, MAX_ACCOUNTS
 from oms.instruments import Instrument
-from oms.records import CASH_SCALE, OrderState, TimeInForce
+from oms.records import CASH_SCALE, OrderState, OrderType, TimeInForce
 from tests.oms.core.builders import FINE, PERPETUAL, SECOND, SPOT, Records, Rig, amend, new_order, time_tick
 from tests.oms.core.test_requests import INPUTS, play
 
