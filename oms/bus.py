@@ -188,21 +188,22 @@ class Sender:
         self.seq = 0
         self._most_records = (MAX_FRAME_BYTES - HEADER_BYTES) // _ITEMSIZE[self.kind]
 
-    def send(self, records: Records) -> None:
+    def send(self, records: Records, *, more: bool = False) -> None:
         """Send the records as one frame; blocks at the high-water mark where the socket's type does.
 
-        Records that no receiver would take in one frame go in several.
+        Records that no receiver would take in one frame go in several. With ``more`` the socket's next frame belongs to
+        this one: they arrive together, or neither does.
         """
         if len(records) == 0:
             return
         if len(records) > self._most_records:
-            self.send(records[: self._most_records])
-            self.send(records[self._most_records :])
+            self.send(records[: self._most_records], more=True)
+            self.send(records[self._most_records :], more=more)
             return
         header = _HEADER.pack(
             WIRE_VERSION, self.kind, self.source, len(records), self.session, self.seq, time.time_ns()
         )
-        self.socket.send(header + records.tobytes())
+        self.socket.send(header + records.tobytes(), zmq.SNDMORE if more else 0)
         self.seq += len(records)
 
     def close(self) -> None:

@@ -45,7 +45,7 @@ class CoreLoop:
     ticks : Subscriber
         TICK frames.
     inputs : Puller
-        COMMAND, REPORT and DEFINITION frames.
+        COMMAND, REPORT, DEFINITION and ORDER_NAME frames.
     events : Publisher
         EVENT frames; its session is the journal's. Its socket also tells the definitions in force, in DEFINITION
         frames: once a heartbeat, and as soon as one has changed.
@@ -108,6 +108,7 @@ class CoreLoop:
             RecordKind.COMMAND: self._take_commands,
             RecordKind.REPORT: self._take_reports,
             RecordKind.DEFINITION: self._take_definitions,
+            RecordKind.ORDER_NAME: self._take_names,
         }
 
     def turn(self, timeout_ms: int) -> None:
@@ -172,6 +173,10 @@ class CoreLoop:
         while start < len(taken):
             start = engine.step_commands(self._st, taken, start)
             self._flush(0)
+
+    def _take_names(self, names: Records) -> None:
+        """What clients call the orders of the frame behind this one: for the journal alone."""
+        self.journal.append(RecordKind.ORDER_NAME, Direction.INPUT, names)
 
     def _take_reports(self, reports: Records) -> None:
         start = 0

@@ -7,6 +7,8 @@ Version 1 (one file a session): an instrument was an int32 (-1: none) and had no
 flags were an int32, the upper half of which, always zero, is now ``trigger`` and ``contingency``; a command's
 ``wall_ts`` was ``cause_ts``, and the time after which it is too late for a client's command was in ``expire_ts``; the
 session record had a longer account and no place for what a segment says.
+
+Version 2 had no ORDER_NAME entries; all else was as it is.
 """
 
 from __future__ import annotations
@@ -91,6 +93,7 @@ UPGRADES: Final[dict[int, dict[int, Upgrade]]] = {
         int(RecordKind.REPORT): _instrument_from_1(REPORT),
         int(RecordKind.EVENT): _event_from_1,
     },
+    2: dict.fromkeys(DTYPES, _unchanged),
 }
 """By version and kind: the step to the next version."""
 

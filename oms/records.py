@@ -43,6 +43,8 @@ class RecordKind(IntEnum):
     HEARTBEAT = 5
     DEFINITION = 6
     """A new version of an instrument's definition, for the core."""
+    ORDER_NAME = 7
+    """The own id that a client has given a new order, for the journal."""
 
 
 class Source(IntEnum):
@@ -616,12 +618,24 @@ EVENT = np.dtype(
 )
 """What happened, 128 bytes: published by the core, journalled where it concerns an order."""
 
+CLIENT_ORDER_ID_BYTES: Final = 64
+
+ORDER_NAME = np.dtype(
+    [
+        ("order_id", "<i8"),
+        ("spare", "<i8"),
+        ("client_order_id", f"S{CLIENT_ORDER_ID_BYTES}"),  # ASCII
+    ]
+)
+"""What a client calls an order, 80 bytes: in the journal before the command that places it."""
+
 RECORD_DTYPES: Final = {
     RecordKind.TICK: TICK,
     RecordKind.COMMAND: COMMAND,
     RecordKind.REPORT: REPORT,
     RecordKind.EVENT: EVENT,
     RecordKind.DEFINITION: DEFINITION,
+    RecordKind.ORDER_NAME: ORDER_NAME,
 }
 
 ORDER = np.dtype(
@@ -740,5 +754,6 @@ POSITION = np.dtype(
 
 assert TICK.itemsize == 64
 assert FRAME.itemsize == 32
+assert ORDER_NAME.itemsize == 80
 assert COMMAND.itemsize == REPORT.itemsize == EVENT.itemsize == 128
 assert ORDER.itemsize == POSITION.itemsize == 256

@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from oms.records import OrderFlag, OrderType, Reason, TimeInForce
+from oms.records import CLIENT_ORDER_ID_BYTES, OrderFlag, OrderType, Reason, TimeInForce
 from rpc.messages import BATCH_MAGIC, MessageError, RpcCode
 
 Records = npt.NDArray[np.void]
@@ -23,7 +23,6 @@ Records = npt.NDArray[np.void]
 VERSION: Final = 1
 MOST_ORDERS: Final = 512
 """In one message."""
-NAME_BYTES: Final = 64
 FIRST_RPC_CODE: Final = 1000
 
 _HEADER: Final = struct.Struct("<4sBBH")
@@ -56,7 +55,7 @@ NEW_ORDER = np.dtype(
         ("time_in_force", "u1"),
         ("spare", "u1"),
         ("flags", "<u2"),  # OrderFlag
-        ("client_order_id", f"S{NAME_BYTES}"),
+        ("client_order_id", f"S{CLIENT_ORDER_ID_BYTES}"),
         ("spare_2", "<i8", (3,)),
     ]
 )
@@ -143,7 +142,7 @@ _IS_TIME_IN_FORCE[[int(TimeInForce.GTC), int(TimeInForce.IOC), int(TimeInForce.F
 
 def codes_of(orders: Records, instruments: Sequence[int], now: int) -> npt.NDArray[np.uint16]:
     """Why each order cannot be passed on to the core as it is; 0 where it can."""
-    letters = orders["client_order_id"].copy().view(np.uint8).reshape(len(orders), NAME_BYTES)
+    letters = orders["client_order_id"].copy().view(np.uint8).reshape(len(orders), CLIENT_ORDER_ID_BYTES)
     ends = letters == 0
     is_name = ((letters >= 0x21) & (letters <= 0x7E)) | ends
     is_name &= np.maximum.accumulate(ends, axis=1) == ends

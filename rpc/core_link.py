@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from struct import Struct
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,16 +17,26 @@ import zmq
 
 from oms.bus import Sender, new_socket
 from oms.lifecycle import Heartbeat
-from oms.records import COMMAND, ORDER_ID_COUNTER_BITS, CommandKind, RecordKind, Source
+from oms.records import (
+    CLIENT_ORDER_ID_BYTES,
+    COMMAND,
+    ORDER_ID_COUNTER_BITS,
+    ORDER_NAME,
+    CommandKind,
+    RecordKind,
+    Source,
+)
 
 Command = npt.NDArray[np.void]
 """One COMMAND record."""
+Records = npt.NDArray[np.void]
 
 CORE: Final = "core"
 TAKES_NONE: Final = "the core takes no commands now"
 RECONNECT_MS: Final = 20
 
 _NUMBER: Final = Struct("<q")
+_ORDER_NAME: Final = Struct(f"<qq{CLIENT_ORDER_ID_BYTES}s")
 _OFFSETS: Final = {name: int(field[1]) for name, field in (COMMAND.fields or {}).items()}
 _SEQ: Final = _OFFSETS["seq"]
 _TS: Final = _OFFSETS["ts"]
@@ -43,6 +53,30 @@ def new_command(kind: CommandKind, **fields: int) -> Command:
     for name, value in fields.items():
         command[name] = value
     return command
+
+
+class Sent(NamedTuple):
+    """One command on its way.
+
+    Attributes
+    ----------
+    request_id : int
+    command : bytes
+    expires_ts : int
+        Wall clock, ns, after which its requester has no use for it; 0: never.
+    name : bytes
+        What its client calls the new order that it places, as an ORDER_NAME record; empty: it places none.
+    """
+
+    request_id: int
+    command: bytes
+    expires_ts: int
+    name: bytes = b""
+
+
+def order_name(order_id: int, client_order_id: str) -> bytes:
+    """The bytes of an ORDER_NAME record."""
+    return _ORDER_NAME.pack(order_id, 0, client_order_id.encode())
 
 
 def addressed(command: Command, order_id: int) -> bytes:
@@ -73,6 +107,7 @@ class CoreLink:
         socket.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
         socket.connect(endpoint)
         self._sender = Sender(socket, RecordKind.COMMAND, Source.RPC)
+        self._names = Sender(socket, RecordKind.ORDER_NAME, Source.RPC)
         self._stale_after_s = stale_after_s
         self._command_life_ns = int(command_life_s * 1e9)
         self._heartbeat: Heartbeat | None = None
@@ -103,42 +138,45 @@ class CoreLink:
             return TAKES_NONE
         return ""
 
-    def send(self, commands: list[tuple[int, bytes, int]]) -> bool:
-        """Send commands in one frame; False when the core is not connected or takes no more, and nothing was sent.
-
-        Parameters
-        ----------
-        commands : list of (int, bytes, int)
-            Request id, the command's bytes, and the wall clock, ns, after which its requester has no use for it (0:
-            never).
-        """
+    def send(self, commands: list[Sent]) -> bool:
+        """Send commands in one frame; False when the core is not connected or takes no more, and nothing was sent."""
         now = time.time_ns()
         latest = now + self._command_life_ns
-        buffer = bytearray().join(command for _, command, _ in commands)
-        for number, (request_id, _, expires_ts) in enumerate(commands):
+        buffer = bytearray().join(each.command for each in commands)
+        for number, (request_id, _, expires_ts, _) in enumerate(commands):
             start = number * COMMAND.itemsize
             _NUMBER.pack_into(buffer, start + _SEQ, self._sender.seq + number)
             _NUMBER.pack_into(buffer, start + _TS, now)
             _NUMBER.pack_into(buffer, start + _REQUEST_ID, request_id)
             _NUMBER.pack_into(buffer, start + _EXPIRE_TS, min(expires_ts or latest, latest))
-        records = np.frombuffer(buffer, COMMAND)
+        names = np.frombuffer(b"".join(each.name for each in commands), ORDER_NAME)
+        return self._send(names, np.frombuffer(buffer, COMMAND))
+
+    def _send(self, names: Records, commands: Records) -> bool:
+        """Send new orders' names and the commands as one message, so that the core journals both or neither."""
         try:
-            self._sender.send(records)
+            self._names.send(names, more=True)
+            self._sender.send(commands)
         except zmq.Again:
             return False
-        self.sent += len(records)
+        self.sent += len(commands)
         return True
 
-    def send_records(self, commands: npt.NDArray[np.void], first: int, expires_ts: npt.NDArray[np.int64]) -> bool:
+    def send_records(
+        self, commands: Records, first: int, expires_ts: npt.NDArray[np.int64], client_order_ids: npt.NDArray[np.bytes_]
+    ) -> bool:
         """Send an array of commands in one frame, as ``send`` does; its times and request ids are written here.
 
         Parameters
         ----------
         commands : array of COMMAND
+            All of them place new orders.
         first : int
             Request id of the first; the others follow.
         expires_ts : array of int64
-            As in ``send``.
+            As in ``Sent``.
+        client_order_ids : array of bytes
+            What their client calls the orders that they place.
         """
         now = time.time_ns()
         latest = now + self._command_life_ns
@@ -146,12 +184,10 @@ class CoreLink:
         commands["ts"] = now
         commands["request_id"] = np.arange(first, first + len(commands))
         commands["wall_ts"] = np.where(expires_ts > 0, np.minimum(expires_ts, latest), latest)
-        try:
-            self._sender.send(commands)
-        except zmq.Again:
-            return False
-        self.sent += len(commands)
-        return True
+        names = np.zeros(len(commands), ORDER_NAME)
+        names["order_id"] = commands["order_id"]
+        names["client_order_id"] = client_order_ids
+        return self._send(names, commands)
 
     def close(self) -> None:
         self._sender.close()

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 
 from oms.records import CommandKind
-from rpc.core_link import TAKES_NONE, CoreLink
+from rpc.core_link import TAKES_NONE, CoreLink, Sent, order_name
 from rpc.ledger import Ledger, LedgerError
 from rpc.ledger_rows import LedgerRow
 from rpc.limits import Limits
@@ -115,7 +115,7 @@ class Dispatch:
         outgoing = [(pending, command) for pending, command in outgoing if pending not in undone]
         if not outgoing:
             return
-        if self._link.send([(pending.request_id, command, pending.expires_ts) for pending, command in outgoing]):
+        if self._link.send([_sent(pending, command) for pending, command in outgoing]):
             void_at = time.monotonic() + self._limits.command_life_s
             for pending, _ in outgoing:
                 if pending.kind == CommandKind.NEW and pending.row is not None:
@@ -170,6 +170,12 @@ class Dispatch:
         waiter.group.replies[waiter.place] = reply
         if waiter.group.complete:
             self.end_group(waiter.group)
+
+
+def _sent(pending: Pending, command: bytes) -> Sent:
+    is_order = pending.kind == CommandKind.NEW and pending.row is not None
+    name = order_name(pending.row.order_id, pending.row.client_order_id) if is_order and pending.row else b""
+    return Sent(pending.request_id, command, pending.expires_ts, name)
 
 
 def _unavailable(problem: str) -> str:

@@ -8,12 +8,13 @@ nothing is read before it is as durable as it is to be.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
 from oms.bus import Frame, Records
 from oms.journal import (
+    Entry,
     EventBlock,
     JournalError,
     JournalTail,
@@ -54,6 +55,8 @@ class EventStream:
         Events that have been removed from the journal, and behind which a snapshot told how things stood.
     last_error : str
         Why the journal could not be read.
+    watch : callable or None
+        Told every entry of the journal that is read, before the events in it are given.
     """
 
     def __init__(self, folder: Path, first_session: int, snapshot_dir: Path | None = None) -> None:
@@ -64,6 +67,7 @@ class EventStream:
         self.outdated = 0
         self.covered = 0
         self.last_error = ""
+        self.watch: Callable[[Entry], None] | None = None
         self._folder = folder
         self._first_session = first_session
         self._snapshot_dir = snapshot_dir
@@ -104,8 +108,14 @@ class EventStream:
                 if is_whole
                 else JournalTail(path, only_durable=True)
             )
-        for records in joined_events(self._tail.read()):
+        for records in joined_events(self._watched(self._tail.read())):
             yield from self._from_here(int(records["seq"][0]), records)
+
+    def _watched(self, entries: Iterable[Entry]) -> Iterator[Entry]:
+        for entry in entries:
+            if self.watch is not None:
+                self.watch(entry)
+            yield entry
 
     def _read_again(self, session: int) -> Iterator[EventBlock]:
         try:

@@ -3,7 +3,8 @@
 An id is written before its order is sent, so that the same id sent again, also after a kill -9, finds its order and
 never places a second one. New ids go to a log, all of one round together (``rpc.ledger_log``), and from there,
 thousands at a time and beside the server, into an SQLite file in WAL mode. What is committed survives the death of the
-process, and with ``durable`` also that of the machine.
+process. The death of the machine may take the log's end; those orders and their ids are in the journal, if they ever
+had effect, and are restored from there (``rpc.journalled_names``).
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class Ledger:
     folder : Path
         Made when missing.
     durable : bool
-        Wait for the disk at each commit.
+        Wait for the disk when something goes into the database.
 
     Attributes
     ----------
@@ -78,7 +79,7 @@ class Ledger:
             self._open()
             last = self._take_over_logs()
             self._log_number = last + 1
-            self._step = Step(LedgerLog(folder, self._log_number, durable=durable))
+            self._step = Step(LedgerLog(folder, self._log_number))
         except (sqlite3.Error, OSError) as error:
             raise self._failure("cannot be opened", error) from error
         self._names: dict[int, str] = {}
@@ -253,6 +254,33 @@ class Ledger:
                 self._finish_move()
                 self._write("DELETE FROM orders WHERE order_id = ?", [(order_id,)])
 
+    def restore(self, rows: Sequence[bytes]) -> int:
+        """Put orders into the database unless they are there, and return how many were not.
+
+        Parameters
+        ----------
+        rows : sequence of bytes
+            As ``encode_row`` gives them.
+
+        Raises
+        ------
+        LedgerError
+            When the disk refuses.
+        """
+        self.commit()
+        self._move_all()
+        before = self._database.total_changes
+        try:
+            self._database.execute(ADD, {"rows": b"".join(rows)})
+        except sqlite3.Error as error:
+            raise self._failure("cannot be written", error) from error
+        return self._database.total_changes - before
+
+    def sync_soon(self) -> None:
+        """Have the disk take what was committed, beside the server; nobody waits for it."""
+        if self._durable:
+            self._step.log.sync_soon()
+
     def settle(self, orders: Iterable[Settled]) -> None:
         """Keep the last events of orders with their ids; they are on disk once they have been moved."""
         self._step.events.update((order.order_id, order) for order in orders)
@@ -322,7 +350,7 @@ class Ledger:
     def _begin_move(self) -> None:
         """Have the step in hand moved by a thread, and begin the next one."""
         try:
-            log = LedgerLog(self._folder, self._log_number + 1, durable=self._durable)
+            log = LedgerLog(self._folder, self._log_number + 1)
         except OSError:
             self.failed_checkpoints += 1
             return

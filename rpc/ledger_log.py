@@ -1,8 +1,8 @@
-"""The ledger's log: new order ids on their way into the database, each batch written and synced as one.
+"""The ledger's log: new order ids on their way into the database, each batch written as one.
 
 A database's pages are no place to put fifty thousand ids a second: each would touch pages of its own. They go to a log
 first, one after the other, and from there into the database in large steps. What a log holds when the process dies is
-taken over at the next start.
+taken over at the next start; what a loss of power takes from it is in the core's journal (``rpc.journalled_names``).
 """
 
 from __future__ import annotations
@@ -10,13 +10,17 @@ from __future__ import annotations
 import os
 import re
 import struct
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 from zlib import crc32
 
-COMMAND_BYTES: Final = 128
-NAME_BYTES: Final = 64
+from oms.records import CLIENT_ORDER_ID_BYTES, COMMAND
+
+COMMAND_BYTES: Final = COMMAND.itemsize
+NAME_BYTES: Final = CLIENT_ORDER_ID_BYTES
 _KEY: Final = b"%b%020d%011d%-64b"
 KEY_BYTES: Final = 96
 ROW_BYTES: Final = KEY_BYTES + COMMAND_BYTES
@@ -66,21 +70,16 @@ class LedgerLog:
     folder : Path
     number : int
         Of the file; it must not exist.
-    durable : bool
-        Wait for the disk at each commit.
     """
 
-    def __init__(self, folder: Path, number: int, *, durable: bool) -> None:
+    def __init__(self, folder: Path, number: int) -> None:
         self.path = folder / f"ledger.{number:06d}.log"
-        self._durable = durable
-        self._size = 0
+        self._size = self._synced = 0
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
         self._descriptor = os.open(self.path, flags, 0o640)
-        if durable:
-            _sync_folder(folder)
 
     def commit(self, rows: list[bytes]) -> None:
-        """Write rows as one block, and wait for the disk where that is wanted.
+        """Write rows as one block.
 
         Raises
         ------
@@ -93,12 +92,16 @@ class LedgerLog:
         try:
             while pending:
                 pending = pending[os.write(self._descriptor, pending) :]
-            if self._durable:
-                os.fdatasync(self._descriptor)
         except OSError:
             os.ftruncate(self._descriptor, self._size)
             raise
         self._size += size
+
+    def sync_soon(self) -> None:
+        """Have the disk take what was written, in a thread of its own; where it refuses, the next step's move tells."""
+        if self._synced < self._size:
+            self._synced = self._size
+            threading.Thread(target=_sync, args=(os.dup(self._descriptor),), name="ledger sync", daemon=True).start()
 
     def close(self) -> None:
         os.close(self._descriptor)
@@ -124,9 +127,7 @@ def read_log(path: Path) -> Iterator[bytes]:
         at += _BLOCK.size + len(body)
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _sync(descriptor: int) -> None:
+    with suppress(OSError):
+        os.fdatasync(descriptor)
+    os.close(descriptor)

@@ -38,6 +38,7 @@ class Batch:
         self.session = session
         self.request_ids: npt.NDArray[np.int64] = orders["request_id"].copy()
         self.expires_ts: npt.NDArray[np.int64] = orders["expires_ts"].copy()
+        self.client_order_ids: npt.NDArray[np.bytes_] = orders["client_order_id"].copy()
         self.commands = commands
         self.first = first
         self.first_order_id = int(commands["order_id"][0])
@@ -178,7 +179,7 @@ class OrderBatches:
         for batch in outgoing:
             if batch.rollbacks != self._ledger.rollbacks:
                 self._refuse(batch.session, batch.request_ids, np.full(len(batch), _LEDGER_FAILED, np.uint16))
-            elif self._link.send_records(batch.commands, batch.first, batch.expires_ts):
+            elif self._link.send_records(batch.commands, batch.first, batch.expires_ts, batch.client_order_ids):
                 now = time.monotonic()
                 batch.deadline = now + self._limits.answer_timeout_s
                 batch.void_at = now + self._limits.command_life_s

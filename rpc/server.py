@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import ipaddress
+import logging
 import re
 import time
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from oms.records import RecordKind
 from rpc.core_link import CORE, CoreLink
 from rpc.event_stream import EventStream
 from rpc.feed import Feed
+from rpc.journalled_names import JournalledNames
 from rpc.ledger import Ledger, LedgerError
 from rpc.ledger_rows import Settled
 from rpc.limits import DEFAULT_LIMITS, MAX_QUEUED_REQUESTS, MAX_TRANSPORT_BYTES, Limits
@@ -66,6 +68,8 @@ BACKLOG_POLL_MS: Final = 2
 PENDING_POLL_MS: Final = 20
 STALE_HEARTBEATS: Final = 3
 """Missed heartbeats, and a second, after which the core counts as gone."""
+
+logger: Final = logging.getLogger("zoms.rpc")
 
 _TCP: Final = re.compile(r"tcp://(.+):(\d+|\*)")
 
@@ -254,12 +258,19 @@ class Server:
 
     def _load(self) -> None:
         """Build the replica from the journal, before any client can ask."""
+        names = JournalledNames(self._ledger)
+        self._stream.watch = names.take
         for block in self._stream.read_journal():
+            names.give()
             self._enter(block.session)
             self._replica.load(block.records)
             self._life.beat(self._counters())
             if self._life.stopping:
                 return
+        names.give()
+        self._stream.watch = None
+        if names.restored:
+            logger.warning("%d orders were missing in the ledger and came back from the journal", names.restored)
 
     def _take_events(self) -> None:
         for frame in self._events.drain(FRAMES_A_ROUND):
@@ -333,6 +344,7 @@ class Server:
         if now >= self._beat_due:
             self._beat_due = now + self._settings.heartbeat_s / 4
             self._settle()
+            self._ledger.sync_soon()
             self._stream.follow()
             self._life.beat(self._counters(), "ready")
 

@@ -208,7 +208,8 @@ class ScriptedCore:
                 self._stopping.wait(0.002)
             elif self._inputs.socket.poll(2):
                 for frame in self._inputs.drain(100):
-                    for command in frame.records:
+                    self._journal.append(RecordKind(frame.header.kind), Direction.INPUT, frame.records)
+                    for command in frame.records if frame.header.kind == RecordKind.COMMAND else ():
                         self.taken += 1
                         self._act(command)
                         self._beat()

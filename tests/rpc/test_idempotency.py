@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 
+import numpy as np
 import pytest
 
 from oms.config import write_session
 from oms.records import TradingState
-from rpc.client import Client, OutcomeUnknownError, RpcError
+from rpc.batch_client import BatchClient
+from rpc.batches import BatchOutcome, new_orders
+from rpc.client import Client, OutcomeUnknownError, RpcError, terms
 from rpc.limits import Limits
 from rpc.requests import PlaceOrder
 from tests.rpc.conftest import QUICK, World, wait_for
@@ -232,6 +237,38 @@ def test_after_a_restart_of_the_server_the_id_finds_its_order(world: World) -> N
     new = desk.place("BTCUSDT", "buy", "1", "5", client_order_id="c")
     assert new.order_id > filled.order_id
     assert core.taken == 3
+
+
+def test_a_loss_of_power_takes_no_id_of_an_order_that_had_effect(world: World) -> None:
+    """The ledger's rows are gone; the journal was on disk before any order had effect."""
+    world.start_core()
+    server = world.start_server()
+    client = world.ready_client()
+    plain = client.place("BTCUSDT", "buy", "1", "5", client_order_id="a")
+    pair = client.oco(terms("BTCUSDT", "sell", "1", "6"), terms("BTCUSDT", "sell", "1", "7"))
+    batches = BatchClient("desk", world.settings.rpc_endpoint)
+    batches.place_batch(new_orders(["b-1", "b-2"], instrument=0, side=1, px=50, qty=1000))
+    answers = np.concatenate([batches.answers() for _ in range(2)])  # the scripted core answers one by one
+    assert answers["outcome"].tolist() == [BatchOutcome.ACKNOWLEDGED] * 2
+    batches.close()
+    server.close()
+    with closing(sqlite3.connect(world.settings.account_dir / "rpc" / "ledger.sqlite")) as database:
+        database.execute("DELETE FROM orders")
+        database.commit()
+
+    world.start_server()
+    again = world.ready_client()
+    taken = core_of(world).taken
+    assert again.place("BTCUSDT", "buy", "1", "5", client_order_id="a").order_id == plain.order_id
+    assert [again.order(client_order_id=str(order.client_order_id)).order_id for order in pair] == [
+        order.order_id for order in pair
+    ]
+    assert again.place("BTCUSDT", "buy", "1", "5", client_order_id="b-2").order_id == answers["order_id"][1]
+    with pytest.raises(RpcError, match="stands for another order"):
+        again.place("BTCUSDT", "buy", "2", "5", client_order_id="b-1")
+    assert core_of(world).taken == taken
+    fresh = again.place("BTCUSDT", "buy", "1", "5", client_order_id="new")
+    assert fresh.order_id > max(answers["order_id"])
 
 
 def test_orders_that_the_replica_has_let_go_are_found_in_the_ledger(world: World) -> None:
