@@ -15,7 +15,7 @@ import numpy as np
 
 from oms import engine
 from oms.assembly import PAPER_ACCOUNT, Core
-from oms.bus import Publisher, Puller, Pusher, Records, Sender, Subscriber
+from oms.bus import Publisher, Puller, Pusher, Records, Subscriber
 from oms.config import JournalSettings
 from oms.core.state import State
 from oms.definition_rows import DEFINITION
@@ -30,7 +30,6 @@ MIB: Final = 1024 * 1024
 FRAMES_PER_TURN: Final = 128
 """Tick frames taken before commands get their turn again."""
 DEFAULT_SETTINGS: Final = JournalSettings()
-NOTHING_TO_TELL: Final = -1
 ASK_ANEW: Final = -1
 QUIET_AFTER_S: Final = 5.0
 """Without a tick for this long the market is taken for silent, and no order is priced on it."""
@@ -96,11 +95,8 @@ class CoreLoop:
             self._flush_and_commit,
             self._on_ticks_lost,
             self._journal_ticks if self._journals_ticks else None,
-            journal.wake_fd,
         )
-        self._definitions = Sender(events.socket, RecordKind.DEFINITION, events.source)
-        self._changing = 0  # instruments, as far as has been told; ASK_ANEW
-        self._tell_at = 0  # bytes of journal, once they are durable; NOTHING_TO_TELL
+        self._changing = ASK_ANEW  # instruments, as far as has been told
         self._heard_at = time.monotonic()
         self._is_quiet = False
         self._own_tick_count = 0
@@ -140,27 +136,20 @@ class CoreLoop:
                 self.inputs.last_error = f"a frame of kind {frame.header.kind} is no input of the core"
                 continue
             take(frame.records)
-        self._outbox.commit()
-        if self.feed.woken:
-            self._outbox.take_wake()
         if self._switching[0] != self._changing:
-            self._changing = int(self._switching[0])
-            self._tell_at = self.journal.position
-        if self._tell_at != NOTHING_TO_TELL:
             self._tell_definitions()
+        self._outbox.commit()
 
     def _tell_definitions(self) -> None:
         """Publish the definitions in force, once what has put them in force is as durable as it is to be."""
-        if self.journal.bytes_written < self._tell_at:
-            return
-        self._tell_at = NOTHING_TO_TELL
+        self._changing = int(self._switching[0])
         rows = self._st["instruments"][0]
         (known,) = np.nonzero(rows["defined"])
         definitions = np.zeros(len(known), DEFINITION)
         definitions["instrument"] = known
         definitions["version"] = rows["version"][known]
         definitions["row"] = rows[known]
-        self._definitions.send(definitions)
+        self._outbox.add_definitions(definitions)
 
     def _take_commands(self, commands: Records) -> None:
         taken = commands.copy()
@@ -255,8 +244,8 @@ class CoreLoop:
     def report(self) -> None:
         """Publish the positions and the definitions in force, once a heartbeat."""
         self._step_own_ticks(self._own_ticks(TickKind.HEARTBEAT))
+        self._tell_definitions()
         self._outbox.commit()
-        self._tell_at = self.journal.position
 
     def set_trading_state(self, trading_state: TradingState, reason: Reason, account: int = PAPER_ACCOUNT) -> None:
         """Set an account's trading state from the host, by a command like any other."""

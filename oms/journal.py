@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import select
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Literal
@@ -55,7 +56,7 @@ from oms.journal_reader import (
     tail_at_event,
 )
 from oms.journal_segments import remove_before, segments, sessions
-from oms.journal_writer import Chunk, GroupCommit, InlineCommit, SegmentFiles
+from oms.journal_writer import Chunk, Deliver, GroupCommit, InlineCommit, SegmentFiles
 from oms.records import EVENT, WIRE_VERSION, RecordKind
 
 __all__ = [
@@ -105,9 +106,8 @@ class Journal:
 
     ``append`` only buffers; ``commit`` hands everything buffered over, together. With ``sync`` ``"os"`` and
     ``"always"`` it writes there and then, and with ``"always"`` waits for the disk. With ``"batch"`` a thread writes
-    and syncs; what must not leave before it is durable waits until ``durable()`` has reached what ``commit`` returned.
-    After a failed write or sync the journal is closed to further entries: what cannot be journalled must not have
-    effect.
+    and syncs. What must not leave before it is durable is given to ``commit``, and delivered once it may leave. After a
+    failed write or sync the journal is closed to further entries: what cannot be journalled must not have effect.
 
     Attributes
     ----------
@@ -226,8 +226,24 @@ class Journal:
         header["segment"] = self.segment
         self._put(MetaKind.SESSION, Direction.EVENT, 1, header.tobytes())
 
-    def commit(self) -> int:
+    def deliver_to(self, deliver: Deliver) -> None:
+        """Have what is given to ``commit`` delivered, in order, once it is as durable as it is to be.
+
+        Parameters
+        ----------
+        deliver : callable
+            Given a list of what was held; called inside ``commit``, or with ``sync`` ``"batch"`` by the thread that
+            syncs. What it raises closes the journal as a failed write does.
+        """
+        self._commits.deliver = deliver
+
+    def commit(self, held: Sequence[object] = ()) -> int:
         """Hand everything buffered over, as one write.
+
+        Parameters
+        ----------
+        held : sequence
+            What must not leave before it is durable.
 
         Returns
         -------
@@ -240,15 +256,15 @@ class Journal:
             When the system does not take all of it, now or of an earlier batch; the journal then takes no further
             entries.
         """
-        if not self._buffer:
-            return self.position
         self._refuse_failed()
+        if not self._buffer and not held:
+            return self.position
         content = b"".join(self._buffer)
         self._buffer.clear()
         self.position += len(content)
         self._segment_position += len(content)
         try:
-            self._commits.put(Chunk(self.segment, self.position, content))
+            self._commits.put(Chunk(self.segment, self.position, content, held))
         except JournalError as error:
             self._failure = str(error)
             raise

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from oms.journal_format import JournalError, journal_path
 from oms.journal_mark import DurableMark
@@ -132,12 +133,24 @@ def sync_folder(folder: Path) -> None:
         raise JournalError(write_failure(folder, "cannot be synced", error)) from error
 
 
+Deliver = Callable[[list[Any]], None]
+"""Is given what waited for the disk, in order, once the disk has it."""
+
+
 class Chunk(NamedTuple):
-    """Bytes for one segment; ``position`` is the session's size in bytes once they are written."""
+    """Bytes for one segment; ``position`` is the session's size in bytes once they are written.
+
+    What is ``held`` is delivered after them; there may be no bytes.
+    """
 
     segment: int
     position: int
     content: bytes
+    held: Sequence[Any] = ()
+
+
+def deliver_nowhere(_held: list[Any]) -> None:
+    """Nothing was held."""
 
 
 class InlineCommit:
@@ -147,6 +160,7 @@ class InlineCommit:
     ----------
     durable : int
         Bytes of the session that are as durable as they are to be.
+    deliver : callable
     wake_fd : int
         -1: nothing is done later.
     """
@@ -156,6 +170,7 @@ class InlineCommit:
     def __init__(self, files: SegmentFiles, *, durable: bool) -> None:
         self.durable = 0
         self.failure: JournalError | None = None
+        self.deliver: Deliver = deliver_nowhere
         self._files = files
         self._segment = 0
         self._syncs = durable
@@ -167,10 +182,13 @@ class InlineCommit:
             self._segment = chunk.segment
             if self._syncs:
                 self._files.sync_folder()
-        self._files.write(chunk.content)
-        if self._syncs:
-            self._files.sync()
+        if chunk.content:
+            self._files.write(chunk.content)
+            if self._syncs:
+                self._files.sync()
         self.durable = chunk.position
+        if chunk.held:
+            self.deliver(list(chunk.held))
 
     def finish(self) -> None:
         """Nothing is under way."""
@@ -180,14 +198,16 @@ class InlineCommit:
 
 
 class GroupCommit:
-    """Writes and syncs what is handed over in a thread of its own, all that has arrived together.
+    """Writes and syncs what is handed over in a thread of its own, all that has arrived together, and delivers there.
 
     Attributes
     ----------
     durable : int
         Bytes of the session that the disk has; it only grows, and not any more after a failure.
     failure : JournalError or None
-        Why the thread has ended.
+        Why the thread has ended; nothing is delivered any more.
+    deliver : callable
+        Called by the thread, once for what was synced together.
     wake_fd : int
         Becomes readable whenever ``durable`` has grown or the thread has failed; reading it is up to the waiting one.
     """
@@ -195,6 +215,7 @@ class GroupCommit:
     def __init__(self, files: SegmentFiles) -> None:
         self.durable = 0
         self.failure: JournalError | None = None
+        self.deliver: Deliver = deliver_nowhere
         self.wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._files = files
         self._segment = 0
@@ -222,14 +243,16 @@ class GroupCommit:
             chunks = [chunk for chunk in group if chunk is not None]
             try:
                 self._commit(chunks)
+                self.durable = chunks[-1].position if chunks else self.durable
+                held = [each for chunk in chunks for each in chunk.held]
+                if held:
+                    self.deliver(held)
             except JournalError as error:
                 self.failure = error
                 going_on = False
             except Exception as error:  # noqa: BLE001 - whatever it is, nobody must wait for this thread any more
                 self.failure = JournalError(f"journal {self._files.path} is not written any more: {error!r}; restart")
                 going_on = False
-            else:
-                self.durable = chunks[-1].position if chunks else self.durable
             os.eventfd_write(self.wake_fd, 1)
 
     def _next_group(self) -> list[Chunk | None]:
@@ -255,6 +278,7 @@ class GroupCommit:
         self._write(pending)
 
     def _write(self, pending: list[bytes]) -> None:
-        if pending:
-            self._files.write(pending[0] if len(pending) == 1 else b"".join(pending))
+        content = pending[0] if len(pending) == 1 else b"".join(pending)
+        if content:
+            self._files.write(content)
             self._files.sync()

@@ -60,7 +60,7 @@ LOST: Final = 2
 MORE: Final = 3
 """The limit of frames is reached."""
 INPUT: Final = 4
-"""Another socket or descriptor has input."""
+"""The other socket has input."""
 TAKEN: Final = 5
 """A frame has come and is not stepped yet: note it down, then drain on."""
 
@@ -150,8 +150,8 @@ def serve(st: State, feed: Any, inbox: Any, items: Any, addresses: tuple[int, ..
     Parameters
     ----------
     st, feed, inbox : one-element arrays of STATE, FEED, INBOX
-    items : array of POLL_ITEM, shape (2,) or (3,)
-        The tick socket, the other one, and the descriptor that wakes.
+    items : array of POLL_ITEM, shape (2,)
+        The tick socket and the other one.
     addresses : tuple of int
         libzmq's ``zmq_poll`` and ``zmq_recv``, the items, the inbox, and the compiled ``step_ticks``; and the tick
         socket.
@@ -171,9 +171,8 @@ def serve(st: State, feed: Any, inbox: Any, items: Any, addresses: tuple[int, ..
             return status
         if call_zmq_poll(poll, poll_items, items.shape[0], timeout_ms) <= 0:
             return EMPTY
-        for i in range(1, items.shape[0]):
-            if items[i]["revents"] != 0:
-                return INPUT
+        if items[1]["revents"] != 0:
+            return INPUT
     return EMPTY
 
 
@@ -191,7 +190,7 @@ def _address_of(function: Any) -> int:
 
 
 class TickFeed:
-    """Steps the core over the TICK frames of a subscriber, and watches one other socket and a descriptor.
+    """Steps the core over the TICK frames of a subscriber, and watches one other socket.
 
     Parameters
     ----------
@@ -206,8 +205,6 @@ class TickFeed:
         Told how many records are missing, before the frame behind the gap is stepped.
     on_frame : callable, optional
         Told each frame's records and when it was sent, before it is stepped.
-    wake_fd : int
-        A descriptor that ends a wait when it is readable; -1: there is none.
     """
 
     def __init__(
@@ -218,7 +215,6 @@ class TickFeed:
         flush: Callable[[int], None],
         on_lost: Callable[[int], None],
         on_frame: Callable[[Records, int], None] | None = None,
-        wake_fd: int = -1,
     ) -> None:
         self.subscriber = subscriber
         self._st = st
@@ -228,15 +224,12 @@ class TickFeed:
         self._feed = np.zeros(1, FEED)
         self._frames = 0
         self._sent_ts = 0
-        self._woken = False
-        self._wake_fd = wake_fd
         library = _libzmq() if JIT else None
         if library is not None:
             self._inbox = np.zeros(1, INBOX)
             self._feed["hands_over"] = on_frame is not None
-            self._items = np.zeros(2 if wake_fd < 0 else 3, POLL_ITEM)
-            self._items["socket"][:2] = subscriber.socket.underlying, other.underlying
-            self._items["fd"][2:] = wake_fd
+            self._items = np.zeros(2, POLL_ITEM)
+            self._items["socket"] = subscriber.socket.underlying, other.underlying
             self._items["events"] = zmq.POLLIN
             self._addresses = (
                 _address_of(library.zmq_poll),
@@ -251,8 +244,6 @@ class TickFeed:
             self._poller = zmq.Poller()
             self._poller.register(subscriber.socket, zmq.POLLIN)
             self._poller.register(other, zmq.POLLIN)
-            if wake_fd >= 0:
-                self._poller.register(wake_fd, zmq.POLLIN)
             self.turn = self._turn_plainly
 
     @property
@@ -272,11 +263,6 @@ class TickFeed:
     def sent_ts(self) -> int:
         """Wall clock at which the last frame was sent; 0 before the first."""
         return self._sent_ts or int(self._feed["sent_ts"][0])
-
-    @property
-    def woken(self) -> bool:
-        """Whether the last wait found the descriptor readable."""
-        return self._woken
 
     def _turn_compiled(self, limit: int, timeout_ms: int) -> bool:
         """Wait at most about ``timeout_ms`` and step the frames that arrive, at most about ``limit``.
@@ -303,12 +289,11 @@ class TickFeed:
             else:
                 break
             timeout_ms = 0  # who has had something to do does not wait for more
-        self._woken = bool(self._items["revents"][2:].any())
         return bool(frames[0] != before)
 
     def _turn_plainly(self, limit: int, timeout_ms: int) -> bool:
         """The same by way of the bus: one frame a call of the step."""
-        self._woken = any(source == self._wake_fd for source, _ in self._poller.poll(timeout_ms))
+        self._poller.poll(timeout_ms)
         for number in range(limit):
             frame = self.subscriber.receive()
             if frame is None:

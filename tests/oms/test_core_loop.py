@@ -401,7 +401,7 @@ def test_nothing_leaves_before_it_is_in_the_journal(make_bench: Callable[..., Be
     for name, sender in (("events", bench.loop.events), ("orders", bench.loop.orders)):
         assert sender is not None
 
-        def watched(records: Records, name: str = name, send: Callable[[Records], None] = sender.send) -> None:
+        def watched(records: Records, name: str = name, send: Callable[..., None] = sender.send) -> None:
             held = {way for _, way, _ in journalled(bench)}
             assert Direction.INPUT in held
             assert Direction.OUTPUT in held
@@ -410,7 +410,7 @@ def test_nothing_leaves_before_it_is_in_the_journal(make_bench: Callable[..., Be
             sizes.append((name, len(records)))
             send(records)
 
-        sender.send = watched  # type: ignore[method-assign]
+        sender.send = watched  # type: ignore[method-assign,assignment]
     bench.ask(new_order(client_id(1)), new_order(client_id(2)))
     assert sizes == [("orders", 2), ("events", 2)]
     deadline = time.monotonic() + PATIENCE_S

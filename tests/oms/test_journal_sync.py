@@ -114,6 +114,63 @@ def test_the_wait_for_the_disk_ends_with_everything_on_it(journal: Journal, gate
     assert not select.select([journal.wake_fd], [], [], 0)[0] or journal.pending_bytes == 0
 
 
+def test_what_is_held_is_delivered_once_the_disk_has_it(journal: Journal, gate: Gate) -> None:
+    delivered: list[tuple[int, list[str]]] = []
+    journal.deliver_to(lambda held: delivered.append((journal.durable(), held)))
+    journal.append(RecordKind.EVENT, Direction.EVENT, events(0, 1))
+    first = journal.commit(["a"])
+    gate.await_sync()
+    journal.append(RecordKind.EVENT, Direction.EVENT, events(1, 1))
+    journal.commit(["b", "c"])
+    last = journal.commit(["d"])  # no bytes of its own: it waits for those before it all the same
+    assert delivered == []
+    gate.open(10)
+    journal.close()
+    assert [held for _, held in delivered] == [["a"], ["b", "c", "d"]]
+    assert delivered[0][0] == first
+    assert delivered[1][0] >= last
+
+
+def test_nothing_is_delivered_after_a_failed_sync(journal: Journal, gate: Gate) -> None:
+    delivered: list[object] = []
+    journal.deliver_to(delivered.extend)
+    gate.error = OSError(errno.EIO, "Input/output error")
+    put(journal, 0)
+    gate.await_sync()
+    journal.append(RecordKind.EVENT, Direction.EVENT, events(1, 1))
+    journal.commit(["held"])
+    gate.open(10)
+    await_wake(journal)
+    with pytest.raises(JournalError, match="cannot be synced"):
+        journal.commit(["more"])
+    journal.close()
+    assert delivered == []
+
+
+def test_a_delivery_that_fails_closes_the_journal(journal: Journal) -> None:
+    def refuse(_held: list[object]) -> None:
+        raise RuntimeError("nobody listens")
+
+    journal.deliver_to(refuse)
+    journal.append(RecordKind.EVENT, Direction.EVENT, events(0, 1))
+    journal.commit(["held"])
+    await_wake(journal)
+    with pytest.raises(JournalError, match=r"is not written any more: RuntimeError\('nobody listens'\)"):
+        journal.commit()
+
+
+@pytest.mark.parametrize("sync", ["always", "os"])
+def test_without_a_thread_what_is_held_is_delivered_at_once(tmp_path: Path, sync: Sync) -> None:
+    journal = Journal.create(tmp_path, SESSION, sync)
+    sizes: list[tuple[int, list[object]]] = []
+    journal.deliver_to(lambda held: sizes.append((journal.path.stat().st_size, held)))
+    journal.append(RecordKind.EVENT, Direction.EVENT, events(0, 1))
+    position = journal.commit(["a"])
+    journal.commit(["b"])
+    journal.close()
+    assert sizes == [(position, ["a"]), (position, ["b"])]
+
+
 def test_closing_waits_for_what_is_under_way(tmp_path: Path, journal: Journal, gate: Gate) -> None:
     put(journal, 0)
     gate.await_sync()
