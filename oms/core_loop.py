@@ -153,10 +153,7 @@ class CoreLoop:
 
     def _take_commands(self, commands: Records) -> None:
         taken = commands.copy()
-        now = time.time_ns()
-        late = (taken["wall_ts"] > 0) & (taken["wall_ts"] < now)
-        taken["reason"] = np.where(late, Reason.COMMAND_TOO_LATE, Reason.NONE)
-        taken["ts"] = self._st["now"][0]
+        engine.stamp_commands(self._st, taken, time.time_ns())
         self.journal.append(RecordKind.COMMAND, Direction.INPUT, taken)
         start = 0
         while start < len(taken):

@@ -43,6 +43,8 @@ from oms.records import (
     TradingState,
 )
 
+_NONE: Final = int(Reason.NONE)
+_TOO_LATE: Final = int(Reason.COMMAND_TOO_LATE)
 _TIME: Final = int(TickKind.TIME)
 _QUIET: Final = int(TickKind.QUIET)
 _HEARTBEAT: Final = int(TickKind.HEARTBEAT)
@@ -337,6 +339,18 @@ def step_ticks(st: State, ticks: Any, start: int, cause_ts: int) -> int:
         if not take_tick(st, tick):
             return i
     return ticks.shape[0]
+
+
+@entry(lambda: numba.void(array_of(STATE), array_of(COMMAND), numba.int64))
+def stamp_commands(st: State, commands: Any, wall_now: int) -> None:
+    """Give commands that have arrived the core's present time, and those that ``wall_now`` is too late for the reason.
+
+    They are journalled like that, so that a replay does not need the wall clock.
+    """
+    for i in range(commands.shape[0]):
+        command = commands[i]
+        command["ts"] = st[0]["now"]
+        command["reason"] = _TOO_LATE if 0 < command["wall_ts"] < wall_now else _NONE
 
 
 @entry(lambda: numba.int64(array_of(STATE), array_of(COMMAND, readonly=True), numba.int64), inlines_hot=True)

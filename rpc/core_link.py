@@ -17,6 +17,7 @@ import zmq
 
 from oms.bus import Sender, new_socket
 from oms.lifecycle import Heartbeat
+from oms.record_fields import COMMAND_STRUCT, CommandFields
 from oms.records import (
     CLIENT_ORDER_ID_BYTES,
     COMMAND,
@@ -27,8 +28,6 @@ from oms.records import (
     Source,
 )
 
-Command = npt.NDArray[np.void]
-"""One COMMAND record."""
 Records = npt.NDArray[np.void]
 
 CORE: Final = "core"
@@ -45,14 +44,12 @@ _EXPIRE_TS: Final = _OFFSETS["wall_ts"]
 _LISTENING: Final = frozenset({"ready", "done"})
 
 
-def new_command(kind: CommandKind, **fields: int) -> Command:
-    """A COMMAND of no strategy, without times and request id; see ``oms.records.COMMAND`` for the fields."""
-    command = np.zeros(1, COMMAND)
-    command["kind"] = kind
-    command["strategy"] = -1
-    for name, value in fields.items():
-        command[name] = value
-    return command
+_NOTHING: Final = CommandFields(*(0 for _ in CommandFields._fields))._replace(strategy=-1)
+
+
+def new_command(kind: CommandKind, **fields: int) -> CommandFields:
+    """A command of no strategy, without times and request id; see ``oms.records.COMMAND`` for the fields."""
+    return _NOTHING._replace(kind=kind, **fields)
 
 
 class Sent(NamedTuple):
@@ -79,11 +76,9 @@ def order_name(order_id: int, client_order_id: str) -> bytes:
     return _ORDER_NAME.pack(order_id, 0, client_order_id.encode())
 
 
-def addressed(command: Command, order_id: int) -> bytes:
-    """The bytes of a command about ``order_id``, from its owner."""
-    command["order_id"] = order_id
-    command["source"] = order_id >> ORDER_ID_COUNTER_BITS
-    return command.tobytes()
+def addressed(command: CommandFields, order_id: int) -> bytes:
+    """The COMMAND record's bytes of a command about ``order_id``, from its owner."""
+    return COMMAND_STRUCT.pack(*command._replace(order_id=order_id, source=order_id >> ORDER_ID_COUNTER_BITS))
 
 
 class CoreLink:

@@ -8,8 +8,8 @@ from typing import Final
 
 import msgspec
 
-from oms.event_fields import EventFields
 from oms.lifecycle import Heartbeat
+from oms.record_fields import EventFields
 from oms.records import ORDER_EVENTS, EventKind
 from rpc.entities import EventBody, FillEvent, OrderEvent, PositionEvent, Process, ProcessEvent, StandingEvent
 from rpc.messages import encode

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-import numpy as np
-
 from oms.config import Settings
 from oms.definitions import Definitions
-from oms.event_fields import EventFields
-from oms.records import COMMAND, ORDER_EVENTS, ORDER_ID_COUNTER_BITS, CommandKind, EventKind, Reason, TradingState
+from oms.record_fields import EventFields, command_fields, event_fields
+from oms.records import ORDER_EVENTS, ORDER_ID_COUNTER_BITS, CommandKind, EventKind, Reason, TradingState
 from rpc.core_link import CoreLink, addressed, new_command
 from rpc.dispatch import Dispatch
 from rpc.entities import UNKNOWN, Outcome
@@ -22,7 +20,7 @@ from rpc.own_orders import OwnOrders
 from rpc.pending import Pending, PendingTable, Waiter
 from rpc.placing import Placing
 from rpc.refusals import RefusalError
-from rpc.replica import Replica, event_row
+from rpc.replica import Replica
 from rpc.requests import AmendOrder, CancelAll, CancelOrder, Kill, SetTradingState
 from rpc.sessions import Session, Sessions
 from rpc.translation import amend_command, named_account, named_instrument, named_strategy, refuse_expired
@@ -107,13 +105,13 @@ class OrderEntry:
         """Ask for another price, another total quantity, another trigger."""
         refuse_expired(request.expires_ts)
         row = self.own_orders.find(session.client, request.client_order_id, request.order_id)
-        asked = np.frombuffer(row.command, COMMAND)[0]
-        number = int(asked["instrument"])
-        instrument = self._definitions.in_force(number)
+        asked = command_fields(row.command)
+        instrument = self._definitions.in_force(asked.instrument)
         if instrument is None:
-            raise RefusalError(Reason.UNKNOWN_INSTRUMENT, f"instrument {number} is no longer defined in the settings")
-        command = amend_command(instrument, request, row.order_id, int(asked["trail_unit"]))
-        command["account"] = asked["account"]
+            raise RefusalError(
+                Reason.UNKNOWN_INSTRUMENT, f"instrument {asked.instrument} is no longer defined in the settings"
+            )
+        command = amend_command(instrument, request, asked)
         self.dispatch.refuse_unless_listening()
         waiter = Waiter(session, request.request_id)
         payload = addressed(command, row.order_id)
@@ -209,14 +207,14 @@ class OrderEntry:
         """Instrument and account of an order; -1 when they are not known."""
         known = self._replica.orders.get(order_id)
         if known is not None:
-            row = event_row(known.record)
+            row = event_fields(known.record)
             return row.instrument, row.account
         pending = self.pending.placing.get(order_id)
         ledger_row = pending.row if pending is not None else self._ledger.find_order(order_id)
         if ledger_row is None:
             return -1, -1
-        (asked,) = np.frombuffer(ledger_row.command, COMMAND)
-        return int(asked["instrument"]), int(asked["account"])
+        asked = command_fields(ledger_row.command)
+        return asked.instrument, asked.account
 
     # Answers in
 

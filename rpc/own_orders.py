@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Final
 
 from oms.config import Settings
-from oms.event_fields import EventFields
+from oms.record_fields import EventFields, event_fields
 from oms.records import ORDER_ID_COUNTER_BITS, CommandKind, EventKind, Reason
 from rpc.entities import Order, Outcome
 from rpc.ledger import Ledger
 from rpc.ledger_rows import LedgerRow
 from rpc.messages import Error, OrderReply, Reply
 from rpc.refusals import RefusalError, refusal_text
-from rpc.replica import Replica, event_row
+from rpc.replica import Replica
 from rpc.views import REASONS, Views
 
 _REFUSED: Final = int(EventKind.ORDER_REFUSED)
@@ -72,7 +72,7 @@ class OwnOrders:
     def _last_event(self, row: LedgerRow) -> EventFields | None:
         known = self._replica.orders.get(row.order_id)
         record = known.record if known is not None else row.event
-        return event_row(record) if record is not None else None
+        return event_fields(record) if record is not None else None
 
     def state(self, row: LedgerRow) -> Order:
         """How the order stands; ``unknown`` when the core has not answered, or does not know it any more."""

@@ -13,14 +13,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
-import numpy as np
 from msgspec.structs import replace
 
 from oms.config import Settings
 from oms.definitions import Definitions
-from oms.event_fields import EventFields
-from oms.records import COMMAND, CommandKind, Contingency, EventKind, Reason
-from rpc.core_link import Command, addressed, new_command
+from oms.record_fields import CommandFields, EventFields, command_fields, event_fields
+from oms.records import CommandKind, Contingency, EventKind, Reason
+from rpc.core_link import addressed, new_command
 from rpc.dispatch import Dispatch
 from rpc.entities import ContingencyName, Order
 from rpc.ledger import Ledger
@@ -29,7 +28,7 @@ from rpc.messages import Error, GroupReply, OrderReply, Reply, RpcCode
 from rpc.own_orders import OwnOrders
 from rpc.pending import Group, Member, Pending, Waiter
 from rpc.refusals import RefusalError, order_text
-from rpc.replica import Replica, event_row
+from rpc.replica import Replica
 from rpc.requests import OrderTerms, PlaceBracket, PlaceOco, PlaceOrder, ReplaceOrder
 from rpc.sessions import Session
 from rpc.translation import named_instrument, new_order_command, price_ticks, qty_lots, refuse_expired
@@ -42,7 +41,7 @@ class Asked(NamedTuple):
     """An order to be placed: its client's id and, for a version of its instrument's definition, its command."""
 
     client_order_id: str
-    command: Callable[[LedgerRow | None], Command]
+    command: Callable[[LedgerRow | None], CommandFields]
     """Given the ledger's row, where the id is known, the command in the version of that row."""
 
 
@@ -175,8 +174,8 @@ class Placing:
     def _asked(self, terms: OrderTerms, parent_id: Callable[[], int]) -> Asked:
         in_force = named_instrument(self._settings, self._definitions, terms.symbol)
 
-        def command(known: LedgerRow | None) -> Command:
-            version = _version(known) if known is not None else 0
+        def command(known: LedgerRow | None) -> CommandFields:
+            version = command_fields(known.command).version if known is not None else 0
             instrument = self._definitions.of(in_force.id, version) or in_force
             return new_order_command(self._settings, instrument, terms, parent_id())
 
@@ -194,32 +193,31 @@ class Placing:
             )
         return self._own_orders.find(session.client, terms.parent_client_order_id, terms.parent_order_id).order_id
 
-    def _replacement(self, old: LedgerRow, request: ReplaceOrder, known: LedgerRow | None) -> Command:
+    def _replacement(self, old: LedgerRow, request: ReplaceOrder, known: LedgerRow | None) -> CommandFields:
         """The command of an order that replaces ``old``; what the request leaves open is as it was."""
-        base = np.frombuffer(known.command if known is not None else old.command, COMMAND).copy()
+        base = command_fields(known.command if known is not None else old.command)
         if known is None:
             self._refuse_grouped(old)
             last = self._replica.orders.get(old.order_id)
             if last is not None:
-                row = event_row(last.record)
-                base["px"], base["qty"] = row.px, row.qty
+                row = event_fields(last.record)
+                base = base._replace(px=row.px, qty=row.qty)
             terms = self._replica.terms.get(old.order_id)
             if terms is not None:
-                for name in ("trigger_px", "display_qty", "trail"):
-                    base[name] = getattr(terms, name)
-            in_force = self._definitions.in_force(int(base["instrument"][0]))
-            base["version"] = in_force.version if in_force is not None else base["version"]
-        instrument = self._definitions.of(int(base["instrument"][0]), int(base["version"][0]))
+                base = base._replace(trigger_px=terms.trigger_px, display_qty=terms.display_qty, trail=terms.trail)
+            in_force = self._definitions.in_force(base.instrument)
+            base = base._replace(version=in_force.version if in_force is not None else base.version)
+        instrument = self._definitions.of(base.instrument, base.version)
         if instrument is None:
             raise RefusalError(Reason.WRONG_VERSION, f"order {old.order_id} is of a definition that is not known")
-        base["contingency"] = Contingency.REPLACE
-        base["parent_id"] = old.order_id
+        base = base._replace(contingency=Contingency.REPLACE, parent_id=old.order_id)
         if request.price is not None:
-            base["px"] = price_ticks(instrument, request.price)
+            base = base._replace(px=price_ticks(instrument, request.price))
         if request.qty is not None:
-            base["qty"] = qty_lots(instrument, request.qty)
+            base = base._replace(qty=qty_lots(instrument, request.qty))
         if request.trigger_price is not None:
-            base["trigger_px"] = price_ticks(instrument, request.trigger_price, "trigger price", Reason.BAD_TRIGGER)
+            trigger_px = price_ticks(instrument, request.trigger_price, "trigger price", Reason.BAD_TRIGGER)
+            base = base._replace(trigger_px=trigger_px)
         return base
 
     def _refuse_grouped(self, old: LedgerRow) -> None:
@@ -296,7 +294,3 @@ class Placing:
         else:
             return  # an earlier copy was refused: this one's answer is still to come
         self._dispatch.is_answered(row.order_id)
-
-
-def _version(row: LedgerRow) -> int:
-    return int(np.frombuffer(row.command, COMMAND)["version"][0])

@@ -9,7 +9,6 @@ from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from operator import attrgetter
-from struct import Struct
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -18,7 +17,7 @@ import numpy.typing as npt
 from oms.bus import Records
 from oms.core.state import MAX_ACCOUNTS
 from oms.definitions import Definitions
-from oms.event_fields import EventFields
+from oms.record_fields import EVENT_STRUCT, EventFields, event_fields
 from oms.records import (
     EVENT,
     ORDER_EVENTS,
@@ -33,10 +32,6 @@ from oms.records import (
     TimeInForce,
 )
 from rpc.order_forms import NAMES
-
-_FORMATS: Final = {"u1": "B", "i1": "b", "u2": "H", "i2": "h", "i4": "i", "i8": "q"}
-_ROW: Final = Struct("<" + "".join(_FORMATS[EVENT[name].str[1:]] for name in EventFields._fields))
-assert _ROW.size == EVENT.itemsize
 
 _ORDER_KINDS: Final = frozenset(int(kind) for kind in ORDER_EVENTS)
 _EVENT_KINDS: Final = frozenset(int(kind) for kind in EventKind)
@@ -56,16 +51,11 @@ _REJECTED_STATE: Final = bytes([OrderState.REJECTED])
 _STATE_OFFSET: Final = int(EVENT.fields["state"][1]) if EVENT.fields else 0
 
 
-def event_row(record: bytes) -> EventFields:
-    """One record's bytes as an EventFields."""
-    return EventFields._make(_ROW.unpack(record))
-
-
 def event_rows(records: Records) -> Iterator[tuple[EventFields, bytes]]:
     """Each record of an array, as a row and as bytes."""
     buffer = records.tobytes()
-    for at in range(0, len(buffer), _ROW.size):
-        yield EventFields._make(_ROW.unpack_from(buffer, at)), buffer[at : at + _ROW.size]
+    for at in range(0, len(buffer), EVENT_STRUCT.size):
+        yield EventFields._make(EVENT_STRUCT.unpack_from(buffer, at)), buffer[at : at + EVENT_STRUCT.size]
 
 
 def _table(members: Iterable[int], size: int = 256) -> npt.NDArray[np.bool_]:
@@ -333,7 +323,7 @@ class Replica:
             or (
                 order_id in self.terms
                 and self.terms[order_id].parent_id == head
-                and event_row(order.record).contingency in (Contingency.OTO, Contingency.OCO)
+                and event_fields(order.record).contingency in (Contingency.OTO, Contingency.OCO)
             )
         ]
 
@@ -354,7 +344,7 @@ class Replica:
             for order_id, order in reversed((self.open if open_only else self.orders).items())
             if (before is None or order.serial < before)
             and (client_index is None or order_id >> ORDER_ID_COUNTER_BITS == client_index)
-            and (instrument is None or event_row(order.record).instrument == instrument)
+            and (instrument is None or event_fields(order.record).instrument == instrument)
         )
         page = list(islice(found, limit + 1))
         more = len(page) > limit
@@ -365,7 +355,7 @@ class Replica:
         """Fills after a place in the event stream, oldest first."""
         newer: list[tuple[KnownFill, EventFields]] = []
         for fill in reversed(self.fills):
-            row = event_row(fill.record)
+            row = event_fields(fill.record)
             if (fill.session, row.seq) <= (session, seq):
                 break
             newer.append((fill, row))

@@ -13,8 +13,9 @@ from oms.config import ConfigError, Settings
 from oms.decimals import GridError
 from oms.definitions import Definitions
 from oms.instruments import Instrument
+from oms.record_fields import CommandFields
 from oms.records import CommandKind, Contingency, OrderFlag, Reason, TrailUnit, TriggerSource
-from rpc.core_link import Command, new_command
+from rpc.core_link import new_command
 from rpc.messages import RpcCode
 from rpc.order_forms import FORMS, TIMES_IN_FORCE, OrderForm
 from rpc.refusals import RefusalError
@@ -106,7 +107,9 @@ def _refuse_unless_decimal(what: str, text: str, reason: Reason) -> None:
         )
 
 
-def new_order_command(settings: Settings, instrument: Instrument, terms: OrderTerms, parent_id: int = 0) -> Command:
+def new_order_command(
+    settings: Settings, instrument: Instrument, terms: OrderTerms, parent_id: int = 0
+) -> CommandFields:
     """The COMMAND that places an order, still without an order id; raises ``RefusalError``.
 
     Parameters
@@ -230,22 +233,16 @@ def _flags(settings: Settings, account: int, terms: OrderTerms) -> int:
     return POST_ONLY * terms.post_only | REDUCE_ONLY * terms.reduce_only | SHORT_LEG * (terms.position_side == "short")
 
 
-def amend_command(instrument: Instrument, request: AmendOrder, order_id: int, trail_unit: int) -> Command:
-    """The COMMAND that amends an order; raises ``RefusalError``.
-
-    Parameters
-    ----------
-    trail_unit : int
-        The TrailUnit in which the order trails, which stays; 0 where it does not trail.
-    """
+def amend_command(instrument: Instrument, request: AmendOrder, order: CommandFields) -> CommandFields:
+    """The COMMAND that amends ``order``, the command that placed it; raises ``RefusalError``."""
     changes = (request.price, request.qty, request.trigger_price, request.trail_by)
     if all(change is None for change in changes):
         raise RefusalError(
-            Reason.BAD_COMMAND, f"the amend of order {order_id} changes nothing: give a price, a qty or both"
+            Reason.BAD_COMMAND, f"the amend of order {order.order_id} changes nothing: give a price, a qty or both"
         )
     return new_command(
         CommandKind.AMEND,
-        order_id=order_id,
+        account=order.account,
         instrument=instrument.id,
         version=instrument.version,
         px=0 if request.price is None else price_ticks(instrument, request.price),
@@ -255,19 +252,21 @@ def amend_command(instrument: Instrument, request: AmendOrder, order_id: int, tr
             if request.trigger_price is None
             else price_ticks(instrument, request.trigger_price, "trigger price", Reason.BAD_TRIGGER)
         ),
-        trail=_amended_trail(instrument, request, order_id, trail_unit),
+        trail=_amended_trail(instrument, request, order),
     )
 
 
-def _amended_trail(instrument: Instrument, request: AmendOrder, order_id: int, trail_unit: int) -> int:
+def _amended_trail(instrument: Instrument, request: AmendOrder, order: CommandFields) -> int:
     """The new distance, in the unit that the order has."""
     if request.trail_by is None:
         return 0
-    basis_points = trail_unit == TrailUnit.BASIS_POINTS
+    basis_points = order.trail_unit == TrailUnit.BASIS_POINTS
     trail, unit = trail_of(
         instrument, request.trail_by, request.trail_unit or ("basis_points" if basis_points else "price")
     )
-    if unit != trail_unit:
-        trails = "basis_points" if basis_points else "price or ticks" if trail_unit else "nothing: it does not trail"
-        raise RefusalError(Reason.BAD_TRIGGER, f"order {order_id} trails by {trails}: amend it in the same unit")
+    if unit != order.trail_unit:
+        trails = (
+            "basis_points" if basis_points else "price or ticks" if order.trail_unit else "nothing: it does not trail"
+        )
+        raise RefusalError(Reason.BAD_TRIGGER, f"order {order.order_id} trails by {trails}: amend it in the same unit")
     return trail

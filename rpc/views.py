@@ -9,18 +9,15 @@ from enum import IntEnum
 from typing import Final, NamedTuple, cast
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 
 from oms.config import Settings, qualified_symbol
 from oms.core.state import MAX_ACCOUNTS
 from oms.decimals import cash_text
 from oms.definitions import Definitions
-from oms.event_fields import EventFields
 from oms.instruments import Instrument
+from oms.record_fields import CommandFields, EventFields, command_fields, event_fields
 from oms.records import (
     CASH_SCALE,
-    COMMAND,
     ORDER_ID_COUNTER_BITS,
     RPC_CLIENT_BASE,
     STRATEGY_CLIENT_BASE,
@@ -55,7 +52,7 @@ from rpc.entities import (
 from rpc.ledger import Ledger
 from rpc.ledger_rows import LedgerRow
 from rpc.order_forms import NAMES
-from rpc.replica import KnownFill, KnownOrder, KnownTerms, event_row
+from rpc.replica import KnownFill, KnownOrder, KnownTerms
 
 
 def names_of(enum: type[IntEnum]) -> dict[int, str]:
@@ -107,9 +104,9 @@ class Asked(NamedTuple):
 
 
 def _asked(row: LedgerRow) -> Asked:
-    (command,) = np.frombuffer(row.command, COMMAND)
-    terms = KnownTerms(*(int(command[name]) for name in KnownTerms._fields))
-    return Asked(row.client_order_id, int(command["trigger_source"]), int(command["expire_ts"]), terms)
+    command = command_fields(row.command)
+    terms = KnownTerms(*(getattr(command, name) for name in KnownTerms._fields))
+    return Asked(row.client_order_id, command.trigger_source, command.expire_ts, terms)
 
 
 def _trail_text(instrument: Instrument, terms: KnownTerms) -> str | None:
@@ -198,12 +195,12 @@ class Views:
 
     def order(self, order_id: int, known: KnownOrder, *, is_open: bool) -> Order:
         """An order of the replica; open for the core's last session but not for this one, its state is unknown."""
-        return self._order(order_id, event_row(known.record), known.session, is_open=is_open)
+        return self._order(order_id, event_fields(known.record), known.session, is_open=is_open)
 
     def settled_order(self, row: LedgerRow) -> Order:
         """An order that only the ledger knows: as its last event says, or unknown when the core never answered."""
         if row.event is not None:
-            return self._order(row.order_id, event_row(row.event), row.session or 0, is_open=False)
+            return self._order(row.order_id, event_fields(row.event), row.session or 0, is_open=False)
         return self.unanswered_order(row)
 
     def _order(self, order_id: int, row: EventFields, session: int, *, is_open: bool) -> Order:
@@ -214,9 +211,9 @@ class Views:
 
     def unanswered_order(self, row: LedgerRow) -> Order:
         """An order as it was asked for; whether it exists is not known."""
-        (command,) = np.frombuffer(row.command, COMMAND)
         asked = _asked(row)
-        return self._entity(row.order_id, _event_of(command), asked.terms, asked, state=UNKNOWN, session=0)
+        event = _event_of(command_fields(row.command))
+        return self._entity(row.order_id, event, asked.terms, asked, state=UNKNOWN, session=0)
 
     def _entity(
         self, order_id: int, row: EventFields, terms: KnownTerms, asked: Asked | None, *, state: str, session: int
@@ -362,7 +359,7 @@ NOTHING: Final = EventFields(*(0 for _ in EventFields._fields))
 """An event in which nothing is said."""
 
 
-def _event_of(command: npt.NDArray[np.void]) -> EventFields:
+def _event_of(command: CommandFields) -> EventFields:
     """An order that is only asked for, in the form of its events."""
     same = (
         "side",
@@ -375,4 +372,4 @@ def _event_of(command: npt.NDArray[np.void]) -> EventFields:
         "trigger",
         "contingency",
     )
-    return NOTHING._replace(seq=-1, **{name: int(command[name]) for name in (*same, "px", "qty")})
+    return NOTHING._replace(seq=-1, **{name: getattr(command, name) for name in (*same, "px", "qty")})

@@ -15,7 +15,7 @@ from oms.config import qualified_symbol
 from oms.core.state import MAX_ACCOUNTS
 from oms.decimals import cash_text
 from oms.definitions import Definitions
-from oms.event_fields import EventFields
+from oms.record_fields import EventFields
 from oms.records import (
     BUY,
     ORDER_EVENTS,

@@ -15,6 +15,7 @@ from oms.bus import Frame, Header, Records
 from oms.definitions import Definitions
 from oms.instruments import Instrument
 from oms.journal import Direction, Journal, journal_path
+from oms.record_fields import event_fields
 from oms.records import (
     EVENT,
     ORDER_ID_COUNTER_BITS,
@@ -31,7 +32,7 @@ from oms.records import (
     Trigger,
 )
 from rpc.event_stream import EventStream
-from rpc.replica import KnownTerms, Replica, event_row, event_rows
+from rpc.replica import KnownTerms, Replica, event_rows
 
 BTCUSDT = Instrument(id=0, symbol="BTCUSDT", venue="v", kind="linear_perpetual", tick="0.1", lot="0.001", version=3)
 OWN = RPC_CLIENT_BASE << ORDER_ID_COUNTER_BITS
@@ -62,7 +63,7 @@ def feed(replica: Replica, *records: Records) -> None:
 
 
 def state_of(replica: Replica, order_id: int) -> OrderState:
-    return OrderState(event_row(replica.orders[order_id].record).state)
+    return OrderState(event_fields(replica.orders[order_id].record).state)
 
 
 def test_the_last_event_of_an_order_is_how_it_stands() -> None:
