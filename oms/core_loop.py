@@ -20,6 +20,7 @@ from oms.config import JournalSettings
 from oms.core.state import State
 from oms.definition_rows import DEFINITION
 from oms.journal import Direction, Journal
+from oms.journal_frames import OutputFrames
 from oms.latency import LatencyHistogram
 from oms.outbox import Outbox
 from oms.records import COMMAND, TICK, BookState, CommandKind, Reason, RecordKind, TickFlag, TickKind, TradingState
@@ -83,9 +84,7 @@ class CoreLoop:
         self._report_count = self._st["report_count"]
         self._events_lost = self._st["events_lost"]
         self._switching = self._st["switching"]
-        self._event_rows = self._st["events"][0]
-        self._command_rows = self._st["commands"][0]
-        self._report_rows = self._st["reports"][0]
+        self._frames = OutputFrames(self._st, journal)
         self._journals_ticks = settings.inputs == "all"
         self._outbox = Outbox(journal, events, orders, self._on_sent, settings.held_mb * MIB)
         self.feed = TickFeed(
@@ -183,18 +182,13 @@ class CoreLoop:
 
         Reports that the step took from ``step_reports`` are input, others are the exchange model's.
         """
-        if not self._event_count[0]:
+        events = int(self._event_count[0])
+        if not events:
             return
-        events = self._event_rows[: self._event_count[0]]
-        commands = self._command_rows[: self._command_count[0]]
         if self._events_lost[0]:
             raise RuntimeError(f"{self._events_lost[0]} events found the core's output full: stopping, fail closed")
-        if self._report_count[0]:
-            self.journal.append(RecordKind.REPORT, reports, self._report_rows[: self._report_count[0]])
-        if len(commands):
-            self.journal.append(RecordKind.COMMAND, Direction.OUTPUT, commands)
-        self.journal.append(RecordKind.EVENT, Direction.EVENT, events)
-        self._outbox.add(commands, events, cause_ts)
+        framed = self._frames.append(int(self._report_count[0]), int(self._command_count[0]), events, reports)
+        self._outbox.add(framed.commands, framed.events, cause_ts)
         self._event_count[0] = 0
         self._command_count[0] = 0
         self._report_count[0] = 0

@@ -208,6 +208,27 @@ class Journal:
                 self._next_event = int.from_bytes(payload[-_EVENT_BYTES : 8 - _EVENT_BYTES], "little") + 1
             self._put(kind, direction, count, payload, ts)
 
+    def append_framed(self, content: bytes, entries: int, next_event: int) -> None:
+        """Buffer whole entries, numbered from ``next_number`` on (``oms.journal_frames``).
+
+        Parameters
+        ----------
+        content : bytes
+        entries : int
+            How many they are.
+        next_event : int
+            The sequence number behind their last event.
+
+        Raises
+        ------
+        JournalError
+            When the journal has failed or is closed.
+        """
+        self._refuse_failed()
+        self._buffer.append(content)
+        self.next_number += entries
+        self._next_event = next_event
+
     def _put(self, kind: int, direction: int, count: int, payload: bytes, ts: int | None = None) -> None:
         fields = FIELDS.pack(
             MAGIC, FORMAT_VERSION, kind, direction, 0, self.next_number, time.time_ns() if ts is None else ts, count

@@ -65,8 +65,9 @@ class Outbox:
         journal.deliver_to(self._send)
 
     def add(self, commands: Records, events: Records, cause_ts: int) -> None:
-        """Take the output of a step that has been appended to the journal; the records are copied."""
-        self._new.append(Held(commands[_LEAVES[commands["kind"]]], events.copy(), None, cause_ts))
+        """Take the output of a step that has been appended to the journal; the records must not change any more."""
+        leaving = commands[_LEAVES[commands["kind"]]] if len(commands) else commands
+        self._new.append(Held(leaving, events, None, cause_ts))
         self._taken += len(events)
 
     def add_definitions(self, definitions: Records) -> None:
