@@ -177,6 +177,12 @@ def new_socket(context: zmq.Context[zmq.Socket[bytes]], kind: int) -> zmq.Socket
     return socket
 
 
+def has_input(socket: zmq.Socket[bytes]) -> bool:
+    """Whether a message has arrived: cheaper to ask than to be told by an exception."""
+    events: Any = socket.getsockopt(zmq.EVENTS)
+    return bool(events & zmq.POLLIN)
+
+
 class Sender:
     """Sends frames of one record kind, numbered from 0 in this session; base of ``Publisher`` and ``Pusher``."""
 
@@ -194,17 +200,16 @@ class Sender:
         Records that no receiver would take in one frame go in several. With ``more`` the socket's next frame belongs to
         this one: they arrive together, or neither does.
         """
-        if len(records) == 0:
-            return
-        if len(records) > self._most_records:
-            self.send(records[: self._most_records], more=True)
-            self.send(records[self._most_records :], more=more)
-            return
-        header = _HEADER.pack(
-            WIRE_VERSION, self.kind, self.source, len(records), self.session, self.seq, time.time_ns()
-        )
-        self.socket.send(header + records.tobytes(), zmq.SNDMORE if more else 0)
-        self.seq += len(records)
+        most = self._most_records
+        for start in range(0, len(records), most):
+            part = records[start : start + most] if len(records) > most else records
+            self.send_bytes(part.tobytes(), len(part), more=more or start + most < len(records))
+
+    def send_bytes(self, payload: bytes, count: int, *, more: bool = False) -> None:
+        """As ``send``, of ``count`` records that fit into one frame, as bytes."""
+        header = _HEADER.pack(WIRE_VERSION, self.kind, self.source, count, self.session, self.seq, time.time_ns())
+        self.socket.send(header + payload, zmq.SNDMORE if more else 0)
+        self.seq += count
 
     def close(self) -> None:
         self.socket.close()
@@ -312,7 +317,7 @@ class Receiver:
     def drain(self, limit: int) -> Iterator[Frame]:
         """Yield the frames that have already arrived, at most ``limit``; never waits."""
         for _ in range(limit):
-            frame = self.receive()
+            frame = self.receive() if has_input(self.socket) else None
             if frame is None:
                 return
             yield frame

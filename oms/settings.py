@@ -7,6 +7,7 @@ import os
 import re
 import tempfile
 from collections.abc import Mapping
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Final, Literal
@@ -40,7 +41,7 @@ _ACCOUNT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 _ENDPOINT: Final = re.compile(r"tcp://[^:/\s]+:\d{1,5}|ipc://\S+")
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
     """Everything one session needs."""
 
     mode: Literal["paper"] = "paper"
@@ -145,7 +146,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         ConfigError
             When there is none, or when several venues have the symbol.
         """
-        found = [each for each in self.instruments if name in (each.symbol, qualified_symbol(each))]
+        found = self._instruments_by_name.get(name, ())
         if len(found) == 1:
             return found[0]
         if found:
@@ -153,6 +154,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             raise ConfigError(f"instrument {name!r} is ambiguous: say {choice}")
         known = ", ".join(qualified_symbol(each) for each in self.instruments)
         raise ConfigError(f"unknown instrument {name!r}: the settings define {known}")
+
+    @cached_property
+    def _instruments_by_name(self) -> dict[str, list[Instrument]]:
+        by_name: dict[str, list[Instrument]] = {}
+        for instrument in self.instruments:
+            for name in {instrument.symbol, qualified_symbol(instrument)}:
+                by_name.setdefault(name, []).append(instrument)
+        return by_name
 
     def risk_limits(self, instrument: Instrument, account: str = "") -> RiskSettings | None:
         """The limits of ``instrument`` for an account, by default the session's; None: it cannot be traded."""
@@ -162,7 +171,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                     return limits
         return None
 
-    @property
+    @cached_property
     def account_names(self) -> tuple[str, ...]:
         """The accounts by number: the session's own is 0, the others follow as they are given."""
         return (self.account, *(name for name in self.accounts if name != self.account))

@@ -144,17 +144,18 @@ class CoreLink:
             _NUMBER.pack_into(buffer, start + _TS, now)
             _NUMBER.pack_into(buffer, start + _REQUEST_ID, request_id)
             _NUMBER.pack_into(buffer, start + _EXPIRE_TS, min(expires_ts or latest, latest))
-        names = np.frombuffer(b"".join(each.name for each in commands), ORDER_NAME)
-        return self._send(names, np.frombuffer(buffer, COMMAND))
+        return self._send(b"".join(each.name for each in commands), bytes(buffer))
 
-    def _send(self, names: Records, commands: Records) -> bool:
+    def _send(self, names: bytes, commands: bytes) -> bool:
         """Send new orders' names and the commands as one message, so that the core journals both or neither."""
+        count = len(commands) // COMMAND.itemsize
         try:
-            self._names.send(names, more=True)
-            self._sender.send(commands)
+            if names:
+                self._names.send_bytes(names, len(names) // ORDER_NAME.itemsize, more=True)
+            self._sender.send_bytes(commands, count)
         except zmq.Again:
             return False
-        self.sent += len(commands)
+        self.sent += count
         return True
 
     def send_records(
@@ -182,7 +183,7 @@ class CoreLink:
         names = np.zeros(len(commands), ORDER_NAME)
         names["order_id"] = commands["order_id"]
         names["client_order_id"] = client_order_ids
-        return self._send(names, commands)
+        return self._send(names.tobytes(), commands.tobytes())
 
     def close(self) -> None:
         self._sender.close()

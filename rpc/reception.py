@@ -13,6 +13,7 @@ from typing import Any, Final, cast
 import numpy as np
 import zmq
 
+from oms.bus import has_input
 from rpc.batches import (
     ANSWER,
     CODE_NUMBERS,
@@ -84,6 +85,8 @@ class Reception:
     def take_messages(self) -> None:
         """Take the messages that have arrived, a bounded number at a time."""
         for _ in range(MESSAGES_A_ROUND):
+            if not has_input(self._router):
+                return
             try:
                 identity, *parts = self._router.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:

@@ -32,9 +32,7 @@ def filled(seed: int) -> State:
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     steps=given_as.lists(
-        given_as.tuples(
-            given_as.integers(0, 3), given_as.integers(0, 3), given_as.integers(1, 6), given_as.booleans()
-        ),
+        given_as.tuples(given_as.integers(0, 3), given_as.integers(0, 3), given_as.integers(1, 6), given_as.booleans()),
         min_size=1,
         max_size=4,
     ),
