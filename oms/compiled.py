@@ -62,6 +62,7 @@ KERNEL_SOURCES: Final = (
     "oms/engine.py",
     "oms/tick_feed.py",
     "oms/journal_format.py",
+    "oms/journal_frames.py",
     "oms/journal_scan.py",
     "oms/replay_facts.py",
     "oms/replay_requests.py",

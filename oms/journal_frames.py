@@ -6,7 +6,7 @@ The entries are those that ``Journal.append`` would make of the reports, the req
 from __future__ import annotations
 
 import time
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numba
 import numpy as np
@@ -14,10 +14,12 @@ import numpy.typing as npt
 
 from oms.compiled import entry, kernel
 from oms.core.state import State
-from oms.journal import Journal
 from oms.journal_format import FORMAT_VERSION, HEADER_BYTES, MAGIC, Direction, Records
 from oms.journal_scan import TABLES, WORD, Words, entry_crc
 from oms.records import COMMAND, EVENT, REPORT, RecordKind
+
+if TYPE_CHECKING:
+    from oms.journal import Journal
 
 _HEADER_WORDS: Final = HEADER_BYTES // WORD
 _ITEM_WORDS: Final = EVENT.itemsize // WORD
