@@ -36,6 +36,11 @@ MAX_FRAME_BYTES: Final = 16 * 1024 * 1024
 CLOSE_LINGER_MS: Final = 500
 IPC: Final = "ipc://"
 
+# As plain integers: pyzmq's enums do their arithmetic in Python.
+_EVENTS: Final = int(zmq.EVENTS)
+_POLLIN: Final = int(zmq.POLLIN)
+_POLLOUT: Final = int(zmq.POLLOUT)
+
 
 class BusError(RuntimeError):
     """A socket could not be set up; the message names the endpoint and the remedy."""
@@ -179,8 +184,14 @@ def new_socket(context: zmq.Context[zmq.Socket[bytes]], kind: int) -> zmq.Socket
 
 def has_input(socket: zmq.Socket[bytes]) -> bool:
     """Whether a message has arrived: cheaper to ask than to be told by an exception."""
-    events: Any = socket.getsockopt(zmq.EVENTS)
-    return bool(events & zmq.POLLIN)
+    events: Any = socket.getsockopt(_EVENTS)
+    return bool(events & _POLLIN)
+
+
+def takes_output(socket: zmq.Socket[bytes]) -> bool:
+    """Whether a message can be sent without waiting."""
+    events: Any = socket.getsockopt(_EVENTS)
+    return bool(events & _POLLOUT)
 
 
 class Sender:
@@ -192,7 +203,8 @@ class Sender:
         self.source = source
         self.session = time.time_ns()
         self.seq = 0
-        self._most_records = (MAX_FRAME_BYTES - HEADER_BYTES) // _ITEMSIZE[self.kind]
+        self._itemsize = _ITEMSIZE[self.kind]
+        self._most_bytes = (MAX_FRAME_BYTES - HEADER_BYTES) // self._itemsize * self._itemsize
 
     def send(self, records: Records, *, more: bool = False) -> None:
         """Send the records as one frame; blocks at the high-water mark where the socket's type does.
@@ -200,13 +212,18 @@ class Sender:
         Records that no receiver would take in one frame go in several. With ``more`` the socket's next frame belongs to
         this one: they arrive together, or neither does.
         """
-        most = self._most_records
-        for start in range(0, len(records), most):
-            part = records[start : start + most] if len(records) > most else records
-            self.send_bytes(part.tobytes(), len(part), more=more or start + most < len(records))
+        self.send_bytes(records.tobytes(), more=more)
 
-    def send_bytes(self, payload: bytes, count: int, *, more: bool = False) -> None:
-        """As ``send``, of ``count`` records that fit into one frame, as bytes."""
+    def send_bytes(self, payload: bytes, *, more: bool = False) -> None:
+        """As ``send``, of the records' bytes."""
+        while len(payload) > self._most_bytes:
+            self._send_frame(payload[: self._most_bytes], more=True)
+            payload = payload[self._most_bytes :]
+        if payload:
+            self._send_frame(payload, more=more)
+
+    def _send_frame(self, payload: bytes, *, more: bool) -> None:
+        count = len(payload) // self._itemsize
         header = _HEADER.pack(WIRE_VERSION, self.kind, self.source, count, self.session, self.seq, time.time_ns())
         self.socket.send(header + payload, zmq.SNDMORE if more else 0)
         self.seq += count

@@ -151,7 +151,7 @@ class CoreLoop:
         self._outbox.add_definitions(definitions)
 
     def _take_commands(self, commands: Records) -> None:
-        taken = commands.copy()
+        taken = np.frombuffer(bytearray(commands.tobytes()), COMMAND)  # a copy field by field takes ten times as long
         engine.stamp_commands(self._st, taken, time.time_ns())
         self.journal.append(RecordKind.COMMAND, Direction.INPUT, taken)
         start = 0

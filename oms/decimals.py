@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, InvalidOperation
 from fractions import Fraction
 from typing import Final
 
@@ -10,6 +10,9 @@ from oms.records import CASH_SCALE, Reason
 
 MAX_EXPONENT: Final = 40
 """Decimal numbers of more digits, before or after the point, are refused: no text costs more than its length."""
+
+_EXACT: Final = Context(prec=4 * MAX_EXPONENT)
+_POWERS: Final[tuple[int, ...]] = tuple(10**exponent for exponent in range(MAX_EXPONENT + 1))
 
 
 class GridError(ValueError):
@@ -37,6 +40,52 @@ def parse_decimal(what: str, text: str) -> Decimal:
     if not isinstance(exponent, int) or exponent < -MAX_EXPONENT:
         raise GridError(f"{what} {_short(text)} has more than {MAX_EXPONENT} decimals", Reason.MALFORMED)
     return value
+
+
+def is_plain(text: str, most_digits: int = MAX_EXPONENT, most_decimals: int = MAX_EXPONENT) -> bool:
+    """Whether ``text`` is digits, or digits, a point and digits, at most so many before it and behind it."""
+    whole, point, fraction = text.partition(".")
+    return (
+        text.isascii()
+        and whole.isdigit()
+        and len(whole) <= most_digits
+        and (fraction.isdigit() if point else True)
+        and len(fraction) <= most_decimals
+    )
+
+
+class Grid:
+    """The multiples of a decimal step, as whole numbers of it. Integers do the arithmetic, which no digit is lost in.
+
+    Parameters
+    ----------
+    step : Decimal
+        Above zero, with at most ``MAX_EXPONENT`` decimals.
+    """
+
+    def __init__(self, step: Decimal) -> None:
+        exponent = step.as_tuple().exponent
+        assert isinstance(exponent, int)
+        self._decimals = max(-exponent, 0)
+        self._digits = int(step.scaleb(self._decimals, _EXACT))
+        self._step = self._digits * _POWERS[MAX_EXPONENT - self._decimals]
+
+    def steps(self, what: str, text: str) -> tuple[int, int]:
+        """A decimal text in whole steps, and a rest that is 0 when it is on the grid; raises as ``parse_decimal``."""
+        if is_plain(text):
+            whole, _, fraction = text.partition(".")
+            number = int(whole + fraction) * _POWERS[MAX_EXPONENT - len(fraction)]
+        else:
+            number = int(parse_decimal(what, text).scaleb(MAX_EXPONENT, _EXACT))
+        return divmod(number, self._step)
+
+    def text(self, steps: int) -> str:
+        """So many steps as plain decimal text, with the decimals that the step is written with."""
+        number = steps * self._digits
+        if not self._decimals:
+            return str(number)
+        whole, fraction = divmod(abs(number), _POWERS[self._decimals])
+        return f"{'-' if number < 0 else ''}{whole}.{fraction:0{self._decimals}d}"
 
 
 def _short(text: str) -> str:

@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from oms.decimals import MAX_EXPONENT, GridError, parse_decimal, rate, scaled
+from oms.decimals import MAX_EXPONENT, Grid, GridError, parse_decimal, rate, scaled
 from oms.definition_rows import DEFINITION, INSTRUMENT, SET_BY_ASSEMBLY
 from oms.instrument_kinds import (
     DEFAULT_SETTLEMENT,
@@ -150,6 +150,14 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     def _lot(self) -> Decimal:
         return Decimal(self.lot)
 
+    @cached_property
+    def _ticks(self) -> Grid:
+        return Grid(self._tick)
+
+    @cached_property
+    def _lots(self) -> Grid:
+        return Grid(self._lot)
+
     @property
     def inverse(self) -> bool:
         """True when the value of a quantity goes with one over the price."""
@@ -194,31 +202,29 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     def px_to_ticks(self, text: str, what: str = "price") -> int:
         """A decimal price as ticks, exactly; raises ``GridError`` when it is not on the grid."""
-        return self._to_grid(
-            text, self._tick, f"{what} {text} is not on {self.symbol}'s tick {self.tick}", Reason.BAD_PRICE, what
-        )
+        return self._to_grid(text, self._ticks, "tick", Reason.BAD_PRICE, what)
 
     def qty_to_lots(self, text: str, what: str = "quantity") -> int:
         """A decimal quantity as lots, exactly; raises ``GridError`` when it is not on the grid."""
-        return self._to_grid(
-            text, self._lot, f"{what} {text} is not on {self.symbol}'s lot {self.lot}", Reason.QTY_BELOW_MIN, what
-        )
+        return self._to_grid(text, self._lots, "lot", Reason.QTY_BELOW_MIN, what)
 
-    def _to_grid(self, text: str, step: Decimal, off_grid: str, reason: Reason, what: str) -> int:
-        steps, rest = _EXACT.divmod(parse_decimal(what, text), step)
+    def _to_grid(self, text: str, grid: Grid, step: str, reason: Reason, what: str) -> int:
+        steps, rest = grid.steps(what, text)
         if rest:
-            raise GridError(off_grid, reason)
+            raise GridError(f"{what} {text} is not on {self.symbol}'s {step} {getattr(self, step)}", reason)
         if abs(steps) > MAX_VALUE:
             raise GridError(f"{what} {text} of {self.symbol} is too large", Reason.OVERFLOW)
-        return int(steps)
+        return steps
 
     def px_from_ticks(self, ticks: float) -> str:
         """Ticks as a decimal price; exact for integers, and for the half ticks of a mid price."""
-        return format(_EXACT.multiply(Decimal(ticks if isinstance(ticks, float) else int(ticks)), self._tick), "f")
+        if isinstance(ticks, float):
+            return format(_EXACT.multiply(Decimal(ticks), self._tick), "f")
+        return self._ticks.text(int(ticks))
 
     def qty_from_lots(self, lots: int) -> str:
         """Lots as a decimal quantity, exactly."""
-        return format(_EXACT.multiply(Decimal(int(lots)), self._lot), "f")
+        return self._lots.text(int(lots))
 
     def amount_to_cash(self, text: str, what: str) -> int:
         """A decimal amount of the settlement currency in cash units; raises ``GridError`` below 1e-8."""

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from oms.compiled import entry, kernel
 from oms.core.state import State
-from oms.journal_format import FORMAT_VERSION, HEADER_BYTES, MAGIC, Direction, Records
+from oms.journal_format import FORMAT_VERSION, HEADER_BYTES, MAGIC, Direction
 from oms.journal_scan import TABLES, WORD, Words, entry_crc
 from oms.records import COMMAND, EVENT, REPORT, RecordKind
 
@@ -92,10 +92,10 @@ def frame_outputs(
 
 
 class Framed(NamedTuple):
-    """The requests and events of a step, read-only: parts of what the journal was given."""
+    """The bytes of a step's requests and events."""
 
-    commands: Records
-    events: Records
+    commands: bytes
+    events: bytes
 
 
 class OutputFrames:
@@ -114,7 +114,7 @@ class OutputFrames:
         self._out: npt.NDArray[np.uint64] = np.zeros(sum(_HEADER_WORDS + len(rows) for rows in self._rows), np.uint64)
 
     def append(self, reports: int, commands: int, events: int, reports_are: Direction) -> Framed:
-        """Append a step's first so many reports, requests and events to the journal; returns copies of the latter two.
+        """Append a step's first so many reports, requests and events to the journal; returns the latter two.
 
         Raises
         ------
@@ -128,9 +128,6 @@ class OutputFrames:
         content = self._out[:words].tobytes()
         at_events = len(content) - events * EVENT.itemsize
         at_commands = at_events - HEADER_BYTES - commands * COMMAND.itemsize
-        framed = Framed(
-            np.frombuffer(content, COMMAND, commands, at_commands if commands else 0),
-            np.frombuffer(content, EVENT, events, at_events),
-        )
-        journal.append_framed(content, (reports > 0) + (commands > 0) + 1, int(framed.events["seq"][-1]) + 1)
-        return framed
+        next_event = int.from_bytes(content[-EVENT.itemsize : 8 - EVENT.itemsize], "little") + 1
+        journal.append_framed(content, (reports > 0) + (commands > 0) + 1, next_event)
+        return Framed(content[at_commands : at_commands + commands * COMMAND.itemsize], content[at_events:])

@@ -10,23 +10,22 @@ import select
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-import numpy as np
-
 from oms.bus import Publisher, Pusher, Records, Sender
 from oms.journal import Journal
-from oms.records import CommandKind, RecordKind
+from oms.records import COMMAND, EVENT, CommandKind, RecordKind
 
-_LEAVES: Final = np.ones(256, np.bool_)
-_LEAVES[[int(CommandKind.HOLD), int(CommandKind.HELD_AMEND), int(CommandKind.HELD_CANCEL)]] = False
-"""By CommandKind: whether the exchange is asked; the others are in the journal only."""
+_STAYING: Final = bytes([CommandKind.HOLD, CommandKind.HELD_AMEND, CommandKind.HELD_CANCEL])
+"""Kinds of requests that are in the journal only; the exchange is asked for all others."""
+_SIZE: Final = COMMAND.itemsize
+_KIND: Final = int(COMMAND.fields["kind"][1]) if COMMAND.fields else 0
 
 
 class Held(NamedTuple):
-    """What one step, or the loop itself, has to send; ``None`` or ``cause_ts`` 0: nothing of the kind."""
+    """The bytes of what one step, or the loop itself, has to send; ``cause_ts`` 0: no request that anyone waits for."""
 
-    commands: Records | None = None
-    events: Records | None = None
-    definitions: Records | None = None
+    commands: bytes = b""
+    events: bytes = b""
+    definitions: bytes = b""
     cause_ts: int = 0
 
 
@@ -64,15 +63,15 @@ class Outbox:
         self._taken = self._sent = 0  # events; the one is written by who adds, the other by who sends
         journal.deliver_to(self._send)
 
-    def add(self, commands: Records, events: Records, cause_ts: int) -> None:
-        """Take the output of a step that has been appended to the journal; the records must not change any more."""
-        leaving = commands[_LEAVES[commands["kind"]]] if len(commands) else commands
-        self._new.append(Held(leaving, events, None, cause_ts))
-        self._taken += len(events)
+    def add(self, commands: bytes, events: bytes, cause_ts: int) -> None:
+        """Take the requests and events of a step that have been appended to the journal."""
+        leaving = _leaving(commands)
+        self._new.append(Held(leaving, events, cause_ts=cause_ts if leaving else 0))
+        self._taken += len(events) // EVENT.itemsize
 
     def add_definitions(self, definitions: Records) -> None:
         """Take definitions in force, to be told once what has put them in force is durable."""
-        self._new.append(Held(definitions=definitions))
+        self._new.append(Held(definitions=definitions.tobytes()))
 
     def commit(self) -> None:
         """Commit the journal; what was added leaves as soon as it may.
@@ -86,20 +85,16 @@ class Outbox:
         self._journal.commit(new)
 
     def _send(self, ready: list[Held]) -> None:
-        commands = _joined([each.commands for each in ready])
-        if commands is not None:
-            if self._orders is not None:
-                self._orders.send(commands)
-            for each in ready:
-                if each.commands is not None and len(each.commands) and each.cause_ts:
-                    self._on_sent(each.cause_ts)
-        events = _joined([each.events for each in ready])
-        if events is not None:
-            self._events.send(events)
-            self._sent += len(events)
+        if self._orders is not None:
+            self._orders.send_bytes(b"".join([each.commands for each in ready]))
         for each in ready:
-            if each.definitions is not None:
-                self._definitions.send(each.definitions)
+            if each.cause_ts:
+                self._on_sent(each.cause_ts)
+        events = b"".join([each.events for each in ready])
+        self._events.send_bytes(events)
+        self._sent += len(events) // EVENT.itemsize
+        for each in ready:
+            self._definitions.send_bytes(each.definitions)
 
     @property
     def held_events(self) -> int:
@@ -123,8 +118,11 @@ class Outbox:
         self._journal.wait_durable()
 
 
-def _joined(parts: list[Records | None]) -> Records | None:
-    records = [part for part in parts if part is not None and len(part)]
-    if not records:
-        return None
-    return records[0] if len(records) == 1 else np.concatenate(records)
+def _leaving(commands: bytes) -> bytes:
+    """Those of some requests that leave."""
+    kinds = commands[_KIND::_SIZE]
+    if not any(kind in kinds for kind in _STAYING):
+        return commands
+    return b"".join(
+        commands[number * _SIZE : (number + 1) * _SIZE] for number, kind in enumerate(kinds) if kind not in _STAYING
+    )

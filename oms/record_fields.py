@@ -5,6 +5,7 @@ from __future__ import annotations
 from struct import Struct
 from typing import Any, Final, NamedTuple
 
+import msgspec
 import numpy as np
 
 from oms.records import COMMAND, EVENT
@@ -52,43 +53,43 @@ class EventFields(NamedTuple):
     aux: int
 
 
-class CommandFields(NamedTuple):
-    """One COMMAND record as plain integers; see ``oms.records.COMMAND``."""
+class CommandFields(msgspec.Struct, frozen=True, gc=False):
+    """One COMMAND record as plain integers; see ``oms.records.COMMAND``. What is left out is that of no strategy."""
 
-    seq: int
-    ts: int
-    order_id: int
-    request_id: int
-    kind: int
-    side: int
-    order_type: int
-    time_in_force: int
-    flags: int
-    reason: int
-    instrument: int
-    version: int
-    account: int
-    strategy: int
-    source: int
-    px: int
-    qty: int
-    trigger_px: int
-    display_qty: int
-    expire_ts: int
-    parent_id: int
-    wall_ts: int
-    value: int
-    trail: int
-    trail_unit: int
-    trigger: int
-    trigger_source: int
-    contingency: int
+    seq: int = 0
+    ts: int = 0
+    order_id: int = 0
+    request_id: int = 0
+    kind: int = 0
+    side: int = 0
+    order_type: int = 0
+    time_in_force: int = 0
+    flags: int = 0
+    reason: int = 0
+    instrument: int = 0
+    version: int = 0
+    account: int = 0
+    strategy: int = -1
+    source: int = 0
+    px: int = 0
+    qty: int = 0
+    trigger_px: int = 0
+    display_qty: int = 0
+    expire_ts: int = 0
+    parent_id: int = 0
+    wall_ts: int = 0
+    value: int = 0
+    trail: int = 0
+    trail_unit: int = 0
+    trigger: int = 0
+    trigger_source: int = 0
+    contingency: int = 0
 
 
 assert EventFields._fields == EVENT.names
-assert CommandFields._fields == COMMAND.names
+assert CommandFields.__struct_fields__ == COMMAND.names
 EVENT_STRUCT: Final = _struct_of(EVENT)
-COMMAND_STRUCT: Final = _struct_of(COMMAND)
+_COMMAND_STRUCT: Final = _struct_of(COMMAND)
 
 
 def event_fields(record: bytes) -> EventFields:
@@ -98,4 +99,9 @@ def event_fields(record: bytes) -> EventFields:
 
 def command_fields(record: bytes) -> CommandFields:
     """One COMMAND record's bytes as integers."""
-    return CommandFields._make(COMMAND_STRUCT.unpack(record))
+    return CommandFields(*_COMMAND_STRUCT.unpack(record))
+
+
+def command_bytes(command: CommandFields) -> bytes:
+    """The bytes of a COMMAND record."""
+    return _COMMAND_STRUCT.pack(*msgspec.structs.astuple(command))

@@ -165,10 +165,14 @@ def serve(st: State, feed: Any, inbox: Any, items: Any, addresses: tuple[int, ..
     EMPTY, OUTPUT, LOST, TAKEN, MORE or INPUT.
     """
     poll, receive, poll_items, buffer, step, socket = addresses
+    f = feed[0]
+    last = f["frames"] + limit
     for _ in range(WAKES):
-        status = drain(st, feed, inbox, receive, socket, buffer, step, limit)
+        status = drain(st, feed, inbox, receive, socket, buffer, step, last - f["frames"])
         if status != EMPTY:
             return status
+        if f["frames"] >= last:
+            return MORE
         if call_zmq_poll(poll, poll_items, items.shape[0], timeout_ms) <= 0:
             return EMPTY
         if items[1]["revents"] != 0:

@@ -226,18 +226,21 @@ class Client:
     def _ask(self, request: AnyRequest, deadline: float) -> AnyReply:
         started = time.monotonic()
         request_id, payload = self.protocol.prepare(request)
-        if not self._socket.poll(ms_until(deadline), zmq.POLLOUT):
-            raise no_connection(self.endpoint, deadline - started)
         try:
-            self._socket.send(payload, zmq.NOBLOCK)
+            self._socket.setsockopt(zmq.SNDTIMEO, ms_until(deadline))
+            self._socket.send(payload)
         except zmq.Again:
             raise no_connection(self.endpoint, deadline - started) from None
-        while self._socket.poll(ms_until(deadline)):
-            reply = self.protocol.take(self._socket.recv())
+        while True:
+            try:
+                self._socket.setsockopt(zmq.RCVTIMEO, ms_until(deadline))
+                message = self._socket.recv()
+            except zmq.Again:
+                raise _no_reply(request, deadline - started) from None
+            reply = self.protocol.take(message)
             if reply is not None and reply.request_id == request_id:
                 return reply
             self.protocol.late_replies += reply is not None
-        raise _no_reply(request, deadline - started)
 
 
 def ms_until(deadline: float) -> int:

@@ -14,16 +14,16 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import zmq
+from msgspec.structs import replace
 
-from oms.bus import Sender, new_socket
+from oms.bus import Sender, new_socket, takes_output
 from oms.lifecycle import Heartbeat
-from oms.record_fields import COMMAND_STRUCT, CommandFields
+from oms.record_fields import CommandFields, command_bytes
 from oms.records import (
     CLIENT_ORDER_ID_BYTES,
     COMMAND,
     ORDER_ID_COUNTER_BITS,
     ORDER_NAME,
-    CommandKind,
     RecordKind,
     Source,
 )
@@ -42,14 +42,6 @@ _TS: Final = _OFFSETS["ts"]
 _REQUEST_ID: Final = _OFFSETS["request_id"]
 _EXPIRE_TS: Final = _OFFSETS["wall_ts"]
 _LISTENING: Final = frozenset({"ready", "done"})
-
-
-_NOTHING: Final = CommandFields(*(0 for _ in CommandFields._fields))._replace(strategy=-1)
-
-
-def new_command(kind: CommandKind, **fields: int) -> CommandFields:
-    """A command of no strategy, without times and request id; see ``oms.records.COMMAND`` for the fields."""
-    return _NOTHING._replace(kind=kind, **fields)
 
 
 class Sent(NamedTuple):
@@ -78,7 +70,7 @@ def order_name(order_id: int, client_order_id: str) -> bytes:
 
 def addressed(command: CommandFields, order_id: int) -> bytes:
     """The COMMAND record's bytes of a command about ``order_id``, from its owner."""
-    return COMMAND_STRUCT.pack(*command._replace(order_id=order_id, source=order_id >> ORDER_ID_COUNTER_BITS))
+    return command_bytes(replace(command, order_id=order_id, source=order_id >> ORDER_ID_COUNTER_BITS))
 
 
 class CoreLink:
@@ -129,7 +121,7 @@ class CoreLink:
             return f"the core has not been heard of for {age_s:.1f} s"
         if heartbeat.state not in _LISTENING:
             return f"the core is {heartbeat.state}"
-        if not self._sender.socket.poll(0, zmq.POLLOUT):
+        if not takes_output(self._sender.socket):
             return TAKES_NONE
         return ""
 
@@ -148,14 +140,12 @@ class CoreLink:
 
     def _send(self, names: bytes, commands: bytes) -> bool:
         """Send new orders' names and the commands as one message, so that the core journals both or neither."""
-        count = len(commands) // COMMAND.itemsize
         try:
-            if names:
-                self._names.send_bytes(names, len(names) // ORDER_NAME.itemsize, more=True)
-            self._sender.send_bytes(commands, count)
+            self._names.send_bytes(names, more=True)
+            self._sender.send_bytes(commands)
         except zmq.Again:
             return False
-        self.sent += count
+        self.sent += len(commands) // COMMAND.itemsize
         return True
 
     def send_records(

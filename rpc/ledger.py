@@ -19,7 +19,21 @@ from typing import Final
 
 from oms.records import ORDER_ID_COUNTER_BITS, RPC_CLIENT_BASE
 from rpc.ledger_log import NAME_BYTES, LedgerLog, decode_row, encode_row, logs, read_log
-from rpc.ledger_rows import ADD, COLUMNS, EVENT_KEY_BYTES, KNOWN, SCHEMA, SETTLE, LedgerRow, Settled, Step, rows_of
+from rpc.ledger_rows import (
+    ADD,
+    BY_NAME,
+    BY_ORDER_ID,
+    EVENT_KEY_BYTES,
+    KNOWN,
+    NAMES_AFTER,
+    SCHEMA,
+    SETTLE,
+    LedgerRow,
+    Settled,
+    Step,
+    rows_of,
+)
+from rpc.seen_names import MOST_NAMES, NO_NAME, Name, SeenNames
 
 FILE: Final = "ledger.sqlite"
 SCHEMA_VERSION: Final = 2
@@ -28,6 +42,8 @@ MOVED_ROWS: Final = 8_192
 """New ids, or last events, that are moved into the database together."""
 MOST_ROWS: Final = 20 * MOVED_ROWS
 """Kept in memory at most; then the server waits for the database."""
+LEARNT_ROWS: Final = 2_000
+"""Names that are read from the database at a time."""
 WAL_PAGES: Final = 4_000
 LOCK_WAIT_S: Final = 10.0
 
@@ -82,6 +98,9 @@ class Ledger:
             self._step = Step(LedgerLog(folder, self._log_number))
         except (sqlite3.Error, OSError) as error:
             raise self._failure("cannot be opened", error) from error
+        self._seen = SeenNames()
+        self._learnt: Name | None = NO_NAME
+        self.learn()
         self._names: dict[int, str] = {}
         self._indexes: dict[str, int] = {}
         self._read_clients()
@@ -141,14 +160,14 @@ class Ledger:
 
     def find(self, client_index: int, client_order_id: str) -> LedgerRow | None:
         """The order of a client's own id."""
+        name = (client_index, client_order_id)
+        if self._is_new(name):
+            return None
         for step in self._steps():
-            order_id = step.by_name.get((client_index, client_order_id))
+            order_id = step.by_name.get(name)
             if order_id is not None:
                 return self._with_event(step.find(order_id))
-        row = self._database.execute(
-            f"SELECT {COLUMNS} FROM orders WHERE client_index = ? AND client_order_id = ?",
-            (client_index, client_order_id),
-        ).fetchone()
+        row = self._database.execute(BY_NAME, name).fetchone()
         return self._with_event(LedgerRow(*row)) if row else None
 
     def find_order(self, order_id: int) -> LedgerRow | None:
@@ -157,15 +176,34 @@ class Ledger:
             found = step.find(order_id)
             if found is not None:
                 return self._with_event(found)
-        row = self._database.execute(f"SELECT {COLUMNS} FROM orders WHERE order_id = ?", (order_id,)).fetchone()
+        row = self._database.execute(BY_ORDER_ID, (order_id,)).fetchone()
         return self._with_event(LedgerRow(*row)) if row else None
 
     def known_names(self, client_index: int, client_order_ids: Sequence[str]) -> set[str]:
         """Those of a client's own ids that have been given before."""
-        known = {name for name in client_order_ids for step in self._steps() if (client_index, name) in step.by_name}
-        names = b"".join(name.encode().ljust(NAME_BYTES) for name in client_order_ids)
+        perhaps = [name for name in client_order_ids if not self._is_new((client_index, name))]
+        if not perhaps:
+            return set()
+        known = {name for name in perhaps for step in self._steps() if (client_index, name) in step.by_name}
+        names = b"".join(name.encode().ljust(NAME_BYTES) for name in perhaps)
         found = self._database.execute(KNOWN, {"rows": names, "client_index": client_index})
         return known | {name for (name,) in found}
+
+    def _is_new(self, name: Name) -> bool:
+        """True: it was surely never given; False: the steps and the database know."""
+        return self._learnt is None and not self._seen.may_have(name)
+
+    def learn(self) -> None:
+        """Read some more of the names in the database, until all are known to the filter of new ones."""
+        if self._learnt is None or len(self._seen) > MOST_NAMES or self._database.in_transaction:
+            return
+        try:
+            names = self._database.execute(NAMES_AFTER, (*self._learnt, LEARNT_ROWS)).fetchall()
+        except sqlite3.Error:
+            return  # until it succeeds every name is looked up
+        for name in names:
+            self._seen.add(name)
+        self._learnt = names[-1] if len(names) == LEARNT_ROWS else None
 
     def _steps(self) -> Iterable[Step]:
         return (self._step,) if self._moving is None else (self._step, self._moving)
@@ -226,9 +264,11 @@ class Ledger:
         LedgerError
             When the id has been given before; everything since the last commit is then undone.
         """
-        if any((client_index, client_order_id) in step.by_name for step in self._steps()):
+        name = (client_index, client_order_id)
+        if name in self._step.by_name or (self._moving is not None and name in self._moving.by_name):
             self.rollback()
             raise self._failure("cannot be written", f"the id {client_order_id!r} is there already")
+        self._seen.add(name)
         row = encode_row(order_id, client_index, client_order_id, command)
         self._step.add(client_index, client_order_id, order_id, row)
         self._uncommitted.append(row)
@@ -239,6 +279,7 @@ class Ledger:
         size = len(commands) // len(client_order_ids)
         for number, name in enumerate(client_order_ids):
             order_id = first_id + number
+            self._seen.add((client_index, name))
             row = encode_row(order_id, client_index, name, commands[number * size : number * size + size])
             self._step.add(client_index, name, order_id, row)
             self._uncommitted.append(row)
@@ -269,6 +310,7 @@ class Ledger:
         """
         self.commit()
         self._move_all()
+        self._learnt = NO_NAME
         before = self._database.total_changes
         try:
             self._database.execute(ADD, {"rows": b"".join(rows)})

@@ -14,7 +14,13 @@ SCHEMA: Final = (
         PRIMARY KEY (client_index, client_order_id)) WITHOUT ROWID""",
     "CREATE TABLE replay (session INTEGER NOT NULL)",
 )
-COLUMNS: Final = "order_id, client_order_id, command, session, event"
+_FIND: Final = "SELECT order_id, client_order_id, command, session, event FROM orders WHERE"
+BY_NAME: Final = f"{_FIND} client_index = ? AND client_order_id = ?"
+NAMES_AFTER: Final = (
+    "SELECT client_index, client_order_id FROM orders WHERE (client_index, client_order_id) > (?, ?)"
+    " ORDER BY client_index, client_order_id LIMIT ?"
+)
+BY_ORDER_ID: Final = f"{_FIND} order_id = ?"
 
 # One statement for thousands of rows: SQLite takes them out of one parameter without Python's lock.
 _EACH_ROW: Final = (

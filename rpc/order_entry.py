@@ -7,9 +7,9 @@ from typing import Final
 
 from oms.config import Settings
 from oms.definitions import Definitions
-from oms.record_fields import EventFields, command_fields, event_fields
+from oms.record_fields import CommandFields, EventFields, command_fields, event_fields
 from oms.records import ORDER_EVENTS, ORDER_ID_COUNTER_BITS, CommandKind, EventKind, Reason, TradingState
-from rpc.core_link import CoreLink, addressed, new_command
+from rpc.core_link import CoreLink, addressed
 from rpc.dispatch import Dispatch
 from rpc.entities import UNKNOWN, Outcome
 from rpc.ledger import Ledger
@@ -141,7 +141,7 @@ class OrderEntry:
         self.dispatch.refuse_unless_listening()
         waiter = Waiter(session, request.request_id)
         if request.scope == "account":
-            command = new_command(CommandKind.CANCEL_ALL, instrument=number, account=account, strategy=strategy)
+            command = CommandFields(kind=CommandKind.CANCEL_ALL, instrument=number, account=account, strategy=strategy)
             self.dispatch.send(CommandKind.CANCEL_ALL, None, [addressed(command, 0)], waiter)
             return None
         order_ids = self._own_open(session.client, number, account)
@@ -161,8 +161,8 @@ class OrderEntry:
         state = TradingState[request.state.upper()]
         commands = [
             addressed(
-                new_command(
-                    CommandKind.SET_TRADING_STATE, account=account, strategy=strategy, instrument=-1, value=state
+                CommandFields(
+                    kind=CommandKind.SET_TRADING_STATE, account=account, strategy=strategy, instrument=-1, value=state
                 ),
                 0,
             )
@@ -176,7 +176,9 @@ class OrderEntry:
         accounts = self._accounts(request.account)
         self.dispatch.refuse_unless_listening()
         commands = [
-            addressed(new_command(CommandKind.KILL, account=account, instrument=-1, value=int(request.flatten)), 0)
+            addressed(
+                CommandFields(kind=CommandKind.KILL, account=account, instrument=-1, value=int(request.flatten)), 0
+            )
             for account in accounts
         ]
         self.dispatch.send(CommandKind.KILL, None, commands, Waiter(session, request.request_id))
@@ -201,7 +203,9 @@ class OrderEntry:
 
     def _cancel_command(self, order_id: int) -> bytes:
         instrument, account = self._place_of(order_id)
-        return addressed(new_command(CommandKind.CANCEL, instrument=instrument, account=max(account, 0)), order_id)
+        return addressed(
+            CommandFields(kind=CommandKind.CANCEL, instrument=instrument, account=max(account, 0)), order_id
+        )
 
     def _place_of(self, order_id: int) -> tuple[int, int]:
         """Instrument and account of an order; -1 when they are not known."""

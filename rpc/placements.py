@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Final, TypeAlias, TypeVar
 
+from msgspec.structs import asdict
+
 from rpc.entities import (
     UNKNOWN,
     ContingencyName,
@@ -41,6 +43,8 @@ def decimal_text(what: str, value: Number) -> str:
     TypeError
         For a float, or anything else that is not exact.
     """
+    if type(value) is str:
+        return value
     if isinstance(value, bool) or not isinstance(value, str | Decimal | int):
         raise TypeError(f"{what} {value!r} is a {type(value).__name__}: give exact decimal text, such as '0.1'")
     return format(value, "f") if isinstance(value, Decimal) else str(value)
@@ -184,7 +188,7 @@ def place(
         parent_order_id=parent_order_id,
         client_order_id=client_order_id,
     )
-    fields = {name: getattr(asked, name) for name in asked.__struct_fields__}
+    fields = asdict(asked)
 
     def request(expires_ts: int) -> AnyRequest:
         return PlaceOrder(request_id=0, expires_ts=expires_ts, **fields)

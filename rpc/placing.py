@@ -19,7 +19,7 @@ from oms.config import Settings
 from oms.definitions import Definitions
 from oms.record_fields import CommandFields, EventFields, command_fields, event_fields
 from oms.records import CommandKind, Contingency, EventKind, Reason
-from rpc.core_link import addressed, new_command
+from rpc.core_link import addressed
 from rpc.dispatch import Dispatch
 from rpc.entities import ContingencyName, Order
 from rpc.ledger import Ledger
@@ -168,7 +168,7 @@ class Placing:
 
     def _cancel(self, order: Order) -> None:
         row = self._ledger.find_order(order.order_id)
-        command = addressed(new_command(CommandKind.CANCEL, instrument=-1), order.order_id)
+        command = addressed(CommandFields(kind=CommandKind.CANCEL, instrument=-1), order.order_id)
         self._dispatch.send(CommandKind.CANCEL, row, [command])
 
     def _asked(self, terms: OrderTerms, parent_id: Callable[[], int]) -> Asked:
@@ -201,23 +201,23 @@ class Placing:
             last = self._replica.orders.get(old.order_id)
             if last is not None:
                 row = event_fields(last.record)
-                base = base._replace(px=row.px, qty=row.qty)
+                base = replace(base, px=row.px, qty=row.qty)
             terms = self._replica.terms.get(old.order_id)
             if terms is not None:
-                base = base._replace(trigger_px=terms.trigger_px, display_qty=terms.display_qty, trail=terms.trail)
+                base = replace(base, trigger_px=terms.trigger_px, display_qty=terms.display_qty, trail=terms.trail)
             in_force = self._definitions.in_force(base.instrument)
-            base = base._replace(version=in_force.version if in_force is not None else base.version)
+            base = replace(base, version=in_force.version if in_force is not None else base.version)
         instrument = self._definitions.of(base.instrument, base.version)
         if instrument is None:
             raise RefusalError(Reason.WRONG_VERSION, f"order {old.order_id} is of a definition that is not known")
-        base = base._replace(contingency=Contingency.REPLACE, parent_id=old.order_id)
+        base = replace(base, contingency=Contingency.REPLACE, parent_id=old.order_id)
         if request.price is not None:
-            base = base._replace(px=price_ticks(instrument, request.price))
+            base = replace(base, px=price_ticks(instrument, request.price))
         if request.qty is not None:
-            base = base._replace(qty=qty_lots(instrument, request.qty))
+            base = replace(base, qty=qty_lots(instrument, request.qty))
         if request.trigger_price is not None:
             trigger_px = price_ticks(instrument, request.trigger_price, "trigger price", Reason.BAD_TRIGGER)
-            base = base._replace(trigger_px=trigger_px)
+            base = replace(base, trigger_px=trigger_px)
         return base
 
     def _refuse_grouped(self, old: LedgerRow) -> None:
@@ -251,7 +251,7 @@ class Placing:
         payload = addressed(command, order_id)
         self._ledger.add_order(index, asked.client_order_id, order_id, payload)
         row = LedgerRow(order_id, asked.client_order_id, payload, None, None)
-        self._views.remember(row)
+        self._views.remember(row, command)
         pending = self._dispatch.send(CommandKind.NEW, row, [payload], waiter, expires_ts=expires_ts)
         pending.is_new = True
         pending.rollbacks = self._ledger.rollbacks

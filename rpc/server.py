@@ -345,6 +345,7 @@ class Server:
             self._beat_due = now + self._settings.heartbeat_s / 4
             self._settle()
             self._ledger.sync_soon()
+            self._ledger.learn()
             self._stream.follow()
             self._life.beat(self._counters(), "ready")
 

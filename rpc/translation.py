@@ -10,12 +10,11 @@ import time
 from typing import Final
 
 from oms.config import ConfigError, Settings
-from oms.decimals import GridError
+from oms.decimals import GridError, is_plain
 from oms.definitions import Definitions
 from oms.instruments import Instrument
 from oms.record_fields import CommandFields
 from oms.records import CommandKind, Contingency, OrderFlag, Reason, TrailUnit, TriggerSource
-from rpc.core_link import new_command
 from rpc.messages import RpcCode
 from rpc.order_forms import FORMS, TIMES_IN_FORCE, OrderForm
 from rpc.refusals import RefusalError
@@ -30,7 +29,8 @@ SHORT_LEG: Final = int(OrderFlag.SHORT_LEG)
 MAX_TRAIL: Final = 2**31 - 1
 MAX_TRAIL_BASIS_POINTS: Final = 9_999
 
-_DECIMAL: Final = re.compile(r"[0-9]{1,20}(\.[0-9]{1,18})?")
+MOST_DIGITS: Final = 20
+MOST_DECIMALS: Final = 18
 _WHOLE: Final = re.compile(r"[0-9]{1,10}")
 
 
@@ -101,7 +101,7 @@ def qty_lots(instrument: Instrument, text: str, what: str = "quantity", reason: 
 
 
 def _refuse_unless_decimal(what: str, text: str, reason: Reason) -> None:
-    if not _DECIMAL.fullmatch(text):
+    if not is_plain(text, MOST_DIGITS, MOST_DECIMALS):
         raise RefusalError(
             reason, f"{what} {text!r} is not plain decimal text: write it like 61800.1, without sign or exponent"
         )
@@ -123,8 +123,8 @@ def new_order_command(
     time_in_force = terms.time_in_force or form.default_time_in_force
     trail, trail_unit = _trail(instrument, form, terms)
     account = named_account(settings, terms.account)
-    return new_command(
-        CommandKind.NEW,
+    return CommandFields(
+        kind=CommandKind.NEW,
         side=SIDES[terms.side],
         order_type=form.order_type,
         time_in_force=TIMES_IN_FORCE[time_in_force],
@@ -240,8 +240,8 @@ def amend_command(instrument: Instrument, request: AmendOrder, order: CommandFie
         raise RefusalError(
             Reason.BAD_COMMAND, f"the amend of order {order.order_id} changes nothing: give a price, a qty or both"
         )
-    return new_command(
-        CommandKind.AMEND,
+    return CommandFields(
+        kind=CommandKind.AMEND,
         account=order.account,
         instrument=instrument.id,
         version=instrument.version,

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from decimal import Decimal
 from enum import IntEnum
+from operator import attrgetter
 from typing import Final, NamedTuple, cast
 
 import msgspec
@@ -103,10 +104,11 @@ class Asked(NamedTuple):
     terms: KnownTerms
 
 
-def _asked(row: LedgerRow) -> Asked:
-    command = command_fields(row.command)
-    terms = KnownTerms(*(getattr(command, name) for name in KnownTerms._fields))
-    return Asked(row.client_order_id, command.trigger_source, command.expire_ts, terms)
+_terms_of: Final = attrgetter(*KnownTerms._fields)
+
+
+def _asked(client_order_id: str, command: CommandFields) -> Asked:
+    return Asked(client_order_id, command.trigger_source, command.expire_ts, KnownTerms(*_terms_of(command)))
 
 
 def _trail_text(instrument: Instrument, terms: KnownTerms) -> str | None:
@@ -183,14 +185,14 @@ class Views:
         known = self._known.get(order_id)
         if known is None:
             row = self._ledger.find_order(order_id)
-            return self.remember(row) if row is not None else None
+            return self.remember(row, command_fields(row.command)) if row is not None else None
         return known
 
-    def remember(self, row: LedgerRow) -> Asked:
-        """Keep what a client asked for at hand."""
+    def remember(self, row: LedgerRow, command: CommandFields) -> Asked:
+        """Keep what a client asked for at hand: the command of its ledger's row."""
         if len(self._known) >= 10_000:
             self._known.clear()
-        asked = self._known[row.order_id] = _asked(row)
+        asked = self._known[row.order_id] = _asked(row.client_order_id, command)
         return asked
 
     def order(self, order_id: int, known: KnownOrder, *, is_open: bool) -> Order:
@@ -211,8 +213,9 @@ class Views:
 
     def unanswered_order(self, row: LedgerRow) -> Order:
         """An order as it was asked for; whether it exists is not known."""
-        asked = _asked(row)
-        event = _event_of(command_fields(row.command))
+        command = command_fields(row.command)
+        asked = _asked(row.client_order_id, command)
+        event = _event_of(command)
         return self._entity(row.order_id, event, asked.terms, asked, state=UNKNOWN, session=0)
 
     def _entity(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from contextlib import suppress
-from decimal import Decimal
+from decimal import Context, Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -47,6 +47,7 @@ def test_integers_come_back_exactly_from_their_text(step: str, number: int) -> N
     grid = instrument(tick=step, lot=step)
     assert grid.px_to_ticks(grid.px_from_ticks(number)) == number
     assert grid.qty_to_lots(grid.qty_from_lots(number)) == number
+    assert grid.px_from_ticks(number) == format(Context(prec=60).multiply(Decimal(number), Decimal(step)), "f")
 
 
 @given(STEPS, hs.decimals(allow_nan=False, allow_infinity=False, places=4, min_value=-(10**6), max_value=10**6))

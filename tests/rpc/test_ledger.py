@@ -10,11 +10,14 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as hs
 
 from oms.records import ORDER_ID_COUNTER_BITS, RPC_CLIENT_BASE
 from rpc.ledger import FILE, Ledger, LedgerError
-from rpc.ledger_log import decode_row, logs, read_log
+from rpc.ledger_log import decode_row, encode_row, logs, read_log
 from rpc.ledger_rows import Settled
+from rpc.seen_names import SeenNames
 from tests.oms.test_core_loop import files_bounded_to
 
 COMMAND = b"c" * 128
@@ -264,3 +267,48 @@ def test_what_was_committed_outlives_kill_9(tmp_path: Path) -> None:
     writer.stdout.close()
     ledger = Ledger(tmp_path)
     assert all(ledger.find(RPC_CLIENT_BASE, str(number)) for number in range(last + 1))
+
+
+def test_a_new_id_is_told_without_the_database_once_its_names_are_learnt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rpc.ledger.LEARNT_ROWS", 4)
+    before = Ledger(tmp_path)
+    for number in range(10):
+        add(before, "desk", f"id-{number}")
+    before.close()
+    ledger = Ledger(tmp_path)
+    statements: list[str] = []
+    ledger._database.set_trace_callback(statements.append)
+    for learnt in (4, 8, 10):
+        for number in range(10):
+            assert ledger.find(RPC_CLIENT_BASE, f"id-{number}") is not None
+        statements.clear()
+        assert ledger.find(RPC_CLIENT_BASE, "new") is None
+        assert ledger.known_names(RPC_CLIENT_BASE, ["new", "newer"]) == set()
+        assert bool(statements) == (learnt < 10)
+        ledger.learn()
+    assert ledger.known_names(RPC_CLIENT_BASE, ["new", "id-3"]) == {"id-3"}
+    ledger.close()
+
+
+def test_an_id_that_came_back_from_the_journal_is_not_new(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    index = ledger.add_client("desk")
+    order_id = ledger.new_order_id(index)
+    assert ledger.restore([encode_row(order_id, index, "restored", COMMAND)]) == 1
+    for _ in range(2):
+        found = ledger.find(index, "restored")
+        assert found is not None
+        assert found.order_id == order_id
+        ledger.learn()
+    ledger.close()
+
+
+@given(hs.lists(hs.tuples(hs.integers(0, 2**30), hs.text(max_size=64)), max_size=200))
+def test_no_name_that_was_added_is_taken_for_new(names: list[tuple[int, str]]) -> None:
+    seen = SeenNames()
+    for name in names:
+        seen.add(name)
+    assert all(seen.may_have(name) for name in names)
+    assert len(seen) == len(names)
