@@ -1,10 +1,11 @@
 """Orders that are on disk before anyone is told: RPC client, ledger, risk, journal, acknowledgement, over five sockets.
 
 The whole family but the recorder runs, each process as in a session: rpc server and core, with ``journal.sync =
-"batch"``. A gateway publishes paced ticks, and a strategy writes a log line for some, so that the time from a tick's
-send to its step is known. Measured are orders a second with a window of 512 unanswered ones (the batch client), the
-round trip of one order alone (the plain client), and how late ticks are stepped without orders, with single ones and
-with the window full. Every order is an IOC limit order that passes all checks and finds nothing to take.
+"batch"``. A gateway publishes paced ticks, and a strategy writes a log line for some; the line bears the tick's time,
+and its journal entry the time at which it was stepped. Measured are orders a second with a window of 512 unanswered
+ones (the batch client), the round trip of one order alone (the plain client), and how late ticks are stepped without
+orders, with single ones and with the window full: a tick that waited for a sync would be a sync late. Every order is an
+IOC limit order that passes all checks and finds nothing to take.
 
 The reference of the round trip is what no durable order can do without: a message to another process and back, and one
 fdatasync of 160 bytes, both measured in the same run. It is allowed three times their sum.
@@ -26,13 +27,14 @@ from statistics import median
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import zmq
 
 from benchmarks._market import INSTRUMENT, WIDE_ACCOUNT, market_maker_settings, percentiles
 from oms.bus import CLOSE_LINGER_MS, Publisher, new_context, new_socket
 from oms.config import Settings, write_session
-from oms.lifecycle import decode_heartbeat
-from oms.records import BUY, TICK, RecordKind, Source, TickFlag, TickKind, TimeInForce
+from oms.journal import JournalTail, sessions
+from oms.records import BUY, TICK, EventKind, RecordKind, Source, TickFlag, TickKind, TimeInForce
 from rpc.batch_client import BatchClient
 from rpc.batches import BatchOutcome, new_orders
 
@@ -47,7 +49,6 @@ QUIET_S: Final = 5.0
 REPEATS: Final = 3
 WAIT_S: Final = 120.0
 BID: Final = 618_000
-STEPS: Final = ("tick_to_step_p50_us", "tick_to_step_p99_us")
 TARGET_PER_S: Final = 50_000
 STRATEGY: Final = """
 from strategies.api import log, memory
@@ -57,7 +58,7 @@ LOG_MESSAGES = ["tick"]
 def on_tick(st, me, tick):
     cells = memory(st, me)
     cells[0] += 1
-    if cells[0] % 20 == 0:
+    if cells[0] % 8 == 0:
         log(st, me, 0, 0, 0, 0, 0)
 """
 _spawn: Final = multiprocessing.get_context("spawn")
@@ -107,7 +108,6 @@ def _surroundings(pipe: Connection, settings: Settings) -> None:
     status = new_socket(context, zmq.PUB)
     status.bind(settings.status_endpoint)
     publisher = Publisher(context, settings.ticks_endpoint, RecordKind.TICK, Source.GATEWAY)
-    counters: dict[str, float] = {}
     pipe.send("ready")
     due = time.monotonic()
     first = True
@@ -116,21 +116,15 @@ def _surroundings(pipe: Connection, settings: Settings) -> None:
         publisher.send(_ticks(time.time_ns(), first))
         first = publisher.subscribers == 0
         while heartbeats.poll(0):
-            message = heartbeats.recv()
-            status.send(message)
-            heartbeat = decode_heartbeat(message)
-            if heartbeat is not None and heartbeat.process == "core":
-                counters = heartbeat.counters
+            status.send(heartbeats.recv())
         due += 1 / TICKS_PER_S
         time.sleep(max(due - time.monotonic(), 0))
-    pipe.recv()
-    pipe.send(counters)
     pipe.recv()
     context.destroy(linger=CLOSE_LINGER_MS)
 
 
 @contextmanager
-def _family() -> Iterator[tuple[BatchClient, Connection]]:
+def _family() -> Iterator[tuple[BatchClient, Settings]]:
     """The processes of a session, and a client once orders are taken."""
     with tempfile.TemporaryDirectory(prefix="zoms", dir=os.environ.get("ZOMS_BENCH_DIR")) as folder:
         settings = _settings(folder)
@@ -145,14 +139,13 @@ def _family() -> Iterator[tuple[BatchClient, Connection]]:
         ]
         try:
             client = _client(settings)
-            yield client, here
+            yield client, settings
             client.close()
         finally:
             for process in reversed(processes):
                 process.terminate()
                 process.wait(WAIT_S)
-            for _ in range(2):
-                here.send("bye")
+            here.send("bye")
             market.join(WAIT_S)
 
 
@@ -273,11 +266,30 @@ def _singles(client: BatchClient) -> dict[str, dict[str, float]]:
     return {name: percentiles(np.array(values)) for name, values in taken.items()}
 
 
-def _lags(pipe: Connection) -> dict[str, float]:
-    """From a tick's send until the core had stepped it, over this session, as its last heartbeat said."""
-    pipe.send("end")
-    counters: dict[str, float] = pipe.recv()
-    return {name: counters[name] for name in STEPS}
+class Lags:
+    """How late ticks are stepped while something goes on: from the gateway's making of a tick to the journal entry of
+    the log line that it led to, us.
+
+    Parameters
+    ----------
+    settings : Settings
+        The session's, while it runs.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._folder = settings.journal_dir
+        self._start = time.time_ns()
+
+    def taken(self) -> npt.NDArray[np.float64]:
+        """Those since this was made."""
+        end = time.time_ns()
+        (path,) = sessions(self._folder)
+        lags = [
+            (entry.ts - entry.records["ts"][entry.records["kind"] == EventKind.LOG]) / 1e3
+            for entry in JournalTail(path).read()
+            if entry.kind == RecordKind.EVENT and self._start < entry.ts < end
+        ]
+        return np.concatenate(lags)
 
 
 def measure() -> Iterator[dict[str, Any]]:
@@ -285,19 +297,21 @@ def measure() -> Iterator[dict[str, Any]]:
     rates, singles, busy, calm, quiet = [], [], [], [], []
     others = 0.0
     for _ in range(REPEATS):
-        with _family() as (client, pipe):
+        with _family() as (client, settings):
+            time.sleep(WARM_UP_S)
+            lags = Lags(settings)
             time.sleep(QUIET_S)
-            quiet.append(_lags(pipe))
-        with _family() as (client, pipe):
+            quiet.append(lags.taken())
+            lags = Lags(settings)
             singles.append(_singles(client))
-            time.sleep(1)
-            calm.append(_lags(pipe))
-        with _family() as (client, pipe):
+            calm.append(lags.taken())
+        with _family() as (client, settings):
+            time.sleep(WARM_UP_S)
+            lags = Lags(settings)
             rate, lost = _flood(client)
             rates.append(rate)
             others += lost
-            time.sleep(1)
-            busy.append(_lags(pipe))
+            busy.append(lags.taken())
     yield {
         "name": "orders_durable",
         "unit": "orders/s",
@@ -318,14 +332,14 @@ def measure() -> Iterator[dict[str, Any]]:
         "ratio": us["single"] / bound,
         "details": singles[-1],
     }
-    for name in STEPS:
-        alone = median(each[name] for each in quiet)
+    alone, with_singles, with_window = (percentiles(np.concatenate(lags)) for lags in (quiet, calm, busy))
+    for name in ("p50_us", "p99_us"):
         yield {
-            "name": f"orders_durable_{name.removesuffix('_us')}",
+            "name": f"orders_durable_tick_to_step_{name.removesuffix('_us')}",
             "unit": "us",
-            "ours": median(each[name] for each in calm),
-            "reference": alone,
+            "ours": with_singles[name],
+            "reference": alone[name],
             "reference_name": f"{TICKS_PER_S:,} ticks/s without orders",
-            "ratio": median(each[name] for each in calm) / alone,
-            "details": {"with_the_window_full": median(each[name] for each in busy)},
+            "ratio": with_singles[name] / alone[name],
+            "details": {"with_the_window_full": with_window[name], "fdatasync_p50_us": us["fdatasync"]},
         }
