@@ -454,6 +454,7 @@ class Reason(IntEnum):
     PARENT_ENDED = 56
     SIBLING_ENDED = 57
     REPLACED = 58
+    GAVE_WAY = 59
     # halts and book states
     STRATEGY_EXCEPTION = 60
     RESTARTED = 61
