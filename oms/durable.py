@@ -38,6 +38,7 @@ SCRATCH: Final = frozenset(
         "own_command",
         "rule_command",
         "aside",
+        "aside_margin",
         "touched",
         "touched_count",
         "events",

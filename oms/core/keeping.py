@@ -12,10 +12,11 @@ from oms.compiled import kernel
 from oms.core.accounting import count_open
 from oms.core.entry import HELD_FOR_BITS, enter_cancel, enter_held_amend, enter_held_end, enter_order
 from oms.core.events import emit_order, emit_terms
+from oms.core.margin_use import keep_margin
 from oms.core.orders import ILLEGAL, OrderInput, next_state
 from oms.core.outbox import can_send, complete, send
 from oms.core.risk import check_new
-from oms.core.state import MAX_CHILDREN, Record
+from oms.core.state import MAX_CHILDREN, MAX_LEGS, Record
 from oms.core.terms import walked_px
 from oms.records import (
     CommandKind,
@@ -127,8 +128,16 @@ def _aside(s: Record, slot: int, excepted: int, at: int, put_back: bool) -> None
 def set_aside(s: Record, anchor: int, excepted: int, put_back: bool) -> None:
     """Stop counting the open quantity of a group but for one order, or count it again: only one of them can come about.
 
-    An order of the group is then checked as if the others were not there.
+    An order of the group is then checked as if the others were not there. Counted again they have the margin that they
+    had, also where the market does not say it.
     """
+    first = s["orders"][anchor]
+    account = first["account"]
+    instrument = first["instrument"]
+    kept = s["aside_margin"]
+    if not put_back:
+        for leg in range(MAX_LEGS):
+            kept[leg] = s["valuations"][account, instrument, leg]["margin"]
     _aside(s, anchor, excepted, MAX_CHILDREN, put_back)
     at = 0
     child = s["orders"][anchor]["first_child"]
@@ -136,6 +145,9 @@ def set_aside(s: Record, anchor: int, excepted: int, put_back: bool) -> None:
         _aside(s, child, excepted, at, put_back)
         at += 1
         child = s["orders"][child]["next_child"]
+    if put_back:
+        for leg in range(MAX_LEGS):
+            keep_margin(s, account, instrument, leg, kept[leg])
 
 
 @kernel

@@ -375,6 +375,7 @@ STATE = np.dtype(
         ("command_count", "i8"),
         ("report_count", "i8"),
         ("aside", "i8", (MAX_CHILDREN + 1,)),  # scratch: open quantity of a group while one of it is checked
+        ("aside_margin", "i8", (MAX_LEGS,)),  # scratch: margin of its position meanwhile
         ("touched_count", "i8"),
         ("touched", "i4", (TOUCHED,)),  # slots of contingent orders on which others hang and that have changed
         ("change", CHANGE),

@@ -16,7 +16,7 @@ from oms.core.state import MAX_ACCOUNTS, new_state
 from oms.core.valuation import equity_of
 from oms.durable import differences
 from oms.instruments import Instrument
-from oms.records import CASH_SCALE, EventKind, InstrumentState, MarginMode, Reason, ReportKind, TickKind
+from oms.records import CASH_SCALE, Contingency, EventKind, InstrumentState, MarginMode, Reason, ReportKind, TickKind
 from oms.replay import Replay
 from tests.oms.core.builders import (
     BUY,
@@ -173,6 +173,22 @@ class TestShort:
         assert asked(rig, new_order(2, SELL, MARK, 1, instrument=CALL.id)) == [Reason.NO_PRICE]
         hold(rig, CALL, 10, MARK + 20, trade_id=3)
         assert wallet(rig)["margin"] == 0
+
+    @pytest.mark.parametrize("held", [0, -10])
+    def test_margin_stays_while_a_group_is_set_aside_and_it_cannot_be_said(self, held: int) -> None:
+        rig = ready()
+        if held:
+            hold(rig, CALL, held)
+        pair = {"instrument": CALL.id, "contingency": Contingency.OCO, "parent_id": 2}
+        assert asked(rig, new_order(2, SELL, MARK, 10, **pair)) == [Reason.NONE]
+        before = int(wallet(rig)["margin"])
+        assert before > 0
+        rig.s["instruments"][CALL.id]["underlying"] = -1
+        assert asked(rig, new_order(3, SELL, MARK + 5, 10, **pair)) == [Reason.NO_PRICE]
+        assert wallet(rig)["margin"] == before
+        rig.s["instruments"][CALL.id]["underlying"] = PERPETUAL.id
+        move(rig, CALL, MARK)
+        assert wallet(rig)["margin"] == before
 
     def test_margin_that_would_leave_64_bits_is_not_known(self) -> None:
         rig = ready()
