@@ -198,6 +198,14 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             text, self._tick, f"{what} {text} is not on {self.symbol}'s tick {self.tick}", Reason.BAD_PRICE, what
         )
 
+    def average_to_ticks(self, text: str, what: str = "average price") -> tuple[int, int]:
+        """A decimal price on no grid as whole ticks, and 1e-8 ticks above them, rounded half to even."""
+        units = round(Fraction(parse_decimal(what, text)) * CASH_SCALE / Fraction(self._tick))
+        ticks, fraction = divmod(units, CASH_SCALE)
+        if abs(ticks) > MAX_VALUE:
+            raise GridError(f"{what} {text} of {self.symbol} is too large", Reason.OVERFLOW)
+        return ticks, fraction
+
     def qty_to_lots(self, text: str, what: str = "quantity") -> int:
         """A decimal quantity as lots, exactly; raises ``GridError`` when it is not on the grid."""
         return self._to_grid(

@@ -130,8 +130,9 @@ class ReportKind(IntEnum):
     FUNDING = 9
     """A funding payment of ``fee`` cash (paid is positive) on the position of ``account`` in ``instrument``."""
     POSITION = 10
-    """The position of ``account`` in ``instrument`` is set to ``qty`` signed lots at the average price ``px``: what was
-    opened elsewhere is adopted. With ``value`` k + 1 it is the share of the account's strategy k that is set."""
+    """The position of ``account`` in ``instrument`` is set to ``qty`` signed lots at an average of ``px`` ticks and
+    ``px_fraction`` 1e-8 ticks: what was opened elsewhere is adopted. With ``value`` k + 1 it is the share of the
+    account's strategy k that is set."""
     BALANCE = 11
     """The balance of ``account`` in the wallet ``value`` is ``fee`` cash."""
     SETTLEMENT = 12
@@ -297,7 +298,7 @@ class EventKind(IntEnum):
     FUNDING = 22
     """``fees`` was paid as funding (negative: received)."""
     POSITION_ADOPTED = 23
-    """The position is now ``position_qty`` at ``px``, by an adjustment entry."""
+    """The position is now ``position_qty`` at ``px`` ticks and ``filled_qty`` 1e-8 ticks, by an adjustment entry."""
     BALANCE = 24
     """The wallet ``aux`` of ``account`` holds ``fees`` cash."""
     SETTLED = 25
@@ -581,7 +582,8 @@ REPORT = np.dtype(
         ("order_type", "u1"),  # ADOPTED
         ("time_in_force", "u1"),  # ADOPTED
         ("spare_2", "<u2"),
-        ("spare", "<i8", (2,)),
+        ("px_fraction", "<i8"),  # POSITION: 1e-8 ticks, below one tick, that the average price is above px
+        ("spare", "<i8"),
     ]
 )
 """An exchange's answer, 128 bytes: from a gateway or an exchange model to the core."""
