@@ -24,6 +24,7 @@ SCRATCH: Final = frozenset(
         "tick_stage",
         "incoming_definition",
         "next_strategy",
+        "next_position",
         "cause_ts",
         "feed_quiet",
         "asked_from",
