@@ -24,6 +24,9 @@ CASH_SCALE: Final = 100_000_000
 BUY: Final = 1
 SELL: Final = -1
 
+EVERY_PRICE: Final = 2**62
+"""A liquidation price above all prices, in 1e-8 ticks."""
+
 ORDER_ID_COUNTER_BITS: Final = 40
 """An order id is ``client index << 40 | counter``: 2**23 clients, about 10**12 orders each."""
 
@@ -274,8 +277,9 @@ class EventKind(IntEnum):
     POSITION = 13
     """The position after a fill (``aux`` is its order's id), or at a heartbeat or in a new version (``aux`` is 0):
     ``position_qty``, ``realized_pnl`` and ``fees`` as named, ``px`` the average price in 1e-8 ticks, ``qty`` the
-    unrealized PnL in cash, ``last_px`` the mark in half ticks, ``last_qty`` the fills, ``filled_qty`` the open
-    orders."""
+    unrealized PnL in cash, ``last_px`` the mark in half ticks, ``last_qty`` the fills, ``filled_qty`` the open orders,
+    ``order_id`` an account's liquidation price in 1e-8 ticks: 0 where there is none, for a long that is never
+    liquidated too; EVERY_PRICE for such a short."""
     TRADING_STATE = 14
     """The account's, or the strategy's, trading state is now ``aux``; ``reason`` says why it is told, ``last_qty`` why
     it is so; ``qty`` is the peak PnL."""

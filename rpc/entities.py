@@ -137,6 +137,10 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
     """Before fees."""
     unrealized_pnl: str
     fees: str
+    liquidation_price: str | None
+    """None: it is never liquidated, is flat or not on margin, or is a strategy's share."""
+    liquidation_distance: str | None
+    """The fraction of the mark price by which that may move against the position until then; 0 or less: reached."""
     fills: int
     open_orders: int
     ts: int

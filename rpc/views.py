@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from decimal import Decimal
+from decimal import ROUND_FLOOR, Decimal
 from enum import IntEnum
 from typing import Final, NamedTuple, cast
 
@@ -18,6 +18,7 @@ from oms.instruments import Instrument
 from oms.record_fields import CommandFields, EventFields, command_fields, event_fields
 from oms.records import (
     CASH_SCALE,
+    EVERY_PRICE,
     ORDER_ID_COUNTER_BITS,
     RPC_CLIENT_BASE,
     STRATEGY_CLIENT_BASE,
@@ -114,6 +115,20 @@ def _trail_text(instrument: Instrument, terms: KnownTerms) -> str | None:
     if not terms.trail:
         return None
     return instrument.px_from_ticks(terms.trail) if terms.trail_unit == TrailUnit.TICKS else str(terms.trail)
+
+
+def _liquidation_texts(row: EventFields, tick: Decimal) -> tuple[str | None, str | None]:
+    """Liquidation price of a POSITION event, and its distance from the mark as a fraction of that, rounded down."""
+    never = 0 if row.position_qty > 0 else EVERY_PRICE
+    if row.position_qty == 0 or row.order_id in (0, never):
+        return None, None
+    ticks = Decimal(row.order_id) / CASH_SCALE
+    price = format((ticks * tick).normalize(), "f")
+    mark = Decimal(row.last_px) / 2
+    if mark <= 0:
+        return price, None
+    room = (mark - ticks if row.position_qty > 0 else ticks - mark) / mark
+    return price, format(room.quantize(Decimal(1) / CASH_SCALE, ROUND_FLOOR).normalize(), "f")
 
 
 class Views:
@@ -279,6 +294,7 @@ class Views:
     def position(self, row: EventFields) -> Position:
         instrument = self.instrument(row.instrument, row.version)
         tick = Decimal(instrument.tick)
+        liquidation_price, liquidation_distance = _liquidation_texts(row, tick)
         return Position(
             symbol=self.symbol(row.instrument),
             account=self.account(row.account),
@@ -291,6 +307,8 @@ class Views:
             realized_pnl=cash_text(row.realized_pnl),
             unrealized_pnl=cash_text(row.qty),
             fees=cash_text(row.fees),
+            liquidation_price=liquidation_price,
+            liquidation_distance=liquidation_distance,
             fills=row.last_qty,
             open_orders=row.filled_qty,
             ts=row.ts,

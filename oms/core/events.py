@@ -11,6 +11,7 @@ from typing import Final
 
 from oms.compiled import clear_record, hot_kernel, kernel
 from oms.core.book import mid_half_ticks
+from oms.core.liquidation import stated_liquidation
 from oms.core.positions import average_px, unrealized_pnl
 from oms.core.state import (
     ASK_BUDGET,
@@ -164,7 +165,7 @@ def ignore_report(s: Record, report: Record, reason: int) -> None:
 
 @kernel
 def emit_position(s: Record, scope: int, instrument: int, leg: int, order_id: int) -> None:
-    """Write a POSITION event of an account or a strategy: the position, its PnL and its mark as they now stand."""
+    """Write a POSITION event of an account or a strategy: the position, its PnL, its mark and its liquidation price."""
     position = s["positions"][scope, instrument, leg]
     book = s["books"][instrument]
     at = new_event(s, _POSITION, 0)
@@ -185,6 +186,8 @@ def emit_position(s: Record, scope: int, instrument: int, leg: int, order_id: in
     event["last_qty"] = position["fills"]
     event["filled_qty"] = position["open_orders"]
     event["aux"] = order_id
+    if scope < MAX_ACCOUNTS and position["qty"] != 0:
+        event["order_id"] = stated_liquidation(s, scope, instrument, leg)
 
 
 @kernel

@@ -15,11 +15,9 @@ from oms.core.exact import scaled_up, wide_divide
 from oms.core.positions import cost_to_cash, position_fits, unrealized_pnl, value_at
 from oms.core.settlement import contract_fits, contract_value
 from oms.core.state import Record
-from oms.records import CASH_SCALE
+from oms.records import CASH_SCALE, EVERY_PRICE
 
 ONE: Final = float(CASH_SCALE)
-EVERY_PRICE: Final = 2**62
-"""A liquidation price above all prices, in 1e-8 ticks."""
 PRICE_ERROR: Final = 2e-15
 
 OPTION_INITIAL_RATE: Final = 15_000_000

@@ -11,7 +11,6 @@ from hypothesis import assume, given
 from hypothesis import strategies as hs
 
 from oms.core.margin import (
-    EVERY_PRICE,
     initial_margin,
     liquidation_distance,
     liquidation_px,
@@ -23,7 +22,7 @@ from oms.core.margin import (
 from oms.core.positions import apply_fill, unrealized_pnl, value_at
 from oms.instruments import Instrument
 from oms.margin_tiers import MarginTier
-from oms.records import CASH_SCALE
+from oms.records import CASH_SCALE, EVERY_PRICE
 from tests.oms.core.ledger import INSTRUMENTS, instrument_of, new_ledger, new_position, row_of
 
 LADDERS = (
