@@ -189,9 +189,12 @@ class TriggerSource(IntEnum):
 
 
 class TrailUnit(IntEnum):
+    """How a trailing distance was given; it is counted in ticks but for BASIS_POINTS."""
+
     TICKS = 1
     BASIS_POINTS = 2
     """Of the price that the trigger watches, rounded down to ticks, at least one."""
+    PRICE = 3
 
 
 class Contingency(IntEnum):

@@ -88,10 +88,10 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def trail_text(order: Order) -> str:
-    """A trailing distance in words: ``0.7``, ``25 basis points``; empty where there is none."""
-    if order.trail_by is None:
+    """A trailing distance in words: ``0.7``, ``7 ticks``, ``25 basis points``; empty where there is none."""
+    if order.trail_by is None or order.trail_unit is None:
         return ""
-    return order.trail_by if order.trail_unit == "price" else f"{order.trail_by} basis points"
+    return order.trail_by if order.trail_unit == "price" else f"{order.trail_by} {order.trail_unit.replace('_', ' ')}"
 
 
 def trigger_text(order: Order) -> str:

@@ -70,10 +70,7 @@ LIQUIDITIES: Final = names_of(Liquidity)
 REASONS: Final = {int(reason): reason.name for reason in Reason}
 
 TRIGGER_SOURCES: Final = cast("dict[int, TriggerBy]", names_of(TriggerSource))
-TRAIL_UNITS: Final = cast(
-    "dict[int, TrailUnitName]", {int(TrailUnit.TICKS): "price", int(TrailUnit.BASIS_POINTS): "basis_points"}
-)
-"""A distance in ticks is told as one in price, whichever it was given in."""
+TRAIL_UNITS: Final = cast("dict[int, TrailUnitName]", names_of(TrailUnit))
 CONTINGENCIES: Final = cast(
     "dict[int, ContingencyName]", {key: name for key, name in names_of(Contingency).items() if key}
 )
@@ -114,7 +111,7 @@ def _trail_text(instrument: Instrument, terms: KnownTerms) -> str | None:
     """A trailing distance in its unit; None where the order does not trail."""
     if not terms.trail:
         return None
-    return instrument.px_from_ticks(terms.trail) if terms.trail_unit == TrailUnit.TICKS else str(terms.trail)
+    return instrument.px_from_ticks(terms.trail) if terms.trail_unit == TrailUnit.PRICE else str(terms.trail)
 
 
 def _liquidation_texts(row: EventFields, tick: Decimal) -> tuple[str | None, str | None]:
