@@ -28,9 +28,9 @@ types: $(VENV)/.installed-test
 tests: $(VENV)/.installed-test
 	$(BIN)/pytest -q
 
-# The kernels once more as plain Python: what the compiler would hide, such as an index out of range, shows here.
+# The kernels once more as plain Python: what the compiler would hide, such as an index out of range or an overflow, shows here.
 pure: $(VENV)/.installed-test
-	NUMBA_DISABLE_JIT=1 $(BIN)/pytest -q -m pure
+	NUMBA_DISABLE_JIT=1 $(BIN)/pytest -q -m pure -W error::RuntimeWarning
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks all

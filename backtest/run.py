@@ -228,12 +228,16 @@ def backtest_file(
 def _closing_positions(st: State) -> dict[int, Any]:
     """The POSITION event of each instrument that has traded or has open orders, as of now."""
     take_events(st)
-    report_positions(st)
-    return {
-        int(event["instrument"]): event
-        for event in take_events(st)
-        if event["account"] == PAPER_ACCOUNT and event["strategy"] < 0
-    }
+    found: dict[int, Any] = {}
+    done = False
+    while not done:
+        done = report_positions(st)
+        found |= {
+            int(event["instrument"]): event
+            for event in take_events(st)
+            if event["account"] == PAPER_ACCOUNT and event["strategy"] < 0
+        }
+    return found
 
 
 def _instrument_result(instrument: Instrument, position: Any, closing: Any) -> InstrumentResult:

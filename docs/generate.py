@@ -10,8 +10,8 @@ from typing import Any
 import typer
 
 from oms.cli import app
-from oms.core.keeping import PASSING
 from oms.core.orders import LEGAL, OPEN_STATES, OrderInput
+from oms.core.release import PASSING
 from oms.reasons import GROUPS, MEANINGS
 from oms.records import Reason
 

@@ -19,7 +19,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, wraps
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, NamedTuple, ParamSpec, TypeVar, cast
@@ -229,22 +229,44 @@ if JIT:
     types.Record.__repr__ = lru_cache(types.Record.__repr__)  # the state's is long, and asked for thousands of times
 
 
+_NARROW: Final = frozenset({np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32})
+
+
+def _widened(argument: Any) -> Any:
+    return np.int64(argument) if type(argument) in _NARROW else argument
+
+
+def _widening(function: Callable[P, R]) -> Callable[P, R]:
+    """The pure-Python twin of a kernel: like its one compiled version it takes every integer as an int64.
+
+    NumPy would go on in the width of the field that an argument was read from, and overflow in silence.
+    """
+
+    @wraps(function)
+    def twin(*arguments: P.args, **keywords: P.kwargs) -> R:
+        wide: Any = map(_widened, arguments)
+        return function(*wide, **keywords)
+
+    return twin
+
+
 def _linked(function: Callable[P, R], fix_index: Callable[..., Any], **options: Any) -> Any:
     """A dispatcher whose compiled callers share one version of the function, compiled for them only.
 
     Numba would compile a version for each combination of the widths of integers and of literals that are passed.
     """
+    if not JIT:
+        return _widening(function)
     dispatcher = njit(nogil=True, **options)(function)
-    if JIT:
-        for_callers = njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)(function)
+    for_callers = njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)(function)
 
-        def get_call_template(arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
-            plain = {name: _plain(each) for name, each in keywords.items()}
-            with _for_callers_only(fix_index):
-                return for_callers.get_call_template(tuple(map(_plain, arguments)), plain)
+    def get_call_template(arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+        plain = {name: _plain(each) for name, each in keywords.items()}
+        with _for_callers_only(fix_index):
+            return for_callers.get_call_template(tuple(map(_plain, arguments)), plain)
 
-        dispatcher.get_call_template = get_call_template
-        dispatcher.get_overload = for_callers.get_overload
+    dispatcher.get_call_template = get_call_template
+    dispatcher.get_overload = for_callers.get_overload
     return dispatcher
 
 
@@ -476,7 +498,7 @@ else:
         """
         try:
             with np.errstate(divide="raise", invalid="raise"):
-                _functions[address - 1](st, number, record)
+                _functions[address - 1](st, int(number), record)
         except Exception:  # noqa: BLE001  (a user's callback may raise anything; the status tells the core)
             return 1
         return 0

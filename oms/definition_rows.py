@@ -58,6 +58,10 @@ INSTRUMENT = np.dtype(
         ("tier_count", "<i8"),
         ("tiers", TIER, (MAX_TIERS,)),
         ("contract", "<i8"),  # stands for symbol, venue, currencies and underlying
+        # 1e-8 of the underlying's value that a short option needs; 0: no option, or a row of before there were settings
+        ("option_initial_rate", "<i8"),
+        ("option_least_rate", "<i8"),
+        ("option_maintenance_rate", "<i8"),
     ]
 )
 """One row of the core's instrument table."""
@@ -78,7 +82,7 @@ DEFINITION = np.dtype(
         ("instrument", "<i4"),
         ("version", "<u4"),
         ("row", INSTRUMENT),
-        ("spare", "<i8", (4,)),
+        ("spare", "<i8"),
     ]
 )
 """A version of an instrument's definition, 576 bytes: from an operator to the core, where what SET_BY_ASSEMBLY names is

@@ -16,7 +16,7 @@ from oms.compiled import array_of, call_address, copy_record, entry, hot_kernel,
 from oms.core.book import is_sound
 from oms.core.brackets import count_exits, refuse_whole
 from oms.core.contingency import follow_up
-from oms.core.events import has_room, open_budget, write_positions
+from oms.core.events import MAX_POSITIONS, has_room, open_budget, write_positions
 from oms.core.expiry import first_expired, unlink_timed
 from oms.core.halts import halt_failed, halt_strategy
 from oms.core.keeping import ask_cancel, end_held
@@ -260,6 +260,16 @@ def call_strategies(st: State, tick: Record) -> bool:
 
 
 @kernel
+def report_every_position(s: Record) -> bool:
+    """Report every position; False when the output had no room for the next one: called again it goes on from there."""
+    s["next_position"] = write_positions(s, s["next_position"])
+    if s["next_position"] < MAX_POSITIONS:
+        return False
+    s["next_position"] = 0
+    return True
+
+
+@kernel
 def take_tick(st: State, tick: Record) -> bool:
     """Everything that one market data record does; what is due before it has been done.
 
@@ -276,10 +286,10 @@ def take_tick(st: State, tick: Record) -> bool:
             s["ticks"] += 1
         if kind == _QUIET:
             s["feed_quiet"] = 1
-        elif kind == _HEARTBEAT:
-            write_positions(s)
-        else:
+        elif kind != _HEARTBEAT:
             s["feed_quiet"] = 0
+        elif not report_every_position(s):
+            return False
         if not is_time:
             instrument = tick["instrument"]
             if not 0 <= instrument < MAX_INSTRUMENTS or s["instruments"][instrument]["defined"] == 0:
@@ -412,10 +422,13 @@ def step_definitions(st: State, definitions: Any, start: int) -> int:
     return definitions.shape[0]
 
 
-@entry(lambda: numba.void(array_of(STATE)))
-def report_positions(st: State) -> None:
-    """Write a POSITION event for every position that has ever traded or has open orders."""
-    write_positions(st[0])
+@entry(lambda: numba.boolean(array_of(STATE)))
+def report_positions(st: State) -> bool:
+    """Write a POSITION event for every position that has ever traded or has open orders.
+
+    False when the output had no room for the next one: empty it, and call again from there.
+    """
+    return report_every_position(st[0])
 
 
 @entry(lambda: numba.void(array_of(STATE), numba.int64, numba.int64, numba.int64))

@@ -41,6 +41,7 @@ ONLY_FOR: Final = {
     "option_kind": frozenset({"option"}),
     "underlying": frozenset(KINDS) - {"spot"},
     "margin_tiers": MARGINED_KINDS,
+    "option_margin": frozenset({"option"}),
 }
 """What makes no sense for other kinds, and is refused there."""
 

@@ -32,7 +32,7 @@ from oms.instrument_kinds import (
     SETTLED_IN,
     InstrumentKind,
 )
-from oms.margin_tiers import MarginTier, check_tiers, tier_rows
+from oms.margin_tiers import MarginTier, OptionMargin, check_tiers, option_rates, tier_rows
 from oms.records import CASH_SCALE, Reason
 
 MAX_VALUE: Final = 2**62
@@ -82,6 +82,8 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     max_leverage: str = "1"
     margin_tiers: tuple[MarginTier, ...] = ()
     """Ascending; empty: one tier of 1 / max_leverage, half of it as maintenance."""
+    option_margin: OptionMargin | None = None
+    """Rates by which a short option is margined; None: the defaults."""
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -141,6 +143,11 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             raise ValueError(f"{self.symbol} is {self.kind} and has no leverage: leave max_leverage out")
         _ = self.expiry_ts
         check_tiers(self.symbol, self.margin_tiers)
+        _ = self._option_rates
+
+    @cached_property
+    def _option_rates(self) -> dict[str, int]:
+        return option_rates(self.symbol, self.option_margin or OptionMargin()) if self.kind == "option" else {}
 
     @cached_property
     def _tick(self) -> Decimal:
@@ -203,6 +210,14 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     def px_to_ticks(self, text: str, what: str = "price") -> int:
         """A decimal price as ticks, exactly; raises ``GridError`` when it is not on the grid."""
         return self._to_grid(text, self._ticks, "tick", Reason.BAD_PRICE, what)
+
+    def average_to_ticks(self, text: str, what: str = "average price") -> tuple[int, int]:
+        """A decimal price on no grid as whole ticks, and 1e-8 ticks above them, rounded half to even."""
+        units = round(Fraction(parse_decimal(what, text)) * CASH_SCALE / Fraction(self._tick))
+        ticks, fraction = divmod(units, CASH_SCALE)
+        if abs(ticks) > MAX_VALUE:
+            raise GridError(f"{what} {text} of {self.symbol} is too large", Reason.OVERFLOW)
+        return ticks, fraction
 
     def qty_to_lots(self, text: str, what: str = "quantity") -> int:
         """A decimal quantity as lots, exactly; raises ``GridError`` when it is not on the grid."""
@@ -270,6 +285,8 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             row[name] = -1
         row["contract"] = self.contract
         row["max_leverage"] = rate(f"{self.symbol}'s max_leverage", self.max_leverage)
+        for name, value in self._option_rates.items():
+            row[name] = value
         if self.kind in MARGINED_KINDS:
             tiers = tier_rows(self.symbol, self.margin_tiers, Decimal(self.max_leverage))
             row["tier_count"] = len(tiers)

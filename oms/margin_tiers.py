@@ -1,4 +1,4 @@
-"""Margin tiers: what a position must put up, by its notional."""
+"""Margin tiers: what a position must put up, by its notional; and the rates of what is put up for a short option."""
 
 from __future__ import annotations
 
@@ -22,6 +22,38 @@ class MarginTier(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """The tier begins here, in the settlement currency; the first begins at 0."""
     initial_rate: str
     maintenance_rate: str
+
+
+class OptionMargin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a short option must put up, of its underlying's value; decimal text. Deribit's where not given."""
+
+    initial_rate: str = "0.15"
+    """Less what it is out of the money."""
+    least_rate: str = "0.1"
+    """At least this, however far it is out of the money."""
+    maintenance_rate: str = "0.075"
+
+
+def option_rates(symbol: str, margin: OptionMargin) -> dict[str, int]:
+    """The rates in 1e-8, by the field of ``INSTRUMENT`` that holds each.
+
+    Raises
+    ------
+    ValueError
+        When one is not above 0 and at most 1, or the least initial rate is above the initial one.
+    """
+    rates = {
+        f"option_{what}": rate(f"{symbol}'s option margin: {what}", getattr(margin, what))
+        for what in margin.__struct_fields__
+    }
+    if not 0 < rates["option_least_rate"] <= rates["option_initial_rate"] <= CASH_SCALE:
+        raise ValueError(
+            f"{symbol}'s option margin has rates {margin.initial_rate} and {margin.least_rate}: "
+            "0 < least_rate <= initial_rate <= 1"
+        )
+    if not 0 < rates["option_maintenance_rate"] <= CASH_SCALE:
+        raise ValueError(f"{symbol}'s option margin has maintenance_rate {margin.maintenance_rate}: above 0, at most 1")
+    return rates
 
 
 def check_tiers(symbol: str, tiers: tuple[MarginTier, ...]) -> None:

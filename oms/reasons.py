@@ -86,6 +86,7 @@ MEANINGS: Final = {
     Reason.PARENT_ENDED: "The order waited for a parent that has ended without what it waited for.",
     Reason.SIBLING_ENDED: "Another order of its group was filled or has ended.",
     Reason.REPLACED: "Another order takes its place.",
+    Reason.GAVE_WAY: "A stop whose price has come, and that may only close, needed the position that it rested for.",
     Reason.STRATEGY_EXCEPTION: "A callback of the strategy raised an exception; its orders are cancelled.",
     Reason.RESTARTED: "The core was started again after it did not end in good order: it comes up HALTED.",
     Reason.REQUESTED: "Someone asked for it.",

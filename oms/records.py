@@ -24,6 +24,9 @@ CASH_SCALE: Final = 100_000_000
 BUY: Final = 1
 SELL: Final = -1
 
+EVERY_PRICE: Final = 2**62
+"""A liquidation price above all prices, in 1e-8 ticks."""
+
 ORDER_ID_COUNTER_BITS: Final = 40
 """An order id is ``client index << 40 | counter``: 2**23 clients, about 10**12 orders each."""
 
@@ -130,8 +133,9 @@ class ReportKind(IntEnum):
     FUNDING = 9
     """A funding payment of ``fee`` cash (paid is positive) on the position of ``account`` in ``instrument``."""
     POSITION = 10
-    """The position of ``account`` in ``instrument`` is set to ``qty`` signed lots at the average price ``px``: what was
-    opened elsewhere is adopted. With ``value`` k + 1 it is the share of the account's strategy k that is set."""
+    """The position of ``account`` in ``instrument`` is set to ``qty`` signed lots at an average of ``px`` ticks and
+    ``px_fraction`` 1e-8 ticks: what was opened elsewhere is adopted. With ``value`` k + 1 it is the share of the
+    account's strategy k that is set."""
     BALANCE = 11
     """The balance of ``account`` in the wallet ``value`` is ``fee`` cash."""
     SETTLEMENT = 12
@@ -185,9 +189,12 @@ class TriggerSource(IntEnum):
 
 
 class TrailUnit(IntEnum):
+    """How a trailing distance was given; it is counted in ticks but for BASIS_POINTS."""
+
     TICKS = 1
     BASIS_POINTS = 2
     """Of the price that the trigger watches, rounded down to ticks, at least one."""
+    PRICE = 3
 
 
 class Contingency(IntEnum):
@@ -273,8 +280,9 @@ class EventKind(IntEnum):
     POSITION = 13
     """The position after a fill (``aux`` is its order's id), or at a heartbeat or in a new version (``aux`` is 0):
     ``position_qty``, ``realized_pnl`` and ``fees`` as named, ``px`` the average price in 1e-8 ticks, ``qty`` the
-    unrealized PnL in cash, ``last_px`` the mark in half ticks, ``last_qty`` the fills, ``filled_qty`` the open
-    orders."""
+    unrealized PnL in cash, ``last_px`` the mark in half ticks, ``last_qty`` the fills, ``filled_qty`` the open orders,
+    ``order_id`` an account's liquidation price in 1e-8 ticks: 0 where there is none, for a long that is never
+    liquidated too; EVERY_PRICE for such a short."""
     TRADING_STATE = 14
     """The account's, or the strategy's, trading state is now ``aux``; ``reason`` says why it is told, ``last_qty`` why
     it is so; ``qty`` is the peak PnL."""
@@ -297,7 +305,7 @@ class EventKind(IntEnum):
     FUNDING = 22
     """``fees`` was paid as funding (negative: received)."""
     POSITION_ADOPTED = 23
-    """The position is now ``position_qty`` at ``px``, by an adjustment entry."""
+    """The position is now ``position_qty`` at ``px`` ticks and ``filled_qty`` 1e-8 ticks, by an adjustment entry."""
     BALANCE = 24
     """The wallet ``aux`` of ``account`` holds ``fees`` cash."""
     SETTLED = 25
@@ -454,6 +462,7 @@ class Reason(IntEnum):
     PARENT_ENDED = 56
     SIBLING_ENDED = 57
     REPLACED = 58
+    GAVE_WAY = 59
     # halts and book states
     STRATEGY_EXCEPTION = 60
     RESTARTED = 61
@@ -580,7 +589,8 @@ REPORT = np.dtype(
         ("order_type", "u1"),  # ADOPTED
         ("time_in_force", "u1"),  # ADOPTED
         ("spare_2", "<u2"),
-        ("spare", "<i8", (2,)),
+        ("px_fraction", "<i8"),  # POSITION: 1e-8 ticks, below one tick, that the average price is above px
+        ("spare", "<i8"),
     ]
 )
 """An exchange's answer, 128 bytes: from a gateway or an exchange model to the core."""

@@ -87,6 +87,7 @@ def _word_of(field: str) -> int:
 
 _MARK_WORD: Final = _word_of("last_px")
 _UNREALIZED_WORD: Final = _word_of("qty")
+_LIQUIDATION_WORD: Final = _word_of("order_id")
 
 _INPUT_NONE: Final = 0
 _INPUT_REQUEST: Final = 1
@@ -146,7 +147,7 @@ def differing_event_word(s: Record, made: Any, row: int, words: Any, at: int) ->
     is_position = s["events"][row]["kind"] == _POSITION
     for i in range(RECORD_WORDS):
         if made[row * RECORD_WORDS + i] != words[at + i] and not (
-            is_position and (i == _MARK_WORD or i == _UNREALIZED_WORD)
+            is_position and (i == _MARK_WORD or i == _UNREALIZED_WORD or i == _LIQUIDATION_WORD)
         ):
             return i
     return -1

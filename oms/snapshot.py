@@ -25,6 +25,7 @@ import numpy.typing as npt
 from oms.core.state import State
 from oms.durable import Values, kept_columns, restored_parts
 from oms.journal_writer import sync_folder
+from oms.margin_tiers import OptionMargin, option_rates
 from oms.records import WIRE_VERSION
 
 SNAPSHOT_VERSION: Final = 1
@@ -268,6 +269,18 @@ def restore(st: State, snapshot: Snapshot, *, definitions: bool = False) -> None
         from oms.core.indices import value_orders
 
         value_orders(st)
+    instruments = snapshot.tables.get("instruments")
+    if instruments is not None and "option_initial_rate" not in (instruments.dtype.names or ()):
+        _rate_options(st)
+
+
+def _rate_options(st: State) -> None:
+    """Give options of before there were settings of their margin the rates that all had then."""
+    for table in ("instruments", "former_definitions", "pending_definitions"):
+        rows = st[0][table]
+        unrated = (rows["option_kind"] != 0) & (rows["option_maintenance_rate"] == 0)
+        for name, value in option_rates("", OptionMargin()).items():
+            rows[name][unrated] = value
 
 
 def lay_over(target: Values, values: Values, parts: tuple[str, ...] | None) -> None:

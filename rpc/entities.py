@@ -88,10 +88,10 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def trail_text(order: Order) -> str:
-    """A trailing distance in words: ``0.7``, ``25 basis points``; empty where there is none."""
-    if order.trail_by is None:
+    """A trailing distance in words: ``0.7``, ``7 ticks``, ``25 basis points``; empty where there is none."""
+    if order.trail_by is None or order.trail_unit is None:
         return ""
-    return order.trail_by if order.trail_unit == "price" else f"{order.trail_by} basis points"
+    return order.trail_by if order.trail_unit == "price" else f"{order.trail_by} {order.trail_unit.replace('_', ' ')}"
 
 
 def trigger_text(order: Order) -> str:
@@ -137,6 +137,10 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
     """Before fees."""
     unrealized_pnl: str
     fees: str
+    liquidation_price: str | None
+    """None: it is never liquidated, is flat or not on margin, or is a strategy's share."""
+    liquidation_distance: str | None
+    """The fraction of the mark price by which that may move against the position until then; 0 or less: reached."""
     fills: int
     open_orders: int
     ts: int

@@ -197,7 +197,7 @@ def _trail(instrument: Instrument, form: OrderForm, terms: OrderTerms) -> tuple[
 
 
 def trail_of(instrument: Instrument, text: str, unit: str) -> tuple[int, int]:
-    """A trailing distance as the core counts it, and its TrailUnit; raises ``RefusalError``."""
+    """A trailing distance as the core counts it, and the TrailUnit of ``unit``; raises ``RefusalError``."""
     if unit == "price":
         trail, most = price_ticks(instrument, text, "trail_by", Reason.BAD_TRIGGER), MAX_TRAIL
     elif not _WHOLE.fullmatch(text):
@@ -206,7 +206,7 @@ def trail_of(instrument: Instrument, text: str, unit: str) -> tuple[int, int]:
         trail, most = int(text), MAX_TRAIL_BASIS_POINTS if unit == "basis_points" else MAX_TRAIL
     if not 1 <= trail <= most:
         raise RefusalError(Reason.BAD_TRIGGER, f"trail_by {text} {unit} is not between 1 and {most}")
-    return trail, int(TrailUnit.BASIS_POINTS if unit == "basis_points" else TrailUnit.TICKS)
+    return trail, int(TrailUnit[unit.upper()])
 
 
 def _display_qty(instrument: Instrument, text: str | None) -> int:
@@ -257,14 +257,13 @@ def amend_command(instrument: Instrument, request: AmendOrder, order: CommandFie
 
 
 def _amended_trail(instrument: Instrument, request: AmendOrder, order: CommandFields) -> int:
-    """The new distance, in the unit that the order has."""
+    """The new distance; given in the unit that the order has, or in price for ticks and the other way round."""
     if request.trail_by is None:
         return 0
+    own = TrailUnit(order.trail_unit).name.lower() if order.trail_unit else "price"
+    trail, unit = trail_of(instrument, request.trail_by, request.trail_unit or own)
     basis_points = order.trail_unit == TrailUnit.BASIS_POINTS
-    trail, unit = trail_of(
-        instrument, request.trail_by, request.trail_unit or ("basis_points" if basis_points else "price")
-    )
-    if unit != order.trail_unit:
+    if not order.trail_unit or (unit == TrailUnit.BASIS_POINTS) != basis_points:
         trails = (
             "basis_points" if basis_points else "price or ticks" if order.trail_unit else "nothing: it does not trail"
         )

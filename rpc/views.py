@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from decimal import Decimal
+from decimal import ROUND_FLOOR, Decimal
 from enum import IntEnum
 from operator import attrgetter
 from typing import Final, NamedTuple, cast
@@ -19,6 +19,7 @@ from oms.instruments import Instrument
 from oms.record_fields import CommandFields, EventFields, command_fields, event_fields
 from oms.records import (
     CASH_SCALE,
+    EVERY_PRICE,
     ORDER_ID_COUNTER_BITS,
     RPC_CLIENT_BASE,
     STRATEGY_CLIENT_BASE,
@@ -70,10 +71,7 @@ LIQUIDITIES: Final = names_of(Liquidity)
 REASONS: Final = {int(reason): reason.name for reason in Reason}
 
 TRIGGER_SOURCES: Final = cast("dict[int, TriggerBy]", names_of(TriggerSource))
-TRAIL_UNITS: Final = cast(
-    "dict[int, TrailUnitName]", {int(TrailUnit.TICKS): "price", int(TrailUnit.BASIS_POINTS): "basis_points"}
-)
-"""A distance in ticks is told as one in price, whichever it was given in."""
+TRAIL_UNITS: Final = cast("dict[int, TrailUnitName]", names_of(TrailUnit))
 CONTINGENCIES: Final = cast(
     "dict[int, ContingencyName]", {key: name for key, name in names_of(Contingency).items() if key}
 )
@@ -115,7 +113,21 @@ def _trail_text(instrument: Instrument, terms: KnownTerms) -> str | None:
     """A trailing distance in its unit; None where the order does not trail."""
     if not terms.trail:
         return None
-    return instrument.px_from_ticks(terms.trail) if terms.trail_unit == TrailUnit.TICKS else str(terms.trail)
+    return instrument.px_from_ticks(terms.trail) if terms.trail_unit == TrailUnit.PRICE else str(terms.trail)
+
+
+def _liquidation_texts(row: EventFields, tick: Decimal) -> tuple[str | None, str | None]:
+    """Liquidation price of a POSITION event, and its distance from the mark as a fraction of that, rounded down."""
+    never = 0 if row.position_qty > 0 else EVERY_PRICE
+    if row.position_qty == 0 or row.order_id in (0, never):
+        return None, None
+    ticks = Decimal(row.order_id) / CASH_SCALE
+    price = format((ticks * tick).normalize(), "f")
+    mark = Decimal(row.last_px) / 2
+    if mark <= 0:
+        return price, None
+    room = (mark - ticks if row.position_qty > 0 else ticks - mark) / mark
+    return price, format(room.quantize(Decimal(1) / CASH_SCALE, ROUND_FLOOR).normalize(), "f")
 
 
 class Views:
@@ -282,6 +294,7 @@ class Views:
     def position(self, row: EventFields) -> Position:
         instrument = self.instrument(row.instrument, row.version)
         tick = Decimal(instrument.tick)
+        liquidation_price, liquidation_distance = _liquidation_texts(row, tick)
         return Position(
             symbol=self.symbol(row.instrument),
             account=self.account(row.account),
@@ -294,6 +307,8 @@ class Views:
             realized_pnl=cash_text(row.realized_pnl),
             unrealized_pnl=cash_text(row.qty),
             fees=cash_text(row.fees),
+            liquidation_price=liquidation_price,
+            liquidation_distance=liquidation_distance,
             fills=row.last_qty,
             open_orders=row.filled_qty,
             ts=row.ts,

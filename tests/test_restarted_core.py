@@ -116,7 +116,7 @@ def test_what_is_adopted_is_there_and_outlives_a_kill(tmp_path: Path) -> None:
     with CoreProcess(settings) as core, running(settings):
         core.start()
         for arguments in (
-            ("position", INSTRUMENT, "0.5", "61000"),
+            ("position", INSTRUMENT, "0.5", "61000.0333"),
             ("balance", "USDT.binance_usdm", "1234.5"),
             ("funding", INSTRUMENT, "1.5"),
             ("order", "buy", INSTRUMENT, "0.2", "50000", "--order-id", str(client_id(9)), "--leaves", "0.1"),
@@ -130,6 +130,7 @@ def test_what_is_adopted_is_there_and_outlives_a_kill(tmp_path: Path) -> None:
     past = recover(new_state(), definitions_of(settings), settings.snapshot_dir, settings.journal_dir).st[0]
     position = past["positions"][0, 0, 0]
     assert (int(position["qty"]), int(position["open_orders"])) == (500, 1)
+    assert int(position["open_cost"]) == 500 * 610_000 + 166  # 166.5 tick-lots, to even
     assert int(past["wallets"]["balance"][0, 0]) == 1_233 * CASH_SCALE
     (order,) = past["orders"][: past["orders_used"]]
     assert (int(order["qty"]), int(order["filled_qty"])) == (200, 100)

@@ -149,7 +149,7 @@ def send_report(settings: Settings, tail: JournalTail, report: Records) -> dict[
 def position(
     symbol: Symbol,
     qty: Annotated[str, typer.Argument(help="The position from now on, decimal; short: negative, after --.")],
-    price: Annotated[str, typer.Argument(help="Its average price, decimal.")],
+    price: Annotated[str, typer.Argument(help="Its average price, decimal; it need not be on the tick.")],
     short_leg: ShortLeg = False,
     strategy: Annotated[
         str | None,
@@ -167,13 +167,15 @@ def position(
 
     adoption = Adoption(account, data_dir, as_json)
     instrument = adoption.instrument(symbol)
+    px, px_fraction = instrument.average_to_ticks(price)
     report = new_report(
         kind=ReportKind.POSITION,
         account=number,
         instrument=instrument.id,
         version=instrument.version,
         qty=instrument.qty_to_lots(qty),
-        px=instrument.px_to_ticks(price),
+        px=px,
+        px_fraction=px_fraction,
         flags=OrderFlag.SHORT_LEG if short_leg else 0,
         value=adoption.strategy(strategy, number) + 1,
     )

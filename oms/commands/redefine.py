@@ -29,8 +29,11 @@ CHANGEABLE: Final = (
     "taker_fee_rate",
     "max_leverage",
     "margin_tiers",
+    "option_margin",
 )
 """What two versions of one contract may differ in."""
+TABLES: Final = ("margin_tiers", "option_margin")
+"""Those of them that are more than one text."""
 
 
 def newest(settings: Settings, instrument: Instrument) -> Instrument:
@@ -54,8 +57,8 @@ def next_version(settings: Settings, symbol: str, changes: list[str]) -> Instrum
     before = newest(settings, settings.instrument(symbol))
     given = dict(change.partition("=")[::2] for change in changes)
     for name in given:
-        if name not in CHANGEABLE or name == "margin_tiers":
-            allowed = ", ".join(each for each in CHANGEABLE if each != "margin_tiers")
+        if name not in CHANGEABLE or name in TABLES:
+            allowed = ", ".join(each for each in CHANGEABLE if each not in TABLES)
             raise CommandError(f"{name!r} cannot be changed by hand: give {allowed} as name=value, or --settings FILE")
     if not given:
         raise CommandError(f"say what changes in {symbol}, such as tick=0.5")

@@ -15,11 +15,11 @@ from oms.core.entry import enter_order
 from oms.core.events import emit_order, ignore_report, new_event
 from oms.core.isolated import assign_margin, move_margin
 from oms.core.orders import find_order, has_free_slot
-from oms.core.positions import cost_of, position_fits
+from oms.core.positions import average_fits, cost_at_average, cost_of, position_fits
 from oms.core.settlement import contract_fits, settle
 from oms.core.state import MAX_ACCOUNTS, MAX_INSTRUMENTS, MAX_PX, MAX_QTY, MAX_WALLETS, Record
 from oms.core.trading import check_leg
-from oms.records import EventKind, OrderFlag, OrderState, OrderType, Reason, ReportKind, TimeInForce
+from oms.records import CASH_SCALE, EventKind, OrderFlag, OrderState, OrderType, Reason, ReportKind, TimeInForce
 
 _FUNDING: Final = int(ReportKind.FUNDING)
 _POSITION: Final = int(ReportKind.POSITION)
@@ -82,11 +82,21 @@ def refusal_of_adjustment(s: Record, report: Record) -> int:
             return _UNKNOWN_STRATEGY
         if strategy >= 0 and s["strategies"][strategy]["account"] != account:
             return _UNKNOWN_STRATEGY
-        if report["qty"] != 0 and report["px"] == 0:
-            return _MALFORMED
-        fits = report["qty"] == 0 or position_fits(definition, 2 * report["px"], abs(report["qty"]))
-        return _NONE if fits else _OVERFLOW
+        return refusal_of_average(definition, report)
     return refusal_of_order(s, report) if kind == _ADOPTED else _MALFORMED
+
+
+@kernel
+def refusal_of_average(definition: Record, report: Record) -> int:
+    """Why a position of this quantity and average price cannot be adopted, or NONE."""
+    px = report["px"]
+    px_fraction = report["px_fraction"]
+    if report["qty"] == 0:
+        return _NONE
+    if px == 0 or not 0 <= px_fraction < CASH_SCALE:
+        return _MALFORMED
+    fits = position_fits(definition, 2 * px, abs(report["qty"])) and (px_fraction == 0 or average_fits(definition, px))
+    return _NONE if fits else _OVERFLOW
 
 
 @kernel
@@ -142,12 +152,22 @@ def adopt_order(s: Record, report: Record) -> None:
 
 
 @kernel
-def set_position(s: Record, position: Record, definition: Record, fifo: int, qty: int, px: int) -> None:
-    """Set a position to ``qty`` signed lots at the average price ``px``; what it has realized stays."""
+def set_position(
+    s: Record, position: Record, definition: Record, fifo: int, qty: int, px: int, px_fraction: int
+) -> None:
+    """Set a position to ``qty`` signed lots at an average of ``px`` ticks and ``px_fraction`` 1e-8 of one.
+
+    What it has realized stays.
+    """
     free_lots(s, position)
     side = 1 if qty > 0 else -1
+    cost = 0
+    if qty != 0 and px_fraction == 0:
+        cost = cost_of(definition, px, abs(qty))
+    elif qty != 0:
+        cost = cost_at_average(definition, px, px_fraction, abs(qty))
     position["qty"] = qty
-    position["open_cost"] = side * cost_of(definition, px, abs(qty)) if qty != 0 else 0
+    position["open_cost"] = side * cost
     position["version"] = definition["version"]
     position["off_grid"] = 0
     if fifo != 0 and qty != 0:
@@ -160,7 +180,7 @@ def adopt_position(s: Record, report: Record, scope: int, leg: int) -> None:
     instrument = report["instrument"]
     fifo = s["accounts"][report["account"]]["fifo"]
     position = s["positions"][scope, instrument, leg]
-    set_position(s, position, s["instruments"][instrument], fifo, report["qty"], report["px"])
+    set_position(s, position, s["instruments"][instrument], fifo, report["qty"], report["px"], report["px_fraction"])
     if scope < MAX_ACCOUNTS:
         assign_margin(s, scope, instrument, leg)
     recount(s, scope, instrument, leg)
@@ -238,5 +258,6 @@ def adjust(s: Record, report: Record) -> None:
     event["realized_pnl"] = position["realized_pnl"]
     event["fees"] = report["fee"]
     event["px"] = report["px"]
+    event["filled_qty"] = report["px_fraction"] if kind == _POSITION else 0
     event["last_px"] = report["px"]
     event["last_qty"] = before

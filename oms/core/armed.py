@@ -18,7 +18,7 @@ _TRAILING: Final = int(Trigger.TRAILING)
 _LAST: Final = int(TriggerSource.LAST)
 _MARK: Final = int(TriggerSource.MARK)
 _INDEX: Final = int(TriggerSource.INDEX)
-_TICKS: Final = int(TrailUnit.TICKS)
+_BASIS_POINTS: Final = int(TrailUnit.BASIS_POINTS)
 _SOURCES: Final = len(TriggerSource)
 _BASIS: Final = 10_000
 
@@ -45,7 +45,7 @@ def sign_of(order: Record) -> int:
 @kernel
 def distance(order: Record, px: int) -> int:
     """Ticks between the price and a trailing trigger set at it."""
-    if order["trail_unit"] == _TICKS:
+    if order["trail_unit"] != _BASIS_POINTS:
         return order["trail"]
     return max(px * order["trail"] // _BASIS, 1)
 
@@ -84,7 +84,7 @@ def _widen(lists: Record, order: Record) -> None:
     if order["trigger"] != _TRAILING:
         return
     # The price at which the trigger would be where it is; a better one moves it.
-    if order["trail_unit"] == _TICKS:
+    if order["trail_unit"] != _BASIS_POINTS:
         start = trigger_px - order["side"] * order["trail"]
     else:
         start = trigger_px * _BASIS // (_BASIS + order["side"] * order["trail"]) + order["side"]

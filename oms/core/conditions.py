@@ -20,6 +20,7 @@ _FIRST_SOURCE: Final = int(min(TriggerSource))
 _LAST_SOURCE: Final = int(max(TriggerSource))
 _TICKS: Final = int(TrailUnit.TICKS)
 _BASIS_POINTS: Final = int(TrailUnit.BASIS_POINTS)
+_PRICE: Final = int(TrailUnit.PRICE)
 _MAX_TRAIL: Final = 2**30
 _MAX_BASIS_POINTS: Final = 9_999
 _NO_CONTINGENCY: Final = int(Contingency.NONE)
@@ -40,7 +41,7 @@ _BAD_PARENT: Final = int(Reason.BAD_PARENT)
 @kernel
 def check_trail(trail: int, trail_unit: int) -> int:
     """A trailing trigger's distance."""
-    if trail_unit == _TICKS and 0 < trail <= _MAX_TRAIL:
+    if (trail_unit == _TICKS or trail_unit == _PRICE) and 0 < trail <= _MAX_TRAIL:
         return _NONE
     if trail_unit == _BASIS_POINTS and 0 < trail <= _MAX_BASIS_POINTS:
         return _NONE

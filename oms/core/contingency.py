@@ -18,9 +18,10 @@ from oms.compiled import kernel
 from oms.core.entry import enter_amend
 from oms.core.events import emit_order, emit_refusal
 from oms.core.groups import anchor_of
-from oms.core.keeping import ask_cancel, change_held, end_held, release
+from oms.core.keeping import ask_cancel, change_held, end_held
 from oms.core.orders import is_open
 from oms.core.outbox import can_send, complete, send
+from oms.core.release import release
 from oms.core.risk import check_amend
 from oms.core.state import Record
 from oms.records import CommandKind, Contingency, EventKind, HeldFor, OrderState, Reason, Trigger

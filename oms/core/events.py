@@ -11,6 +11,7 @@ from typing import Final
 
 from oms.compiled import clear_record, hot_kernel, kernel
 from oms.core.book import mid_half_ticks
+from oms.core.liquidation import stated_liquidation
 from oms.core.positions import average_px, unrealized_pnl
 from oms.core.state import (
     ASK_BUDGET,
@@ -19,12 +20,15 @@ from oms.core.state import (
     MAX_ACCOUNTS,
     MAX_INSTRUMENTS,
     MAX_LEGS,
+    MAX_SCOPES,
     OUTPUT_MARGIN,
     REPORT_RING,
     Record,
 )
 from oms.records import EventKind, OrderFlag
 
+POSITIONS_OF_SCOPE: Final = MAX_INSTRUMENTS * MAX_LEGS
+MAX_POSITIONS: Final = MAX_SCOPES * POSITIONS_OF_SCOPE
 _SHORT_LEG: Final = int(OrderFlag.SHORT_LEG)
 _POSITION: Final = int(EventKind.POSITION)
 _REFUSED: Final = int(EventKind.ORDER_REFUSED)
@@ -161,7 +165,7 @@ def ignore_report(s: Record, report: Record, reason: int) -> None:
 
 @kernel
 def emit_position(s: Record, scope: int, instrument: int, leg: int, order_id: int) -> None:
-    """Write a POSITION event of an account or a strategy: the position, its PnL and its mark as they now stand."""
+    """Write a POSITION event of an account or a strategy: the position, its PnL, its mark and its liquidation price."""
     position = s["positions"][scope, instrument, leg]
     book = s["books"][instrument]
     at = new_event(s, _POSITION, 0)
@@ -182,16 +186,26 @@ def emit_position(s: Record, scope: int, instrument: int, leg: int, order_id: in
     event["last_qty"] = position["fills"]
     event["filled_qty"] = position["open_orders"]
     event["aux"] = order_id
+    if scope < MAX_ACCOUNTS and position["qty"] != 0:
+        event["order_id"] = stated_liquidation(s, scope, instrument, leg)
 
 
 @kernel
-def write_positions(s: Record) -> None:
-    """Write a POSITION event for each position, an account's or a strategy's, that traded, is open or has orders."""
-    for scope in range(MAX_ACCOUNTS + s["strategies_used"]):
+def write_positions(s: Record, start: int) -> int:
+    """Write a POSITION event for each position, an account's or a strategy's, that traded, is open or has orders.
+
+    They may be more than the output holds: it begins with number ``start``, and returns the number of the first one
+    that had no room, or ``MAX_POSITIONS``.
+    """
+    for number in range(start, (MAX_ACCOUNTS + s["strategies_used"]) * POSITIONS_OF_SCOPE):
+        scope = number // POSITIONS_OF_SCOPE
         if scope < MAX_ACCOUNTS and s["accounts"][scope]["defined"] == 0:
             continue
-        for instrument in range(MAX_INSTRUMENTS):
-            for leg in range(MAX_LEGS):
-                position = s["positions"][scope, instrument, leg]
-                if position["fills"] > 0 or position["open_orders"] > 0 or position["qty"] != 0:
-                    emit_position(s, scope, instrument, leg, 0)
+        instrument = number % POSITIONS_OF_SCOPE // MAX_LEGS
+        leg = number % MAX_LEGS
+        position = s["positions"][scope, instrument, leg]
+        if position["fills"] > 0 or position["open_orders"] > 0 or position["qty"] != 0:
+            if not has_room(s):
+                return number
+            emit_position(s, scope, instrument, leg, 0)
+    return MAX_POSITIONS

@@ -11,6 +11,7 @@ from typing import Final
 
 from oms.compiled import kernel
 from oms.core.events import new_event
+from oms.core.groups import counted_qty
 from oms.core.keeping import ask_cancel, send_new
 from oms.core.orders import find_order
 from oms.core.outbox import can_send, clear_rare
@@ -40,7 +41,6 @@ _IOC: Final = int(TimeInForce.IOC)
 _REDUCE_ONLY: Final = int(OrderFlag.REDUCE_ONLY)
 _SHORT_LEG: Final = int(OrderFlag.SHORT_LEG)
 _PENDING_CANCEL: Final = int(OrderState.PENDING_CANCEL)
-_HELD: Final = int(OrderState.HELD)
 _FOR_PARENT: Final = int(HeldFor.PARENT)
 _TRADING: Final = int(InstrumentState.TRADING)
 _CLOSING: Final = int(Flattening.CLOSING)
@@ -62,8 +62,9 @@ def in_scope(order: Record, scope: int) -> bool:
 def cancel_in_instrument(s: Record, scope: int, instrument: int, growing_only: bool, budget: int) -> int:
     """Cancel a scope's open orders in one instrument; returns what is left of the budget, -1 when it did not do.
 
-    With ``growing_only`` orders stay that close a position together, the newest first. What is held in the core stays
-    when it is against the position as it is, as a stop is, or waits for its parent: risk asks anew when it leaves.
+    With ``growing_only`` orders stay that close a position together, the newest first; an OCO group is counted as its
+    largest order, for a cancel of any would end them all. What is held in the core stays when it is against the
+    position as it is, as a stop is, or waits for its parent: risk asks anew when it leaves.
     """
     closable_long = s["positions"][scope, instrument, 0]["qty"]
     closable_short = s["positions"][scope, instrument, 1]["qty"]
@@ -73,8 +74,8 @@ def cancel_in_instrument(s: Record, scope: int, instrument: int, growing_only: b
         following = order["next_open"]
         if order["state"] != _PENDING_CANCEL and in_scope(order, scope):
             held = closable_short if order["leg"] == 1 else closable_long
-            qty = order["risk_qty"]
-            if order["state"] == _HELD:
+            qty = counted_qty(s, slot)
+            if qty == 0:  # it is held, or the others of its group stand for it
                 held = s["positions"][scope, instrument, order["leg"]]["qty"]
             if growing_only and order["held_for"] & _FOR_PARENT:
                 slot = following

@@ -82,6 +82,26 @@ def is_grouped(s: Record, slot: int) -> bool:
 
 
 @kernel
+def counted_qty(s: Record, slot: int) -> int:
+    """Open lots that an order adds to those of its side in the OCO group that came after it.
+
+    Of one group only one order comes about, so that over all of them the largest is counted.
+    """
+    order = s["orders"][slot]
+    qty = order["risk_qty"]
+    anchor = anchor_of(s, slot) if order["contingency"] == _OCO else -1
+    if anchor < 0:
+        return qty
+    later = order["first_child"] if slot == anchor else order["next_child"]
+    while later >= 0:
+        other = s["orders"][later]
+        if other["contingency"] == _OCO and other["side"] == order["side"] and other["leg"] == order["leg"]:
+            qty = min(qty, max(order["risk_qty"] - other["risk_qty"], 0))
+        later = other["next_child"]
+    return qty
+
+
+@kernel
 def link_child(s: Record, slot: int) -> None:
     """Put a contingent order at the end of its group's list."""
     anchor = anchor_of(s, slot)

@@ -1,26 +1,22 @@
-"""Orders in the core's keeping: entering them, changing them, letting them go and ending them.
+"""Orders in the core's keeping: changing and ending them, and setting the orders of a group aside for a check.
 
-Each step writes one event and one row of the command output, so that the journal can repeat it. An order that is due
-passes risk in full; a reason that will go by (a stale book, no rate token) leaves it due, and it is tried again with
-each price.
+Each step writes one event and one row of the command output, so that the journal can repeat it. ``release`` lets them
+go.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-import numpy as np
-
 from oms.compiled import kernel
-from oms.core.accounting import count_open, count_order
-from oms.core.armed import arm
-from oms.core.entry import HELD_FOR_BITS, enter_cancel, enter_held_amend, enter_held_end, enter_order, enter_release
+from oms.core.accounting import count_open
+from oms.core.entry import HELD_FOR_BITS, enter_cancel, enter_held_amend, enter_held_end, enter_order
 from oms.core.events import emit_order, emit_terms
-from oms.core.groups import anchor_of
+from oms.core.margin_use import keep_margin
 from oms.core.orders import ILLEGAL, OrderInput, next_state
 from oms.core.outbox import can_send, complete, send
 from oms.core.risk import check_new
-from oms.core.state import MAX_CHILDREN, Record
+from oms.core.state import MAX_CHILDREN, MAX_LEGS, Record
 from oms.core.terms import walked_px
 from oms.records import (
     CommandKind,
@@ -52,19 +48,6 @@ _REQUEST_CANCEL: Final = int(OrderInput.REQUEST_CANCEL)
 
 _NONE: Final = int(Reason.NONE)
 _OUTPUT_FULL: Final = int(Reason.OUTPUT_FULL)
-PASSING: Final = np.zeros(256, np.bool_)
-"""Reasons that go by: an order that is due waits for their end instead of being lost."""
-PASSING[
-    [
-        Reason.BOOK_STALE,
-        Reason.NO_PRICE,
-        Reason.ORDER_RATE,
-        Reason.OUTPUT_FULL,
-        Reason.TRADING_HALTED,
-        Reason.INSTRUMENT_HALTED,
-        Reason.NO_CONVERSION,
-    ]
-] = True
 
 
 @kernel
@@ -145,8 +128,16 @@ def _aside(s: Record, slot: int, excepted: int, at: int, put_back: bool) -> None
 def set_aside(s: Record, anchor: int, excepted: int, put_back: bool) -> None:
     """Stop counting the open quantity of a group but for one order, or count it again: only one of them can come about.
 
-    An order of the group is then checked as if the others were not there.
+    An order of the group is then checked as if the others were not there. Counted again they have the margin that they
+    had, also where the market does not say it.
     """
+    first = s["orders"][anchor]
+    account = first["account"]
+    instrument = first["instrument"]
+    kept = s["aside_margin"]
+    if not put_back:
+        for leg in range(MAX_LEGS):
+            kept[leg] = s["valuations"][account, instrument, leg]["margin"]
     _aside(s, anchor, excepted, MAX_CHILDREN, put_back)
     at = 0
     child = s["orders"][anchor]["first_child"]
@@ -154,6 +145,9 @@ def set_aside(s: Record, anchor: int, excepted: int, put_back: bool) -> None:
         _aside(s, child, excepted, at, put_back)
         at += 1
         child = s["orders"][child]["next_child"]
+    if put_back:
+        for leg in range(MAX_LEGS):
+            keep_margin(s, account, instrument, leg, kept[leg])
 
 
 @kernel
@@ -183,48 +177,4 @@ def check_in_group(s: Record, command: Record, anchor: int, slot: int) -> int:
     set_aside(s, anchor, slot, False)
     reason = check_new(s, command)
     set_aside(s, anchor, slot, True)
-    return reason
-
-
-@kernel
-def check_release(s: Record, slot: int, command: Record) -> int:
-    """Risk in full for an order that is due, as if it were new."""
-    order = s["orders"][slot]
-    anchor = -1
-    if order["contingency"] == _OTO or order["contingency"] == _OCO:
-        anchor = anchor_of(s, slot)
-    count_order(s, order, -1)
-    reason = check_in_group(s, command, anchor, slot)
-    count_order(s, order, 1)
-    return reason
-
-
-@kernel
-def release(s: Record, slot: int, qty: int) -> int:
-    """Let an order that is due leave for a total of ``qty`` lots.
-
-    Returns NONE, or why it did not: for a reason that goes by it stays due, for any other it is ended REJECTED.
-    """
-    order = s["orders"][slot]
-    if not can_send(s):
-        arm(s, slot)
-        return _OUTPUT_FULL
-    command = s["own_command"]
-    complete(command, order, order["px"], qty)
-    command["kind"] = _NEW
-    command["request_id"] = order["request_id"]
-    if order["order_type"] == _MARKET:
-        command["time_in_force"] = _IOC
-    command["qty"] = qty - order["filled_qty"]
-    reason = check_release(s, slot, command)
-    if reason == _NONE:
-        value_market_order(s, command)
-        enter_release(s, slot, command)
-        emit_terms(s, slot, _SUBMITTED, _NONE)
-        send(s, command)
-        return _NONE
-    if PASSING[reason]:
-        arm(s, slot)
-    else:
-        end_held(s, slot, _REJECTED, reason, order["request_id"])
     return reason

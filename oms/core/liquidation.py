@@ -67,6 +67,14 @@ def liquidation_of(s: Record, account: int, instrument: int, leg: int) -> int:
 
 
 @kernel
+def stated_liquidation(s: Record, account: int, instrument: int, leg: int) -> int:
+    """The same as events state it: 0 is no price, so that of a short that is liquidated at every one is the lowest."""
+    liquidation = liquidation_of(s, account, instrument, leg)
+    margined = s["instruments"][instrument]["tier_count"] != 0
+    return max(liquidation, 1) if margined and s["positions"][account, instrument, leg]["qty"] < 0 else liquidation
+
+
+@kernel
 def distance_of(s: Record, account: int, instrument: int, leg: int) -> int:
     """How far the mark may move against an account's position until it is liquidated, in 1e-8 of the mark."""
     half_ticks = s["valuations"][account, instrument, leg]["half_ticks"]

@@ -15,17 +15,10 @@ from oms.core.exact import scaled_up, wide_divide
 from oms.core.positions import cost_to_cash, position_fits, unrealized_pnl, value_at
 from oms.core.settlement import contract_fits, contract_value
 from oms.core.state import Record
-from oms.records import CASH_SCALE
+from oms.records import CASH_SCALE, EVERY_PRICE
 
 ONE: Final = float(CASH_SCALE)
-EVERY_PRICE: Final = 2**62
-"""A liquidation price above all prices, in 1e-8 ticks."""
 PRICE_ERROR: Final = 2e-15
-
-OPTION_INITIAL_RATE: Final = 15_000_000
-"""0.15, 0.1 and 0.075 of the underlying: Deribit's rates for short options under standard margin."""
-OPTION_LEAST_RATE: Final = 10_000_000
-OPTION_MAINTENANCE_RATE: Final = 7_500_000
 
 
 @kernel
@@ -144,19 +137,21 @@ def short_option_margin(instrument: Record, underlying_price: int, half_ticks: i
 
     Notes
     -----
-    Per unit of the underlying, with M the option's mark and OTM how far it is out of the money: a call needs
-    max(0.15 - OTM / underlying, 0.1) + M, and 0.075 + M as maintenance; a put the same or its maintenance if that is
-    more, which is max(0.075, 0.075 * M) + M. Here the rates are of the underlying's notional.
+    Per unit of the underlying, with the instrument's three rates, M the option's mark and OTM how far it is out of the
+    money: a call needs max(initial - OTM / underlying, least) + M, and maintenance + M as maintenance; a put the same
+    or its maintenance if that is more, which is max(maintenance, maintenance * M) + M. Here the rates are of the
+    underlying's notional.
     """
     notional = contract_value(instrument, underlying_price, qty)
     mark_value = value_at(instrument, half_ticks, qty)
     kind = instrument["option_kind"]
     out_of_the_money = max(kind * (instrument["strike"] - underlying_price), 0)
     discount, _ = wide_divide(min(out_of_the_money, underlying_price), CASH_SCALE, underlying_price)
-    rate = max(OPTION_INITIAL_RATE - discount, OPTION_LEAST_RATE)
-    maintenance = scaled_up(notional, OPTION_MAINTENANCE_RATE, CASH_SCALE)
+    rate = max(instrument["option_initial_rate"] - discount, instrument["option_least_rate"])
+    maintenance_rate = instrument["option_maintenance_rate"]
+    maintenance = scaled_up(notional, maintenance_rate, CASH_SCALE)
     if kind < 0:
-        maintenance = max(maintenance, scaled_up(mark_value, OPTION_MAINTENANCE_RATE, CASH_SCALE))
+        maintenance = max(maintenance, scaled_up(mark_value, maintenance_rate, CASH_SCALE))
     maintenance += mark_value
     return max(scaled_up(notional, rate, CASH_SCALE) + mark_value, maintenance), maintenance
 

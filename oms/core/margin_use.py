@@ -102,27 +102,52 @@ def signed_value(definition: Record, position: Record, half_ticks: int) -> int:
 
 
 @hot_kernel
+def _set_margin(s: Record, account: int, instrument: int, leg: int, margin: int) -> None:
+    row = s["valuations"][account, instrument, leg]
+    wallet = s["instruments"][instrument]["settle_wallet"]
+    if wallet >= 0:
+        s["wallets"][account, wallet]["margin"] += margin - row["margin"]
+    row["margin"] = margin
+
+
+@kernel
+def _option_margin(s: Record, account: int, instrument: int, leg: int) -> int:
+    """Margin of a position in an option with its open orders; UNKNOWN when it cannot be margined now."""
+    row = s["valuations"][account, instrument, leg]
+    position = s["positions"][account, instrument, leg]
+    buy_qty = position["open_buy_qty"]
+    sell_qty = position["open_sell_qty"]
+    return margin_for_option(
+        s, account, instrument, leg, buy_qty, row["open_buy_value"], sell_qty, row["open_sell_value"]
+    )
+
+
+@hot_kernel
 def place_margin(s: Record, account: int, instrument: int, leg: int) -> None:
     """Bring the margin of a position, and its wallet's sum, in line with its value and its open orders.
 
     That of a short option which cannot be margined now stays what it was.
     """
-    row = s["valuations"][account, instrument, leg]
-    buy_value = row["open_buy_value"]
-    sell_value = row["open_sell_value"]
     if s["instruments"][instrument]["option_kind"] == 0:
+        row = s["valuations"][account, instrument, leg]
+        buy_value = row["open_buy_value"]
+        sell_value = row["open_sell_value"]
         margin = margin_for(s, account, instrument, leg, row["position_value"], buy_value, sell_value)
     else:
-        position = s["positions"][account, instrument, leg]
-        buy_qty = position["open_buy_qty"]
-        sell_qty = position["open_sell_qty"]
-        margin = margin_for_option(s, account, instrument, leg, buy_qty, buy_value, sell_qty, sell_value)
+        margin = _option_margin(s, account, instrument, leg)
         if margin == UNKNOWN:
             return
-    wallet = s["instruments"][instrument]["settle_wallet"]
-    if wallet >= 0:
-        s["wallets"][account, wallet]["margin"] += margin - row["margin"]
-    row["margin"] = margin
+    _set_margin(s, account, instrument, leg, margin)
+
+
+@kernel
+def keep_margin(s: Record, account: int, instrument: int, leg: int, margin: int) -> None:
+    """Leave an option that cannot be margined now no less than ``margin``, which it had with the same open orders."""
+    row = s["valuations"][account, instrument, leg]
+    if s["instruments"][instrument]["option_kind"] == 0 or row["margin"] >= margin:
+        return
+    if _option_margin(s, account, instrument, leg) == UNKNOWN:
+        _set_margin(s, account, instrument, leg, margin)
 
 
 @kernel

@@ -184,6 +184,21 @@ def average_px(position: Record, instrument: Record) -> int:
 
 
 @kernel
+def average_fits(instrument: Record, px: int) -> bool:
+    """True when ``cost_at_average`` can compute with ``px`` ticks and a fraction."""
+    return bool(float(instrument["inverse_denominator"]) * (float(px) + 1.0) * CASH_SCALE < PRODUCT_LIMIT)
+
+
+@kernel
+def cost_at_average(instrument: Record, px: int, px_fraction: int, qty: int) -> int:
+    """What ``qty`` lots have cost at an average of ``px`` ticks and ``px_fraction`` 1e-8 ticks; see ``average_px``."""
+    if instrument["inverse"] != 0:
+        divisor = instrument["inverse_denominator"] * (px * CASH_SCALE + px_fraction)
+        return -scaled(instrument["inverse_numerator"], qty * CASH_SCALE, divisor)
+    return px * qty + scaled(qty, px_fraction, CASH_SCALE)
+
+
+@kernel
 def funding_of(position: Record, instrument: Record, half_ticks: int, rate: int) -> int:
     """Funding in cash that the position receives at a mark in half ticks and a rate in 1e-8, rounded half to even.
 

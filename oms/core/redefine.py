@@ -96,7 +96,10 @@ def is_sound_row(row: Record) -> bool:
 
 @kernel
 def keep_numbers(target: Record, source: Record) -> None:
-    """Give a row the session's numbers of another version of the same instrument (``SET_BY_ASSEMBLY``)."""
+    """Give a row the session's numbers of another version of the same instrument (``SET_BY_ASSEMBLY``).
+
+    An option that an older journal or snapshot defined without its margin rates has those of the other version too.
+    """
     target["underlying"] = source["underlying"]
     target["base_currency"] = source["base_currency"]
     target["quote_currency"] = source["quote_currency"]
@@ -104,6 +107,10 @@ def keep_numbers(target: Record, source: Record) -> None:
     target["base_wallet"] = source["base_wallet"]
     target["quote_wallet"] = source["quote_wallet"]
     target["settle_wallet"] = source["settle_wallet"]
+    if target["option_maintenance_rate"] == 0:
+        target["option_initial_rate"] = source["option_initial_rate"]
+        target["option_least_rate"] = source["option_least_rate"]
+        target["option_maintenance_rate"] = source["option_maintenance_rate"]
 
 
 @kernel

@@ -11,7 +11,7 @@ import numba
 import numpy as np
 
 from oms.compiled import array_of, entry, kernel
-from oms.core.events import emit_terms, new_event, write_positions
+from oms.core.events import MAX_POSITIONS, emit_terms, new_event, write_positions
 from oms.core.instrument_states import tell_instrument
 from oms.core.state import EVENT_RING, MAX_ACCOUNTS, MAX_INSTRUMENTS, STATE, Record, State
 from oms.journal_format import Records
@@ -48,6 +48,12 @@ def tell_orders(st: State, start: int) -> int:
     return s["orders_used"]
 
 
+@entry(lambda: numba.int64(array_of(STATE), numba.int64))
+def tell_positions(st: State, start: int) -> int:
+    """Write an event of each position from number ``start`` on; returns as ``write_positions`` does."""
+    return write_positions(st[0], start)
+
+
 @entry(lambda: numba.void(array_of(STATE)))
 def tell_rest(st: State) -> None:
     """Write events of all else."""
@@ -58,7 +64,6 @@ def tell_rest(st: State) -> None:
     for scope in range(MAX_ACCOUNTS + s["strategies_used"]):
         if scope >= MAX_ACCOUNTS or s["accounts"][scope]["defined"] != 0:
             tell_trading_state(s, scope)
-    write_positions(s)
 
 
 def standing(st: State) -> Records:
@@ -67,14 +72,21 @@ def standing(st: State) -> Records:
     s = st[0]
     seq, lost = int(s["event_seq"]), int(s["events_lost"])
     parts: list[Records] = []
+
+    def take() -> None:
+        parts.append(s["events"][: s["event_count"]].copy())
+        s["event_count"] = 0
+
     slot = 0
     while slot < s["orders_used"]:
         slot = tell_orders(st, slot)
-        parts.append(s["events"][: s["event_count"]].copy())
-        s["event_count"] = 0
+        take()
     tell_rest(st)
-    parts.append(s["events"][: s["event_count"]].copy())
-    s["event_count"] = 0
+    take()
+    number = 0
+    while number < MAX_POSITIONS:
+        number = tell_positions(st, number)
+        take()
     s["event_seq"], s["events_lost"] = seq, lost
     told: Records = np.concatenate(parts).astype(EVENT, copy=False)
     told["seq"] = seq - 1

@@ -342,6 +342,7 @@ STATE = np.dtype(
         ("next_due", "i8"),  # earliest timer, request or answer; nothing happens between records before it
         ("tick_stage", "i8"),  # how far the tick in hand was taken before the output was full; else 0
         ("next_strategy", "i8"),  # the first one to which the tick in hand has still to be shown; else 0
+        ("next_position", "i8"),  # number of the position with which the report of all of them goes on; else 0
         ("cause_ts", "i8"),  # wall clock at which the gateway sent the frame in hand; 0 for other inputs
         ("feed_quiet", "i8"),  # 1: nothing has been heard of the market for too long; no order is priced on it
         ("market_updates", "i8"),  # counts changes of any market price: sums valued at another number are old
@@ -375,6 +376,7 @@ STATE = np.dtype(
         ("command_count", "i8"),
         ("report_count", "i8"),
         ("aside", "i8", (MAX_CHILDREN + 1,)),  # scratch: open quantity of a group while one of it is checked
+        ("aside_margin", "i8", (MAX_LEGS,)),  # scratch: margin of its position meanwhile
         ("touched_count", "i8"),
         ("touched", "i4", (TOUCHED,)),  # slots of contingent orders on which others hang and that have changed
         ("change", CHANGE),

@@ -13,7 +13,8 @@ from oms.core.armed import concerns, is_reached, renew_thresholds, trailed_px, w
 from oms.core.contingency import follow_up, remaining_qty
 from oms.core.events import has_room
 from oms.core.groups import anchor_of
-from oms.core.keeping import change_held, release
+from oms.core.keeping import change_held
+from oms.core.release import release
 from oms.core.state import Record
 from oms.records import BookState, Contingency, HeldFor, Trigger
 

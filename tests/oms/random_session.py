@@ -86,6 +86,7 @@ class RandomSession:
             (3, self.place_trigger),
             (2, self.place_bracket),
             (2, self.place_pair),
+            (2, self.protect),
             (1, self.replace),
             (1, self.place_timed),
             (3, self.change),
@@ -214,6 +215,24 @@ class RandomSession:
         self.rig.commands(
             new_order(first, **{**terms, "px": self.px - side * self.random.randint(1, 6)}),
             new_order(self.next_id(), **{**terms, **self.trigger(side), "parent_id": first}),
+        )
+
+    def protect(self) -> None:
+        """A target at rest and a stop, no group, that each close all of a position."""
+        account, instrument, leg = (
+            self.random.choice((0, HEDGING)),
+            self.random.choice((0, 1)),
+            self.random.choice((0, 1)),
+        )
+        qty = int(self.rig.s["positions"]["qty"][account, instrument, leg])
+        if qty == 0:
+            return
+        side = -1 if qty > 0 else 1
+        flags = OrderFlag.REDUCE_ONLY | (OrderFlag.SHORT_LEG if leg else 0)
+        terms = {"account": account, "instrument": instrument, "flags": flags, "qty": abs(qty), "side": side}
+        self.rig.commands(
+            new_order(self.next_id(), **{**terms, "px": self.px - side * self.random.randint(3, 12)}),
+            new_order(self.next_id(), **{**self.trigger(side), **terms}),
         )
 
     def replace(self) -> None:

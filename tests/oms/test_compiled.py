@@ -8,7 +8,9 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from numba import types
 from numba.core.funcdesc import default_mangler
@@ -29,6 +31,7 @@ from oms.compiled import (
     kernel_sources,
     open_cache,
 )
+from oms.core.state import STATE
 
 ROOT = Path(oms.__file__).resolve().parent.parent
 PACKAGES = ("oms", "strategies", "backtest", "gateways")
@@ -42,6 +45,29 @@ def source(folder: Path, name: str, text: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
     return path
+
+
+@compiled.kernel
+def shifted(number: int) -> int:
+    return (number + 1) << 40
+
+
+@pytest.mark.pure
+def test_kernel_takes_a_narrow_field_as_an_int64() -> None:
+    field: Any = np.int32(2)
+    assert shifted(field) == 3 << 40
+
+
+@pytest.mark.pure
+@pytest.mark.skipif(JIT, reason="a compiled function's signature says so")
+def test_function_called_by_address_takes_its_number_as_an_int64() -> None:
+    def keep(_st: Any, number: int, record: Any) -> None:
+        record[0] = (number + 1) << 40
+
+    kept = compiled.callback(keep, None, STATE, checked=False)
+    answer = np.zeros(1, np.int64)
+    assert compiled.call_address(kept.address, None, np.int32(2), answer) == 0
+    assert answer[0] == 3 << 40
 
 
 def test_every_file_with_compiled_functions_decides_the_key() -> None:

@@ -18,7 +18,7 @@ from hypothesis import strategies as hs
 from oms.decimals import GridError, cash_text, parse_decimal, rate
 from oms.instrument_kinds import KINDS, REQUIRED, InstrumentKind
 from oms.instruments import MAX_VALUE, Instrument, underlying_of
-from oms.margin_tiers import MarginTier
+from oms.margin_tiers import MarginTier, OptionMargin
 from oms.records import CASH_SCALE, Reason
 from tests.docs.pages import ROOT, blocks
 
@@ -188,6 +188,11 @@ def test_cash_of_a_tick_lot_is_exact(tick: str, lot: str, multiplier: str) -> No
         ({**OPTION, "option_kind": "Call"}, "option_kind 'Call' is neither call nor put"),
         ({**OPTION, "settlement": "USDC"}, "settles in USDT or BTC, not in USDC"),
         ({**OPTION, "margin_tiers": TIERS}, "is option and has no margin_tiers"),
+        ({"option_margin": OptionMargin()}, "is linear_perpetual and has no option_margin"),
+        ({**OPTION, "option_margin": OptionMargin(least_rate="0.2")}, "has rates 0.15 and 0.2: 0 < least_rate"),
+        ({**OPTION, "option_margin": OptionMargin(least_rate="0")}, "has rates 0.15 and 0: 0 < least_rate"),
+        ({**OPTION, "option_margin": OptionMargin(initial_rate="1.1")}, "has rates 1.1 and 0.1: 0 < least_rate"),
+        ({**OPTION, "option_margin": OptionMargin(maintenance_rate="2")}, "maintenance_rate 2: above 0, at most 1"),
         ({"version": 0}, "version 0 must be 1 to 65535"),
         ({"version": 65536}, "version 65536 must be 1 to 65535"),
         ({"max_leverage": "0.5"}, "max_leverage 0.5 must be at least 1"),

@@ -27,6 +27,7 @@ from tests.oms.core.builders import Rig
 from tests.oms.journalled import SESSION, random_steps, run
 from tests.oms.test_core_loop import files_bounded_to
 
+RATES = {"option_initial_rate": 15_000_000, "option_least_rate": 10_000_000, "option_maintenance_rate": 7_500_000}
 PLACE = Place(SESSION, 2, 77, 31)
 DEFINITIONS = Definitions(account="paper", instruments={"0": {"name": "BTCUSDT.binance_usdm"}}, strategies=("a",))
 
@@ -123,6 +124,23 @@ def test_what_open_orders_count_is_worked_out_where_an_older_zoms_did_not_keep_i
     again = new_state()
     restore(again, found._replace(tables={**found.tables, "orders": older}), definitions=True)
     assert again["orders"]["risk_value"].tolist() == rig.st["orders"]["risk_value"].tolist()
+
+
+def test_options_of_an_older_zoms_have_the_rates_that_all_had(tmp_path: Path) -> None:
+    rig = Rig()
+    for name, value in RATES.items():
+        rig.s["instruments"][name][3] = rig.s["pending_definitions"][name][3] = value
+    rig.s["instruments"]["option_kind"][3] = rig.s["pending_definitions"]["option_kind"][3] = 1
+    found = read_snapshot(write_snapshot(tmp_path, capture(rig.st, PLACE, DEFINITIONS)))
+    tables = dict(found.tables)
+    for table in ("instruments", "pending_definitions", "former_definitions"):
+        rows = tables[table]
+        tables[table] = rows[[name for name in rows.dtype.names or () if name not in RATES]]
+    again = new_state()
+    restore(again, found._replace(tables=tables), definitions=True)
+    for name in RATES:
+        for table in ("instruments", "pending_definitions", "former_definitions"):
+            assert again[0][table][name].tolist() == rig.s[table][name].tolist()
 
 
 def test_indices_of_another_size_are_made_anew(tmp_path: Path, rig: Rig) -> None:

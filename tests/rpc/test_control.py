@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from oms.records import EventKind, OrderFlag, Reason
+from oms.records import CASH_SCALE, EVERY_PRICE, EventKind, OrderFlag, Reason
 from rpc.client import Client, OutcomeUnknownError, RpcError
 from rpc.entities import StandingEvent, TradingStateEvent
 from tests.rpc.conftest import World, wait_for
@@ -101,6 +101,28 @@ def test_positions_are_those_of_accounts_legs_and_strategies(core: ScriptedCore,
     ]
     assert [each.qty for each in desk.positions(strategy="maker")] == ["0.002"]
     assert len(desk.positions(account="hedge")) == 2
+
+
+@pytest.mark.parametrize(
+    ("qty", "liquidation", "price", "distance"),
+    [
+        (1, 950 * CASH_SCALE, "95", "0.05"),
+        (-1, 1_100 * CASH_SCALE, "110", "0.1"),
+        (1, 1_010 * CASH_SCALE, "101", "-0.01"),
+        (1, 1_000 * CASH_SCALE - 1, "99.999999999", "0"),
+        (1, 0, None, None),
+        (-1, EVERY_PRICE, None, None),
+        (0, 0, None, None),
+    ],
+)
+def test_a_position_tells_how_far_its_liquidation_is(
+    core: ScriptedCore, desk: Client, qty: int, liquidation: int, price: str | None, distance: str | None
+) -> None:
+    terms = {"instrument": 0, "account": 0, "strategy": -1, "position_qty": qty}
+    core.tell(EventKind.POSITION, last_px=2_000, order_id=liquidation, **terms)
+    wait_for(lambda: len(desk.positions()) == 1, "the position")
+    (position,) = desk.positions()
+    assert (position.liquidation_price, position.liquidation_distance) == (price, distance)
 
 
 def test_standings_are_told_in_the_reporting_currency(core: ScriptedCore, desk: Client) -> None:

@@ -20,6 +20,7 @@ from oms.records import (
     TriggerSource,
 )
 from rpc.client import Client, OutcomeUnknownError, RpcError
+from rpc.entities import trail_text
 from tests.rpc.conftest import World, wait_for
 from tests.rpc.scripted_core import ScriptedCore
 
@@ -69,9 +70,9 @@ def test_an_order_with_a_trigger_is_held_with_its_terms(
 @pytest.mark.parametrize(
     ("trail_by", "trail_unit", "trail", "unit", "shown"),
     [
-        ("0.7", None, 7, TrailUnit.TICKS, ("0.7", "price")),
-        ("0.7", "price", 7, TrailUnit.TICKS, ("0.7", "price")),
-        ("30", "ticks", 30, TrailUnit.TICKS, ("3.0", "price")),
+        ("0.7", None, 7, TrailUnit.PRICE, ("0.7", "price")),
+        ("0.7", "price", 7, TrailUnit.PRICE, ("0.7", "price")),
+        ("30", "ticks", 30, TrailUnit.TICKS, ("30", "ticks")),
         ("25", "basis_points", 25, TrailUnit.BASIS_POINTS, ("25", "basis_points")),
     ],
 )
@@ -213,6 +214,34 @@ def test_an_order_without_an_answer_shows_the_distance_that_was_asked_for(core: 
         desk.place("BTCUSDT", "sell", "1", order_type="trailing_stop_market", trail_by="0.7", client_order_id="lost")
     lost = desk.order(client_order_id="lost")
     assert (lost.state, lost.trail_by, lost.trail_unit) == ("unknown", "0.7", "price")
+
+
+@pytest.mark.parametrize(
+    ("placed", "unit", "change", "shown"),
+    [
+        ("0.7", "price", {"trail_by": "0.9"}, ("0.9", "price")),
+        ("0.7", "price", {"trail_by": "12", "trail_unit": "ticks"}, ("1.2", "price")),
+        ("30", "ticks", {"trail_by": "40"}, ("40", "ticks")),
+        ("30", "ticks", {"trail_by": "0.5", "trail_unit": "price"}, ("5", "ticks")),
+    ],
+)
+def test_price_and_ticks_are_amended_by_either_and_shown_as_placed(
+    desk: Client, placed: str, unit: Any, change: dict[str, Any], shown: tuple[str, str]
+) -> None:
+    order = desk.place("BTCUSDT", "sell", "1", order_type="trailing_stop_market", trail_by=placed, trail_unit=unit)
+    amended = desk.amend(order_id=order.order_id, **change)
+    assert (amended.trail_by, amended.trail_unit) == shown
+
+
+def test_a_trailing_distance_is_told_in_the_words_that_were_used(desk: Client) -> None:
+    given: dict[Any, str] = {"price": "0.7", "ticks": "30", "basis_points": "25"}
+    told = {
+        unit: trail_text(
+            desk.place("BTCUSDT", "sell", "1", order_type="trailing_stop_market", trail_by=trail, trail_unit=unit)
+        )
+        for unit, trail in given.items()
+    }
+    assert told == {"price": "0.7", "ticks": "30 ticks", "basis_points": "25 basis points"}
 
 
 def test_an_order_that_does_not_trail_cannot_be_made_to(desk: Client) -> None:

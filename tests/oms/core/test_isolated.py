@@ -12,14 +12,24 @@ from hypothesis import given
 from hypothesis import strategies as hs
 
 from oms.core.liquidation import balance_behind, distance_of, liquidation_of
-from oms.core.margin import EVERY_PRICE, maintenance_margin
+from oms.core.margin import maintenance_margin
 from oms.core.positions import value_at
 from oms.core.state import NO_LIMIT, define_account
 from oms.core.valuation import equity_of
 from oms.durable import differences
 from oms.instruments import Instrument
 from oms.margin_tiers import MarginTier
-from oms.records import CASH_SCALE, MarginMode, OrderFlag, Reason, ReportKind, TradingState
+from oms.records import (
+    CASH_SCALE,
+    EVERY_PRICE,
+    EventKind,
+    MarginMode,
+    OrderFlag,
+    Reason,
+    ReportKind,
+    TickKind,
+    TradingState,
+)
 from oms.replay import Replay
 from tests.oms.core.builders import (
     ASK_PX,
@@ -35,6 +45,7 @@ from tests.oms.core.builders import (
     reason_of,
     report,
     snapshot,
+    tick,
     time_tick,
 )
 from tests.oms.core.test_redefine import FINER
@@ -42,6 +53,7 @@ from tests.oms.journalled import SESSION, JournalledRig
 
 pytestmark = pytest.mark.pure
 
+WATCH: Final = Path(__file__).parents[2] / "strategies" / "samples" / "watch.py"
 TICK_LOT: Final = 10_000
 """Cash of one tick-lot of both contracts."""
 FEE: Final = Decimal("0.0005")
@@ -334,6 +346,33 @@ def test_its_liquidation_price_is_that_of_its_margin_alone() -> None:
     move(rig, int(mark))
     distance = 1 - liquidation_of(rig.s, 0, 0, 0) / CASH_SCALE / mark
     assert distance_of(rig.s, 0, 0, 0) == pytest.approx(distance * CASH_SCALE, abs=2)
+
+
+def test_position_events_state_the_accounts_liquidation_price() -> None:
+    rig = market()
+    rig.add(WATCH, 0)
+    hold(rig, 40, strategy=0)
+    liquidation = liquidation_of(rig.s, 0, 0, 0)
+    assert rig.events[rig.events["kind"] == EventKind.POSITION][-1]["order_id"] == liquidation > 0
+    told = rig.ticks(tick(TickKind.HEARTBEAT, instrument=-1))
+    told = told[told["kind"] == EventKind.POSITION]
+    assert told[["strategy", "order_id"]].tolist() == [(-1, liquidation), (0, 0)]
+    hold(rig, -80, trade_id=2)
+    told = rig.ticks(tick(TickKind.HEARTBEAT, instrument=-1))
+    short = told[(told["kind"] == EventKind.POSITION) & (told["strategy"] < 0)]
+    assert short["order_id"].tolist() == [liquidation_of(rig.s, 0, 0, 0)]
+    rig.reports(report(ReportKind.POSITION, 0, qty=0))
+    told = rig.ticks(tick(TickKind.HEARTBEAT, instrument=-1))
+    assert told[told["kind"] == EventKind.POSITION]["order_id"].tolist() == [0, 0]
+
+
+def test_a_short_that_is_liquidated_at_every_price_is_told_at_the_lowest() -> None:
+    rig = market(isolated=0)
+    hold(rig, -10)
+    wallet(rig)["balance"] = -(2**50)
+    assert liquidation_of(rig.s, 0, 0, 0) == 0
+    told = rig.ticks(tick(TickKind.HEARTBEAT, instrument=-1))
+    assert told[told["kind"] == EventKind.POSITION]["order_id"].tolist() == [1]
 
 
 def test_cross_liquidation_counts_other_cross_positions_and_no_isolated_one() -> None:

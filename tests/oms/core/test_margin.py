@@ -6,12 +6,12 @@ import math
 from fractions import Fraction
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as hs
 
 from oms.core.margin import (
-    EVERY_PRICE,
     initial_margin,
     liquidation_distance,
     liquidation_px,
@@ -22,10 +22,12 @@ from oms.core.margin import (
 )
 from oms.core.positions import apply_fill, unrealized_pnl, value_at
 from oms.instruments import Instrument
-from oms.margin_tiers import MarginTier
-from oms.records import CASH_SCALE
+from oms.margin_tiers import MarginTier, OptionMargin
+from oms.records import CASH_SCALE, EVERY_PRICE
 from tests.oms.core.ledger import INSTRUMENTS, instrument_of, new_ledger, new_position, row_of
 
+DERIBIT = ("0.15", "0.1", "0.075")
+"""Initial, least and maintenance rate of a short option that says nothing else."""
 LADDERS = (
     (("0", "0.01", "0.005"),),
     (("0", "0.008", "0.004"), ("50000", "0.01", "0.005"), ("600000", "0.02", "0.01"), ("3000000.01", "0.1", "0.05")),
@@ -195,22 +197,24 @@ def test_flat_and_spot_have_no_liquidation_price() -> None:
     price=hs.one_of(hs.integers(10**9, 10**13), hs.integers(5 * 10**12, 7 * 10**12)),
     mark=hs.integers(0, 100_000),
     qty=hs.integers(1, 10_000),
+    rates=hs.sampled_from((None, OptionMargin(initial_rate="0.2", least_rate="0.05", maintenance_rate="0.5"))),
 )
-def test_a_short_option_is_margined_by_the_published_rule(
-    name: str, kind: str, price: int, mark: int, qty: int
+def test_a_short_option_is_margined_by_the_published_rule_at_its_rates(
+    name: str, kind: str, price: int, mark: int, qty: int, rates: OptionMargin | None
 ) -> None:
-    instrument = instrument_of(name, option_kind=kind)
+    instrument = instrument_of(name, option_kind=kind, option_margin=rates)
+    of_initial, least, of_maintenance = map(Fraction, msgspec.structs.astuple(rates) if rates else DERIBIT)
     coin = instrument.settlement == instrument.base
     size = qty * Fraction(instrument.lot)
     underlying, strike = Fraction(price, CASH_SCALE), Fraction(instrument.strike)
     premium = Fraction(mark, 2) * Fraction(instrument.tick)
     unit = Fraction(1) if coin else underlying
     otm = max(strike - underlying if kind == "call" else underlying - strike, Fraction(0))
-    initial = max(Fraction(15, 100) - otm / underlying, Fraction(1, 10)) * unit + premium
-    maintenance = Fraction(75, 1000) * unit + premium
+    initial = max(of_initial - otm / underlying, least) * unit + premium
+    maintenance = of_maintenance * unit + premium
     if kind == "put":
-        maintenance = max(Fraction(75, 1000) * unit, Fraction(75, 1000) * premium) + premium
-        initial = max(initial, maintenance)
+        maintenance = max(of_maintenance * unit, of_maintenance * premium) + premium
+    initial = max(initial, maintenance)
     got = short_option_margin(row_of(instrument), price, mark, qty)
     slack = 3 + 2 * size * unit
     assert -1 <= got[1] - maintenance * size * CASH_SCALE <= 3

@@ -6,17 +6,20 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as hs
 
+from oms import engine
 from oms.core.liquidation import balance_behind
 from oms.core.option_margin import UNKNOWN, short_margins
 from oms.core.state import MAX_ACCOUNTS, new_state
 from oms.core.valuation import equity_of
 from oms.durable import differences
 from oms.instruments import Instrument
-from oms.records import CASH_SCALE, EventKind, InstrumentState, MarginMode, Reason, ReportKind, TickKind
+from oms.margin_tiers import OptionMargin
+from oms.records import CASH_SCALE, Contingency, EventKind, InstrumentState, MarginMode, Reason, ReportKind, TickKind
 from oms.replay import Replay
 from tests.oms.core.builders import (
     BUY,
@@ -31,6 +34,7 @@ from tests.oms.core.builders import (
     market_order,
     new_order,
     report,
+    snapshot,
     tick,
     time_tick,
 )
@@ -173,6 +177,41 @@ class TestShort:
         assert asked(rig, new_order(2, SELL, MARK, 1, instrument=CALL.id)) == [Reason.NO_PRICE]
         hold(rig, CALL, 10, MARK + 20, trade_id=3)
         assert wallet(rig)["margin"] == 0
+
+    @pytest.mark.parametrize("held", [0, -10])
+    def test_margin_stays_while_a_group_is_set_aside_and_it_cannot_be_said(self, held: int) -> None:
+        rig = ready()
+        if held:
+            hold(rig, CALL, held)
+        pair = {"instrument": CALL.id, "contingency": Contingency.OCO, "parent_id": 2}
+        assert asked(rig, new_order(2, SELL, MARK, 10, **pair)) == [Reason.NONE]
+        before = int(wallet(rig)["margin"])
+        assert before > 0
+        rig.s["instruments"][CALL.id]["underlying"] = -1
+        assert asked(rig, new_order(3, SELL, MARK + 5, 10, **pair)) == [Reason.NO_PRICE]
+        assert wallet(rig)["margin"] == before
+        rig.s["instruments"][CALL.id]["underlying"] = PERPETUAL.id
+        move(rig, CALL, MARK)
+        assert wallet(rig)["margin"] == before
+
+    @pytest.mark.parametrize("said", [True, False])
+    def test_a_new_version_brings_its_rates_or_keeps_those_in_force(self, said: bool) -> None:
+        rig = ready()
+        hold(rig, CALL, -10)
+        before = int(wallet(rig)["margin"])
+        rates = OptionMargin(initial_rate="0.3", least_rate="0.3", maintenance_rate="0.075")
+        definition = msgspec.structs.replace(CALL, version=2, option_margin=rates).definition()
+        if not said:
+            for name in ("option_initial_rate", "option_least_rate", "option_maintenance_rate"):
+                definition["row"][name] = 0  # as a journal of before has it
+        engine.step_definitions(rig.st, definition, 0)
+        rig.flush()
+        assert rig.s["instruments"][CALL.id]["version"] == 2
+        rig.ticks(snapshot(CALL.id, {MARK - 1: 10_000}, {MARK + 1: 10_000}, version=2))
+        rig.s["next_review"] = rig.s["next_due"] = rig.now
+        rig.ticks(time_tick(rig.now + 1))
+        more = cash_up(INDEX * 10 * LOT * Decimal("0.15")) if said else 0
+        assert wallet(rig)["margin"] == before + more
 
     def test_margin_that_would_leave_64_bits_is_not_known(self) -> None:
         rig = ready()

@@ -6,16 +6,19 @@ from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as hs
 
 from oms import engine
+from oms.core.events import MAX_POSITIONS, POSITIONS_OF_SCOPE
 from oms.core.positions import fee_of
-from oms.core.state import MAX_ACCOUNTS
+from oms.core.standing import standing
+from oms.core.state import EVENT_RING, MAX_ACCOUNTS, MAX_STRATEGIES
 from oms.decimals import rate
 from oms.instruments import Instrument
-from oms.records import CASH_SCALE, EventKind, Liquidity, OrderFlag, Reason
+from oms.records import CASH_SCALE, EventKind, Liquidity, OrderFlag, Reason, TickKind
 from tests.oms.core import ledger
 from tests.oms.core.builders import (
     BID_PX,
@@ -32,6 +35,7 @@ from tests.oms.core.builders import (
     only,
     reason_of,
     snapshot,
+    tick,
 )
 from tests.oms.core.ledger import TERMS, Model, instrument_of, units
 
@@ -237,3 +241,34 @@ def test_strategies_positions_are_reported_beside_the_accounts() -> None:
         (0, 0, 0, 1),
     ]
     assert events["position_qty"].tolist() == [0, 7]
+
+
+def every_position() -> Rig:
+    """A core that holds more positions than its event output has rows."""
+    rig = Rig()
+    rig.s["accounts"]["defined"] = 1
+    rig.s["strategies_used"] = MAX_STRATEGIES
+    rig.s["positions"]["qty"] = np.arange(1, MAX_POSITIONS + 1).reshape(rig.s["positions"].shape)
+    rig.s["positions"]["open_cost"] = rig.s["positions"]["qty"]
+    assert MAX_POSITIONS > EVENT_RING
+    return rig
+
+
+@pytest.mark.pure
+def test_heartbeat_reports_more_positions_than_the_output_holds() -> None:
+    rig = every_position()
+    events = rig.ticks(tick(TickKind.HEARTBEAT, instrument=-1))
+    told = events[events["kind"] == EventKind.POSITION]
+    assert told["position_qty"].tolist() == list(range(1, MAX_POSITIONS + 1))
+    assert np.diff(events["seq"]).tolist() == [1] * (len(events) - 1)
+    rig.s["positions"]["qty"][1:] = 0
+    assert len(rig.ticks(tick(TickKind.HEARTBEAT, instrument=-1))) == POSITIONS_OF_SCOPE
+
+
+@pytest.mark.pure
+def test_snapshot_tells_more_positions_than_the_output_holds() -> None:
+    rig = every_position()
+    told = standing(rig.st)
+    told = told[told["kind"] == EventKind.POSITION]
+    assert told["position_qty"].tolist() == list(range(1, MAX_POSITIONS + 1))
+    assert rig.s["event_count"] == rig.s["events_lost"] == 0

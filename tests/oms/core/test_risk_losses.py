@@ -143,6 +143,24 @@ def test_breach_leaves_the_stop_beside_a_target_that_closes_all(stop_first: bool
     assert {each: rig.state(each) for each in (1, 2)} == {1: OrderState.HELD, 2: OrderState.PENDING_NEW}
 
 
+@pytest.mark.parametrize(("first", "second", "kept"), [(100, 100, False), (60, 100, False), (80, 60, True)])
+def test_breach_counts_a_group_of_which_one_cancels_the_other_as_its_largest_order(
+    first: int, second: int, kept: bool
+) -> None:
+    rig = market(max_daily_loss=100 * 50 * TICK_LOT)
+    pair = {"contingency": Contingency.OCO, "parent_id": 1}
+    rig.commands(
+        new_order(9, SELL, BID_PX + 95, qty=20),
+        new_order(1, SELL, BID_PX + 70, qty=first, **pair),
+        new_order(2, SELL, BID_PX + 90, qty=second, **pair),
+    )
+    move(rig, -50)
+    wait(rig)
+    wait(rig)
+    assert [rig.state(each) for each in (1, 2)] == [OrderState.PENDING_NEW] * 2
+    assert rig.state(9) == (OrderState.PENDING_NEW if kept else OrderState.PENDING_CANCEL)
+
+
 def test_growing_orders_are_cancelled_as_long_as_the_scope_is_reduced() -> None:
     rig = market(max_daily_loss=100 * 50 * TICK_LOT)
     rig.commands(new_order(1, SELL, BID_PX + 70, qty=60), new_order(2, px=BID_PX - 70))

@@ -216,7 +216,7 @@ def test_a_trailing_stop_is_where_the_definition_puts_it(
     rig.commands(trailing(side, trail, unit))
     trigger = None
     for px in prices:
-        distance = trail if unit == TrailUnit.TICKS else max(px * trail // 10_000, 1)
+        distance = trail if unit != TrailUnit.BASIS_POINTS else max(px * trail // 10_000, 1)
         candidate = px + side * distance
         fires = trigger is not None and (px - trigger) * side >= 0
         last(rig, px)
@@ -338,7 +338,7 @@ BAD = [
     {"trigger": Trigger.TRAILING},
     {"trigger": Trigger.TRAILING, "trail": 0, "trail_unit": 1},
     {"trigger": Trigger.TRAILING, "trail": -1, "trail_unit": 1},
-    {"trigger": Trigger.TRAILING, "trail": 1, "trail_unit": 3},
+    {"trigger": Trigger.TRAILING, "trail": 1, "trail_unit": 4},
     {"trigger": Trigger.TRAILING, "trail": 10_000, "trail_unit": 2},
 ]
 

@@ -1,0 +1,259 @@
+"""Letting an order in the core's keeping go, once it is due.
+
+It passes risk in full. A reason that will go by (a stale book, no rate token) leaves it due, and it is tried again with
+each price.
+
+One whose price has come and that may only close what is held (reduce-only, of a scope that is REDUCING, of a leg of a
+hedging account) is a protection that must not fail because a target rests: it leaves for what there is to close, and
+what rests on its side gives way, the newest first, as much as must. The cancels leave before it does. Both may still
+fill, as in a group of which one cancels the other.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from oms.compiled import kernel
+from oms.core.accounting import count_order, strategy_scope
+from oms.core.armed import arm
+from oms.core.entry import enter_release
+from oms.core.events import emit_terms
+from oms.core.exposure import reachable_qty
+from oms.core.funds import spot_wallet
+from oms.core.groups import anchor_of
+from oms.core.keeping import ask_cancel, end_held, set_aside, value_market_order
+from oms.core.outbox import can_send, complete, send
+from oms.core.positions import closable_qty
+from oms.core.risk import check_new
+from oms.core.state import MAX_ACCOUNTS, Record
+from oms.core.terms import rests
+from oms.core.trading import state_of_scope
+from oms.core.valuation import revalue
+from oms.instrument_kinds import InstrumentKind
+from oms.records import (
+    CommandKind,
+    Contingency,
+    EventKind,
+    OrderFlag,
+    OrderState,
+    OrderType,
+    Reason,
+    TimeInForce,
+    TradingState,
+    Trigger,
+)
+
+_SPOT: Final = int(InstrumentKind.SPOT)
+_NEW: Final = int(CommandKind.NEW)
+_SUBMITTED: Final = int(EventKind.ORDER_SUBMITTED)
+_MARKET: Final = int(OrderType.MARKET)
+_IOC: Final = int(TimeInForce.IOC)
+_REJECTED: Final = int(OrderState.REJECTED)
+_REDUCING: Final = int(TradingState.REDUCING)
+_REDUCE_ONLY_FLAG: Final = int(OrderFlag.REDUCE_ONLY)
+_NO_TRIGGER: Final = int(Trigger.NONE)
+_OTO: Final = int(Contingency.OTO)
+_OCO: Final = int(Contingency.OCO)
+
+_NONE: Final = int(Reason.NONE)
+_OUTPUT_FULL: Final = int(Reason.OUTPUT_FULL)
+_GAVE_WAY: Final = int(Reason.GAVE_WAY)
+PASSING: Final = np.zeros(256, np.bool_)
+"""Reasons that go by: an order that is due waits for their end instead of being lost."""
+PASSING[
+    [
+        Reason.BOOK_STALE,
+        Reason.NO_PRICE,
+        Reason.ORDER_RATE,
+        Reason.OUTPUT_FULL,
+        Reason.TRADING_HALTED,
+        Reason.INSTRUMENT_HALTED,
+        Reason.NO_CONVERSION,
+    ]
+] = True
+CLOSING: Final = np.zeros(256, np.bool_)
+"""Reasons for which an order may only close, and with all that is open on its side would do more."""
+CLOSING[[Reason.REDUCE_ONLY, Reason.TRADING_REDUCING, Reason.BAD_LEG]] = True
+
+
+@kernel
+def may_only_close(s: Record, scope: int, order: Record) -> bool:
+    """True when an order may do nothing but close what a scope holds."""
+    hedging = scope < MAX_ACCOUNTS and s["accounts"][scope]["hedging"] != 0
+    return bool(hedging or order["flags"] & _REDUCE_ONLY_FLAG or state_of_scope(s, scope) == _REDUCING)
+
+
+@kernel
+def qty_to_close(s: Record, order: Record, qty: int) -> int:
+    """What of ``qty`` lots an order may leave for, when it may only close what its account and its strategy hold.
+
+    All of it when that is nothing: risk says why it may not leave.
+    """
+    instrument = order["instrument"]
+    leg = int(order["leg"])
+    side = order["side"]
+    account = order["account"]
+    scope = strategy_scope(order)
+    most = qty
+    opens = side == 1 - 2 * leg and s["accounts"][account]["hedging"] != 0
+    if not opens and may_only_close(s, account, order):
+        most = min(most, closable_qty(s["positions"][account, instrument, leg], side))
+    if not opens and scope >= 0 and may_only_close(s, scope, order):
+        most = min(most, closable_qty(s["positions"][scope, instrument, leg], side))
+    return most if most > 0 else qty
+
+
+@kernel
+def gives_way(order: Record, other: Record) -> bool:
+    """True for what rests at the exchange and would close what ``order``, whose price has come, is to close."""
+    return bool(
+        other["account"] == order["account"]
+        and other["leg"] == order["leg"]
+        and other["side"] == order["side"]
+        and other["risk_qty"] > 0
+        and other["trigger"] == _NO_TRIGGER
+        and rests(other["time_in_force"])
+    )
+
+
+@kernel
+def make_way(s: Record, slot: int, qty: int, cancels: bool) -> tuple[int, int, int]:
+    """What rests and gives way so that ``qty`` of an order only closes: the newest orders, until it fits.
+
+    Returns their lots, those of them that are of its strategy, and the cash that all of them count. With ``cancels``
+    their cancel is asked for.
+    """
+    order = s["orders"][slot]
+    account = order["account"]
+    instrument = order["instrument"]
+    side = order["side"]
+    scope = strategy_scope(order)
+    over = 0
+    own_over = 0
+    if may_only_close(s, account, order):
+        over = reachable_qty(s["positions"][account, instrument, order["leg"]], side, qty)
+    if scope >= 0 and may_only_close(s, scope, order):
+        own_over = reachable_qty(s["positions"][scope, instrument, order["leg"]], side, qty)
+    freed = 0
+    own_freed = 0
+    value = 0
+    at = s["order_lists"][instrument]["open_head"]
+    while at >= 0 and (freed < over or own_freed < own_over):
+        other = s["orders"][at]
+        is_own = scope >= 0 and other["strategy"] == order["strategy"]
+        if gives_way(order, other) and (freed < over or is_own):
+            freed += other["risk_qty"]
+            value += other["risk_value"]
+            if is_own:
+                own_freed += other["risk_qty"]
+            if cancels:
+                ask_cancel(s, at, _GAVE_WAY, other["request_id"], 0)
+        at = other["next_open"]
+    return freed, own_freed, value
+
+
+@kernel
+def _uncount(s: Record, order: Record, freed: int, own_freed: int, value: int) -> None:
+    """Take lots out of what is open on an order's side, in its account's position and its strategy's share of it.
+
+    Of spot the cash that they reserve too.
+    """
+    position = s["positions"][order["account"], order["instrument"], order["leg"]]
+    scope = strategy_scope(order)
+    share = position if scope < 0 else s["positions"][scope, order["instrument"], order["leg"]]
+    if order["side"] > 0:
+        position["open_buy_qty"] -= freed
+        share["open_buy_qty"] -= own_freed
+    else:
+        position["open_sell_qty"] -= freed
+        share["open_sell_qty"] -= own_freed
+    definition = s["instruments"][order["instrument"]]
+    wallet = spot_wallet(definition, order["side"])
+    if definition["kind"] == _SPOT and wallet >= 0:
+        s["wallets"][order["account"], wallet]["reserved"] -= value
+
+
+@kernel
+def check_closing(s: Record, slot: int, command: Record) -> int:
+    """Risk in full for an order that may only close, as if what gives way to it were not there; that is cancelled then.
+
+    The command is ``own_command``, which the cancels use too: it has to be written anew.
+    """
+    order = s["orders"][slot]
+    qty = command["qty"]
+    revalue(s, order["account"])  # with everything counted: the check leaves the values as they are then
+    if order["strategy"] >= 0:
+        revalue(s, strategy_scope(order))
+    freed, own_freed, value = make_way(s, slot, qty, False)
+    _uncount(s, order, freed, own_freed, value)
+    reason = check_new(s, command)
+    _uncount(s, order, -freed, -own_freed, -value)
+    if reason == _NONE:
+        make_way(s, slot, qty, True)
+    return reason
+
+
+@kernel
+def check_release(s: Record, slot: int, command: Record) -> int:
+    """Risk in full for an order that is due, as if it were new.
+
+    To one whose price has come and that may only close what is held, what rests on its side gives way.
+    """
+    order = s["orders"][slot]
+    anchor = -1
+    if order["contingency"] == _OTO or order["contingency"] == _OCO:
+        anchor = anchor_of(s, slot)
+    count_order(s, order, -1)
+    if anchor >= 0:
+        set_aside(s, anchor, slot, False)
+    reason = check_new(s, command)
+    if CLOSING[reason] and order["trigger"] != _NO_TRIGGER:
+        reason = check_closing(s, slot, command)
+    if anchor >= 0:
+        set_aside(s, anchor, slot, True)
+    count_order(s, order, 1)
+    return reason
+
+
+@kernel
+def write_release(s: Record, order: Record, qty: int) -> Record:
+    """The command with which an order in the core's keeping leaves for ``qty`` lots in all."""
+    command = s["own_command"]
+    complete(command, order, order["px"], qty)
+    command["kind"] = _NEW
+    command["request_id"] = order["request_id"]
+    if order["order_type"] == _MARKET:
+        command["time_in_force"] = _IOC
+    command["qty"] = qty - order["filled_qty"]
+    return command
+
+
+@kernel
+def release(s: Record, slot: int, qty: int) -> int:
+    """Let an order that is due leave for a total of ``qty`` lots, or for what there is to close if it may only do that.
+
+    Returns NONE, or why it did not: for a reason that goes by it stays due, for any other it is ended REJECTED.
+    """
+    order = s["orders"][slot]
+    if not can_send(s):
+        arm(s, slot)
+        return _OUTPUT_FULL
+    if order["trigger"] != _NO_TRIGGER:
+        qty = qty_to_close(s, order, qty)
+    reason = check_release(s, slot, write_release(s, order, qty))
+    if reason == _NONE and not can_send(s):
+        reason = _OUTPUT_FULL  # what gave way has filled it
+    if reason == _NONE:
+        command = write_release(s, order, qty)
+        value_market_order(s, command)
+        enter_release(s, slot, command)
+        emit_terms(s, slot, _SUBMITTED, _NONE)
+        send(s, command)
+        return _NONE
+    if PASSING[reason]:
+        arm(s, slot)
+    else:
+        end_held(s, slot, _REJECTED, reason, order["request_id"])
+    return reason

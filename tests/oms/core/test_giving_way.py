@@ -1,0 +1,237 @@
+"""Orders at rest give way to one whose price has come and that may only close what is held."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from oms.core.funds import spot_wallet
+from oms.core.state import MAX_ACCOUNTS
+from oms.records import (
+    CommandKind,
+    Contingency,
+    EventKind,
+    OrderFlag,
+    OrderState,
+    OrderType,
+    Reason,
+    ReportKind,
+    TimeInForce,
+    TradingState,
+    Trigger,
+    TriggerSource,
+)
+from tests.oms.core.builders import (
+    BID_PX,
+    SECOND,
+    Records,
+    Rig,
+    command,
+    fill,
+    new_order,
+    only,
+    report,
+    time_tick,
+    trade,
+)
+
+pytestmark = pytest.mark.pure
+
+SIDES: Final = pytest.mark.parametrize("side", [1, -1])
+WATCH: Final = Path(__file__).parents[2] / "strategies" / "samples" / "watch.py"
+STOP: Final = 50
+HELD, PENDING_NEW, LIVE, PENDING_CANCEL, REJECTED = (
+    OrderState.HELD,
+    OrderState.PENDING_NEW,
+    OrderState.LIVE,
+    OrderState.PENDING_CANCEL,
+    OrderState.REJECTED,
+)
+
+
+def holding(side: int, qty: int = 100, **fields: int) -> Rig:
+    """A core that holds ``qty`` lots which an order of ``side`` closes."""
+    rig = Rig()
+    rig.open_market()
+    rig.ticks(trade(1, BID_PX, 1))
+    rig.reports(report(ReportKind.POSITION, 0, qty=-side * qty, px=BID_PX, **fields))
+    return rig
+
+
+def reducing(rig: Rig, strategy: int = -1) -> None:
+    rig.commands(command(CommandKind.SET_TRADING_STATE, 0, value=TradingState.REDUCING, strategy=strategy))
+
+
+def stop(side: int, order_id: int = STOP, qty: int = 100, **fields: int) -> Records:
+    terms = {"order_type": OrderType.MARKET, "time_in_force": TimeInForce.GTC, "trigger": Trigger.STOP}
+    waits = {"trigger_px": BID_PX + 10 * side, "trigger_source": TriggerSource.LAST}
+    return new_order(order_id, side, 0, qty, **{**terms, **waits, **fields})
+
+
+def target(rig: Rig, order_id: int, side: int, qty: int, **fields: int) -> None:
+    """A live order at rest that closes ``qty`` lots."""
+    rig.commands(new_order(order_id, side, BID_PX - 70 * side, qty, **fields))
+    rig.reports(report(ReportKind.ACCEPTED, order_id))
+    assert rig.state(order_id) == LIVE
+
+
+def fire(rig: Rig, side: int) -> Records:
+    return rig.ticks(trade(side, BID_PX + 10 * side, 1))
+
+
+def states(rig: Rig, *order_ids: int) -> list[OrderState]:
+    return [rig.state(each) for each in order_ids]
+
+
+@SIDES
+@pytest.mark.parametrize("by", ["state", "flag", "state of the strategy"])
+def test_a_stop_leaves_beside_a_target_of_the_whole_position_which_is_cancelled(side: int, by: str) -> None:
+    rig = holding(side)
+    fields: dict[str, int] = {"flags": OrderFlag.REDUCE_ONLY} if by == "flag" else {}
+    if by == "state of the strategy":
+        fields["strategy"] = rig.add(WATCH, 0)
+        rig.reports(report(ReportKind.POSITION, 0, qty=-side * 100, px=BID_PX, value=1))
+    rig.commands(stop(side, **fields))
+    target(rig, 1, side, 100, **fields)
+    if by != "flag":
+        reducing(rig, fields.get("strategy", -1))
+    events = fire(rig, side)
+    assert states(rig, STOP, 1) == [PENDING_NEW, PENDING_CANCEL]
+    assert rig.order(STOP)["risk_qty"] == 100
+    assert only(events, EventKind.CANCEL_SUBMITTED)["reason"] == Reason.GAVE_WAY
+    asked = rig.sent[rig.sent["kind"] <= CommandKind.CANCEL][-2:]
+    assert asked["kind"].tolist() == [CommandKind.CANCEL, CommandKind.NEW]
+    rig.reports(
+        fill(STOP, 100, side=side, trade_id=9, px=BID_PX + 10 * side),
+        report(ReportKind.CANCELLED, 1),
+    )
+    assert rig.position()["qty"] == rig.position()["open_orders"] == 0
+
+
+@SIDES
+def test_the_newest_give_way_until_it_fits(side: int) -> None:
+    rig = holding(side)
+    for order_id, qty in ((1, 30), (2, 40), (3, 30)):
+        target(rig, order_id, side, qty)
+    rig.commands(stop(side, qty=40))
+    reducing(rig)
+    fire(rig, side)
+    assert states(rig, STOP, 1, 2, 3) == [PENDING_NEW, LIVE, PENDING_CANCEL, PENDING_CANCEL]
+
+
+@SIDES
+def test_it_leaves_for_no_more_than_there_is_to_close(side: int) -> None:
+    rig = holding(side)
+    target(rig, 1, side, 100)
+    rig.commands(stop(side, flags=OrderFlag.REDUCE_ONLY))
+    rig.reports(fill(1, 60, BID_PX - 70 * side, side=side, trade_id=1))
+    fire(rig, side)
+    assert states(rig, STOP, 1) == [PENDING_NEW, PENDING_CANCEL]
+    assert rig.order(STOP)["qty"] == rig.sent[-1]["qty"] == 40
+
+
+@SIDES
+def test_nothing_gives_way_to_one_that_is_refused_all_the_same(side: int) -> None:
+    rig = holding(side)
+    target(rig, 1, side, 100)
+    rig.commands(stop(side, flags=OrderFlag.REDUCE_ONLY))
+    rig.limit(0, order_interval_ns=SECOND, rate_ts=rig.now + 2 * SECOND)
+    fire(rig, side)
+    assert states(rig, STOP, 1) == [HELD, LIVE]
+    rig.ticks(time_tick(rig.now + 3 * SECOND))
+    fire(rig, side)
+    assert states(rig, STOP, 1) == [PENDING_NEW, PENDING_CANCEL]
+
+
+@SIDES
+def test_with_nothing_to_close_it_is_refused(side: int) -> None:
+    rig = holding(-side)
+    rig.commands(stop(side, flags=OrderFlag.REDUCE_ONLY))
+    rig.reports(report(ReportKind.POSITION, 0, qty=0))
+    ended = only(fire(rig, side), EventKind.HELD_ENDED)
+    assert (ended["state"], ended["reason"]) == (REJECTED, Reason.REDUCE_ONLY)
+
+
+@SIDES
+def test_one_that_has_fired_does_not_give_way_to_the_next(side: int) -> None:
+    rig = holding(side)
+    first, second = STOP, STOP + 1
+    rig.commands(*(stop(side, each, flags=OrderFlag.REDUCE_ONLY) for each in (first, second)))
+    fire(rig, side)
+    assert sorted(states(rig, first, second)) == sorted([PENDING_NEW, REJECTED])
+
+
+@SIDES
+def test_what_opens_may_pass_and_lets_the_others_be(side: int) -> None:
+    rig = holding(side)
+    target(rig, 1, side, 100)
+    rig.commands(stop(side))
+    fire(rig, side)
+    assert states(rig, STOP, 1) == [PENDING_NEW, LIVE]
+
+
+@SIDES
+def test_other_legs_instruments_and_sides_are_let_be(side: int) -> None:
+    rig = holding(side)
+    target(rig, 1, side, 100)
+    target(rig, 2, side, 10, instrument=2)
+    target(rig, 3, -side, 10)
+    rig.commands(stop(side, flags=OrderFlag.REDUCE_ONLY))
+    fire(rig, side)
+    assert states(rig, STOP, 1, 2, 3) == [PENDING_NEW, PENDING_CANCEL, LIVE, LIVE]
+
+
+@SIDES
+def test_the_rest_of_its_group_is_not_counted_twice(side: int) -> None:
+    rig = holding(side)
+    pair: dict[str, Any] = {"contingency": Contingency.OCO, "parent_id": 1, "flags": OrderFlag.REDUCE_ONLY}
+    target(rig, 1, side, 60, **pair)
+    rig.commands(stop(side, qty=60, **pair))
+    target(rig, 2, side, 40)
+    fire(rig, side)
+    assert states(rig, STOP, 1, 2) == [PENDING_NEW, PENDING_CANCEL, LIVE]
+
+
+@SIDES
+def test_a_leg_of_a_hedging_account_is_closed_alike(side: int) -> None:
+    rig = Rig()
+    rig.s["accounts"]["hedging"][0] = 1
+    rig.open_market()
+    rig.ticks(trade(1, BID_PX, 1))
+    flags = OrderFlag.SHORT_LEG if side > 0 else 0
+    rig.reports(report(ReportKind.POSITION, 0, qty=-side * 100, px=BID_PX, flags=flags))
+    target(rig, 1, side, 100, flags=flags)
+    rig.commands(stop(side, flags=flags))
+    fire(rig, side)
+    assert states(rig, STOP, 1) == [PENDING_NEW, PENDING_CANCEL]
+
+
+def test_what_a_spot_order_reserves_is_free_for_the_stop() -> None:
+    rig = holding(-1, instrument=1)
+    rig.ticks(trade(1, BID_PX, 1, instrument=1))
+    wallet = rig.s["wallets"][0, spot_wallet(rig.s["instruments"][1], -1)]
+    rig.commands(stop(-1, instrument=1, flags=OrderFlag.REDUCE_ONLY))
+    target(rig, 1, -1, 100, instrument=1)
+    wallet["balance"] = reserved = int(wallet["reserved"])
+    rig.ticks(trade(-1, BID_PX - 10, 1, instrument=1))
+    assert states(rig, STOP, 1) == [PENDING_NEW, PENDING_CANCEL]
+    assert wallet["reserved"] == 2 * reserved
+    rig.reports(report(ReportKind.CANCELLED, 1))
+    assert wallet["reserved"] == reserved
+
+
+def test_orders_of_a_strategy_give_way_to_its_own_stop() -> None:
+    rig = holding(-1)
+    mine = rig.add(WATCH, 0)
+    rig.reports(report(ReportKind.POSITION, 0, qty=100, px=BID_PX, value=1))
+    scope = MAX_ACCOUNTS + mine
+    target(rig, 1, -1, 100, strategy=mine)
+    rig.commands(stop(-1, strategy=mine, flags=OrderFlag.REDUCE_ONLY))
+    fire(rig, -1)
+    assert states(rig, STOP, 1) == [PENDING_NEW, PENDING_CANCEL]
+    assert rig.s["positions"][scope, 0, 0]["open_sell_qty"] == 200
+    rig.reports(report(ReportKind.CANCELLED, 1))
+    assert rig.s["positions"][scope, 0, 0]["open_sell_qty"] == 100
+    assert rig.position()["open_sell_qty"] == 100
