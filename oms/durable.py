@@ -73,6 +73,7 @@ DEFINED: Final = {
         "order_interval_ns",
         "max_book_age_ns",
         "duplicate_window_ns",
+        "self_trade_allowed",
     ),
     "scopes": (
         "defined",
