@@ -11,7 +11,7 @@ from typing import Final
 from oms.compiled import kernel
 from oms.core.events import new_event
 from oms.core.state import MAX_ACCOUNTS, MAX_LEGS, MAX_RESETS, NEVER, TOLD, Record
-from oms.core.trading import reduce_scope, set_trading_state, state_of_scope, wake_review
+from oms.core.trading import minds_losses, reduce_scope, set_trading_state, state_of_scope, wake_review
 from oms.core.valuation import revalue, whole_cash
 from oms.records import EventKind, Reason, TradingState
 
@@ -37,7 +37,7 @@ def breach_of(sums: Record) -> int:
 @kernel
 def watch_losses(s: Record, scope: int) -> None:
     """After a fill: have a breach acted on at once."""
-    if breach_of(s["scopes"][scope]) != _NONE and state_of_scope(s, scope) == _ACTIVE:
+    if breach_of(s["scopes"][scope]) != _NONE and minds_losses(s, scope):
         wake_review(s, s["now"])
 
 
@@ -152,6 +152,6 @@ def review_losses(s: Record, scope: int) -> None:
     if sums["unpriced"] == 0:
         sums["peak_pnl"] = max(sums["peak_pnl"], sums["pnl"])
         reason = breach_of(sums)
-        if reason != _NONE and state_of_scope(s, scope) == _ACTIVE:
+        if reason != _NONE and minds_losses(s, scope):
             reduce_scope(s, scope, reason)
     tell_scope(s, scope)

@@ -170,6 +170,7 @@ SCOPE = np.dtype(
         ("next_reset", "i8"),  # ns
         ("equity_start", "i8"),  # balances of the account, or what a strategy has to work with, before all PnL
         # what is under way
+        ("drawn_down", "i8"),  # 1: a drawdown was acted on; the next one is measured from when it is set ACTIVE
         ("cancelling", "i8"),  # core.trading.Cancelling: which open orders are being cancelled
         ("flattening", "i8"),  # core.trading.Flattening: positions are being closed after the kill switch
         ("flatten_ts", "i8"),  # when the next closing orders may leave

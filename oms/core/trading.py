@@ -141,24 +141,44 @@ def check_leg(s: Record, account: int, flags: int) -> int:
 
 
 @kernel
+def enter_loss(s: Record, scope: int, reason: int) -> None:
+    """Note that a scope which is REDUCING has reached a loss limit, if that is the reason: its growing orders end."""
+    if reason == _DAILY_LOSS or reason == _DRAWDOWN:
+        s["scopes"][scope]["cancelling"] = _GROWING
+    if reason == _DRAWDOWN:
+        s["scopes"][scope]["drawn_down"] = 1
+
+
+@kernel
+def minds_losses(s: Record, scope: int) -> bool:
+    """True while a loss limit that a scope reaches has still to be acted on: a HALTED one lets nothing grow."""
+    state = state_of_scope(s, scope)
+    return bool(state == _ACTIVE or (state == _REDUCING and s["scopes"][scope]["cancelling"] == _NOTHING))
+
+
+@kernel
 def enter_trading_state(s: Record, scope: int, trading_state: int, reason: int) -> None:
     """Put a scope into a trading state, live and in a replay of the journal.
 
-    Whoever sets it ACTIVE after a drawdown measures the next one from here; what a day has lost stays lost until its
-    reset. Any state but HALTED ends the closing of positions; while losses have reduced it, growing orders end.
+    Whoever sets it ACTIVE after a drawdown, whatever state it was in since, measures the next one from here; what a day
+    has lost stays lost until its reset. Any state but HALTED ends the closing of positions; once losses have been acted
+    on, growing orders end as long as it is REDUCING.
     """
     sums = s["scopes"][scope]
-    if trading_state == _ACTIVE and sums["reason"] == _DRAWDOWN and state_of_scope(s, scope) != _ACTIVE:
+    if trading_state == _ACTIVE and sums["drawn_down"] != 0:
         sums["peak_pnl"] = sums["pnl"]
+        sums["drawn_down"] = 0
     if trading_state != _HALTED:
         if sums["flattening"] != _NO:
             sums["flattening"] = _NO
             s["flattening"] -= 1
-        lost = trading_state == _REDUCING and (reason == _DAILY_LOSS or reason == _DRAWDOWN)
-        sums["cancelling"] = _GROWING if lost else _NOTHING
+        if trading_state == _ACTIVE or state_of_scope(s, scope) != _REDUCING:
+            sums["cancelling"] = _NOTHING
     sums["defined"] = 1
     sums["trading_state"] = trading_state
     sums["reason"] = reason
+    if trading_state == _REDUCING:
+        enter_loss(s, scope, reason)
 
 
 @kernel
@@ -189,13 +209,22 @@ def restore_trading_state(s: Record, scope: int, event: Record) -> None:
     """Take over a TRADING_STATE event of the journal; cancels that it began go on at the next review."""
     reason = event["last_qty"] if event["last_qty"] != 0 else event["reason"]
     enter_trading_state(s, scope, event["aux"], reason)
+    if event["aux"] == _REDUCING:
+        enter_loss(s, scope, event["reason"])
     s["scopes"][scope]["peak_pnl"] = event["qty"]
 
 
 @kernel
 def reduce_scope(s: Record, scope: int, reason: int) -> None:
-    """Let a scope only shrink its positions from here, and have its other orders cancelled."""
-    set_trading_state(s, scope, _REDUCING, reason, 0)
+    """Let a scope only shrink its positions from here, for its losses, and have its other orders cancelled.
+
+    One that someone has set REDUCING stays so for that reason, over a reset of the day too.
+    """
+    if state_of_scope(s, scope) == _REDUCING:
+        enter_loss(s, scope, reason)
+        tell_trading_state(s, scope, reason, 0)
+    else:
+        set_trading_state(s, scope, _REDUCING, reason, 0)
     wake_review(s, s["now"])
 
 

@@ -8,11 +8,23 @@ import numpy as np
 import pytest
 
 from oms.core.state import State
+from oms.core.trading import Cancelling
 from oms.durable import begin_session, differences
-from oms.records import CASH_SCALE, EventKind, Reason, TradingState
+from oms.records import CASH_SCALE, CommandKind, EventKind, Reason, TradingState
 from oms.recovery import recover, take_on
 from oms.replay_all import WholeReplay
-from tests.oms.core.builders import BID_PX, SECOND, Rig, client_id, fill, new_order, reason_of, snapshot, time_tick
+from tests.oms.core.builders import (
+    BID_PX,
+    SECOND,
+    Rig,
+    client_id,
+    command,
+    fill,
+    new_order,
+    reason_of,
+    snapshot,
+    time_tick,
+)
 from tests.oms.journalled import SESSION, JournalledRig
 from tests.oms.test_recovery import DEFINITIONS, Account
 
@@ -110,6 +122,25 @@ def test_an_order_at_the_first_prices_is_judged_by_the_new_day(tmp_path: Path, e
     else:
         begun = recover(account.assembled, DEFINITIONS, account.snapshot_dir, account.journal_dir).st
     assert list(differences(rig.st, begun, every_input=every_input)) == []
+
+
+def test_a_replay_of_the_orders_knows_the_losses_of_an_account_that_someone_has_set_reducing(tmp_path: Path) -> None:
+    account = Account(tmp_path)
+    rig = account.rig
+    for st in (rig.st, account.assembled):
+        st[0]["scopes"]["max_drawdown"][0] = LIMIT
+    price(rig, BID_PX)
+    rig.commands(new_order(client_id(1), px=BID_PX, qty=LOTS), new_order(client_id(2), px=BID_PX - 5_000))
+    rig.reports(fill(client_id(1), LOTS, BID_PX, trade_id=1))
+    rig.commands(command(CommandKind.SET_TRADING_STATE, 0, value=TradingState.REDUCING))
+    price(rig, BID_PX - 100)
+    wait(rig)
+    rig.commands(command(CommandKind.CANCEL_ALL, 0, instrument=-1))
+    sums = rig.s["scopes"][0]
+    assert (sums["reason"], sums["cancelling"], sums["drawn_down"]) == (Reason.REQUESTED, Cancelling.GROWING, 1)
+    rig.journal.close()
+    again = recover(account.assembled, DEFINITIONS, account.snapshot_dir, account.journal_dir).st
+    assert list(differences(rig.st, again, every_input=False)) == []
 
 
 def run_on(rig: JournalledRig) -> None:

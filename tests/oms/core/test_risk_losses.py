@@ -174,6 +174,36 @@ def test_growing_orders_are_cancelled_as_long_as_the_scope_is_reduced() -> None:
     assert rig.state(1) == OrderState.PENDING_CANCEL
 
 
+@pytest.mark.parametrize("limit", ["max_daily_loss", "max_drawdown"])
+def test_breach_cancels_growing_orders_of_an_account_that_someone_has_set_reducing(limit: str) -> None:
+    rig = with_resets(market(**{limit: 100 * 50 * TICK_LOT}), 10)
+    rig.commands(new_order(1, px=BID_PX - 70), new_order(2, SELL, BID_PX + 70, qty=60))
+    set_state(rig, TradingState.REDUCING)
+    wait(rig)
+    assert rig.state(1) == OrderState.PENDING_NEW
+    move(rig, -50)
+    told = only(wait(rig), EventKind.TRADING_STATE)
+    breach = Reason.DAILY_LOSS if limit == "max_daily_loss" else Reason.DRAWDOWN
+    assert (told["aux"], told["reason"]) == (TradingState.REDUCING, breach)
+    assert (rig.state(1), rig.state(2)) == (OrderState.PENDING_CANCEL, OrderState.PENDING_NEW)
+    wait(rig, 10)
+    assert state(rig) == (TradingState.REDUCING, Reason.REQUESTED)
+    assert len(told_states(rig)) == 2
+
+
+def told_states(rig: Rig) -> Records:
+    found: Records = rig.events[rig.events["kind"] == EventKind.TRADING_STATE]
+    return found
+
+
+def test_breach_at_a_fill_of_an_account_that_someone_has_set_reducing_is_acted_on_at_once() -> None:
+    rig = market(max_daily_loss=100 * 50 * TICK_LOT)
+    rig.commands(new_order(1, SELL, BID_PX - 2, qty=100), new_order(2, px=BID_PX - 60))
+    set_state(rig, TradingState.REDUCING)
+    rig.reports(fill(1, 100, BID_PX - 50, side=SELL, trade_id=1))
+    assert rig.state(2) == OrderState.PENDING_CANCEL
+
+
 def test_daily_loss_is_found_at_a_fill() -> None:
     rig = market(max_daily_loss=100 * 50 * TICK_LOT)
     rig.commands(new_order(1, SELL, BID_PX - 2, qty=100), new_order(2, px=BID_PX - 60))
@@ -225,6 +255,23 @@ def test_someone_must_end_a_drawdown_and_the_next_is_measured_from_there() -> No
     move(rig, -100)
     wait(rig)
     assert state(rig)[0] == TradingState.REDUCING
+
+
+@pytest.mark.parametrize("between", [TradingState.HALTED, TradingState.REDUCING, None])
+def test_drawdown_is_over_once_it_is_set_active_whatever_it_was_set_to_since(between: TradingState | None) -> None:
+    rig = market(max_drawdown=100 * 50 * TICK_LOT)
+    move(rig, -50)
+    wait(rig)
+    if between is None:
+        rig.commands(command(CommandKind.KILL, 0))
+    else:
+        set_state(rig, between)
+    set_state(rig, TradingState.ACTIVE)
+    wait(rig)
+    assert state(rig)[0] == TradingState.ACTIVE
+    move(rig, -100)
+    wait(rig)
+    assert state(rig) == (TradingState.REDUCING, Reason.DRAWDOWN)
 
 
 def with_resets(rig: Rig, *after_s: int) -> Rig:
