@@ -26,6 +26,7 @@ LARGEST_LIMITS: Final = {
     "max_leverage": 10**6,
     "max_daily_loss": 4 * 10**10,
     "max_drawdown": 4 * 10**10,
+    "capital": 4 * 10**10,
     "max_book_age_ms": 10**9,
     "duplicate_window_ms": 10**9,
 }
@@ -40,7 +41,7 @@ def _check_limit(name: str, value: str | int) -> None:
     check_number(f"risk limit {name}", str(value), LARGEST_LIMITS.get(name, MAX_NUMBER))
     if name in ("max_orders_per_second", "max_cancels_per_second") and value < 1:  # type: ignore[operator]
         raise ConfigError(f"risk limit {name} {value} lets nothing through: use 1 or more")
-    if name in CASH_LIMITS or name == "max_leverage":
+    if name in CASH_LIMITS or name in ("max_leverage", "capital"):
         try:
             scaled(f"risk limit {name}", str(value), f"risk limit {name}")
         except GridError as error:
@@ -128,7 +129,10 @@ class StrategyRisk(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     max_gross_exposure: str | None = None
     max_net_exposure: str | None = None
+    capital: str | None = None
+    """What it begins with, in the reporting currency: this and its PnL are the equity that ``max_leverage`` is about."""
     max_leverage: str | None = None
+    """Gross exposure to equity; it needs ``capital``."""
     max_open_orders: int | None = None
     max_daily_loss: str | None = None
     max_drawdown: str | None = None
@@ -142,6 +146,12 @@ class StrategyRisk(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     def __post_init__(self) -> None:
         for name, value in self.given().items():
             _check_limit(name, value)
+        if (self.capital is None) != (self.max_leverage is None):
+            given, missing = ("capital", "max_leverage") if self.max_leverage is None else ("max_leverage", "capital")
+            raise ConfigError(
+                f"a strategy's risk has {given} {getattr(self, given)} and no {missing}: leverage is exposure to capital "
+                "and PnL, so give both or neither"
+            )
 
     def given(self) -> dict[str, str | int]:
         """The limits that are set, by name."""

@@ -91,6 +91,7 @@ def define_strategy_limits(st: State, risk: StrategyRisk, instrument: Instrument
     """Enter a strategy's own limits, in its scope; what it does not give is not narrowed."""
     scope = st[0]["scopes"][MAX_ACCOUNTS + number]
     _define_scope(scope, risk)
+    scope["equity_start"] = scaled("capital", risk.capital or "0", "capital")
     row = st[0]["limits"][MAX_ACCOUNTS + number, instrument.id]
     row["defined"] = 1
     row["max_order_qty"] = NO_LIMIT if risk.max_order_qty is None else instrument.qty_to_lots(risk.max_order_qty)

@@ -151,6 +151,13 @@ def test_strategys_limits_narrow_only_what_they_name() -> None:
     assert (limits["defined"], limits["max_position"], limits["max_order_qty"]) == (1, 100, NO_LIMIT)
 
 
+def test_strategys_leverage_is_its_exposure_to_its_capital() -> None:
+    risk = {"max_leverage": "2.5", "capital": "1000.5"}
+    strategy = {"file": "market_maker", "instrument": PERPETUAL, "risk": risk}
+    scope = build_core(settings_of(strategies=[strategy])).st[0]["scopes"][MAX_ACCOUNTS]
+    assert (scope["max_leverage"], scope["equity_start"]) == (5 * CASH_SCALE // 2, 2001 * CASH_SCALE // 2)
+
+
 def test_rules_are_loaded_in_the_order_of_the_settings() -> None:
     rules = [{"file": str(RULES / name)} for name in ("odd_lots.py", "broken.py")]
     core = build_core(settings_of(rules=rules))

@@ -280,6 +280,9 @@ def test_more_accounts_than_the_core_holds_are_refused() -> None:
         ({"risk": {"max_position": "-1"}}, "risk limit max_position -1 is negative"),
         ({"risk": {"max_orders_per_second": 0}}, "lets nothing through"),
         ({"risk": {"max_pos": "1"}}, "unknown field `max_pos`"),
+        ({"risk": {"max_leverage": "3"}}, "a strategy's risk has max_leverage 3 and no capital"),
+        ({"risk": {"capital": "1000"}}, "a strategy's risk has capital 1000 and no max_leverage"),
+        ({"risk": {"max_leverage": "3", "capital": "0.000000001"}}, "more than eight decimals"),
     ],
 )
 def test_strategys_limits_that_cannot_be_used_are_refused(change: dict[str, Any], message: str) -> None:

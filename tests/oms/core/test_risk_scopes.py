@@ -259,6 +259,21 @@ def test_leverage_is_gross_exposure_over_what_the_account_is_worth() -> None:
     ]
 
 
+def test_leverage_of_a_strategy_is_gross_exposure_over_its_capital_and_pnl() -> None:
+    rig = market()
+    rig.s["instruments"]["maker_fee_rate"] = 0
+    mid = (BID_PX + ASK_PX) * 10_000 // 2
+    scope(rig, SCOPE, max_leverage=3 * CASH_SCALE, equity_start=mid * 20)
+    own = {"strategy": STRATEGY}
+    assert asked(rig, new_order(1, qty=61, **own), new_order(2, qty=60, **own), new_order(3, qty=2, **own)) == [
+        Reason.LEVERAGE,
+        Reason.NONE,
+        Reason.LEVERAGE,
+    ]
+    rig.reports(fill(2, 60, BID_PX * 2 // 3, trade_id=1))  # it has gained what 20 lots are worth
+    assert asked(rig, new_order(4, qty=61, **own), new_order(5, qty=58, **own)) == [Reason.LEVERAGE, Reason.NONE]
+
+
 def test_exposure_moves_with_the_market() -> None:
     rig = market(collar_rate=CASH_SCALE)
     mid = (BID_PX + ASK_PX) * 10_000 // 2
