@@ -9,7 +9,7 @@ from oms.core.losses import begin_day, breach_of, tell_scope
 from oms.core.positions import position_fits
 from oms.core.state import MAX_QTY, NO_LIMIT, Record
 from oms.core.trading import wake_review
-from oms.core.valuation import equity_of, price_row, revalue, whole_cash
+from oms.core.valuation import direction_of, equity_of, price_row, revalue, whole_cash
 from oms.records import CASH_SCALE, Reason
 
 SUM_LIMIT: Final = 2**59
@@ -111,7 +111,8 @@ def check_exposure(s: Record, scope: int, instrument: int, leg: int, side: int, 
         return _GROSS_EXPOSURE
     if gross > SUM_LIMIT:
         return _OVERFLOW
-    net = sums["net_high"] - row["net_high"] if side > 0 else row["net_low"] - sums["net_low"]
+    rises = side * direction_of(s["instruments"][instrument]) > 0
+    net = sums["net_high"] - row["net_high"] if rises else row["net_low"] - sums["net_low"]
     if net + reached > sums["max_net"]:
         return _NET_EXPOSURE
     max_leverage = sums["max_leverage"]

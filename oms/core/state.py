@@ -158,8 +158,11 @@ SCOPE = np.dtype(
         ("open_orders", "i8"),
         ("gross", "i8"),  # of the farthest position that each instrument can reach, open orders included
         ("net", "i8"),  # of the positions as they are
-        ("net_high", "i8"),  # when every open buy fills, and no sell
-        ("net_low", "i8"),  # when every open sell fills, and no buy
+        (
+            "net_high",
+            "i8",
+        ),  # the most that open orders can make of it: all buys fill, of puts all sells
+        ("net_low", "i8"),  # the least
         ("pnl", "i8"),  # realized and unrealized, less fees, with funding
         ("unpriced", "i8"),  # positions that count and cannot be valued
         ("unpriced_reason", "i8"),  # why, of the last one found: NO_PRICE, NO_CONVERSION

@@ -70,6 +70,12 @@ def lot_unit(s: Record, definition: Record, half_ticks: int) -> float:
 
 
 @kernel
+def direction_of(definition: Record) -> int:
+    """Which way a held lot moves with what it is about: -1 a put, +1 all else."""
+    return -1 if definition["option_kind"] < 0 else 1
+
+
+@kernel
 def price_row(s: Record, scope: int, instrument: int, leg: int) -> None:
     """Take the mark and the rates of now for a position's valuation, without counting anything yet."""
     row = s["valuations"][scope, instrument, leg]
@@ -98,13 +104,14 @@ def count_exposure(s: Record, scope: int, instrument: int, leg: int) -> None:
     sums = s["scopes"][scope]
     position = s["positions"][scope, instrument, leg]
     qty = position["qty"]
-    high = qty + position["open_buy_qty"]
-    low = qty - position["open_sell_qty"]
+    highest = qty + position["open_buy_qty"]
+    lowest = qty - position["open_sell_qty"]
     unit = row["unit"]
-    gross = whole_cash(max(high, -low) * unit)
-    net_high = whole_cash(high * unit)
-    net_low = whole_cash(low * unit)
-    net = whole_cash(qty * unit)
+    gross = whole_cash(max(highest, -lowest) * unit)
+    direction = direction_of(s["instruments"][instrument])
+    net_high = whole_cash(max(highest * direction, lowest * direction) * unit)
+    net_low = whole_cash(min(highest * direction, lowest * direction) * unit)
+    net = whole_cash(qty * direction * unit)
     sums["gross"] += gross - row["gross"]
     sums["net"] += net - row["net"]
     sums["net_high"] += net_high - row["net_high"]

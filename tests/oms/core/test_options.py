@@ -270,7 +270,8 @@ class TestExposure:
         hold(rig, instrument, side * 10)
         scope = rig.s["scopes"][0]
         notional = int(INDEX * 10 * LOT * CASH_SCALE)
-        assert (scope["gross"], scope["net"]) == (notional, side * notional)
+        direction = 1 if instrument is CALL else -1
+        assert (scope["gross"], scope["net"]) == (notional, side * direction * notional)
         scope["max_gross"] = notional + notional // 10
         terms = {"instrument": instrument.id}
         assert asked(rig, new_order(5, side, MARK, 2, **terms), new_order(6, side, MARK, 1, **terms)) == [
@@ -284,13 +285,26 @@ class TestExposure:
         assert rig.s["scopes"][0]["gross"] == 1 * CASH_SCALE  # of BTC, which counts one to one here
         assert wallet(rig, COIN_PUT)["balance"] == 2**60 - MARK * 10 * CASH_SCALE // 20_000
 
-    def test_net_exposure_of_a_call_and_a_put_is_their_sum(self) -> None:
+    def test_a_put_that_is_held_is_short_of_its_underlying(self) -> None:
         rig = ready()
         hold(rig, CALL, 10)
-        hold(rig, PUT, -10, trade_id=2)
+        hold(rig, PUT, 10, trade_id=2)
         scope = rig.s["scopes"][0]
         assert scope["net"] == 0
         assert scope["gross"] == 2 * int(INDEX * 10 * LOT * CASH_SCALE)
+
+    def test_net_exposure_lets_no_put_be_sold_beside_a_call_and_any_be_bought(self) -> None:
+        rig = ready()
+        hold(rig, CALL, 10)
+        rig.s["scopes"][0]["max_net"] = int(INDEX * 15 * LOT * CASH_SCALE)
+        terms = {"instrument": PUT.id}
+        assert asked(
+            rig,
+            new_order(5, SELL, MARK, 6, **terms),
+            new_order(6, SELL, MARK, 5, **terms),
+            new_order(7, BUY, MARK - 1, 25, **terms),
+            new_order(8, BUY, MARK - 1, 1, **terms),
+        ) == [Reason.NET_EXPOSURE, Reason.NONE, Reason.NONE, Reason.NET_EXPOSURE]
 
     def test_premium_lost_is_a_loss_of_the_day(self) -> None:
         rig = ready()
