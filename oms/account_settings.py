@@ -130,7 +130,7 @@ class StrategyRisk(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     max_gross_exposure: str | None = None
     max_net_exposure: str | None = None
     capital: str | None = None
-    """What it begins with, in the reporting currency: this and its PnL are the equity that ``max_leverage`` is about."""
+    """What it begins with, in the reporting currency: ``max_leverage`` is about this and its PnL."""
     max_leverage: str | None = None
     """Gross exposure to equity; it needs ``capital``."""
     max_open_orders: int | None = None
@@ -149,8 +149,8 @@ class StrategyRisk(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         if (self.capital is None) != (self.max_leverage is None):
             given, missing = ("capital", "max_leverage") if self.max_leverage is None else ("max_leverage", "capital")
             raise ConfigError(
-                f"a strategy's risk has {given} {getattr(self, given)} and no {missing}: leverage is exposure to capital "
-                "and PnL, so give both or neither"
+                f"a strategy's risk has {given} {getattr(self, given)} and no {missing}: leverage is exposure to "
+                "capital and PnL, so give both or neither"
             )
 
     def given(self) -> dict[str, str | int]:
