@@ -44,15 +44,17 @@ table is not done: a report is then counted and told as REPORT_IGNORED (`ILLEGAL
 (`REQUEST_IN_FLIGHT`, `ORDER_NOT_OPEN`).
 
 - A **fill is a fact**: it is booked in every state, also after a cancel or a rejection, and never more than what is
-  left of the order (`OVERFILL`), nor the same trade twice (`DUPLICATE_TRADE`).
+  left of the order (`OVERFILL`), the larger quantity of an amend in flight included, nor the same trade twice
+  (`DUPLICATE_TRADE`).
 - A late acknowledgement **never revives** an order that is done.
 - One amend is in flight at a time; a cancel may overtake it. An order can be cancelled, not amended, before the
-  exchange has acknowledged it.
+  exchange has acknowledged it. One that has filled while an amend to more was in flight is open until that is answered.
 - An order counts against the limits from the moment of asking, with the largest quantity that may yet fill: an amend
   in flight at the larger of both quantities, an order with a cancel in flight until the cancel is confirmed.
 
-`FILL` leaves a rest, `FILL_UP` completes the order. `REQUEST_AMEND` and `REQUEST_CANCEL` are what a client or a
-strategy asks; all else is what the exchange says.
+`FILL` leaves a rest, `FILL_UP` completes the order: the last fill, or the answer to an amend after it that leaves
+nothing. `CANCEL_REJECTED_FIRST` is a rejected cancel while an amend waits for its answer. `REQUEST_AMEND` and
+`REQUEST_CANCEL` are what a client or a strategy asks; all else is what the exchange says.
 """
 
 PASSING_REASONS = ", ".join(f"`{reason.name}`" for reason in Reason if PASSING[reason])

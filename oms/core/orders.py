@@ -29,7 +29,7 @@ class OrderInput(IntEnum):
     CANCEL_REJECTED = ReportKind.CANCEL_REJECTED
     EXPIRED = ReportKind.EXPIRED
     FILL_UP = 9
-    """A fill that completes the order."""
+    """What leaves nothing to fill: a fill, or the exchange's word that no more than what has filled was asked for."""
     REQUEST_AMEND = 10
     REQUEST_CANCEL = 11
     RELEASE = 12
@@ -38,6 +38,8 @@ class OrderInput(IntEnum):
     HELD_EXPIRE = 14
     HELD_REFUSE = 15
     """An order in the core's keeping was due, and risk refused it."""
+    CANCEL_REJECTED_FIRST = 16
+    """A cancel was rejected, and an amend that was asked for before it has not been answered yet."""
 
 
 _S = OrderState
@@ -85,6 +87,7 @@ LEGAL: Final[dict[OrderState, dict[OrderInput, OrderState]]] = {
         _I.CANCELLED: _S.CANCELLED,
         _I.CANCEL_REJECTED: _S.LIVE,
         _I.EXPIRED: _S.EXPIRED,
+        _I.CANCEL_REJECTED_FIRST: _S.PENDING_AMEND,
     },
     _S.HELD: {
         _I.REQUEST_AMEND: _S.HELD,
@@ -304,3 +307,17 @@ def close_order(s: Record, slot: int) -> None:
 def leaves_qty(order: Record) -> int:
     """Lots that are still to be filled."""
     return order["qty"] - order["filled_qty"]
+
+
+@kernel
+def fillable_qty(order: Record) -> int:
+    """Lots that may yet fill; the amend in flight may have taken effect."""
+    return max(order["qty"], order["pending_qty"]) - order["filled_qty"]
+
+
+@kernel
+def completes(order: Record, qty: int) -> bool:
+    """True when a fill of ``qty`` lots leaves nothing to fill, by an open order's larger amend in flight neither."""
+    if is_open(order["state"]) or qty > leaves_qty(order):
+        return bool(qty == fillable_qty(order))
+    return bool(qty == leaves_qty(order))

@@ -17,7 +17,7 @@ from oms.core.entry import end_order
 from oms.core.events import emit_order, emit_position, ignore_report
 from oms.core.expiry import RETRY_NS, link_timed
 from oms.core.groups import note_fill, touch_group
-from oms.core.orders import ILLEGAL, OrderInput, find_order, is_open, leaves_qty, next_state
+from oms.core.orders import ILLEGAL, OrderInput, completes, fillable_qty, find_order, is_open, leaves_qty, next_state
 from oms.core.positions import fee_of, fill_fits, fits, value_of
 from oms.core.state import EVENT_RING, MAX_PX, MAX_QTY, REPORT_RING, Record
 from oms.core.trades import remember_trade
@@ -30,6 +30,8 @@ _AMENDED: Final = int(ReportKind.AMENDED)
 _AMEND_REJECTED: Final = int(ReportKind.AMEND_REJECTED)
 _CANCELLED: Final = int(ReportKind.CANCELLED)
 _CANCEL_REJECTED: Final = int(ReportKind.CANCEL_REJECTED)
+_CANCEL_REJECTED_FIRST: Final = int(OrderInput.CANCEL_REJECTED_FIRST)
+_EXPIRED: Final = int(ReportKind.EXPIRED)
 _IGNORED: Final = int(EventKind.REPORT_IGNORED)
 _LAST_KIND: Final = int(LAST_ORDER_REPORT)
 _MARKET: Final = int(OrderType.MARKET)
@@ -59,6 +61,25 @@ for _report, _event in {
 
 
 @kernel
+def input_of(order: Record, report: Record) -> int:
+    """The OrderInput that a report is for an order as it stands.
+
+    An open order that was filled while an amend was in flight is done once the exchange has said that it stays at that.
+    """
+    kind = report["kind"]
+    state = order["state"]
+    if kind == _FILL:
+        return _FILL_UP if completes(order, report["qty"]) else _FILL
+    if not is_open(state) or next_state(state, kind) == ILLEGAL:
+        return kind
+    if kind == _CANCEL_REJECTED:
+        return _CANCEL_REJECTED_FIRST if order["pending_qty"] > 0 else kind
+    qty = report["qty"] if kind == _AMENDED else order["qty"]
+    is_final = kind == _AMENDED or kind == _AMEND_REJECTED or kind == _CANCELLED or kind == _EXPIRED
+    return _FILL_UP if is_final and order["filled_qty"] == qty else kind
+
+
+@kernel
 def refusal_of_report(s: Record, slot: int, report: Record, px: int, qty: int) -> int:
     """Why a report cannot be applied to the order in ``slot``, or NONE; see ``apply_to_order``."""
     kind = report["kind"]
@@ -70,18 +91,17 @@ def refusal_of_report(s: Record, slot: int, report: Record, px: int, qty: int) -
     if kind == _FILL:
         if report["qty"] <= 0 or not 0 < report["px"] <= MAX_PX or order["side"] != report["side"]:
             return _MALFORMED
-        if report["qty"] > leaves_qty(order):
+        if report["qty"] > fillable_qty(order):
             return _OVERFILL
         position = s["positions"][order["account"], order["instrument"], order["leg"]]
         definition = s["instruments"][order["instrument"]]
         if not fill_fits(position, definition, px, qty, report["fee"]):
             return _OVERFLOW
-        kind = _FILL_UP if report["qty"] == leaves_qty(order) else _FILL
     if kind == _AMENDED and not (
         0 < report["px"] <= MAX_PX and 0 < report["qty"] <= MAX_QTY and report["qty"] >= order["filled_qty"]
     ):
         return _MALFORMED
-    if next_state(order["state"], kind) == ILLEGAL:
+    if next_state(order["state"], input_of(order, report)) == ILLEGAL:
         s["illegal_transitions"] += 1
         return _ILLEGAL_TRANSITION
     if report["kind"] == _FILL and not remember_trade(
@@ -100,10 +120,7 @@ def settle(s: Record, slot: int, was_open: bool) -> None:
             end_order(s, slot)
         touch_group(s, slot)
         return
-    qty = leaves_qty(order)
-    if order["pending_qty"] > 0:
-        qty = max(qty, order["pending_qty"] - order["filled_qty"])
-    count_open(s, order, qty, order["risk_px"] if order["order_type"] == _MARKET else order["px"])
+    count_open(s, order, fillable_qty(order), order["risk_px"] if order["order_type"] == _MARKET else order["px"])
     touch_group(s, slot)
 
 
@@ -131,11 +148,12 @@ def apply_to_order(s: Record, slot: int, report: Record, px: int, qty: int) -> i
     was_open = is_open(state)
     order["updated_ts"] = s["now"]
     order["reason"] = report["reason"]
-    order_input = kind
+    order_input = input_of(order, report)
     fee = 0
     if kind == _FILL:
-        if report["qty"] == leaves_qty(order):
-            order_input = _FILL_UP
+        if report["qty"] > leaves_qty(order):  # the amend in flight has taken effect
+            order["px"] = order["pending_px"]
+            order["qty"] = order["pending_qty"]
         order["filled_qty"] += report["qty"]
         order["filled_cost"] += report["px"] * report["qty"]
         fee = book_fill(s, order, px, qty, report["fee"], report["fee_known"], report["liquidity"])

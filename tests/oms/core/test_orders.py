@@ -83,7 +83,7 @@ class OneOrder:
     @property
     def leaves(self) -> int:
         order = self.rig.order(ORDER)
-        return int(order["qty"] - order["filled_qty"])
+        return int(max(order["qty"], order["pending_qty"]) - order["filled_qty"])
 
     def give(self, order_input: OrderInput) -> Records:
         """Let one input happen to the order; returns the events."""
@@ -303,9 +303,88 @@ def test_amend_that_is_rejected_after_the_cancel_is_counted_no_longer() -> None:
     one = OneOrder(S.PENDING_AMEND)
     one.give(I.REQUEST_CANCEL)
     one.give(I.CANCEL_REJECTED)
-    assert one.state == S.LIVE
+    assert one.state == S.PENDING_AMEND
     one.give(I.AMEND_REJECTED)
+    assert one.state == S.LIVE
     assert one.rig.position()["open_buy_qty"] == QTY
+
+
+def amending(qty: int) -> OneOrder:
+    """An order of 10 lots with an amend to ``qty`` in flight."""
+    one = OneOrder(S.LIVE)
+    one.rig.commands(amend(ORDER, px=BID_PX - 5, qty=qty))
+    return one
+
+
+@pytest.mark.pure
+def test_amend_that_a_rejected_cancel_has_overtaken_is_still_the_one_in_flight() -> None:
+    one = amending(100)
+    one.give(I.REQUEST_CANCEL)
+    one.give(I.CANCEL_REJECTED)
+    assert reason_of(one.rig.commands(amend(ORDER, qty=20))) == Reason.REQUEST_IN_FLIGHT
+    assert one.rig.position()["open_buy_qty"] == 100
+
+
+@pytest.mark.pure
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_amend_to_what_has_filled_is_confirmed_as_the_end_of_the_order(cancelled: bool) -> None:
+    one = amending(5)
+    if cancelled:
+        one.give(I.REQUEST_CANCEL)
+    one.rig.reports(fill(ORDER, 5, trade_id=1))
+    event = only(one.rig.reports(report(ReportKind.AMENDED, ORDER, px=BID_PX, qty=5)), EventKind.ORDER_AMENDED)
+    assert (event["state"], event["qty"], event["filled_qty"]) == (S.FILLED, 5, 5)
+    assert one.rig.open_list() == []
+    assert one.rig.position()["open_buy_qty"] == 0
+
+
+@pytest.mark.pure
+def test_fill_within_the_larger_quantity_in_flight_says_that_the_amend_has_taken_effect() -> None:
+    one = amending(20)
+    event = only(one.rig.reports(fill(ORDER, 15, trade_id=1)), EventKind.ORDER_FILLED)
+    assert (event["state"], event["px"], event["qty"], event["filled_qty"]) == (S.PENDING_AMEND, BID_PX - 5, 20, 15)
+    assert (one.rig.position()["qty"], one.rig.position()["open_buy_qty"]) == (15, 5)
+    one.rig.reports(report(ReportKind.AMENDED, ORDER, px=BID_PX - 5, qty=20))
+    assert (one.state, one.leaves) == (S.LIVE, 5)
+    assert ignored(one.rig.reports(fill(ORDER, 6, trade_id=2))) == Reason.OVERFILL
+
+
+@pytest.mark.pure
+def test_fill_of_all_that_is_in_flight_completes_the_order() -> None:
+    one = amending(20)
+    one.rig.reports(fill(ORDER, 20, trade_id=1))
+    assert (one.state, one.rig.order(ORDER)["qty"], one.rig.position()["open_buy_qty"]) == (S.FILLED, 20, 0)
+
+
+@pytest.mark.pure
+@pytest.mark.parametrize(
+    ("answer", "state"),
+    [
+        (ReportKind.AMENDED, S.LIVE),
+        (ReportKind.AMEND_REJECTED, S.FILLED),
+        (ReportKind.CANCELLED, S.FILLED),
+        (ReportKind.EXPIRED, S.FILLED),
+    ],
+)
+def test_order_that_is_filled_with_a_larger_amend_in_flight_waits_for_its_answer(
+    answer: ReportKind, state: OrderState
+) -> None:
+    one = amending(20)
+    one.rig.reports(fill(ORDER, 10, trade_id=1))
+    assert (one.state, one.rig.position()["open_buy_qty"]) == (S.PENDING_AMEND, 10)
+    one.rig.reports(report(answer, ORDER, px=BID_PX - 5, qty=20))
+    assert (one.state, one.rig.position()["open_buy_qty"]) == (state, 10 if state == S.LIVE else 0)
+
+
+@pytest.mark.pure
+@pytest.mark.parametrize(("qty", "state"), [(10, S.FILLED), (15, S.CANCELLED), (20, S.FILLED), (21, S.CANCELLED)])
+def test_late_fill_of_an_order_that_was_cancelled_with_an_amend_in_flight_is_booked(
+    qty: int, state: OrderState
+) -> None:
+    one = amending(20)
+    one.give(I.CANCELLED)
+    one.rig.reports(fill(ORDER, qty, trade_id=1))
+    assert (one.state, one.rig.position()["qty"]) == (state, qty if qty <= 20 else 0)
 
 
 @pytest.mark.pure
