@@ -37,6 +37,7 @@ _SHOWN_KINDS[
         EventKind.KILLED,
         EventKind.INSTRUMENT,
         EventKind.DEFINITION_REFUSED,
+        EventKind.LEG_TURNED,
         EventKind.HELD_ENDED,
         EventKind.FUNDING,
         EventKind.SETTLED,
@@ -136,6 +137,7 @@ class Figures:
             int(EventKind.KILLED): self._on_killed,
             int(EventKind.INSTRUMENT): self._on_instrument,
             int(EventKind.DEFINITION_REFUSED): self._on_definition_refused,
+            int(EventKind.LEG_TURNED): self._on_leg_turned,
             int(EventKind.HELD_ENDED): self._on_held_ended,
             int(EventKind.FUNDING): self._on_funding,
             int(EventKind.SETTLED): self._on_settled,
@@ -247,6 +249,15 @@ class Figures:
     def _on_definition_refused(self, event: Any) -> None:
         reason = Reason(int(event["reason"])).name
         self.note(f"version {event['px']} of {self._symbol(event)} was not taken: {reason}")
+
+    def _on_leg_turned(self, event: Any) -> None:
+        instrument = self._definition(event)
+        side = "short" if event["flags"] & OrderFlag.SHORT_LEG else "long"
+        qty = instrument.qty_from_lots(event["qty"]) if instrument else event["qty"]
+        self.note(
+            f"a fill of order {event['order_id']} has turned the {side} position of {self._account(event)} in "
+            f"{self._symbol(event)} over, to {qty}: close it with a reduce-only order"
+        )
 
     def _on_held_ended(self, event: Any) -> None:
         """Only what the core did not let through at its trigger is worth a line."""

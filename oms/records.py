@@ -325,6 +325,9 @@ class EventKind(IntEnum):
     DEFINITION_REFUSED = 30
     """A new definition of ``instrument`` was not taken: ``reason`` says why; ``px`` is its version, ``qty`` the one in
     force."""
+    LEG_TURNED = 31
+    """A fill has turned a leg of a hedging account over: the long one (``flags`` without SHORT_LEG) is short, or the
+    short one long. ``qty`` is what the leg holds now, ``order_id`` the order, ``aux`` the trade id."""
 
 
 ORDER_EVENTS: Final = frozenset(

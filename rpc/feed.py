@@ -37,6 +37,7 @@ _TOPICS: Final[dict[int, str]] = {
             EventKind.KILLED,
             EventKind.INSTRUMENT,
             EventKind.DEFINITION_REFUSED,
+            EventKind.LEG_TURNED,
         )
     },
 }

@@ -114,12 +114,6 @@ def closable_qty(position: Record, side: int) -> int:
 
 
 @kernel
-def leg_allows(position: Record, leg_side: int, side: int, qty: int) -> bool:
-    """True when a fill leaves the leg on its own side: +1 a long leg, -1 a short one; 0 is netting, which may flip."""
-    return bool(leg_side == 0 or side == leg_side or qty <= closable_qty(position, side))
-
-
-@kernel
 def apply_fill(
     s: Record, position: Record, instrument: Record, cost_basis: int, side: int, px: int, qty: int, fee: int
 ) -> int:

@@ -33,6 +33,7 @@ _CANCEL_REJECTED: Final = int(ReportKind.CANCEL_REJECTED)
 _CANCEL_REJECTED_FIRST: Final = int(OrderInput.CANCEL_REJECTED_FIRST)
 _EXPIRED: Final = int(ReportKind.EXPIRED)
 _IGNORED: Final = int(EventKind.REPORT_IGNORED)
+_LEG_TURNED: Final = int(EventKind.LEG_TURNED)
 _LAST_KIND: Final = int(LAST_ORDER_REPORT)
 _MARKET: Final = int(OrderType.MARKET)
 
@@ -40,6 +41,7 @@ _NONE: Final = int(Reason.NONE)
 _UNKNOWN_ORDER: Final = int(Reason.UNKNOWN_ORDER)
 _ILLEGAL_TRANSITION: Final = int(Reason.ILLEGAL_TRANSITION)
 _DUPLICATE_TRADE: Final = int(Reason.DUPLICATE_TRADE)
+_BAD_LEG: Final = int(Reason.BAD_LEG)
 _OVERFILL: Final = int(Reason.OVERFILL)
 _WRONG_VERSION: Final = int(Reason.WRONG_VERSION)
 _MALFORMED: Final = int(Reason.MALFORMED)
@@ -174,6 +176,19 @@ def apply_to_order(s: Record, slot: int, report: Record, px: int, qty: int) -> i
     return fee
 
 
+@kernel
+def tell_turned_leg(s: Record, slot: int, trade_id: int) -> None:
+    """Say that a fill has left a leg of a hedging account on the other side: late ones can, and are facts."""
+    order = s["orders"][slot]
+    account = order["account"]
+    qty = s["positions"][account, order["instrument"], order["leg"]]["qty"]
+    if s["accounts"][account]["hedging"] == 0 or qty * (1 - 2 * int(order["leg"])) >= 0:
+        return
+    event = s["events"][emit_order(s, slot, _LEG_TURNED, _BAD_LEG)]
+    event["qty"] = qty
+    event["aux"] = trade_id
+
+
 @hot_kernel
 def apply_terms(s: Record, slot: int, report: Record, px: int, qty: int) -> int:
     """Apply a report about an order (-1: unknown); returns the output row of its event when it was a fill, else -1."""
@@ -194,6 +209,7 @@ def apply_terms(s: Record, slot: int, report: Record, px: int, qty: int) -> int:
     event["fees"] = fee
     event["aux"] = report["trade_id"]
     emit_position(s, order["account"], order["instrument"], order["leg"], order["order_id"])
+    tell_turned_leg(s, slot, report["trade_id"])
     return at
 
 

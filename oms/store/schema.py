@@ -261,6 +261,7 @@ EVENT_TABLE_KINDS: Final = frozenset(
         EventKind.KILLED,
         EventKind.INSTRUMENT,
         EventKind.DEFINITION_REFUSED,
+        EventKind.LEG_TURNED,
     }
 )
 """Events that have a row of their own in ``events``, beside what they do to orders."""

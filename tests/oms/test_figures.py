@@ -20,6 +20,7 @@ from oms.records import (
     BookState,
     EventKind,
     InstrumentState,
+    OrderFlag,
     OrderState,
     Reason,
     RecordKind,
@@ -167,6 +168,11 @@ def test_fill_names_its_owner() -> None:
         (
             {"kind": EventKind.HELD_ENDED, "order_id": 5, "state": OrderState.REJECTED, "reason": Reason.PRICE_COLLAR},
             "order 5 in BTCUSDT.binance_usdm was refused when its turn came: PRICE_COLLAR",
+        ),
+        (
+            {"kind": EventKind.LEG_TURNED, "order_id": 5, "flags": OrderFlag.SHORT_LEG, "qty": 3},
+            "a fill of order 5 has turned the short position of paper in BTCUSDT.binance_usdm over, to 0.003: "
+            "close it with a reduce-only order",
         ),
         (
             {"kind": EventKind.FUNDING, "fees": 150_000_000},

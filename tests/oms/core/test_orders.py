@@ -371,7 +371,8 @@ def test_order_that_is_filled_with_a_larger_amend_in_flight_waits_for_its_answer
 ) -> None:
     one = amending(20)
     one.rig.reports(fill(ORDER, 10, trade_id=1))
-    assert (one.state, one.rig.position()["open_buy_qty"]) == (S.PENDING_AMEND, 10)
+    before = one.state
+    assert (before, one.rig.position()["open_buy_qty"]) == (S.PENDING_AMEND, 10)
     one.rig.reports(report(answer, ORDER, px=BID_PX - 5, qty=20))
     assert (one.state, one.rig.position()["open_buy_qty"]) == (state, 10 if state == S.LIVE else 0)
 

@@ -437,6 +437,32 @@ def test_leg_never_turns_around_open_orders_included() -> None:
         assert asked(rig, new_order(first + 9, side, px, qty=2, flags=flags)) == [Reason.NONE]
 
 
+@pytest.mark.parametrize(("flags", "leg"), [(0, 0), (OrderFlag.SHORT_LEG, 1)])
+def test_leg_that_a_late_fill_turns_over_is_told_and_can_be_closed(flags: int, leg: int) -> None:
+    rig = hedging()
+    side, px = (SELL, ASK_PX + 5) if leg == 0 else (BUY, BID_PX - 5)
+    hold(rig, -side * 10, flags=flags)
+    for number in (1, 2):
+        rig.commands(new_order(number, side, px, flags=flags))
+        rig.reports(report(ReportKind.ACCEPTED, number))
+        if number == 1:
+            rig.commands(cancel(1))
+            rig.reports(report(ReportKind.CANCELLED, 1))
+    assert EventKind.LEG_TURNED not in kinds(rig.reports(fill(2, 10, px, side=side, trade_id=2)))
+    events = rig.reports(fill(1, 10, px, side=side, trade_id=3))
+    told = only(events, EventKind.LEG_TURNED)
+    assert (told["order_id"], told["qty"], told["reason"], told["aux"]) == (1, side * 10, Reason.BAD_LEG, 3)
+    assert rig.s["positions"][0, 0, leg]["qty"] == side * 10
+    closing = {"px": BID_PX - 9 if side == SELL else ASK_PX + 9, "flags": flags | OrderFlag.REDUCE_ONLY}
+    assert asked(rig, new_order(3, side, px, flags=flags), new_order(4, -side, **closing)) == [
+        Reason.BAD_LEG,
+        Reason.NONE,
+    ]
+    events = rig.reports(fill(4, 10, closing["px"], side=-side, trade_id=4))
+    assert EventKind.LEG_TURNED not in kinds(events)
+    assert rig.s["positions"][0, 0, leg]["qty"] == 0
+
+
 def test_gtd_day_and_display_quantity_must_make_sense() -> None:
     rig = market()
     gtd = {"time_in_force": TimeInForce.GTD}
