@@ -19,13 +19,11 @@ from oms.core.margin_use import place_margin
 from oms.core.positions import apply_fill, book_funding, fee_of, value_of
 from oms.core.self_trade import note_resting
 from oms.core.state import MAX_ACCOUNTS, Record
-from oms.core.terms import rests, walked_px
+from oms.core.terms import may_rest, walked_px
 from oms.core.trading import scope_of_strategy, wake_review
 from oms.core.valuation import activate, conversion_rate, count_exposure, count_pnl, whole_cash
 from oms.instrument_kinds import InstrumentKind
-from oms.records import OrderType
 
-_LIMIT: Final = int(OrderType.LIMIT)
 _SPOT: Final = int(InstrumentKind.SPOT)
 
 
@@ -93,7 +91,7 @@ def count_open(s: Record, order: Record, qty: int, px: int) -> None:
         px = order["risk_px"]
         if order["risk_qty"] == 0 and qty > 0:
             px = walked_px(s["books"][instrument], order["side"], qty)
-    if qty > 0 and order["order_type"] == _LIMIT and rests(order["time_in_force"]):
+    if qty > 0 and may_rest(order):
         note_resting(s, account, instrument, order["side"], px)
         if order["pending_px"] > 0:
             note_resting(s, account, instrument, order["side"], order["px"])

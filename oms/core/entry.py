@@ -130,6 +130,7 @@ def enter_release(s: Record, slot: int, command: Record) -> None:
     order = s["orders"][slot]
     order["state"] = next_state(order["state"], _RELEASE)
     order["qty"] = command["qty"]
+    order["time_in_force"] = command["time_in_force"]
     order["updated_ts"] = s["now"]
     disarm(s, slot)
     count_open(s, order, leaves_qty(order), counted_px(command))

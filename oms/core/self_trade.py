@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from oms.compiled import hot_kernel, kernel
 from oms.core.state import ASK, BID, NO_ASK, NO_BID, Record
-from oms.core.terms import rests
+from oms.core.terms import may_rest
 
 
 @hot_kernel
@@ -30,7 +30,7 @@ def true_best(s: Record, account: int, instrument: int, side: int) -> int:
     while slot >= 0:
         order = s["orders"][slot]
         is_out = order["risk_qty"] > 0  # held orders have not left
-        if is_out and order["account"] == account and order["side"] == side and rests(order["time_in_force"]):
+        if is_out and order["account"] == account and order["side"] == side and may_rest(order):
             px = order["px"]
             if (px - best) * side > 0:
                 best = px

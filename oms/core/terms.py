@@ -48,6 +48,12 @@ def rests(time_in_force: int) -> bool:
 
 
 @kernel
+def may_rest(order: Record) -> bool:
+    """True for an order that can wait at the exchange at its own price."""
+    return bool(order["order_type"] == _LIMIT and rests(order["time_in_force"]))
+
+
+@kernel
 def check_form(command: Record) -> int:
     """The command's words go together: side, type, time in force, flags.
 

@@ -104,6 +104,18 @@ def test_a_stop_leaves_as_a_market_order_when_its_price_trades(side: int) -> Non
 
 
 @SIDES
+def test_a_stop_market_that_has_left_does_not_rest_whatever_it_waited_for(side: int) -> None:
+    rig = market()
+    rig.commands(new_order(client_id(2), side, qty=5), cancel(client_id(2)))
+    rig.reports(report(ReportKind.CANCELLED, client_id(2)))
+    rig.commands(stop(side, BID_PX + 10 * side))
+    told = only(last(rig, BID_PX + 10 * side), EventKind.ORDER_SUBMITTED)
+    assert told["time_in_force"] == rig.order(ORDER)["time_in_force"] == TimeInForce.IOC
+    px = ASK_PX if side == SELL else BID_PX
+    assert reason_of(rig.commands(new_order(client_id(3), -side, px))) == Reason.NONE
+
+
+@SIDES
 def test_a_gap_through_the_stop_price_fires_it(side: int) -> None:
     rig = market()
     rig.commands(stop(side, BID_PX + 10 * side))
