@@ -71,7 +71,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     trail_by: str | None
     """Distance at which its trigger follows the price, as last amended, in ``trail_unit``; None: it does not trail."""
     trail_unit: TrailUnitName | None
-    """``price`` for a distance given in price or in ticks, or ``basis_points``."""
+    """The unit in which the distance was given when the order was placed."""
     contingency: ContingencyName | None
     parent_order_id: int | None
     filled_qty: str

@@ -58,7 +58,7 @@ def complete(command: Record, order: Record, px: int, qty: int) -> None:
     command["reason"] = 0
     command["value"] = 0
     command["trigger_px"] = order["trigger_px"]
-    command["display_qty"] = order["display_qty"]
+    command["display_qty"] = min(order["display_qty"], qty)  # an order that has shrunk shows all of it
     command["expire_ts"] = order["expire_ts"]
     command["parent_id"] = order["parent_id"]
     command["trail"] = order["trail"]

@@ -224,7 +224,7 @@ def write_release(s: Record, order: Record, qty: int) -> Record:
     complete(command, order, order["px"], qty)
     command["kind"] = _NEW
     command["request_id"] = order["request_id"]
-    if order["order_type"] == _MARKET:
+    if order["order_type"] == _MARKET and rests(order["time_in_force"]):
         command["time_in_force"] = _IOC
     command["qty"] = qty - order["filled_qty"]
     return command

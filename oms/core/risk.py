@@ -18,7 +18,7 @@ from oms.core.rates import take_rate_tokens
 from oms.core.rules import check_rules, check_rules_of_amend
 from oms.core.self_trade import would_self_trade
 from oms.core.state import MAX_ACCOUNTS, MAX_OPEN_ORDERS, Record
-from oms.core.terms import check_form, check_size, check_terms, expected_px
+from oms.core.terms import check_form, check_notional, check_size, check_terms, expected_px
 from oms.core.trading import check_defined, check_leg, check_states, leg_of, scope_of_strategy, state_of_scope
 from oms.records import OrderFlag, Reason, TradingState
 
@@ -150,6 +150,16 @@ def check_new(s: Record, command: Record) -> int:
 
 
 @kernel
+def check_held_size(definition: Record, limits: Record, command: Record) -> int:
+    """Size by one scope's limits, and the notional at the limit price, else at the trigger's where that is known."""
+    reason = check_size(definition, limits, command["order_type"], command["px"], command["qty"])
+    px = command["px"] if command["px"] != 0 else command["trigger_px"]
+    if reason != _NONE or px == 0:
+        return reason
+    return check_notional(definition, limits, px, command["qty"])
+
+
+@kernel
 def check_held_terms(s: Record, command: Record, ahead: int) -> int:
     """The first reason but its rate to refuse an order that is held in the core, once ``ahead`` more are open; or NONE.
 
@@ -168,11 +178,9 @@ def check_held_terms(s: Record, command: Record, ahead: int) -> int:
     if reason != _NONE:
         return reason
     definition = s["instruments"][instrument]
-    limits = s["limits"][account, instrument]
-    reason = check_size(definition, limits, command["order_type"], command["px"], command["qty"])
+    reason = check_held_size(definition, s["limits"][account, instrument], command)
     if reason == _NONE and strategy >= 0 and s["limits"][MAX_ACCOUNTS + strategy, instrument]["defined"] != 0:
-        limits = s["limits"][MAX_ACCOUNTS + strategy, instrument]
-        reason = check_size(definition, limits, command["order_type"], command["px"], command["qty"])
+        reason = check_held_size(definition, s["limits"][MAX_ACCOUNTS + strategy, instrument], command)
     if reason == _NONE:
         reason = check_open_orders(s, account, strategy, instrument, leg_of(command["flags"]), ahead)
     return reason

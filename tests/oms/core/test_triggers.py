@@ -115,6 +115,31 @@ def test_a_stop_market_that_has_left_does_not_rest_whatever_it_waited_for(side: 
     assert reason_of(rig.commands(new_order(client_id(3), -side, px))) == Reason.NONE
 
 
+def test_a_stop_market_of_all_or_nothing_leaves_as_such() -> None:
+    rig = market()
+    rig.commands(stop(BUY, BID_PX + 10, time_in_force=TimeInForce.FOK))
+    last(rig, BID_PX + 10)
+    assert rig.sent[-1]["time_in_force"] == TimeInForce.FOK
+
+
+def test_a_stop_is_entered_within_the_largest_notional_at_its_limit_price_else_at_its_triggers() -> None:
+    rig = market()
+    rig.limit(0, max_order_notional=10 * (BID_PX + 10) * 10_000)
+    limit = {"order_type": OrderType.LIMIT, "px": BID_PX + 10}
+    answers = [
+        reason_of(rig.commands(each))
+        for each in (
+            stop(BUY, BID_PX + 11, order_id=client_id(1)),
+            stop(BUY, BID_PX + 10, order_id=client_id(2)),
+            stop(BUY, BID_PX + 11, order_id=client_id(3), **limit),
+            stop(BUY, BID_PX + 9, order_id=client_id(4), **{**limit, "px": BID_PX + 11}),
+            trailing(BUY, 5, order_id=client_id(5), qty=11),
+        )
+    ]
+    above = Reason.NOTIONAL_ABOVE_MAX
+    assert answers == [above, Reason.NONE, Reason.NONE, above, Reason.NONE]
+
+
 @SIDES
 def test_a_gap_through_the_stop_price_fires_it(side: int) -> None:
     rig = market()
@@ -384,6 +409,17 @@ def test_display_quantity_is_passed_on(side: int) -> None:
     ]
     for each in bad:
         assert reason_of(rig.commands(each)) == Reason.BAD_DISPLAY_QTY
+
+
+def test_an_order_that_shrinks_below_its_display_quantity_shows_all_of_it() -> None:
+    rig = market()
+    rig.commands(new_order(ORDER, qty=10, display_qty=8))
+    rig.reports(report(ReportKind.ACCEPTED, ORDER))
+    rig.commands(amend(ORDER, qty=4))
+    assert (rig.sent[-1]["qty"], rig.sent[-1]["display_qty"]) == (4, 4)
+    rig.reports(report(ReportKind.AMENDED, ORDER, px=BID_PX, qty=4))
+    rig.commands(amend(ORDER, qty=20))
+    assert (rig.sent[-1]["qty"], rig.sent[-1]["display_qty"]) == (20, 8)
 
 
 def test_many_stops_at_one_price_all_fire() -> None:
