@@ -269,7 +269,8 @@ class EventKind(IntEnum):
     ORDER_ACCEPTED = 3
     ORDER_REJECTED = 4
     ORDER_FILLED = 5
-    """``last_px``, ``last_qty``, ``liquidity``, ``fees`` and ``aux`` (the trade id) are the fill's."""
+    """``last_px``, ``last_qty``, ``liquidity``, ``fees``, ``realized_pnl`` (before fees) and ``aux`` (the trade id) are
+    the fill's."""
     AMEND_SUBMITTED = 6
     ORDER_AMENDED = 7
     AMEND_REJECTED = 8
@@ -624,7 +625,7 @@ EVENT = np.dtype(
         ("last_px", "<i8"),
         ("last_qty", "<i8"),
         ("position_qty", "<i8"),  # after the event; signed lots
-        ("realized_pnl", "<i8"),  # cash, of the position, before fees
+        ("realized_pnl", "<i8"),  # cash, of the position, before fees; ORDER_FILLED: of this fill
         ("fees", "<i8"),  # cash, of the position; ORDER_FILLED: of this fill
         ("aux", "<i8"),  # ORDER_FILLED: the trade id; other kinds: see EventKind
     ]

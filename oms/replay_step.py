@@ -88,6 +88,7 @@ def _word_of(field: str) -> int:
 _MARK_WORD: Final = _word_of("last_px")
 _UNREALIZED_WORD: Final = _word_of("qty")
 _LIQUIDATION_WORD: Final = _word_of("order_id")
+_REALIZED_WORD: Final = _word_of("realized_pnl")
 
 _INPUT_NONE: Final = 0
 _INPUT_REQUEST: Final = 1
@@ -109,6 +110,7 @@ _OUTPUT: Final = int(Direction.OUTPUT)
 
 _FILL: Final = int(ReportKind.FILL)
 _POSITION: Final = int(EventKind.POSITION)
+_FILLED: Final = int(EventKind.ORDER_FILLED)
 
 
 @kernel
@@ -143,12 +145,16 @@ def differing_word(made: Any, row: int, words: Any, at: int) -> int:
 
 @kernel
 def differing_event_word(s: Record, made: Any, row: int, words: Any, at: int) -> int:
-    """The same for an event; the mark and what is valued by it are the market's, which a replay does not know."""
-    is_position = s["events"][row]["kind"] == _POSITION
+    """The same for an event; the mark and what is valued by it are the market's, which a replay does not know.
+
+    What a fill has realized is 0 in journals from before it was said.
+    """
+    kind = s["events"][row]["kind"]
     for i in range(RECORD_WORDS):
-        if made[row * RECORD_WORDS + i] != words[at + i] and not (
-            is_position and (i == _MARK_WORD or i == _UNREALIZED_WORD or i == _LIQUIDATION_WORD)
-        ):
+        if made[row * RECORD_WORDS + i] == words[at + i]:
+            continue
+        is_valued = kind == _POSITION and (i == _MARK_WORD or i == _UNREALIZED_WORD or i == _LIQUIDATION_WORD)
+        if not is_valued and not (kind == _FILLED and i == _REALIZED_WORD and words[at + i] == 0):
             return i
     return -1
 

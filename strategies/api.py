@@ -121,8 +121,10 @@ __all__ = [
     "memory",
     "now",
     "oco",
+    "order_fees",
     "order_leaves",
     "order_px",
+    "order_realized_pnl",
     "order_state",
     "order_trigger_px",
     "own_open_orders",
@@ -315,6 +317,23 @@ def order_leaves(st: State, order_id: int) -> int:
     """Lots of the order that are still to be filled; 0 when the core does not know the id."""
     slot = find_order(st[0], order_id)
     return 0 if slot < 0 else st[0]["orders"][slot]["qty"] - st[0]["orders"][slot]["filled_qty"]
+
+
+@function
+def order_realized_pnl(st: State, order_id: int) -> int:
+    """Cash (1e-8 of the settlement currency) that the order's fills have realized on the account's position, before fees.
+
+    0 when the core does not know the id.
+    """
+    slot = find_order(st[0], order_id)
+    return 0 if slot < 0 else st[0]["orders"][slot]["realized_pnl"]
+
+
+@function
+def order_fees(st: State, order_id: int) -> int:
+    """Cash that the order's fills have paid in fees, received negative; 0 when the core does not know the id."""
+    slot = find_order(st[0], order_id)
+    return 0 if slot < 0 else st[0]["orders"][slot]["fees"]
 
 
 @function

@@ -197,8 +197,9 @@ def apply_terms(s: Record, slot: int, report: Record, px: int, qty: int) -> int:
         ignore_report(s, report, reason)
         return -1
     kind = report["kind"]
-    fee = apply_to_order(s, slot, report, px, qty)
     order = s["orders"][slot]
+    realized_before = order["realized_pnl"]
+    fee = apply_to_order(s, slot, report, px, qty)
     at = emit_order(s, slot, EVENT_OF_REPORT[kind], order["reason"])
     if kind != _FILL:
         return -1
@@ -207,6 +208,7 @@ def apply_terms(s: Record, slot: int, report: Record, px: int, qty: int) -> int:
     event["last_qty"] = report["qty"]
     event["liquidity"] = report["liquidity"]
     event["fees"] = fee
+    event["realized_pnl"] = order["realized_pnl"] - realized_before
     event["aux"] = report["trade_id"]
     emit_position(s, order["account"], order["instrument"], order["leg"], order["order_id"])
     tell_turned_leg(s, slot, report["trade_id"])

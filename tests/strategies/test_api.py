@@ -39,6 +39,8 @@ PROBE = Path(__file__).parent / "samples" / "probe.py"
 pytestmark = pytest.mark.pure
 
 FIRST_ID = 1 << 40 | 1
+TICK_LOT = 10_000
+"""Cash of one tick-lot."""
 
 
 class Probe:
@@ -120,6 +122,22 @@ def test_order_is_seen_as_it_stands() -> None:
     probe.set(a=77)
     probe.rig.ticks(depth(BUY, BID_PX, 5))
     assert probe.memory()[:4] == [OrderState.EMPTY, 0, 0, 0]
+
+
+def test_order_shows_what_its_fills_have_realized_and_paid_in_fees() -> None:
+    probe = Probe(SUBMIT, a=BUY, b=BID_PX, c=10)
+    probe.set(action=SUBMIT, a=SELL, b=ASK_PX + 10, c=6)
+    rig = probe.rig
+    rig.reports(fill(FIRST_ID, 10, trade_id=1, fee_known=1, fee=5))
+    rig.ticks(depth(BUY, BID_PX, 5))
+    probe.set(action=ORDER, a=FIRST_ID + 1)
+    terms = {"side": SELL, "fee_known": 1}
+    first = rig.reports(fill(FIRST_ID + 1, 2, BID_PX + 7, trade_id=2, fee=3, **terms))
+    second = rig.reports(fill(FIRST_ID + 1, 4, BID_PX + 5, trade_id=3, fee=-1, **terms))
+    told = [only(each, EventKind.ORDER_FILLED) for each in (first, second)]
+    assert [(each["realized_pnl"], each["fees"]) for each in told] == [(14 * TICK_LOT, 3), (20 * TICK_LOT, -1)]
+    rig.ticks(depth(BUY, BID_PX, 5))
+    assert probe.memory()[4:6] == [34 * TICK_LOT, 2]
 
 
 def test_amend_and_cancel_ask_and_say_why_not() -> None:

@@ -14,8 +14,10 @@ from strategies.api import (
     last_trade_px,
     memory,
     now,
+    order_fees,
     order_leaves,
     order_px,
+    order_realized_pnl,
     order_state,
     parameter,
     position,
@@ -59,3 +61,5 @@ def on_tick(st, me, tick):
         cells[1] = order_px(st, a)
         cells[2] = order_leaves(st, a)
         cells[3] = is_open(st, a)
+        cells[4] = order_realized_pnl(st, a)
+        cells[5] = order_fees(st, a)
