@@ -1,8 +1,10 @@
 """The kill switch's second half: an account's orders are cancelled, then its positions are closed at the market.
 
 Closing orders leave once the account has no open order any more, so that a late fill is in the position before it is
-closed; one order a position at a time, reduce-only and immediate-or-cancel, so that nothing turns around. What does not
-fill is asked for again, as long as the book can be traded on. They pass HALTED, limits and rates, but not the grid.
+closed. An order whose cancel is not answered for some seconds is waited for no longer: what it cannot close itself is
+closed. There is one order a position at a time, reduce-only and immediate-or-cancel, so that nothing turns around. What
+does not fill is asked for again, as long as the book can be traded on. They pass HALTED, limits and rates, but not the
+grid.
 """
 
 from __future__ import annotations
@@ -31,6 +33,8 @@ from oms.records import (
     TimeInForce,
 )
 
+PATIENCE_NS: Final = 5_000_000_000
+"""How long positions stay open for orders that have not been answered."""
 CANCELS_A_REVIEW: Final = 1_024
 """Cancels that one review asks for; what is left waits for the next one, at the same time."""
 
@@ -125,8 +129,12 @@ def own_order_id(s: Record) -> int:
 
 @kernel
 def closing_qty(s: Record, account: int, instrument: int, leg: int) -> int:
-    """Lots of the next closing order of a position: at most ``max_order_qty``; 0: it is flat, or below the grid."""
-    qty = abs(s["positions"][account, instrument, leg]["qty"])
+    """Lots of the next closing order of a position: at most ``max_order_qty``; 0: it is flat, or below the grid.
+
+    What an open order may yet close is left to it, so that nothing turns around.
+    """
+    position = s["positions"][account, instrument, leg]
+    qty = abs(position["qty"]) - (position["open_sell_qty"] if position["qty"] > 0 else position["open_buy_qty"])
     definition = s["instruments"][instrument]
     limits = s["limits"][account, instrument]
     if qty < definition["min_qty"]:
@@ -182,11 +190,11 @@ def finish_flattening(s: Record, account: int) -> None:
 
 @kernel
 def flatten_account(s: Record, account: int) -> None:
-    """Send the next closing orders of an account that has no open order, until nothing is left to close."""
+    """Send the next closing orders of an account that has no open order, or none that answers, until all is closed."""
     sums = s["scopes"][account]
-    if sums["flattening"] == 0 or sums["open_orders"] != 0 or s["now"] < sums["flatten_ts"]:
+    left = bool(sums["open_orders"] != 0)
+    if sums["flattening"] == 0 or s["now"] < sums["flatten_ts"] + (PATIENCE_NS if left else 0):
         return
-    left = False
     for instrument in range(MAX_INSTRUMENTS):
         for leg in range(MAX_LEGS):
             qty = closing_qty(s, account, instrument, leg)

@@ -21,10 +21,12 @@ from oms.core.orders import ILLEGAL, OrderInput, completes, fillable_qty, find_o
 from oms.core.positions import fee_of, fill_fits, fits, value_of
 from oms.core.state import EVENT_RING, MAX_PX, MAX_QTY, REPORT_RING, Record
 from oms.core.trades import remember_trade
+from oms.core.trading import CORE_CLIENT, note_closing_answer
 from oms.core.versions import NOT_ON_GRID, definition_of, knows_version, nearest_lots, px_on_grid, qty_on_grid
-from oms.records import LAST_ORDER_REPORT, EventKind, OrderType, Reason, ReportKind
+from oms.records import LAST_ORDER_REPORT, ORDER_ID_COUNTER_BITS, EventKind, OrderType, Reason, ReportKind
 
 _FILL: Final = int(ReportKind.FILL)
+_REJECTED: Final = int(ReportKind.REJECTED)
 _FILL_UP: Final = int(OrderInput.FILL_UP)
 _AMENDED: Final = int(ReportKind.AMENDED)
 _AMEND_REJECTED: Final = int(ReportKind.AMEND_REJECTED)
@@ -138,6 +140,12 @@ def log_report(s: Record, report: Record) -> None:
     out["ts"] = s["now"]
 
 
+@kernel
+def is_of_core(order: Record) -> bool:
+    """True for an order that closes a position for the kill switch."""
+    return bool(order["order_id"] >> ORDER_ID_COUNTER_BITS == CORE_CLIENT)
+
+
 @hot_kernel
 def apply_to_order(s: Record, slot: int, report: Record, px: int, qty: int) -> int:
     """Apply a report that is legal in the order's state; returns the fee of a fill.
@@ -173,6 +181,8 @@ def apply_to_order(s: Record, slot: int, report: Record, px: int, qty: int) -> i
         order["pending_qty"] = 0
     order["state"] = next_state(state, order_input)
     settle(s, slot, was_open)
+    if s["flattening"] > 0 and (kind == _FILL or kind == _REJECTED) and is_of_core(order):
+        note_closing_answer(s, order["account"], bool(kind == _REJECTED))
     return fee
 
 

@@ -177,6 +177,7 @@ SCOPE = np.dtype(
         ("cancelling", "i8"),  # core.trading.Cancelling: which open orders are being cancelled
         ("flattening", "i8"),  # core.trading.Flattening: positions are being closed after the kill switch
         ("flatten_ts", "i8"),  # when the next closing orders may leave
+        ("flatten_pause_ns", "i8"),  # after a closing order that was rejected, since one has filled; 0: none was
         ("rule_failed", "i8"),  # 1: a user's rule raised on an order of this strategy, which is to be halted
         ("told", "i8", (TOLD,)),  # the figures of the last SCOPE event
     ]

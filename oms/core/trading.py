@@ -37,7 +37,8 @@ class Flattening(IntEnum):
 CORE_CLIENT: Final = RPC_CLIENT_BASE - 1
 """Client index of the core's own orders."""
 FLATTEN_INTERVAL_NS: Final = 100_000_000
-"""Pause after closing orders before the next ones of the account."""
+"""Pause after closing orders before the next ones of the account; one that the venue rejects doubles it."""
+LONGEST_FLATTEN_PAUSE_NS: Final = 64 * FLATTEN_INTERVAL_NS
 
 _NOTHING: Final = int(Cancelling.NOTHING)
 _GROWING: Final = int(Cancelling.GROWING)
@@ -236,6 +237,7 @@ def begin_flattening(s: Record, account: int) -> None:
         s["flattening"] += 1
     sums["flattening"] = _CLOSING
     sums["flatten_ts"] = s["now"]
+    sums["flatten_pause_ns"] = 0
 
 
 @kernel
@@ -245,6 +247,18 @@ def note_closing(s: Record, account: int) -> None:
     if sums["flattening"] != _NO:
         sums["flattening"] = _CLOSING
         sums["flatten_ts"] = s["now"] + FLATTEN_INTERVAL_NS
+
+
+@kernel
+def note_closing_answer(s: Record, account: int, rejected: bool) -> None:
+    """A closing order of an account was rejected, which makes the pauses longer, or has filled, which ends that."""
+    sums = s["scopes"][account]
+    if not rejected:
+        sums["flatten_pause_ns"] = 0
+        return
+    pause_ns = 2 * max(sums["flatten_pause_ns"], FLATTEN_INTERVAL_NS)
+    sums["flatten_pause_ns"] = min(pause_ns, LONGEST_FLATTEN_PAUSE_NS)
+    sums["flatten_ts"] = max(sums["flatten_ts"], s["now"] + sums["flatten_pause_ns"])
 
 
 @kernel

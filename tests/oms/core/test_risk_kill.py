@@ -116,6 +116,54 @@ def test_nothing_is_closed_before_every_order_is_gone() -> None:
     assert order["flags"] == OrderFlag.REDUCE_ONLY
 
 
+def test_order_that_is_not_answered_keeps_back_only_what_it_may_close_itself() -> None:
+    rig = market()
+    hold(rig, 30)
+    hold(rig, 1_000, trade_id=2, instrument=1)
+    rig.commands(new_order(1, SELL, qty=10), new_order(2, qty=7))
+    rig.reports(report(ReportKind.ACCEPTED, 1), report(ReportKind.ACCEPTED, 2))
+    kill(rig, flatten=1)
+    wait(rig, 4 * SECOND)
+    assert len(closing(rig)) == 0
+    wait(rig, 2 * SECOND)
+    first, other = closing(rig)
+    assert (first["instrument"], first["side"], first["qty"], first["flags"]) == (0, SELL, 20, OrderFlag.REDUCE_ONLY)
+    assert (other["instrument"], other["side"], other["qty"]) == (1, SELL, 1_000)
+    for number, order in enumerate((first, other)):
+        terms = {"side": SELL, "instrument": int(order["instrument"]), "trade_id": 10 + number}
+        rig.reports(fill(int(order["order_id"]), int(order["qty"]), **terms))
+    wait(rig, 10 * SECOND)
+    assert len(closing(rig)) == 2
+    assert rig.s["scopes"][0]["flattening"] == Flattening.CLOSING
+    rig.reports(report(ReportKind.CANCELLED, 1), report(ReportKind.CANCELLED, 2))
+    wait(rig)
+    last = closing(rig)[-1]
+    assert (len(closing(rig)), last["side"], last["qty"]) == (3, SELL, 10)
+    rig.reports(fill(int(last["order_id"]), 10, side=SELL, trade_id=20))
+    wait(rig)
+    assert_closed(rig)
+
+
+def test_venue_that_rejects_closing_orders_gets_them_at_pauses_that_double_until_one_fills() -> None:
+    rig = market(max_order_qty=20)
+    hold(rig, 20)
+    hold(rig, 20, trade_id=2)
+    kill(rig, flatten=1)
+    wait(rig, 100 * MS)
+    pauses = []
+    for _ in range(8):
+        rejected_at, before = rig.now, len(closing(rig))
+        rig.reports(report(ReportKind.REJECTED, int(closing(rig)[-1]["order_id"])))
+        while len(closing(rig)) == before:
+            wait(rig, 100 * MS)
+        pauses.append((rig.now - rejected_at) / SECOND)
+    assert pauses == [0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 6.4, 6.4]
+    before = len(closing(rig))
+    rig.reports(fill(int(closing(rig)[-1]["order_id"]), 20, side=SELL, trade_id=30))
+    wait(rig, 100 * MS)
+    assert len(closing(rig)) == before + 1
+
+
 def test_late_fill_after_the_cancel_is_closed_too() -> None:
     rig = market()
     rig.commands(new_order(1, qty=30))
