@@ -75,6 +75,11 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     contingency: ContingencyName | None
     parent_order_id: int | None
     filled_qty: str
+    realized_pnl: str | None
+    """What its fills have closed of the account's position, before fees, in the settlement currency; None: some of its
+    fills are not known any more."""
+    fees: str | None
+    """What its fills have paid in fees, in the settlement currency; received is negative. None: as above."""
     state: str
     """An OrderState's name in lower case, or ``unknown``."""
     reason: str
@@ -112,6 +117,8 @@ class Fill(msgspec.Struct, frozen=True, kw_only=True):
     qty: str
     fee: str
     """In the settlement currency; paid is positive."""
+    realized_pnl: str
+    """What it has closed of the account's position, before fees, in the settlement currency."""
     liquidity: str
     trade_id: int
     ts: int

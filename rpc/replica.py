@@ -102,6 +102,16 @@ class KnownTerms(NamedTuple):
     trail_unit: int
 
 
+class FillTotals(NamedTuple):
+    """What all known fills of an order come to: lots, and cash realized and paid in fees."""
+
+    qty: int
+    realized_pnl: int
+    fees: int
+
+
+NO_FILLS: Final = FillTotals(0, 0, 0)
+
 _TERMS_FIELDS: Final = ("last_px", "last_qty", "aux", "realized_pnl", "fees")
 """Where an event has them, in the order of KnownTerms."""
 _terms_of: Final = attrgetter(*_TERMS_FIELDS)
@@ -127,6 +137,8 @@ class Replica:
         RPC clients' orders that were closed, for the ledger; whoever settles them clears it.
     terms : dict of int to KnownTerms
         Of the orders that have any.
+    totals : dict of int to FillTotals
+        Of the orders that have fills.
     positions : dict of (account, strategy, instrument, leg) to EventFields
         Last POSITION event of each.
     standings : dict of int to EventFields
@@ -143,6 +155,7 @@ class Replica:
         self.closed_own: list[tuple[int, KnownOrder]] = []
         self.fills: deque[KnownFill] = deque(maxlen=fill_limit)
         self.terms: dict[int, KnownTerms] = {}
+        self.totals: dict[int, FillTotals] = {}
         self.positions: dict[tuple[int, int, int, int], EventFields] = {}
         self.standings: dict[int, EventFields] = {}
         self.trading_states: dict[int, tuple[int, int]] = {}
@@ -220,7 +233,7 @@ class Replica:
             self._keep_terms(row)
         for row, record in event_rows(records[filled]):
             if self.is_usable(row):
-                self.fills.append(KnownFill(self.session, record))
+                self._take_fill(row, record)
         last_rows = records[last_at]
         usable = self._are_orders(last_rows)
         self.unusable += int((~usable).sum())
@@ -274,10 +287,15 @@ class Replica:
 
     def _apply_order(self, row: EventFields, record: bytes) -> None:
         if row.kind == _FILLED:
-            self.fills.append(KnownFill(self.session, record))
+            self._take_fill(row, record)
         elif row.kind in _TERMS_KINDS:
             self._keep_terms(row)
         self._keep_last(row, record)
+
+    def _take_fill(self, row: EventFields, record: bytes) -> None:
+        self.fills.append(KnownFill(self.session, record))
+        qty, realized_pnl, fees = self.totals.get(row.order_id, NO_FILLS)
+        self.totals[row.order_id] = FillTotals(qty + row.last_qty, realized_pnl + row.realized_pnl, fees + row.fees)
 
     def _keep_terms(self, row: EventFields) -> None:
         terms = KnownTerms(*_terms_of(row))
@@ -313,6 +331,7 @@ class Replica:
             oldest, _ = self._closed.popitem(last=False)
             del self.orders[oldest]
             self.terms.pop(oldest, None)
+            self.totals.pop(oldest, None)
 
     def open_group(self, head: int) -> list[int]:
         """Open orders of a bracket or an OCO group by the id of its first order; only that one where there is none."""

@@ -157,7 +157,7 @@ class Server:
             closed_limit=limits.closed_orders,
             fill_limit=limits.fills,
         )
-        self._views = Views(settings, definitions, self._ledger, self._replica.terms)
+        self._views = Views(settings, definitions, self._ledger, self._replica.terms, self._replica.totals)
         self._feed = Feed(self._sessions, self._views, self._replica)
         self._entry = OrderEntry(
             settings,

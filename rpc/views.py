@@ -54,7 +54,7 @@ from rpc.entities import (
 from rpc.ledger import Ledger
 from rpc.ledger_rows import LedgerRow
 from rpc.order_forms import NAMES
-from rpc.replica import KnownFill, KnownOrder, KnownTerms
+from rpc.replica import NO_FILLS, FillTotals, KnownFill, KnownOrder, KnownTerms
 
 
 def names_of(enum: type[IntEnum]) -> dict[int, str]:
@@ -134,11 +134,17 @@ class Views:
     """Makes entities; it knows the instruments' grids and whose order an id is."""
 
     def __init__(
-        self, settings: Settings, definitions: Definitions, ledger: Ledger, terms: Mapping[int, KnownTerms]
+        self,
+        settings: Settings,
+        definitions: Definitions,
+        ledger: Ledger,
+        terms: Mapping[int, KnownTerms],
+        totals: Mapping[int, FillTotals],
     ) -> None:
         self._ledger = ledger
         self._definitions = definitions
         self._terms = terms
+        self._totals = totals
         self._settings = settings
         self._accounts = settings.account_names
         self._hedging = {
@@ -234,6 +240,9 @@ class Views:
         self, order_id: int, row: EventFields, terms: KnownTerms, asked: Asked | None, *, state: str, session: int
     ) -> Order:
         instrument = self.instrument(row.instrument, row.version)
+        filled_qty = row.filled_qty if row.seq >= 0 else 0
+        totals = self._totals.get(order_id, NO_FILLS)
+        all_known = totals.qty == filled_qty
         return Order(
             order_id=order_id,
             client=self.owner(order_id),
@@ -249,7 +258,9 @@ class Views:
             position_side=self._position_side(row),
             price=None if row.order_type == _MARKET else instrument.px_from_ticks(row.px),
             qty=instrument.qty_from_lots(row.qty),
-            filled_qty=instrument.qty_from_lots(row.filled_qty) if row.seq >= 0 else "0",
+            filled_qty=instrument.qty_from_lots(filled_qty) if row.seq >= 0 else "0",
+            realized_pnl=cash_text(totals.realized_pnl) if all_known else None,
+            fees=cash_text(totals.fees) if all_known else None,
             display_qty=instrument.qty_from_lots(terms.display_qty) if terms.display_qty else None,
             trigger_price=instrument.px_from_ticks(terms.trigger_px) if terms.trigger_px else None,
             trigger_by=TRIGGER_SOURCES.get(asked.trigger_source) if asked else None,
@@ -284,6 +295,7 @@ class Views:
             price=instrument.px_from_ticks(row.last_px),
             qty=instrument.qty_from_lots(row.last_qty),
             fee=cash_text(row.fees),
+            realized_pnl=cash_text(row.realized_pnl),
             liquidity=LIQUIDITIES.get(row.liquidity, UNKNOWN),
             trade_id=row.aux,
             ts=row.ts,

@@ -121,7 +121,11 @@ def say_order(order: Order, as_json: bool) -> None:
         say_json(msgspec.to_builtins(order))
         return
     at = price_text(order)
-    filled = f", {order.filled_qty} filled" if float(order.filled_qty) else ""
+    filled = ""
+    if float(order.filled_qty):
+        filled = f", {order.filled_qty} filled"
+        filled += f", realized {order.realized_pnl}" if order.realized_pnl is not None else ""
+        filled += f", fees {order.fees}" if order.fees is not None else ""
     why = "" if order.reason in ("NONE", "") else f" ({order.reason})"
     say(f"{order.client_order_id}: {order.side} {order.qty} {order.symbol} {at}: {order.state}{filled}{why}")
 

@@ -360,6 +360,7 @@ class ScriptedCore:
             last_px=px,
             last_qty=qty,
             fees=12_345_678,
+            realized_pnl=250_000_000,
             liquidity=1,
             aux=self._trade_id,
         )

@@ -41,6 +41,26 @@ def test_the_owner_is_told_of_orders_and_fills(world: World, desk: Client) -> No
     (fill,) = [event.fill for event in events if isinstance(event, FillEvent)]
     assert (fill.order_id, fill.qty, fill.client) == (order.order_id, "1.000", "desk")
     assert fill == desk.fills()[0]
+    assert (fill.realized_pnl, fill.fee) == ("2.5", "0.12345678")
+
+
+def test_an_order_shows_what_its_fills_have_realized_and_paid(world: World, desk: Client) -> None:
+    desk.subscribe(["orders"])
+    order = desk.place("BTCUSDT", "buy", "1", "5")
+    assert (order.realized_pnl, order.fees) == ("0", "0")
+    core_of(world).fill(order.order_id, 400, 50)
+    core_of(world).fill(order.order_id, 600, 50)
+    filled = [event.order for event in told(desk) if isinstance(event, OrderEvent) and event.kind == "order_filled"]
+    assert [(each.realized_pnl, each.fees) for each in filled] == [("2.5", "0.12345678"), ("5", "0.24691356")]
+    assert desk.order(order_id=order.order_id) == filled[1]
+
+
+def test_an_order_of_which_not_every_fill_is_known_shows_no_sum(world: World, desk: Client) -> None:
+    fields = {"side": 1, "state": 2, "order_type": 1, "time_in_force": 1, "instrument": 0, "strategy": 0}
+    core_of(world).tell(EventKind.ORDER_ADOPTED, order_id=(1 << 40) + 1, qty=2, filled_qty=1, px=1, **fields)
+    wait_for(lambda: len(desk.orders(scope="account")) == 1, "the strategy's order")
+    (order,) = desk.orders(scope="account")
+    assert (order.realized_pnl, order.fees) == (None, None)
 
 
 def test_nobody_else_is_told(world: World, desk: Client) -> None:

@@ -32,7 +32,7 @@ from oms.records import (
     Trigger,
 )
 from rpc.event_stream import EventStream
-from rpc.replica import KnownTerms, Replica, event_rows
+from rpc.replica import FillTotals, KnownTerms, Replica, event_rows
 
 BTCUSDT = Instrument(id=0, symbol="BTCUSDT", venue="v", kind="linear_perpetual", tick="0.1", lot="0.001", version=3)
 OWN = RPC_CLIENT_BASE << ORDER_ID_COUNTER_BITS
@@ -110,6 +110,19 @@ def test_an_order_that_was_refused_once_and_then_taken_is_open() -> None:
     assert set(replica.open) == {1}
 
 
+def test_what_an_orders_fills_come_to_is_known() -> None:
+    replica = new_replica()
+    filled = {"last_qty": 2, "realized_pnl": 50, "fees": 3}
+    feed(
+        replica,
+        event(EventKind.ORDER_FILLED, 1, OrderState.LIVE, filled_qty=2, **filled),
+        event(EventKind.ORDER_FILLED, 2, OrderState.LIVE, filled_qty=2, **filled),
+        event(EventKind.ORDER_FILLED, 1, OrderState.LIVE, filled_qty=4, **{**filled, "fees": -1}),
+        event(EventKind.ORDER_CANCELLED, 1, OrderState.CANCELLED, filled_qty=4),
+    )
+    assert replica.totals == {1: FillTotals(4, 100, 2), 2: FillTotals(2, 50, 3)}
+
+
 def test_closed_orders_are_bounded_and_open_ones_stay() -> None:
     replica = new_replica(closed_limit=10)
     feed(replica, event(EventKind.ORDER_ACCEPTED, 1))
@@ -120,6 +133,7 @@ def test_closed_orders_are_bounded_and_open_ones_stay() -> None:
             event(EventKind.ORDER_FILLED, order_id, OrderState.FILLED),
         )
     assert set(replica.orders) == {1, *range(92, 102)}
+    assert set(replica.totals) == set(range(92, 102))
 
 
 def test_orders_that_a_dead_core_left_open_are_closed_and_kept_for_the_ledger() -> None:
@@ -185,6 +199,7 @@ def as_records(drawn: list[tuple[EventKind, int, OrderState, CommandKind]]) -> R
     records = np.concatenate(
         [event(kind, order_id, state, aux=int(aux), qty=at) for at, (kind, order_id, state, aux) in enumerate(drawn)]
     )
+    records["last_qty"] = 1
     records["seq"] = np.arange(len(records))
     return records
 
@@ -210,6 +225,7 @@ def test_loading_the_past_in_blocks_gives_what_one_event_at_a_time_gives(
     assert loaded.trading_states == one_by_one.trading_states
     assert loaded.standings == one_by_one.standings
     assert loaded.terms == one_by_one.terms
+    assert loaded.totals == one_by_one.totals
 
 
 def test_a_held_order_is_open_and_its_last_trigger_is_known() -> None:
