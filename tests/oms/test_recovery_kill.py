@@ -121,6 +121,21 @@ def test_closing_is_where_it_was_at_every_moment(rig: Checked) -> None:
     }
 
 
+def test_closing_that_is_rejected_or_waits_in_vain_is_where_it_was(rig: Checked) -> None:
+    rig.hold(30)
+    rig.commands(new_order(client_id(1), SELL, qty=10))
+    rig.reports(report(ReportKind.ACCEPTED, client_id(1)))
+    rig.kill()
+    rig.wait(6 * SECOND)
+    for _ in range(3):
+        rig.reports(report(ReportKind.REJECTED, int(rig.closing()[-1]["order_id"])))
+        rig.wait(6 * SECOND)
+    sums = rig.s["scopes"][0]
+    assert (len(rig.closing()), sums["flatten_pause_ns"]) == (4, 800 * MS)
+    rig.reports(fill(int(rig.closing()[-1]["order_id"]), 20, side=SELL, trade_id=2))
+    assert (sums["flatten_pause_ns"], sums["flattening"]) == (0, Flattening.CLOSING)
+
+
 def test_kill_without_closing_ends_when_no_order_is_open(rig: Checked) -> None:
     rig.kill(flatten=0)
     assert rig.s["scopes"][0]["cancelling"] == Cancelling.NOTHING

@@ -10,11 +10,25 @@ import pytest
 from oms.core.state import State, new_state
 from oms.durable import differences
 from oms.journal import JournalError
-from oms.records import EventKind, ReportKind
+from oms.records import EventKind, OrderState, ReportKind
 from oms.replay import Replay
 from oms.replay_all import WholeReplay
 from oms.snapshot import Definitions, Place, capture, read_snapshot, restore, write_snapshot
-from tests.oms.core.builders import BID_PX, BUY, Rig, client_id, fill, new_order, report, snapshot, time_tick
+from tests.oms.core.builders import (
+    BID_PX,
+    BUY,
+    SELL,
+    Records,
+    Rig,
+    amend,
+    cancel,
+    client_id,
+    fill,
+    new_order,
+    report,
+    snapshot,
+    time_tick,
+)
 from tests.oms.core.test_redefine import FINER
 from tests.oms.journalled import SESSION, JournalledRig, random_steps, rebuilt, run
 from tests.oms.random_session import RandomSession
@@ -104,6 +118,37 @@ def test_random_sessions_see_events_of_every_kind(tmp_path: Path) -> None:
         EventKind.LEG_TURNED,
     }
     assert {each.name for each in EventKind if each not in seen} <= {each.name for each in never}
+
+
+class OldRig(JournalledRig):
+    """Its journal does not say what a fill has realized, as journals did not once."""
+
+    def flush(self) -> Records:
+        events = self.s["events"][: self.s["event_count"]]
+        events["realized_pnl"][events["kind"] == EventKind.ORDER_FILLED] = 0
+        return super().flush()
+
+
+@pytest.mark.parametrize("kind", [JournalledRig, OldRig])
+def test_fills_that_race_an_amend_come_out_as_they_were(tmp_path: Path, kind: type[JournalledRig]) -> None:
+    live = kind(tmp_path)
+    before = live.st.copy()
+    live.open_market()
+    for number, (target, side) in enumerate(((20, BUY), (20, SELL), (5, BUY), (30, BUY)), 1):
+        live.commands(new_order(client_id(number), side))
+        live.reports(report(ReportKind.ACCEPTED, client_id(number)))
+        live.commands(amend(client_id(number), px=BID_PX - 3 if side > 0 else BID_PX + 9, qty=target))
+    live.reports(fill(client_id(1), 15, trade_id=1), report(ReportKind.AMENDED, client_id(1), px=BID_PX - 3, qty=20))
+    live.reports(fill(client_id(2), 10, BID_PX + 9, side=SELL, trade_id=2))
+    live.reports(report(ReportKind.AMEND_REJECTED, client_id(2)))
+    live.reports(fill(client_id(3), 5, trade_id=3), report(ReportKind.AMENDED, client_id(3), px=BID_PX, qty=5))
+    live.commands(cancel(client_id(4)))
+    live.reports(report(ReportKind.CANCEL_REJECTED, client_id(4)))
+    states = [live.state(client_id(number)) for number in range(1, 5)]
+    assert states == [OrderState.LIVE, OrderState.FILLED, OrderState.FILLED, OrderState.PENDING_AMEND]
+    assert live.order(client_id(2))["realized_pnl"] > 0
+    Replay(before).session(tmp_path, SESSION)
+    assert list(differences(live.st, before, every_input=False)) == []
 
 
 @pytest.mark.parametrize("every_input", [True, False])
