@@ -32,8 +32,9 @@ import zmq
 
 from benchmarks._market import INSTRUMENT, WIDE_ACCOUNT, market_maker_settings, percentiles
 from oms.bus import CLOSE_LINGER_MS, Publisher, new_context, new_socket
-from oms.config import Settings, write_session
+from oms.config import MatchingSettings, Settings, write_session
 from oms.journal import JournalTail, sessions
+from oms.precompile import precompile
 from oms.records import BUY, TICK, EventKind, RecordKind, Source, TickFlag, TickKind, TimeInForce
 from rpc.batch_client import BatchClient
 from rpc.batches import BatchOutcome, new_orders
@@ -294,6 +295,7 @@ class Lags:
 
 def measure() -> Iterator[dict[str, Any]]:
     """Orders a second, one order's round trip, and the lateness of ticks."""
+    precompile(MatchingSettings().model, [])
     rates, singles, busy, calm, quiet = [], [], [], [], []
     others = 0.0
     for _ in range(REPEATS):
