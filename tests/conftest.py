@@ -1,4 +1,4 @@
-"""What holds for the whole suite: small states, a full compile cache before workers start, long files first."""
+"""What holds for the whole suite: small states, no deadlines, a full compile cache for workers, long files first."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from hypothesis import settings
 
 HUGE_PAGES = "NUMPY_MADVISE_HUGEPAGE"
 """NumPy reads it once, when it is imported; 0: an array takes memory by the small page, as it is touched."""
@@ -19,6 +20,9 @@ del os.environ[HUGE_PAGES]  # the processes that tests start run as they would f
 if _before is not None:
     os.environ[HUGE_PAGES] = _before
 _ = numpy
+
+settings.register_profile("patient", deadline=None)  # a busy machine is no failure
+settings.load_profile("patient")
 
 
 @pytest.hookimpl(optionalhook=True)  # a run without the plugin has no workers
