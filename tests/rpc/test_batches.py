@@ -195,7 +195,7 @@ def test_own_orders_of_batches_are_cancelled_with_the_others(world: World, fast:
 
 def test_too_many_orders_without_an_answer_are_refused(world: World) -> None:
     world.start_core()
-    world.start_server(QUICK._replace(outstanding=100))
+    world.start_server(PATIENT._replace(outstanding=100))
     client = BatchClient("desk", world.settings.rpc_endpoint)
     wait_for(lambda: client.status().core_available, "the server to hear of the core")
     answers = place(client, [f"id-{number}" for number in range(150)])

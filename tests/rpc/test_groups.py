@@ -106,6 +106,7 @@ def test_a_member_of_a_group_with_a_parent_of_its_own_is_refused(core: ScriptedC
     assert core.taken == 1
 
 
+@pytest.mark.unanswered
 def test_a_group_without_an_answer_is_unknown_and_the_same_again_is_safe(core: ScriptedCore, desk: Client) -> None:
     core.become(deaf=True)
     with pytest.raises(OutcomeUnknownError) as unknown:
@@ -118,6 +119,7 @@ def test_a_group_without_an_answer_is_unknown_and_the_same_again_is_safe(core: S
     assert core.taken == 3
 
 
+@pytest.mark.unanswered
 def test_a_group_that_came_too_late_is_sent_again_as_a_whole(core: ScriptedCore, desk: Client) -> None:
     core.become(deaf=True)
     with pytest.raises(OutcomeUnknownError):
