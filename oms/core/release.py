@@ -188,7 +188,7 @@ def check_closing(s: Record, slot: int, command: Record) -> int:
         revalue(s, strategy_scope(order))
     freed, own_freed, value = make_way(s, slot, qty, False)
     _uncount(s, order, freed, own_freed, value)
-    reason = check_new(s, command)
+    reason = check_new(s, command, False)
     _uncount(s, order, -freed, -own_freed, -value)
     if reason == _NONE:
         make_way(s, slot, qty, True)
@@ -208,7 +208,7 @@ def check_release(s: Record, slot: int, command: Record) -> int:
     count_order(s, order, -1)
     if anchor >= 0:
         set_aside(s, anchor, slot, False)
-    reason = check_new(s, command)
+    reason = check_new(s, command, False)
     if CLOSING[reason] and order["trigger"] != _NO_TRIGGER:
         reason = check_closing(s, slot, command)
     if anchor >= 0:

@@ -104,8 +104,11 @@ def check_open_orders(s: Record, account: int, strategy: int, instrument: int, l
 
 
 @kernel
-def check_new(s: Record, command: Record) -> int:
-    """The first reason to refuse an order that would leave now, or NONE; then its rate tokens are taken."""
+def check_new(s: Record, command: Record, is_asked: bool) -> int:
+    """The first reason to refuse an order that would leave now, or NONE; then its rate tokens are taken.
+
+    With ``is_asked`` it is asked for now, and must be no copy; without, it has been in the core's keeping.
+    """
     account = command["account"]
     instrument = command["instrument"]
     strategy = command["strategy"]
@@ -133,8 +136,8 @@ def check_new(s: Record, command: Record) -> int:
         reason = check_open_orders(s, account, strategy, instrument, leg, 0)
     if reason != _NONE:
         return reason
-    window_ns = s["limits"][account, instrument]["duplicate_window_ns"]
-    if window_ns > 0 and is_copy(s, account, instrument, side, command["px"], qty, window_ns):
+    window_ns = s["limits"][account, instrument]["duplicate_window_ns"] if is_asked else 0
+    if is_copy(s, command, window_ns):
         return _DUPLICATE_ORDER
     if flags & _POST_ONLY == 0 and would_self_trade(s, account, instrument, side, px):
         return _SELF_TRADE
@@ -145,7 +148,7 @@ def check_new(s: Record, command: Record) -> int:
     if not take_rate_tokens(s, account, strategy, instrument):
         return _ORDER_RATE
     if window_ns > 0:
-        remember_order(s, command["order_id"], account, instrument, side, command["px"], qty)
+        remember_order(s, command)
     return _NONE
 
 
@@ -184,8 +187,16 @@ def check_held(s: Record, command: Record) -> int:
     reason = check_held_terms(s, command, 0)
     if reason != _NONE:
         return reason
-    is_taken = take_rate_tokens(s, command["account"], command["strategy"], command["instrument"])
-    return _NONE if is_taken else _ORDER_RATE
+    account = command["account"]
+    instrument = command["instrument"]
+    window_ns = s["limits"][account, instrument]["duplicate_window_ns"]
+    if is_copy(s, command, window_ns):
+        return _DUPLICATE_ORDER
+    if not take_rate_tokens(s, account, command["strategy"], instrument):
+        return _ORDER_RATE
+    if window_ns > 0:
+        remember_order(s, command)
+    return _NONE
 
 
 @hot_kernel
