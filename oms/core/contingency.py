@@ -142,14 +142,24 @@ def _follow_parent(s: Record, parent: Record, slot: int) -> None:
 
 @kernel
 def _survivor(s: Record, anchor: int) -> int:
-    """The member of a broken OCO group that goes on: the first that has filled or was let go by its price; or -1."""
+    """The member of a broken OCO group that goes on: of those that have filled or were let go by their price; or -1.
+
+    One whose cancel is not under way comes first, then one that its price has let go: a fill that overtakes the cancel
+    of its sibling does not take it back.
+    """
+    survivor = -1
+    best = 0
     slot = anchor
     while slot >= 0:
         order = s["orders"][slot]
-        if is_open(order["state"]) and (order["filled_qty"] > 0 or is_committed(order)):
-            return slot
+        committed = is_committed(order)
+        if is_open(order["state"]) and (order["filled_qty"] > 0 or committed):
+            rank = 1 + 2 * int(order["state"] != _PENDING_CANCEL) + int(committed)
+            if rank > best:
+                best = rank
+                survivor = slot
         slot = s["orders"][anchor]["first_child"] if slot == anchor else order["next_child"]
-    return -1
+    return survivor
 
 
 @kernel

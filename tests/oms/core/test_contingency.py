@@ -263,6 +263,35 @@ def test_a_stop_that_fires_cancels_the_limit_of_its_group(side: int) -> None:
     assert (rig.state(ENTRY), rig.state(TARGET)) == (S.PENDING_CANCEL, S.PENDING_NEW)
 
 
+@SIDES
+def test_a_stop_that_has_fired_outlives_a_late_fill_of_its_sibling(side: int) -> None:
+    rig = market()
+    trigger = {"trigger": Trigger.STOP, "trigger_source": TriggerSource.LAST, "trigger_px": BID_PX + 30 * side}
+    rig.commands(oco(ENTRY, side, BID_PX - 5, ENTRY), oco(TARGET, side, BID_PX + 40 * side, ENTRY, **trigger))
+    accept(rig, ENTRY)
+    rig.ticks(trade(BUY, BID_PX + 30 * side, 1))
+    accept(rig, TARGET)
+    filled(rig, ENTRY, 2, side)
+    assert (rig.state(ENTRY), rig.state(TARGET)) == (S.PENDING_CANCEL, S.LIVE)
+    rig.reports(report(ReportKind.CANCELLED, ENTRY))
+    assert rig.state(TARGET) == S.LIVE
+
+
+def test_a_member_whose_cancel_is_under_way_does_not_go_on_instead_of_another() -> None:
+    rig = market()
+    trigger = {"trigger": Trigger.STOP, "trigger_source": TriggerSource.LAST, "trigger_px": BID_PX + 30}
+    rig.commands(oco(ENTRY, BUY, BID_PX - 5, ENTRY), oco(TARGET, BUY, BID_PX + 40, ENTRY, **trigger))
+    accept(rig, ENTRY)
+    rig.ticks(trade(BUY, BID_PX + 30, 1))
+    accept(rig, TARGET)
+    rig.commands(cancel(TARGET))
+    rig.reports(report(ReportKind.CANCEL_REJECTED, ENTRY))
+    filled(rig, ENTRY, 2, BUY)
+    assert (rig.state(ENTRY), rig.state(TARGET)) == (S.PENDING_CANCEL, S.PENDING_CANCEL)
+    rig.reports(report(ReportKind.CANCEL_REJECTED, ENTRY))
+    assert rig.state(ENTRY) == S.LIVE
+
+
 def test_reduce_only_pair_is_counted_once() -> None:
     rig = market()
     rig.commands(new_order(client_id(9), BUY, BID_PX, 10))
