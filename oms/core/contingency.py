@@ -21,7 +21,7 @@ from oms.core.groups import anchor_of
 from oms.core.keeping import ask_cancel, change_held, end_held
 from oms.core.orders import is_open
 from oms.core.outbox import can_send, complete, send
-from oms.core.release import release
+from oms.core.release import PASSING, release
 from oms.core.risk import check_amend
 from oms.core.state import Record
 from oms.records import CommandKind, Contingency, EventKind, HeldFor, OrderState, Reason, Trigger
@@ -44,7 +44,11 @@ _PENDING_CANCEL: Final = int(OrderState.PENDING_CANCEL)
 _NO_TRIGGER: Final = int(Trigger.NONE)
 _PARENT_ENDED: Final = int(Reason.PARENT_ENDED)
 _SIBLING_ENDED: Final = int(Reason.SIBLING_ENDED)
+_OUTPUT_FULL: Final = int(Reason.OUTPUT_FULL)
 _NONE: Final = int(Reason.NONE)
+
+_MAX_KEPT: Final = 1_024
+"""Groups that are kept to be looked at again; one more is looked at when something of it changes."""
 
 
 @kernel
@@ -67,22 +71,23 @@ def remaining_qty(s: Record, parent: Record, slot: int) -> int:
 
 
 @kernel
-def _amend_live(s: Record, slot: int, qty: int) -> None:
-    """Bring a live order to another total quantity, if risk lets it."""
+def _amend_live(s: Record, slot: int, qty: int) -> bool:
+    """Bring a live order to another total quantity, if risk lets it; False: not now, for a reason that goes by."""
     order = s["orders"][slot]
     command = s["own_command"]
     complete(command, order, order["px"], qty)
     command["kind"] = _AMEND
     command["request_id"] = order["request_id"]
-    if not can_send(s):
-        return
-    reason = check_amend(s, order, order["px"], qty)
+    reason = check_amend(s, order, order["px"], qty) if can_send(s) else _OUTPUT_FULL
+    if PASSING[reason]:
+        return False
     if reason != _NONE:
         emit_refusal(s, command, order["state"], reason)
-        return
+        return True
     enter_amend(s, slot, command)
     emit_order(s, slot, _AMEND_SUBMITTED, _NONE)
     send(s, command)
+    return True
 
 
 @kernel
@@ -106,17 +111,17 @@ def _follow_held(s: Record, parent: Record, slot: int) -> None:
 
 
 @kernel
-def _follow_live(s: Record, parent: Record, slot: int) -> None:
-    """An OTO order at the exchange: bring it to what remains, or cancel it."""
+def _follow_live(s: Record, parent: Record, slot: int) -> bool:
+    """An OTO order at the exchange: bring it to what remains, or cancel it; False: try again."""
     order = s["orders"][slot]
     filled = order["filled_qty"]
     remaining = remaining_qty(s, parent, slot)
     if remaining == 0:
-        ask_cancel(s, slot, _SIBLING_ENDED, order["request_id"], 0)
-        return
+        return ask_cancel(s, slot, _SIBLING_ENDED, order["request_id"], 0)
     qty = filled + min(order["full_qty"] - filled, remaining)
     if order["state"] == _LIVE and qty != order["qty"]:
-        _amend_live(s, slot, qty)
+        return _amend_live(s, slot, qty)
+    return True
 
 
 @kernel
@@ -178,8 +183,9 @@ def _follow_oco(s: Record, anchor: int) -> None:
 
 
 @kernel
-def _follow_group(s: Record, anchor: int) -> None:
-    """Everything that hangs on the order in ``anchor``."""
+def _follow_group(s: Record, anchor: int) -> bool:
+    """Everything that hangs on the order in ``anchor``; False when something of it has to be tried again."""
+    done = True
     parent = s["orders"][anchor]
     if parent["broken"] != 0:
         _follow_oco(s, anchor)
@@ -193,20 +199,43 @@ def _follow_group(s: Record, anchor: int) -> None:
             if order["state"] == _HELD:
                 _follow_held(s, parent, slot)
             elif order["trigger"] == _NO_TRIGGER and order["state"] != _PENDING_CANCEL:
-                _follow_live(s, parent, slot)
+                done = _follow_live(s, parent, slot) and done
         slot = following
+    return done
+
+
+@kernel
+def _keep_touched(s: Record, kept: int, anchor: int) -> int:
+    """Keep a group among the ``kept`` first ones, to be looked at again; returns how many these are then."""
+    touched = s["touched"]
+    for i in range(kept):
+        if touched[i] == anchor:
+            return kept
+    if kept == _MAX_KEPT:
+        return kept
+    touched[kept] = anchor
+    return kept + 1
 
 
 @kernel
 def follow_up(s: Record) -> None:
-    """Let everything follow that hangs on the orders that have changed."""
+    """Let everything follow that hangs on the orders that have changed.
+
+    A group of which an order could not be amended for a reason that goes by is kept, and looked at again with the next
+    report, request or review.
+    """
     at = 0
+    kept = 0
     while at < s["touched_count"]:
         slot = s["touched"][at]
         at += 1
         anchor = anchor_of(s, slot)
-        if anchor >= 0 and anchor != slot:
-            _follow_group(s, anchor)
-        if s["orders"][slot]["first_child"] >= 0 or s["orders"][slot]["broken"] != 0:
-            _follow_group(s, slot)
-    s["touched_count"] = 0
+        waits = -1
+        if anchor >= 0 and anchor != slot and not _follow_group(s, anchor):
+            waits = anchor
+        hangs = s["orders"][slot]["first_child"] >= 0 or s["orders"][slot]["broken"] != 0
+        if hangs and not _follow_group(s, slot):
+            waits = slot
+        if waits >= 0:
+            kept = _keep_touched(s, kept, waits)
+    s["touched_count"] = kept

@@ -1,8 +1,9 @@
 """Pre-trade risk: every new order and amend passes here, at the moment of asking and with what is in flight counted.
 
 A check returns ``Reason.NONE`` or the first reason to refuse. Whatever is missing (instrument, account, limit, price,
-rate, wallet) refuses. Cancels never come here: they always pass. ``docs/risk.md`` names the checks in their order; a
-rate token is taken, and the order remembered, only when all of them have passed.
+rate, wallet) refuses. Cancels never come here: they always pass. An amend that only makes an order smaller takes risk
+away as a cancel does, and passes in every state of trading and of the market. ``docs/risk.md`` names the checks in
+their order; a rate token is taken, and the order remembered, only when all of them have passed.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ _REDUCE_ONLY: Final = int(Reason.REDUCE_ONLY)
 _OPEN_ORDER_LIMIT: Final = int(Reason.OPEN_ORDER_LIMIT)
 _DUPLICATE_ORDER: Final = int(Reason.DUPLICATE_ORDER)
 _SELF_TRADE: Final = int(Reason.SELF_TRADE)
+_WRONG_VERSION: Final = int(Reason.WRONG_VERSION)
 _ORDER_RATE: Final = int(Reason.ORDER_RATE)
 _QTY_BELOW_MIN: Final = int(Reason.QTY_BELOW_MIN)
 
@@ -199,6 +201,18 @@ def check_held(s: Record, command: Record) -> int:
     return _NONE
 
 
+@kernel
+def check_smaller(s: Record, order: Record, leaves: int) -> int:
+    """The first reason to refuse making an order smaller at its price, or NONE; takes rate tokens."""
+    definition = s["instruments"][order["instrument"]]
+    if order["version"] != definition["version"]:
+        return _WRONG_VERSION
+    if leaves < definition["min_qty"]:
+        return _QTY_BELOW_MIN
+    is_taken = take_rate_tokens(s, order["account"], order["strategy"], order["instrument"])
+    return _NONE if is_taken else _ORDER_RATE
+
+
 @hot_kernel
 def check_amend(s: Record, order: Record, px: int, qty: int) -> int:
     """The first reason to refuse changing an order to ``px`` and total ``qty``, or NONE; takes rate tokens."""
@@ -207,14 +221,16 @@ def check_amend(s: Record, order: Record, px: int, qty: int) -> int:
     strategy = order["strategy"]
     side = order["side"]
     leg = order["leg"]
+    if qty <= order["filled_qty"]:
+        return _QTY_BELOW_MIN
+    leaves = qty - order["filled_qty"]
+    if px == order["px"] and qty <= order["qty"]:
+        return check_smaller(s, order, leaves)
     reason = check_defined(s, account, instrument, order["version"])
     if reason == _NONE:
         reason = check_states(s, account, strategy)
     if reason != _NONE:
         return reason
-    if qty <= order["filled_qty"]:
-        return _QTY_BELOW_MIN
-    leaves = qty - order["filled_qty"]
     reason = check_scope_terms(s, account, strategy, instrument, side, order["order_type"], px, leaves)
     if reason != _NONE:
         return reason

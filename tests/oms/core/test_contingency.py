@@ -20,12 +20,14 @@ from oms.records import (
     ReportKind,
     TickKind,
     TimeInForce,
+    TradingState,
     Trigger,
     TriggerSource,
 )
 from tests.oms.core.builders import (
     BID_PX,
     BUY,
+    SECOND,
     SELL,
     Records,
     Rig,
@@ -41,6 +43,7 @@ from tests.oms.core.builders import (
     report,
     snapshot,
     tick,
+    time_tick,
     trade,
 )
 
@@ -213,6 +216,54 @@ def test_the_stop_takes_over_what_the_cancelled_target_left() -> None:
     filled(rig, STOP, 7, SELL, BID_PX - 50)
     assert rig.position()["qty"] == 0
     assert rig.s["open_orders"] == 0
+
+
+HINDRANCES = ["reduce-only", "stale", "reducing", "halted"]
+
+
+def hinder(rig: Rig, hindrance: str) -> None:
+    if hindrance == "stale":
+        rig.ticks(tick(TickKind.STALE))
+    elif hindrance != "reduce-only":
+        state = TradingState.HALTED if hindrance == "halted" else TradingState.REDUCING
+        rig.commands(command(CommandKind.SET_TRADING_STATE, 0, value=state))
+
+
+@SIDES
+@pytest.mark.parametrize("hindrance", HINDRANCES)
+def test_a_target_shrinks_with_the_other_whatever_hinders_trading(side: int, hindrance: str) -> None:
+    rig = market()
+    flags = OrderFlag.REDUCE_ONLY if hindrance == "reduce-only" else 0
+    targets = (child(each, -side, BID_PX + 60 * side, flags=flags) for each in (TARGET, STOP))
+    rig.commands(new_order(ENTRY, side, BID_PX, 10), *targets)
+    accept(rig, ENTRY)
+    filled(rig, ENTRY, 10, side)
+    accept(rig, TARGET, STOP)
+    hinder(rig, hindrance)
+    filled(rig, TARGET, 4, -side)
+    assert (rig.state(STOP), rig.order(STOP)["pending_qty"]) == (S.PENDING_AMEND, 6)
+
+
+@SIDES
+@pytest.mark.parametrize("hindrance", ["stale", "halted", "rate"])
+def test_a_target_grows_once_what_hinders_it_has_gone_by(side: int, hindrance: str) -> None:
+    rig = market()
+    bracket(rig, side)
+    filled(rig, ENTRY, 4, side)
+    accept(rig, TARGET)
+    if hindrance == "rate":
+        rig.limit(0, order_interval_ns=SECOND, rate_ts=rig.now + 2 * SECOND)
+    else:
+        hinder(rig, hindrance)
+    events = filled(rig, ENTRY, 6, side)
+    assert EventKind.ORDER_REFUSED not in kinds(events)
+    rig.ticks(time_tick(rig.now + 2 * SECOND))
+    assert (rig.state(TARGET), rig.order(TARGET)["qty"]) == (S.LIVE, 4)
+    rig.commands(command(CommandKind.SET_TRADING_STATE, 0, value=TradingState.ACTIVE))
+    rig.open_market(0)
+    rig.ticks(time_tick(rig.now + 2 * SECOND))
+    assert (rig.state(TARGET), rig.order(TARGET)["pending_qty"]) == (S.PENDING_AMEND, 10)
+    assert rig.s["touched_count"] == 0
 
 
 # OCO
