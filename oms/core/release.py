@@ -8,6 +8,9 @@ hedging account) is a protection that must not fail because a target rests: it l
 and what rests on its side gives way, the newest first, as much as must. The cancels leave before it does. Both may
 still fill, as in a group of which one cancels the other. While others that do not give way stand for all that is held
 it waits, for they may end without a fill; it ends once nothing is held.
+
+An exit, a stop or a market order that closes something, does not end either for what the market or another order of the
+account is in the way of: it stays due. Own orders that a stop would trade with are cancelled first.
 """
 
 from __future__ import annotations
@@ -28,8 +31,9 @@ from oms.core.keeping import ask_cancel, end_held, set_aside, value_market_order
 from oms.core.outbox import can_send, complete, send
 from oms.core.positions import closable_qty
 from oms.core.risk import check_new
+from oms.core.self_trade import meets
 from oms.core.state import MAX_ACCOUNTS, Record
-from oms.core.terms import rests
+from oms.core.terms import expected_px, rests
 from oms.core.trading import state_of_scope
 from oms.core.valuation import revalue
 from oms.instrument_kinds import InstrumentKind
@@ -60,6 +64,7 @@ _OTO: Final = int(Contingency.OTO)
 _OCO: Final = int(Contingency.OCO)
 
 _NONE: Final = int(Reason.NONE)
+_SELF_TRADE: Final = int(Reason.SELF_TRADE)
 _REDUCE_ONLY: Final = int(Reason.REDUCE_ONLY)
 _OUTPUT_FULL: Final = int(Reason.OUTPUT_FULL)
 _GAVE_WAY: Final = int(Reason.GAVE_WAY)
@@ -76,6 +81,9 @@ PASSING[
         Reason.NO_CONVERSION,
     ]
 ] = True
+PASSING_FOR_EXITS: Final = np.zeros(256, np.bool_)
+"""Further reasons that go by, for an order that closes what is held."""
+PASSING_FOR_EXITS[[Reason.PRICE_COLLAR, Reason.SELF_TRADE]] = True
 CLOSING: Final = np.zeros(256, np.bool_)
 """Reasons for which an order may only close, and with all that is open on its side would do more."""
 CLOSING[[Reason.REDUCE_ONLY, Reason.TRADING_REDUCING, Reason.BAD_LEG]] = True
@@ -265,6 +273,46 @@ def check_release(s: Record, slot: int, qty: int) -> tuple[int, int]:
 
 
 @kernel
+def is_exit(s: Record, order: Record) -> bool:
+    """True for a stop or a market order in the core's keeping that closes something that its account holds."""
+    position = s["positions"][order["account"], order["instrument"], order["leg"]]
+    takes = order["trigger"] != _NO_TRIGGER or order["order_type"] == _MARKET
+    return bool(takes and closable_qty(position, order["side"]) > 0)
+
+
+@kernel
+def clear_way(s: Record, order: Record, qty: int) -> None:
+    """Ask for the cancel of own orders on the other side with which an order for ``qty`` lots would trade."""
+    account = order["account"]
+    instrument = order["instrument"]
+    side = order["side"]
+    px = expected_px(s["books"][instrument], side, order["order_type"], order["px"], qty)
+    at = s["order_lists"][instrument]["open_head"]
+    while at >= 0:
+        other = s["orders"][at]
+        following = other["next_open"]
+        if other["account"] == account and meets(other, side, px):
+            ask_cancel(s, at, _SELF_TRADE, other["request_id"], 0)
+        at = following
+
+
+@kernel
+def keep_due(s: Record, slot: int, qty: int, reason: int) -> bool:
+    """True when an order that may not leave now stays due: for a reason that goes by, or because others stand for it.
+
+    To a stop that closes what is held the own orders that it would trade with give way.
+    """
+    order = s["orders"][slot]
+    if PASSING[reason] or qty == 0:
+        return True
+    if not PASSING_FOR_EXITS[reason] or not is_exit(s, order):
+        return False
+    if reason == _SELF_TRADE and order["trigger"] != _NO_TRIGGER:
+        clear_way(s, order, qty)
+    return True
+
+
+@kernel
 def release(s: Record, slot: int, qty: int) -> int:
     """Let an order that is due leave for ``qty`` lots, or for what there is left to close if it may only do that.
 
@@ -284,7 +332,7 @@ def release(s: Record, slot: int, qty: int) -> int:
         emit_terms(s, slot, _SUBMITTED, _NONE)
         send(s, command)
         return _NONE
-    if PASSING[reason] or qty == 0:
+    if keep_due(s, slot, qty, reason):
         arm(s, slot)
     else:
         end_held(s, slot, _REJECTED, reason, order["request_id"])
