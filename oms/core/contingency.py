@@ -3,7 +3,8 @@
 - OTO: an order held for its parent is let go once the parent has filled, for what remains to be closed: the parent's
   filled quantity less what all its children have filled, and at most its own. With every fill the others are brought to
   what remains; at nothing they end. So an entry with a target and a stop is a bracket, and two targets may share it.
-  When the price of one with a trigger is reached it leaves at once, and those at rest are cancelled at the same time.
+  When the price of one with a trigger is reached it leaves at once, and those at rest are cancelled at the same time;
+  a fill that overtakes such a cancel takes its lots from a stop-limit that rests.
 - OCO: once one of the group fills in part, is let go by its price, or ends, the others are cancelled.
 - REPLACE: once the parent is done, the order that replaces it leaves for what the parent has not filled; when the
   parent was filled or could not be cancelled, it ends. An order of a group is not replaced, for its replacement
@@ -24,7 +25,8 @@ from oms.core.outbox import can_send, complete, send
 from oms.core.release import PASSING, release
 from oms.core.risk import check_amend
 from oms.core.state import Record
-from oms.records import CommandKind, Contingency, EventKind, HeldFor, OrderState, Reason, Trigger
+from oms.core.terms import rests
+from oms.records import CommandKind, Contingency, EventKind, HeldFor, OrderState, OrderType, Reason, Trigger
 
 _AMEND: Final = int(CommandKind.AMEND)
 _AMEND_SUBMITTED: Final = int(EventKind.AMEND_SUBMITTED)
@@ -35,6 +37,7 @@ _FOR_PARENT: Final = int(HeldFor.PARENT)
 _BUT_PARENT: Final = int(~HeldFor.PARENT)
 _FOR_CANCEL: Final = int(HeldFor.CANCEL)
 _BUT_CANCEL: Final = int(~HeldFor.CANCEL)
+_MARKET: Final = int(OrderType.MARKET)
 _LIVE: Final = int(OrderState.LIVE)
 _HELD: Final = int(OrderState.HELD)
 _FILLED: Final = int(OrderState.FILLED)
@@ -125,6 +128,12 @@ def _follow_live(s: Record, parent: Record, slot: int) -> bool:
 
 
 @kernel
+def _can_follow(order: Record) -> bool:
+    """False for a stop that its price has let go and that does not rest: it is done before it could be changed."""
+    return bool(order["trigger"] == _NO_TRIGGER or (order["order_type"] != _MARKET and rests(order["time_in_force"])))
+
+
+@kernel
 def _follow_parent(s: Record, parent: Record, slot: int) -> None:
     """An order that replaces its parent: let it go once the parent is done."""
     order = s["orders"][slot]
@@ -198,7 +207,7 @@ def _follow_group(s: Record, anchor: int) -> bool:
         elif order["contingency"] == _OTO:
             if order["state"] == _HELD:
                 _follow_held(s, parent, slot)
-            elif order["trigger"] == _NO_TRIGGER and order["state"] != _PENDING_CANCEL:
+            elif order["state"] != _PENDING_CANCEL and _can_follow(order):
                 done = _follow_live(s, parent, slot) and done
         slot = following
     return done

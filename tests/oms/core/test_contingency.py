@@ -64,21 +64,22 @@ def child(order_id: int, side: int, px: int, qty: int = 10, *, parent: int = ENT
     return new_order(order_id, side, px, qty, **{"parent_id": parent, "contingency": Contingency.OTO, **fields})
 
 
-def stop_child(order_id: int, side: int, trigger_px: int, qty: int = 10, **fields: Any) -> Records:
+def stop_child(order_id: int, side: int, trigger_px: int, qty: int = 10, px: int = 0, **fields: Any) -> Records:
     stop = {"trigger": Trigger.STOP, "trigger_source": TriggerSource.LAST, "trigger_px": trigger_px}
-    return child(order_id, side, 0, qty, **{"order_type": OrderType.MARKET, **stop, **fields})
+    return child(order_id, side, px, qty, **{"order_type": OrderType.MARKET, **stop, **fields})
 
 
 def accept(rig: Rig, *order_ids: int) -> None:
     rig.reports(*(report(ReportKind.ACCEPTED, order_id) for order_id in order_ids))
 
 
-def bracket(rig: Rig, side: int = BUY, **exits: Any) -> None:
-    """Entry, target 50 ticks away and stop 50 ticks behind."""
+def bracket(rig: Rig, side: int = BUY, *, stop_limit: bool = False, **exits: Any) -> None:
+    """Entry, target 50 ticks away and stop 50 ticks behind, which sends a market order or a limit order."""
+    sends = {"order_type": OrderType.LIMIT, "px": BID_PX - 60 * side} if stop_limit else {}
     rig.commands(
         new_order(ENTRY, side, BID_PX, 10),
         child(TARGET, -side, BID_PX + 50 * side, **exits),
-        stop_child(STOP, -side, BID_PX - 50 * side, **exits),
+        stop_child(STOP, -side, BID_PX - 50 * side, **sends, **exits),
     )
     accept(rig, ENTRY)
 
@@ -216,6 +217,23 @@ def test_the_stop_takes_over_what_the_cancelled_target_left() -> None:
     filled(rig, STOP, 7, SELL, BID_PX - 50)
     assert rig.position()["qty"] == 0
     assert rig.s["open_orders"] == 0
+
+
+@SIDES
+@pytest.mark.parametrize("late", [4, 10])
+def test_a_fired_stop_limit_shrinks_by_what_the_target_fills_before_its_cancel(side: int, late: int) -> None:
+    rig = market()
+    bracket(rig, side, stop_limit=True)
+    filled(rig, ENTRY, 10, side)
+    accept(rig, TARGET)
+    rig.ticks(trade(BUY, BID_PX - 50 * side, 1))
+    accept(rig, STOP)
+    assert states(rig) == (S.FILLED, S.PENDING_CANCEL, S.LIVE)
+    filled(rig, TARGET, late, -side)
+    if late == 10:
+        assert rig.state(STOP) == S.PENDING_CANCEL
+    else:
+        assert (rig.state(STOP), rig.order(STOP)["pending_qty"]) == (S.PENDING_AMEND, 6)
 
 
 HINDRANCES = ["reduce-only", "stale", "reducing", "halted"]
@@ -544,11 +562,13 @@ def working_qty(order: Any) -> int:
 
 
 @settings(max_examples=150, deadline=None)
-@given(steps=STEPS, side=hs.sampled_from([BUY, SELL]))
-def test_a_bracket_never_closes_more_than_it_opened(steps: list[tuple[str, int, int]], side: int) -> None:
+@given(steps=STEPS, side=hs.sampled_from([BUY, SELL]), stop_limit=hs.booleans())
+def test_a_bracket_never_closes_more_than_it_opened(
+    steps: list[tuple[str, int, int]], side: int, stop_limit: bool
+) -> None:
     rig = market()
     rig.limit(0, collar_rate=10**10)
-    bracket(rig, side)
+    bracket(rig, side, stop_limit=stop_limit)
     ids = (ENTRY, TARGET, STOP)
     for what, which, number in steps:
         order_id = ids[which]
