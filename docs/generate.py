@@ -78,7 +78,8 @@ group and counts only one of its orders, so that an exit which only reduces the 
   these reasons end it.
 - Refused for any other reason, it ends REJECTED by a HELD_ENDED event with that reason, which is the sign to act on:
   the position is then without that exit. The other exits of the bracket stay.
-- Amending an exit, not replacing it, keeps it in its bracket.
+- Amending an exit, not replacing it, keeps it in its bracket. The quantity that is asked for is from then on the most
+  that it closes; the exchange is asked for no more of it than what remains to be closed.
 """
 
 

@@ -96,6 +96,8 @@ class TickFlag(IntFlag):
 class CommandKind(IntEnum):
     NEW = 1
     AMEND = 2
+    """From the core, where a client changes an exit at the exchange: ``value`` is the full quantity that was asked for,
+    ``qty`` no more than what remains to be closed."""
     CANCEL = 3
     CANCEL_ALL = 4
     """Cancel every open order of ``account`` (-1: of every account), narrowed by ``instrument`` and ``strategy`` where

@@ -74,6 +74,13 @@ def remaining_qty(s: Record, parent: Record, slot: int) -> int:
 
 
 @kernel
+def exit_qty(s: Record, parent: Record, slot: int, full_qty: int) -> int:
+    """Total quantity for an exit at the exchange of which ``full_qty`` is asked: no more than what remains."""
+    filled = s["orders"][slot]["filled_qty"]
+    return filled + min(full_qty - filled, remaining_qty(s, parent, slot))
+
+
+@kernel
 def _amend_live(s: Record, slot: int, qty: int) -> bool:
     """Bring a live order to another total quantity, if risk lets it; False: not now, for a reason that goes by."""
     order = s["orders"][slot]
@@ -117,11 +124,10 @@ def _follow_held(s: Record, parent: Record, slot: int) -> None:
 def _follow_live(s: Record, parent: Record, slot: int) -> bool:
     """An OTO order at the exchange: bring it to what remains, or cancel it; False: try again."""
     order = s["orders"][slot]
-    filled = order["filled_qty"]
-    remaining = remaining_qty(s, parent, slot)
-    if remaining == 0:
+    if remaining_qty(s, parent, slot) == 0:
         return ask_cancel(s, slot, _SIBLING_ENDED, order["request_id"], 0)
-    qty = filled + min(order["full_qty"] - filled, remaining)
+    # A smaller quantity that a client asked for and the exchange refused is not asked for again.
+    qty = exit_qty(s, parent, slot, max(order["full_qty"], order["qty"]))
     if order["state"] == _LIVE and qty != order["qty"]:
         return _amend_live(s, slot, qty)
     return True

@@ -236,6 +236,48 @@ def test_a_fired_stop_limit_shrinks_by_what_the_target_fills_before_its_cancel(s
         assert (rig.state(STOP), rig.order(STOP)["pending_qty"]) == (S.PENDING_AMEND, 6)
 
 
+@SIDES
+@pytest.mark.parametrize(("asked", "sent"), [(30, 8), (5, 5), (1, None), (-(2**63), None)])
+def test_a_client_sizes_a_target_at_the_exchange_within_what_remains(side: int, asked: int, sent: int | None) -> None:
+    rig = market()
+    bracket(rig, side)
+    filled(rig, ENTRY, 8, side)
+    accept(rig, TARGET)
+    events = rig.commands(amend(TARGET, qty=asked))
+    if sent is None:
+        assert (reason_of(events), rig.order(TARGET)["full_qty"]) == (Reason.QTY_BELOW_MIN, 10)
+        return
+    rig.reports(
+        report(ReportKind.AMENDED, TARGET, px=int(rig.order(TARGET)["px"]), qty=rig.order(TARGET)["pending_qty"])
+    )
+    assert (rig.state(TARGET), rig.order(TARGET)["qty"]) == (S.LIVE, sent)
+    filled(rig, ENTRY, 2, side)
+    expected = (S.PENDING_AMEND, 10) if asked == 30 else (S.LIVE, 0)
+    assert (rig.state(TARGET), rig.order(TARGET)["pending_qty"]) == expected
+
+
+def test_a_smaller_target_that_the_exchange_refuses_is_not_asked_for_again() -> None:
+    rig = market()
+    bracket(rig)
+    filled(rig, ENTRY, 10, BUY)
+    accept(rig, TARGET)
+    rig.commands(amend(TARGET, qty=4))
+    assert rig.state(TARGET) == S.PENDING_AMEND
+    rig.reports(report(ReportKind.AMEND_REJECTED, TARGET))
+    assert (rig.state(TARGET), rig.order(TARGET)["qty"]) == (S.LIVE, 10)
+
+
+def test_a_new_price_leaves_the_quantity_of_a_target_to_its_bracket() -> None:
+    rig = market()
+    bracket(rig)
+    filled(rig, ENTRY, 4, BUY)
+    accept(rig, TARGET)
+    rig.commands(amend(TARGET, px=BID_PX + 55))
+    rig.reports(report(ReportKind.AMENDED, TARGET, px=BID_PX + 55, qty=4))
+    filled(rig, ENTRY, 6, BUY)
+    assert rig.order(TARGET)["pending_qty"] == 10
+
+
 HINDRANCES = ["reduce-only", "stale", "reducing", "halted"]
 
 
