@@ -35,7 +35,6 @@ _OCO: Final = int(Contingency.OCO)
 _REPLACE: Final = int(Contingency.REPLACE)
 _FOR_PARENT: Final = int(HeldFor.PARENT)
 _BUT_PARENT: Final = int(~HeldFor.PARENT)
-_FOR_CANCEL: Final = int(HeldFor.CANCEL)
 _BUT_CANCEL: Final = int(~HeldFor.CANCEL)
 _MARKET: Final = int(OrderType.MARKET)
 _LIVE: Final = int(OrderState.LIVE)
@@ -141,9 +140,9 @@ def _can_follow(order: Record) -> bool:
 
 @kernel
 def _follow_parent(s: Record, parent: Record, slot: int) -> None:
-    """An order that replaces its parent: let it go once the parent is done."""
+    """An order that replaces its parent: let it go once the parent is done, and follow late fills until it has left."""
     order = s["orders"][slot]
-    if order["state"] != _HELD or order["held_for"] & _FOR_CANCEL == 0:
+    if order["state"] != _HELD:
         return
     request_id = order["request_id"]
     if is_open(parent["state"]):
@@ -155,7 +154,8 @@ def _follow_parent(s: Record, parent: Record, slot: int) -> None:
         end_held(s, slot, _CANCELLED, _PARENT_ENDED, request_id)
         return
     held_for = order["held_for"] & _BUT_CANCEL
-    change_held(s, slot, order["px"], qty, order["trigger_px"], order["trail"], held_for)
+    if held_for != order["held_for"] or qty != order["qty"]:
+        change_held(s, slot, order["px"], qty, order["trigger_px"], order["trail"], held_for)
     if held_for == 0:
         release(s, slot, qty)
 

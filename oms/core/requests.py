@@ -189,7 +189,9 @@ def amend_held(s: Record, command: Record, slot: int) -> int:
         complete(command, order, px, qty)
         emit_refusal(s, command, order["state"], reason)
         return reason
-    full_qty = qty if command["qty"] != 0 else order["full_qty"]
+    full_qty = order["full_qty"]
+    if command["qty"] != 0:  # of a replacement it includes what its parent has filled
+        full_qty = qty if order["contingency"] == _OTO else full_qty + qty - order["qty"]
     give_terms(s, slot, px, qty, trigger_px, trail, order["held_for"], full_qty, command["request_id"])
     return _NONE
 

@@ -445,6 +445,32 @@ def test_a_replacement_leaves_once_the_cancel_is_certain() -> None:
     assert rig.position()["open_buy_qty"] == 9
 
 
+@pytest.mark.parametrize("waits_for", ["book", "price"])
+@pytest.mark.parametrize(("resized", "late", "left"), [(0, 4, 3), (6, 4, 2), (9, 2, 7), (0, 7, 0)])
+def test_a_replacement_that_waits_follows_late_fills_of_its_parent(
+    waits_for: str, resized: int, late: int, left: int
+) -> None:
+    rig = market()
+    rig.commands(new_order(ENTRY, BUY, BID_PX, 12))
+    accept(rig, ENTRY)
+    trigger = {"trigger": Trigger.STOP, "trigger_source": TriggerSource.LAST, "trigger_px": BID_PX + 30}
+    terms: dict[str, int] = trigger if waits_for == "price" else {}
+    rig.commands(new_order(TARGET, BUY, BID_PX - 7, 10, parent_id=ENTRY, contingency=Contingency.REPLACE, **terms))
+    rig.ticks(tick(TickKind.STALE))
+    filled(rig, ENTRY, 3, BUY)
+    rig.reports(report(ReportKind.CANCELLED, ENTRY))
+    assert (rig.state(TARGET), rig.order(TARGET)["qty"]) == (S.HELD, 7)
+    if resized:
+        rig.commands(amend(TARGET, qty=resized))
+    filled(rig, ENTRY, late, BUY)
+    if left == 0:
+        assert rig.state(TARGET) == S.CANCELLED
+        return
+    rig.open_market(0)
+    rig.ticks(trade(BUY, BID_PX + 30, 1))
+    assert (rig.state(TARGET), rig.order(TARGET)["qty"]) == (S.PENDING_NEW, left)
+
+
 def test_the_replacement_of_an_order_that_fills_does_not_leave() -> None:
     rig = market()
     rig.commands(new_order(ENTRY, BUY, BID_PX, 10))
