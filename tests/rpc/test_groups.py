@@ -164,6 +164,17 @@ def test_a_replacement_moves_a_trigger(core: ScriptedCore, desk: Client) -> None
     assert (new.order_type, new.trigger_price, new.parent_order_id) == ("stop_market", "91.0", old.order_id)
 
 
+def test_a_replacement_of_a_stop_limit_that_has_fired_does_not_wait_for_its_price_again(
+    core: ScriptedCore, desk: Client
+) -> None:
+    old = desk.place("BTCUSDT", "sell", "1", "89", order_type="stop_limit", trigger_price="90")
+    core.accept(old.order_id)
+    wait_for(lambda: desk.order(order_id=old.order_id).state == "live", "the stop")
+    new = desk.replace(order_id=old.order_id, price="88")
+    assert (new.order_type, new.price, new.trigger_price) == ("limit", "88.0", None)
+    assert not core.commands[new.order_id]["trigger"]
+
+
 def test_a_replacement_trails_as_the_order_was_last_amended(core: ScriptedCore, desk: Client) -> None:
     trailing: dict[str, Any] = {"order_type": "trailing_stop_market", "trail_unit": "basis_points"}
     old = desk.place("BTCUSDT", "sell", "1", trail_by="30", **trailing)
