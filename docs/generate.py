@@ -11,7 +11,7 @@ import typer
 
 from oms.cli import app
 from oms.core.orders import LEGAL, OPEN_STATES, OrderInput
-from oms.core.release import PASSING
+from oms.core.release import PASSING, PASSING_FOR_EXITS
 from oms.reasons import GROUPS, MEANINGS
 from oms.records import Reason
 
@@ -57,7 +57,9 @@ nothing. `CANCEL_REJECTED_FIRST` is a rejected cancel while an amend waits for i
 `REQUEST_CANCEL` are what a client or a strategy asks; all else is what the exchange says.
 """
 
-PASSING_REASONS = ", ".join(f"`{reason.name}`" for reason in Reason if PASSING[reason])
+PASSING_REASONS, PASSING_FOR_EXITS_REASONS = (
+    ", ".join(f"`{reason.name}`" for reason in Reason if table[reason]) for table in (PASSING, PASSING_FOR_EXITS)
+)
 ORDERS_END = f"""
 ## Exits that hang on an entry
 
@@ -72,9 +74,14 @@ collar, the notional, limits of position and exposure, funds, self-trade and the
 group and counts only one of its orders, so that an exit which only reduces the position is within its limits.
 
 - Refused for a reason that goes by ({PASSING_REASONS}), it stays held and is due: it is tried again with each price.
+- The same holds for {PASSING_FOR_EXITS_REASONS}, for a stop or a market order that closes something that is held: in a
+  fast market it waits for the price to come back into the collar. Own orders that such a stop would trade with are
+  cancelled, and it leaves once they are gone; a market order without a trigger waits for them. With nothing to close,
+  these reasons end it.
 - Refused for any other reason, it ends REJECTED by a HELD_ENDED event with that reason, which is the sign to act on:
   the position is then without that exit. The other exits of the bracket stay.
-- Amending an exit, not replacing it, keeps it in its bracket.
+- Amending an exit, not replacing it, keeps it in its bracket. The quantity that is asked for is from then on the most
+  that it closes; the exchange is asked for no more of it than what remains to be closed.
 """
 
 

@@ -151,7 +151,7 @@ def build_core(
     ConfigError, StrategyError, GridError
         When a setting cannot be used.
     """
-    precompile(settings.matching.model, [chosen.file for chosen in settings.strategies], report)
+    precompile([settings.matching.model], [chosen.file for chosen in settings.strategies], report)
     compile_entries()
     model = load_model(settings.matching.model)
     st = new_state()

@@ -60,6 +60,7 @@ class DemoClient:
         self._tick = Decimal(info.tick)
         self._run = secrets.token_hex(2)
         self._rest_price = Decimal(0)
+        self._bid_price = Decimal(0)
         client.subscribe(["orders", "fills"])
 
     def run(self) -> None:
@@ -95,7 +96,8 @@ class DemoClient:
         )
 
     def move(self) -> None:
-        order = self.client.amend(client_order_id=self.own_id("rest"), price=self.price(-10), qty="0.020")
+        self._bid_price = self.price(-10)
+        order = self.client.amend(client_order_id=self.own_id("rest"), price=self._bid_price, qty="0.020")
         self.report("move it up and double it", order)
 
     def send_again(self) -> None:
@@ -106,7 +108,7 @@ class DemoClient:
             self.symbol,
             "sell",
             "0.005",
-            self.price(-5),
+            max(self.price(-5), self._bid_price + self._tick),  # the market may have come down to the own bid
             time_in_force="ioc",
             client_order_id=self.own_id("take"),
             account=ACCOUNT,

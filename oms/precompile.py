@@ -1,7 +1,7 @@
 """Compiling in child processes: both cores at once, and the compiler's memory goes with them.
 
 A core that compiles keeps some 200 MB of compiler state for good, so it lets children fill the cache and only loads
-from it. One child compiles the entries, another the exchange model and the strategies. What a child cannot do (a
+from it. One child compiles the entries, another the exchange models and the strategies. What a child cannot do (a
 strategy with an error in it) the caller meets again itself, and reports.
 """
 
@@ -79,14 +79,14 @@ def _say(line: str) -> None:
 
 
 def precompile(
-    model: str, strategies: Sequence[str], report: Callable[[Progress], None] = lambda progress: None
+    models: Sequence[str], strategies: Sequence[str], report: Callable[[Progress], None] = lambda progress: None
 ) -> bool:
-    """Fill the cache with what is missing of the core, the exchange model and the strategies; False when nothing was.
+    """Fill the cache with what is missing of the core, exchange models and strategies; False when nothing was.
 
     Parameters
     ----------
-    model : str
-        Name of the exchange model.
+    models : sequence of str
+        Names of the exchange models.
     strategies : sequence of str
         Paths of the strategies' files.
     report : callable
@@ -94,7 +94,11 @@ def precompile(
     """
     if not JIT:
         return False
-    wanted = [(CORE, ""), (MODEL, model), *((STRATEGY, path) for path in dict.fromkeys(strategies))]
+    wanted = [
+        (CORE, ""),
+        *((MODEL, name) for name in dict.fromkeys(models)),
+        *((STRATEGY, path) for path in dict.fromkeys(strategies)),
+    ]
     missing = []
     for part, name in wanted:
         done = marker(part, name)

@@ -96,6 +96,8 @@ class TickFlag(IntFlag):
 class CommandKind(IntEnum):
     NEW = 1
     AMEND = 2
+    """From the core, where a client changes an exit at the exchange: ``value`` is the full quantity that was asked for,
+    ``qty`` no more than what remains to be closed."""
     CANCEL = 3
     CANCEL_ALL = 4
     """Cancel every open order of ``account`` (-1: of every account), narrowed by ``instrument`` and ``strategy`` where
@@ -570,7 +572,7 @@ COMMAND = np.dtype(
 REPORT = np.dtype(
     [
         ("seq", "<i8"),
-        ("ts", "<i8"),  # local receive time
+        ("ts", "<i8"),  # local receive time; 0: the core's present time
         ("exch_ts", "<i8"),
         ("order_id", "<i8"),
         ("trade_id", "<i8"),

@@ -55,9 +55,11 @@ class BatchClient(Client):
         orders["request_id"] = np.arange(first, first + len(orders))
         for start in range(0, len(orders), MOST_ORDERS):
             part = orders[start : start + MOST_ORDERS]
-            if not self._socket.poll(int(self.protocol.timeout * 1000), zmq.POLLOUT):
-                raise no_connection(self.endpoint, self.protocol.timeout)
-            self._socket.send(encode_batch(BatchKind.ORDERS, part), zmq.NOBLOCK)
+            try:
+                self._socket.setsockopt(zmq.SNDTIMEO, int(self.protocol.timeout * 1000))
+                self._socket.send(encode_batch(BatchKind.ORDERS, part))
+            except zmq.Again:
+                raise no_connection(self.endpoint, self.protocol.timeout) from None
             self.outstanding += len(part)
 
     def answers(self, timeout: float | None = None) -> Records:
@@ -75,9 +77,12 @@ class BatchClient(Client):
         """
         deadline = time.monotonic() + (self.protocol.timeout if timeout is None else timeout)
         while (payload := self.protocol.next_batch()) is None:
-            if not self._socket.poll(ms_until(deadline)):
+            try:
+                self._socket.setsockopt(zmq.RCVTIMEO, ms_until(deadline))
+                message = self._socket.recv()
+            except zmq.Again:
                 return np.zeros(0, ANSWER)
-            reply = self.protocol.take(self._socket.recv())
+            reply = self.protocol.take(message)
             self.protocol.late_replies += reply is not None
         answers = decode_batch(payload, BatchKind.ANSWERS)
         self.outstanding -= len(answers)

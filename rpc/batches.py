@@ -7,16 +7,18 @@ instrument, whose number, tick and lot ``Client.instruments`` tells.
 
 from __future__ import annotations
 
+import re
 import struct
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from enum import IntEnum
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from oms.records import CLIENT_ORDER_ID_BYTES, OrderFlag, OrderType, Reason, TimeInForce
-from rpc.messages import BATCH_MAGIC, MessageError, RpcCode
+from oms.record_fields import EventFields
+from oms.records import CLIENT_ORDER_ID_BYTES, EventKind, OrderFlag, OrderState, OrderType, Reason, TimeInForce
+from rpc.messages import BATCH_MAGIC, Error, MessageError, OrderReply, Reply, RpcCode
 
 Records = npt.NDArray[np.void]
 
@@ -114,6 +116,35 @@ def decode_batch(payload: bytes, kind: BatchKind) -> Records:
     return np.frombuffer(payload, _DTYPES[kind], count, HEADER_BYTES)
 
 
+_ANSWER: Final = struct.Struct("<qqqHBBI")
+assert _ANSWER.size == ANSWER.itemsize
+_ONE_ANSWER: Final = _HEADER.pack(BATCH_MAGIC, VERSION, BatchKind.ANSWERS, 1)
+_REFUSED: Final = int(EventKind.ORDER_REFUSED)
+_DUPLICATE: Final = int(Reason.DUPLICATE_ORDER_ID)
+_STATES: Final = {state.name.lower(): int(state) for state in OrderState}
+_OUTCOMES: Final = {"acknowledged": int(BatchOutcome.ACKNOWLEDGED), "unknown": int(BatchOutcome.UNKNOWN)}
+_IS_REFUSED: Final = int(BatchOutcome.REFUSED)
+_IS_TAKEN: Final = int(BatchOutcome.ACKNOWLEDGED)
+
+
+def event_answer(request_id: int, event: EventFields) -> bytes:
+    """The message that answers one order as the core has."""
+    refused = event.kind == _REFUSED and event.reason != _DUPLICATE
+    outcome, code = (_IS_REFUSED, event.reason) if refused else (_IS_TAKEN, 0)
+    return _ONE_ANSWER + _ANSWER.pack(request_id, event.order_id, event.seq, code, outcome, event.state, 0)
+
+
+def reply_answer(reply: Reply) -> bytes:
+    """The message that says of one order what a reply to a PlaceOrder says."""
+    if isinstance(reply, OrderReply):
+        order, code, outcome = reply.order, 0, _OUTCOMES[reply.outcome]
+    else:
+        assert isinstance(reply, Error)
+        order, code, outcome = reply.order, CODE_NUMBERS[reply.code], _IS_REFUSED  # type: ignore[assignment]
+    order_id, seq, state = (order.order_id, order.seq, _STATES.get(order.state, 0)) if order else (0, -1, 0)
+    return _ONE_ANSWER + _ANSWER.pack(reply.request_id, order_id, seq, code, outcome, state, 0)
+
+
 def new_orders(client_order_ids: Sequence[str], **fields: npt.ArrayLike) -> Records:
     """NEW_ORDER records: limit orders, good till cancelled, unless ``fields`` say otherwise.
 
@@ -133,32 +164,76 @@ def new_orders(client_order_ids: Sequence[str], **fields: npt.ArrayLike) -> Reco
     return orders
 
 
-_FLAGS: Final = int(OrderFlag.POST_ONLY | OrderFlag.REDUCE_ONLY)
+class NewOrder(NamedTuple):
+    """One NEW_ORDER record as plain integers, or the columns of several."""
+
+    request_id: Any
+    px: Any
+    qty: Any
+    expires_ts: Any
+    instrument: Any
+    side: Any
+    order_type: Any
+    time_in_force: Any
+    spare: Any
+    flags: Any
+    client_order_id: Any
+
+
+_NEW_ORDER: Final = struct.Struct(f"<qqqqhbBBBH{CLIENT_ORDER_ID_BYTES}s24x")
+assert _NEW_ORDER.size == NEW_ORDER.itemsize
+assert NEW_ORDER.names is not None
+assert NewOrder._fields == NEW_ORDER.names[:-1]
+
+
+def the_order(orders: Records) -> NewOrder:
+    """The only one of some orders."""
+    return NewOrder._make(_NEW_ORDER.unpack(orders.tobytes()))
+
+
+_OTHER_FLAGS: Final = 0xFFFF ^ int(OrderFlag.POST_ONLY | OrderFlag.REDUCE_ONLY)
 _LIMIT: Final = int(OrderType.LIMIT)
 _MARKET: Final = int(OrderType.MARKET)
 _IS_TIME_IN_FORCE: Final = np.zeros(256, np.bool_)
 _IS_TIME_IN_FORCE[[int(TimeInForce.GTC), int(TimeInForce.IOC), int(TimeInForce.FOK)]] = True
 
 
-def codes_of(orders: Records, instruments: Sequence[int], now: int) -> npt.NDArray[np.uint16]:
-    """Why each order cannot be passed on to the core as it is; 0 where it can."""
+_NAME: Final = re.compile(rb"[!-~]+\0*")
+
+
+def _checks(order: NewOrder, is_name: Any, is_known: Any, now: int) -> tuple[tuple[str, Any], ...]:
+    """Codes of refusals, each with whether the order passes; of columns, whether each order does."""
+    is_limit = order.order_type == _LIMIT
+    is_market = order.order_type == _MARKET
+    return (
+        (RpcCode.REQUEST_EXPIRED.value, (order.expires_ts == 0) | (order.expires_ts >= now)),
+        (RpcCode.MALFORMED_REQUEST.value, is_name),
+        (Reason.UNKNOWN_INSTRUMENT.name, is_known),
+        (Reason.BAD_SIDE.name, abs(order.side) == 1),
+        (Reason.BAD_ORDER_TYPE.name, is_limit | is_market),
+        (Reason.BAD_TIME_IN_FORCE.name, _IS_TIME_IN_FORCE[order.time_in_force]),
+        (Reason.BAD_FLAGS.name, order.flags & _OTHER_FLAGS == 0),
+        (Reason.BAD_PRICE.name, is_limit & (order.px > 0) | is_market & (order.px == 0)),
+        (Reason.QTY_BELOW_MIN.name, order.qty > 0),
+    )
+
+
+def code_of(order: NewOrder, instruments: Collection[int], now: int) -> int:
+    """Why an order cannot be passed on to the core as it is; 0 when it can."""
+    is_name = _NAME.fullmatch(order.client_order_id) is not None
+    checks = _checks(order, is_name, order.instrument in instruments, now)
+    return next((CODE_NUMBERS[name] for name, passes in checks if not passes), 0)
+
+
+def codes_of(orders: Records, instruments: Collection[int], now: int) -> npt.NDArray[np.uint16]:
+    """``code_of`` of each order."""
     letters = orders["client_order_id"].copy().view(np.uint8).reshape(len(orders), CLIENT_ORDER_ID_BYTES)
     ends = letters == 0
     is_name = ((letters >= 0x21) & (letters <= 0x7E)) | ends
     is_name &= np.maximum.accumulate(ends, axis=1) == ends
-    px_fits = np.where(orders["order_type"] == _LIMIT, orders["px"] > 0, orders["px"] == 0)
-    checks = (
-        (RpcCode.REQUEST_EXPIRED.value, (orders["expires_ts"] == 0) | (orders["expires_ts"] >= now)),
-        (RpcCode.MALFORMED_REQUEST.value, is_name.all(axis=1) & ~ends[:, 0]),
-        (Reason.UNKNOWN_INSTRUMENT.name, np.isin(orders["instrument"], instruments)),
-        (Reason.BAD_SIDE.name, np.abs(orders["side"]) == 1),
-        (Reason.BAD_ORDER_TYPE.name, (orders["order_type"] == _LIMIT) | (orders["order_type"] == _MARKET)),
-        (Reason.BAD_TIME_IN_FORCE.name, _IS_TIME_IN_FORCE[orders["time_in_force"]]),
-        (Reason.BAD_FLAGS.name, orders["flags"] & ~np.uint16(_FLAGS) == 0),
-        (Reason.BAD_PRICE.name, px_fits),
-        (Reason.QTY_BELOW_MIN.name, orders["qty"] > 0),
-    )
+    columns = NewOrder(*(orders[name] for name in NewOrder._fields))
+    is_known = np.isin(orders["instrument"], list(instruments))
     codes = np.zeros(len(orders), np.uint16)
-    for name, passes in checks:
+    for name, passes in _checks(columns, is_name.all(axis=1) & ~ends[:, 0], is_known, now):
         codes[(codes == 0) & ~passes] = CODE_NUMBERS[name]
     return codes

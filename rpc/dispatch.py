@@ -9,14 +9,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from oms.record_fields import EventFields
 from oms.records import CommandKind
+from rpc.batches import event_answer, reply_answer
 from rpc.core_link import TAKES_NONE, CoreLink, Sent, order_name
 from rpc.ledger import Ledger, LedgerError
 from rpc.ledger_rows import LedgerRow
 from rpc.limits import Limits
 from rpc.messages import Error, Reply, RpcCode
 from rpc.order_batches import OrderBatches
-from rpc.pending import Group, Member, Pending, PendingTable, Waiter
+from rpc.pending import AnyWaiter, Group, Pending, PendingTable, RecordWaiter, Waiter
 from rpc.refusals import RefusalError
 from rpc.sessions import Sessions
 
@@ -83,7 +85,7 @@ class Dispatch:
         kind: CommandKind,
         row: LedgerRow | None,
         commands: list[bytes],
-        *waiters: Waiter | Member,
+        *waiters: AnyWaiter,
         expires_ts: int = 0,
     ) -> Pending:
         """Queue commands that share one answer for ``send_commands``."""
@@ -156,16 +158,25 @@ class Dispatch:
         """End a command with an error."""
         self.finish(pending, lambda request_id: Error(request_id=request_id, code=code, message=message))
 
-    def finish(self, pending: Pending, make: Callable[[int], Reply]) -> None:
-        """End a command: whoever waits for it gets the reply that ``make`` makes for a request id."""
+    def finish(self, pending: Pending, make: Callable[[int], Reply], event: EventFields | None = None) -> None:
+        """End a command: whoever waits for it gets the reply that ``make`` makes for a request id.
+
+        Where ``event`` alone is the answer, an order that came as a record gets that.
+        """
         self.pending.remove(pending)
         for waiter in pending.waiters:
-            self.answer(waiter, make(waiter.request_id))
+            if event is not None and isinstance(waiter, RecordWaiter):
+                self._sessions.reply_bytes(waiter.session, event_answer(waiter.request_id, event), 1)
+            else:
+                self.answer(waiter, make(waiter.request_id))
 
-    def answer(self, waiter: Waiter | Member, reply: Reply) -> None:
+    def answer(self, waiter: AnyWaiter, reply: Reply) -> None:
         """Reply to a request, or put the reply in its place in a group."""
         if isinstance(waiter, Waiter):
             self._sessions.reply(waiter.session, reply)
+            return
+        if isinstance(waiter, RecordWaiter):
+            self._sessions.reply_bytes(waiter.session, reply_answer(reply), 1)
             return
         waiter.group.replies[waiter.place] = reply
         if waiter.group.complete:

@@ -9,6 +9,7 @@ from oms.config import Settings
 from oms.definitions import Definitions
 from oms.record_fields import CommandFields, EventFields, command_fields, event_fields
 from oms.records import ORDER_EVENTS, ORDER_ID_COUNTER_BITS, CommandKind, EventKind, Reason, TradingState
+from rpc.batches import Records, the_order
 from rpc.core_link import CoreLink, addressed
 from rpc.dispatch import Dispatch
 from rpc.entities import UNKNOWN, Outcome
@@ -93,6 +94,19 @@ class OrderEntry:
     def batches(self) -> OrderBatches:
         """Orders that came in batches."""
         return self.dispatch.batches
+
+    def place_records(self, session: Session, orders: Records) -> None:
+        """Place orders that came as records: many as arrays, one as it comes.
+
+        Raises
+        ------
+        LedgerError
+            When the disk refuses; nothing was sent.
+        """
+        if len(orders) == 1:
+            self.placing.place_record(session, the_order(orders))
+        else:
+            self.batches.place(session, orders)
 
     @property
     def pending(self) -> PendingTable:

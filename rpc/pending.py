@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from oms.records import CommandKind
 from rpc.ledger_rows import LedgerRow
@@ -14,6 +14,13 @@ from rpc.sessions import Session
 
 class Waiter(NamedTuple):
     """A client's request that gets the answer."""
+
+    session: Session
+    request_id: int
+
+
+class RecordWaiter(NamedTuple):
+    """An order that came as a record: its answer is one too (``rpc.batches``)."""
 
     session: Session
     request_id: int
@@ -48,6 +55,9 @@ class Member(NamedTuple):
         return self.group.waiter.request_id
 
 
+AnyWaiter: TypeAlias = Waiter | RecordWaiter | Member
+
+
 class Pending:
     """One command, or several of one kind that share a request id.
 
@@ -74,7 +84,7 @@ class Pending:
         kind: CommandKind,
         request_id: int,
         row: LedgerRow | None,
-        waiters: list[Waiter | Member],
+        waiters: list[AnyWaiter],
         deadline: float,
     ) -> None:
         self.kind = kind
@@ -109,7 +119,7 @@ class PendingTable:
     def __len__(self) -> int:
         return len(self._by_request)
 
-    def add(self, kind: CommandKind, row: LedgerRow | None, *waiters: Waiter | Member) -> Pending:
+    def add(self, kind: CommandKind, row: LedgerRow | None, *waiters: AnyWaiter) -> Pending:
         """A new pending command, with a request id that no earlier server has used."""
         self._last_request_id += 1
         deadline = time.monotonic() + self._answer_timeout_s

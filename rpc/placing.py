@@ -10,6 +10,7 @@ when an order of any other group is refused, those that were taken are cancelled
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
@@ -18,7 +19,8 @@ from msgspec.structs import replace
 from oms.config import Settings
 from oms.definitions import Definitions
 from oms.record_fields import CommandFields, EventFields, command_fields, event_fields
-from oms.records import CommandKind, Contingency, EventKind, Reason
+from oms.records import CommandKind, Contingency, EventKind, OrderState, Reason
+from rpc.batches import CODE_NAMES, NewOrder, code_of
 from rpc.core_link import addressed
 from rpc.dispatch import Dispatch
 from rpc.entities import ContingencyName, Order
@@ -26,7 +28,7 @@ from rpc.ledger import Ledger
 from rpc.ledger_rows import LedgerRow
 from rpc.messages import Error, GroupReply, OrderReply, Reply, RpcCode
 from rpc.own_orders import OwnOrders
-from rpc.pending import Group, Member, Pending, Waiter
+from rpc.pending import AnyWaiter, Group, Member, Pending, RecordWaiter, Waiter
 from rpc.refusals import RefusalError, order_text
 from rpc.replica import Replica
 from rpc.requests import OrderTerms, PlaceBracket, PlaceOco, PlaceOrder, ReplaceOrder
@@ -65,6 +67,7 @@ class Placing:
         self._views = views
         self._own_orders = own_orders
         self._dispatch = dispatch
+        self._instruments = frozenset(instrument.id for instrument in settings.instruments)
 
     def place(self, session: Session, request: PlaceOrder) -> Reply | None:
         """Place an order, or tell how the one of the same id stands."""
@@ -72,6 +75,39 @@ class Placing:
         parent_id = self._parent_id(session, request)
         asked = self._asked(request, lambda: parent_id)
         return self._place(session.client, asked, Waiter(session, request.request_id), request.expires_ts)
+
+    def place_record(self, session: Session, order: NewOrder) -> None:
+        """Place one order that came as a record; its answer is a record."""
+        waiter = RecordWaiter(session, order.request_id)
+        code = code_of(order, self._instruments, time.time_ns())
+        if code:
+            self._dispatch.answer(waiter, Error(request_id=order.request_id, code=CODE_NAMES[code], message=""))
+            return
+
+        def command(known: LedgerRow | None) -> CommandFields:
+            in_force = self._definitions.in_force(order.instrument)
+            version = (
+                command_fields(known.command).version if known is not None else in_force.version if in_force else 0
+            )
+            return CommandFields(
+                kind=CommandKind.NEW,
+                instrument=order.instrument,
+                version=version,
+                side=order.side,
+                order_type=order.order_type,
+                time_in_force=order.time_in_force,
+                flags=order.flags,
+                px=order.px,
+                qty=order.qty,
+            )
+
+        asked = Asked(order.client_order_id.rstrip(b"\0").decode(), command)
+        try:
+            reply = self._place(session.client, asked, waiter, order.expires_ts)
+        except RefusalError as refusal:
+            reply = Error(request_id=order.request_id, code=refusal.code, message=str(refusal), order=refusal.order)
+        if reply is not None:
+            self._dispatch.answer(waiter, reply)
 
     def place_bracket(self, session: Session, request: PlaceBracket) -> Reply | None:
         """Place an entry, its target and its stop."""
@@ -199,12 +235,16 @@ class Placing:
         if known is None:
             self._refuse_grouped(old)
             last = self._replica.orders.get(old.order_id)
+            waits = True
             if last is not None:
                 row = event_fields(last.record)
                 base = replace(base, px=row.px, qty=row.qty)
+                waits = row.state == OrderState.HELD or request.trigger_price is not None
             terms = self._replica.terms.get(old.order_id)
             if terms is not None:
                 base = replace(base, trigger_px=terms.trigger_px, display_qty=terms.display_qty, trail=terms.trail)
+            if not waits:  # its price has come: the new order does not wait for it again
+                base = replace(base, trigger=0, trigger_source=0, trigger_px=0, trail=0, trail_unit=0)
             in_force = self._definitions.in_force(base.instrument)
             base = replace(base, version=in_force.version if in_force is not None else base.version)
         instrument = self._definitions.of(base.instrument, base.version)
@@ -240,7 +280,7 @@ class Placing:
         index = self._ledger.client_index(client)
         return self._ledger.find(index, client_order_id) if index is not None else None
 
-    def _place(self, client: str, asked: Asked, waiter: Waiter | Member, expires_ts: int) -> Reply | None:
+    def _place(self, client: str, asked: Asked, waiter: AnyWaiter, expires_ts: int) -> Reply | None:
         row = self._row(client, asked.client_order_id)
         command = asked.command(row)
         if row is not None:
@@ -257,7 +297,7 @@ class Placing:
         pending.rollbacks = self._ledger.rollbacks
         return None
 
-    def _place_again(self, row: LedgerRow, command: bytes, waiter: Waiter | Member, expires_ts: int) -> Reply | None:
+    def _place_again(self, row: LedgerRow, command: bytes, waiter: AnyWaiter, expires_ts: int) -> Reply | None:
         own_orders = self._own_orders
         if command != row.command:
             before = own_orders.as_asked(row)
@@ -288,9 +328,9 @@ class Placing:
         if row is None or row.order_id != event.order_id:
             return
         if event.kind != _REFUSED or event.reason == Reason.DUPLICATE_ORDER_ID:
-            self._dispatch.finish(pending, lambda request_id: self._own_orders.placed(row, request_id))
+            self._dispatch.finish(pending, lambda request_id: self._own_orders.placed(row, request_id), event)
         elif event.aux == CommandKind.NEW and (event.request_id == pending.request_id or not pending.is_sent):
-            self._dispatch.finish(pending, lambda request_id: self._own_orders.refusal(row, event, request_id))
+            self._dispatch.finish(pending, lambda request_id: self._own_orders.refusal(row, event, request_id), event)
         else:
             return  # an earlier copy was refused: this one's answer is still to come
         self._dispatch.is_answered(row.order_id)

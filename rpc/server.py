@@ -199,7 +199,7 @@ class Server:
             GetStatus: self._queries.status,
             GetInstruments: self._queries.instruments,
         }
-        self._reception = Reception(self._router, self._sessions, handlers, limits, self._entry.batches.place)
+        self._reception = Reception(self._router, self._sessions, handlers, limits, self._entry.place_records)
         try:
             self._load()
             self.endpoint = bind(self._router, settings.rpc_endpoint)

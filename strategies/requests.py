@@ -22,6 +22,7 @@ from oms.records import (
     CommandKind,
     Contingency,
     OrderFlag,
+    OrderState,
     OrderType,
     Reason,
     TimeInForce,
@@ -59,6 +60,7 @@ REPLACE: Final = int(Contingency.REPLACE)
 
 _NEW: Final = int(CommandKind.NEW)
 _AMEND: Final = int(CommandKind.AMEND)
+_HELD: Final = int(OrderState.HELD)
 _CANCEL: Final = int(CommandKind.CANCEL)
 _NOT_OWNER: Final = int(Reason.NOT_OWNER)
 _UNKNOWN_ORDER: Final = int(Reason.UNKNOWN_ORDER)
@@ -299,7 +301,8 @@ def oco(st: State, me: int, side: int, qty: int, target_px: int, stop_px: int, t
 def replace(st: State, me: int, order_id: int, px: int, qty: int) -> int:
     """Ask for the cancel of an own order and for one like it at ``px`` and of total ``qty`` (0: as it was).
 
-    The new order leaves once the cancel is certain, for what the first one has not filled.
+    The new order leaves once the cancel is certain, for what the first one has not filled. It has the trigger of one
+    that still waits for its price, and does not wait again for a price that has come.
 
     Returns
     -------
@@ -313,6 +316,7 @@ def replace(st: State, me: int, order_id: int, px: int, qty: int) -> int:
         return -_UNKNOWN_ORDER
     order = st[0]["orders"][slot]
     is_timed = order["time_in_force"] == GTD
+    waits = order["state"] == _HELD
     return submit_order(
         st,
         me,
@@ -322,11 +326,11 @@ def replace(st: State, me: int, order_id: int, px: int, qty: int) -> int:
         order["order_type"],
         order["time_in_force"],
         order["flags"],
-        order["trigger"],
-        order["trigger_source"],
-        order["trigger_px"],
-        order["trail"],
-        order["trail_unit"],
+        order["trigger"] if waits else NO_TRIGGER,
+        order["trigger_source"] if waits else 0,
+        order["trigger_px"] if waits else 0,
+        order["trail"] if waits else 0,
+        order["trail_unit"] if waits else 0,
         order["display_qty"],
         order["expire_ts"] if is_timed else 0,
         REPLACE,

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from oms.commands.demo import demo_recording, free_endpoint
+from oms.commands.demo import demo_recording
 from oms.config import load_settings
 from oms.journal import Direction, read_journal, sessions
 from oms.paper import PaperSession
@@ -68,7 +68,7 @@ def test_each_killed_process_comes_back_and_no_recorded_order_is_lost(tmp_path: 
         None,
         {
             "data_dir": os.fspath(tmp_path),
-            "rpc_endpoint": free_endpoint("tcp://127.0.0.1:5570"),
+            "rpc_endpoint": f"ipc://{tmp_path}/rpc",
             "heartbeat_s": 0.2,
             "replay": {"file": os.fspath(demo_recording()), "speed": "5", "loop": True},
             "strategies": [{"file": "market_maker", "instrument": "BTCUSDT.binance_usdm"}],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -115,6 +116,7 @@ def test_what_is_adopted_is_there_and_outlives_a_kill(tmp_path: Path) -> None:
     settings = core_settings(tmp_path, strategies=[])
     with CoreProcess(settings) as core, running(settings):
         core.start()
+        core.feed(20)
         for arguments in (
             ("position", INSTRUMENT, "0.5", "61000.0333"),
             ("balance", "USDT.binance_usdm", "1234.5"),
@@ -128,6 +130,7 @@ def test_what_is_adopted_is_there_and_outlives_a_kill(tmp_path: Path) -> None:
         assert "unknown wallet 'GOLD.binance_usdm': the session has USDT.binance_usdm" in refused.stderr
         core.kill()
     past = recover(new_state(), definitions_of(settings), settings.snapshot_dir, settings.journal_dir).st[0]
+    assert int(past["now"]) < time.time_ns() - 10**16  # it is the recording's time that goes on
     position = past["positions"][0, 0, 0]
     assert (int(position["qty"]), int(position["open_orders"])) == (500, 1)
     assert int(position["open_cost"]) == 500 * 610_000 + 166  # 166.5 tick-lots, to even

@@ -92,13 +92,16 @@ class Adoption:
 
 
 def new_report(**fields: int) -> Records:
-    """One REPORT that is about no order that the core knows."""
+    """One REPORT that is about no order that the core knows, at the core's present time.
+
+    Its ``ts`` is 0: in a session of a recording the wall clock's time would end everything that lasts for a while.
+    """
     import numpy as np
 
     from oms.records import REPORT
 
     report = np.zeros(1, REPORT)
-    report["ts"] = report["exch_ts"] = time.time_ns()
+    report["exch_ts"] = time.time_ns()
     report["strategy"] = -1
     for name, value in fields.items():
         report[name] = value

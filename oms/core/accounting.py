@@ -19,7 +19,7 @@ from oms.core.margin_use import place_margin
 from oms.core.positions import apply_fill, book_funding, fee_of, value_of
 from oms.core.self_trade import note_resting
 from oms.core.state import MAX_ACCOUNTS, Record
-from oms.core.terms import may_rest, walked_px
+from oms.core.terms import can_rest, walked_px
 from oms.core.trading import scope_of_strategy, wake_review
 from oms.core.valuation import activate, conversion_rate, count_exposure, count_pnl, whole_cash
 from oms.instrument_kinds import InstrumentKind
@@ -91,7 +91,7 @@ def count_open(s: Record, order: Record, qty: int, px: int) -> None:
         px = order["risk_px"]
         if order["risk_qty"] == 0 and qty > 0:
             px = walked_px(s["books"][instrument], order["side"], qty)
-    if qty > 0 and may_rest(order):
+    if qty > 0 and can_rest(order):
         note_resting(s, account, instrument, order["side"], px)
         if order["pending_px"] > 0:
             note_resting(s, account, instrument, order["side"], order["px"])

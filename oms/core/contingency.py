@@ -3,7 +3,8 @@
 - OTO: an order held for its parent is let go once the parent has filled, for what remains to be closed: the parent's
   filled quantity less what all its children have filled, and at most its own. With every fill the others are brought to
   what remains; at nothing they end. So an entry with a target and a stop is a bracket, and two targets may share it.
-  When the price of one with a trigger is reached it leaves at once, and those at rest are cancelled at the same time.
+  When the price of one with a trigger is reached it leaves at once, and those at rest are cancelled at the same time;
+  a fill that overtakes such a cancel takes its lots from a stop-limit that rests.
 - OCO: once one of the group fills in part, is let go by its price, or ends, the others are cancelled.
 - REPLACE: once the parent is done, the order that replaces it leaves for what the parent has not filled; when the
   parent was filled or could not be cancelled, it ends. An order of a group is not replaced, for its replacement
@@ -21,10 +22,11 @@ from oms.core.groups import anchor_of
 from oms.core.keeping import ask_cancel, change_held, end_held
 from oms.core.orders import is_open
 from oms.core.outbox import can_send, complete, send
-from oms.core.release import release
+from oms.core.release import PASSING, release
 from oms.core.risk import check_amend
 from oms.core.state import Record
-from oms.records import CommandKind, Contingency, EventKind, HeldFor, OrderState, Reason, Trigger
+from oms.core.terms import rests
+from oms.records import CommandKind, Contingency, EventKind, HeldFor, OrderState, OrderType, Reason, Trigger
 
 _AMEND: Final = int(CommandKind.AMEND)
 _AMEND_SUBMITTED: Final = int(EventKind.AMEND_SUBMITTED)
@@ -33,8 +35,8 @@ _OCO: Final = int(Contingency.OCO)
 _REPLACE: Final = int(Contingency.REPLACE)
 _FOR_PARENT: Final = int(HeldFor.PARENT)
 _BUT_PARENT: Final = int(~HeldFor.PARENT)
-_FOR_CANCEL: Final = int(HeldFor.CANCEL)
 _BUT_CANCEL: Final = int(~HeldFor.CANCEL)
+_MARKET: Final = int(OrderType.MARKET)
 _LIVE: Final = int(OrderState.LIVE)
 _HELD: Final = int(OrderState.HELD)
 _FILLED: Final = int(OrderState.FILLED)
@@ -44,7 +46,11 @@ _PENDING_CANCEL: Final = int(OrderState.PENDING_CANCEL)
 _NO_TRIGGER: Final = int(Trigger.NONE)
 _PARENT_ENDED: Final = int(Reason.PARENT_ENDED)
 _SIBLING_ENDED: Final = int(Reason.SIBLING_ENDED)
+_OUTPUT_FULL: Final = int(Reason.OUTPUT_FULL)
 _NONE: Final = int(Reason.NONE)
+
+_MAX_KEPT: Final = 1_024
+"""Groups that are kept to be looked at again; one more is looked at when something of it changes."""
 
 
 @kernel
@@ -67,22 +73,30 @@ def remaining_qty(s: Record, parent: Record, slot: int) -> int:
 
 
 @kernel
-def _amend_live(s: Record, slot: int, qty: int) -> None:
-    """Bring a live order to another total quantity, if risk lets it."""
+def exit_qty(s: Record, parent: Record, slot: int, full_qty: int) -> int:
+    """Total quantity for an exit at the exchange of which ``full_qty`` is asked: no more than what remains."""
+    filled = s["orders"][slot]["filled_qty"]
+    return filled + min(full_qty - filled, remaining_qty(s, parent, slot))
+
+
+@kernel
+def _amend_live(s: Record, slot: int, qty: int) -> bool:
+    """Bring a live order to another total quantity, if risk lets it; False: not now, for a reason that goes by."""
     order = s["orders"][slot]
     command = s["own_command"]
     complete(command, order, order["px"], qty)
     command["kind"] = _AMEND
     command["request_id"] = order["request_id"]
-    if not can_send(s):
-        return
-    reason = check_amend(s, order, order["px"], qty)
+    reason = check_amend(s, order, order["px"], qty) if can_send(s) else _OUTPUT_FULL
+    if PASSING[reason]:
+        return False
     if reason != _NONE:
         emit_refusal(s, command, order["state"], reason)
-        return
+        return True
     enter_amend(s, slot, command)
     emit_order(s, slot, _AMEND_SUBMITTED, _NONE)
     send(s, command)
+    return True
 
 
 @kernel
@@ -106,24 +120,29 @@ def _follow_held(s: Record, parent: Record, slot: int) -> None:
 
 
 @kernel
-def _follow_live(s: Record, parent: Record, slot: int) -> None:
-    """An OTO order at the exchange: bring it to what remains, or cancel it."""
+def _follow_live(s: Record, parent: Record, slot: int) -> bool:
+    """An OTO order at the exchange: bring it to what remains, or cancel it; False: try again."""
     order = s["orders"][slot]
-    filled = order["filled_qty"]
-    remaining = remaining_qty(s, parent, slot)
-    if remaining == 0:
-        ask_cancel(s, slot, _SIBLING_ENDED, order["request_id"], 0)
-        return
-    qty = filled + min(order["full_qty"] - filled, remaining)
+    if remaining_qty(s, parent, slot) == 0:
+        return ask_cancel(s, slot, _SIBLING_ENDED, order["request_id"], 0)
+    # A smaller quantity that a client asked for and the exchange refused is not asked for again.
+    qty = exit_qty(s, parent, slot, max(order["full_qty"], order["qty"]))
     if order["state"] == _LIVE and qty != order["qty"]:
-        _amend_live(s, slot, qty)
+        return _amend_live(s, slot, qty)
+    return True
+
+
+@kernel
+def _can_follow(order: Record) -> bool:
+    """False for a stop that its price has let go and that does not rest: it is done before it could be changed."""
+    return bool(order["trigger"] == _NO_TRIGGER or (order["order_type"] != _MARKET and rests(order["time_in_force"])))
 
 
 @kernel
 def _follow_parent(s: Record, parent: Record, slot: int) -> None:
-    """An order that replaces its parent: let it go once the parent is done."""
+    """An order that replaces its parent: let it go once the parent is done, and follow late fills until it has left."""
     order = s["orders"][slot]
-    if order["state"] != _HELD or order["held_for"] & _FOR_CANCEL == 0:
+    if order["state"] != _HELD:
         return
     request_id = order["request_id"]
     if is_open(parent["state"]):
@@ -135,21 +154,32 @@ def _follow_parent(s: Record, parent: Record, slot: int) -> None:
         end_held(s, slot, _CANCELLED, _PARENT_ENDED, request_id)
         return
     held_for = order["held_for"] & _BUT_CANCEL
-    change_held(s, slot, order["px"], qty, order["trigger_px"], order["trail"], held_for)
+    if held_for != order["held_for"] or qty != order["qty"]:
+        change_held(s, slot, order["px"], qty, order["trigger_px"], order["trail"], held_for)
     if held_for == 0:
         release(s, slot, qty)
 
 
 @kernel
 def _survivor(s: Record, anchor: int) -> int:
-    """The member of a broken OCO group that goes on: the first that has filled or was let go by its price; or -1."""
+    """The member of a broken OCO group that goes on: of those that have filled or were let go by their price; or -1.
+
+    One whose cancel is not under way comes first, then one that its price has let go: a fill that overtakes the cancel
+    of its sibling does not take it back.
+    """
+    survivor = -1
+    best = 0
     slot = anchor
     while slot >= 0:
         order = s["orders"][slot]
-        if is_open(order["state"]) and (order["filled_qty"] > 0 or is_committed(order)):
-            return slot
+        committed = is_committed(order)
+        if is_open(order["state"]) and (order["filled_qty"] > 0 or committed):
+            rank = 1 + 2 * int(order["state"] != _PENDING_CANCEL) + int(committed)
+            if rank > best:
+                best = rank
+                survivor = slot
         slot = s["orders"][anchor]["first_child"] if slot == anchor else order["next_child"]
-    return -1
+    return survivor
 
 
 @kernel
@@ -168,8 +198,9 @@ def _follow_oco(s: Record, anchor: int) -> None:
 
 
 @kernel
-def _follow_group(s: Record, anchor: int) -> None:
-    """Everything that hangs on the order in ``anchor``."""
+def _follow_group(s: Record, anchor: int) -> bool:
+    """Everything that hangs on the order in ``anchor``; False when something of it has to be tried again."""
+    done = True
     parent = s["orders"][anchor]
     if parent["broken"] != 0:
         _follow_oco(s, anchor)
@@ -182,21 +213,44 @@ def _follow_group(s: Record, anchor: int) -> None:
         elif order["contingency"] == _OTO:
             if order["state"] == _HELD:
                 _follow_held(s, parent, slot)
-            elif order["trigger"] == _NO_TRIGGER and order["state"] != _PENDING_CANCEL:
-                _follow_live(s, parent, slot)
+            elif order["state"] != _PENDING_CANCEL and _can_follow(order):
+                done = _follow_live(s, parent, slot) and done
         slot = following
+    return done
+
+
+@kernel
+def _keep_touched(s: Record, kept: int, anchor: int) -> int:
+    """Keep a group among the ``kept`` first ones, to be looked at again; returns how many these are then."""
+    touched = s["touched"]
+    for i in range(kept):
+        if touched[i] == anchor:
+            return kept
+    if kept == _MAX_KEPT:
+        return kept
+    touched[kept] = anchor
+    return kept + 1
 
 
 @kernel
 def follow_up(s: Record) -> None:
-    """Let everything follow that hangs on the orders that have changed."""
+    """Let everything follow that hangs on the orders that have changed.
+
+    A group of which an order could not be amended for a reason that goes by is kept, and looked at again with the next
+    report, request or review.
+    """
     at = 0
+    kept = 0
     while at < s["touched_count"]:
         slot = s["touched"][at]
         at += 1
         anchor = anchor_of(s, slot)
-        if anchor >= 0 and anchor != slot:
-            _follow_group(s, anchor)
-        if s["orders"][slot]["first_child"] >= 0 or s["orders"][slot]["broken"] != 0:
-            _follow_group(s, slot)
-    s["touched_count"] = 0
+        waits = -1
+        if anchor >= 0 and anchor != slot and not _follow_group(s, anchor):
+            waits = anchor
+        hangs = s["orders"][slot]["first_child"] >= 0 or s["orders"][slot]["broken"] != 0
+        if hangs and not _follow_group(s, slot):
+            waits = slot
+        if waits >= 0:
+            kept = _keep_touched(s, kept, waits)
+    s["touched_count"] = kept

@@ -1,6 +1,8 @@
-"""Copies of new orders: account, instrument, side, price and quantity of one that has just been let through.
+"""Copies of new orders: account, instrument, side, price, trigger and quantity of one that has just been let through.
 
-Asking again for what has been filled or has ended is a decision, asking again while the first is open a mistake.
+Asking again for what has been filled or has ended is a decision, asking again while the first is open a mistake. An
+order in the core's keeping is compared when it is asked for, and never again: two stops that fire together are two
+decisions. An exit that waits for its entry is no copy of another: the entry's fills bound them all.
 """
 
 from __future__ import annotations
@@ -10,42 +12,60 @@ from typing import Final
 from oms.compiled import kernel
 from oms.core.orders import find_order, is_open
 from oms.core.state import MAX_INSTRUMENTS, RECENT_ORDERS, Record
+from oms.records import Contingency
 
 _MASK: Final = RECENT_ORDERS - 1
 _SPREAD_PX: Final = 7_919
 _SPREAD_QTY: Final = 104_729
+_OTO: Final = int(Contingency.OTO)
 
 
 @kernel
-def owner_of(account: int, instrument: int, side: int) -> int:
+def owner_of(command: Record) -> int:
     """Account, instrument and side in one number above 0."""
-    return (account * MAX_INSTRUMENTS + instrument) * 4 + side + 2
+    return (command["account"] * MAX_INSTRUMENTS + command["instrument"]) * 4 + command["side"] + 2
 
 
 @kernel
-def row_of(owner: int, px: int, qty: int) -> int:
+def row_of(command: Record) -> int:
     """The one row of the table in which such an order is remembered, until another one takes the row."""
-    return (owner + px * _SPREAD_PX + (qty & _MASK) * _SPREAD_QTY) & _MASK
+    prices = command["px"] + command["trigger_px"]
+    return (owner_of(command) + prices * _SPREAD_PX + (command["qty"] & _MASK) * _SPREAD_QTY) & _MASK
 
 
 @kernel
-def is_copy(s: Record, account: int, instrument: int, side: int, px: int, qty: int, window_ns: int) -> bool:
-    """True when the same order was let through less than ``window_ns`` ago and is still open."""
-    owner = owner_of(account, instrument, side)
-    row = s["recent"][row_of(owner, px, qty)]
-    if row["owner"] != owner or row["px"] != px or row["qty"] != qty or s["now"] - row["ts"] >= window_ns:
+def waits_alike(order: Record, command: Record) -> bool:
+    """True when both wait for the same price; a trailing trigger may have moved since."""
+    return bool(
+        order["trigger"] == command["trigger"]
+        and order["trail"] == command["trail"]
+        and (order["trigger_px"] == command["trigger_px"] or order["trail"] != 0)
+    )
+
+
+@kernel
+def is_copy(s: Record, command: Record, window_ns: int) -> bool:
+    """True when the same order was let through less than ``window_ns`` ago and is still open; 0: none is a copy.
+
+    What an order replaces, or hangs on, is another one.
+    """
+    if window_ns == 0 or command["contingency"] == _OTO:
+        return False
+    row = s["recent"][row_of(command)]
+    if row["owner"] != owner_of(command) or row["px"] != command["px"] or row["qty"] != command["qty"]:
+        return False
+    if s["now"] - row["ts"] >= window_ns or row["order_id"] == command["parent_id"]:
         return False
     slot = find_order(s, row["order_id"])
-    return bool(slot >= 0 and is_open(s["orders"][slot]["state"]))
+    return bool(slot >= 0 and is_open(s["orders"][slot]["state"]) and waits_alike(s["orders"][slot], command))
 
 
 @kernel
-def remember_order(s: Record, order_id: int, account: int, instrument: int, side: int, px: int, qty: int) -> None:
+def remember_order(s: Record, command: Record) -> None:
     """Remember an order that is let through."""
-    owner = owner_of(account, instrument, side)
-    row = s["recent"][row_of(owner, px, qty)]
-    row["owner"] = owner
-    row["px"] = px
-    row["qty"] = qty
+    row = s["recent"][row_of(command)]
+    row["owner"] = owner_of(command)
+    row["px"] = command["px"]
+    row["qty"] = command["qty"]
     row["ts"] = s["now"]
-    row["order_id"] = order_id
+    row["order_id"] = command["order_id"]

@@ -140,8 +140,13 @@ def enter_release(s: Record, slot: int, command: Record) -> None:
 
 @hot_kernel
 def enter_amend(s: Record, slot: int, command: Record) -> None:
-    """A change of price and total quantity is on its way; the larger quantity and the dearer price count until then."""
+    """A change of price and total quantity is on its way; the larger quantity and the dearer price count until then.
+
+    ``value`` is the full quantity that a client asks of an exit, 0: as it was.
+    """
     order = s["orders"][slot]
+    if command["value"] > 0:
+        order["full_qty"] = command["value"]
     order["pending_px"] = command["px"]
     order["pending_qty"] = command["qty"]
     order["request_id"] = command["request_id"]

@@ -171,10 +171,13 @@ def value_market_order(s: Record, command: Record) -> None:
 
 @kernel
 def check_in_group(s: Record, command: Record, anchor: int, slot: int) -> int:
-    """Risk in full for an order that leaves now, as if the rest of its group (``anchor``, -1: none) were not there."""
+    """Risk in full for an order that is asked for and leaves now, as if the rest of its group were not there.
+
+    ``anchor`` -1: it has none.
+    """
     if anchor < 0:
-        return check_new(s, command)
+        return check_new(s, command, True)
     set_aside(s, anchor, slot, False)
-    reason = check_new(s, command)
+    reason = check_new(s, command, True)
     set_aside(s, anchor, slot, True)
     return reason

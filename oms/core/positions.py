@@ -189,7 +189,7 @@ def cost_at_average(instrument: Record, px: int, px_fraction: int, qty: int) -> 
     if instrument["inverse"] != 0:
         divisor = instrument["inverse_denominator"] * (px * CASH_SCALE + px_fraction)
         return -scaled(instrument["inverse_numerator"], qty * CASH_SCALE, divisor)
-    return px * qty + scaled(qty, px_fraction, CASH_SCALE)
+    return add_scaled(px * qty, qty, px_fraction, CASH_SCALE)
 
 
 @kernel

@@ -4,9 +4,13 @@ It passes risk in full. A reason that will go by (a stale book, no rate token) l
 each price.
 
 One whose price has come and that may only close what is held (reduce-only, of a scope that is REDUCING, of a leg of a
-hedging account) is a protection that must not fail because a target rests: it leaves for what there is to close, and
-what rests on its side gives way, the newest first, as much as must. The cancels leave before it does. Both may still
-fill, as in a group of which one cancels the other.
+hedging account) is a protection that must not fail because a target rests: it leaves for what there is left to close,
+and what rests on its side gives way, the newest first, as much as must. The cancels leave before it does. Both may
+still fill, as in a group of which one cancels the other. While others that do not give way stand for all that is held
+it waits, for they may end without a fill; it ends once nothing is held.
+
+An exit, a stop or a market order that closes something, does not end either for what the market or another order of the
+account is in the way of: it stays due. Own orders that a stop would trade with are cancelled first.
 """
 
 from __future__ import annotations
@@ -27,8 +31,9 @@ from oms.core.keeping import ask_cancel, end_held, set_aside, value_market_order
 from oms.core.outbox import can_send, complete, send
 from oms.core.positions import closable_qty
 from oms.core.risk import check_new
+from oms.core.self_trade import meets
 from oms.core.state import MAX_ACCOUNTS, Record
-from oms.core.terms import rests
+from oms.core.terms import expected_px, rests
 from oms.core.trading import state_of_scope
 from oms.core.valuation import revalue
 from oms.instrument_kinds import InstrumentKind
@@ -52,12 +57,15 @@ _MARKET: Final = int(OrderType.MARKET)
 _IOC: Final = int(TimeInForce.IOC)
 _REJECTED: Final = int(OrderState.REJECTED)
 _REDUCING: Final = int(TradingState.REDUCING)
+_PENDING_NEW: Final = int(OrderState.PENDING_NEW)
 _REDUCE_ONLY_FLAG: Final = int(OrderFlag.REDUCE_ONLY)
 _NO_TRIGGER: Final = int(Trigger.NONE)
 _OTO: Final = int(Contingency.OTO)
 _OCO: Final = int(Contingency.OCO)
 
 _NONE: Final = int(Reason.NONE)
+_SELF_TRADE: Final = int(Reason.SELF_TRADE)
+_REDUCE_ONLY: Final = int(Reason.REDUCE_ONLY)
 _OUTPUT_FULL: Final = int(Reason.OUTPUT_FULL)
 _GAVE_WAY: Final = int(Reason.GAVE_WAY)
 PASSING: Final = np.zeros(256, np.bool_)
@@ -73,6 +81,9 @@ PASSING[
         Reason.NO_CONVERSION,
     ]
 ] = True
+PASSING_FOR_EXITS: Final = np.zeros(256, np.bool_)
+"""Further reasons that go by, for an order that closes what is held."""
+PASSING_FOR_EXITS[[Reason.PRICE_COLLAR, Reason.SELF_TRADE]] = True
 CLOSING: Final = np.zeros(256, np.bool_)
 """Reasons for which an order may only close, and with all that is open on its side would do more."""
 CLOSING[[Reason.REDUCE_ONLY, Reason.TRADING_REDUCING, Reason.BAD_LEG]] = True
@@ -86,36 +97,64 @@ def may_only_close(s: Record, scope: int, order: Record) -> bool:
 
 
 @kernel
-def qty_to_close(s: Record, order: Record, qty: int) -> int:
-    """What of ``qty`` lots an order may leave for, when it may only close what its account and its strategy hold.
-
-    All of it when that is nothing: risk says why it may not leave.
-    """
-    instrument = order["instrument"]
-    leg = int(order["leg"])
-    side = order["side"]
-    account = order["account"]
-    scope = strategy_scope(order)
-    most = qty
-    opens = side == 1 - 2 * leg and s["accounts"][account]["hedging"] != 0
-    if not opens and may_only_close(s, account, order):
-        most = min(most, closable_qty(s["positions"][account, instrument, leg], side))
-    if not opens and scope >= 0 and may_only_close(s, scope, order):
-        most = min(most, closable_qty(s["positions"][scope, instrument, leg], side))
-    return most if most > 0 else qty
-
-
-@kernel
 def gives_way(order: Record, other: Record) -> bool:
-    """True for what rests at the exchange and would close what ``order``, whose price has come, is to close."""
+    """True for what rests at the exchange and would close what ``order``, whose price has come, is to close.
+
+    What its own price has let go rests only once the exchange has said so.
+    """
     return bool(
         other["account"] == order["account"]
         and other["leg"] == order["leg"]
         and other["side"] == order["side"]
         and other["risk_qty"] > 0
-        and other["trigger"] == _NO_TRIGGER
+        and other["order_type"] != _MARKET
         and rests(other["time_in_force"])
+        and (other["trigger"] == _NO_TRIGGER or other["state"] != _PENDING_NEW)
     )
+
+
+@kernel
+def yielding_qty(s: Record, order: Record, strategy: int) -> int:
+    """Lots that can give way to an order; of ``strategy`` alone, -1: of any."""
+    qty = 0
+    at = s["order_lists"][order["instrument"]]["open_head"]
+    while at >= 0:
+        other = s["orders"][at]
+        if gives_way(order, other) and (strategy < 0 or other["strategy"] == strategy):
+            qty += other["risk_qty"]
+        at = other["next_open"]
+    return qty
+
+
+@kernel
+def _left_in_scope(s: Record, scope: int, order: Record, qty: int, strategy: int) -> int:
+    """What of ``qty`` lots an order may leave for by what one scope holds; ``strategy`` -1: the scope is an account.
+
+    0 while orders that do not give way stand for it. All of it when nothing is held: risk says why it may not leave.
+    """
+    if not may_only_close(s, scope, order):
+        return qty
+    side = order["side"]
+    position = s["positions"][scope, order["instrument"], order["leg"]]
+    held = closable_qty(position, side)
+    if held <= 0 or reachable_qty(position, side, qty) <= 0:
+        return qty
+    left = min(yielding_qty(s, order, strategy) - reachable_qty(position, side, 0), held)
+    if left < held and left < s["instruments"][order["instrument"]]["min_qty"]:
+        return 0
+    return min(qty, left)
+
+
+@kernel
+def qty_to_close(s: Record, order: Record, qty: int) -> int:
+    """What of ``qty`` lots an order may leave for, when it may only close what its account and its strategy hold."""
+    account = order["account"]
+    if order["side"] == 1 - 2 * int(order["leg"]) and s["accounts"][account]["hedging"] != 0:
+        return qty
+    qty = _left_in_scope(s, account, order, qty, -1)
+    if order["strategy"] < 0:
+        return qty
+    return _left_in_scope(s, strategy_scope(order), order, qty, order["strategy"])
 
 
 @kernel
@@ -176,19 +215,29 @@ def _uncount(s: Record, order: Record, freed: int, own_freed: int, value: int) -
 
 
 @kernel
-def check_closing(s: Record, slot: int, command: Record) -> int:
-    """Risk in full for an order that may only close, as if what gives way to it were not there; that is cancelled then.
+def write_release(s: Record, order: Record, qty: int) -> Record:
+    """The command with which an order in the core's keeping leaves for ``qty`` lots; the core's own command row."""
+    command = s["own_command"]
+    complete(command, order, order["px"], qty)
+    command["kind"] = _NEW
+    command["request_id"] = order["request_id"]
+    if order["order_type"] == _MARKET and rests(order["time_in_force"]):
+        command["time_in_force"] = _IOC
+    return command
 
-    The command is ``own_command``, which the cancels use too: it has to be written anew.
+
+@kernel
+def check_closing(s: Record, slot: int, qty: int) -> int:
+    """Risk in full for ``qty`` lots of an order that may only close, as if what gives way to it were not there; that is
+    cancelled then.
     """
     order = s["orders"][slot]
-    qty = command["qty"]
     revalue(s, order["account"])  # with everything counted: the check leaves the values as they are then
     if order["strategy"] >= 0:
         revalue(s, strategy_scope(order))
     freed, own_freed, value = make_way(s, slot, qty, False)
     _uncount(s, order, freed, own_freed, value)
-    reason = check_new(s, command)
+    reason = check_new(s, write_release(s, order, qty), False)
     _uncount(s, order, -freed, -own_freed, -value)
     if reason == _NONE:
         make_way(s, slot, qty, True)
@@ -196,10 +245,11 @@ def check_closing(s: Record, slot: int, command: Record) -> int:
 
 
 @kernel
-def check_release(s: Record, slot: int, command: Record) -> int:
-    """Risk in full for an order that is due, as if it were new.
+def check_release(s: Record, slot: int, qty: int) -> tuple[int, int]:
+    """Risk in full for ``qty`` lots of an order that is due, as if it were new.
 
-    To one whose price has come and that may only close what is held, what rests on its side gives way.
+    To one whose price has come and that may only close what is held, what rests on its side gives way. Returns NONE, or
+    why it may not leave, and the lots for which it may; 0: others stand for them.
     """
     order = s["orders"][slot]
     anchor = -1
@@ -208,31 +258,63 @@ def check_release(s: Record, slot: int, command: Record) -> int:
     count_order(s, order, -1)
     if anchor >= 0:
         set_aside(s, anchor, slot, False)
-    reason = check_new(s, command)
-    if CLOSING[reason] and order["trigger"] != _NO_TRIGGER:
-        reason = check_closing(s, slot, command)
+    fired = order["trigger"] != _NO_TRIGGER
+    if fired:
+        qty = qty_to_close(s, order, qty)
+    reason = _REDUCE_ONLY
+    if qty > 0:
+        reason = check_new(s, write_release(s, order, qty), False)
+        if CLOSING[reason] and fired:
+            reason = check_closing(s, slot, qty)
     if anchor >= 0:
         set_aside(s, anchor, slot, True)
     count_order(s, order, 1)
-    return reason
+    return reason, qty
 
 
 @kernel
-def write_release(s: Record, order: Record, qty: int) -> Record:
-    """The command with which an order in the core's keeping leaves for ``qty`` lots in all."""
-    command = s["own_command"]
-    complete(command, order, order["px"], qty)
-    command["kind"] = _NEW
-    command["request_id"] = order["request_id"]
-    if order["order_type"] == _MARKET and rests(order["time_in_force"]):
-        command["time_in_force"] = _IOC
-    command["qty"] = qty - order["filled_qty"]
-    return command
+def is_exit(s: Record, order: Record) -> bool:
+    """True for a stop or a market order in the core's keeping that closes something that its account holds."""
+    position = s["positions"][order["account"], order["instrument"], order["leg"]]
+    takes = order["trigger"] != _NO_TRIGGER or order["order_type"] == _MARKET
+    return bool(takes and closable_qty(position, order["side"]) > 0)
+
+
+@kernel
+def clear_way(s: Record, order: Record, qty: int) -> None:
+    """Ask for the cancel of own orders on the other side with which an order for ``qty`` lots would trade."""
+    account = order["account"]
+    instrument = order["instrument"]
+    side = order["side"]
+    px = expected_px(s["books"][instrument], side, order["order_type"], order["px"], qty)
+    at = s["order_lists"][instrument]["open_head"]
+    while at >= 0:
+        other = s["orders"][at]
+        following = other["next_open"]
+        if other["account"] == account and meets(other, side, px):
+            ask_cancel(s, at, _SELF_TRADE, other["request_id"], 0)
+        at = following
+
+
+@kernel
+def keep_due(s: Record, slot: int, qty: int, reason: int) -> bool:
+    """True when an order that may not leave now stays due: for a reason that goes by, or because others stand for it.
+
+    To a stop that closes what is held the own orders that it would trade with give way.
+    """
+    order = s["orders"][slot]
+    if PASSING[reason] or qty == 0:
+        return True
+    if not PASSING_FOR_EXITS[reason] or not is_exit(s, order):
+        return False
+    if reason == _SELF_TRADE and order["trigger"] != _NO_TRIGGER:
+        clear_way(s, order, qty)
+    return True
 
 
 @kernel
 def release(s: Record, slot: int, qty: int) -> int:
-    """Let an order that is due leave for a total of ``qty`` lots, or for what there is to close if it may only do that.
+    """Let an order that is due leave for ``qty`` lots, or for what there is left to close if it may only do that.
 
     Returns NONE, or why it did not: for a reason that goes by it stays due, for any other it is ended REJECTED.
     """
@@ -240,9 +322,7 @@ def release(s: Record, slot: int, qty: int) -> int:
     if not can_send(s):
         arm(s, slot)
         return _OUTPUT_FULL
-    if order["trigger"] != _NO_TRIGGER:
-        qty = qty_to_close(s, order, qty)
-    reason = check_release(s, slot, write_release(s, order, qty))
+    reason, qty = check_release(s, slot, qty)
     if reason == _NONE and not can_send(s):
         reason = _OUTPUT_FULL  # what gave way has filled it
     if reason == _NONE:
@@ -252,7 +332,7 @@ def release(s: Record, slot: int, qty: int) -> int:
         emit_terms(s, slot, _SUBMITTED, _NONE)
         send(s, command)
         return _NONE
-    if PASSING[reason]:
+    if keep_due(s, slot, qty, reason):
         arm(s, slot)
     else:
         end_held(s, slot, _REJECTED, reason, order["request_id"])

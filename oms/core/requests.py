@@ -6,6 +6,7 @@ from typing import Final
 
 from oms.compiled import hot_kernel, kernel
 from oms.core.conditions import check_conditions, check_trail
+from oms.core.contingency import exit_qty
 from oms.core.entry import enter_amend, enter_cancel, enter_order, waits_for
 from oms.core.events import emit_order, emit_refusal, emit_terms, may_ask
 from oms.core.groups import anchor_of
@@ -37,6 +38,7 @@ _PENDING_CANCEL: Final = int(OrderState.PENDING_CANCEL)
 _REQUEST_AMEND: Final = int(OrderInput.REQUEST_AMEND)
 _REQUEST_CANCEL: Final = int(OrderInput.REQUEST_CANCEL)
 _REDUCING: Final = int(TradingState.REDUCING)
+_OTO: Final = int(Contingency.OTO)
 _OCO: Final = int(Contingency.OCO)
 _REPLACE: Final = int(Contingency.REPLACE)
 _LIMIT: Final = int(OrderType.LIMIT)
@@ -187,9 +189,21 @@ def amend_held(s: Record, command: Record, slot: int) -> int:
         complete(command, order, px, qty)
         emit_refusal(s, command, order["state"], reason)
         return reason
-    full_qty = qty if command["qty"] != 0 else order["full_qty"]
+    full_qty = order["full_qty"]
+    if command["qty"] != 0:  # of a replacement it includes what its parent has filled
+        full_qty = qty if order["contingency"] == _OTO else full_qty + qty - order["qty"]
     give_terms(s, slot, px, qty, trigger_px, trail, order["held_for"], full_qty, command["request_id"])
     return _NONE
+
+
+@kernel
+def bound_exit(s: Record, slot: int, command: Record) -> None:
+    """Ask no more of an exit at the exchange than what remains of its parent; what was asked for stays its most."""
+    anchor = anchor_of(s, slot)
+    if anchor >= 0:
+        full_qty = min(max(command["qty"], 0), MAX_QTY)
+        command["value"] = full_qty
+        command["qty"] = exit_qty(s, s["orders"][anchor], slot, full_qty)
 
 
 @hot_kernel
@@ -205,9 +219,12 @@ def request_amend(s: Record, command: Record) -> int:
         return amend_held(s, command, slot)
     wants_trigger = command["trigger_px"] != 0 or command["trail"] != 0
     px = command["px"] if command["px"] != 0 else order["px"]
-    qty = command["qty"] if command["qty"] != 0 else order["qty"]
+    is_sized = command["qty"] != 0
+    qty = command["qty"] if is_sized else order["qty"]
     version = command["version"]
     complete(command, order, px, qty)
+    if is_sized and order["contingency"] == _OTO:
+        bound_exit(s, slot, command)
     reason = refusal_of_state(s, state, _REQUEST_AMEND)
     if reason == _NONE and not may_ask(s):
         reason = _OUTPUT_FULL
@@ -216,7 +233,7 @@ def request_amend(s: Record, command: Record) -> int:
     if reason == _NONE and version != 0 and version != order["version"]:
         reason = _WRONG_VERSION
     if reason == _NONE:
-        reason = check_amend(s, order, px, qty)
+        reason = check_amend(s, order, px, command["qty"])
     if reason != _NONE:
         emit_refusal(s, command, state, reason)
         return reason

@@ -1,8 +1,9 @@
 """Pre-trade risk: every new order and amend passes here, at the moment of asking and with what is in flight counted.
 
 A check returns ``Reason.NONE`` or the first reason to refuse. Whatever is missing (instrument, account, limit, price,
-rate, wallet) refuses. Cancels never come here: they always pass. ``docs/risk.md`` names the checks in their order; a
-rate token is taken, and the order remembered, only when all of them have passed.
+rate, wallet) refuses. Cancels never come here: they always pass. An amend that only makes an order smaller takes risk
+away as a cancel does, and passes in every state of trading and of the market. ``docs/risk.md`` names the checks in
+their order; a rate token is taken, and the order remembered, only when all of them have passed.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ _REDUCE_ONLY: Final = int(Reason.REDUCE_ONLY)
 _OPEN_ORDER_LIMIT: Final = int(Reason.OPEN_ORDER_LIMIT)
 _DUPLICATE_ORDER: Final = int(Reason.DUPLICATE_ORDER)
 _SELF_TRADE: Final = int(Reason.SELF_TRADE)
+_WRONG_VERSION: Final = int(Reason.WRONG_VERSION)
 _ORDER_RATE: Final = int(Reason.ORDER_RATE)
 _QTY_BELOW_MIN: Final = int(Reason.QTY_BELOW_MIN)
 
@@ -104,8 +106,11 @@ def check_open_orders(s: Record, account: int, strategy: int, instrument: int, l
 
 
 @kernel
-def check_new(s: Record, command: Record) -> int:
-    """The first reason to refuse an order that would leave now, or NONE; then its rate tokens are taken."""
+def check_new(s: Record, command: Record, is_asked: bool) -> int:
+    """The first reason to refuse an order that would leave now, or NONE; then its rate tokens are taken.
+
+    With ``is_asked`` it is asked for now, and must be no copy; without, it has been in the core's keeping.
+    """
     account = command["account"]
     instrument = command["instrument"]
     strategy = command["strategy"]
@@ -133,8 +138,8 @@ def check_new(s: Record, command: Record) -> int:
         reason = check_open_orders(s, account, strategy, instrument, leg, 0)
     if reason != _NONE:
         return reason
-    window_ns = s["limits"][account, instrument]["duplicate_window_ns"]
-    if window_ns > 0 and is_copy(s, account, instrument, side, command["px"], qty, window_ns):
+    window_ns = s["limits"][account, instrument]["duplicate_window_ns"] if is_asked else 0
+    if is_copy(s, command, window_ns):
         return _DUPLICATE_ORDER
     if flags & _POST_ONLY == 0 and would_self_trade(s, account, instrument, side, px):
         return _SELF_TRADE
@@ -145,7 +150,7 @@ def check_new(s: Record, command: Record) -> int:
     if not take_rate_tokens(s, account, strategy, instrument):
         return _ORDER_RATE
     if window_ns > 0:
-        remember_order(s, command["order_id"], account, instrument, side, command["px"], qty)
+        remember_order(s, command)
     return _NONE
 
 
@@ -192,7 +197,27 @@ def check_held(s: Record, command: Record) -> int:
     reason = check_held_terms(s, command, 0)
     if reason != _NONE:
         return reason
-    is_taken = take_rate_tokens(s, command["account"], command["strategy"], command["instrument"])
+    account = command["account"]
+    instrument = command["instrument"]
+    window_ns = s["limits"][account, instrument]["duplicate_window_ns"]
+    if is_copy(s, command, window_ns):
+        return _DUPLICATE_ORDER
+    if not take_rate_tokens(s, account, command["strategy"], instrument):
+        return _ORDER_RATE
+    if window_ns > 0:
+        remember_order(s, command)
+    return _NONE
+
+
+@kernel
+def check_smaller(s: Record, order: Record, leaves: int) -> int:
+    """The first reason to refuse making an order smaller at its price, or NONE; takes rate tokens."""
+    definition = s["instruments"][order["instrument"]]
+    if order["version"] != definition["version"]:
+        return _WRONG_VERSION
+    if leaves < definition["min_qty"]:
+        return _QTY_BELOW_MIN
+    is_taken = take_rate_tokens(s, order["account"], order["strategy"], order["instrument"])
     return _NONE if is_taken else _ORDER_RATE
 
 
@@ -204,14 +229,16 @@ def check_amend(s: Record, order: Record, px: int, qty: int) -> int:
     strategy = order["strategy"]
     side = order["side"]
     leg = order["leg"]
+    if qty <= order["filled_qty"]:
+        return _QTY_BELOW_MIN
+    leaves = qty - order["filled_qty"]
+    if px == order["px"] and qty <= order["qty"]:
+        return check_smaller(s, order, leaves)
     reason = check_defined(s, account, instrument, order["version"])
     if reason == _NONE:
         reason = check_states(s, account, strategy)
     if reason != _NONE:
         return reason
-    if qty <= order["filled_qty"]:
-        return _QTY_BELOW_MIN
-    leaves = qty - order["filled_qty"]
     reason = check_scope_terms(s, account, strategy, instrument, side, order["order_type"], px, leaves)
     if reason != _NONE:
         return reason

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from oms.compiled import hot_kernel, kernel
 from oms.core.state import ASK, BID, NO_ASK, NO_BID, Record
-from oms.core.terms import may_rest
+from oms.core.terms import can_rest
 
 
 @hot_kernel
@@ -23,14 +23,28 @@ def note_resting(s: Record, account: int, instrument: int, side: int, px: int) -
 
 
 @kernel
+def may_rest(order: Record) -> bool:
+    """True for an order that has left and may be at rest at the exchange; a stop's market order never is."""
+    return bool(order["risk_qty"] > 0 and can_rest(order))
+
+
+@kernel
+def meets(order: Record, side: int, px: int) -> bool:
+    """True for what may rest where an order of ``side`` that trades up to ``px`` meets it, its amend counted too."""
+    if order["side"] == side or not may_rest(order):
+        return False
+    pending_px = order["pending_px"]
+    return bool((px - order["px"]) * side >= 0 or (pending_px > 0 and (px - pending_px) * side >= 0))
+
+
+@kernel
 def true_best(s: Record, account: int, instrument: int, side: int) -> int:
     """The best price at which an own order of ``side`` may rest, an amend in flight counted at both prices."""
     best = NO_BID if side > 0 else NO_ASK
     slot = s["order_lists"][instrument]["open_head"]
     while slot >= 0:
         order = s["orders"][slot]
-        is_out = order["risk_qty"] > 0  # held orders have not left
-        if is_out and order["account"] == account and order["side"] == side and may_rest(order):
+        if order["account"] == account and order["side"] == side and may_rest(order):
             px = order["px"]
             if (px - best) * side > 0:
                 best = px

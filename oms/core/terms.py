@@ -48,7 +48,7 @@ def rests(time_in_force: int) -> bool:
 
 
 @kernel
-def may_rest(order: Record) -> bool:
+def can_rest(order: Record) -> bool:
     """True for an order that can wait at the exchange at its own price."""
     return bool(order["order_type"] == _LIMIT and rests(order["time_in_force"]))
 

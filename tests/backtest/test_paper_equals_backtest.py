@@ -15,7 +15,6 @@ import pytest
 
 from backtest.run import backtest_file, run_backtest
 from gateways.recording import load_ticks
-from oms.commands.demo import free_endpoint
 from oms.config import Settings, load_settings
 from oms.journal import joined_events, read_journal, sessions
 from oms.records import EVENT, ORDER_EVENTS, EventKind
@@ -34,7 +33,7 @@ pytestmark = pytest.mark.timeout(300)
 def session_settings(folder: Path, speed: str, **others: Any) -> tuple[Path, Settings]:
     """A settings file for a paper session in ``folder``, and the settings that it makes."""
     tree = {
-        "rpc_endpoint": free_endpoint("tcp://127.0.0.1:0"),
+        "rpc_endpoint": f"ipc://{folder}/rpc",
         "heartbeat_s": 0.1,
         "data_dir": os.fspath(folder / "data"),
         "replay": {"file": os.fspath(DEMO), "speed": speed, "duration_s": CUT_S},

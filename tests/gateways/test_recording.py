@@ -263,9 +263,9 @@ COINM = (
         ("text.gz", real_lines(1)[0], ["is not gzip", "rename it"]),
         ("empty.gz", b"", ["is empty"]),
         ("noise.bin", bytes(range(256)) * 20, ["holds no line", "noise.bin.toml"]),
-        ("hollow.gz", gzip.compress(b""), ["holds no line"]),
-        ("coinm.gz", gzip.compress(COINM), ["inverse contracts", "not support", "USD-M or a spot recording"]),
-        ("header.gz", gzip.compress(b"x")[:6], ["holds no line", "truncated"]),
+        ("hollow.gz", gzip.compress(b"", mtime=0), ["holds no line"]),
+        ("coinm.gz", gzip.compress(COINM, mtime=0), ["inverse contracts", "not support", "USD-M or a spot recording"]),
+        ("header.gz", gzip.compress(b"x", mtime=0)[:6], ["holds no line", "truncated"]),
     ],
 )
 def test_a_file_that_is_no_recording_is_refused_with_its_name_and_the_remedy(

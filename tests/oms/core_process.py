@@ -51,7 +51,7 @@ class CoreProcess:
     """
 
     def __init__(self, settings: Settings) -> None:
-        precompile(settings.matching.model, [each.file for each in settings.strategies])
+        precompile([settings.matching.model], [each.file for each in settings.strategies])
         self.settings = settings
         self.heard: list[tuple[int, Records]] = []
         self.heartbeat: Heartbeat | None = None

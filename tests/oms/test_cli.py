@@ -18,7 +18,7 @@ import zmq
 
 from oms import cli
 from oms.bus import Subscriber, new_context
-from oms.commands.demo import demo_recording, free_endpoint
+from oms.commands.demo import demo_recording
 from oms.records import RecordKind
 
 RECORDING = os.fspath(demo_recording())
@@ -64,9 +64,9 @@ def zoms(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest
 
 
 def settings_file(folder: Path, *, loop: bool = False) -> Path:
-    """Settings with an rpc port that is free: sessions of several tests may run side by side."""
+    """Settings with an rpc endpoint in the folder: sessions of several tests may run side by side."""
     path = folder / "zoms.toml"
-    endpoint = free_endpoint("tcp://127.0.0.1:0")
+    endpoint = f"ipc://{folder}/rpc"
     path.write_text(f'rpc_endpoint = "{endpoint}"\nheartbeat_s = 0.1\n[replay]\nloop = {str(loop).lower()}\n')
     return path
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -270,6 +271,31 @@ def test_turn_ends_however_many_frames_have_come(
         assert bench.loop.feed.frames <= taken + limit
         taken = bench.loop.feed.frames
         assert bench.rig.st["ticks"][0] == taken
+
+
+def test_turn_ends_at_its_limit_though_each_frame_comes_when_the_one_before_is_taken(
+    make_bench: Callable[..., Bench],
+) -> None:
+    bench = make_bench()
+    feed = bench.loop.feed
+    limit = 3
+    over = threading.Event()
+
+    def send_one_by_one() -> None:
+        sent = 0
+        while not over.is_set():
+            if feed.frames == sent:
+                bench.ticks.send(time_tick(START_TS + sent))
+                sent += 1
+
+    sender = threading.Thread(target=send_one_by_one)
+    sender.start()
+    try:
+        bench.until(lambda: feed.turn(limit, 1_000))
+        assert feed.frames <= limit
+    finally:
+        over.set()
+        sender.join()
 
 
 def test_lost_ticks_make_every_book_stale_until_its_next_snapshot(make_bench: Callable[..., Bench]) -> None:

@@ -26,7 +26,7 @@ from tests.rpc.scripted_core import ScriptedCore, Status
 
 QUICK = Limits(answer_timeout_s=0.3, command_life_s=0.6)
 PATIENT = Limits(answer_timeout_s=60.0, command_life_s=60.0)
-"""For tests whose core has much to do: however slow the machine, nothing is unknown and nothing too late."""
+"""However slow the machine, nothing is unknown and nothing too late."""
 
 
 def make_settings(folder: Path) -> Settings:
@@ -61,8 +61,9 @@ def make_settings(folder: Path) -> Settings:
 class World:
     """Settings, a context, a supervisor's status sockets, and whatever was started; all is stopped at the end."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, limits: Limits = PATIENT) -> None:
         self.settings = make_settings(folder)
+        self.limits = limits
         self.settings.socket_dir.mkdir(parents=True)
         self.context: zmq.Context[Any] = new_context()
         self.status = Status(self.settings, self.context)
@@ -88,8 +89,8 @@ class World:
             self.core.stop(clean=clean)
             self.core = None
 
-    def start_server(self, limits: Limits = QUICK) -> ThreadedServer:
-        server = ThreadedServer(self.settings, self.context, limits)
+    def start_server(self, limits: Limits | None = None) -> ThreadedServer:
+        server = ThreadedServer(self.settings, self.context, limits or self.limits)
         self._servers.append(server)
         return server
 
@@ -168,9 +169,9 @@ def wait_for(condition: Callable[[], bool], what: str, timeout_s: float = 10.0) 
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+def world(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[World]:
     """Sockets of a family without processes: a test starts the server and the core."""
-    made = World(tmp_path)
+    made = World(tmp_path, QUICK if request.node.get_closest_marker("unanswered") else PATIENT)
     yield made
     made.close()
 

@@ -160,6 +160,10 @@ class ScriptedCore:
         """Set ``deaf``, ``silent`` or ``beating``."""
         self.do(lambda: self.__dict__.update(states))
 
+    def accept(self, order_id: int) -> None:
+        """Let an order be live at the exchange, whatever it waited for."""
+        self.do(lambda: self._tell_order(self.orders[order_id], EventKind.ORDER_ACCEPTED, OrderState.LIVE))
+
     def fill(self, order_id: int, qty: int, px: int) -> None:
         """Trade ``qty`` lots of an order at ``px``."""
         self.do(lambda: self._fill(self.orders[order_id], qty, px))

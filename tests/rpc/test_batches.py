@@ -22,10 +22,12 @@ from rpc.batches import (
     BatchKind,
     BatchOutcome,
     Records,
+    code_of,
     codes_of,
     decode_batch,
     encode_batch,
     new_orders,
+    the_order,
 )
 from rpc.client import RpcError
 from rpc.limits import Limits
@@ -160,6 +162,32 @@ def test_without_an_answer_of_the_core_the_outcome_is_unknown(world: World, fast
     assert list(core_of(world).orders).count(placed.order_id) == 1
 
 
+@pytest.mark.unanswered
+def test_one_record_is_answered_as_one_among_many(world: World, fast: BatchClient) -> None:
+    first = place(fast, ["a"])
+    assert (first["outcome"][0], first["code"][0]) == (BatchOutcome.ACKNOWLEDGED, 0)
+    assert first["order_id"][0] == fast.order(client_order_id="a").order_id
+    again = place(fast, ["a"])
+    assert (again["order_id"][0], again["outcome"][0]) == (first["order_id"][0], BatchOutcome.ACKNOWLEDGED)
+    assert codes(place(fast, ["b"], side=0)) == ["BAD_SIDE"]
+    core_of(world).become(deaf=True)
+    unknown = place(fast, ["c"])
+    assert unknown["outcome"][0] == BatchOutcome.UNKNOWN
+    core_of(world).become(deaf=False)
+    placed = fast.place("BTCUSDT", "buy", "0.5", "61800.1", client_order_id="c", retries=20)
+    assert placed.order_id == unknown["order_id"][0]
+    assert len(core_of(world).orders) == 2
+
+
+def test_a_record_whose_id_cannot_be_put_on_disk_is_not_sent(world: World, fast: BatchClient) -> None:
+    place(fast, ["first"])
+    (log,) = Path(world.settings.account_dir / "rpc").glob("ledger.*.log")
+    with files_bounded_to(log.stat().st_size + 100):
+        assert codes(place(fast, ["a"])) == ["LEDGER_FAILED"]
+    assert core_of(world).taken == 1
+    assert codes(place(fast, ["a"])) == ["NONE"]
+
+
 def test_answers_that_were_lost_on_the_way_are_found_in_the_journal(world: World, fast: BatchClient) -> None:
     core_of(world).become(silent=True)
     answers = place(fast, ["a", "b"])
@@ -195,7 +223,7 @@ def test_own_orders_of_batches_are_cancelled_with_the_others(world: World, fast:
 
 def test_too_many_orders_without_an_answer_are_refused(world: World) -> None:
     world.start_core()
-    world.start_server(QUICK._replace(outstanding=100))
+    world.start_server(PATIENT._replace(outstanding=100))
     client = BatchClient("desk", world.settings.rpc_endpoint)
     wait_for(lambda: client.status().core_available, "the server to hear of the core")
     answers = place(client, [f"id-{number}" for number in range(150)])
@@ -235,6 +263,29 @@ def test_a_name_that_a_message_would_refuse_is_refused_in_a_batch(name: str) -> 
     orders = new_orders(["x"], **TERMS)
     orders["client_order_id"] = name.encode("latin-1")
     assert CODE_NAMES[int(codes_of(orders, [0], 1)[0])] == "MALFORMED_REQUEST"
+
+
+@given(
+    order=st.fixed_dictionaries(
+        {
+            "px": st.integers(-2, 2),
+            "qty": st.integers(-2, 2),
+            "expires_ts": st.integers(0, 9),
+            "instrument": st.integers(-1, 2),
+            "side": st.integers(-2, 2),
+            "order_type": st.integers(0, 3),
+            "time_in_force": st.integers(0, 6),
+            "flags": st.integers(0, 9),
+            "client_order_id": st.sampled_from((b"x", b"", b"a b", b"y" * 64, b"a\0b", b"\x7f")),
+        }
+    )
+)
+def test_one_order_has_the_code_that_it_has_among_others(order: dict[str, int | bytes]) -> None:
+    orders = new_orders(["x", "y"], **TERMS)
+    for name, value in order.items():
+        orders[name][1] = value
+    of_both = codes_of(orders, [0, 1], 5)
+    assert code_of(the_order(orders[1:]), [0, 1], 5) == of_both[1]
 
 
 def test_good_orders_have_no_code() -> None:

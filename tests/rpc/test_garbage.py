@@ -18,7 +18,7 @@ from rpc.limits import MAX_TRANSPORT_BYTES
 from rpc.messages import MAX_REQUEST_BYTES, encode
 from rpc.requests import Hello, Ping, PlaceOrder, Subscribe
 from rpc.server import refuse_open_endpoint
-from tests.rpc.conftest import World, decoded, make_settings
+from tests.rpc.conftest import PATIENT, World, decoded, make_settings
 
 RawSockets = Callable[[], zmq.Socket[bytes]]
 FEW = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -152,9 +152,7 @@ def test_a_stranger_is_asked_to_say_hello_and_may_not_place_orders(module_world:
 
 
 def test_connections_are_bounded(world: World, raw: RawSockets) -> None:
-    from tests.rpc.conftest import QUICK
-
-    world.start_server(QUICK._replace(connections=3))
+    world.start_server(PATIENT._replace(connections=3))
     welcome = [ask(raw(), [encode(Hello(request_id=1, client="a"))])["type"] for _ in range(3)]
     assert welcome == ["welcome"] * 3
     answer = ask(raw(), [encode(Hello(request_id=1, client="a"))])

@@ -21,7 +21,7 @@ from rpc.batches import BatchOutcome, new_orders
 from rpc.client import Client, OutcomeUnknownError, RpcError, terms
 from rpc.limits import Limits
 from rpc.requests import PlaceOrder
-from tests.rpc.conftest import QUICK, World, wait_for
+from tests.rpc.conftest import PATIENT, QUICK, World, wait_for
 from tests.rpc.scripted_core import ScriptedCore
 
 
@@ -79,6 +79,7 @@ def test_it_is_one_order_however_many_requests_are_under_way(world: World, desk:
     assert core.taken == 1
 
 
+@pytest.mark.unanswered
 def test_retries_send_the_same_id(world: World, desk: Client) -> None:
     core = core_of(world)
     core.become(deaf=True)
@@ -91,6 +92,7 @@ def test_retries_send_the_same_id(world: World, desk: Client) -> None:
     assert core.taken == 1
 
 
+@pytest.mark.unanswered
 def test_a_retry_is_answered_by_the_first_copy(world: World, desk: Client) -> None:
     core = core_of(world)
     core.become(deaf=True)
@@ -101,6 +103,7 @@ def test_a_retry_is_answered_by_the_first_copy(world: World, desk: Client) -> No
     assert core.taken == 1
 
 
+@pytest.mark.unanswered
 def test_once_the_first_copy_is_void_it_is_sent_again_under_the_same_order_id(world: World, desk: Client) -> None:
     world.stop_core(clean=False)
     first = world.start_core()
@@ -148,6 +151,7 @@ def test_an_order_that_a_dying_core_journalled_but_never_published_is_not_placed
     assert second.taken == 0
 
 
+@pytest.mark.unanswered
 @pytest.mark.parametrize("beating", [True, False], ids=["heartbeats tell", "only the journal tells"])
 def test_an_answer_that_was_lost_on_the_way_is_found_in_the_journal(world: World, desk: Client, beating: bool) -> None:
     core = core_of(world)
@@ -171,6 +175,7 @@ def test_a_core_that_has_the_order_already_refuses_the_second_copy(world: World)
     assert len(core.orders) <= 1
 
 
+@pytest.mark.unanswered
 def test_an_order_that_came_too_late_may_be_sent_again_under_its_id(world: World, desk: Client) -> None:
     core = core_of(world)
     core.become(deaf=True)
@@ -273,7 +278,7 @@ def test_a_loss_of_power_takes_no_id_of_an_order_that_had_effect(world: World) -
 
 def test_orders_that_the_replica_has_let_go_are_found_in_the_ledger(world: World) -> None:
     core = world.start_core()
-    world.start_server(QUICK._replace(closed_orders=3))
+    world.start_server(PATIENT._replace(closed_orders=3))
     desk = world.ready_client()
     for number in range(10):
         desk.place("BTCUSDT", "buy", "1", client_order_id=str(number))

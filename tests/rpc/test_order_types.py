@@ -208,6 +208,7 @@ def test_an_amended_distance_is_shown_also_by_a_server_that_has_started_since(wo
     ]
 
 
+@pytest.mark.unanswered
 def test_an_order_without_an_answer_shows_the_distance_that_was_asked_for(core: ScriptedCore, desk: Client) -> None:
     core.become(deaf=True)
     with pytest.raises(OutcomeUnknownError):

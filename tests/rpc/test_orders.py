@@ -224,6 +224,7 @@ def test_a_core_whose_heartbeat_is_old_gets_no_orders(world: World, desk: Client
     assert core_of(world).taken == 0
 
 
+@pytest.mark.unanswered
 def test_a_core_that_does_not_answer_leaves_the_outcome_unknown(world: World, desk: Client) -> None:
     core = core_of(world)
     core.become(deaf=True)
@@ -239,6 +240,7 @@ def test_a_core_that_does_not_answer_leaves_the_outcome_unknown(world: World, de
     assert core.taken == 1
 
 
+@pytest.mark.unanswered
 def test_amends_cancels_and_states_without_an_answer_are_unknown_too(world: World, desk: Client) -> None:
     order = desk.place("BTCUSDT", "buy", "1", "5")
     core_of(world).become(deaf=True)
@@ -252,6 +254,7 @@ def test_amends_cancels_and_states_without_an_answer_are_unknown_too(world: Worl
         desk.set_trading_state("halted")
 
 
+@pytest.mark.unanswered
 def test_a_command_that_the_core_reads_too_late_has_no_effect(world: World, desk: Client) -> None:
     core = core_of(world)
     core.become(deaf=True)

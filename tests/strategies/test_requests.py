@@ -168,6 +168,23 @@ def test_a_replacement_is_like_its_order_but_for_what_is_given() -> None:
     assert (held["contingency"], held["parent_id"]) == (Contingency.REPLACE, FIRST_ID)
 
 
+def test_a_replacement_of_a_stop_waits_for_its_price_only_when_that_has_not_come() -> None:
+    asker = Asker(STOP, BUY, ASK_PX + 9, ASK_PX + 20, 7, LAST)
+    asker.tick()
+    asker.set(REPLACE, FIRST_ID, ASK_PX + 21, 0)
+    asker.tick()
+    waiting = asker.memory()[0]
+    assert asker.rig.state(waiting) == OrderState.HELD
+    assert asker.rig.order(waiting)["trigger_px"] == ASK_PX + 9
+    asker.rig.ticks(trade(BUY, ASK_PX + 9, 1))
+    asker.rig.reports(report(ReportKind.ACCEPTED, waiting))
+    asker.set(REPLACE, waiting, ASK_PX + 22, 0)
+    asker.tick()
+    asker.rig.reports(report(ReportKind.CANCELLED, waiting))
+    new = asker.memory()[0]
+    assert (asker.rig.state(new), asker.rig.order(new)["px"]) == (OrderState.PENDING_NEW, ASK_PX + 22)
+
+
 @pytest.mark.parametrize("action", [REPLACE, AMEND_TRIGGER])
 def test_an_order_of_another_is_not_touched(action: int) -> None:
     for order_id in (2 << 40 | 1, 5, 0, -1):

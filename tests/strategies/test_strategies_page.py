@@ -19,10 +19,11 @@ PAGE = ROOT / "docs" / "strategies.md"
 RECORDING = ROOT / "gateways" / "recordings" / "usdm_btcusdt_20240808_60s.gz"
 
 
-@pytest.fixture
-def example(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One file for all tests, so that it is compiled once."""
     (text,) = blocks(PAGE, "python")
-    path = tmp_path / "lean.py"
+    path = tmp_path_factory.mktemp("example") / "lean.py"
     path.write_text(text)
     return path
 

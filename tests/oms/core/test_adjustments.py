@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as hs
 
 from oms.core.positions import average_fits, average_px, cost_at_average
@@ -67,6 +67,8 @@ def test_a_replay_adopts_at_the_same_average(tmp_path: Path) -> None:
 
 
 @KINDS
+@example(lots=1, px=1, fraction=CASH_SCALE // 2)
+@example(lots=5, px=2, fraction=CASH_SCALE // 2)
 @given(lots=hs.integers(1, 10**7), px=hs.integers(1, 2_000_000), fraction=hs.integers(0, CASH_SCALE - 1))
 def test_cost_is_what_decimal_arithmetic_gives(name: str, lots: int, px: int, fraction: int) -> None:
     instrument = INSTRUMENTS[name]

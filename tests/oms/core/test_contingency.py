@@ -20,12 +20,14 @@ from oms.records import (
     ReportKind,
     TickKind,
     TimeInForce,
+    TradingState,
     Trigger,
     TriggerSource,
 )
 from tests.oms.core.builders import (
     BID_PX,
     BUY,
+    SECOND,
     SELL,
     Records,
     Rig,
@@ -41,6 +43,7 @@ from tests.oms.core.builders import (
     report,
     snapshot,
     tick,
+    time_tick,
     trade,
 )
 
@@ -61,21 +64,22 @@ def child(order_id: int, side: int, px: int, qty: int = 10, *, parent: int = ENT
     return new_order(order_id, side, px, qty, **{"parent_id": parent, "contingency": Contingency.OTO, **fields})
 
 
-def stop_child(order_id: int, side: int, trigger_px: int, qty: int = 10, **fields: Any) -> Records:
+def stop_child(order_id: int, side: int, trigger_px: int, qty: int = 10, px: int = 0, **fields: Any) -> Records:
     stop = {"trigger": Trigger.STOP, "trigger_source": TriggerSource.LAST, "trigger_px": trigger_px}
-    return child(order_id, side, 0, qty, **{"order_type": OrderType.MARKET, **stop, **fields})
+    return child(order_id, side, px, qty, **{"order_type": OrderType.MARKET, **stop, **fields})
 
 
 def accept(rig: Rig, *order_ids: int) -> None:
     rig.reports(*(report(ReportKind.ACCEPTED, order_id) for order_id in order_ids))
 
 
-def bracket(rig: Rig, side: int = BUY, **exits: Any) -> None:
-    """Entry, target 50 ticks away and stop 50 ticks behind."""
+def bracket(rig: Rig, side: int = BUY, *, stop_limit: bool = False, **exits: Any) -> None:
+    """Entry, target 50 ticks away and stop 50 ticks behind, which sends a market order or a limit order."""
+    sends = {"order_type": OrderType.LIMIT, "px": BID_PX - 60 * side} if stop_limit else {}
     rig.commands(
         new_order(ENTRY, side, BID_PX, 10),
         child(TARGET, -side, BID_PX + 50 * side, **exits),
-        stop_child(STOP, -side, BID_PX - 50 * side, **exits),
+        stop_child(STOP, -side, BID_PX - 50 * side, **sends, **exits),
     )
     accept(rig, ENTRY)
 
@@ -215,6 +219,113 @@ def test_the_stop_takes_over_what_the_cancelled_target_left() -> None:
     assert rig.s["open_orders"] == 0
 
 
+@SIDES
+@pytest.mark.parametrize("late", [4, 10])
+def test_a_fired_stop_limit_shrinks_by_what_the_target_fills_before_its_cancel(side: int, late: int) -> None:
+    rig = market()
+    bracket(rig, side, stop_limit=True)
+    filled(rig, ENTRY, 10, side)
+    accept(rig, TARGET)
+    rig.ticks(trade(BUY, BID_PX - 50 * side, 1))
+    accept(rig, STOP)
+    assert states(rig) == (S.FILLED, S.PENDING_CANCEL, S.LIVE)
+    filled(rig, TARGET, late, -side)
+    if late == 10:
+        assert rig.state(STOP) == S.PENDING_CANCEL
+    else:
+        assert (rig.state(STOP), rig.order(STOP)["pending_qty"]) == (S.PENDING_AMEND, 6)
+
+
+@SIDES
+@pytest.mark.parametrize(("asked", "sent"), [(30, 8), (5, 5), (1, None), (-(2**63), None)])
+def test_a_client_sizes_a_target_at_the_exchange_within_what_remains(side: int, asked: int, sent: int | None) -> None:
+    rig = market()
+    bracket(rig, side)
+    filled(rig, ENTRY, 8, side)
+    accept(rig, TARGET)
+    events = rig.commands(amend(TARGET, qty=asked))
+    if sent is None:
+        assert (reason_of(events), rig.order(TARGET)["full_qty"]) == (Reason.QTY_BELOW_MIN, 10)
+        return
+    rig.reports(
+        report(ReportKind.AMENDED, TARGET, px=int(rig.order(TARGET)["px"]), qty=rig.order(TARGET)["pending_qty"])
+    )
+    assert (rig.state(TARGET), rig.order(TARGET)["qty"]) == (S.LIVE, sent)
+    filled(rig, ENTRY, 2, side)
+    expected = (S.PENDING_AMEND, 10) if asked == 30 else (S.LIVE, 0)
+    assert (rig.state(TARGET), rig.order(TARGET)["pending_qty"]) == expected
+
+
+def test_a_smaller_target_that_the_exchange_refuses_is_not_asked_for_again() -> None:
+    rig = market()
+    bracket(rig)
+    filled(rig, ENTRY, 10, BUY)
+    accept(rig, TARGET)
+    rig.commands(amend(TARGET, qty=4))
+    assert rig.state(TARGET) == S.PENDING_AMEND
+    rig.reports(report(ReportKind.AMEND_REJECTED, TARGET))
+    assert (rig.state(TARGET), rig.order(TARGET)["qty"]) == (S.LIVE, 10)
+
+
+def test_a_new_price_leaves_the_quantity_of_a_target_to_its_bracket() -> None:
+    rig = market()
+    bracket(rig)
+    filled(rig, ENTRY, 4, BUY)
+    accept(rig, TARGET)
+    rig.commands(amend(TARGET, px=BID_PX + 55))
+    rig.reports(report(ReportKind.AMENDED, TARGET, px=BID_PX + 55, qty=4))
+    filled(rig, ENTRY, 6, BUY)
+    assert rig.order(TARGET)["pending_qty"] == 10
+
+
+HINDRANCES = ["reduce-only", "stale", "reducing", "halted"]
+
+
+def hinder(rig: Rig, hindrance: str) -> None:
+    if hindrance == "stale":
+        rig.ticks(tick(TickKind.STALE))
+    elif hindrance != "reduce-only":
+        state = TradingState.HALTED if hindrance == "halted" else TradingState.REDUCING
+        rig.commands(command(CommandKind.SET_TRADING_STATE, 0, value=state))
+
+
+@SIDES
+@pytest.mark.parametrize("hindrance", HINDRANCES)
+def test_a_target_shrinks_with_the_other_whatever_hinders_trading(side: int, hindrance: str) -> None:
+    rig = market()
+    flags = OrderFlag.REDUCE_ONLY if hindrance == "reduce-only" else 0
+    targets = (child(each, -side, BID_PX + 60 * side, flags=flags) for each in (TARGET, STOP))
+    rig.commands(new_order(ENTRY, side, BID_PX, 10), *targets)
+    accept(rig, ENTRY)
+    filled(rig, ENTRY, 10, side)
+    accept(rig, TARGET, STOP)
+    hinder(rig, hindrance)
+    filled(rig, TARGET, 4, -side)
+    assert (rig.state(STOP), rig.order(STOP)["pending_qty"]) == (S.PENDING_AMEND, 6)
+
+
+@SIDES
+@pytest.mark.parametrize("hindrance", ["stale", "halted", "rate"])
+def test_a_target_grows_once_what_hinders_it_has_gone_by(side: int, hindrance: str) -> None:
+    rig = market()
+    bracket(rig, side)
+    filled(rig, ENTRY, 4, side)
+    accept(rig, TARGET)
+    if hindrance == "rate":
+        rig.limit(0, order_interval_ns=SECOND, rate_ts=rig.now + 2 * SECOND)
+    else:
+        hinder(rig, hindrance)
+    events = filled(rig, ENTRY, 6, side)
+    assert EventKind.ORDER_REFUSED not in kinds(events)
+    rig.ticks(time_tick(rig.now + 2 * SECOND))
+    assert (rig.state(TARGET), rig.order(TARGET)["qty"]) == (S.LIVE, 4)
+    rig.commands(command(CommandKind.SET_TRADING_STATE, 0, value=TradingState.ACTIVE))
+    rig.open_market(0)
+    rig.ticks(time_tick(rig.now + 2 * SECOND))
+    assert (rig.state(TARGET), rig.order(TARGET)["pending_qty"]) == (S.PENDING_AMEND, 10)
+    assert rig.s["touched_count"] == 0
+
+
 # OCO
 
 
@@ -263,6 +374,35 @@ def test_a_stop_that_fires_cancels_the_limit_of_its_group(side: int) -> None:
     assert (rig.state(ENTRY), rig.state(TARGET)) == (S.PENDING_CANCEL, S.PENDING_NEW)
 
 
+@SIDES
+def test_a_stop_that_has_fired_outlives_a_late_fill_of_its_sibling(side: int) -> None:
+    rig = market()
+    trigger = {"trigger": Trigger.STOP, "trigger_source": TriggerSource.LAST, "trigger_px": BID_PX + 30 * side}
+    rig.commands(oco(ENTRY, side, BID_PX - 5, ENTRY), oco(TARGET, side, BID_PX + 40 * side, ENTRY, **trigger))
+    accept(rig, ENTRY)
+    rig.ticks(trade(BUY, BID_PX + 30 * side, 1))
+    accept(rig, TARGET)
+    filled(rig, ENTRY, 2, side)
+    assert (rig.state(ENTRY), rig.state(TARGET)) == (S.PENDING_CANCEL, S.LIVE)
+    rig.reports(report(ReportKind.CANCELLED, ENTRY))
+    assert rig.state(TARGET) == S.LIVE
+
+
+def test_a_member_whose_cancel_is_under_way_does_not_go_on_instead_of_another() -> None:
+    rig = market()
+    trigger = {"trigger": Trigger.STOP, "trigger_source": TriggerSource.LAST, "trigger_px": BID_PX + 30}
+    rig.commands(oco(ENTRY, BUY, BID_PX - 5, ENTRY), oco(TARGET, BUY, BID_PX + 40, ENTRY, **trigger))
+    accept(rig, ENTRY)
+    rig.ticks(trade(BUY, BID_PX + 30, 1))
+    accept(rig, TARGET)
+    rig.commands(cancel(TARGET))
+    rig.reports(report(ReportKind.CANCEL_REJECTED, ENTRY))
+    filled(rig, ENTRY, 2, BUY)
+    assert (rig.state(ENTRY), rig.state(TARGET)) == (S.PENDING_CANCEL, S.PENDING_CANCEL)
+    rig.reports(report(ReportKind.CANCEL_REJECTED, ENTRY))
+    assert rig.state(ENTRY) == S.LIVE
+
+
 def test_reduce_only_pair_is_counted_once() -> None:
     rig = market()
     rig.commands(new_order(client_id(9), BUY, BID_PX, 10))
@@ -303,6 +443,32 @@ def test_a_replacement_leaves_once_the_cancel_is_certain() -> None:
     assert (rig.state(ENTRY), rig.state(TARGET)) == (S.CANCELLED, S.PENDING_NEW)
     assert (rig.sent[-1]["qty"], rig.sent[-1]["px"]) == (9, BID_PX - 7)
     assert rig.position()["open_buy_qty"] == 9
+
+
+@pytest.mark.parametrize("waits_for", ["book", "price"])
+@pytest.mark.parametrize(("resized", "late", "left"), [(0, 4, 3), (6, 4, 2), (9, 2, 7), (0, 7, 0)])
+def test_a_replacement_that_waits_follows_late_fills_of_its_parent(
+    waits_for: str, resized: int, late: int, left: int
+) -> None:
+    rig = market()
+    rig.commands(new_order(ENTRY, BUY, BID_PX, 12))
+    accept(rig, ENTRY)
+    trigger = {"trigger": Trigger.STOP, "trigger_source": TriggerSource.LAST, "trigger_px": BID_PX + 30}
+    terms: dict[str, int] = trigger if waits_for == "price" else {}
+    rig.commands(new_order(TARGET, BUY, BID_PX - 7, 10, parent_id=ENTRY, contingency=Contingency.REPLACE, **terms))
+    rig.ticks(tick(TickKind.STALE))
+    filled(rig, ENTRY, 3, BUY)
+    rig.reports(report(ReportKind.CANCELLED, ENTRY))
+    assert (rig.state(TARGET), rig.order(TARGET)["qty"]) == (S.HELD, 7)
+    if resized:
+        rig.commands(amend(TARGET, qty=resized))
+    filled(rig, ENTRY, late, BUY)
+    if left == 0:
+        assert rig.state(TARGET) == S.CANCELLED
+        return
+    rig.open_market(0)
+    rig.ticks(trade(BUY, BID_PX + 30, 1))
+    assert (rig.state(TARGET), rig.order(TARGET)["qty"]) == (S.PENDING_NEW, left)
 
 
 def test_the_replacement_of_an_order_that_fills_does_not_leave() -> None:
@@ -464,11 +630,13 @@ def working_qty(order: Any) -> int:
 
 
 @settings(max_examples=150, deadline=None)
-@given(steps=STEPS, side=hs.sampled_from([BUY, SELL]))
-def test_a_bracket_never_closes_more_than_it_opened(steps: list[tuple[str, int, int]], side: int) -> None:
+@given(steps=STEPS, side=hs.sampled_from([BUY, SELL]), stop_limit=hs.booleans())
+def test_a_bracket_never_closes_more_than_it_opened(
+    steps: list[tuple[str, int, int]], side: int, stop_limit: bool
+) -> None:
     rig = market()
     rig.limit(0, collar_rate=10**10)
-    bracket(rig, side)
+    bracket(rig, side, stop_limit=stop_limit)
     ids = (ENTRY, TARGET, STOP)
     for what, which, number in steps:
         order_id = ids[which]

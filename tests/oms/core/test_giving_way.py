@@ -10,6 +10,7 @@ import pytest
 from oms.core.funds import spot_wallet
 from oms.core.state import MAX_ACCOUNTS
 from oms.records import (
+    CASH_SCALE,
     CommandKind,
     Contingency,
     EventKind,
@@ -24,12 +25,15 @@ from oms.records import (
     TriggerSource,
 )
 from tests.oms.core.builders import (
+    ASK_PX,
     BID_PX,
     SECOND,
     Records,
     Rig,
+    cancel,
     command,
     fill,
+    market_order,
     new_order,
     only,
     report,
@@ -67,7 +71,7 @@ def reducing(rig: Rig, strategy: int = -1) -> None:
 def stop(side: int, order_id: int = STOP, qty: int = 100, **fields: int) -> Records:
     terms = {"order_type": OrderType.MARKET, "time_in_force": TimeInForce.GTC, "trigger": Trigger.STOP}
     waits = {"trigger_px": BID_PX + 10 * side, "trigger_source": TriggerSource.LAST}
-    return new_order(order_id, side, 0, qty, **{**terms, **waits, **fields})
+    return new_order(order_id, **{"side": side, "px": 0, "qty": qty, **terms, **waits, **fields})
 
 
 def target(rig: Rig, order_id: int, side: int, qty: int, **fields: int) -> None:
@@ -157,10 +161,120 @@ def test_with_nothing_to_close_it_is_refused(side: int) -> None:
 @SIDES
 def test_one_that_has_fired_does_not_give_way_to_the_next(side: int) -> None:
     rig = holding(side)
-    first, second = STOP, STOP + 1
-    rig.commands(*(stop(side, each, flags=OrderFlag.REDUCE_ONLY) for each in (first, second)))
+    rig.commands(*(stop(side, each, flags=OrderFlag.REDUCE_ONLY) for each in (STOP, STOP + 1)))
     fire(rig, side)
-    assert sorted(states(rig, first, second)) == sorted([PENDING_NEW, REJECTED])
+    assert sorted(states(rig, STOP, STOP + 1)) == sorted([PENDING_NEW, HELD])
+    first, second = sorted((STOP, STOP + 1), key=rig.state)
+    rig.reports(fill(first, 100, BID_PX + 10 * side, side=side, trade_id=1))
+    ended = only(fire(rig, side), EventKind.HELD_ENDED)
+    assert (ended["order_id"], ended["reason"]) == (second, Reason.REDUCE_ONLY)
+
+
+@SIDES
+def test_one_that_waits_for_another_leaves_for_what_that_did_not_get(side: int) -> None:
+    rig = holding(side)
+    rig.commands(*(stop(side, each, flags=OrderFlag.REDUCE_ONLY) for each in (STOP, STOP + 1)))
+    fire(rig, side)
+    first, second = sorted((STOP, STOP + 1), key=rig.state)
+    rig.reports(
+        fill(first, 70, BID_PX + 10 * side, side=side, trade_id=1),
+        report(ReportKind.EXPIRED, first),
+    )
+    fire(rig, side)
+    assert (rig.state(second), rig.order(second)["qty"]) == (PENDING_NEW, 30)
+
+
+@SIDES
+def test_two_that_fire_together_leave_for_the_position_and_no_more(side: int) -> None:
+    rig = holding(side)
+    rig.commands(*(stop(side, each, 60, flags=OrderFlag.REDUCE_ONLY) for each in (STOP, STOP + 1)))
+    fire(rig, side)
+    assert states(rig, STOP, STOP + 1) == [PENDING_NEW, PENDING_NEW]
+    assert sorted(int(rig.order(each)["qty"]) for each in (STOP, STOP + 1)) == [40, 60]
+
+
+@SIDES
+@pytest.mark.parametrize("left", [70, 1])
+def test_it_leaves_for_what_an_order_that_does_not_rest_has_left(side: int, left: int) -> None:
+    rig = holding(side)
+    rig.commands(stop(side, flags=OrderFlag.REDUCE_ONLY))
+    rig.commands(new_order(1, side, BID_PX + 5 * side, 100 - left, time_in_force=TimeInForce.IOC))
+    fire(rig, side)
+    if left == 70:
+        assert (rig.state(STOP), rig.order(STOP)["qty"]) == (PENDING_NEW, left)
+    else:
+        assert rig.state(STOP) == HELD  # less than the venue's smallest quantity
+    assert rig.state(1) == PENDING_NEW
+
+
+@SIDES
+def test_a_stop_limit_that_rests_unfilled_gives_way_to_the_stop_behind_it(side: int) -> None:
+    rig = holding(side)
+    near = {"order_type": OrderType.LIMIT, "px": BID_PX + 4 * side, "trigger_px": BID_PX + 5 * side}
+    rig.commands(stop(side, flags=OrderFlag.REDUCE_ONLY), stop(side, 1, flags=OrderFlag.REDUCE_ONLY, **near))
+    rig.ticks(trade(side, BID_PX + 5 * side, 1))
+    assert states(rig, STOP, 1) == [HELD, PENDING_NEW]
+    rig.reports(report(ReportKind.ACCEPTED, 1))
+    fire(rig, side)
+    assert states(rig, STOP, 1) == [PENDING_NEW, PENDING_CANCEL]
+
+
+@SIDES
+@pytest.mark.parametrize("flags", [0, OrderFlag.REDUCE_ONLY])
+def test_own_orders_that_a_stop_would_trade_with_are_cancelled_and_it_waits_for_that(side: int, flags: int) -> None:
+    rig = holding(side)
+    touch = BID_PX if side < 0 else ASK_PX
+    rig.commands(new_order(1, -side, touch, 5), new_order(2, -side, touch + 20 * side, 5))
+    rig.reports(report(ReportKind.ACCEPTED, 1), report(ReportKind.ACCEPTED, 2))
+    rig.commands(stop(side, flags=flags))
+    events = fire(rig, side)
+    assert states(rig, STOP, 1, 2) == [HELD, PENDING_CANCEL, LIVE]
+    assert only(events, EventKind.CANCEL_SUBMITTED)["reason"] == Reason.SELF_TRADE
+    fire(rig, side)
+    rig.reports(report(ReportKind.CANCELLED, 1))
+    fire(rig, side)
+    assert states(rig, STOP, 2) == [PENDING_NEW, LIVE]
+
+
+@SIDES
+def test_a_stop_that_opens_ends_when_it_would_trade_with_an_own_order(side: int) -> None:
+    rig = holding(-side)
+    rig.commands(new_order(1, -side, BID_PX if side < 0 else ASK_PX, 5), stop(side))
+    fire(rig, side)
+    assert states(rig, STOP, 1) == [REJECTED, PENDING_NEW]
+
+
+def test_an_exit_that_would_trade_with_the_rest_of_its_entry_waits_for_its_end() -> None:
+    rig = holding(-1, 0)
+    exit_order = market_order(2, -1, parent_id=1, contingency=Contingency.OTO)
+    rig.commands(new_order(1), exit_order)
+    rig.reports(report(ReportKind.ACCEPTED, 1), fill(1, 4, trade_id=1))
+    assert states(rig, 1, 2) == [LIVE, HELD]
+    rig.reports(fill(1, 6, trade_id=2))
+    assert (rig.state(2), rig.order(2)["qty"]) == (PENDING_NEW, 10)
+
+
+@SIDES
+def test_a_stop_that_closes_waits_for_the_price_to_come_back_into_the_collar(side: int) -> None:
+    rig = holding(side)
+    rig.limit(0, collar_rate=CASH_SCALE // 1_000)
+    rig.commands(stop(side, flags=OrderFlag.REDUCE_ONLY))
+    far = BID_PX + 2_000 * side
+    rig.ticks(trade(side, far, 1))
+    assert rig.state(STOP) == HELD
+    rig.open_market(0, bid=far, ask=far + 1)
+    assert rig.state(STOP) == PENDING_NEW
+
+
+@SIDES
+def test_a_market_order_in_flight_is_nothing_to_trade_with(side: int) -> None:
+    rig = holding(side)
+    rig.commands(stop(side))
+    fire(rig, side)
+    rig.commands(new_order(1, side, BID_PX - 70 * side, 5), cancel(1))
+    rig.reports(report(ReportKind.CANCELLED, 1))
+    rig.commands(new_order(2, -side, BID_PX - 70 * side, 5))
+    assert states(rig, STOP, 2) == [PENDING_NEW, PENDING_NEW]
 
 
 @SIDES

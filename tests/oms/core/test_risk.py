@@ -97,13 +97,16 @@ def test_instrument_without_limits() -> None:
     assert asked(rig, new_order(1), new_order(2, instrument=1, px=BID_PX)) == [Reason.LIMIT_MISSING, Reason.NONE]
 
 
-def test_halted_account_may_only_cancel() -> None:
+def test_halted_account_may_only_cancel_or_make_smaller() -> None:
     rig = market()
     rig.commands(new_order(1), new_order(2))
     rig.reports(report(ReportKind.ACCEPTED, 1), report(ReportKind.ACCEPTED, 2))
     rig.commands(command(CommandKind.SET_TRADING_STATE, 0, value=TradingState.HALTED))
-    halted = asked(rig, new_order(3), amend(1, qty=5), cancel(1), command(CommandKind.CANCEL_ALL, 0, instrument=-1))
-    assert halted == [Reason.TRADING_HALTED, Reason.TRADING_HALTED, Reason.NONE, Reason.NONE]
+    halted = asked(rig, new_order(3), amend(1, qty=11), amend(1, BID_PX - 1, 5))
+    assert halted == [Reason.TRADING_HALTED] * 3
+    assert (
+        asked(rig, amend(1, qty=5), cancel(1), command(CommandKind.CANCEL_ALL, 0, instrument=-1)) == [Reason.NONE] * 3
+    )
     assert {rig.state(1), rig.state(2)} == {OrderState.PENDING_CANCEL}
 
 
@@ -467,3 +470,24 @@ def test_limits_are_each_instruments_own() -> None:
     rig = market(max_open_orders=1)
     rig.limit(1, max_open_orders=0)
     assert asked(rig, new_order(1), new_order(2, instrument=1)) == [Reason.NONE, Reason.OPEN_ORDER_LIMIT]
+
+
+@pytest.mark.parametrize("hindrance", ["halted", "reducing", "stale", "reduce-only", "collar"])
+def test_an_order_can_always_be_made_smaller(hindrance: str) -> None:
+    rig = market()
+    rig.commands(new_order(9, qty=10))
+    rig.reports(report(ReportKind.ACCEPTED, 9), fill(9, 10, trade_id=1))
+    flags = OrderFlag.REDUCE_ONLY if hindrance == "reduce-only" else 0
+    rig.commands(new_order(1, SELL, BID_PX + 20, 10, flags=flags))
+    rig.reports(report(ReportKind.ACCEPTED, 1))
+    if hindrance in {"halted", "reducing"}:
+        state = TradingState.HALTED if hindrance == "halted" else TradingState.REDUCING
+        rig.commands(command(CommandKind.SET_TRADING_STATE, 0, value=state))
+    elif hindrance == "stale":
+        rig.ticks(tick(TickKind.STALE))
+    elif hindrance == "collar":
+        rig.limit(0, collar_rate=1)
+    else:
+        rig.reports(report(ReportKind.POSITION, 0, qty=6, px=BID_PX))
+    assert asked(rig, amend(1, qty=11), amend(1, qty=1), amend(1, qty=6))[1:] == [Reason.QTY_BELOW_MIN, Reason.NONE]
+    assert (rig.state(1), rig.sent[-1]["qty"], rig.order(1)["risk_qty"]) == (OrderState.PENDING_AMEND, 6, 10)

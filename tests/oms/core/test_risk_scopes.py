@@ -11,15 +11,19 @@ from oms.core.state import MAX_ACCOUNTS, NO_LIMIT
 from oms.records import (
     CASH_SCALE,
     CommandKind,
+    Contingency,
     EventKind,
     InstrumentState,
     OrderFlag,
+    OrderState,
     OrderType,
     Reason,
     ReportKind,
     TickKind,
     TimeInForce,
     TradingState,
+    Trigger,
+    TriggerSource,
 )
 from tests.oms.core.builders import (
     ASK_PX,
@@ -346,6 +350,42 @@ def test_copy_of_an_order_within_the_window() -> None:
     ]
     rig.ticks(time_tick(rig.now + SECOND))
     assert asked(rig, new_order(5), new_order(6)) == [Reason.NONE, Reason.DUPLICATE_ORDER]
+
+
+def stop_order(order_id: int, trigger_px: int = BID_PX - 10, **fields: int) -> Records:
+    terms = {"order_type": OrderType.MARKET, "trigger": Trigger.STOP, "trigger_source": TriggerSource.LAST}
+    return new_order(order_id, SELL, 0, **{**terms, "trigger_px": trigger_px, **fields})
+
+
+def test_copy_of_a_stop_is_refused_when_it_is_asked_for() -> None:
+    rig = market(duplicate_window_ns=SECOND)
+    assert asked(rig, stop_order(1), stop_order(2), stop_order(3, BID_PX - 20), stop_order(4)) == [
+        Reason.NONE,
+        Reason.DUPLICATE_ORDER,
+        Reason.NONE,
+        Reason.DUPLICATE_ORDER,
+    ]
+    rig.ticks(time_tick(rig.now + SECOND))
+    assert asked(rig, stop_order(5)) == [Reason.NONE]
+
+
+def test_stops_that_fire_together_are_no_copies() -> None:
+    rig = market(duplicate_window_ns=SECOND)
+    assert asked(rig, stop_order(1), stop_order(2, BID_PX - 11)) == [Reason.NONE, Reason.NONE]
+    rig.ticks(trade(SELL, BID_PX - 20, 1))
+    assert [rig.state(1), rig.state(2)] == [OrderState.PENDING_NEW, OrderState.PENDING_NEW]
+
+
+def test_exits_and_replacements_are_no_copies() -> None:
+    rig = market(duplicate_window_ns=SECOND)
+    held: dict[str, int] = {"parent_id": 1, "contingency": Contingency.OTO}
+    targets = [new_order(each, SELL, qty=5, **held) for each in (2, 3)]
+    replaced: dict[str, int] = {"parent_id": 4, "contingency": Contingency.REPLACE}
+    orders = new_order(1), *targets, new_order(4, qty=6), new_order(5, qty=6, **replaced)
+    assert asked(rig, *orders) == [Reason.NONE] * 5
+    assert asked(rig, new_order(6, qty=6, **replaced)) == [Reason.DUPLICATE_ORDER]
+    rig.reports(fill(1, 10, trade_id=1))
+    assert [rig.state(2), rig.state(3)] == [OrderState.PENDING_NEW, OrderState.PENDING_NEW]
 
 
 def test_order_that_was_refused_is_no_original() -> None:

@@ -1,0 +1,40 @@
+"""Fills the compile cache with whatever several tests load: ``python -m tests.compile_cache``.
+
+Workers that run side by side then find it there, where each would compile it for itself; and child processes compile on
+both cores, and take the compiler's memory with them.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+from oms.compiled import compile_entries
+from oms.exchange_model import MATCHING_MODELS
+from oms.precompile import precompile
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+STRATEGIES: Final = (
+    "strategies/market_maker.py",
+    "tests/backtest/strategies/*.py",
+    "tests/strategies/samples/[a-z]*.py",
+    "tests/strategies/samples/*/strategy.py",
+)
+"""Files of strategies that tests load, as patterns below the root."""
+
+
+def fill() -> bool:
+    """Compile the core, the exchange models, the strategies and the gateways' scanner; False when all was there."""
+    from gateways import scanner
+
+    _ = scanner
+    compile_entries()
+    return precompile(MATCHING_MODELS, [str(path) for pattern in STRATEGIES for path in sorted(ROOT.glob(pattern))])
+
+
+if __name__ == "__main__":
+    start = time.monotonic()
+    if fill():
+        sys.stdout.write(f"compiled in {time.monotonic() - start:.0f} s\n")
