@@ -19,6 +19,9 @@ import zmq
 from oms import cli
 from oms.bus import Subscriber, new_context
 from oms.commands.demo import demo_recording
+from oms.commands.options import say_bad_input
+from oms.commands.status import bad_input
+from oms.lifecycle import Heartbeat
 from oms.records import RecordKind
 
 RECORDING = os.fspath(demo_recording())
@@ -478,6 +481,19 @@ def test_a_new_version_of_an_instrument_is_put_in_force(live: Zoms) -> None:
     settings = live.folder / "newer.toml"
     settings.write_text("")
     assert "raise its version" in live("redefine", "--settings", os.fspath(settings)).err
+
+
+def test_status_says_what_was_refused_of_the_input_and_where_it_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    counters = {"gateway": {"refused": 144_184.0}, "core": {"malformed": 1.0, "refused": 5.0}}
+    alive = {
+        name: Heartbeat(process=name, pid=7, ts=1, started_ts=1, state="ready", rss_mb=99.0, counters=counters[name])
+        for name in counters
+    }
+    say_bad_input(bad_input(alive), "/data/paper")
+    say_bad_input(bad_input({}), "/data/paper")
+    assert capsys.readouterr().out == (
+        "  bad input   144,185 lines or frames refused, see /data/paper/run/gateway.log\n"
+    )
 
 
 def test_killed_core_comes_back_halted_and_resumes(live: Zoms, session: RunningSession) -> None:
