@@ -23,7 +23,7 @@ from oms.account_settings import (
     StrategySettings,
 )
 from oms.bus import ipc_endpoint
-from oms.checks import ConfigError, check_number, check_once
+from oms.checks import ConfigError, check_number, check_once, refuse_open_endpoint
 from oms.core.state import MAX_ACCOUNTS, MAX_CURRENCIES, MAX_INSTRUMENTS, MAX_RULES, MAX_WALLETS
 from oms.currencies import Conversion, Wallet, conversions, currencies_of, wallets_of
 from oms.decimals import GridError, rate
@@ -81,6 +81,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             raise ConfigError(f"watchdog_s {self.watchdog_s} must be over twice heartbeat_s {self.heartbeat_s}")
         if not _ENDPOINT.fullmatch(self.rpc_endpoint):
             raise ConfigError(f"rpc_endpoint {self.rpc_endpoint!r} is not like tcp://127.0.0.1:5570 or ipc:///path")
+        refuse_open_endpoint("rpc_endpoint", self.rpc_endpoint)
         if not self.instruments:
             raise ConfigError("no instrument is defined: add an [[instruments]] table")
         for instrument in self.instruments:

@@ -102,6 +102,19 @@ def test_name_that_a_setting_had_once_is_refused_with_the_new_one(tmp_path: Path
         load_settings(path, REPLAY)
 
 
+@pytest.mark.parametrize(
+    "endpoint", ["tcp://0.0.0.0:5570", "tcp://*:5570", "tcp://192.168.1.4:5570", "tcp://eth0:5570"]
+)
+def test_an_endpoint_that_is_open_to_the_network_is_refused(tmp_path: Path, endpoint: str) -> None:
+    message = refused(tmp_path, f'rpc_endpoint = "{endpoint}"')
+    assert f"rpc_endpoint {endpoint} is open to the network, and rpc has no authentication yet" in message
+
+
+@pytest.mark.parametrize("endpoint", ["tcp://127.0.0.1:5570", "tcp://127.1.2.3:1", "ipc:///tmp/x"])
+def test_an_endpoint_of_this_machine_is_taken(endpoint: str) -> None:
+    assert load_settings(overrides={**REPLAY, "rpc_endpoint": endpoint}).rpc_endpoint == endpoint
+
+
 @pytest.mark.parametrize("name", ["segment_mb", "held_mb"])
 def test_sizes_of_the_journal_are_bounded(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigError, match=f"journal {name} 0 must be 1 to 4096 MiB"):
