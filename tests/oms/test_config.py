@@ -250,6 +250,42 @@ def test_account_that_cannot_be_used_is_refused_by_name(change: dict[str, Any], 
         load_settings(overrides={**REPLAY, "accounts": {"paper": {**ACCOUNT, **change}}})
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            '[journal]\nsync = "alwyas"',
+            """Invalid enum value 'alwyas': use "" or "always" or "batch" or "os" - at `journal.sync`""",
+        ),
+        ('mode = "live"', """Invalid enum value 'live': use "paper" - at `mode`"""),
+        (
+            '[risk."BTCUSDT.binance_usdm"]\nmax_order_qty = "1"',
+            'missing required field `max_order_notional` - at `risk."BTCUSDT.binance_usdm"`',
+        ),
+        ('[accounts.desk]\nposition_mode = "net"', 'use "netting" or "hedging" - at `accounts.desk.position_mode`'),
+        (
+            '[[strategies]]\nfile = "market_maker"\ninstrument = "BTCUSDT.binance_usdm"\nrisk.max_pos = "1"',
+            "unknown field `max_pos` - at `strategies[0].risk`",
+        ),
+        (
+            ONE_INSTRUMENT + "option_margin = 5",
+            "Expected `object | null`, got `int` - at `instruments[0].option_margin`",
+        ),
+        (
+            ONE_INSTRUMENT + 'option_margin = { rate = "1" }',
+            "unknown field `rate` - at `instruments[0].option_margin`",
+        ),
+        (
+            '[[strategies]]\nfile = "market_maker"\ninstrument = "BTCUSDT.binance_usdm"\n'
+            'parameters = { half_spread = 2, size = "x" }',
+            "Expected `float`, got `str` - at `strategies[0].parameters.size`",
+        ),
+    ],
+)
+def test_a_refusal_names_the_place_and_the_choice(tmp_path: Path, text: str, message: str) -> None:
+    assert message in refused(tmp_path, text)
+
+
 @pytest.mark.parametrize("name", sorted(ACCOUNT))
 def test_whatever_an_account_leaves_out_is_missing(name: str) -> None:
     account = {key: value for key, value in ACCOUNT.items() if key != name}
