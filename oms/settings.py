@@ -89,7 +89,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                 raise ConfigError(
                     f"instrument {instrument.symbol} has id {instrument.id}: use 0 to {MAX_INSTRUMENTS - 1}"
                 )
-            _check_grid(instrument)
+            check_grid(instrument)
             _check_underlying(instrument, self.instruments)
         check_once("instrument id", (instrument.id for instrument in self.instruments))
         check_once("instrument", (qualified_symbol(instrument) for instrument in self.instruments))
@@ -287,7 +287,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return ipc_endpoint(self.socket_dir, "status")
 
 
-def _check_grid(instrument: Instrument) -> None:
+def check_grid(instrument: Instrument) -> None:
     """Refuse an instrument whose numbers are no numbers, too large, or off its own grid."""
     for name in ("tick", "lot", "multiplier", "min_qty", "max_qty", "min_notional"):
         check_number(f"{instrument.symbol}'s {name}", getattr(instrument, name))
