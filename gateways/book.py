@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -27,20 +28,19 @@ class BookRebuild:
         self._exch_ts = 0
 
     def take(self, ticks: Ticks) -> None:
-        """Apply whole messages."""
+        """Apply whole messages; those that are no levels are passed over."""
         kind = ticks["kind"]
         levels = ticks[(kind == TickKind.DEPTH) | (kind == TickKind.SNAPSHOT)]
         starts = np.flatnonzero(levels["flags"] & TickFlag.FIRST)
         heads = levels[starts]
         facts = zip(
-            starts.tolist(),
-            [*starts[1:].tolist(), len(levels)],
+            pairwise([*starts.tolist(), len(levels)]),
             (heads["kind"] == TickKind.SNAPSHOT).tolist(),
             heads["update_id"].tolist(),
             heads["px_2"].tolist(),
             strict=True,
         )
-        for start, stop, is_snapshot, update_id, previous_id in facts:
+        for (start, stop), is_snapshot, update_id, previous_id in facts:
             if is_snapshot:
                 self._parts, self._records = [], 0
             elif self._update_id < 0 or update_id < self._update_id:

@@ -72,15 +72,13 @@ class Feed:
         """
         stop_ts = self._stop_ts()
         while True:
-            pass_first = pass_last = 0
+            pass_last = 0
             book = BookRebuild() if self.resume_ts else None
             for batch in self._pass():
                 ticks = batch
-                if not pass_first:
-                    pass_first = int(ticks["local_ts"][0])
-                    if not self.first_ts:
-                        self.first_ts = pass_first
-                        stop_ts = self._stop_ts()
+                if not self.first_ts:
+                    self.first_ts = int(ticks["local_ts"][0])
+                    stop_ts = self._stop_ts()
                 pass_last = int(ticks["local_ts"][-1])
                 if book is not None:
                     sent = int(np.searchsorted(ticks["local_ts"], self.resume_ts, "right"))
@@ -101,7 +99,7 @@ class Feed:
                 if book is not None:
                     yield self._resumption(book)
                 return
-            period = pass_last - pass_first + LOOP_GAP_NS
+            period = pass_last - self._shift - self.first_ts + LOOP_GAP_NS
             self._shift += period
             if book is not None:  # whole passes have been sent before
                 self._shift = max(self._shift, (self.resume_ts - self.first_ts) // period * period)
@@ -111,12 +109,12 @@ class Feed:
     def go_on(self, instrument: Instrument, ts: int) -> None:
         """Have the next ``batches`` go on behind the tick sent last, of time ``ts``, on another definition's grid.
 
-        The recording is decoded anew up to there; ``counters`` count what it comes to on the new grid.
+        The pass in hand is decoded anew up to there; ``counters`` count what it comes to on the new grid.
         """
         self.instrument = instrument
         self.counters = ReadCounters()
         self.resume_ts = ts
-        self._sent_before = self._shift = 0
+        self._sent_before = 0
         self._previous_ts = None
 
     def book_at(self, ts: int) -> Ticks | None:

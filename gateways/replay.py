@@ -12,6 +12,7 @@ import gc
 import sys
 import time
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -218,6 +219,35 @@ class Replay:
                 return
 
 
+class RefusalLog:
+    """Writes what a feed refuses to stderr: the first line of each reason as it comes, how many there were at the end.
+
+    A feed that goes on in another version is told of anew.
+    """
+
+    def __init__(self, feed: Feed) -> None:
+        self._feed = feed
+        self._counters = feed.counters
+        self._told = 0
+
+    def look(self) -> None:
+        """Write what has not been written yet."""
+        counters = self._feed.counters
+        if counters is not self._counters:
+            self.close()
+            self._counters, self._told = counters, 0
+        if len(counters.problems) == self._told:
+            return
+        for reason, text in islice(counters.problems.items(), self._told, None):
+            sys.stderr.write(f"refused as {reason.name}, as will be others like it: {text}\n")
+        sys.stderr.flush()
+        self._told = len(counters.problems)
+
+    def close(self) -> None:
+        """Write how many lines were refused."""
+        sys.stderr.writelines(problem + "\n" for problem in self._counters.summary())
+
+
 def frame_end(ends: Any, start: int, due: int) -> int:
     """Where the frame that begins at ``start`` ends: behind the last whole message that fits and is due.
 
@@ -264,16 +294,20 @@ def run(settings: Settings, life: Lifecycle, context: zmq.Context[Any]) -> int:
     gc.freeze()  # what the compiler left need not be looked at again in the middle of a replay
     progress = ProgressFile(settings.run_dir, settings.run_dir / SESSION_FILE)
 
+    refusals = RefusalLog(feed)
+
     def attend(counters: dict[str, float], state: str) -> bool:
         life.beat(counters, state)
+        refusals.look()
         return not life.stopping
 
     told = in_force.wait(HEARTBEATS_WAITED * settings.heartbeat_s, lambda: attend({}, "ready"))
     feed.go_on(told, progress.position)
     replay = Replay(feed, publisher, parse_speed(settings.replay.speed), attend, progress, in_force.look)
     if replay.run():
-        sys.stderr.writelines(problem + "\n" for problem in feed.counters.summary())
         replay.linger()
+    refusals.look()
+    refusals.close()
     life.beat(replay.counters(), "stopping")
     progress.close()
     publisher.close()

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable
 from decimal import Decimal
+from ipaddress import ip_address
 from typing import Final
 
 from oms.decimals import GridError, parse_decimal
@@ -28,6 +29,20 @@ def check_number(what: str, text: str, largest: int = MAX_NUMBER) -> Decimal:
     if value > largest:
         raise ConfigError(f"{what} {text} is too large: at most {largest}")
     return value
+
+
+def refuse_open_endpoint(what: str, endpoint: str) -> None:
+    """Raise ``ConfigError`` unless only this machine can reach ``endpoint``, ``ipc://PATH`` or ``tcp://HOST:PORT``."""
+    host = endpoint.removeprefix("tcp://").rpartition(":")[0]
+    try:
+        is_loopback = endpoint.startswith("ipc://") or ip_address(host).is_loopback
+    except ValueError:
+        is_loopback = False
+    if not is_loopback:
+        raise ConfigError(
+            f"{what} {endpoint} is open to the network, and rpc has no authentication yet: use"
+            " tcp://127.0.0.1:PORT or an ipc:// path"
+        )
 
 
 def check_finite(what: str, value: float) -> None:

@@ -22,6 +22,7 @@ from oms.account_settings import (
     StrategySettings,
 )
 from oms.checks import ConfigError
+from oms.decode_errors import decode_error_text
 from oms.definitions import add_definitions
 from oms.session_settings import JournalSettings, MatchingSettings, ReplaySettings
 from oms.settings import DATA_DIR_VARIABLE, Settings, data_dir, qualified_symbol
@@ -113,8 +114,7 @@ def load_settings(path: Path | None = None, overrides: Mapping[str, Any] | None 
         _lay_over(tree, layer)
     if isinstance(tree["account"], str):
         tree.setdefault("accounts", {tree["account"]: shipped_account})
-    settings: Settings = _checked(origin, lambda: msgspec.convert(tree, Settings))
-    return settings
+    return _converted(origin, tree)
 
 
 def _refuse_renamed(path: Path, given: Mapping[str, Any]) -> None:
@@ -179,8 +179,8 @@ def write_session(settings: Settings) -> Path:
 def read_session(path: Path) -> Settings:
     """Read what ``write_session`` wrote; raises ``ConfigError`` as ``load_settings`` does."""
     content = _read(path)
-    settings: Settings = _checked(f"settings {path}", lambda: msgspec.json.decode(content, type=Settings))
-    return settings
+    origin = f"settings {path}"
+    return _converted(origin, _checked(origin, lambda: msgspec.json.decode(content)))
 
 
 def _read(path: Path) -> bytes:
@@ -188,6 +188,13 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise ConfigError(f"cannot read settings {path}: {error.strerror}") from error
+
+
+def _converted(origin: str, tree: Any) -> Settings:
+    try:
+        return msgspec.convert(tree, Settings)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{origin}: {decode_error_text(error, tree, Settings)}") from error
 
 
 def _checked(origin: str, decode: Callable[[], Any]) -> Any:

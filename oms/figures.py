@@ -24,6 +24,9 @@ RATE_WINDOW_S: Final = 3.0
 SHOWN_FILLS: Final = 8
 LATENCY_PERCENTILES: Final = ("p50", "p99", "p999", "max")
 
+BAD_INPUT: Final = (("gateway", "refused"), ("core", "malformed"))
+"""The counters of refused input: lines of the recording, frames of the bus."""
+
 _SHOWN_KINDS: Final = np.zeros(256, np.bool_)
 _SHOWN_KINDS[
     [
@@ -303,6 +306,11 @@ class Figures:
         """A counter of the process as its last heartbeat says it, not added up over restarts."""
         heartbeat = self.children[process].heartbeat
         return heartbeat.counters.get(name, default) if heartbeat else default
+
+    @property
+    def bad_input(self) -> float:
+        """What was refused of the session's input, by ``BAD_INPUT``."""
+        return sum(self.counter(process, name) for process, name in BAD_INPUT)
 
     @property
     def trading_state(self) -> TradingState:

@@ -23,7 +23,7 @@ from oms.account_settings import (
     StrategySettings,
 )
 from oms.bus import ipc_endpoint
-from oms.checks import ConfigError, check_number, check_once
+from oms.checks import ConfigError, check_number, check_once, refuse_open_endpoint
 from oms.core.state import MAX_ACCOUNTS, MAX_CURRENCIES, MAX_INSTRUMENTS, MAX_RULES, MAX_WALLETS
 from oms.currencies import Conversion, Wallet, conversions, currencies_of, wallets_of
 from oms.decimals import GridError, rate
@@ -81,6 +81,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             raise ConfigError(f"watchdog_s {self.watchdog_s} must be over twice heartbeat_s {self.heartbeat_s}")
         if not _ENDPOINT.fullmatch(self.rpc_endpoint):
             raise ConfigError(f"rpc_endpoint {self.rpc_endpoint!r} is not like tcp://127.0.0.1:5570 or ipc:///path")
+        refuse_open_endpoint("rpc_endpoint", self.rpc_endpoint)
         if not self.instruments:
             raise ConfigError("no instrument is defined: add an [[instruments]] table")
         for instrument in self.instruments:
@@ -88,7 +89,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                 raise ConfigError(
                     f"instrument {instrument.symbol} has id {instrument.id}: use 0 to {MAX_INSTRUMENTS - 1}"
                 )
-            _check_grid(instrument)
+            check_grid(instrument)
             _check_underlying(instrument, self.instruments)
         check_once("instrument id", (instrument.id for instrument in self.instruments))
         check_once("instrument", (qualified_symbol(instrument) for instrument in self.instruments))
@@ -286,7 +287,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return ipc_endpoint(self.socket_dir, "status")
 
 
-def _check_grid(instrument: Instrument) -> None:
+def check_grid(instrument: Instrument) -> None:
     """Refuse an instrument whose numbers are no numbers, too large, or off its own grid."""
     for name in ("tick", "lot", "multiplier", "min_qty", "max_qty", "min_notional"):
         check_number(f"{instrument.symbol}'s {name}", getattr(instrument, name))

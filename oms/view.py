@@ -91,6 +91,8 @@ def status_line(session: PaperSession) -> str:
         f"tick-to-order p50 {figures.now('core', 'tick_to_order_p50_us'):,.0f} us "
         f"p99 {figures.now('core', 'tick_to_order_p99_us'):,.0f} us"
     )
+    if figures.bad_input:
+        parts.append(f"bad input {figures.bad_input:,.0f}")
     if figures.trading_state is not TradingState.ACTIVE:
         parts.append(figures.trading_state.name)
     if waiting:
@@ -250,7 +252,7 @@ def _market(session: PaperSession) -> RenderableType:
                 ("lost", f"{figures.counter('core', 'ticks_lost'):,.0f}"),
                 ("lag p50", f"{figures.now('core', 'lag_p50_us'):,.0f} us"),
                 ("recorded", f"{figures.counter('recorder', 'ticks'):,.0f}"),
-                ("bad input", f"{figures.counter('gateway', 'refused') + figures.counter('core', 'malformed'):,.0f}"),
+                ("bad input", f"{figures.bad_input:,.0f}"),
             ]
         ),
         "market",

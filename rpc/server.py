@@ -7,9 +7,7 @@ commands go out in one frame, and clients are sent what they take.
 from __future__ import annotations
 
 import gc
-import ipaddress
 import logging
-import re
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -18,7 +16,7 @@ from typing import Any, Final
 import zmq
 
 from oms.bus import Subscriber, bind, new_socket
-from oms.config import ConfigError, Settings
+from oms.config import Settings
 from oms.journal_reader import EventBlock
 from oms.lifecycle import Heartbeat, Lifecycle, decode_heartbeat
 from oms.records import RecordKind
@@ -71,16 +69,12 @@ STALE_HEARTBEATS: Final = 3
 
 logger: Final = logging.getLogger("zoms.rpc")
 
-_TCP: Final = re.compile(r"tcp://(.+):(\d+|\*)")
-
 
 def run(settings: Settings, life: Lifecycle, context: zmq.Context[Any]) -> int:
     """Serve clients until told to stop; returns the exit status.
 
     Raises
     ------
-    ConfigError
-        When the endpoint is open to the network.
     BusError
         When the endpoint is in use.
     LedgerError
@@ -89,23 +83,6 @@ def run(settings: Settings, life: Lifecycle, context: zmq.Context[Any]) -> int:
     with Server(settings, life, context) as server:
         server.serve()
     return 0
-
-
-def refuse_open_endpoint(endpoint: str) -> None:
-    """Raise ``ConfigError`` unless only this machine can reach ``endpoint``: there is no authentication yet."""
-    match = _TCP.fullmatch(endpoint)
-    if match is None and endpoint.startswith("ipc://"):
-        return
-    host = match.group(1).strip("[]") if match else ""
-    try:
-        is_loopback = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        is_loopback = False
-    if not is_loopback:
-        raise ConfigError(
-            f"rpc_endpoint {endpoint} is open to the network, and rpc has no authentication yet: use"
-            " tcp://127.0.0.1:PORT or an ipc:// path"
-        )
 
 
 class Server:
@@ -125,7 +102,6 @@ class Server:
     def __init__(
         self, settings: Settings, life: Lifecycle, context: zmq.Context[Any], limits: Limits = DEFAULT_LIMITS
     ) -> None:
-        refuse_open_endpoint(settings.rpc_endpoint)
         self._malformed = 0
         self._beat_due = 0.0
         self._settings = settings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import time
 from pathlib import Path
@@ -50,5 +51,25 @@ def test_trading_goes_on_in_the_new_version(tmp_path: Path) -> None:
         while core_counters(tmp_path)["ticks"] <= before["ticks"]:
             assert time.monotonic() < deadline
         assert core_counters(tmp_path)["ticks_refused"] == refused
+    finally:
+        assert session.end() == 0, "".join(session.lines)
+
+
+def test_a_grid_that_refuses_most_of_the_recording_is_named_while_the_session_goes_on(tmp_path: Path) -> None:
+    session = RunningSession(tmp_path)
+    try:
+        zoms(tmp_path, "redefine", NAME, "tick=0.5", "lot=0.005", "min_qty=0.005")
+        session.wait_for(r"bad input \d")
+        deadline = time.monotonic() + DEADLINE_S
+        before = core_counters(tmp_path)["ticks"]
+        while core_counters(tmp_path)["ticks"] <= before:
+            assert time.monotonic() < deadline
+        status = zoms(tmp_path, "status")
+        log = tmp_path / "paper" / "run" / "gateway.log"
+        assert re.search(rf"bad input   [\d,]+ lines or frames refused, see {log}", status)
+        named = log.read_text()
+        assert "is not on BTCUSDT's tick 0.5" in named
+        assert "is not on BTCUSDT's lot 0.005" in named
+        assert len(named.splitlines()) < 10
     finally:
         assert session.end() == 0, "".join(session.lines)

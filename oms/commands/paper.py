@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from oms.commands.options import Account, CommandError, DataDir, SettingsFile, overrides, say, say_json
+from oms.commands.options import Account, CommandError, DataDir, SettingsFile, overrides, say, say_bad_input, say_json
 
 if TYPE_CHECKING:
     from oms.config import Settings
@@ -192,9 +192,7 @@ def print_summary(summary: dict[str, Any]) -> None:
             f"p99.9 {latency['p999_us']:,.0f} us, max {latency['max_us']:,.0f} us ({latency['count']:,} orders)"
         )
     say("  memory      " + ", ".join(f"{name} {rss:,.0f} MB" for name, rss in summary["rss_mb"].items()))
-    bad = summary["bad_input"] + summary["malformed"]
-    if bad:
-        say(f"  bad input   {bad:,} lines or frames refused, see {summary['account_dir']}/run/gateway.log")
+    say_bad_input(summary["bad_input"] + summary["malformed"], summary["account_dir"])
     restarted = {name: count for name, count in summary["restarts"].items() if count}
     if restarted:
         say("  restarts    " + ", ".join(f"{name} {count}" for name, count in restarted.items()))

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import time
+from decimal import Decimal
+from fractions import Fraction
+from math import ceil, floor
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -50,9 +53,13 @@ def next_version(settings: Settings, symbol: str, changes: list[str]) -> Instrum
     Raises
     ------
     CommandError
-        When a change is none of ``CHANGEABLE``, or none is given.
+        When a change is none of ``CHANGEABLE``, none is given, or the instrument cannot be like that.
+    ConfigError
+        When one of its numbers cannot be used.
     """
     import msgspec
+
+    from oms.settings import check_grid
 
     before = newest(settings, settings.instrument(symbol))
     given = dict(change.partition("=")[::2] for change in changes)
@@ -62,7 +69,24 @@ def next_version(settings: Settings, symbol: str, changes: list[str]) -> Instrum
             raise CommandError(f"{name!r} cannot be changed by hand: give {allowed} as name=value, or --settings FILE")
     if not given:
         raise CommandError(f"say what changes in {symbol}, such as tick=0.5")
-    return msgspec.structs.replace(before, version=before.version + 1, **given)
+    try:
+        changed = msgspec.structs.replace(before, version=before.version + 1, **given)
+    except ValueError as error:
+        raise CommandError(str(error)) from None
+    remedies = {name: on_lot(changed, name) for name in ("min_qty", "max_qty") if name not in given}
+    off_lot = [name for name, text in remedies.items() if Decimal(text) != Decimal(getattr(before, name))]
+    if off_lot:
+        limits = " and ".join(f"{name} {getattr(before, name)}" for name in off_lot)
+        remedy = " ".join(f"{name}={remedies[name]}" for name in off_lot)
+        raise CommandError(f"{limits} would not be on {before.symbol}'s lot {changed.lot}: give {remedy} too")
+    check_grid(changed)
+    return changed
+
+
+def on_lot(instrument: Instrument, name: str) -> str:
+    """Its ``min_qty`` or ``max_qty``; where that is off the lot the nearest inside that is on it, one lot at least."""
+    lots = Fraction(getattr(instrument, name)) / Fraction(instrument.lot)
+    return instrument.qty_from_lots((ceil(lots) if name == "min_qty" else floor(lots)) or ceil(lots))
 
 
 def newer_versions(settings: Settings, path: Path) -> list[Instrument]:
@@ -166,7 +190,8 @@ def redefine(
         str | None, typer.Argument(help="Instrument, such as BTCUSDT or BTCUSDT.binance_usdm.", metavar="INSTRUMENT")
     ] = None,
     changes: Annotated[
-        list[str] | None, typer.Argument(help="What changes, such as tick=0.5 lot=0.005.", metavar="NAME=VALUE...")
+        list[str] | None,
+        typer.Argument(help="What changes, such as tick=0.5 lot=0.005 min_qty=0.005.", metavar="NAME=VALUE..."),
     ] = None,
     account: Account = None,
     data_dir: DataDir = None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from oms.commands.options import Account, DataDir, Json, running_settings, say, say_json, say_table
+from oms.commands.options import Account, DataDir, Json, running_settings, say, say_bad_input, say_json, say_table
 from oms.commands.orders import CLIENT_NAME, connect, say_orders
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ def status(account: Account = None, data_dir: DataDir = None, as_json: Json = Fa
     say(f"account {settings.account}, supervisor pid {content['pid']}, data in {settings.account_dir}")
     say("")
     say_processes(alive)
+    say_bad_input(bad_input(alive), str(settings.account_dir))
     say("")
     if problem:
         say(f"trading state, positions and orders are not known: {problem}")
@@ -168,6 +169,13 @@ def say_positions(positions: list[Position]) -> None:
         ],
         frozenset(range(4, 11)),
     )
+
+
+def bad_input(alive: dict[str, Heartbeat]) -> int:
+    """What the processes that run have refused of their input."""
+    from oms.figures import BAD_INPUT
+
+    return int(sum(alive[name].counters.get(counter, 0) for name, counter in BAD_INPUT if name in alive))
 
 
 def say_processes(alive: dict[str, Heartbeat]) -> None:

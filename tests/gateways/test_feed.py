@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gateways.binance import Ticks
 from gateways.book import BookRebuild, book_after
@@ -178,6 +179,39 @@ def test_a_gap_leaves_no_book_until_the_next_snapshot() -> None:
     empty = book.snapshot(1)
     assert empty is not None
     assert (len(empty), int(empty["side"][0]), int(empty["update_id"][0])) == (1, 0, 20)
+
+
+@pytest.mark.pure
+def test_ticks_without_a_level_leave_the_book_as_it_was() -> None:
+    book = BookRebuild()
+    trade = depth(TickKind.TRADE, 1, 0, [(1, 5, 5)])
+    book.take(trade)
+    book.take(trade[:0])
+    assert book.snapshot(1) is None
+    book.take(depth(TickKind.SNAPSHOT, 10, 10, [(1, 5, 5)]))
+    book.take(np.concatenate([trade, trade]))
+    known = book.snapshot(1)
+    assert known is not None
+    assert levels_of(known) == {(1, 5): 5}
+
+
+@pytest.mark.parametrize("coarser", [{"tick": "0.5"}, {"lot": "0.005"}, {"tick": "0.5", "lot": "0.005"}])
+def test_a_looped_feed_goes_on_in_a_grid_that_refuses_most_of_it(coarser: dict[str, str], short: Recording) -> None:
+    feed = Feed(short, USDM, duration_s=30, loop=True)
+    sent: list[Ticks] = []
+    for batch in feed.batches():
+        sent.append(batch)
+        if np.count_nonzero(np.concatenate(sent)["kind"] == TickKind.STALE) == 2:
+            break
+    moment = int(sent[-1]["local_ts"][-1])
+    feed.go_on(replace(USDM, version=2, **coarser), moment)
+    after = whole(feed)
+    assert after[0]["kind"] == TickKind.STALE
+    assert after[0]["local_ts"] == moment
+    assert (np.diff(after["local_ts"]) >= 0).all()
+    assert set(after["version"][after["kind"] != TickKind.TIME].tolist()) == {2}
+    assert np.count_nonzero(after["kind"] == TickKind.TRADE) > 0
+    assert feed.counters.refused.total() > 0
 
 
 def test_sequenced_batches_never_split_a_message() -> None:

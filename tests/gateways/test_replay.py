@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -21,9 +22,10 @@ from msgspec.structs import replace
 
 from gateways.binance import Ticks
 from gateways.book import book_after
+from gateways.feed import Feed
 from gateways.lines import RecordingError
 from gateways.recording import read_ticks
-from gateways.replay import MAX_FRAME_RECORDS, ReplaySummary, frame_end, parse_speed, replay_standalone
+from gateways.replay import MAX_FRAME_RECORDS, RefusalLog, ReplaySummary, frame_end, parse_speed, replay_standalone
 from gateways.sidecar import open_recording
 from oms.bus import BusError, Frame, Publisher, Subscriber, bind, ipc_endpoint, new_context, new_socket
 from oms.compiled import compile_entries
@@ -31,7 +33,7 @@ from oms.config import ConfigError, Settings, write_session
 from oms.definitions import add_definitions
 from oms.instruments import Instrument
 from oms.lifecycle import Heartbeat, decode_heartbeat
-from oms.records import RecordKind, Source, TickFlag, TickKind
+from oms.records import Reason, RecordKind, Source, TickFlag, TickKind
 from tests.gateways.reference import USDM_FILE, settings_for
 from tests.gateways.test_recording import DEMO_FILE, real_lines, write_recording
 
@@ -430,6 +432,51 @@ def test_a_version_put_in_force_after_the_end_gives_its_book(tmp_path: Path) -> 
         assert running.stop() == (0, "")
     news = listener.ticks[listener.ticks["version"] == 2]
     assert [int(kind) for kind in news["kind"][:2]] == [TickKind.STALE, TickKind.SNAPSHOT]
+
+
+def test_what_is_refused_is_in_the_log_while_a_looped_replay_goes_on(tmp_path: Path) -> None:
+    settings = one_subscriber(DEMO_FILE, tmp_path, loop=True)
+    settings = replace(
+        settings,
+        instruments=tuple(replace(each, lot="0.005", min_qty="0.005") for each in settings.instruments[:1]),
+        risk={},
+        accounts={name: replace(each, balances={}) for name, each in settings.accounts.items()},
+        strategies=(),
+    )
+    with gateway(settings) as running, listening(settings.ticks_endpoint):
+        running.start()
+        assert running.process is not None
+        assert running.process.stderr is not None
+        first = running.process.stderr.readline()
+        assert running.wait_for(lambda beat: beat.counters.get("refused", 0) > 1).state == "ready"
+        status, errors = running.stop()
+    assert re.fullmatch(
+        r"refused as QTY_BELOW_MIN, as will be others like it: \S+:\d+: .*is not on BTCUSDT's lot 0\.005\n", first
+    )
+    assert status == 0
+    assert re.fullmatch(r"\d+ refused as QTY_BELOW_MIN, the first: .*is not on BTCUSDT's lot 0\.005\n", errors)
+
+
+@pytest.mark.pure
+def test_refusals_are_written_once_a_reason_and_anew_in_another_version(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    instrument = settings_for(DEMO_FILE, tmp_path).instrument(INSTRUMENT)
+    feed = Feed(open_recording(DEMO_FILE), instrument)
+    log = RefusalLog(feed)
+    log.look()
+    assert capsys.readouterr().err == ""
+    for text in ("line 7", "line 8"):
+        feed.counters.refused[Reason.BAD_PRICE] += 1
+        feed.counters.problems.setdefault(Reason.BAD_PRICE, text)
+        log.look()
+    assert capsys.readouterr().err == "refused as BAD_PRICE, as will be others like it: line 7\n"
+    feed.go_on(replace(instrument, version=2), 0)
+    feed.counters.problems[Reason.MALFORMED] = "line 9"
+    log.look()
+    assert capsys.readouterr().err == (
+        "2 refused as BAD_PRICE, the first: line 7\nrefused as MALFORMED, as will be others like it: line 9\n"
+    )
 
 
 def test_a_version_that_nobody_has_brought_is_named_and_not_guessed(tmp_path: Path) -> None:

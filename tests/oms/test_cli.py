@@ -19,6 +19,11 @@ import zmq
 from oms import cli
 from oms.bus import Subscriber, new_context
 from oms.commands.demo import demo_recording
+from oms.commands.options import say_bad_input
+from oms.commands.redefine import next_version
+from oms.commands.status import bad_input
+from oms.config import load_settings
+from oms.lifecycle import Heartbeat
 from oms.records import RecordKind
 
 RECORDING = os.fspath(demo_recording())
@@ -478,6 +483,54 @@ def test_a_new_version_of_an_instrument_is_put_in_force(live: Zoms) -> None:
     settings = live.folder / "newer.toml"
     settings.write_text("")
     assert "raise its version" in live("redefine", "--settings", os.fspath(settings)).err
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["tick=0"], r"BTCUSDT's tick 0 must be above zero"),
+        (["lot=-1"], r"BTCUSDT's lot -1 must be above zero"),
+        (["tick=cheap"], r"BTCUSDT's tick 'cheap' is not a decimal"),
+        (["tick"], r"BTCUSDT's tick '' is not a decimal"),
+        (["min_qty=1e30"], r"BTCUSDT's min_qty 1e30 is too large"),
+        (["max_leverage=0.5"], r"BTCUSDT's max_leverage 0.5 must be at least 1"),
+        (["lot=0.005"], r"min_qty 0.001 would not be on BTCUSDT's lot 0.005: give min_qty=0.005 too"),
+        (["lot=300", "min_qty=300"], r"max_qty 1000 would not be on BTCUSDT's lot 300: give max_qty=900 too"),
+        (
+            ["lot=3000"],
+            r"min_qty 0.001 and max_qty 1000 would not be on BTCUSDT's lot 3000: give min_qty=3000 max_qty=3000 too",
+        ),
+        (["lot=0.005", "min_qty=0.007"], r"min_qty 0.007 is not on BTCUSDT's lot 0.005"),
+    ],
+)
+def test_definition_that_cannot_be_used_is_refused_with_the_remedy(
+    zoms: Zoms, monkeypatch: pytest.MonkeyPatch, changes: list[str], message: str
+) -> None:
+    settings = load_settings(overrides={"replay": {"file": RECORDING}, "data_dir": os.fspath(zoms.folder)})
+    monkeypatch.setattr("oms.commands.redefine.running_settings", lambda account, folder: settings)
+    outcome = zoms("redefine", "BTCUSDT.binance_usdm", *changes)
+    assert (outcome.status, outcome.out) == (1, "")
+    assert re.fullmatch(f"zoms: {message}.*\n", outcome.err)
+    assert cli.TRACEBACK_VARIABLE not in outcome.err
+
+
+def test_limits_that_stay_on_the_new_lot_need_no_mention(tmp_path: Path) -> None:
+    settings = load_settings(overrides={"replay": {"file": RECORDING}, "data_dir": os.fspath(tmp_path)})
+    changed = next_version(settings, "BTCUSDT.binance_usdm", ["tick=0.5", "lot=0.0005"])
+    assert (changed.version, changed.lot, changed.min_qty, changed.max_qty) == (2, "0.0005", "0.001", "1000")
+
+
+def test_status_says_what_was_refused_of_the_input_and_where_it_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    counters = {"gateway": {"refused": 144_184.0}, "core": {"malformed": 1.0, "refused": 5.0}}
+    alive = {
+        name: Heartbeat(process=name, pid=7, ts=1, started_ts=1, state="ready", rss_mb=99.0, counters=counters[name])
+        for name in counters
+    }
+    say_bad_input(bad_input(alive), "/data/paper")
+    say_bad_input(bad_input({}), "/data/paper")
+    assert capsys.readouterr().out == (
+        "  bad input   144,185 lines or frames refused, see /data/paper/run/gateway.log\n"
+    )
 
 
 def test_killed_core_comes_back_halted_and_resumes(live: Zoms, session: RunningSession) -> None:

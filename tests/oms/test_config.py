@@ -102,6 +102,19 @@ def test_name_that_a_setting_had_once_is_refused_with_the_new_one(tmp_path: Path
         load_settings(path, REPLAY)
 
 
+@pytest.mark.parametrize(
+    "endpoint", ["tcp://0.0.0.0:5570", "tcp://*:5570", "tcp://192.168.1.4:5570", "tcp://eth0:5570"]
+)
+def test_an_endpoint_that_is_open_to_the_network_is_refused(tmp_path: Path, endpoint: str) -> None:
+    message = refused(tmp_path, f'rpc_endpoint = "{endpoint}"')
+    assert f"rpc_endpoint {endpoint} is open to the network, and rpc has no authentication yet" in message
+
+
+@pytest.mark.parametrize("endpoint", ["tcp://127.0.0.1:5570", "tcp://127.1.2.3:1", "ipc:///tmp/x"])
+def test_an_endpoint_of_this_machine_is_taken(endpoint: str) -> None:
+    assert load_settings(overrides={**REPLAY, "rpc_endpoint": endpoint}).rpc_endpoint == endpoint
+
+
 @pytest.mark.parametrize("name", ["segment_mb", "held_mb"])
 def test_sizes_of_the_journal_are_bounded(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigError, match=f"journal {name} 0 must be 1 to 4096 MiB"):
@@ -235,6 +248,42 @@ ACCOUNT: dict[str, Any] = {
 def test_account_that_cannot_be_used_is_refused_by_name(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(message)):
         load_settings(overrides={**REPLAY, "accounts": {"paper": {**ACCOUNT, **change}}})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            '[journal]\nsync = "alwyas"',
+            """Invalid enum value 'alwyas': use "" or "always" or "batch" or "os" - at `journal.sync`""",
+        ),
+        ('mode = "live"', """Invalid enum value 'live': use "paper" - at `mode`"""),
+        (
+            '[risk."BTCUSDT.binance_usdm"]\nmax_order_qty = "1"',
+            'missing required field `max_order_notional` - at `risk."BTCUSDT.binance_usdm"`',
+        ),
+        ('[accounts.desk]\nposition_mode = "net"', 'use "netting" or "hedging" - at `accounts.desk.position_mode`'),
+        (
+            '[[strategies]]\nfile = "market_maker"\ninstrument = "BTCUSDT.binance_usdm"\nrisk.max_pos = "1"',
+            "unknown field `max_pos` - at `strategies[0].risk`",
+        ),
+        (
+            ONE_INSTRUMENT + "option_margin = 5",
+            "Expected `object | null`, got `int` - at `instruments[0].option_margin`",
+        ),
+        (
+            ONE_INSTRUMENT + 'option_margin = { rate = "1" }',
+            "unknown field `rate` - at `instruments[0].option_margin`",
+        ),
+        (
+            '[[strategies]]\nfile = "market_maker"\ninstrument = "BTCUSDT.binance_usdm"\n'
+            'parameters = { half_spread = 2, size = "x" }',
+            "Expected `float`, got `str` - at `strategies[0].parameters.size`",
+        ),
+    ],
+)
+def test_a_refusal_names_the_place_and_the_choice(tmp_path: Path, text: str, message: str) -> None:
+    assert message in refused(tmp_path, text)
 
 
 @pytest.mark.parametrize("name", sorted(ACCOUNT))

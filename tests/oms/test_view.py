@@ -66,6 +66,15 @@ def test_status_line_is_one_line_with_the_figures(session: PaperSession) -> None
         assert shown in line, shown
 
 
+def test_status_line_says_what_was_refused_of_the_input(session: PaperSession) -> None:
+    assert "bad input" not in status_line(session)
+    for name, counter in (("gateway", "refused"), ("core", "malformed")):
+        child = session.supervisor.children[name]
+        assert child.heartbeat is not None
+        child.heartbeat.counters[counter] = 1_000.0
+    assert "bad input 2,000" in status_line(session)
+
+
 def test_status_line_says_what_is_waited_for(session: PaperSession) -> None:
     session.supervisor.complete = False
     core = session.supervisor.children["core"]

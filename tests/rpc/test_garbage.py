@@ -12,12 +12,10 @@ import zmq
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from oms.config import ConfigError
 from rpc.client import Client
 from rpc.limits import MAX_TRANSPORT_BYTES
 from rpc.messages import MAX_REQUEST_BYTES, encode
 from rpc.requests import Hello, Ping, PlaceOrder, Subscribe
-from rpc.server import refuse_open_endpoint
 from tests.rpc.conftest import PATIENT, World, decoded, make_settings
 
 RawSockets = Callable[[], zmq.Socket[bytes]]
@@ -170,25 +168,6 @@ def test_a_fault_of_the_server_is_answered_counted_and_survived(
         desk.fills()
     assert desk.ping()
     assert "GetFills of desk failed" in caplog.text
-
-
-@pytest.mark.parametrize(
-    "endpoint", ["tcp://0.0.0.0:5570", "tcp://*:5570", "tcp://192.168.1.4:5570", "tcp://[::]:5570", "tcp://eth0:5570"]
-)
-def test_an_endpoint_that_is_open_to_the_network_is_refused(endpoint: str) -> None:
-    with pytest.raises(ConfigError, match="is open to the network, and rpc has no authentication yet"):
-        refuse_open_endpoint(endpoint)
-
-
-@pytest.mark.parametrize("endpoint", ["tcp://127.0.0.1:5570", "tcp://[::1]:5570", "tcp://127.0.0.1:*", "ipc:///tmp/x"])
-def test_an_endpoint_of_this_machine_is_taken(endpoint: str) -> None:
-    refuse_open_endpoint(endpoint)
-
-
-def test_the_server_does_not_start_on_an_open_endpoint(world: World) -> None:
-    world.settings = msgspec.structs.replace(world.settings, rpc_endpoint="tcp://0.0.0.0:5570")
-    with pytest.raises(ConfigError, match=r"0\.0\.0\.0"):
-        world.start_server()
 
 
 def test_settings_of_the_tests_are_sound(tmp_path: Path) -> None:
