@@ -222,10 +222,17 @@ class Placing:
         named = terms.parent_client_order_id is not None or terms.parent_order_id is not None
         if not named and terms.contingency in (None, "oco"):
             return 0
-        if terms.contingency is None or not named:
+        if terms.contingency is None:
             raise RefusalError(
                 Reason.BAD_PARENT,
-                f"order {terms.client_order_id!r} has a parent and no contingency, or the other way round: give both",
+                f"order {terms.client_order_id!r} names a parent and no contingency: say oto (held until the parent"
+                " fills) or oco (one cancels the other)",
+            )
+        if not named:
+            raise RefusalError(
+                Reason.BAD_PARENT,
+                f"order {terms.client_order_id!r} is {terms.contingency} and names no parent: name the order that it"
+                " hangs on; only oco, for the first order of its group, goes without",
             )
         return self._own_orders.find(session.client, terms.parent_client_order_id, terms.parent_order_id).order_id
 
@@ -307,14 +314,14 @@ class Placing:
             pending.waiters.append(waiter)
             return None
         if own_orders.is_decided(row):
-            return own_orders.placed(row, waiter.request_id)
+            return own_orders.placed_before(row, waiter.request_id)
         if self._dispatch.may_be_taken(row.order_id):
             self._dispatch.pending.add(CommandKind.NEW, row, waiter).is_sent = False  # an earlier copy may be taken yet
             return None
         if self._dispatch.problem or not self._dispatch.catch_up():
             return OrderReply(request_id=waiter.request_id, outcome="unknown", order=own_orders.as_asked(row))
         if own_orders.is_decided(row):
-            return own_orders.placed(row, waiter.request_id)
+            return own_orders.placed_before(row, waiter.request_id)
         self._dispatch.send(CommandKind.NEW, row, [command], waiter, expires_ts=expires_ts)
         return None
 

@@ -54,7 +54,8 @@ _TEXTS: Final = {
     " account with a day_reset",
     Reason.BAD_DISPLAY_QTY: "{order} cannot show {display_qty} at a time: it must rest, and show no more than it is of",
     Reason.BAD_PARENT: "{order} cannot hang on order {parent_order_id}: it must be an own one in {symbol} and account"
-    " {account} of which something may still come, and one that is to be replaced must not be of a group",
+    " {account} of which something may still come; for oco it must be the first of its group, placed with contingency"
+    " oco and no parent; one that is to be replaced must not be of a group",
     Reason.GROSS_EXPOSURE: "with {order} the gross exposure would exceed max_gross_exposure of account {account}, or of"
     " its strategy: make it smaller, cancel others, or raise the limit",
     Reason.NET_EXPOSURE: "with {order} the net exposure would exceed max_net_exposure of account {account}, or of its"
@@ -107,6 +108,15 @@ def refusal_text(reason: int, settings: Settings, order: Order) -> str:
     for name in _LIMITS:
         values[name] = getattr(limits, name, "(none)")
     return text.format(order=order_text(order), **values)
+
+
+def refused_before_text(reason: int, order: Order) -> str:
+    """What an id says that is sent again after its order was refused: the reason may be gone, the refusal stands."""
+    name = Reason(reason).name if reason in _ALL_REASONS else f"reason {reason}"
+    return (
+        f"client_order_id {order.client_order_id!r} stands for {order_text(order)}, which was refused when it came, for"
+        f" {name}: to place it now, use a new id"
+    )
 
 
 _ALL_REASONS: Final = frozenset(int(reason) for reason in Reason)

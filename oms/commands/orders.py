@@ -162,7 +162,12 @@ def place(
     ] = None,
     contingency: Annotated[
         Contingency | None,
-        typer.Option("--contingency", help="How it hangs on --parent: oto or oco.", metavar="KIND"),
+        typer.Option(
+            "--contingency",
+            help="How it hangs on --parent: oto (held until that fills) or oco (one cancels the other). The first "
+            "order of an oco group is oco too, without --parent; the others name it.",
+            metavar="KIND",
+        ),
     ] = None,
     parent: Annotated[str | None, typer.Option("--parent", help="Id of the order it hangs on.", metavar="ID")] = None,
     client_order_id: Annotated[
