@@ -372,7 +372,7 @@ def say_orders(orders: list[Order]) -> None:
         say("no orders")
         return
     say_table(
-        ["owner", "id", "instrument", "side", "qty", "price", "filled", "state"],
+        ["owner", "id", "instrument", "side", "qty", "price", "filled", "state", "reason"],
         [
             [
                 each.client,
@@ -383,6 +383,7 @@ def say_orders(orders: list[Order]) -> None:
                 (each.price or "market") + trigger_text(each),
                 each.filled_qty,
                 each.state,
+                "" if each.reason == "NONE" else each.reason,
             ]
             for each in orders
         ],

@@ -64,7 +64,7 @@ def test_an_order_is_amended_and_cancelled_by_either_id(desk: Client) -> None:
     assert (amended.price, amended.qty) == ("61900.0", "0.600")
     desk.cancel(client_order_id="a")
     wait_for(lambda: desk.order(client_order_id="a").state == "cancelled", "the cancel")
-    with pytest.raises(RpcError, match=f"ORDER_NOT_OPEN: order {order.order_id} is no longer open"):
+    with pytest.raises(RpcError, match="ORDER_NOT_OPEN: order 'a' is no longer open"):
         desk.cancel(order_id=order.order_id)
 
 
@@ -120,7 +120,7 @@ def test_orders_that_make_no_sense_are_refused(world: World, desk: Client) -> No
         desk.cancel()
     with pytest.raises(RpcError, match="client desk has no order 'never'"):
         desk.cancel(client_order_id="never")
-    with pytest.raises(RpcError, match="Invalid enum value 'long'"):
+    with pytest.raises(RpcError, match=r"the request cannot be read: side 'long' is none of buy, sell"):
         desk.place("BTCUSDT", "long", "1", "5")  # type: ignore[arg-type]
     assert core_of(world).taken == 1
 
