@@ -333,7 +333,8 @@ def cancel_all(
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Cancel all open orders of this client, of a strategy, or of everyone."""
+    """Cancel all open orders of this client, of a strategy, or of everyone: the number told is of cancels that were
+    sent, and an order has ended when the exchange confirms its own."""
     with connect(running_settings(account, data_dir), client) as connection:
         count = connection.cancel_all(
             instrument, scope="account" if everyone or strategy else "own", account=sub_account, strategy=strategy
