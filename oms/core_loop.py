@@ -238,12 +238,15 @@ class CoreLoop:
         self._tell_definitions()
         self._outbox.commit()
 
-    def set_trading_state(self, trading_state: TradingState, reason: Reason, account: int = PAPER_ACCOUNT) -> None:
-        """Set an account's trading state from the host, by a command like any other."""
+    def set_trading_state(
+        self, trading_state: TradingState, reason: Reason, account: int = PAPER_ACCOUNT, strategy: int = -1
+    ) -> None:
+        """Set the trading state of an account, or of a strategy, from the host, by a command like any other."""
         command = np.zeros(1, COMMAND)
         command["kind"] = CommandKind.SET_TRADING_STATE
         command["account"] = account
-        command["instrument"] = command["strategy"] = -1
+        command["instrument"] = -1
+        command["strategy"] = strategy
         command["value"] = trading_state
         command["px"] = reason
         self._take_commands(command)

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Final
 
 from oms.commands.orders import answered
-from oms.commands.paper import recorded_instrument
 from oms.config import read_session
 from oms.lifecycle import end_with_parent
+from oms.traded import recorded_instrument
 from rpc.client import Client, RpcError
 from rpc.entities import Fill, FillEvent, Order, Position
 from rpc.protocol import Told

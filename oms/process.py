@@ -148,8 +148,10 @@ def recover_past(assembled: State, definitions: Definitions, settings: Settings)
 def resume_trading(loop: CoreLoop, past: Past) -> None:
     """Say how the session begins: what the restart has ended, and in which state trading is.
 
-    After a clean end trading goes on as it stood; after an unclean one it is HALTED until somebody says otherwise.
+    After a clean end trading goes on as it stood; after an unclean one it is HALTED until somebody says otherwise. A
+    strategy stands as it stood, which is said of those that are not ACTIVE.
     """
+    from oms.core.state import MAX_ACCOUNTS
     from oms.recovery import cancelled_by_restart
 
     ended = cancelled_by_restart(loop.core.st)
@@ -165,6 +167,12 @@ def resume_trading(loop: CoreLoop, past: Past) -> None:
             loop.set_trading_state(TradingState(int(scope["trading_state"])), reason, account)
         else:
             loop.set_trading_state(TradingState.HALTED, Reason.RESTARTED, account)
+    for strategy in range(int(s["strategies_used"])):
+        scope = s["scopes"][MAX_ACCOUNTS + strategy]
+        if scope["defined"] and scope["trading_state"] != TradingState.ACTIVE:
+            reason = Reason(int(scope["reason"]) or Reason.REQUESTED)
+            account = int(s["strategies"][strategy]["account"])
+            loop.set_trading_state(TradingState(int(scope["trading_state"])), reason, account, strategy)
 
 
 def resume_instruments(loop: CoreLoop, settings: Settings) -> None:

@@ -147,7 +147,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         ConfigError
             When there is none, or when several venues have the symbol.
         """
-        found = self._instruments_by_name.get(name, ())
+        found = self.instruments_called(name)
         if len(found) == 1:
             return found[0]
         if found:
@@ -155,6 +155,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             raise ConfigError(f"instrument {name!r} is ambiguous: say {choice}")
         known = ", ".join(qualified_symbol(each) for each in self.instruments)
         raise ConfigError(f"unknown instrument {name!r}: the settings define {known}")
+
+    def instruments_called(self, name: str) -> list[Instrument]:
+        """Every instrument of that name, as ``instrument`` understands it: several where venues share a symbol."""
+        return self._instruments_by_name.get(name, [])
 
     @cached_property
     def _instruments_by_name(self) -> dict[str, list[Instrument]]:

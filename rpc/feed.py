@@ -106,7 +106,7 @@ class Feed:
         if row.kind == EventKind.POSITION:
             return PositionEvent(position=self._views.position(row))
         if row.kind == EventKind.SCOPE:
-            trading = self._replica.trading_states.get(row.aux, (-1, -1))
+            trading = self._replica.trading_state(row.aux)
             return StandingEvent(standing=self._views.standing(row.aux, row, trading))
         if row.kind == EventKind.TRADING_STATE:
             return self._views.trading_state(row)

@@ -28,6 +28,7 @@ from rpc.entities import (
     Topic,
     tag_of,
 )
+from rpc.request_errors import plain_text
 from rpc.requests import AnyRequest
 
 BATCH_MAGIC: Final = b"zomB"
@@ -259,7 +260,7 @@ def decode_request(payload: bytes) -> AnyRequest:
     try:
         request: AnyRequest = _request_decoder.decode(payload)
     except _UNREADABLE_ERRORS as error:
-        raise MessageError(f"the request cannot be read: {error}", _request_id_in(payload)) from None
+        raise MessageError(f"the request cannot be read: {plain_text(error)}", _request_id_in(payload)) from None
     return request
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from msgspec.structs import replace
+
 from oms.config import Settings
 from oms.record_fields import EventFields, event_fields
 from oms.records import ORDER_ID_COUNTER_BITS, CommandKind, EventKind, Reason
@@ -11,7 +13,7 @@ from rpc.entities import Order, Outcome
 from rpc.ledger import Ledger
 from rpc.ledger_rows import LedgerRow
 from rpc.messages import Error, OrderReply, Reply
-from rpc.refusals import RefusalError, refusal_text
+from rpc.refusals import RefusalError, refusal_text, refused_before_text
 from rpc.replica import Replica
 from rpc.views import REASONS, Views
 
@@ -93,10 +95,32 @@ class OwnOrders:
         outcome: Outcome = "acknowledged" if last is not None else "unknown"
         return OrderReply(request_id=request_id, outcome=outcome, order=self.state(row))
 
+    def placed_before(self, row: LedgerRow, request_id: int) -> Reply:
+        """The answer to an order that comes again after it was taken or refused; a refusal is told as one of then."""
+        reply = self.placed(row, request_id)
+        last = self._last_event(row)
+        if last is None or not isinstance(reply, Error):
+            return reply
+        return replace(reply, message=refused_before_text(last.reason, self.as_asked(row)))
+
     def refusal(self, row: LedgerRow, event: EventFields, request_id: int) -> Error:
         """The core's refusal of an order, or of an amend or a cancel of it."""
-        is_new = event.aux == CommandKind.NEW
-        return self.refused(self.as_asked(row) if is_new else self.state(row), event.reason, request_id)
+        if event.aux == CommandKind.NEW:
+            return self.refused(self.as_asked(row), event.reason, request_id)
+        order = self.state(row)
+        refused = self.refused(self._as_amended(order, event), event.reason, request_id)
+        return replace(refused, order=order)
+
+    def _as_amended(self, order: Order, event: EventFields) -> Order:
+        """An order as a refused amend would have made it; what the amend leaves, and a cancel, is 0 in the event."""
+        if event.aux != CommandKind.AMEND:
+            return order
+        instrument = self._views.instrument(event.instrument, event.version)
+        return replace(
+            order,
+            price=instrument.px_from_ticks(event.px) if event.px else order.price,
+            qty=instrument.qty_from_lots(event.qty) if event.qty else order.qty,
+        )
 
     def refused(self, order: Order, reason: int, request_id: int) -> Error:
         """The core's refusal in words."""

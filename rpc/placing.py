@@ -29,7 +29,7 @@ from rpc.ledger_rows import LedgerRow
 from rpc.messages import Error, GroupReply, OrderReply, Reply, RpcCode
 from rpc.own_orders import OwnOrders
 from rpc.pending import AnyWaiter, Group, Member, Pending, RecordWaiter, Waiter
-from rpc.refusals import RefusalError, order_text
+from rpc.refusals import RefusalError, order_name, order_text
 from rpc.replica import Replica
 from rpc.requests import OrderTerms, PlaceBracket, PlaceOco, PlaceOrder, ReplaceOrder
 from rpc.sessions import Session
@@ -120,7 +120,9 @@ class Placing:
                     f"order {terms.client_order_id!r} does not close entry {entry.client_order_id!r}: give it the same"
                     " symbol and account, and the other side",
                 )
-        return self._place_group(session, request.request_id, (entry, *exits), "oto", request.expires_ts)
+        return self._place_group(
+            session, request.request_id, (entry, *exits), "oto", request.expires_ts, _refuse_swapped
+        )
 
     def place_oco(self, session: Session, request: PlaceOco) -> Reply | None:
         """Place orders of which one cancels the others."""
@@ -141,8 +143,9 @@ class Placing:
         orders: Sequence[OrderTerms],
         contingency: ContingencyName,
         expires_ts: int,
+        check: Callable[[Sequence[OrderTerms], Sequence[CommandFields]], None] = lambda orders, commands: None,
     ) -> Reply | None:
-        """Place orders that hang on the first of them."""
+        """Place orders that hang on the first of them, unless ``check`` refuses them as a group."""
         first, *others = orders
         ids = [terms.client_order_id for terms in orders]
         if len(set(ids)) < len(ids):
@@ -160,8 +163,7 @@ class Placing:
         head = replace(first, contingency="oco") if contingency == "oco" else first
         asked = [self._asked(head, lambda: 0)]
         asked += [self._asked(replace(terms, contingency=contingency), parent_id) for terms in others]
-        for each in asked:  # all are sound, or none is sent
-            each.command(self._row(session.client, each.client_order_id))
+        check(orders, [self._sound(session, each) for each in asked])  # all are sound, or none is sent
         group = Group(Waiter(session, request_id), len(asked))
         for place, each in enumerate(asked):
             member = Member(group, place)
@@ -174,6 +176,15 @@ class Placing:
             if reply is not None:
                 self._dispatch.answer(member, reply)
         return None
+
+    def _sound(self, session: Session, asked: Asked) -> CommandFields:
+        """The command of an order of a group; raises ``RefusalError`` that names the order."""
+        try:
+            return asked.command(self._row(session.client, asked.client_order_id))
+        except RefusalError as refusal:
+            raise RefusalError(
+                refusal.code, f"order {asked.client_order_id!r} of the group: {refusal}", refusal.order
+            ) from None
 
     def end_group(self, group: Group) -> None:
         """Answer a request for several orders; where one was refused, cancel those that were taken."""
@@ -195,9 +206,7 @@ class Placing:
             named = repr(refused.order.client_order_id) if refused.order is not None else "of it"
             message += f"; because of order {named} the whole group was refused, and nothing of it has left"
         if left:
-            message += (
-                f"; the group's other orders are being cancelled: {', '.join(str(each.order_id) for each in left)}"
-            )
+            message += f"; the group's other orders are being cancelled: {', '.join(map(order_name, left))}"
         self._dispatch.answer(
             waiter, Error(request_id=waiter.request_id, code=refused.code, message=message, order=refused.order)
         )
@@ -222,10 +231,17 @@ class Placing:
         named = terms.parent_client_order_id is not None or terms.parent_order_id is not None
         if not named and terms.contingency in (None, "oco"):
             return 0
-        if terms.contingency is None or not named:
+        if terms.contingency is None:
             raise RefusalError(
                 Reason.BAD_PARENT,
-                f"order {terms.client_order_id!r} has a parent and no contingency, or the other way round: give both",
+                f"order {terms.client_order_id!r} names a parent and no contingency: say oto (held until the parent"
+                " fills) or oco (one cancels the other)",
+            )
+        if not named:
+            raise RefusalError(
+                Reason.BAD_PARENT,
+                f"order {terms.client_order_id!r} is {terms.contingency} and names no parent: name the order that it"
+                " hangs on; only oco, for the first order of its group, goes without",
             )
         return self._own_orders.find(session.client, terms.parent_client_order_id, terms.parent_order_id).order_id
 
@@ -311,14 +327,14 @@ class Placing:
             pending.waiters.append(waiter)
             return None
         if own_orders.is_decided(row):
-            return own_orders.placed(row, waiter.request_id)
+            return own_orders.placed_before(row, waiter.request_id)
         if self._dispatch.may_be_taken(row.order_id):
             self._dispatch.pending.add(CommandKind.NEW, row, waiter).is_sent = False  # an earlier copy may be taken yet
             return None
         if self._dispatch.problem or not self._dispatch.catch_up():
             return OrderReply(request_id=waiter.request_id, outcome="unknown", order=own_orders.as_asked(row))
         if own_orders.is_decided(row):
-            return own_orders.placed(row, waiter.request_id)
+            return own_orders.placed_before(row, waiter.request_id)
         self._dispatch.send(CommandKind.NEW, row, [command], waiter, expires_ts=expires_ts)
         return None
 
@@ -334,3 +350,17 @@ class Placing:
         else:
             return  # an earlier copy was refused: this one's answer is still to come
         self._dispatch.is_answered(row.order_id)
+
+
+def _refuse_swapped(orders: Sequence[OrderTerms], commands: Sequence[CommandFields]) -> None:
+    """Refuse a bracket whose stop is not on the losing side of its target: it would leave at once."""
+    (_, target, stop), (entry, take_profit, stop_loss) = orders, commands
+    target_px = take_profit.px or take_profit.trigger_px
+    if target_px and stop_loss.trigger_px and entry.side * (target_px - stop_loss.trigger_px) <= 0:
+        side = "below" if entry.side > 0 else "above"
+        raise RefusalError(
+            Reason.BAD_TRIGGER,
+            f"stop {stop.trigger_price} of order {stop.client_order_id!r} is not {side} target"
+            f" {target.price or target.trigger_price} of order {target.client_order_id!r}: a"
+            f" {orders[0].side} entry has its stop {side} its target",
+        )

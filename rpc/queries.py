@@ -102,14 +102,13 @@ class Queries:
             *(MAX_ACCOUNTS + number for number in range(len(self._settings.strategies))),
         ]
         standings = tuple(
-            self._views.standing(scope, replica.standings.get(scope), replica.trading_states.get(scope, (-1, -1)))
-            for scope in scopes
+            self._views.standing(scope, replica.standings.get(scope), replica.trading_state(scope)) for scope in scopes
         )
         return Standings(request_id=request.request_id, standings=standings)
 
     def status(self, _session: Session, request: GetStatus) -> Reply:
         now = time.time_ns()
-        state, reason = self._replica.trading_states.get(0, (-1, -1))
+        state, reason = self._replica.trading_state(0)
         return Status(
             request_id=request.request_id,
             trading_state=TRADING_STATES.get(state, UNKNOWN),

@@ -40,9 +40,9 @@ _TEXTS: Final = {
     " under a new id",
     Reason.ORDER_TABLE_FULL: "the core's order table is full of open orders: cancel some",
     Reason.DUPLICATE_ORDER_ID: "order id {order_id} is in use: ask for the order's state",
-    Reason.UNKNOWN_ORDER: "order {order_id} is not known to the core: ask for the order's state",
-    Reason.ORDER_NOT_OPEN: "order {order_id} is no longer open: ask for its state",
-    Reason.REQUEST_IN_FLIGHT: "order {order_id} has an amend or a cancel under way: wait for its answer",
+    Reason.UNKNOWN_ORDER: "order {name} is not known to the core: ask for the order's state",
+    Reason.ORDER_NOT_OPEN: "order {name} is no longer open: ask for its state",
+    Reason.REQUEST_IN_FLIGHT: "order {name} has an amend or a cancel under way: wait for its answer",
     Reason.OVERFLOW: "the value of {order} is too large to be computed exactly: make it smaller",
     Reason.REDUCE_ONLY: "{order} is reduce-only and would not shrink the position: make it smaller",
     Reason.BAD_COMMAND: "the core does not understand the command: use the same zoms version for all processes",
@@ -54,7 +54,8 @@ _TEXTS: Final = {
     " account with a day_reset",
     Reason.BAD_DISPLAY_QTY: "{order} cannot show {display_qty} at a time: it must rest, and show no more than it is of",
     Reason.BAD_PARENT: "{order} cannot hang on order {parent_order_id}: it must be an own one in {symbol} and account"
-    " {account} of which something may still come, and one that is to be replaced must not be of a group",
+    " {account} of which something may still come; for oco it must be the first of its group, placed with contingency"
+    " oco and no parent; one that is to be replaced must not be of a group",
     Reason.GROSS_EXPOSURE: "with {order} the gross exposure would exceed max_gross_exposure of account {account}, or of"
     " its strategy: make it smaller, cancel others, or raise the limit",
     Reason.NET_EXPOSURE: "with {order} the net exposure would exceed max_net_exposure of account {account}, or of its"
@@ -104,9 +105,18 @@ def refusal_text(reason: int, settings: Settings, order: Order) -> str:
     limits = settings.risk_limits(instrument, order.account) if known else None
     values = {name: getattr(order, name) for name in order.__struct_fields__}
     values |= {name: getattr(instrument, name) for name in ("min_qty", "min_notional")}
-    for name in _LIMITS:
-        values[name] = getattr(limits, name, "(none)")
-    return text.format(order=order_text(order), **values)
+    for limit in _LIMITS:
+        values[limit] = getattr(limits, limit, "(none)")
+    return text.format(order=order_text(order), name=order_name(order), **values)
+
+
+def refused_before_text(reason: int, order: Order) -> str:
+    """What an id says that is sent again after its order was refused: the reason may be gone, the refusal stands."""
+    name = Reason(reason).name if reason in _ALL_REASONS else f"reason {reason}"
+    return (
+        f"client_order_id {order.client_order_id!r} stands for {order_text(order)}, which was refused when it came, for"
+        f" {name}: to place it now, use a new id"
+    )
 
 
 _ALL_REASONS: Final = frozenset(int(reason) for reason in Reason)
@@ -119,6 +129,11 @@ _LIMITS: Final = (
     "max_position",
     "price_collar",
 )
+
+
+def order_name(order: Order) -> str:
+    """What its owner calls an order: the client's own id, or the number of one that has none."""
+    return repr(order.client_order_id) if order.client_order_id else str(order.order_id)
 
 
 def order_text(order: Order) -> str:

@@ -30,6 +30,7 @@ from oms.records import (
     OrderState,
     Reason,
     TimeInForce,
+    TradingState,
 )
 from rpc.order_forms import NAMES
 
@@ -48,6 +49,8 @@ _TERMINAL: Final = frozenset(
     int(state) for state in (OrderState.FILLED, OrderState.CANCELLED, OrderState.REJECTED, OrderState.EXPIRED)
 )
 _REJECTED_STATE: Final = bytes([OrderState.REJECTED])
+_ACTIVE: Final = (int(TradingState.ACTIVE), int(Reason.NONE))
+_UNSAID: Final = (-1, -1)
 _STATE_OFFSET: Final = int(EVENT.fields["state"][1]) if EVENT.fields else 0
 
 
@@ -176,6 +179,14 @@ class Replica:
         self.positions.clear()
         self.standings.clear()
         self.trading_states.clear()
+
+    def trading_state(self, scope: int) -> tuple[int, int]:
+        """Trading state and reason of an account or a strategy; -1 each until the core has said it.
+
+        The core says every account's state when it begins, a strategy's when it is another than ACTIVE, or was.
+        """
+        is_active = scope >= MAX_ACCOUNTS and self.trading_states
+        return self.trading_states.get(scope, _ACTIVE if is_active else _UNSAID)
 
     def is_usable(self, row: EventFields) -> bool:
         """Whether an event is one that this replica and its readers can take; counted when it is not."""

@@ -10,6 +10,7 @@ import gc
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from oms.config import Settings
 from oms.journal_reader import EventBlock
 from oms.lifecycle import Heartbeat, Lifecycle, decode_heartbeat
 from oms.records import RecordKind
+from oms.traded import traded_instrument
 from rpc.core_link import CORE, CoreLink
 from rpc.event_stream import EventStream
 from rpc.feed import Feed
@@ -233,7 +235,10 @@ class Server:
     # The core's events
 
     def _load(self) -> None:
-        """Build the replica from the journal, before any client can ask."""
+        """Look into the stream and build the replica from the journal, before any client can ask."""
+        for instrument in self._settings.instruments:
+            with suppress(ConfigError):  # asked for by that name it is refused, with the choice
+                traded_instrument(self._settings, instrument.symbol)
         names = JournalledNames(self._ledger)
         self._stream.watch = names.take
         for block in self._stream.read_journal():

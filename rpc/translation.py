@@ -15,6 +15,7 @@ from oms.definitions import Definitions
 from oms.instruments import Instrument
 from oms.record_fields import CommandFields
 from oms.records import CommandKind, Contingency, OrderFlag, Reason, TrailUnit, TriggerSource
+from oms.traded import traded_instrument
 from rpc.messages import RpcCode
 from rpc.order_forms import FORMS, TIMES_IN_FORCE, OrderForm
 from rpc.refusals import RefusalError
@@ -37,7 +38,7 @@ _WHOLE: Final = re.compile(r"[0-9]{1,10}")
 def named_instrument(settings: Settings, definitions: Definitions, symbol: str) -> Instrument:
     """The instrument called ``symbol``, as it is in force; raises ``RefusalError`` when there is none."""
     try:
-        instrument = settings.instrument(symbol)
+        instrument = traded_instrument(settings, symbol)
     except ConfigError as error:
         raise RefusalError(Reason.UNKNOWN_INSTRUMENT, str(error)) from None
     return definitions.in_force(instrument.id) or instrument

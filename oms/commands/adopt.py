@@ -59,7 +59,9 @@ class Adoption:
 
     def instrument(self, symbol: str) -> Instrument:
         """An instrument by the definition that is in force; the core refuses the entry when that changes meanwhile."""
-        named = self.settings.instrument(symbol)
+        from oms.traded import traded_instrument
+
+        named = traded_instrument(self.settings, symbol)
         return self.session.definitions.in_force(named.id) or named
 
     def strategy(self, name: str | None, number: int) -> int:

@@ -86,9 +86,21 @@ Price = Annotated[str | None, typer.Option("--price", help="Limit price, decimal
 NewQty = Annotated[
     str | None, typer.Option("--qty", help="New total quantity, the filled part included.", metavar="QTY")
 ]
-Trigger = Annotated[str | None, typer.Option("--trigger", help="Trigger price, decimal.", metavar="PRICE")]
+Trigger = Annotated[
+    str | None,
+    typer.Option(
+        "--trigger",
+        help="Trigger price, decimal; one that is already past lets the order leave at once.",
+        metavar="PRICE",
+    ),
+]
 Trail = Annotated[
-    str | None, typer.Option("--trail", help="Distance at which a trailing stop follows.", metavar="DISTANCE")
+    str | None,
+    typer.Option(
+        "--trail",
+        help="Distance at which a trailing stop's trigger follows; its limit price stays.",
+        metavar="DISTANCE",
+    ),
 ]
 TrailUnitOption = Annotated[
     TrailUnit | None,

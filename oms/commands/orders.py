@@ -61,16 +61,6 @@ def connect(settings: Settings, client: str) -> Client:
     return Client(client, settings.rpc_endpoint)
 
 
-def traded_symbol(settings: Settings, symbol: str) -> str:
-    """``symbol``, with its venue where several have it: that of the stream that is replayed."""
-    from oms.commands.paper import recorded_instrument
-
-    if sum(each.symbol == symbol for each in settings.instruments) < 2:
-        return symbol
-    recorded = recorded_instrument(settings)
-    return recorded if recorded.startswith(f"{symbol}.") else symbol
-
-
 def waits(order: Order) -> bool:
     """Whether the exchange still has to answer: to the last request, or to an order that cannot rest."""
     return order.state in _PENDING or (order.state == "live" and order.time_in_force in ("ioc", "fok"))
@@ -176,7 +166,12 @@ def place(
     ] = None,
     contingency: Annotated[
         Contingency | None,
-        typer.Option("--contingency", help="How it hangs on --parent: oto or oco.", metavar="KIND"),
+        typer.Option(
+            "--contingency",
+            help="How it hangs on --parent: oto (held until that fills) or oco (one cancels the other). The first "
+            "order of an oco group is oco too, without --parent; the others name it.",
+            metavar="KIND",
+        ),
     ] = None,
     parent: Annotated[str | None, typer.Option("--parent", help="Id of the order it hangs on.", metavar="ID")] = None,
     client_order_id: Annotated[
@@ -191,7 +186,6 @@ def place(
     """Place an order: a limit order with --price, a market order without."""
     good_till_ts = moment(good_till)
     settings = running_settings(account, data_dir)
-    symbol = traded_symbol(settings, symbol)
     with connect(settings, client) as connection:
         connection.subscribe(["orders"])
         order = connection.place(
@@ -244,7 +238,6 @@ def bracket(
     from rpc.client import terms
 
     settings = running_settings(account, data_dir)
-    symbol = traded_symbol(settings, symbol)
     entry = terms(symbol, side.value, qty, price, account=sub_account, client_order_id=client_order_id)
     other: Any = "sell" if side is Side.BUY else "buy"
     own_id = entry.client_order_id
@@ -344,12 +337,11 @@ def cancel_all(
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Cancel all open orders of this client, of a strategy, or of everyone."""
-    settings = running_settings(account, data_dir)
-    symbol = None if instrument is None else traded_symbol(settings, instrument)
-    with connect(settings, client) as connection:
+    """Cancel all open orders of this client, of a strategy, or of everyone: the number told is of cancels that were
+    sent, and an order has ended when the exchange confirms its own."""
+    with connect(running_settings(account, data_dir), client) as connection:
         count = connection.cancel_all(
-            symbol, scope="account" if everyone or strategy else "own", account=sub_account, strategy=strategy
+            instrument, scope="account" if everyone or strategy else "own", account=sub_account, strategy=strategy
         )
     if as_json:
         say_json({"cancels": count})
@@ -385,7 +377,7 @@ def say_orders(orders: list[Order]) -> None:
         say("no orders")
         return
     say_table(
-        ["owner", "id", "instrument", "side", "qty", "price", "filled", "state"],
+        ["owner", "id", "instrument", "side", "qty", "price", "filled", "state", "reason"],
         [
             [
                 each.client,
@@ -396,6 +388,7 @@ def say_orders(orders: list[Order]) -> None:
                 (each.price or "market") + trigger_text(each),
                 each.filled_qty,
                 each.state,
+                "" if each.reason == "NONE" else each.reason,
             ]
             for each in orders
         ],

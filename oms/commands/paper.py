@@ -68,6 +68,7 @@ def session_settings(
     import msgspec
 
     from oms.config import load_settings
+    from oms.traded import recorded_instrument
 
     given = overrides(account, data_dir)
     replay_given: dict[str, Any] = {"file": replay and str(replay), "speed": speed, "duration_s": duration}
@@ -97,15 +98,6 @@ def session_settings(
         msgspec.structs.replace(each, parameters={**each.parameters, **chosen}) for each in settings.strategies
     )
     return msgspec.structs.replace(settings, strategies=strategies)
-
-
-def recorded_instrument(settings: Settings) -> str:
-    """The instrument of the recording, as the settings call it; raises ``RecordingError`` or ``ConfigError``."""
-    from gateways.sidecar import open_recording
-    from oms.config import qualified_symbol
-
-    recording = open_recording(Path(settings.replay.file))
-    return qualified_symbol(settings.instrument(f"{recording.symbol}.{recording.venue}"))
 
 
 def on_instrument(settings: Settings, instrument: str) -> Settings:

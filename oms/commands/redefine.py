@@ -60,8 +60,9 @@ def next_version(settings: Settings, symbol: str, changes: list[str]) -> Instrum
     import msgspec
 
     from oms.settings import check_grid
+    from oms.traded import traded_instrument
 
-    before = newest(settings, settings.instrument(symbol))
+    before = newest(settings, traded_instrument(settings, symbol))
     given = dict(change.partition("=")[::2] for change in changes)
     for name in given:
         if name not in CHANGEABLE or name in TABLES:

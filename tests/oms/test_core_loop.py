@@ -24,6 +24,7 @@ from oms.core.state import MAX_OPEN_ORDERS
 from oms.core_loop import DEFAULT_SETTINGS, CoreLoop
 from oms.journal import Direction, Journal, JournalError, MetaKind, Sync, read_journal
 from oms.journal_reader import JournalReader
+from oms.process import resume_trading
 from oms.records import (
     EVENT,
     TICK,
@@ -37,6 +38,8 @@ from oms.records import (
     Source,
     TradingState,
 )
+from oms.recovery import Past
+from oms.snapshot import Definitions
 from tests.oms.core.builders import (
     ASK_PX,
     BID_PX,
@@ -524,6 +527,24 @@ def test_trading_state_is_told_when_the_host_sets_it(make_bench: Callable[..., B
     bench.loop.set_trading_state(TradingState.HALTED, Reason.RESTARTED)
     event = only(bench.heard(1), EventKind.TRADING_STATE)
     assert (event["aux"], event["reason"]) == (TradingState.HALTED, Reason.RESTARTED)
+
+
+@pytest.mark.parametrize("clean", [True, False])
+def test_a_strategy_that_was_not_active_is_told_when_the_next_session_begins(
+    make_bench: Callable[..., Bench], clean: bool
+) -> None:
+    bench = make_bench()
+    bench.rig.add(SAMPLES / "flood.py", orders=0)
+    bench.rig.add(SAMPLES / "flood.py", orders=0)
+    for strategy, state in enumerate((TradingState.ACTIVE, TradingState.REDUCING)):
+        bench.loop.set_trading_state(state, Reason.DRAWDOWN, strategy=strategy)
+    bench.heard(2)
+    resume_trading(bench.loop, Past(bench.rig.st, Definitions(), clean=clean))
+    told = bench.heard(2)
+    own = TradingState.ACTIVE if clean else TradingState.HALTED
+    assert told["strategy"].tolist() == [-1, 1]
+    assert told["aux"].tolist() == [own, TradingState.REDUCING]
+    assert told["reason"][1] == Reason.DRAWDOWN
 
 
 def test_frame_of_unknown_instruments_is_counted(make_bench: Callable[..., Bench]) -> None:

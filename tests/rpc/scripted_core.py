@@ -69,7 +69,7 @@ TERMS = {
 }
 """Where an event has what few orders have."""
 REFUSED_PX = 4_321
-"""A price at which the scripted core takes no order."""
+"""A price at which the scripted core takes no order, and no amend."""
 
 
 class Status:
@@ -337,6 +337,8 @@ class ScriptedCore:
             self._refuse(command, Reason.UNKNOWN_ORDER)
         elif order["state"] not in OPEN_STATES:
             self._refuse(command, Reason.ORDER_NOT_OPEN, int(order["state"]))
+        elif command["px"] == REFUSED_PX:
+            self._refuse(command, Reason.PRICE_COLLAR, int(order["state"]))
         elif kind == CommandKind.CANCEL:
             order["request_id"] = command["request_id"]
             self._cancel(order)

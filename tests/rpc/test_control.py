@@ -28,7 +28,7 @@ def states(client: Client) -> dict[tuple[str, str | None], str]:
 
 def test_a_trading_state_is_set_for_one_account_one_strategy_or_every_account(desk: Client) -> None:
     assert desk.set_trading_state("reducing", account="hedge") == "reducing"
-    assert states(desk) == {("paper", None): "active", ("hedge", None): "reducing", ("paper", "maker"): "unknown"}
+    assert states(desk) == {("paper", None): "active", ("hedge", None): "reducing", ("paper", "maker"): "active"}
     assert desk.set_trading_state("halted", strategy="maker") == "halted"
     assert states(desk)["paper", "maker"] == "halted"
     assert desk.status().trading_state == "active"

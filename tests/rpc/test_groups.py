@@ -8,6 +8,7 @@ import pytest
 
 from oms.records import Contingency
 from rpc.client import Client, OutcomeUnknownError, RpcError, terms
+from rpc.entities import Side
 from rpc.messages import Error
 from rpc.protocol import Call
 from rpc.requests import PlaceBracket
@@ -72,7 +73,7 @@ def test_an_entry_is_cancelled_when_its_stop_is_refused(core: ScriptedCore, desk
 
 
 def test_nothing_leaves_when_one_of_a_bracket_cannot_be_meant(core: ScriptedCore, desk: Client) -> None:
-    with pytest.raises(RpcError, match=r"BAD_TRIGGER: trigger price 90\.05 is not on"):
+    with pytest.raises(RpcError, match=r"BAD_TRIGGER: order 'stop' of the group: trigger price 90\.05 is not on"):
         desk.bracket(*bracket(stop="90.05"))
     with pytest.raises(RpcError, match="BAD_PARENT: order 'target' does not close entry 'entry'"):
         desk.bracket(*bracket(account="paper"))
@@ -81,6 +82,27 @@ def test_nothing_leaves_when_one_of_a_bracket_cannot_be_meant(core: ScriptedCore
         desk.bracket(entry, target, target)
     with pytest.raises(RpcError, match="UNKNOWN_ORDER"):
         desk.order(client_order_id="entry")
+    assert core.taken == 0
+
+
+@pytest.mark.parametrize(
+    ("side", "other", "target", "stop", "where"),
+    [
+        ("buy", "sell", "110", "115", "below"),
+        ("buy", "sell", "110", "110", "below"),
+        ("sell", "buy", "90", "85", "above"),
+    ],
+)
+def test_a_bracket_with_its_target_and_stop_swapped_is_refused(
+    core: ScriptedCore, desk: Client, side: Side, other: Side, target: str, stop: str, where: str
+) -> None:
+    said = f"BAD_TRIGGER: stop {stop} of order 's' is not {where} target {target} of order 't'"
+    with pytest.raises(RpcError, match=said):
+        desk.bracket(
+            terms("BTCUSDT", side, "1", "100"),
+            terms("BTCUSDT", other, "1", target, client_order_id="t"),
+            terms("BTCUSDT", other, "1", order_type="stop_market", trigger_price=stop, client_order_id="s"),
+        )
     assert core.taken == 0
 
 

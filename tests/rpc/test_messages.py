@@ -28,6 +28,28 @@ def as_map(request: AnyRequest) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"side": "long"}, "side 'long' is none of buy, sell"),
+        ({"time_in_force": "x"}, "time_in_force 'x' is none of day, fok, gtc, gtd, ioc"),
+        ({"client_order_id": "a b/ü"}, "client_order_id has a blank or a character that is not plain ASCII"),
+    ],
+)
+def test_a_wrong_value_is_told_in_plain_words(change: dict[str, str], said: str) -> None:
+    good = {"type": "place_order", "request_id": 1, "client_order_id": "a", "symbol": "X", "side": "buy", "qty": "1"}
+    decode_request(msgspec.msgpack.encode(good))
+    with pytest.raises(MessageError) as refused:
+        decode_request(msgspec.msgpack.encode(good | change))
+    assert str(refused.value).startswith(f"the request cannot be read: {said}")
+    assert "regex" not in str(refused.value)
+
+
+def test_a_wrong_topic_names_the_topics() -> None:
+    with pytest.raises(MessageError, match=r"topics\[0\] 'x' is none of all, fills, logs, orders, "):
+        decode_request(msgspec.msgpack.encode({"type": "subscribe", "request_id": 1, "topics": ["x"]}))
+
+
+@pytest.mark.parametrize(
     ("names", "enum"),
     [(TimeInForceName, TimeInForce), (TradingStateName, TradingState), (TriggerBy, TriggerSource)],
 )

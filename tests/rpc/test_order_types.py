@@ -153,8 +153,8 @@ LIMIT = {"price": "100"}
         ({**LIMIT, "position_side": "long"}, "BAD_LEG: account paper is in netting mode: leave position_side out"),
         ({**LIMIT, "account": "hedge"}, "BAD_LEG: account hedge is in hedging mode: say position_side long or short"),
         ({**LIMIT, "account": "none"}, "UNKNOWN_ACCOUNT: unknown account 'none': the settings define paper, hedge"),
-        ({**LIMIT, "contingency": "oto"}, "BAD_PARENT: order .* has a parent and no contingency"),
-        ({**LIMIT, "parent_order_id": 5}, "BAD_PARENT: order .* has a parent and no contingency"),
+        ({**LIMIT, "contingency": "oto"}, "BAD_PARENT: order .* is oto and names no parent: .* only oco"),
+        ({**LIMIT, "parent_order_id": 5}, "BAD_PARENT: order .* names a parent and no contingency: say oto"),
         ({**LIMIT, "contingency": "oto", "parent_order_id": 5}, "UNKNOWN_ORDER: client desk has no order 5"),
     ],
 )

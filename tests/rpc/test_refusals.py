@@ -56,6 +56,18 @@ def test_a_reason_that_is_not_known_is_named_by_its_number(tmp_path: Path) -> No
     assert "reason 65000" in refusal_text(65_000, make_settings(tmp_path), ORDER)
 
 
+def test_a_bad_parent_is_told_with_what_oco_needs(tmp_path: Path) -> None:
+    text = refusal_text(Reason.BAD_PARENT, make_settings(tmp_path), replace(ORDER, parent_order_id=7))
+    assert "for oco it must be the first of its group, placed with contingency oco and no parent" in text
+
+
+@pytest.mark.parametrize(("own_id", "name"), [("a", "'a'"), (None, "5")])
+def test_an_order_is_called_by_its_owners_id(tmp_path: Path, own_id: str | None, name: str) -> None:
+    order = replace(ORDER, client_order_id=own_id)
+    for reason in (Reason.ORDER_NOT_OPEN, Reason.REQUEST_IN_FLIGHT, Reason.UNKNOWN_ORDER):
+        assert f"order {name} " in refusal_text(reason, make_settings(tmp_path), order)
+
+
 def test_an_order_is_told_with_its_price_and_trigger() -> None:
     assert order_text(ORDER) == "buy 0.5 BTCUSDT at 100.1 from 99"
     trailing = replace(ORDER, price=None, trail_by="25", trail_unit="basis_points")

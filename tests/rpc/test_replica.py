@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oms.bus import Frame, Header, Records
+from oms.core.state import MAX_ACCOUNTS
 from oms.definitions import Definitions
 from oms.instruments import Instrument
 from oms.journal import Direction, Journal, journal_path
@@ -29,6 +30,7 @@ from oms.records import (
     Reason,
     RecordKind,
     Source,
+    TradingState,
     Trigger,
 )
 from rpc.event_stream import EventStream
@@ -264,6 +266,20 @@ def test_positions_standings_and_states_are_kept_by_their_owner() -> None:
     }
     assert {scope: row.px for scope, row in replica.standings.items()} == {1: 5, 11: 6}
     assert replica.trading_states == {1: (1, 62), 11: (2, 68)}
+
+
+def test_a_strategy_is_active_until_the_core_says_otherwise() -> None:
+    replica = new_replica()
+    maker = MAX_ACCOUNTS + 3
+    active = (TradingState.ACTIVE, Reason.NONE)
+    assert replica.trading_state(0) == replica.trading_state(maker) == (-1, -1)  # the core has not been heard
+    feed(replica, event(EventKind.TRADING_STATE, 0, OrderState.EMPTY, account=1, strategy=-1, aux=0, reason=62))
+    assert (replica.trading_state(0), replica.trading_state(1)) == ((-1, -1), (0, 62))
+    assert replica.trading_state(maker) == active
+    feed(replica, event(EventKind.TRADING_STATE, 0, OrderState.EMPTY, account=0, strategy=3, aux=2, reason=68))
+    assert replica.trading_state(maker) == (2, 68)
+    replica.enter(1)
+    assert replica.trading_state(maker) == (-1, -1)
 
 
 def test_an_event_of_a_version_that_is_not_known_is_passed_over() -> None:
