@@ -17,7 +17,7 @@ from typing import Any, Final
 import zmq
 
 from oms.bus import Subscriber, bind, new_socket
-from oms.config import Settings
+from oms.config import ConfigError, Settings
 from oms.journal_reader import EventBlock
 from oms.lifecycle import Heartbeat, Lifecycle, decode_heartbeat
 from oms.records import RecordKind
