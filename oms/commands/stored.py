@@ -53,6 +53,12 @@ class Owners:
         self._strategies = [each.title for each in settings.strategies]
         self._names = order_names(settings.account_dir / LEDGER_FOLDER, order_ids)
 
+    def fields(self, order_id: int) -> dict[str, str | None]:
+        """The same by name; without an id of the owner's own None."""
+        owner, _ = self.cells(order_id)
+        name = self._names.get(order_id)
+        return {"owner": owner, "client_order_id": name.client_order_id if name else None}
+
     def cells(self, order_id: int) -> list[str]:
         """Owner, and the owner's id for the order; its number where there is none."""
         from oms.records import ORDER_ID_COUNTER_BITS, RPC_CLIENT_BASE, STRATEGY_CLIENT_BASE
@@ -67,13 +73,21 @@ class Owners:
         return [f"client {client}", str(order_id)]
 
 
-def say_rows(rows: Iterable[Any], as_json: bool, titles: list[str], cells: Any, right: frozenset[int]) -> None:
-    """Print store rows: whole as JSON, or the given cells of each as a table, the newest last."""
+def say_rows(
+    rows: Iterable[Any],
+    as_json: bool,
+    titles: list[str],
+    cells: Any,
+    right: frozenset[int],
+    owners: Owners | None = None,
+) -> None:
+    """Print store rows: whole as JSON, with ``owners`` of orders, or the given cells of each as a table, the newest
+    last."""
     import msgspec
 
     found = list(rows)
     if as_json:
-        say_json([msgspec.to_builtins(row) for row in found])
+        say_json([msgspec.to_builtins(row) | (owners.fields(row.order_id) if owners else {}) for row in found])
     elif not found:
         say("none yet")
     else:
@@ -131,6 +145,7 @@ def stored_orders(
             "" if row.reason.upper() == "NONE" else row.reason,
         ],
         frozenset({5, 6, 7}),
+        owners,
     )
 
 
@@ -161,6 +176,7 @@ def stored_fills(
             row.position_qty_text,
         ],
         frozenset({5, 6, 8, 9}),
+        owners,
     )
 
 

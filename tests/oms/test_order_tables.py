@@ -34,5 +34,7 @@ def test_a_stored_order_is_shown_with_its_owner_and_the_owners_id(tmp_path: Path
     lost = (index + 1) << ORDER_ID_COUNTER_BITS | 1
     owners = Owners(settings, [order_id, makers, lost])
     assert owners.cells(order_id) == ["desk", "a"]
+    assert owners.fields(order_id) == {"owner": "desk", "client_order_id": "a"}
+    assert owners.fields(makers) == {"owner": "maker", "client_order_id": None}
     assert owners.cells(makers) == ["maker", str(makers)]
     assert owners.cells(lost) == [f"client {index + 1}", str(lost)]
