@@ -35,6 +35,8 @@ from rpc.ledger_rows import (
 )
 from rpc.seen_names import MOST_NAMES, NO_NAME, Name, SeenNames
 
+LEDGER_FOLDER: Final = "rpc"
+"""Of an account's folder."""
 FILE: Final = "ledger.sqlite"
 SCHEMA_VERSION: Final = 2
 MAX_CLIENTS: Final = 100_000

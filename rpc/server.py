@@ -26,7 +26,7 @@ from rpc.core_link import CORE, CoreLink
 from rpc.event_stream import EventStream
 from rpc.feed import Feed
 from rpc.journalled_names import JournalledNames
-from rpc.ledger import Ledger, LedgerError
+from rpc.ledger import LEDGER_FOLDER, Ledger, LedgerError
 from rpc.ledger_rows import Settled
 from rpc.limits import DEFAULT_LIMITS, MAX_QUEUED_REQUESTS, MAX_TRANSPORT_BYTES, Limits
 from rpc.order_entry import OrderEntry
@@ -56,7 +56,6 @@ from rpc.requests import (
 from rpc.sessions import Sessions
 from rpc.views import Views
 
-LEDGER_FOLDER: Final = "rpc"
 PAUSE_OF_GC: Final = 100_000
 """New objects between two searches for cycles: they go through every order that is known, and find next to nothing."""
 FRAMES_A_ROUND: Final = 256

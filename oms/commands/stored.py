@@ -13,6 +13,7 @@ import typer
 from oms.commands.options import Account, CommandError, DataDir, Json, say, say_json, say_table, stored_settings
 
 if TYPE_CHECKING:
+    from oms.config import Settings
     from oms.journal_format import Entry
     from oms.store.reader import StoreReader
 
@@ -35,13 +36,58 @@ def open_store(account: str | None, data_dir: Path | None) -> StoreReader:
     return StoreReader(stored_settings(account, data_dir).store_dir)
 
 
-def say_rows(rows: Iterable[Any], as_json: bool, titles: list[str], cells: Any, right: frozenset[int]) -> None:
-    """Print store rows: whole as JSON, or the given cells of each as a table, the newest last."""
+class Owners:
+    """Whose orders are, and what their owners call them, of those that are about to be shown.
+
+    Parameters
+    ----------
+    settings : Settings
+        Of the account's last session.
+    order_ids : iterable of int
+    """
+
+    def __init__(self, settings: Settings, order_ids: Iterable[int]) -> None:
+        from rpc.ledger import LEDGER_FOLDER
+        from rpc.ledger_reader import order_names
+
+        self._strategies = [each.title for each in settings.strategies]
+        self._names = order_names(settings.account_dir / LEDGER_FOLDER, order_ids)
+
+    def fields(self, order_id: int) -> dict[str, str | None]:
+        """The same by name; without an id of the owner's own None."""
+        owner, _ = self.cells(order_id)
+        name = self._names.get(order_id)
+        return {"owner": owner, "client_order_id": name.client_order_id if name else None}
+
+    def cells(self, order_id: int) -> list[str]:
+        """Owner, and the owner's id for the order; its number where there is none."""
+        from oms.records import ORDER_ID_COUNTER_BITS, RPC_CLIENT_BASE, STRATEGY_CLIENT_BASE
+
+        name = self._names.get(order_id)
+        if name is not None:
+            return [name.client, name.client_order_id]
+        client = order_id >> ORDER_ID_COUNTER_BITS
+        number = client - STRATEGY_CLIENT_BASE
+        if 0 <= number < len(self._strategies) and client < RPC_CLIENT_BASE:
+            return [self._strategies[number], str(order_id)]
+        return [f"client {client}", str(order_id)]
+
+
+def say_rows(
+    rows: Iterable[Any],
+    as_json: bool,
+    titles: list[str],
+    cells: Any,
+    right: frozenset[int],
+    owners: Owners | None = None,
+) -> None:
+    """Print store rows: whole as JSON, with ``owners`` of orders, or the given cells of each as a table, the newest
+    last."""
     import msgspec
 
     found = list(rows)
     if as_json:
-        say_json([msgspec.to_builtins(row) for row in found])
+        say_json([msgspec.to_builtins(row) | (owners.fields(row.order_id) if owners else {}) for row in found])
     elif not found:
         say("none yet")
     else:
@@ -81,14 +127,15 @@ def stored_orders(
     with open_store(account, data_dir) as store:
         rows = store.orders(limit, instrument, state)
         terms = store.order_terms()
+    owners = Owners(stored_settings(account, data_dir), [row.order_id for row in rows])
     triggers = {key: f" from {each.trigger_px_text}" for key, each in terms.items() if each.trigger_px}
     say_rows(
         rows,
         as_json,
-        ["updated", "order id", "instrument", "side", "qty", "price", "filled", "state", "reason"],
+        ["updated", "owner", "id", "instrument", "side", "qty", "price", "filled", "state", "reason"],
         lambda row: [
             time_text(row.updated_ts),
-            str(row.order_id),
+            *owners.cells(row.order_id),
             row.symbol,
             row.side,
             row.qty_text,
@@ -97,7 +144,8 @@ def stored_orders(
             REFUSED if row.state == "empty" else row.state,
             "" if row.reason.upper() == "NONE" else row.reason,
         ],
-        frozenset({1, 4, 5, 6}),
+        frozenset({5, 6, 7}),
+        owners,
     )
 
 
@@ -111,13 +159,14 @@ def stored_fills(
     """Show recorded fills, with the position after each."""
     with open_store(account, data_dir) as store:
         rows = store.fills(limit, instrument)
+    owners = Owners(stored_settings(account, data_dir), [row.order_id for row in rows])
     say_rows(
         rows,
         as_json,
-        ["time", "order id", "instrument", "side", "qty", "price", "", "fee", "position"],
+        ["time", "owner", "id", "instrument", "side", "qty", "price", "", "fee", "position"],
         lambda row: [
             time_text(row.ts),
-            str(row.order_id),
+            *owners.cells(row.order_id),
             row.symbol,
             row.side,
             row.qty_text,
@@ -126,7 +175,8 @@ def stored_fills(
             row.fee_text,
             row.position_qty_text,
         ],
-        frozenset({1, 4, 5, 7, 8}),
+        frozenset({5, 6, 8, 9}),
+        owners,
     )
 
 
