@@ -321,7 +321,7 @@ def order_leaves(st: State, order_id: int) -> int:
 
 @function
 def order_realized_pnl(st: State, order_id: int) -> int:
-    """Cash (1e-8 of the settlement currency) that the order's fills have realized on the account's position, before fees.
+    """Cash (1e-8 of the settlement currency) that the order's fills have realized on the account, before fees.
 
     0 when the core does not know the id.
     """
