@@ -69,6 +69,8 @@ def _gateway(pipe: Connection, folder: str, ours: bool) -> None:
         # Trades and quotes are whole messages of one record: each is a tick that calls the strategy.
         single = (recorded["flags"] == TickFlag.FIRST | TickFlag.LAST) & (recorded["kind"] != TickKind.DEPTH)
         ticks = np.resize(recorded[start:][single[start:]], count)
+        # Their time goes on as they are sent: else it stands still once the recording is over, and no rate refills.
+        ticks["local_ts"] = ticks["local_ts"][0] + np.arange(count) * (1_000_000_000 // TICKS_PER_S)
     else:
         ticks = np.zeros(count, TICK)
     pipe.send("ready")
