@@ -123,7 +123,7 @@ def take_events(st: State) -> npt.NDArray[np.void]:
     events: npt.NDArray[np.void] = s["events"][: s["event_count"]].copy()
     s["event_count"] = 0
     s["command_count"] = 0
-    s["report_count"] = 0
+    s["report_count"] = s["parent_count"] = 0
     return events
 
 

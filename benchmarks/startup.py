@@ -33,7 +33,7 @@ at = 0
 while s["orders_sent"] == 0:
     at = min(at + 256, len(ticks))
     step_ticks(core.st, ticks[:at], at - 256, 0)
-    s["event_count"] = s["command_count"] = s["report_count"] = 0
+    s["event_count"] = s["command_count"] = s["report_count"] = s["parent_count"] = 0
 print(json.dumps([built_s, time.time(), rss_mb()]))
 """
 _LONG_RUN: Final = f"""
@@ -51,7 +51,7 @@ for _ in range({ROUNDS_OF_THE_RECORDING}):
     start = 0
     while start < len(ticks):
         start = step_ticks(core.st, ticks, start, 0)
-        s["event_count"] = s["command_count"] = s["report_count"] = 0
+        s["event_count"] = s["command_count"] = s["report_count"] = s["parent_count"] = 0
     ticks["local_ts"] += span
     seen.append(rss_mb())
 print(json.dumps([seen[1], seen[-1], int(s["ticks"]), int(s["orders_sent"])]))

@@ -45,7 +45,7 @@ class CoreLoop:
     ticks : Subscriber
         TICK frames.
     inputs : Puller
-        COMMAND, REPORT, DEFINITION and ORDER_NAME frames.
+        COMMAND, REPORT, DEFINITION, ORDER_NAME and TERMS frames.
     events : Publisher
         EVENT frames; its session is the journal's. Its socket also tells the definitions in force, in DEFINITION
         frames: once a heartbeat, and as soon as one has changed.
@@ -82,6 +82,7 @@ class CoreLoop:
         self._event_count = self._st["event_count"]
         self._command_count = self._st["command_count"]
         self._report_count = self._st["report_count"]
+        self._parent_count = self._st["parent_count"]
         self._events_lost = self._st["events_lost"]
         self._switching = self._st["switching"]
         self._frames = OutputFrames(self._st, journal)
@@ -104,6 +105,7 @@ class CoreLoop:
             RecordKind.REPORT: self._take_reports,
             RecordKind.DEFINITION: self._take_definitions,
             RecordKind.ORDER_NAME: self._take_names,
+            RecordKind.TERMS: self._take_terms,
         }
 
     def turn(self, timeout_ms: int) -> None:
@@ -163,6 +165,11 @@ class CoreLoop:
         """What clients call the orders of the frame behind this one: for the journal alone."""
         self.journal.append(RecordKind.ORDER_NAME, Direction.INPUT, names)
 
+    def _take_terms(self, terms: Records) -> None:
+        """Which algorithms are to work the orders of the frame behind this one."""
+        self.journal.append(RecordKind.TERMS, Direction.INPUT, terms)
+        engine.take_terms(self._st, terms)
+
     def _take_reports(self, reports: Records) -> None:
         start = 0
         while start < len(reports):
@@ -187,11 +194,13 @@ class CoreLoop:
             return
         if self._events_lost[0]:
             raise RuntimeError(f"{self._events_lost[0]} events found the core's output full: stopping, fail closed")
-        framed = self._frames.append(int(self._report_count[0]), int(self._command_count[0]), events, reports)
+        counts = (int(self._report_count[0]), int(self._command_count[0]), int(self._parent_count[0]), events)
+        framed = self._frames.append(*counts, reports)
         self._outbox.add(framed.commands, framed.events, cause_ts)
         self._event_count[0] = 0
         self._command_count[0] = 0
         self._report_count[0] = 0
+        self._parent_count[0] = 0
 
     def _flush_and_commit(self, cause_ts: int) -> None:
         if cause_ts:

@@ -45,6 +45,11 @@ SCRATCH: Final = frozenset(
         "events",
         "commands",
         "reports",
+        "wishes",
+        "parent_before",
+        "told_parents",
+        "parent_count",
+        "next_told_parent",
         "external",
     }
 )
@@ -61,6 +66,8 @@ DEFINED: Final = {
     "reporting_currency": None,
     "wallets_used": None,
     "strategies_used": None,
+    "algorithms": None,
+    "algorithms_used": None,
     "next_review": None,
     "accounts": None,
     "limits": (
@@ -155,6 +162,22 @@ UNSEEN: Final = {
     "positions": ("mark", "value", "unrealized_pnl", "initial_margin", "maintenance_margin"),
     "strategies": ("timer_due", "order_counter", "refused", "logs_dropped", "memory"),
     "accounts": ("reset_number",),
+    "terms": None,
+    "terms_count": None,
+    "parents": (
+        "due_qty",
+        "market_qty",
+        "market_value",
+        "take_ts",
+        "request_id",
+        "refusals",
+        "end_state",
+        "end_reason",
+    ),
+    "parent_wakes": None,
+    "parent_lists": None,
+    "parent_due": None,
+    "next_parent": None,
     "model": ("trade_counter",),
 }
 """What moves with the market or with refused requests, of which ``journal.inputs = "orders"`` keeps no record."""
@@ -262,9 +285,27 @@ def begin_session(st: State, session: int) -> None:
     strategies["order_counter"] = np.maximum(strategies["order_counter"], floor)
     strategies["timer_due"] = NEVER
     s["next_due"] = NEVER
+    wake_parents(st)
     s["limits"]["rate_ts"] = 0
     s["scopes"]["rate_ts"] = 0
     s["scopes"]["cancel_ts"] = 0
     s["scopes"]["valued_at"] = -1  # of no market: all is valued anew
     s["scopes"]["told"] = 0
     s["recent"][:] = 0
+
+
+def wake_parents(st: State) -> None:
+    """Have every parent order looked at with the first tick, by the algorithms that this session has."""
+    s = st[0]
+    wakes = s["parent_wakes"]
+    known = {int(row["id"]): at for at, row in enumerate(s["algorithms"][: s["algorithms_used"]])}
+    s["parent_due"] = NEVER
+    s["next_parent"] = NEVER
+    s["terms_count"] = 0
+    for row in np.flatnonzero(wakes["slot"]).tolist():
+        wakes[row]["algorithm"] = known.get(int(s["parents"][row]["algorithm"]), -1)
+        wakes[row]["wake_ts"] = 0
+        wakes[row]["seen_qty"] = 0
+        wakes[row]["seen_value"] = 0.0
+        s["parent_due"][s["orders"][wakes[row]["slot"] - 1]["instrument"]] = 0
+        s["next_parent"] = 0

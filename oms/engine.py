@@ -22,17 +22,20 @@ from oms.core.halts import halt_failed, halt_strategy
 from oms.core.keeping import ask_cancel, end_held
 from oms.core.market import refuse_tick, take_market
 from oms.core.orders import look_ahead
+from oms.core.parents import is_worked, stop_parent
 from oms.core.redefine import take_definition
 from oms.core.reports import apply_report
 from oms.core.requests import handle_command
 from oms.core.review import REVIEW_INTERVAL_NS, review
-from oms.core.state import MAX_ACCOUNTS, MAX_INSTRUMENTS, MODEL_QUEUE, STATE, Record, State
+from oms.core.state import MAX_ACCOUNTS, MAX_INSTRUMENTS, MODEL_QUEUE, STATE, TERMS_RING, Record, State
 from oms.core.trading import set_trading_state, state_of_scope
 from oms.core.triggers import fire_triggers
+from oms.core.working import tell_every_parent, work_concerned, work_due
 from oms.definition_rows import DEFINITION
 from oms.records import (
     COMMAND,
     REPORT,
+    TERMS,
     TICK,
     BookState,
     OrderState,
@@ -82,7 +85,7 @@ def call_strategy(st: State, number: int, address: int, record: Any) -> None:
 def earliest_due(s: Record) -> int:
     """Time of the earliest answer, timer, request or review; ``NEVER`` when there is none."""
     model = s["model"]
-    due = min(s["next_review"], s["next_expiry"])
+    due = min(s["next_review"], s["next_expiry"], s["next_parent"])
     if model["answer_count"] > 0:
         due = min(due, model["answers"][model["answer_head"]]["ts"])
     if model["request_count"] > 0:
@@ -173,7 +176,10 @@ def expire_orders(s: Record) -> bool:
             return False
         order = s["orders"][slot]
         reason = _EXPIRED_DAY if order["time_in_force"] == _DAY else _EXPIRED_GTD
-        if order["state"] == _HELD:
+        if is_worked(order):
+            unlink_timed(s, slot)
+            stop_parent(s, slot, _EXPIRED, reason, order["request_id"])
+        elif order["state"] == _HELD:
             end_held(s, slot, _EXPIRED, reason, order["request_id"])
         elif not ask_cancel(s, slot, reason, order["request_id"], 0):
             unlink_timed(s, slot)
@@ -216,6 +222,9 @@ def advance(st: State, until: int) -> bool:
                 follow_up(s)
         elif s["next_expiry"] <= due:
             if not expire_orders(s):
+                return False
+        elif s["next_parent"] <= due:
+            if not work_due(st):
                 return False
         elif not fire_timers(st, due):
             return False
@@ -270,6 +279,14 @@ def report_every_position(s: Record) -> bool:
 
 
 @kernel
+def report_all(s: Record) -> bool:
+    """Report every position, then every parent order; False as ``report_every_position``."""
+    if s["next_told_parent"] == 0 and not report_every_position(s):
+        return False
+    return tell_every_parent(s)
+
+
+@kernel
 def take_tick(st: State, tick: Record) -> bool:
     """Everything that one market data record does; what is due before it has been done.
 
@@ -288,7 +305,7 @@ def take_tick(st: State, tick: Record) -> bool:
             s["feed_quiet"] = 1
         elif kind != _HEARTBEAT:
             s["feed_quiet"] = 0
-        elif not report_every_position(s):
+        elif not report_all(s):
             return False
         if not is_time:
             instrument = tick["instrument"]
@@ -307,7 +324,7 @@ def take_tick(st: State, tick: Record) -> bool:
             return True
         s["tick_stage"] = _MARKET_TAKEN
     if s["tick_stage"] == _MARKET_TAKEN:
-        if not is_time and not fire_triggers(s, tick["instrument"]):
+        if not is_time and not (fire_triggers(s, tick["instrument"]) and work_concerned(st, tick["instrument"])):
             return False
         if s["next_due"] <= ts and not advance(st, ts + 1):
             return False
@@ -404,7 +421,7 @@ def step_reports(st: State, reports: Any, start: int) -> int:
         look_ahead(s, reports, i)
         s["now"] = max(s["now"], reports[i]["ts"])
         deliver_report(st, reports[i])
-        if s["next_review"] <= s["now"] and not advance(st, s["now"] + 1):
+        if min(s["next_review"], s["next_parent"]) <= s["now"] and not advance(st, s["now"] + 1):
             return i + 1
     return reports.shape[0]
 
@@ -420,6 +437,15 @@ def step_definitions(st: State, definitions: Any, start: int) -> int:
         take_definition(s, definitions[i])
         catch_up(st)
     return definitions.shape[0]
+
+
+@entry(lambda: numba.void(array_of(STATE), array_of(TERMS, readonly=True)))
+def take_terms(st: State, terms: Any) -> None:
+    """Take what algorithms are to work the orders of the commands behind, and how; the oldest ``TERMS_RING`` go."""
+    s = st[0]
+    for i in range(terms.shape[0]):
+        copy_record(s["terms"][s["terms_count"] % TERMS_RING], terms[i])
+        s["terms_count"] += 1
 
 
 @entry(lambda: numba.boolean(array_of(STATE)))

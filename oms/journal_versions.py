@@ -8,7 +8,7 @@ flags were an int32, the upper half of which, always zero, is now ``trigger`` an
 ``wall_ts`` was ``cause_ts``, and the time after which it is too late for a client's command was in ``expire_ts``; the
 session record had a longer account and no place for what a segment says.
 
-Version 2 had no ORDER_NAME entries; all else was as it is.
+Version 2 had no ORDER_NAME entries, version 3 neither TERMS nor PARENT ones; all else was as it is.
 """
 
 from __future__ import annotations
@@ -94,6 +94,7 @@ UPGRADES: Final[dict[int, dict[int, Upgrade]]] = {
         int(RecordKind.EVENT): _event_from_1,
     },
     2: dict.fromkeys(DTYPES, _unchanged),
+    3: dict.fromkeys(DTYPES, _unchanged),
 }
 """By version and kind: the step to the next version."""
 

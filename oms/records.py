@@ -35,6 +35,9 @@ STRATEGY_CLIENT_BASE: Final = 1
 
 RPC_CLIENT_BASE: Final = 1024
 
+ALGORITHM_CLIENT: Final = RPC_CLIENT_BASE - 2
+"""Client index of the children of parent orders; the one above it is the core's own."""
+
 
 class RecordKind(IntEnum):
     """What a frame's records are; the second byte of every frame, so that a subscriber can filter by prefix."""
@@ -48,6 +51,10 @@ class RecordKind(IntEnum):
     """A new version of an instrument's definition, for the core."""
     ORDER_NAME = 7
     """The own id that a client has given a new order, for the journal."""
+    TERMS = 8
+    """Which algorithm is to work an order, and with which parameters; ahead of the command that asks for it."""
+    PARENT = 9
+    """A parent order's algorithm and what it remembers, as it stands; for the journal."""
 
 
 class Source(IntEnum):
@@ -116,6 +123,9 @@ class CommandKind(IntEnum):
     quantity. It does not leave."""
     HELD_CANCEL = 9
     """From the core: a held order has ended: ``value`` is its OrderState, ``reason`` why. It does not leave."""
+    PAUSE = 10
+    """Have an algorithm's order rest: its children are cancelled, and it asks for none until RESUME."""
+    RESUME = 11
 
 
 LAST_EXCHANGE_COMMAND: Final = CommandKind.CANCEL
@@ -178,6 +188,8 @@ class Trigger(IntEnum):
     """The price reaches ``trigger_px`` in the other direction: a buy fires at or below, a sell at or above."""
     TRAILING = 3
     """A stop whose ``trigger_px`` follows the price at a distance of ``trail``, and never moves back."""
+    ALGORITHM = 4
+    """An algorithm works the order: it never leaves itself, child orders do (``oms.core.parents``)."""
 
 
 class TriggerSource(IntEnum):
@@ -225,6 +237,8 @@ class HeldFor(IntFlag):
     """The end of the order that it replaces."""
     PRICE = 4
     """Its trigger."""
+    ALGORITHM = 8
+    """Its algorithm, which works it by child orders."""
 
 
 class OrderFlag(IntFlag):
@@ -331,6 +345,11 @@ class EventKind(IntEnum):
     LEG_TURNED = 31
     """A fill has turned a leg of a hedging account over: the long one (``flags`` without SHORT_LEG) is short, or the
     short one long. ``qty`` is what the leg holds now, ``order_id`` the order, ``aux`` the trade id."""
+    PROGRESS = 32
+    """How far an algorithm has worked its order: ``last_px`` is the average price of its fills, ``realized_pnl`` the
+    mid price when it began and ``fees`` the average price of the market's trades since, all in 1e-8 ticks and 0 where
+    there is none; ``last_qty`` the lots in open children, ``aux`` the lots that its schedule wants filled by now,
+    ``liquidity`` its ParentState. ``px``, ``qty`` and ``filled_qty`` are the order's."""
 
 
 ORDER_EVENTS: Final = frozenset(
@@ -351,6 +370,7 @@ ORDER_EVENTS: Final = frozenset(
         EventKind.HELD_AMENDED,
         EventKind.HELD_ENDED,
         EventKind.ORDER_ADOPTED,
+        EventKind.PROGRESS,
     }
 )
 """Events whose ``state``, ``px``, ``qty`` and ``filled_qty`` are the order as it stands after the event; ORDER_REFUSED
@@ -500,6 +520,14 @@ class Reason(IntEnum):
     BAD_LEG = 91
     NOT_REPLAYABLE = 92
     GROUP_REFUSED = 93
+    # of orders that algorithms work
+    BAD_ALGORITHM = 94
+    BAD_PARAMETER = 95
+    NO_PARENT = 96
+    ALGORITHM_FAILED = 97
+    TIME_OVER = 98
+    BELOW_MINIMUM = 99
+    ALGORITHM_DONE = 100
 
 
 FRAME = np.dtype(
@@ -645,6 +673,68 @@ ORDER_NAME = np.dtype(
 )
 """What a client calls an order, 80 bytes: in the journal before the command that places it."""
 
+PARENT_PARAMETERS: Final = 16
+PARENT_MEMORY: Final = 32
+ROUTES: Final = 8
+"""Instruments in which one parent order may have children."""
+LANES: Final = 2 * ROUTES
+"""Children that one parent order may have open: of each route one that rests and one that takes."""
+
+
+class ParentState(IntEnum):
+    """What an algorithm does with its order."""
+
+    RUNNING = 0
+    PAUSED = 1
+    """It has no open children, and asks for none."""
+    STOPPING = 2
+    """Its children are being cancelled; then the order ends."""
+
+
+TERMS = np.dtype(
+    [
+        ("order_id", "<i8"),
+        ("algorithm", "<i8"),  # id of its name (``oms.algorithms.algorithm_id``)
+        ("parameters", "<f8", (PARENT_PARAMETERS,)),
+        ("routes", "<i4", (ROUTES,)),  # instruments beside the order's own in which it may trade; -1: none
+    ]
+)
+"""An algorithm and its parameters for one order, 176 bytes: from a client to the core."""
+
+PARENT = np.dtype(
+    [
+        ("order_id", "<i8"),  # 0: the row is free
+        ("number", "<i8"),  # of the row
+        ("algorithm", "<i8"),
+        ("state", "<i8"),  # ParentState
+        ("started", "<i8"),  # 1: its algorithm has begun
+        ("end_state", "<i8"),  # OrderState in which the order ends once it is STOPPING
+        ("end_reason", "<i8"),
+        ("start_ts", "<i8"),  # ns
+        ("end_ts", "<i8"),  # ns; 0: none. Its time is over then
+        ("arrival_half_ticks", "<i8"),  # mid price at the start
+        ("due_qty", "<i8"),  # lots that the schedule wants filled by now
+        ("filled_units", "<i8"),  # a unit is the largest part of which every route's lot is a multiple
+        ("filled_value", "<f8"),  # sum of price in ticks of the order's instrument * units
+        ("market_qty", "<i8"),  # lots traded in the market since the start, in the order's instrument
+        ("market_value", "<f8"),  # tick-lots of them
+        ("blocked_ts", "<i8"),  # no new child before this time
+        ("take_ts", "<i8"),  # when the last child that takes was sent
+        ("refusals", "<i8"),  # children refused or rejected in a row
+        ("children", "<i8"),  # asked for so far
+        ("random", "<i8"),  # state of its random numbers
+        ("request_id", "<i8"),  # of the last command about it
+        ("routes", "<i4", (ROUTES,)),  # instruments; the first is the order's own; -1: none
+        ("route_units", "<i8", (ROUTES,)),  # units of one lot there
+        ("lanes", "<i8", (LANES,)),  # ids of open children; 0: none. Lane k is of route k % ROUTES
+        ("parameters", "<f8", (PARENT_PARAMETERS,)),
+        ("memory", "<i8", (PARENT_MEMORY,)),
+        ("spare", "<i8"),
+    ]
+)
+"""An order that an algorithm works: a row of the core's table of parents, in the journal as it stands after each step
+that changed it."""
+
 RECORD_DTYPES: Final = {
     RecordKind.TICK: TICK,
     RecordKind.COMMAND: COMMAND,
@@ -652,6 +742,8 @@ RECORD_DTYPES: Final = {
     RecordKind.EVENT: EVENT,
     RecordKind.DEFINITION: DEFINITION,
     RecordKind.ORDER_NAME: ORDER_NAME,
+    RecordKind.TERMS: TERMS,
+    RecordKind.PARENT: PARENT,
 }
 
 ORDER = np.dtype(
@@ -708,7 +800,7 @@ ORDER = np.dtype(
         ("armed", "u1"),  # 1: it is in the list of those that wait for a price
         ("timed", "u1"),  # 1: it is in the list of those that expire by time
         ("retired", "u1"),  # 1: its slot is in the list of those that may be used again
-        ("spare_2", "u1", (4,)),
+        ("parent_row", "<i4"),  # of an order that an algorithm works: its row in the table of parents + 1; 0: none
     ]
 )
 """One row of the core's order table, 256 bytes."""
@@ -771,5 +863,7 @@ POSITION = np.dtype(
 assert TICK.itemsize == 64
 assert FRAME.itemsize == 32
 assert ORDER_NAME.itemsize == 80
+assert TERMS.itemsize == 176
+assert PARENT.itemsize == 784
 assert COMMAND.itemsize == REPORT.itemsize == EVENT.itemsize == 128
 assert ORDER.itemsize == POSITION.itemsize == 256

@@ -156,7 +156,7 @@ class Replay:
                         break
         finally:
             s["external"] = external
-            s["event_count"] = s["command_count"] = s["report_count"] = 0
+            s["event_count"] = s["command_count"] = s["report_count"] = s["parent_count"] = 0
         for name in ("records", "events", "requests", "reports", "event_seq"):
             setattr(done, name, int(w[name]))
         done.unfinished = int(w["commands_left"]) + int(w["reports_left"])

@@ -24,7 +24,14 @@ _TICKS: Final = (RecordKind.TICK, Direction.INPUT)
 _COMMANDS: Final = (RecordKind.COMMAND, Direction.INPUT)
 _REPORTS: Final = (RecordKind.REPORT, Direction.INPUT)
 _DEFINITIONS: Final = (RecordKind.DEFINITION, Direction.INPUT)
-_OUTPUTS: Final = {RecordKind.REPORT: "report", RecordKind.COMMAND: "command", RecordKind.EVENT: "event"}
+_TERMS: Final = (RecordKind.TERMS, Direction.INPUT)
+_OUTPUTS: Final = {
+    RecordKind.REPORT: ("reports", "report_count"),
+    RecordKind.COMMAND: ("commands", "command_count"),
+    RecordKind.PARENT: ("told_parents", "parent_count"),
+    RecordKind.EVENT: ("events", "event_count"),
+}
+"""Where the core writes each kind of output, and how many rows."""
 
 
 class WholeReplay:
@@ -46,6 +53,7 @@ class WholeReplay:
             _COMMANDS: self._step_commands,
             _REPORTS: self._step_reports,
             _DEFINITIONS: self._step_definitions,
+            _TERMS: self._take_terms,
         }
 
     def session(self, folder: Path, session: int, number: int = 0, until: int = NO_END) -> Replayed:
@@ -98,6 +106,9 @@ class WholeReplay:
             start = engine.step_commands(self._st, entry.records, start)
             self._collect()
 
+    def _take_terms(self, entry: Entry) -> None:
+        engine.take_terms(self._st, entry.records)
+
     def _step_definitions(self, entry: Entry) -> None:
         start = 0
         while start < len(entry.records):
@@ -112,11 +123,11 @@ class WholeReplay:
 
     def _collect(self) -> None:
         s = self._st[0]
-        for kind, name in _OUTPUTS.items():
-            count = int(s[f"{name}_count"])
+        for kind, (table, counter) in _OUTPUTS.items():
+            count = int(s[counter])
             if count:
-                self._made[kind].append(s[f"{name}s"][:count].copy())
-                s[f"{name}_count"] = 0
+                self._made[kind].append(s[table][:count].copy())
+                s[counter] = 0
 
     def _compare(self, entry: Entry) -> None:
         """Take what the journal holds off what the steps have made; they must be the same."""
@@ -126,10 +137,10 @@ class WholeReplay:
         same = made[:count].tobytes() == entry.records.tobytes()
         for i, theirs in enumerate(() if same else entry.records):
             if i >= len(made):
-                raise ReplayError(f"{self._where}: its {kind.name} {theirs['seq']} does not come out; {REMEDY}")
+                raise ReplayError(f"{self._where}: its {_title(kind, theirs)} does not come out; {REMEDY}")
             if theirs.tobytes() != made[i].tobytes():
                 told = difference(entry.records.dtype, theirs, made[i])
-                raise ReplayError(f"{self._where}, {kind.name} {theirs['seq']}: {told}; {REMEDY}")
+                raise ReplayError(f"{self._where}, {_title(kind, theirs)}: {told}; {REMEDY}")
         self._made[kind] = [made[count:]] if len(made) > count else []
         self._done.events += count if kind == RecordKind.EVENT else 0
         self._done.requests += count if kind == RecordKind.COMMAND else 0
@@ -139,9 +150,14 @@ class WholeReplay:
         for kind, parts in self._made.items():
             if parts:
                 raise ReplayError(
-                    f"{self._where}: before it the replay makes {kind.name} {parts[0]['seq'][0]}, which the journal"
+                    f"{self._where}: before it the replay makes {_title(kind, parts[0][0])}, which the journal"
                     f" does not have; {REMEDY}"
                 )
+
+
+def _title(kind: RecordKind, row: Any) -> str:
+    """What a record is called: a parent by its order, others by their number."""
+    return f"{kind.name} {row['order_id' if kind == RecordKind.PARENT else 'seq']}"
 
 
 def _joined(parts: list[Records], dtype: np.dtype[Any]) -> Records:

@@ -14,6 +14,7 @@ import numba
 import numpy as np
 
 from oms.compiled import array_of, entry, kernel
+from oms.core.parents import restore_parent, tell_parent
 from oms.core.redefine import is_pending
 from oms.core.reports import apply_report
 from oms.core.state import STATE, Record, State
@@ -23,6 +24,7 @@ from oms.journal_scan import INDEX
 from oms.records import (
     COMMAND,
     EVENT,
+    PARENT,
     REPORT,
     REPORT_EVENTS,
     REQUEST_EVENTS,
@@ -43,6 +45,8 @@ WALK = np.dtype(
         ("commands_left", "i8"),
         ("report_at", "i8"),
         ("reports_left", "i8"),
+        ("parent_at", "i8"),
+        ("parents_left", "i8"),
         ("by_model", "i8"),  # 1: the reports in hand are the exchange model's
         ("facts", "i8"),  # 1: a journal without the model's reports: they are read off the events
         ("records", "i8"),
@@ -57,7 +61,9 @@ WALK = np.dtype(
 )
 """Where a replay is, and what it has done."""
 
-IN_HAND = np.dtype([("event", EVENT), ("command", COMMAND), ("report", REPORT), ("definition", DEFINITION)])
+IN_HAND = np.dtype(
+    [("event", EVENT), ("command", COMMAND), ("report", REPORT), ("definition", DEFINITION), ("parent", PARENT)]
+)
 """The journal's records in hand, copied so that they lie as a record must."""
 
 DONE: Final = 0
@@ -78,6 +84,8 @@ _COMMAND_WORD: Final = RECORD_WORDS
 _REPORT_WORD: Final = 2 * RECORD_WORDS
 _DEFINITION_WORD: Final = 3 * RECORD_WORDS
 DEFINITION_WORDS: Final = DEFINITION.itemsize // 8
+_PARENT_WORD: Final = _DEFINITION_WORD + DEFINITION_WORDS
+PARENT_WORDS: Final = PARENT.itemsize // 8
 
 
 def _word_of(field: str) -> int:
@@ -93,17 +101,20 @@ _REALIZED_WORD: Final = _word_of("realized_pnl")
 _INPUT_NONE: Final = 0
 _INPUT_REQUEST: Final = 1
 _INPUT_REPORT: Final = 2
+_INPUT_PARENT: Final = 3
 INPUT_OF_EVENT: Final = np.zeros(256, np.int64)
 """By EventKind: what it stands for."""
 for _kind in REQUEST_EVENTS:
     INPUT_OF_EVENT[_kind] = _INPUT_REQUEST
 for _kind in REPORT_EVENTS:
     INPUT_OF_EVENT[_kind] = _INPUT_REPORT
+INPUT_OF_EVENT[EventKind.PROGRESS] = _INPUT_PARENT
 
 _COMMAND_RECORDS: Final = int(RecordKind.COMMAND)
 _REPORT_RECORDS: Final = int(RecordKind.REPORT)
 _EVENT_RECORDS: Final = int(RecordKind.EVENT)
 _DEFINITION_RECORDS: Final = int(RecordKind.DEFINITION)
+_PARENT_RECORDS: Final = int(RecordKind.PARENT)
 _INSTRUMENT: Final = int(EventKind.INSTRUMENT)
 _SWITCHING: Final = int(InstrumentState.SWITCHING)
 _OUTPUT: Final = int(Direction.OUTPUT)
@@ -114,8 +125,8 @@ _FILLED: Final = int(EventKind.ORDER_FILLED)
 
 
 @kernel
-def copy_words(target: Any, first: int, words: Any, at: int) -> None:
-    for i in range(RECORD_WORDS):
+def copy_words(target: Any, first: int, words: Any, at: int, count: int) -> None:
+    for i in range(count):
         target[first + i] = words[at + i]
 
 
@@ -164,13 +175,13 @@ def take_event(s: Record, walk: Record, hand: Record, hand_words: Any, words: An
     """Do what the event in hand stands for; DONE, or why that cannot be."""
     event = hand["event"]
     stands_for = INPUT_OF_EVENT[event["kind"]]
-    s["event_count"] = s["command_count"] = s["report_count"] = 0
+    s["event_count"] = s["command_count"] = s["report_count"] = s["parent_count"] = 0
     s["event_seq"] = event["seq"]
     s["now"] = event["ts"]
     if stands_for == _INPUT_REQUEST:
         if walk["commands_left"] == 0:
             return INPUT_MISSING
-        copy_words(hand_words, _COMMAND_WORD, words, walk["command_at"])
+        copy_words(hand_words, _COMMAND_WORD, words, walk["command_at"], RECORD_WORDS)
         if not enter_request(s, hand["command"]):
             return NOT_APPLIED
         walk["word"] = differing_word(command_words, 0, words, walk["command_at"])
@@ -182,7 +193,7 @@ def take_event(s: Record, walk: Record, hand: Record, hand_words: Any, words: An
     elif stands_for == _INPUT_REPORT:
         report = hand["report"]
         if walk["reports_left"] > 0:
-            copy_words(hand_words, _REPORT_WORD, words, walk["report_at"])
+            copy_words(hand_words, _REPORT_WORD, words, walk["report_at"], RECORD_WORDS)
             walk["reports_left"] -= 1
             walk["report_at"] += RECORD_WORDS
         elif walk["facts"] != 0:
@@ -196,6 +207,15 @@ def take_event(s: Record, walk: Record, hand: Record, hand_words: Any, words: An
             s["model"]["trade_counter"] = max(s["model"]["trade_counter"], report["trade_id"])
         walk["reports"] += 1
         apply_report(s, report)
+    elif stands_for == _INPUT_PARENT:
+        if walk["parents_left"] == 0:
+            return INPUT_MISSING
+        copy_words(hand_words, _PARENT_WORD, words, walk["parent_at"], PARENT_WORDS)
+        walk["parents_left"] -= 1
+        walk["parent_at"] += PARENT_WORDS
+        if not restore_parent(s, hand["parent"]):
+            return NOT_APPLIED
+        tell_parent(s, hand["parent"]["number"], event["reason"], event["request_id"])
     else:
         is_coming = event["kind"] == _INSTRUMENT and event["aux"] == _SWITCHING and not is_pending(s, event)
         if is_coming and not find_definition(s, walk, hand, hand_words, words):
@@ -221,7 +241,7 @@ def take_events(
     row = 0
     while row < count:
         walk["row"] = row
-        copy_words(hand_words, _EVENT_WORD, words, at + row * RECORD_WORDS)
+        copy_words(hand_words, _EVENT_WORD, words, at + row * RECORD_WORDS, RECORD_WORDS)
         if hand["event"]["seq"] != walk["event_seq"]:
             return EVENT_MISSING
         status = take_event(s, walk, hand, hand_words, words, command_words)
@@ -302,6 +322,10 @@ def replay_entries(
                 return INPUT_LEFT
             w["report_at"], w["reports_left"] = at, count
             w["by_model"] = row["direction"] == _OUTPUT
+        elif kind == _PARENT_RECORDS:
+            if w["parents_left"] > 0:
+                return INPUT_LEFT
+            w["parent_at"], w["parents_left"] = at, count
         elif kind == _DEFINITION_RECORDS:
             w["definition_at"], w["definitions"] = at, count
         elif kind == _EVENT_RECORDS:
@@ -310,5 +334,5 @@ def replay_entries(
                 return status
     w["entry"] = index.shape[0]
     w["definitions"] = 0
-    s["event_count"] = s["command_count"] = s["report_count"] = 0
+    s["event_count"] = s["command_count"] = s["report_count"] = s["parent_count"] = 0
     return DONE

@@ -23,23 +23,38 @@ from typing import Any, Final, NamedTuple
 
 import numba
 
+from oms.algorithms import AlgorithmError, algorithm_id, read_algorithm
 from oms.compiled import STRATEGY_CACHES, Callback, cached_in, callback, kernel_sources, open_cache
-from oms.core.state import MAX_ACCOUNTS, MAX_RULES, MAX_STRATEGIES, NEVER, STATE, STRATEGY_PARAMETERS, State
+from oms.core.state import (
+    MAX_ACCOUNTS,
+    MAX_ALGORITHMS,
+    MAX_RULES,
+    MAX_STRATEGIES,
+    NEVER,
+    STATE,
+    STRATEGY_PARAMETERS,
+    State,
+)
 from oms.records import COMMAND, EVENT, TICK, TradingState
 
 CALLBACKS: Final = ("on_tick", "on_fill", "on_timer")
 RULE: Final = "check_order"
+ALGORITHM_FUNCTIONS: Final = ("start", "work")
 ARGUMENTS: Final = {
     "on_tick": "(st, me, tick)",
     "on_fill": "(st, me, event)",
     "on_timer": "(st, me, now)",
     RULE: "(st, number, command)",
+    "start": "(st, me, now)",
+    "work": "(st, me, now)",
 }
 _ARGUMENT_TYPES: Final[dict[str, Callable[[], Any]]] = {
     "on_tick": lambda: numba.from_dtype(TICK),
     "on_fill": lambda: numba.from_dtype(EVENT),
     "on_timer": lambda: numba.int64,
     RULE: lambda: numba.from_dtype(COMMAND),
+    "start": lambda: numba.int64,
+    "work": lambda: numba.int64,
 }
 DEFAULT_TIMER_NS: Final = 1_000_000_000
 MIN_TIMER_NS: Final = 1_000
@@ -226,6 +241,67 @@ def define_rule(st: State, rule: LoadedRule) -> int:
     s["rules"][number]["address"] = rule.callback.address
     s["rules_used"] = number + 1
     return number
+
+
+class LoadedAlgorithm(NamedTuple):
+    """A compiled execution algorithm: keep it as long as the core may call it."""
+
+    name: str
+    path: Path
+    parameters: dict[str, float]
+    """Defaults by name, in the order of their numbers."""
+    callbacks: dict[str, Callback]
+
+
+def load_algorithm(path: Path) -> LoadedAlgorithm:
+    """Import and compile the execution algorithm in a file; ``oms.algos.api`` is what it may use.
+
+    Raises
+    ------
+    StrategyError
+        When the file is missing, does not import or compile, defines no ``work``, or declares something wrongly.
+    """
+    path = path.expanduser().absolute()
+    if not path.is_file():
+        raise StrategyError(f"algorithm file {path} does not exist")
+    sources = [path]
+    try:
+        sources = local_sources(path)
+        with cached_in(open_cache(cache_sources(path), STRATEGY_CACHES)):
+            module = _import_file(path, sources)
+            if not hasattr(module, "work"):
+                raise StrategyError(f"algorithm {path.name} does not define work{ARGUMENTS['work']}")
+            callbacks = {name: _compile(module, name) for name in ALGORITHM_FUNCTIONS if hasattr(module, name)}
+            declared = read_algorithm(path)
+    except StrategyError:
+        raise
+    except AlgorithmError as error:
+        raise StrategyError(str(error)) from error
+    except (Exception, SystemExit) as error:  # a user's file may fail in any way; the caller gets one kind of error
+        raise StrategyError(f"algorithm {path.name}: {_explanation(error, sources)}") from error
+    return LoadedAlgorithm(declared.name, path, declared.parameters, callbacks)
+
+
+def define_algorithm(st: State, algorithm: LoadedAlgorithm) -> int:
+    """Enter an algorithm into the core's table and return its row.
+
+    Raises
+    ------
+    StrategyError
+        When the table is full, or has one of that name.
+    """
+    s = st[0]
+    row = int(s["algorithms_used"])
+    number = algorithm_id(algorithm.name)
+    if row == MAX_ALGORITHMS:
+        raise StrategyError(f"algorithm {algorithm.name}: the core holds at most {MAX_ALGORITHMS} algorithms")
+    if number in s["algorithms"]["id"][:row]:
+        raise StrategyError(f"algorithm {algorithm.name} is there already: give the file {algorithm.path} another name")
+    s["algorithms"][row]["id"] = number
+    for name in ALGORITHM_FUNCTIONS:
+        s["algorithms"][row][name] = algorithm.callbacks[name].address if name in algorithm.callbacks else 0
+    s["algorithms_used"] = row + 1
+    return row
 
 
 def _compile(module: ModuleType, name: str) -> Callback:

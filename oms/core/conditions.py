@@ -11,11 +11,13 @@ from oms.compiled import kernel
 from oms.core.expiry import next_reset
 from oms.core.groups import count_children, is_grouped
 from oms.core.orders import find_order, is_open
-from oms.core.state import MAX_ACCOUNTS, MAX_CHILDREN, MAX_PX, NEVER, Record
-from oms.records import Contingency, OrderType, Reason, TimeInForce, TrailUnit, Trigger, TriggerSource
+from oms.core.parents import find_algorithm, find_terms, has_free_parent
+from oms.core.state import MAX_ACCOUNTS, MAX_CHILDREN, MAX_INSTRUMENTS, MAX_PX, NEVER, Record
+from oms.records import ROUTES, Contingency, OrderType, Reason, TimeInForce, TrailUnit, Trigger, TriggerSource
 
 _NO_TRIGGER: Final = int(Trigger.NONE)
 _TRAILING: Final = int(Trigger.TRAILING)
+_ALGORITHM: Final = int(Trigger.ALGORITHM)
 _FIRST_SOURCE: Final = int(min(TriggerSource))
 _LAST_SOURCE: Final = int(max(TriggerSource))
 _TICKS: Final = int(TrailUnit.TICKS)
@@ -36,6 +38,9 @@ _BAD_TRIGGER: Final = int(Reason.BAD_TRIGGER)
 _BAD_EXPIRY: Final = int(Reason.BAD_EXPIRY)
 _BAD_DISPLAY_QTY: Final = int(Reason.BAD_DISPLAY_QTY)
 _BAD_PARENT: Final = int(Reason.BAD_PARENT)
+_BAD_ALGORITHM: Final = int(Reason.BAD_ALGORITHM)
+_ORDER_TABLE_FULL: Final = int(Reason.ORDER_TABLE_FULL)
+_UNKNOWN_INSTRUMENT: Final = int(Reason.UNKNOWN_INSTRUMENT)
 
 
 @kernel
@@ -52,7 +57,7 @@ def check_trail(trail: int, trail_unit: int) -> int:
 def check_trigger(command: Record) -> int:
     """A trigger has its price, or its distance, and says what it watches; an order without one has nothing of it."""
     trigger = command["trigger"]
-    if trigger == _NO_TRIGGER:
+    if trigger == _NO_TRIGGER or trigger == _ALGORITHM:
         unused = command["trigger_px"] == 0 and command["trail"] == 0 and command["trigger_source"] == 0
         return _NONE if unused else _BAD_TRIGGER
     if trigger > _TRAILING or not _FIRST_SOURCE <= command["trigger_source"] <= _LAST_SOURCE:
@@ -133,9 +138,30 @@ def check_own_conditions(s: Record, command: Record) -> int:
 
 
 @kernel
+def check_algorithm(s: Record, command: Record) -> int:
+    """An order that is to be worked has the terms of an algorithm that is loaded, rests, and hangs on no other."""
+    if command["trigger"] != _ALGORITHM:
+        return _NONE
+    if command["contingency"] != _NO_CONTINGENCY or command["parent_id"] != 0 or command["display_qty"] != 0:
+        return _BAD_ALGORITHM
+    if command["time_in_force"] == _IOC or command["time_in_force"] == _FOK:
+        return _BAD_ALGORITHM
+    terms = find_terms(s, command["order_id"])
+    if terms < 0 or find_algorithm(s, s["terms"][terms]["algorithm"]) < 0:
+        return _BAD_ALGORITHM
+    for route in range(ROUTES):
+        instrument = s["terms"][terms]["routes"][route]
+        if instrument >= MAX_INSTRUMENTS or (instrument >= 0 and s["instruments"][instrument]["defined"] == 0):
+            return _UNKNOWN_INSTRUMENT
+    return _NONE if has_free_parent(s) else _ORDER_TABLE_FULL
+
+
+@kernel
 def check_conditions(s: Record, command: Record) -> int:
     """All of the above."""
     reason = check_own_conditions(s, command)
     if reason == _NONE:
         reason = check_parent(s, command)
+    if reason == _NONE:
+        reason = check_algorithm(s, command)
     return reason

@@ -13,6 +13,7 @@ from oms.core.armed import arm, disarm
 from oms.core.expiry import link_timed, unlink_timed
 from oms.core.groups import link_child, note_end, note_release, touch
 from oms.core.orders import OrderInput, close_order, leaves_qty, link_open, new_order_slot, next_state
+from oms.core.parents import is_child, note_child, unlink_parent
 from oms.core.state import Record
 from oms.core.trading import CORE_CLIENT, note_closing, note_last_order, wake_review
 from oms.records import Contingency, HeldFor, OrderFlag, OrderState, OrderType, Trigger
@@ -21,11 +22,13 @@ _MARKET: Final = int(OrderType.MARKET)
 _PENDING_NEW: Final = int(OrderState.PENDING_NEW)
 _HELD: Final = int(OrderState.HELD)
 _NO_TRIGGER: Final = int(Trigger.NONE)
+_ALGORITHM: Final = int(Trigger.ALGORITHM)
 _OTO: Final = int(Contingency.OTO)
 _REPLACE: Final = int(Contingency.REPLACE)
 _FOR_PARENT: Final = int(HeldFor.PARENT)
 _FOR_CANCEL: Final = int(HeldFor.CANCEL)
 _FOR_PRICE: Final = int(HeldFor.PRICE)
+_FOR_ALGORITHM: Final = int(HeldFor.ALGORITHM)
 _BUT_PRICE: Final = int(~HeldFor.PRICE)
 _SHORT_LEG: Final = int(OrderFlag.SHORT_LEG)
 _REQUEST_AMEND: Final = int(OrderInput.REQUEST_AMEND)
@@ -45,7 +48,9 @@ def waits_for(command: Record) -> int:
         bits |= _FOR_PARENT
     elif command["contingency"] == _REPLACE:
         bits |= _FOR_CANCEL
-    if command["trigger"] != _NO_TRIGGER:
+    if command["trigger"] == _ALGORITHM:
+        bits |= _FOR_ALGORITHM
+    elif command["trigger"] != _NO_TRIGGER:
         bits |= _FOR_PRICE
     return bits
 
@@ -108,6 +113,9 @@ def enter_order(s: Record, command: Record) -> int:
     order["broken"] = 0
     order["armed"] = 0
     order["timed"] = 0
+    order["parent_row"] = 0
+    if is_child(order):
+        note_child(s, order)
     link_open(s, slot)
     link_child(s, slot)
     count_order(s, order, 1)
@@ -205,6 +213,7 @@ def end_order(s: Record, slot: int) -> None:
     if s["scopes"][order["account"]]["open_orders"] == 0:
         note_last_order(s, order["account"])
     unlink_timed(s, slot)
+    unlink_parent(s, slot)
     close_order(s, slot)
     note_end(s, slot)
     if s["switching"] > 0 and s["order_lists"][order["instrument"]]["open_head"] < 0:

@@ -22,6 +22,7 @@ from oms.core.state import (
     MAX_LEGS,
     MAX_SCOPES,
     OUTPUT_MARGIN,
+    PARENT_RING,
     REPORT_RING,
     Record,
 )
@@ -42,6 +43,7 @@ def has_room(s: Record) -> bool:
         s["event_count"] <= EVENT_RING - OUTPUT_MARGIN
         and s["command_count"] <= COMMAND_RING - OUTPUT_MARGIN
         and s["report_count"] <= REPORT_RING - OUTPUT_MARGIN
+        and s["parent_count"] <= PARENT_RING - OUTPUT_MARGIN
     )
 
 

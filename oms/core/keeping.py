@@ -15,6 +15,7 @@ from oms.core.events import emit_order, emit_terms
 from oms.core.margin_use import keep_margin
 from oms.core.orders import ILLEGAL, OrderInput, next_state
 from oms.core.outbox import can_send, complete, send
+from oms.core.parents import is_stopping, is_worked, stop_parent
 from oms.core.risk import check_new
 from oms.core.state import MAX_CHILDREN, MAX_LEGS, Record
 from oms.core.terms import walked_px
@@ -93,6 +94,11 @@ def end_held(s: Record, slot: int, state: int, reason: int, request_id: int) -> 
 def ask_cancel(s: Record, slot: int, reason: int, request_id: int, source: int) -> bool:
     """Ask for the cancel of an open order for a reason of the core's, or end it when it is held; False: not now."""
     order = s["orders"][slot]
+    if is_worked(order):
+        if is_stopping(s, order):
+            return True
+        stop_parent(s, slot, _CANCELLED, reason, request_id)
+        return True
     if order["state"] == _HELD:
         end_held(s, slot, _CANCELLED, reason, request_id)
         return True

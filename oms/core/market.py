@@ -100,6 +100,8 @@ def take_market(st: State, tick: Record) -> None:
         s["market_updates"] += int(book["trade_px"] != tick["px"])
         book["trade_px"] = tick["px"]
         book["trade_qty"] = tick["qty"]
+        book["traded_qty"] += tick["qty"]
+        book["traded_value"] += float(tick["px"]) * tick["qty"]
         if s["model"]["resting"][instrument] > 0 and book["state"] == _SYNCED:
             call_address(s["model"]["on_trade"], st, 0, tick)
     elif kind == _QUOTE:

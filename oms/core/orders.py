@@ -40,6 +40,8 @@ class OrderInput(IntEnum):
     """An order in the core's keeping was due, and risk refused it."""
     CANCEL_REJECTED_FIRST = 16
     """A cancel was rejected, and an amend that was asked for before it has not been answered yet."""
+    CHILDREN_FILL_UP = 17
+    """The children of an order that an algorithm works have filled all of it."""
 
 
 _S = OrderState
@@ -95,6 +97,7 @@ LEGAL: Final[dict[OrderState, dict[OrderInput, OrderState]]] = {
         _I.HELD_CANCEL: _S.CANCELLED,
         _I.HELD_EXPIRE: _S.EXPIRED,
         _I.HELD_REFUSE: _S.REJECTED,
+        _I.CHILDREN_FILL_UP: _S.FILLED,
     },
     _S.FILLED: dict.fromkeys(_SAME_AFTER_END, _S.FILLED),
     _S.CANCELLED: {

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from oms.compiled import copy_record, hot_kernel, kernel
-from oms.core.state import COMMAND_RING, EVENT_RING, MODEL_QUEUE, Record
+from oms.core.state import COMMAND_RING, EVENT_RING, MODEL_QUEUE, PARENT_RING, Record
 from oms.records import LAST_EXCHANGE_COMMAND
 
 _LAST_EXCHANGE_COMMAND: Final = int(LAST_EXCHANGE_COMMAND)
@@ -22,6 +22,7 @@ def can_send(s: Record) -> bool:
     return bool(
         s["command_count"] < COMMAND_RING
         and s["event_count"] < EVENT_RING
+        and s["parent_count"] < PARENT_RING
         and s["model"]["request_count"] < MODEL_QUEUE
     )
 

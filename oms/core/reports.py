@@ -18,6 +18,7 @@ from oms.core.events import emit_order, emit_position, ignore_report
 from oms.core.expiry import RETRY_NS, link_timed
 from oms.core.groups import note_fill, touch_group
 from oms.core.orders import ILLEGAL, OrderInput, completes, fillable_qty, find_order, is_open, leaves_qty, next_state
+from oms.core.parents import is_child, note_child_fill, wake_parent_of
 from oms.core.positions import fee_of, fill_fits, fits, value_of
 from oms.core.state import EVENT_RING, MAX_PX, MAX_QTY, REPORT_RING, Record
 from oms.core.trades import remember_trade
@@ -166,8 +167,11 @@ def apply_to_order(s: Record, slot: int, report: Record, px: int, qty: int) -> i
             order["qty"] = order["pending_qty"]
         order["filled_qty"] += report["qty"]
         order["filled_cost"] += report["px"] * report["qty"]
+        realized_pnl = order["realized_pnl"]
         fee = book_fill(s, order, px, qty, report["fee"], report["fee_known"], report["liquidity"])
         note_fill(s, slot, report["qty"])
+        if is_child(order):
+            note_child_fill(s, order, qty, px, fee, order["realized_pnl"] - realized_pnl)
     elif kind == _AMENDED:
         order["px"] = report["px"]
         order["qty"] = report["qty"]
@@ -181,6 +185,8 @@ def apply_to_order(s: Record, slot: int, report: Record, px: int, qty: int) -> i
         order["pending_qty"] = 0
     order["state"] = next_state(state, order_input)
     settle(s, slot, was_open)
+    if is_child(order):
+        wake_parent_of(s, order)
     if s["flattening"] > 0 and (kind == _FILL or kind == _REJECTED) and is_of_core(order):
         note_closing_answer(s, order["account"], bool(kind == _REJECTED))
     return fee

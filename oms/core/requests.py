@@ -13,11 +13,41 @@ from oms.core.groups import anchor_of
 from oms.core.keeping import ask_cancel, check_in_group, end_held, give_terms, send_new, value_market_order
 from oms.core.orders import ILLEGAL, OrderInput, find_order, has_free_slot, is_open, next_state
 from oms.core.outbox import can_send, complete, send
+from oms.core.parents import (
+    find_terms,
+    is_worked,
+    new_parent,
+    set_parent_parameters,
+    set_parent_state,
+    stop_parent,
+    tell_parent,
+    wake_parent,
+)
 from oms.core.rates import take_cancel_token
 from oms.core.risk import check_amend, check_held
-from oms.core.state import COMMAND_RING, EVENT_RING, MAX_ACCOUNTS, MAX_INSTRUMENTS, MAX_PX, MAX_QTY, Record, State
+from oms.core.state import (
+    COMMAND_RING,
+    EVENT_RING,
+    MAX_ACCOUNTS,
+    MAX_INSTRUMENTS,
+    MAX_PX,
+    MAX_QTY,
+    PARENT_RING,
+    Record,
+    State,
+)
 from oms.core.trading import kill, scope_of_strategy, set_trading_state, tell_trading_state
-from oms.records import CommandKind, Contingency, EventKind, OrderState, OrderType, Reason, TradingState, Trigger
+from oms.records import (
+    CommandKind,
+    Contingency,
+    EventKind,
+    OrderState,
+    OrderType,
+    ParentState,
+    Reason,
+    TradingState,
+    Trigger,
+)
 
 _NEW: Final = int(CommandKind.NEW)
 _HOLD: Final = int(CommandKind.HOLD)
@@ -44,6 +74,12 @@ _REPLACE: Final = int(Contingency.REPLACE)
 _LIMIT: Final = int(OrderType.LIMIT)
 _TRAILING: Final = int(Trigger.TRAILING)
 _NO_TRIGGER: Final = int(Trigger.NONE)
+_ALGORITHM: Final = int(Trigger.ALGORITHM)
+_PAUSE: Final = int(CommandKind.PAUSE)
+_RESUME: Final = int(CommandKind.RESUME)
+_RUNNING: Final = int(ParentState.RUNNING)
+_PAUSED: Final = int(ParentState.PAUSED)
+_NO_PARENT: Final = int(Reason.NO_PARENT)
 
 _NONE: Final = int(Reason.NONE)
 _BAD_COMMAND: Final = int(Reason.BAD_COMMAND)
@@ -115,6 +151,8 @@ def hold_new(s: Record, command: Record) -> int:
         command["kind"] = _HOLD
         emit_terms(s, slot, _ORDER_HELD, _NONE)
         send(s, command)
+    if slot >= 0 and command["trigger"] == _ALGORITHM:
+        tell_parent(s, new_parent(s, slot, find_terms(s, command["order_id"])), _NONE, 0)
     return slot
 
 
@@ -163,7 +201,9 @@ def check_held_amend(order: Record, px: int, qty: int, trigger_px: int, trail: i
         return _QTY_BELOW_MIN
     if qty > MAX_QTY:
         return _QTY_ABOVE_MAX
-    if order["trigger"] == _NO_TRIGGER:
+    if order["trigger"] == _NO_TRIGGER or order["trigger"] == _ALGORITHM:
+        if qty < order["filled_qty"]:
+            return _QTY_BELOW_MIN
         return _NONE if trigger_px == 0 and trail == 0 else _BAD_TRIGGER
     if not 0 <= trigger_px <= MAX_PX or (trigger_px == 0 and order["trigger"] != _TRAILING):
         return _BAD_TRIGGER
@@ -193,6 +233,33 @@ def amend_held(s: Record, command: Record, slot: int) -> int:
     if command["qty"] != 0:  # of a replacement it includes what its parent has filled
         full_qty = qty if order["contingency"] == _OTO else full_qty + qty - order["qty"]
     give_terms(s, slot, px, qty, trigger_px, trail, order["held_for"], full_qty, command["request_id"])
+    if is_worked(order):
+        terms = find_terms(s, command["order_id"])
+        if terms >= 0:
+            set_parent_parameters(s, order["parent_row"] - 1, terms)
+            tell_parent(s, order["parent_row"] - 1, _NONE, 0)
+        wake_parent(s, order["parent_row"] - 1)
+    return _NONE
+
+
+@kernel
+def request_pause(s: Record, command: Record) -> int:
+    """Have an order that an algorithm works rest, or go on; returns a Reason."""
+    slot = find_order(s, command["order_id"])
+    reason = _NONE
+    if slot < 0:
+        reason = _UNKNOWN_ORDER
+    elif not is_open(s["orders"][slot]["state"]):
+        reason = _ORDER_NOT_OPEN
+    elif not is_worked(s["orders"][slot]):
+        reason = _NO_PARENT
+    elif s["parents"][s["orders"][slot]["parent_row"] - 1]["state"] > _PAUSED:
+        reason = _REQUEST_IN_FLIGHT
+    if reason != _NONE:
+        emit_refusal(s, command, 0, reason)
+        return reason
+    state = _PAUSED if command["kind"] == _PAUSE else _RUNNING
+    set_parent_state(s, slot, state, _REQUESTED, command["request_id"])
     return _NONE
 
 
@@ -251,6 +318,9 @@ def request_cancel(s: Record, command: Record) -> int:
         emit_refusal(s, command, 0, _UNKNOWN_ORDER)
         return _UNKNOWN_ORDER
     order = s["orders"][slot]
+    if is_worked(order):
+        stop_parent(s, slot, _CANCELLED, _REQUESTED, command["request_id"])
+        return _NONE
     if order["state"] == _HELD:
         end_held(s, slot, _CANCELLED, _REQUESTED, command["request_id"])
         return _NONE
@@ -289,7 +359,11 @@ def cancel_open(
                 and (strategy < 0 or order["strategy"] == strategy)
                 and (held or order["state"] != _HELD)
             ):
-                if s["command_count"] == COMMAND_RING or s["event_count"] == EVENT_RING:
+                if (
+                    s["command_count"] == COMMAND_RING
+                    or s["event_count"] == EVENT_RING
+                    or s["parent_count"] == PARENT_RING
+                ):
                     return False
                 ask_cancel(s, slot, reason, request_id, source)
             slot = following
@@ -345,6 +419,9 @@ def handle_command(st: State, command: Record) -> bool:
         return True
     if kind == _CANCEL:
         request_cancel(s, command)
+        return True
+    if kind == _PAUSE or kind == _RESUME:
+        request_pause(s, command)
         return True
     if kind == _KILL and 0 <= command["value"] <= 1:
         reason = kill(s, account, command["value"], command["request_id"])

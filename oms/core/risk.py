@@ -18,10 +18,10 @@ from oms.core.funds import check_funds
 from oms.core.rates import take_rate_tokens
 from oms.core.rules import check_rules, check_rules_of_amend
 from oms.core.self_trade import would_self_trade
-from oms.core.state import MAX_ACCOUNTS, MAX_OPEN_ORDERS, Record
+from oms.core.state import MAX_ACCOUNTS, MAX_OPEN_ORDERS, MAX_PX, MAX_QTY, Record
 from oms.core.terms import check_form, check_notional, check_size, check_terms, expected_px
 from oms.core.trading import check_defined, check_leg, check_states, leg_of, scope_of_strategy, state_of_scope
-from oms.records import OrderFlag, Reason, TradingState
+from oms.records import ALGORITHM_CLIENT, OrderFlag, OrderType, Reason, TradingState, Trigger
 
 _POST_ONLY: Final = int(OrderFlag.POST_ONLY)
 _REDUCE_ONLY_FLAG: Final = int(OrderFlag.REDUCE_ONLY)
@@ -36,6 +36,10 @@ _SELF_TRADE: Final = int(Reason.SELF_TRADE)
 _WRONG_VERSION: Final = int(Reason.WRONG_VERSION)
 _ORDER_RATE: Final = int(Reason.ORDER_RATE)
 _QTY_BELOW_MIN: Final = int(Reason.QTY_BELOW_MIN)
+_QTY_ABOVE_MAX: Final = int(Reason.QTY_ABOVE_MAX)
+_BAD_PRICE: Final = int(Reason.BAD_PRICE)
+_MARKET: Final = int(OrderType.MARKET)
+_ALGORITHM: Final = int(Trigger.ALGORITHM)
 
 
 @hot_kernel
@@ -138,7 +142,8 @@ def check_new(s: Record, command: Record, is_asked: bool) -> int:
         reason = check_open_orders(s, account, strategy, instrument, leg, 0)
     if reason != _NONE:
         return reason
-    window_ns = s["limits"][account, instrument]["duplicate_window_ns"] if is_asked else 0
+    is_compared = is_asked and command["source"] != ALGORITHM_CLIENT  # slices are alike
+    window_ns = s["limits"][account, instrument]["duplicate_window_ns"] if is_compared else 0
     if is_copy(s, command, window_ns):
         return _DUPLICATE_ORDER
     if flags & _POST_ONLY == 0 and would_self_trade(s, account, instrument, side, px):
@@ -155,8 +160,22 @@ def check_new(s: Record, command: Record, is_asked: bool) -> int:
 
 
 @kernel
+def check_size_of_whole(definition: Record, command: Record) -> int:
+    """Size and limit price of an order that an algorithm works; its children are checked one by one."""
+    if command["qty"] < definition["min_qty"]:
+        return _QTY_BELOW_MIN
+    if command["qty"] > MAX_QTY:
+        return _QTY_ABOVE_MAX
+    if command["order_type"] == _MARKET:
+        return _NONE if command["px"] == 0 else _BAD_PRICE
+    return _NONE if 0 < command["px"] <= MAX_PX else _BAD_PRICE
+
+
+@kernel
 def check_held_size(definition: Record, limits: Record, command: Record) -> int:
     """Size by one scope's limits, and the notional at the limit price, else at the trigger's where that is known."""
+    if command["trigger"] == _ALGORITHM:  # of which no order is larger than the limits say
+        return check_size_of_whole(definition, command)
     reason = check_size(definition, limits, command["order_type"], command["px"], command["qty"])
     px = command["px"] if command["px"] != 0 else command["trigger_px"]
     if reason != _NONE or px == 0:

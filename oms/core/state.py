@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from oms.definition_rows import INSTRUMENT
 from oms.instruments import Instrument
-from oms.records import COMMAND, COST_LOT, EVENT, ORDER, POSITION, REPORT, TradingState
+from oms.records import COMMAND, COST_LOT, EVENT, LANES, ORDER, PARENT, POSITION, REPORT, TERMS, TradingState
 
 State = npt.NDArray[np.void]
 Record = np.void
@@ -58,6 +58,13 @@ ASK_BUDGET: Final = OUTPUT_MARGIN // 2
 """Rows that the requests and log lines of one callback, or one command, may fill; the rest of the margin is for what
 the core itself must report."""
 
+MAX_PARENTS: Final = 2_048
+"""Orders that algorithms can work at a time."""
+PARENT_RING: Final = 8_192
+MAX_ALGORITHMS: Final = 64
+TERMS_RING: Final = 256
+"""Terms that can wait for the commands they belong to."""
+
 BOOK_WINDOW: Final = 16_384
 """Ticks around the market that are held as a dense array; levels outside it lie in a sorted list."""
 BOOK_FAR: Final = 4_096
@@ -97,6 +104,8 @@ BOOK = np.dtype(
         ("far_count", "i8", (2,)),
         ("trade_px", "i8"),
         ("trade_qty", "i8"),
+        ("traded_qty", "i8"),  # lots of all trades so far
+        ("traded_value", "f8"),  # tick-lots of them
         ("carried_half_ticks", "i8"),  # the mid price of the version before, until there is another price; 0: none
         ("mark_px", "i8"),  # the venue's own; 0: none
         ("index_px", "i8"),
@@ -286,6 +295,43 @@ STRATEGY = np.dtype(
     ]
 )
 
+ALGORITHM = np.dtype([("id", "i8"), ("start", "i8"), ("work", "i8")])
+"""An execution algorithm: the id of its name, and the addresses of its functions (0: it has none)."""
+
+PARENT_WAKE = np.dtype(
+    [
+        ("slot", "i8"),  # of its order, + 1; 0: the row is free
+        ("algorithm", "i8"),  # row of the table of algorithms; -1: it is not loaded
+        ("next", "i8"),  # rows of the instrument's parents; -1 ends the list
+        ("prev", "i8"),
+        ("wake_ts", "i8"),  # ns; NEVER
+        ("bid_above", "i8"),  # the best bid, or ask, from which on upwards, or downwards, it is looked at
+        ("bid_below", "i8"),
+        ("ask_above", "i8"),
+        ("ask_below", "i8"),
+        ("traded_qty", "i8"),  # lots traded in the instrument
+        ("seen_qty", "i8"),  # what of the market's trades its row has counted
+        ("seen_value", "f8"),
+        ("told_units", "i8"),  # filled_units when it was last told
+    ]
+)
+"""When a parent order is looked at next; made anew from the orders in a new session."""
+
+PARENT_LIST = np.dtype(
+    [
+        ("head", "i8"),  # row of the first parent order of the instrument; -1: none
+        ("bid_above", "i8"),
+        ("bid_below", "i8"),
+        ("ask_above", "i8"),
+        ("ask_below", "i8"),
+        ("traded_qty", "i8"),
+    ]
+)
+"""The parent orders of one instrument, and the prices between which none of them has to be looked at."""
+
+WISH = np.dtype([("qty", "i8"), ("px", "i8"), ("takes", "i8"), ("flags", "i8")])
+"""What an algorithm wants to have working in one lane; qty 0: nothing."""
+
 TRADE = np.dtype([("trade_id", "i8"), ("instrument", "i4"), ("account", "i4")])
 """One remembered trade, in the row of its number modulo ``MAX_FILLS``."""
 
@@ -380,6 +426,7 @@ STATE = np.dtype(
         ("command_seq", "i8"),
         ("command_count", "i8"),
         ("report_count", "i8"),
+        ("parent_count", "i8"),
         ("aside", "i8", (MAX_CHILDREN + 1,)),  # scratch: open quantity of a group while one of it is checked
         ("aside_margin", "i8", (MAX_LEGS,)),  # scratch: margin of its position meanwhile
         ("touched_count", "i8"),
@@ -391,6 +438,8 @@ STATE = np.dtype(
         ("command", COMMAND),  # scratch: the request in hand
         ("rule_command", COMMAND),  # scratch: what users' rules are shown of an amend
         ("own_command", COMMAND),  # scratch: a request of the core's own, while another one is in hand
+        ("wishes", WISH, (LANES,)),  # scratch: of the parent order in hand
+        ("parent_before", PARENT),  # scratch: as it was
         ("model", MODEL),
         ("accounts", ACCOUNT, (MAX_ACCOUNTS,)),
         ("instruments", INSTRUMENT, (MAX_INSTRUMENTS,)),
@@ -411,6 +460,18 @@ STATE = np.dtype(
         ("rules", RULE, (MAX_RULES,)),
         ("order_lists", ORDER_LISTS, (MAX_INSTRUMENTS,)),
         ("strategies", STRATEGY, (MAX_STRATEGIES,)),
+        ("algorithms", ALGORITHM, (MAX_ALGORITHMS,)),
+        ("algorithms_used", "i8"),
+        ("terms", TERMS, (TERMS_RING,)),
+        ("terms_count", "i8"),  # terms that have come so far
+        ("parents", PARENT, (MAX_PARENTS,)),
+        ("parents_open", "i8"),
+        ("child_counter", "i8"),  # of the last child order's id
+        ("parent_wakes", PARENT_WAKE, (MAX_PARENTS,)),
+        ("parent_lists", PARENT_LIST, (MAX_INSTRUMENTS,)),
+        ("parent_due", "i8", (MAX_INSTRUMENTS,)),  # when one of the instrument's parents is to be looked at
+        ("next_parent", "i8"),  # the earliest of them
+        ("next_told_parent", "i8"),  # row + 1 with which the report of all goes on; else 0
         ("order_index", "i4", (ORDER_INDEX,)),  # slot + 1 by order id, open addressing; 0 is free
         ("orders", ORDER, (MAX_ORDERS,)),
         ("trades", TRADE, (MAX_FILLS,)),
@@ -422,6 +483,7 @@ STATE = np.dtype(
         ("events", EVENT, (EVENT_RING,)),
         ("commands", COMMAND, (COMMAND_RING,)),
         ("reports", REPORT, (REPORT_RING,)),  # those taken, in order: the host's and the exchange model's
+        ("told_parents", PARENT, (PARENT_RING,)),  # rows of parents as they were when PROGRESS was told of them
         ("books", BOOK, (MAX_INSTRUMENTS,)),
     ]
 )
@@ -439,6 +501,10 @@ def new_state() -> State:
     s["order_lists"]["open_head"] = s["order_lists"]["armed_head"] = -1
     s["order_lists"]["wake_above"] = NO_ASK
     s["order_lists"]["wake_below"] = NO_BID
+    s["parent_lists"]["head"] = -1
+    s["parent_lists"]["bid_above"] = s["parent_lists"]["ask_above"] = NO_ASK + 1
+    s["parent_lists"]["bid_below"] = s["parent_lists"]["ask_below"] = NO_BID - 1
+    s["parent_lists"]["traded_qty"] = s["parent_due"] = s["next_parent"] = NEVER
     s["expiry_head"] = -1
     s["next_expiry"] = s["next_review"] = NEVER
     s["scopes"]["first_active"] = -1
@@ -454,7 +520,7 @@ def new_state() -> State:
 def clear_outputs(st: State) -> None:
     """Empty the core's outputs, once the host has taken what is in them."""
     s = st[0]
-    s["event_count"] = s["command_count"] = s["report_count"] = 0
+    s["event_count"] = s["command_count"] = s["report_count"] = s["parent_count"] = 0
 
 
 def define_account(st: State, account: int, trading_state: TradingState) -> None:

@@ -64,7 +64,7 @@ class Run:
         assert s["events_lost"] == 0
         if s["event_count"]:
             self._events.append(s["events"][: s["event_count"]].copy())
-        s["event_count"] = s["command_count"] = s["report_count"] = 0
+        s["event_count"] = s["command_count"] = s["report_count"] = s["parent_count"] = 0
 
     @property
     def events(self) -> Rows:

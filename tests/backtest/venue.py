@@ -145,7 +145,7 @@ class Venue:
         s = self.st[0]
         assert s["events_lost"] == 0
         self.events.append(s["events"][: s["event_count"]].copy())
-        s["event_count"] = s["command_count"] = s["report_count"] = 0
+        s["event_count"] = s["command_count"] = s["report_count"] = s["parent_count"] = 0
 
     def _message(self, kind: TickKind, rows: list[tuple[int, int, int]], number: int, previous_id: int) -> None:
         self.now += MS

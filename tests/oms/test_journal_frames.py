@@ -22,7 +22,7 @@ def filled(seed: int) -> State:
     """A state whose outputs hold bytes of every value; events are numbered."""
     st = new_state()
     random = np.random.default_rng(seed)
-    for name in ("reports", "commands", "events"):
+    for name in ("reports", "commands", "told_parents", "events"):
         rows = st[name][0]
         rows[:6] = np.frombuffer(random.bytes(6 * rows.itemsize), rows.dtype)
     st["events"][0]["seq"][:6] = np.arange(40, 46)
@@ -32,25 +32,32 @@ def filled(seed: int) -> State:
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     steps=given_as.lists(
-        given_as.tuples(given_as.integers(0, 3), given_as.integers(0, 3), given_as.integers(1, 6), given_as.booleans()),
+        given_as.tuples(
+            given_as.integers(0, 3),
+            given_as.integers(0, 3),
+            given_as.integers(0, 3),
+            given_as.integers(1, 6),
+            given_as.booleans(),
+        ),
         min_size=1,
         max_size=4,
     ),
     seed=given_as.integers(0, 1000),
 )
 def test_the_entries_are_those_that_append_makes(
-    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[int, int, int, bool]], seed: int
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[int, int, int, int, bool]], seed: int
 ) -> None:
     folder = tmp_path_factory.mktemp("frames")
     st = filled(seed)
     ours = Journal.create(folder / "ours", SESSION, "os")
     theirs = Journal.create(folder / "theirs", SESSION, "os")
     frames = OutputFrames(st, ours)
-    for reports, commands, events, are_input in steps:
+    for reports, commands, parents, events, are_input in steps:
         way = Direction.INPUT if are_input else Direction.OUTPUT
-        framed = frames.append(reports, commands, events, way)
+        framed = frames.append(reports, commands, parents, events, way)
         theirs.append(RecordKind.REPORT, way, st["reports"][0][:reports])
         theirs.append(RecordKind.COMMAND, Direction.OUTPUT, st["commands"][0][:commands])
+        theirs.append(RecordKind.PARENT, Direction.OUTPUT, st["told_parents"][0][:parents])
         theirs.append(RecordKind.EVENT, Direction.EVENT, st["events"][0][:events])
         assert framed.commands == st["commands"][0][:commands].tobytes()
         assert framed.events == st["events"][0][:events].tobytes()
@@ -66,7 +73,7 @@ def test_the_entries_are_those_that_append_makes(
 def test_what_was_framed_does_not_change_with_the_next_step(tmp_path: Path) -> None:
     st = filled(0)
     journal = Journal.create(tmp_path, SESSION, "os")
-    framed = OutputFrames(st, journal).append(0, 1, 2, Direction.OUTPUT)
+    framed = OutputFrames(st, journal).append(0, 1, 0, 2, Direction.OUTPUT)
     before = framed.events, framed.commands
     st["events"][0]["px"] = 0
     st["commands"][0]["px"] = 0
@@ -78,4 +85,4 @@ def test_a_closed_journal_takes_no_frames(tmp_path: Path) -> None:
     journal = Journal.create(tmp_path, SESSION, "os")
     journal.close()
     with pytest.raises(JournalError, match="is closed"):
-        OutputFrames(filled(0), journal).append(0, 0, 1, Direction.OUTPUT)
+        OutputFrames(filled(0), journal).append(0, 0, 0, 1, Direction.OUTPUT)

@@ -162,7 +162,7 @@ class Rig:
         """Empty the core's outputs, as its host does, and return the events."""
         events: Records = self.s["events"][: self.s["event_count"]].copy()
         self._sent.append(self.s["commands"][: self.s["command_count"]].copy())
-        self.s["event_count"] = self.s["command_count"] = self.s["report_count"] = 0
+        self.s["event_count"] = self.s["command_count"] = self.s["report_count"] = self.s["parent_count"] = 0
         assert self.s["events_lost"] == 0
         self._events.append(events)
         return events

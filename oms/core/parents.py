@@ -1,0 +1,447 @@
+"""Parent orders: orders that an algorithm works by child orders. Their table, and what others note in it.
+
+A parent is a held order (``HeldFor.ALGORITHM``) with a row here: it never leaves itself. Its children are orders of
+their own with its id as their ``parent_id``; what they fill, it has filled. The journal has the row as it stands after
+each step that changed it, so that a restart goes on from there.
+
+A parent is looked at when its time has come, or a price or the traded volume has left the range that its algorithm has
+set, or something happened to a child. The ranges of all parents of an instrument are kept as one, so that a tick that
+concerns none of them costs a few comparisons.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from oms.compiled import copy_record, hot_kernel, kernel
+from oms.core.book import mid_half_ticks
+from oms.core.events import emit_order
+from oms.core.orders import fillable_qty, find_order, is_open
+from oms.core.state import (
+    MAX_INSTRUMENTS,
+    MAX_PARENTS,
+    NEVER,
+    NO_ASK,
+    NO_BID,
+    PARENT_RING,
+    TERMS_RING,
+    Record,
+)
+from oms.records import (
+    ALGORITHM_CLIENT,
+    CASH_SCALE,
+    LANES,
+    ORDER_ID_COUNTER_BITS,
+    PARENT_MEMORY,
+    PARENT_PARAMETERS,
+    ROUTES,
+    EventKind,
+    ParentState,
+    Trigger,
+)
+
+_ALGORITHM: Final = int(Trigger.ALGORITHM)
+_PROGRESS: Final = int(EventKind.PROGRESS)
+_RUNNING: Final = int(ParentState.RUNNING)
+_STOPPING: Final = int(ParentState.STOPPING)
+_MULTIPLIER: Final = 48_271
+_MODULUS: Final = 2**31 - 1
+_ID_MASK: Final = 2**ORDER_ID_COUNTER_BITS - 1
+
+
+@kernel
+def find_terms(s: Record, order_id: int) -> int:
+    """Row of the terms that came for an order, the newest first; -1: there are none."""
+    count = s["terms_count"]
+    for back in range(1, min(count, TERMS_RING) + 1):
+        at = (count - back) % TERMS_RING
+        if s["terms"][at]["order_id"] == order_id:
+            return at
+    return -1
+
+
+@kernel
+def find_algorithm(s: Record, algorithm: int) -> int:
+    """Row of the algorithm with this id; -1: it is not loaded."""
+    for row in range(s["algorithms_used"]):
+        if s["algorithms"][row]["id"] == algorithm:
+            return row
+    return -1
+
+
+@kernel
+def has_free_parent(s: Record) -> bool:
+    """True while one more order can be worked."""
+    return bool(s["parents_open"] < MAX_PARENTS)
+
+
+@hot_kernel
+def is_child(order: Record) -> bool:
+    """True for an order that an algorithm has asked for."""
+    return bool(order["order_id"] >> ORDER_ID_COUNTER_BITS == ALGORITHM_CLIENT)
+
+
+@kernel
+def note_child(s: Record, order: Record) -> None:
+    """Never give the id of a child to another one."""
+    s["child_counter"] = max(s["child_counter"], order["order_id"] & _ID_MASK)
+
+
+@kernel
+def units_of(parent: Record, instrument: int) -> int:
+    """Units of one lot of an instrument that the parent trades in; 0: it does not."""
+    for route in range(ROUTES):
+        if parent["routes"][route] == instrument:
+            return parent["route_units"][route]
+    return 0
+
+
+@kernel
+def open_units(s: Record, parent: Record) -> int:
+    """Units that the parent's open children may yet fill, what is in flight included."""
+    units = 0
+    for lane in range(LANES):
+        slot = find_order(s, parent["lanes"][lane]) if parent["lanes"][lane] != 0 else -1
+        if slot >= 0 and is_open(s["orders"][slot]["state"]):
+            order = s["orders"][slot]
+            units += fillable_qty(order) * units_of(parent, order["instrument"])
+    return units
+
+
+@kernel
+def note_due(s: Record, instrument: int, ts: int) -> None:
+    """Look at the instrument's parents at ``ts`` at the latest."""
+    s["parent_due"][instrument] = min(s["parent_due"][instrument], ts)
+    s["next_parent"] = min(s["next_parent"], ts)
+    s["next_due"] = min(s["next_due"], ts)
+
+
+@kernel
+def wake_parent(s: Record, row: int) -> None:
+    """Look at a parent now, before time goes on."""
+    wake = s["parent_wakes"][row]
+    wake["wake_ts"] = s["now"]
+    note_due(s, s["orders"][wake["slot"] - 1]["instrument"], s["now"])
+
+
+@kernel
+def forget_ranges(wake: Record) -> None:
+    """Let no price, volume or time concern a parent."""
+    wake["wake_ts"] = NEVER
+    wake["bid_above"] = NO_ASK + 1
+    wake["ask_above"] = NO_ASK + 1
+    wake["bid_below"] = NO_BID - 1
+    wake["ask_below"] = NO_BID - 1
+    wake["traded_qty"] = NEVER
+
+
+@kernel
+def link_parent(s: Record, slot: int, row: int) -> None:
+    """Put a parent at the head of its instrument's list, to be looked at now."""
+    order = s["orders"][slot]
+    lists = s["parent_lists"][order["instrument"]]
+    wake = s["parent_wakes"][row]
+    order["parent_row"] = row + 1
+    wake["slot"] = slot + 1
+    wake["algorithm"] = find_algorithm(s, s["parents"][row]["algorithm"])
+    wake["prev"] = -1
+    wake["next"] = lists["head"]
+    if lists["head"] >= 0:
+        s["parent_wakes"][lists["head"]]["prev"] = row
+    lists["head"] = row
+    forget_ranges(wake)
+    wake["seen_qty"] = 0
+    wake["seen_value"] = 0.0
+    wake["told_units"] = 0
+    s["parents_open"] += 1
+    wake_parent(s, row)
+
+
+@kernel
+def unlink_parent(s: Record, slot: int) -> None:
+    """Take the row of a parent that is done out of its list, and free it."""
+    order = s["orders"][slot]
+    row = order["parent_row"] - 1
+    if row < 0:
+        return
+    wake = s["parent_wakes"][row]
+    if wake["prev"] >= 0:
+        s["parent_wakes"][wake["prev"]]["next"] = wake["next"]
+    else:
+        s["parent_lists"][order["instrument"]]["head"] = wake["next"]
+    if wake["next"] >= 0:
+        s["parent_wakes"][wake["next"]]["prev"] = wake["prev"]
+    order["parent_row"] = 0
+    wake["slot"] = 0
+    s["parents"][row]["order_id"] = 0
+    s["parents_open"] -= 1
+
+
+@kernel
+def count_market(s: Record, row: int) -> None:
+    """Add what the market has traded since to a parent's sums; after a restart the market counts from 0."""
+    wake = s["parent_wakes"][row]
+    parent = s["parents"][row]
+    book = s["books"][s["orders"][wake["slot"] - 1]["instrument"]]
+    if parent["started"] != 0 and book["traded_qty"] >= wake["seen_qty"]:
+        parent["market_qty"] += book["traded_qty"] - wake["seen_qty"]
+        parent["market_value"] += book["traded_value"] - wake["seen_value"]
+    wake["seen_qty"] = book["traded_qty"]
+    wake["seen_value"] = book["traded_value"]
+
+
+@kernel
+def seed_of(order_id: int) -> int:
+    """First state of an order's random numbers: neighbouring ids get states far apart."""
+    state = (order_id & _ID_MASK) % (_MODULUS - 1) + 1
+    for _ in range(3):
+        state = state * _MULTIPLIER % _MODULUS
+    return state
+
+
+@kernel
+def new_parent(s: Record, slot: int, terms: int) -> int:
+    """Give an order that has been taken into the core's keeping its row, from its terms; returns the row."""
+    row = 0
+    while s["parent_wakes"][row]["slot"] != 0:
+        row += 1
+    order = s["orders"][slot]
+    said = s["terms"][terms]
+    parent = s["parents"][row]
+    parent["order_id"] = order["order_id"]
+    parent["number"] = row
+    parent["algorithm"] = said["algorithm"]
+    parent["state"] = _RUNNING
+    parent["started"] = 0
+    parent["end_state"] = 0
+    parent["end_reason"] = 0
+    parent["start_ts"] = s["now"]
+    parent["end_ts"] = 0
+    parent["arrival_half_ticks"] = 0
+    parent["due_qty"] = 0
+    parent["filled_units"] = 0
+    parent["filled_value"] = 0.0
+    parent["market_qty"] = 0
+    parent["market_value"] = 0.0
+    parent["blocked_ts"] = 0
+    parent["take_ts"] = -1
+    parent["refusals"] = 0
+    parent["children"] = 0
+    parent["random"] = seed_of(order["order_id"])
+    parent["request_id"] = order["request_id"]
+    for lane in range(LANES):
+        parent["lanes"][lane] = 0
+    for at in range(PARENT_PARAMETERS):
+        parent["parameters"][at] = said["parameters"][at]
+    for at in range(PARENT_MEMORY):
+        parent["memory"][at] = 0
+    parent["routes"][0] = order["instrument"]
+    for route in range(1, ROUTES):
+        parent["routes"][route] = said["routes"][route - 1]
+    set_units(s, parent)
+    link_parent(s, slot, row)
+    return row
+
+
+@kernel
+def set_parent_parameters(s: Record, row: int, terms: int) -> None:
+    """Change the parameters of a parent's algorithm to those of new terms."""
+    for at in range(PARENT_PARAMETERS):
+        s["parents"][row]["parameters"][at] = s["terms"][terms]["parameters"][at]
+
+
+@kernel
+def _gcd(a: int, b: int) -> int:
+    while b != 0:
+        a, b = b, a - a // b * b
+    return a
+
+
+@kernel
+def set_units(s: Record, parent: Record) -> None:
+    """Find the unit of which every route's lot is a multiple: lots of different venues are of different sizes.
+
+    ``lot * multiplier`` is a fraction; over a common denominator the unit is the greatest common divisor.
+    """
+    denominator = 1
+    for route in range(ROUTES):
+        if parent["routes"][route] >= 0:
+            size = s["instruments"][parent["routes"][route]]["size_denominator"]
+            denominator = denominator // _gcd(denominator, size) * size
+    unit = 0
+    for route in range(ROUTES):
+        parent["route_units"][route] = 0
+        if parent["routes"][route] >= 0:
+            definition = s["instruments"][parent["routes"][route]]
+            units = definition["size_numerator"] * (denominator // definition["size_denominator"])
+            parent["route_units"][route] = units
+            unit = _gcd(units, unit)
+    for route in range(ROUTES):
+        if unit > 0:
+            parent["route_units"][route] //= unit
+
+
+@kernel
+def restore_parent(s: Record, image: Record) -> bool:
+    """Take over the row of a parent from the journal; False when its order is not there."""
+    slot = find_order(s, image["order_id"])
+    row = image["number"]
+    if slot < 0 or not 0 <= row < MAX_PARENTS:
+        return False
+    copy_record(s["parents"][row], image)
+    if s["orders"][slot]["parent_row"] == 0:
+        link_parent(s, slot, row)
+    return True
+
+
+@kernel
+def average_1e8_ticks(value: float, qty: int) -> int:
+    """An average price in 1e-8 ticks; 0: there is none."""
+    return int(value / qty * CASH_SCALE + 0.5) if qty > 0 else 0
+
+
+@kernel
+def tell_parent(s: Record, row: int, reason: int, request_id: int) -> None:
+    """Write a PROGRESS event of a parent and, for the journal, its row."""
+    if s["parent_count"] == PARENT_RING:
+        s["events_lost"] += 1
+        return
+    parent = s["parents"][row]
+    slot = s["parent_wakes"][row]["slot"] - 1
+    count_market(s, row)
+    s["parent_wakes"][row]["told_units"] = parent["filled_units"]
+    copy_record(s["told_parents"][s["parent_count"]], parent)
+    s["parent_count"] += 1
+    event = s["events"][emit_order(s, slot, _PROGRESS, reason)]
+    event["request_id"] = request_id
+    event["liquidity"] = parent["state"]
+    event["last_px"] = average_1e8_ticks(parent["filled_value"], parent["filled_units"])
+    event["last_qty"] = open_units(s, parent) // max(parent["route_units"][0], 1)
+    event["realized_pnl"] = parent["arrival_half_ticks"] * (CASH_SCALE // 2)
+    event["fees"] = average_1e8_ticks(parent["market_value"], parent["market_qty"])
+    event["aux"] = parent["due_qty"]
+
+
+@kernel
+def note_child_fill(s: Record, order: Record, qty: int, px: int, fee: int, realized_pnl: int) -> None:
+    """Count a fill of a child for its parent; one that comes when the parent is done is a fact too."""
+    slot = find_order(s, order["parent_id"])
+    if slot < 0:
+        return
+    whole = s["orders"][slot]
+    row = whole["parent_row"] - 1
+    whole["fees"] += fee
+    whole["realized_pnl"] += realized_pnl
+    if row < 0:
+        if order["instrument"] == whole["instrument"]:
+            whole["filled_qty"] += qty
+            whole["filled_cost"] += px * qty
+        return
+    parent = s["parents"][row]
+    units = qty * units_of(parent, order["instrument"])
+    definition = s["instruments"][order["instrument"]]
+    home = s["instruments"][whole["instrument"]]
+    parent["filled_units"] += units
+    if order["instrument"] == whole["instrument"]:
+        parent["filled_value"] += float(px) * units
+    else:
+        ticks = definition["tick_numerator"] * home["tick_denominator"]
+        parent["filled_value"] += px * (ticks / (definition["tick_denominator"] * home["tick_numerator"])) * units
+    whole["filled_qty"] = parent["filled_units"] // max(parent["route_units"][0], 1)
+    whole["updated_ts"] = s["now"]
+    parent["refusals"] = 0
+
+
+@hot_kernel
+def wake_parent_of(s: Record, order: Record) -> None:
+    """Look at the parent of a child to which something has happened."""
+    slot = find_order(s, order["parent_id"])
+    if slot >= 0 and s["orders"][slot]["parent_row"] > 0:
+        wake_parent(s, s["orders"][slot]["parent_row"] - 1)
+
+
+@kernel
+def is_worked(order: Record) -> bool:
+    """True for an order that an algorithm works."""
+    return bool(order["trigger"] == _ALGORITHM and order["parent_row"] > 0)
+
+
+@kernel
+def is_stopping(s: Record, order: Record) -> bool:
+    """True for a parent that has been asked to end."""
+    return bool(s["parents"][order["parent_row"] - 1]["state"] == _STOPPING)
+
+
+@kernel
+def stop_parent(s: Record, slot: int, state: int, reason: int, request_id: int) -> None:
+    """Have a parent end in ``state`` once its children are cancelled; what was asked for first stays."""
+    row = s["orders"][slot]["parent_row"] - 1
+    parent = s["parents"][row]
+    parent["request_id"] = request_id
+    if parent["state"] != _STOPPING:
+        parent["state"] = _STOPPING
+        parent["end_state"] = state
+        parent["end_reason"] = reason
+    wake_parent(s, row)
+    tell_parent(s, row, reason, request_id)
+
+
+@kernel
+def set_parent_state(s: Record, slot: int, state: int, reason: int, request_id: int) -> None:
+    """Pause a parent, or let it go on, and tell it."""
+    row = s["orders"][slot]["parent_row"] - 1
+    parent = s["parents"][row]
+    parent["state"] = state
+    parent["request_id"] = request_id
+    wake_parent(s, row)
+    tell_parent(s, row, reason, request_id)
+
+
+@kernel
+def begin_parent(s: Record, row: int) -> None:
+    """Note where the market is when a parent begins."""
+    parent = s["parents"][row]
+    wake = s["parent_wakes"][row]
+    book = s["books"][s["orders"][wake["slot"] - 1]["instrument"]]
+    wake["seen_qty"] = book["traded_qty"]
+    wake["seen_value"] = book["traded_value"]
+    parent["started"] = 1
+    parent["start_ts"] = s["now"]
+    parent["arrival_half_ticks"] = mid_half_ticks(book)
+
+
+@kernel
+def renew_ranges(s: Record, instrument: int) -> None:
+    """Make the ranges of an instrument anew from its parents', and the time of the next one."""
+    lists = s["parent_lists"][instrument]
+    bid_above = NO_ASK + 1
+    bid_below = NO_BID - 1
+    ask_above = NO_ASK + 1
+    ask_below = NO_BID - 1
+    traded_qty = NEVER
+    due = NEVER
+    row = lists["head"]
+    while row >= 0:
+        wake = s["parent_wakes"][row]
+        bid_above = min(bid_above, wake["bid_above"])
+        bid_below = max(bid_below, wake["bid_below"])
+        ask_above = min(ask_above, wake["ask_above"])
+        ask_below = max(ask_below, wake["ask_below"])
+        traded_qty = min(traded_qty, wake["traded_qty"])
+        due = min(due, wake["wake_ts"])
+        row = wake["next"]
+    lists["bid_above"] = bid_above
+    lists["bid_below"] = bid_below
+    lists["ask_above"] = ask_above
+    lists["ask_below"] = ask_below
+    lists["traded_qty"] = traded_qty
+    s["parent_due"][instrument] = due
+
+
+@kernel
+def renew_next_parent(s: Record) -> None:
+    """Find the time at which the next parent of all is looked at."""
+    due = NEVER
+    for instrument in range(MAX_INSTRUMENTS):
+        due = min(due, s["parent_due"][instrument])
+    s["next_parent"] = due
