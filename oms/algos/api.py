@@ -47,10 +47,12 @@ __all__ = [
     "NEVER",
     "NO_ASK",
     "NO_BID",
+    "NS_PER_MS",
     "NS_PER_S",
     "POST_ONLY",
     "ROUTES",
     "SELL",
+    "TAKING",
     "arrival_px",
     "best_ask",
     "best_bid",
@@ -94,6 +96,9 @@ __all__ = [
 function = user_kernel
 
 NS_PER_S: Final = 1_000_000_000
+NS_PER_MS: Final = 1_000_000
+TAKING: Final = ROUTES
+"""The first lane of those for children that take, on the order's own instrument; lane 0 is that for one that rests."""
 POST_ONLY: Final = int(OrderFlag.POST_ONLY)
 
 _STOPPING: Final = int(ParentState.STOPPING)

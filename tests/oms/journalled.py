@@ -74,12 +74,13 @@ class JournalledRig(Rig):
         self._reports_from = Direction.OUTPUT
 
     def flush(self) -> Records:
-        for kind, direction, name in (
-            (RecordKind.REPORT, self._reports_from, "report"),
-            (RecordKind.COMMAND, Direction.OUTPUT, "command"),
-            (RecordKind.EVENT, Direction.EVENT, "event"),
+        for kind, direction, table, counter in (
+            (RecordKind.REPORT, self._reports_from, "reports", "report_count"),
+            (RecordKind.COMMAND, Direction.OUTPUT, "commands", "command_count"),
+            (RecordKind.PARENT, Direction.OUTPUT, "told_parents", "parent_count"),
+            (RecordKind.EVENT, Direction.EVENT, "events", "event_count"),
         ):
-            self.journal.append(kind, direction, self.s[f"{name}s"][: self.s[f"{name}_count"]])
+            self.journal.append(kind, direction, self.s[table][: self.s[counter]])
         self.journal.commit()
         return super().flush()
 

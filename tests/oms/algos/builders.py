@@ -60,9 +60,14 @@ def terms(order_id: int, name: str, routes: tuple[int, ...] = (), **parameters: 
 class AlgoRig(Rig):
     """A rig with algorithms: ``start`` places a parent order, the test plays the exchange, or a model does."""
 
+    trades: int
+    most: int
+    """The largest target so far."""
+
     def __init__(self, *names: str, **options: Any) -> None:
         super().__init__(**options)
         self.trades = 0
+        self.most = 0
         for name in names:
             define_algorithm(self.st, loaded(file_of(name)))
 
