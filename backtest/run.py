@@ -20,7 +20,7 @@ from oms.compiled import Progress
 from oms.config import Settings, qualified_symbol
 from oms.core.state import State
 from oms.decimals import cash_text
-from oms.engine import report_positions, step_ticks
+from oms.engine import report_positions, step_commands, step_ticks, take_terms
 from oms.instruments import Instrument
 from oms.records import EVENT, EventKind, Reason
 
@@ -90,8 +90,18 @@ def check_clock(clock: str) -> None:
         raise BacktestError(f"unknown clock {clock!r}: use {' or '.join(CLOCKS)}")
 
 
-def drive(st: State, ticks: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
-    """Step the core over all ticks and return every event that it wrote, as one EVENT array.
+class Orders(NamedTuple):
+    """Orders that are placed in a backtest before the tick in row ``at``, as a client places them."""
+
+    at: int
+    terms: npt.NDArray[np.void]
+    """Of TERMS, for those that algorithms are to work."""
+    commands: npt.NDArray[np.void]
+    """Of COMMAND."""
+
+
+def drive(st: State, ticks: npt.NDArray[np.void], orders: Orders | None = None) -> npt.NDArray[np.void]:
+    """Step the core over all ticks, with orders on the way, and return every event that it wrote, as one EVENT array.
 
     Raises
     ------
@@ -99,10 +109,16 @@ def drive(st: State, ticks: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
         When events were lost.
     """
     blocks: list[npt.NDArray[np.void]] = [np.zeros(0, EVENT)]
-    start = 0
-    while start < len(ticks):
-        start = step_ticks(st, ticks, start, 0)
-        blocks.append(take_events(st))
+    parts = [ticks] if orders is None else [ticks[: orders.at], ticks[orders.at :]]
+    for number, part in enumerate(parts):
+        if number == 1 and orders is not None:
+            take_terms(st, orders.terms)
+            step_commands(st, orders.commands, 0)
+            blocks.append(take_events(st))
+        start = 0
+        while start < len(part):
+            start = step_ticks(st, part, start, 0)
+            blocks.append(take_events(st))
     return np.concatenate(blocks)
 
 
@@ -133,6 +149,7 @@ def run_backtest(
     *,
     clock: str = "local",
     report: Callable[[Progress], None] = lambda progress: None,
+    orders: Orders | None = None,
 ) -> Backtest:
     """Build a core from ``settings`` and run it over ``ticks``.
 
@@ -146,6 +163,8 @@ def run_backtest(
         One of ``CLOCKS``.
     report : callable
         Told about the progress of compiling.
+    orders : Orders, optional
+        Placed on the way.
 
     Raises
     ------
@@ -157,7 +176,7 @@ def run_backtest(
     check_clock(clock)
     core = build_core(settings, report=report)
     start = time.perf_counter()
-    events = drive(core.st, ticks)
+    events = drive(core.st, ticks, orders)
     elapsed_s = time.perf_counter() - start
     s = core.st[0]
     closing = _closing_positions(core.st)

@@ -12,6 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from oms.instruments import Instrument
 from oms.records import PARENT_PARAMETERS
 
 BUILT_IN: Final = Path(__file__).resolve().parent / "algos"
@@ -54,6 +55,42 @@ class Algorithm(NamedTuple):
                     f"parameter {name} of {self.name} is {value:g}: give a number from {lowest:g} to {highest:g}"
                 )
         return [float(given.get(name, default)) for name, default in self.parameters.items()]
+
+
+def _grid_name(name: str) -> str:
+    """Under which a parameter in lots or ticks may be given as a quantity or a price; empty: it is neither."""
+    for ending, instead in (("_lots", "_qty"), ("_ticks", "_price")):
+        if name.endswith(ending):
+            return name.removesuffix(ending) + instead
+    return ""
+
+
+def exact_parameters(
+    algorithm: Algorithm, given: Mapping[str, str | float], instrument: Instrument
+) -> dict[str, float]:
+    """Parameters as the algorithm has them: ``display_qty=0.5`` is so many ``display_lots``, ``trigger_price=61000.5``
+    so many ``trigger_ticks``, exactly.
+
+    Raises
+    ------
+    AlgorithmError, GridError
+        For what is no number, and a quantity or a price off the instrument's grid.
+    """
+    by_grid_name = {_grid_name(name): name for name in algorithm.parameters if _grid_name(name)}
+    exact: dict[str, float] = {}
+    for name, value in given.items():
+        own = by_grid_name.get(name, name)
+        if own in exact:
+            raise AlgorithmError(f"parameter {own} of {algorithm.name} is given twice, as {name} too: give it once")
+        if own != name:
+            convert = instrument.qty_to_lots if name.endswith("_qty") else instrument.px_to_ticks
+            exact[own] = float(convert(str(value)))
+            continue
+        try:
+            exact[own] = float(value)
+        except ValueError:
+            raise AlgorithmError(f"parameter {name} of {algorithm.name} is {value!r}: give a number") from None
+    return exact
 
 
 def algorithm_id(name: str) -> int:
