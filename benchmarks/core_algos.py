@@ -1,9 +1,8 @@
 """Execution algorithms in the core: live parent orders beside the ticks, and what those cost that have nothing to do.
 
-Parents that have something to do are a mix that firms run: schedules (TWAP, VWAP, POV) over a part of the recording,
-icebergs that rest behind the touch, and snipers and stops that wait for their price. The exchange model fills them, so
-that children, reports, risk and PnL are part of the figure; as one ends another one starts. Parents that rest at the
-touch and follow it ask for an amend each at every change of it; they are measured apart.
+Parents that have something to do are the mix of ``benchmarks._parents``. The exchange model fills them, so that
+children, reports, risk and PnL are part of the figure. Parents that rest at the touch and follow it ask for an amend
+each when it has moved away from them; ten of them are measured apart.
 
 The reference is the same ticks through the same core without any parent order, in the same run.
 """
@@ -19,28 +18,18 @@ from typing import Any, Final
 import numpy as np
 
 from benchmarks._market import WIDE_ACCOUNT, Ticks, market_maker_settings, recorded_ticks
-from oms.algorithms import algorithm_id, built_in, read_algorithms
+from benchmarks._parents import IDLE, MIX, PEGS, Mix, parent_orders
 from oms.assembly import Core, build_core
 from oms.config import Settings
-from oms.core.state import clear_outputs
+from oms.core.state import BID, clear_outputs
 from oms.engine import step_commands, step_ticks, take_terms
 from oms.records import (
-    BUY,
-    COMMAND,
-    ORDER_ID_COUNTER_BITS,
-    RPC_CLIENT_BASE,
-    SELL,
-    TERMS,
-    CommandKind,
-    OrderType,
     TickKind,
-    TimeInForce,
-    Trigger,
 )
 
 INSTRUMENTS: Final = 100
 PARENTS: Final = 1_000
-IDLE: Final = 10
+IDLE_PARENTS: Final = 10
 TICKS_EACH: Final = 10_000
 """Ticks of each of the instruments; one instrument alone gets the whole recording."""
 REPEATS: Final = 5
@@ -57,17 +46,6 @@ RISK: Final[dict[str, Any]] = {
     "duplicate_window_ms": 0,
     "self_trade": "allow",
 }
-Mix = tuple[tuple[str, int, dict[str, float]], ...]
-
-MIX: Final[Mix] = (
-    ("twap", 0, {"duration_s": 60.0, "slices": 30.0}),
-    ("vwap", 0, {"duration_s": 60.0}),
-    ("pov", 0, {"rate": 0.01}),
-    ("iceberg", 20, {"display_lots": 10.0}),
-    ("sniper", 400, {}),
-    ("stop", 0, {"trigger_ticks": 1.0}),
-)
-"""Algorithm, how many ticks its limit is behind the touch (0: it has none), and its parameters."""
 
 
 def settings_of(data_dir: str, instruments: int) -> Settings:
@@ -105,7 +83,8 @@ def spread(ticks: Ticks, instruments: int) -> Ticks:
     out["instrument"] = np.tile(np.arange(instruments), len(part))
     messages = np.cumsum((part["flags"] & 1) != 0)  # a message's records stay together
     order = np.lexsort((np.arange(len(out)) // instruments, out["instrument"], np.repeat(messages, instruments)))
-    return out[order]
+    merged: Ticks = out[order]
+    return merged
 
 
 def begin(core: Core, ticks: Ticks) -> int:
@@ -131,36 +110,13 @@ def run(core: Core, ticks: Ticks) -> float:
 
 
 def start_parents(core: Core, count: int, instruments: int, mix: Mix) -> None:
-    """Place so many parent orders, the kinds of the mix in turn, over instruments, accounts and both sides."""
-    known = read_algorithms(())
+    """Place so many parent orders, of which none may be refused."""
     s = core.st[0]
-    for number in range(count):
-        name, behind, parameters = mix[number % len(mix)]
-        instrument = number // len(mix) % instruments
-        side = BUY if number // len(mix) // instruments % 2 else SELL
-        touch = int(s["books"][instrument]["best"][(side + 1) >> 1])
-        given = {**parameters, "trigger_ticks": float(touch + 4_000 * side)} if name == "stop" else parameters
-        terms = np.zeros(1, TERMS)
-        values = known[name].values(given)
-        terms["order_id"] = RPC_CLIENT_BASE << ORDER_ID_COUNTER_BITS | (number + 1)
-        terms["algorithm"] = algorithm_id(name)
-        terms["parameters"][0, : len(values)] = values
-        terms["routes"] = -1
-        command = np.zeros(1, COMMAND)
-        command["kind"] = CommandKind.NEW
-        command["order_id"] = terms["order_id"]
-        command["side"] = side
-        command["order_type"] = OrderType.LIMIT if behind else OrderType.MARKET
-        command["px"] = touch - side * behind if behind else 0
-        command["time_in_force"] = TimeInForce.GTC
-        command["trigger"] = Trigger.ALGORITHM
-        command["qty"] = 400
-        command["instrument"] = instrument
-        command["account"] = number % ACCOUNTS
-        command["strategy"] = -1
-        command["source"] = RPC_CLIENT_BASE
-        take_terms(core.st, terms)
-        step_commands(core.st, command, 0)
+    touches = {number: int(s["books"][number]["best"][BID]) for number in range(instruments)}
+    terms, commands = parent_orders(count, instruments, ACCOUNTS, mix, touches)
+    for at in range(count):
+        take_terms(core.st, terms[at : at + 1])
+        step_commands(core.st, commands[at : at + 1], 0)
         clear_outputs(core.st)
     if s["parents_open"] != count:
         raise RuntimeError(f"{s['parents_open']} of {count} parent orders are live: {s['orders_refused']} refused")
@@ -195,15 +151,11 @@ def rates(
 def measure() -> Iterator[dict[str, Any]]:
     """Ticks per second with 1,000 parents over 100 instruments and on one, and what 10 idle ones cost."""
     recorded = recorded_ticks()
-    names = [name for name, _, _ in MIX]
-    assert set(names) <= {path.stem.replace("_", "-") for path in built_in()}
-    pegs: Mix = (("best-limit", 0, {"tolerance_ticks": 20.0}),)
-    idle: Mix = (("sniper", 4_000, {}),)
     cases = (
         ("core_algos_100_instruments", PARENTS, INSTRUMENTS, MIX),
         ("core_algos_one_instrument", PARENTS, 1, MIX),
-        ("core_algos_pegs", 10, 1, pegs),
-        ("core_algos_idle", IDLE, 1, idle),
+        ("core_algos_pegs", 10, 1, PEGS),
+        ("core_algos_idle", IDLE_PARENTS, 1, IDLE),
     )
     with tempfile.TemporaryDirectory() as folder:
         for name, parents, instruments, mix in cases:

@@ -2,8 +2,10 @@
 
 Ticks are paced; a strategy sends an order on every tenth, through risk, order state and journal, and the execution
 process answers each with a report. Measured for each ``journal.sync``: ``os`` (no sync), ``batch`` (the order waits for
-the disk, the core does not) and ``always`` (both do). The reference is the same three processes with the same socket
-types, message sizes and pacing, in which the middle one only forwards every tenth message and reads the answers.
+the disk, the core does not) and ``always`` (both do); and once more for ``os`` beside 100 live parent orders of the mix
+in ``benchmarks._parents``, whose reference is the run without them. The other reference is the same three processes
+with the same socket types, message sizes and pacing, in which the middle one only forwards every tenth message and
+reads the answers.
 """
 
 from __future__ import annotations
@@ -21,15 +23,41 @@ import numpy as np
 import zmq
 
 from benchmarks._market import INSTRUMENT, WIDE_ACCOUNT, market_maker_settings, percentiles, recorded_ticks
-from oms.bus import CLOSE_LINGER_MS, HEADER_BYTES, Publisher, Puller, Pusher, Subscriber, new_context, new_socket
+from benchmarks._parents import MIX, parent_orders
+from oms.bus import (
+    CLOSE_LINGER_MS,
+    HEADER_BYTES,
+    Publisher,
+    Puller,
+    Pusher,
+    Sender,
+    Subscriber,
+    new_context,
+    new_socket,
+)
 from oms.journal import Journal, Sync
-from oms.records import COMMAND, REPORT, TICK, WIRE_VERSION, RecordKind, ReportKind, Source, TickFlag, TickKind
+from oms.records import (
+    COMMAND,
+    ORDER_ID_COUNTER_BITS,
+    REPORT,
+    STRATEGY_CLIENT_BASE,
+    TICK,
+    WIRE_VERSION,
+    CommandKind,
+    RecordKind,
+    ReportKind,
+    Source,
+    TickFlag,
+    TickKind,
+    TimeInForce,
+)
 
 TICKS_PER_S: Final = 10_000
 DURATION_S: Final = 10.0
 ORDER_EVERY: Final = 10
 REPEATS: Final = 3
 SYNCS: Final[tuple[Sync, ...]] = ("os", "batch", "always")
+PARENTS: Final = 100
 WAIT_S: Final = 60.0
 STRATEGY: Final = f"""
 from strategies.api import BUY, IOC, best_bid, instrument_of, memory, submit
@@ -56,7 +84,17 @@ def _pace(count: int, send: Any) -> float:
     return (time.monotonic_ns() - due) / 1e9
 
 
-def _gateway(pipe: Connection, folder: str, ours: bool) -> None:
+def _start_parents(context: zmq.Context[zmq.Socket[bytes]], folder: str, count: int, px: int) -> None:
+    """Ask the core for parent orders, as the rpc process does."""
+    socket = new_socket(context, zmq.PUSH)
+    socket.connect(f"ipc://{folder}/core")
+    terms, commands = parent_orders(count, 1, 1, MIX, {0: px})
+    for kind, records in ((RecordKind.TERMS, terms), (RecordKind.COMMAND, commands)):
+        Sender(socket, kind, Source.RPC).send_bytes(records.tobytes())
+    socket.close(linger=CLOSE_LINGER_MS)
+
+
+def _gateway(pipe: Connection, folder: str, ours: bool, parents: int) -> None:
     """Publish the book, then paced single ticks; in the reference, frames of the same size with the time inside."""
     context = new_context()
     count = int(TICKS_PER_S * DURATION_S)
@@ -70,6 +108,8 @@ def _gateway(pipe: Connection, folder: str, ours: bool) -> None:
         single = (recorded["flags"] == TickFlag.FIRST | TickFlag.LAST) & (recorded["kind"] != TickKind.DEPTH)
         ticks = np.resize(recorded[start:][single[start:]], count)
         # Their time goes on as they are sent: else it stands still once the recording is over, and no rate refills.
+        if parents:
+            _start_parents(context, folder, parents, int(recorded["px"][recorded["kind"] == TickKind.TRADE][0]))
         ticks["local_ts"] = ticks["local_ts"][0] + np.arange(count) * (1_000_000_000 // TICKS_PER_S)
     else:
         ticks = np.zeros(count, TICK)
@@ -82,13 +122,19 @@ def _gateway(pipe: Connection, folder: str, ours: bool) -> None:
     context.destroy(linger=CLOSE_LINGER_MS)
 
 
+def _answer_to(order: Any) -> ReportKind:
+    """Nothing fills: what takes is given up, what rests is accepted, amended and cancelled as asked."""
+    if order["kind"] == CommandKind.NEW:
+        return ReportKind.EXPIRED if order["time_in_force"] == TimeInForce.IOC else ReportKind.ACCEPTED
+    return ReportKind.AMENDED if order["kind"] == CommandKind.AMEND else ReportKind.CANCELLED
+
+
 def _execution(pipe: Connection, folder: str) -> None:
-    """Take orders, note how long each took since its tick was sent, and answer it."""
+    """Take orders, note how long the strategy's took since its tick was sent, and answer each."""
     context = new_context()
     orders = Puller(context, f"ipc://{folder}/orders", binding=False)
     reports = Pusher(context, f"ipc://{folder}/core", RecordKind.REPORT, Source.EXECUTION)
     answer = np.zeros(1, REPORT)
-    answer["kind"] = ReportKind.EXPIRED
     latencies_us: list[float] = []
     pipe.send("ready")
     while not pipe.poll():
@@ -99,7 +145,10 @@ def _execution(pipe: Connection, folder: str) -> None:
         if message is None:
             continue
         for order in message.records:
-            latencies_us.append((now - int(order["wall_ts"])) / 1e3)
+            if order["order_id"] >> ORDER_ID_COUNTER_BITS == STRATEGY_CLIENT_BASE:
+                latencies_us.append((now - int(order["wall_ts"])) / 1e3)
+            answer["kind"] = _answer_to(order)
+            answer["px"], answer["qty"] = order["px"], order["qty"]
             answer["order_id"] = order["order_id"]
             answer["side"] = order["side"]
             reports.send(answer)
@@ -189,7 +238,11 @@ def _forward(pipe: Connection, folder: str) -> None:
     context.destroy(linger=CLOSE_LINGER_MS)
 
 
-def _run(sync: Sync | None) -> tuple[dict[str, float], dict[str, float]]:
+Run = tuple[dict[str, float], dict[str, float]]
+"""The latencies' percentiles of one run, and what its processes counted."""
+
+
+def _run(sync: Sync | None, parents: int = 0) -> Run:
     """Run the three processes once, the raw ones without a ``sync``; returns the latencies' percentiles and what the
     others counted."""
     ours = sync is not None
@@ -200,7 +253,7 @@ def _run(sync: Sync | None) -> tuple[dict[str, float], dict[str, float]]:
         for target, arguments in (
             (middle_process, (folder, sync) if ours else (folder,)),
             (_execution, (folder,)),
-            (_gateway, (folder, ours)),
+            (_gateway, (folder, ours, parents)),
         ):
             here, there = _spawn.Pipe()
             process = _spawn.Process(target=target, args=(there, *arguments))
@@ -230,31 +283,38 @@ def _run(sync: Sync | None) -> tuple[dict[str, float], dict[str, float]]:
         }
 
 
+def _measures(name: str, ours: list[Run], reference: list[Run], reference_name: str) -> Iterator[dict[str, Any]]:
+    """p50 and p99 of some runs against those of others."""
+    ours_us = {each: median(run[0][each] for run in ours) for each in ours[0][0]}
+    reference_us = {each: median(run[0][each] for run in reference) for each in reference[0][0]}
+    counted = ("tick_to_step_p50_us", "tick_to_step_p99_us", "p50_first_tenth_us", "p50_last_tenth_us")
+    for percentile in ("p50_us", "p99_us"):
+        yield {
+            "name": f"tick_to_order_{name}_{percentile.removesuffix('_us')}",
+            "unit": "us",
+            "ours": ours_us[percentile],
+            "reference": reference_us[percentile],
+            "reference_name": reference_name,
+            "ratio": ours_us[percentile] / reference_us[percentile],
+            "details": {
+                "ours": ours_us,
+                "reference": reference_us,
+                "orders": sum(run[1]["orders_arrived"] for run in ours),
+                "ticks_lost": sum(run[1]["ticks_lost"] for run in ours),
+                **{each: median(run[1][each] for run in ours) for each in counted},
+            },
+        }
+
+
 def measure() -> Iterator[dict[str, Any]]:
-    """p50 and p99 of tick to order against the raw sockets, in turns, for each way to sync the journal."""
-    runs: dict[Sync | None, list[tuple[dict[str, float], dict[str, float]]]] = {sync: [] for sync in (*SYNCS, None)}
+    """p50 and p99 of tick to order against the raw sockets, in turns, for each way to sync the journal; and with
+    parents against without."""
+    kinds: list[tuple[Sync | None, int]] = [*((sync, 0) for sync in SYNCS), ("os", PARENTS), (None, 0)]
+    runs: dict[tuple[Sync | None, int], list[Run]] = {kind: [] for kind in kinds}
     for _ in range(REPEATS):
-        for sync, done in runs.items():
-            done.append(_run(sync))
-    raw_us = {name: median(run[0][name] for run in runs[None]) for name in runs[None][0][0]}
+        for kind, done in runs.items():
+            done.append(_run(*kind))
+    raw = f"raw pyzmq, three such processes, {TICKS_PER_S:,} ticks/s for {DURATION_S:.0f} s"
     for sync in SYNCS:
-        ours_us = {name: median(run[0][name] for run in runs[sync]) for name in runs[sync][0][0]}
-        for name in ("p50_us", "p99_us"):
-            yield {
-                "name": f"tick_to_order_{sync}_{name.removesuffix('_us')}",
-                "unit": "us",
-                "ours": ours_us[name],
-                "reference": raw_us[name],
-                "reference_name": f"raw pyzmq, three such processes, {TICKS_PER_S:,} ticks/s for {DURATION_S:.0f} s",
-                "ratio": ours_us[name] / raw_us[name],
-                "details": {
-                    "ours": ours_us,
-                    "reference": raw_us,
-                    "orders": sum(run[1]["orders_arrived"] for run in runs[sync]),
-                    "ticks_lost": sum(run[1]["ticks_lost"] for run in runs[sync]),
-                    "tick_to_step_p50_us": median(run[1]["tick_to_step_p50_us"] for run in runs[sync]),
-                    "tick_to_step_p99_us": median(run[1]["tick_to_step_p99_us"] for run in runs[sync]),
-                    "p50_first_tenth_us": median(run[1]["p50_first_tenth_us"] for run in runs[sync]),
-                    "p50_last_tenth_us": median(run[1]["p50_last_tenth_us"] for run in runs[sync]),
-                },
-            }
+        yield from _measures(sync, runs[sync, 0], runs[None, 0], raw)
+    yield from _measures("100_parents", runs["os", PARENTS], runs["os", 0], "os without parent orders, same run")

@@ -7,8 +7,8 @@ not know of requests that are under way, refused or late: it is called again, an
 
 - A lane has one child. Nothing is asked of it while a request about it is in flight.
 - What a cancel has not confirmed yet counts as open, so its quantity is not asked for twice.
-- A refused or rejected child makes the next one wait, twice as long each time; a child that takes and finds nothing
-  makes the next one wait for ``RETRY_NS``.
+- A child that is refused, rejected, or ended by the venue without a fill, makes the next one wait, twice as long each
+  time; one that takes and finds nothing makes the next one wait for ``RETRY_NS``.
 - Quantities are on the instrument's grid and within the largest order of the account; what would leave a rest below
   the smallest order is rounded up to the whole. A rest that no order can have ends the parent (BELOW_MINIMUM).
 """
@@ -282,9 +282,11 @@ def settle_lanes(s: Record, row: int) -> int:
         if slot < 0:
             continue
         child = s["orders"][slot]
-        if child["state"] == _REJECTED:
+        if child["filled_qty"] > 0 or child["cancel_reason"] != 0:
+            continue
+        if rests(child["time_in_force"]) or child["state"] == _REJECTED:
             pause_after_refusal(s, parent)
-        elif child["filled_qty"] == 0 and not rests(child["time_in_force"]):
+        else:
             parent["blocked_ts"] = max(parent["blocked_ts"], s["now"] + RETRY_NS)
     return open_children
 

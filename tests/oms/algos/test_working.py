@@ -60,6 +60,19 @@ def test_a_refused_child_makes_the_next_one_wait() -> None:
     assert len(core.open_children) == 1
 
 
+def test_a_venue_that_ends_what_rests_is_not_asked_again_at_once() -> None:
+    core = rig()
+    core.start("best-limit")
+    for pause_ms in (100, 200, 400):
+        core.expire(core.child())
+        core.now += (pause_ms - 20) * 1_000_000
+        core.ticks(time_tick())
+        assert core.open_children == []
+        core.now += 40 * 1_000_000
+        core.ticks(time_tick())
+    assert len(core.children) == 4
+
+
 def test_a_cancel_ends_the_parent_once_its_child_is_gone() -> None:
     core = rig()
     core.start("best-limit")
