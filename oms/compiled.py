@@ -73,6 +73,7 @@ KERNEL_SOURCES: Final = (
     "strategies/rules.py",
     "strategies/requests.py",
     "backtest/loop.py",
+    "backtest/market.py",
     "backtest/matching/*.py",
     "gateways/digits.py",
     "gateways/layouts.py",

@@ -8,6 +8,7 @@ from pathlib import Path
 import numba
 import pytest
 
+from backtest.execution_plot import LEGEND
 from oms.compiled import cached_in, callback
 from oms.core.state import STATE
 from oms.exchange_model import use_model
@@ -65,3 +66,15 @@ def test_the_backtest_from_python_runs(capsys: pytest.CaptureFixture[str], monke
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 4
     assert int(lines[0].split()[0]) > 3
+
+
+def test_the_execution_report_from_python_runs(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    exec(blocks(ROOT / "docs/execution-report.md", "python")[0], {})
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("buy 0.")
+    assert "filled, 100 %, in " in lines[1]
+    assert "benchmark" in "".join(lines)
+    assert lines[-1].strip() == LEGEND
