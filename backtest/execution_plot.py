@@ -72,6 +72,16 @@ def plot_text(parent: ParentOrder, market: Market, *, width: int = 64, height: i
     return "\n".join(line.rstrip() for line in lines)
 
 
+def check_picture(path: Path) -> None:
+    """Check that a plot can be drawn into the file at ``path``; raises ``ExecutionError`` as ``save_plot`` does."""
+    if path.suffix not in PICTURE_SUFFIXES:
+        raise ExecutionError(f"plot {path} is neither a PNG nor an SVG: name it like {path.stem or 'plot'}.png")
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise ExecutionError(f"plot {path} needs matplotlib ({error}): pip install 'zoms[plots]'") from None
+
+
 def save_plot(parent: ParentOrder, market: Market, path: Path) -> None:
     """Draw the plot into the file at ``path``: a PNG or an SVG, by the name's end.
 
@@ -82,12 +92,9 @@ def save_plot(parent: ParentOrder, market: Market, path: Path) -> None:
     OSError
         When the file cannot be written.
     """
-    if path.suffix not in PICTURE_SUFFIXES:
-        raise ExecutionError(f"plot {path} is neither a PNG nor an SVG: name it like {path.stem or 'plot'}.png")
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ExecutionError(f"plot {path} needs matplotlib ({error}): pip install 'zoms[plots]'") from None
+    check_picture(path)
+    from matplotlib.figure import Figure
+
     instrument = parent.instrument
     figure = Figure(figsize=(10, 6.5), layout="constrained")
     quantities, prices = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))

@@ -231,17 +231,44 @@ def backtest_file(
     ConfigError, StrategyError, BacktestError
         As ``run_backtest`` does.
     """
+    check_clock(clock)
+    recorded = read_recording(settings, path, duration_s)
+    return with_problems(run_backtest(settings, recorded.ticks, clock=clock, report=report), recorded.problems)
+
+
+class Recorded(NamedTuple):
+    """A recording as ticks."""
+
+    instrument: Instrument
+    ticks: npt.NDArray[np.void]
+    problems: tuple[str, ...]
+    """What of it could not be read, a line each."""
+
+
+def read_recording(settings: Settings, path: Path, duration_s: float = 0) -> Recorded:
+    """Read the recording at ``path``, of an instrument that the settings define.
+
+    Raises
+    ------
+    RecordingError
+        When the file cannot be read or gives no tick.
+    ConfigError
+        When the settings do not define its instrument.
+    """
     from gateways.recording import read_ticks
     from gateways.sidecar import open_recording
 
-    check_clock(clock)
     recording = open_recording(path)
     instrument = settings.instrument(f"{recording.symbol}.{recording.venue}")
     ticks, counters = read_ticks(recording, instrument, duration_s=duration_s, quiet_times=True)
-    backtest = run_backtest(settings, ticks, clock=clock, report=report)
     noted = (recording.note,) if recording.note else ()
-    problems = (*noted, *counters.summary(), *backtest.result.problems)
-    return backtest._replace(result=msgspec.structs.replace(backtest.result, problems=problems))
+    return Recorded(instrument, ticks, (*noted, *counters.summary()))
+
+
+def with_problems(backtest: Backtest, problems: tuple[str, ...]) -> Backtest:
+    """The backtest, with problems of its data before its own."""
+    told = (*problems, *backtest.result.problems)
+    return backtest._replace(result=msgspec.structs.replace(backtest.result, problems=told))
 
 
 def _closing_positions(st: State) -> dict[int, Any]:

@@ -95,7 +95,7 @@ def begin(core: Core, ticks: Ticks) -> int:
         seen.add(int(ticks["instrument"][row]))
         if len(seen) == len(np.unique(ticks["instrument"])):
             run(core, ticks[: row + 1])
-            return row + 1
+            return int(row) + 1
     raise RuntimeError("an instrument has no snapshot")
 
 

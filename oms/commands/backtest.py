@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from oms.commands.options import Account, Json, SettingsFile, say, say_json, say_table
+from oms.commands.options import Account, CommandError, Json, SettingsFile, say, say_json, say_table
 from oms.commands.paper import Duration, InstrumentName, NoStrategy, Parameters, Strategy, session_settings
 
 if TYPE_CHECKING:
+    from backtest.algorithm import ParentRequest, ParentRun
     from backtest.run import BacktestResult
+    from oms.config import Settings
 
 
 def backtest(
@@ -31,8 +33,28 @@ def backtest(
     instrument: InstrumentName = None,
     param: Parameters = None,
     no_strategy: NoStrategy = False,
+    algo: Annotated[
+        str | None,
+        typer.Option("--algo", help="Have this algorithm work an order, and report its execution.", metavar="NAME"),
+    ] = None,
+    side: Annotated[str, typer.Option("--side", help="Of the order: buy or sell.")] = "buy",
+    qty: Annotated[str | None, typer.Option("--qty", help="Of the order.", metavar="QUANTITY")] = None,
+    price: Annotated[str | None, typer.Option("--price", help="The worst price that it may pay.")] = None,
+    algo_param: Annotated[
+        list[str] | None,
+        typer.Option("--algo-param", help="Set a parameter of the algorithm. Repeatable.", metavar="NAME=VALUE"),
+    ] = None,
+    start: Annotated[
+        float, typer.Option("--start", help="Start the order so far into the recording.", metavar="SECONDS")
+    ] = 0,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", help="Draw the execution: a .png or .svg file.", metavar="FILE")
+    ] = None,
 ) -> None:
-    """Run the strategies over a recorded stream in one compiled loop; the fills are those of a paper session."""
+    """Run the strategies over a recorded stream in one compiled loop; the fills are those of a paper session.
+
+    With --algo it is one order that is run, without strategies unless --strategy names one.
+    """
     import msgspec
 
     settings = session_settings(
@@ -45,8 +67,16 @@ def backtest(
         strategy=strategy,
         instrument=instrument,
         parameters=param,
-        no_strategy=no_strategy,
+        no_strategy=no_strategy or (algo is not None and strategy is None),
     )
+    if algo is not None:
+        if qty is None:
+            raise CommandError("--algo works an order of a quantity: give it by --qty, such as --qty 0.5")
+        from backtest.algorithm import ParentRequest
+
+        request = ParentRequest(algo, side, qty, price, parse_values(algo_param or []), start)
+        run_algorithm(settings, request, clock, plot, as_json=as_json)
+        return
     from backtest.run import backtest_file
 
     result = backtest_file(settings, Path(settings.replay.file), clock, settings.replay.duration_s).result
@@ -58,6 +88,59 @@ def backtest(
         print_result(result)
     if result.strategies_halted:
         raise typer.Exit(1)
+
+
+def parse_values(given: list[str]) -> dict[str, str]:
+    """``NAME=VALUE`` texts as values by name; raises ``CommandError`` for one that is not like that, or comes twice."""
+    values: dict[str, str] = {}
+    for text in given:
+        name, separator, value = text.partition("=")
+        if not separator or not name.strip() or not value.strip():
+            raise CommandError(f"--algo-param {text!r} is not NAME=VALUE, such as duration_s=30")
+        if name.strip() in values:
+            raise CommandError(f"--algo-param {name.strip()} is given twice: give it once")
+        values[name.strip()] = value.strip()
+    return values
+
+
+def run_algorithm(settings: Settings, request: ParentRequest, clock: str, plot: Path | None, *, as_json: bool) -> None:
+    """Run one parent order over the recording, and tell how its execution went."""
+    import msgspec
+
+    from backtest.algorithm import run_parent_file
+    from backtest.execution import execution_report
+    from backtest.execution_plot import check_picture, plot_text, save_plot
+    from oms.commands.execution import print_execution
+
+    if plot is not None:
+        check_picture(plot)
+    run, market = run_parent_file(settings, Path(settings.replay.file), request, clock, settings.replay.duration_s)
+    report = execution_report(run.parent, market)
+    for problem in run.backtest.result.problems:
+        sys.stderr.write(f"{problem}\n")
+    if plot is not None:
+        save_plot(run.parent, market, plot)
+    if as_json:
+        ending = {"state": run.state.name.lower(), "reason": run.reason.name}
+        say_json({"algorithm": request.algorithm, **ending, **msgspec.to_builtins(report)})
+        return
+    print_execution(report)
+    say("")
+    say(f"{request.algorithm}: {ending_text(run)}")
+    say("")
+    say(plot_text(run.parent, market))
+
+
+def ending_text(run: ParentRun) -> str:
+    """How the order ended."""
+    from oms.reasons import MEANINGS
+    from oms.records import OrderState, Reason
+
+    if run.state == OrderState.HELD:
+        return "still at work when the data ended"
+    if run.reason == Reason.NONE:
+        return run.state.name.lower()
+    return f"{run.state.name.lower()}, {run.reason.name}: {MEANINGS[run.reason]}"
 
 
 def print_result(result: BacktestResult) -> None:

@@ -1,0 +1,196 @@
+"""A parent order over recorded data: started in a backtest as a client starts one in a session, then measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from backtest.market import Market, market_of
+from backtest.parent_order import SCHEDULE, ParentOrder, fills_of
+from backtest.run import Backtest, BacktestError, Orders, read_recording, run_backtest, with_problems
+from oms.algorithms import Algorithm, algorithm_id, exact_parameters, read_algorithms
+from oms.compiled import Progress
+from oms.config import Settings
+from oms.instruments import Instrument
+from oms.reasons import MEANINGS
+from oms.records import (
+    ALGORITHM_CLIENT,
+    BUY,
+    COMMAND,
+    ORDER_ID_COUNTER_BITS,
+    RPC_CLIENT_BASE,
+    SELL,
+    TERMS,
+    CommandKind,
+    EventKind,
+    OrderState,
+    OrderType,
+    Reason,
+    TickFlag,
+    TickKind,
+    TimeInForce,
+    Trigger,
+)
+
+SIDES: Final = {"buy": BUY, "sell": SELL}
+PARENT_ID: Final = RPC_CLIENT_BASE << ORDER_ID_COUNTER_BITS | 1
+NS_PER_S: Final = 1_000_000_000
+
+
+class ParentRequest(NamedTuple):
+    """What is asked for; quantity and price are decimal text."""
+
+    algorithm: str
+    side: str
+    qty: str
+    price: str | None = None
+    """The worst price; None: there is no limit."""
+    parameters: Mapping[str, str] = MappingProxyType({})
+    start_s: float = 0
+    """Seconds behind the first tick at which it is started; at the earliest when the book is complete."""
+
+
+class ParentRun(NamedTuple):
+    """A backtest with one parent order."""
+
+    backtest: Backtest
+    parent: ParentOrder
+    state: OrderState
+    """How the order ended; HELD: it was at work to the end of the data."""
+    reason: Reason
+
+
+def records_of(
+    request: ParentRequest, algorithm: Algorithm, instrument: Instrument
+) -> tuple[npt.NDArray[np.void], npt.NDArray[np.void]]:
+    """The TERMS and the COMMAND record that ask for the order.
+
+    Raises
+    ------
+    BacktestError, AlgorithmError, GridError
+        For a side that is none, a parameter that cannot be, and a quantity or price off the grid.
+    """
+    if request.side not in SIDES:
+        raise BacktestError(f"side {request.side!r} is neither buy nor sell")
+    terms = np.zeros(1, TERMS)
+    values = algorithm.values(exact_parameters(algorithm, request.parameters, instrument))
+    terms["order_id"] = PARENT_ID
+    terms["algorithm"] = algorithm_id(algorithm.name)
+    terms["parameters"][0, : len(values)] = values
+    terms["routes"] = -1
+    command = np.zeros(1, COMMAND)
+    command["kind"] = CommandKind.NEW
+    command["order_id"] = PARENT_ID
+    command["side"] = SIDES[request.side]
+    command["order_type"] = OrderType.MARKET if request.price is None else OrderType.LIMIT
+    command["px"] = 0 if request.price is None else instrument.px_to_ticks(request.price)
+    command["time_in_force"] = TimeInForce.GTC
+    command["trigger"] = Trigger.ALGORITHM
+    command["qty"] = instrument.qty_to_lots(request.qty)
+    command["instrument"] = instrument.id
+    command["strategy"] = -1
+    command["source"] = RPC_CLIENT_BASE
+    return terms, command
+
+
+def first_row(ticks: npt.NDArray[np.void], instrument: Instrument, start_s: float) -> int:
+    """The row before which the order is started: behind the first whole snapshot, and at ``start_s`` at the earliest.
+
+    Raises
+    ------
+    BacktestError
+        When the data end before that.
+    """
+    own = ticks["instrument"] == instrument.id
+    whole = own & (ticks["kind"] == TickKind.SNAPSHOT) & ((ticks["flags"] & TickFlag.LAST) != 0)
+    if not whole.any():
+        raise BacktestError(f"there is no snapshot of {instrument.symbol} in the data: its book is never complete")
+    start_ts = int(ticks["local_ts"][0]) + round(start_s * NS_PER_S)
+    row = max(int(np.flatnonzero(whole)[0]) + 1, int(np.searchsorted(ticks["local_ts"], start_ts)))
+    if row >= len(ticks):
+        raise BacktestError(f"the data end before the order starts, {start_s:g} s behind their first tick")
+    return row
+
+
+def run_parent(
+    settings: Settings,
+    ticks: npt.NDArray[np.void],
+    instrument: Instrument,
+    request: ParentRequest,
+    *,
+    clock: str = "local",
+    report: Callable[[Progress], None] = lambda progress: None,
+) -> ParentRun:
+    """Run a backtest in which one parent order is started.
+
+    Raises
+    ------
+    BacktestError, AlgorithmError, GridError, ConfigError, StrategyError
+        When the order is refused, or anything of it or of the settings cannot be used.
+    """
+    known = read_algorithms(settings.algorithm_files)
+    if request.algorithm not in known:
+        raise BacktestError(f"there is no algorithm {request.algorithm!r}: there are {', '.join(known)}")
+    terms, command = records_of(request, known[request.algorithm], instrument)
+    at = first_row(ticks, instrument, request.start_s)
+    done = run_backtest(settings, ticks, clock=clock, report=report, orders=Orders(at, terms, command))
+    return parent_run(done, instrument, int(command["px"][0]))
+
+
+def parent_run(done: Backtest, instrument: Instrument, limit_px: int) -> ParentRun:
+    """Read off the events of a backtest how its parent order went."""
+    events = done.events
+    own = events[events["order_id"] == PARENT_ID]
+    refused = own[own["kind"] == EventKind.ORDER_REFUSED]
+    if len(refused):
+        reason = Reason(int(refused["reason"][0]))
+        raise BacktestError(f"the order was refused: {reason.name}. {MEANINGS[reason]}")
+    ended = own[own["kind"] == EventKind.HELD_ENDED]
+    state = OrderState(int(ended["state"][0])) if len(ended) else OrderState.HELD
+    reason = Reason(int(ended["reason"][0])) if len(ended) else Reason.NONE
+    progress = own[own["kind"] == EventKind.PROGRESS]
+    schedule = np.zeros(len(progress), SCHEDULE)
+    schedule["ts"] = progress["ts"]
+    schedule["due"] = progress["aux"]
+    is_child = events["order_id"] >> ORDER_ID_COUNTER_BITS == ALGORITHM_CLIENT
+    children = events[is_child & (events["kind"] == EventKind.ORDER_SUBMITTED)]
+    filled = fills_of(events[is_child])
+    parent = ParentOrder(
+        instrument=instrument,
+        side=int(own["side"][0]),
+        target_qty=int(own["qty"][-1]),
+        start_ts=int(own["ts"][0]),
+        end_ts=max(int(ended["ts"][0]) if len(ended) else int(done.core.st[0]["now"]), *filled["ts"].tolist(), 0),
+        fills=filled,
+        limit_px=limit_px or None,
+        children=len(children),
+        schedule=schedule if schedule["due"].any() else None,
+    )
+    return ParentRun(done, parent, state, reason)
+
+
+def run_parent_file(
+    settings: Settings,
+    path: Path,
+    request: ParentRequest,
+    clock: str = "local",
+    duration_s: float = 0,
+    *,
+    report: Callable[[Progress], None] = lambda progress: None,
+) -> tuple[ParentRun, Market]:
+    """Run one parent order over the recording at ``path``; returns how it went, and the market that it met.
+
+    Raises
+    ------
+    RecordingError, ConfigError, StrategyError, BacktestError, AlgorithmError, GridError
+        As ``backtest_file`` and ``run_parent`` do.
+    """
+    recorded = read_recording(settings, path, duration_s)
+    run = run_parent(settings, recorded.ticks, recorded.instrument, request, clock=clock, report=report)
+    done = run._replace(backtest=with_problems(run.backtest, recorded.problems))
+    return done, market_of(recorded.instrument, recorded.ticks)
