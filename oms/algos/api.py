@@ -342,9 +342,13 @@ def due(st: State, me: int) -> int:
 
 @function
 def wake_at(st: State, me: int, ts: int) -> None:
-    """Call ``work`` at ``ts``, ns, too; the earliest time that it was told counts."""
+    """Call ``work`` at ``ts``, ns, too, a millisecond from now at the earliest; a time that is over is not waited for.
+
+    The earliest of the times that it was told counts.
+    """
     wake = st[0]["parent_wakes"][me]
-    wake["wake_ts"] = min(wake["wake_ts"], ts | 0)
+    if ts > st[0]["now"]:
+        wake["wake_ts"] = min(wake["wake_ts"], max(ts | 0, st[0]["now"] + NS_PER_MS))
 
 
 @function
