@@ -9,6 +9,7 @@ import numpy as np
 from oms.compiled import kernel
 from oms.core.events import emit_position
 from oms.core.losses import restore_scope
+from oms.core.parents import is_child, note_child_id
 from oms.core.redefine import restore_instrument
 from oms.core.state import MAX_ACCOUNTS, MAX_INSTRUMENTS, MAX_SCOPES, MAX_STRATEGIES, Record
 from oms.core.trading import restore_kill, restore_trading_state
@@ -77,6 +78,8 @@ def take_fact(s: Record, event: Record) -> None:
         s["orders_refused"] += 1
         if event["aux"] == _NEW:
             note_order_id(s, event["strategy"], event["order_id"])
+            if is_child(event):
+                note_child_id(s, event["order_id"])
     elif kind == _IGNORED:
         s["reports_ignored"] += 1
     elif kind == _TRADING_STATE and scope >= 0:

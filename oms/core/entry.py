@@ -13,7 +13,7 @@ from oms.core.armed import arm, disarm
 from oms.core.expiry import link_timed, unlink_timed
 from oms.core.groups import link_child, note_end, note_release, touch
 from oms.core.orders import OrderInput, close_order, leaves_qty, link_open, new_order_slot, next_state
-from oms.core.parents import is_child, note_child, unlink_parent
+from oms.core.parents import is_child, note_child_id, unlink_parent
 from oms.core.state import Record
 from oms.core.trading import CORE_CLIENT, note_closing, note_last_order, wake_review
 from oms.records import Contingency, HeldFor, OrderFlag, OrderState, OrderType, Trigger
@@ -115,7 +115,7 @@ def enter_order(s: Record, command: Record) -> int:
     order["timed"] = 0
     order["parent_row"] = 0
     if is_child(order):
-        note_child(s, order)
+        note_child_id(s, order["order_id"])
     link_open(s, slot)
     link_child(s, slot)
     count_order(s, order, 1)

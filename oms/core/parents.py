@@ -77,14 +77,14 @@ def has_free_parent(s: Record) -> bool:
 
 @hot_kernel
 def is_child(order: Record) -> bool:
-    """True for an order that an algorithm has asked for."""
+    """True for an order, or what is about one, that an algorithm has asked for."""
     return bool(order["order_id"] >> ORDER_ID_COUNTER_BITS == ALGORITHM_CLIENT)
 
 
 @kernel
-def note_child(s: Record, order: Record) -> None:
+def note_child_id(s: Record, order_id: int) -> None:
     """Never give the id of a child to another one."""
-    s["child_counter"] = max(s["child_counter"], order["order_id"] & _ID_MASK)
+    s["child_counter"] = max(s["child_counter"], order_id & _ID_MASK)
 
 
 @kernel

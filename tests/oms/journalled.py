@@ -92,6 +92,12 @@ class JournalledRig(Rig):
             self.journal.append(kind, Direction.INPUT, records, arguments[0] if arguments else None)
         return super()._step(step, records, *arguments)
 
+    def terms(self, terms: Records) -> None:
+        """Take what algorithms are to work the orders of the next commands."""
+        if self._every_input:
+            self.journal.append(RecordKind.TERMS, Direction.INPUT, terms)
+        engine.take_terms(self.st, terms)
+
     def reports(self, *reports: Records) -> Records:
         self._reports_from = Direction.INPUT
         try:

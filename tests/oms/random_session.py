@@ -27,6 +27,8 @@ from oms.records import (
     TriggerSource,
 )
 from oms.recovery import OPEN_STATES, carry_definitions
+from strategies.loader import define_algorithm
+from tests.oms.algos.builders import file_of, loaded, terms
 from tests.oms.core.builders import (
     BID_PX,
     MS,
@@ -50,6 +52,7 @@ from tests.oms.journalled import SIDES, JournalledRig
 
 SAMPLES: Final = Path(__file__).parent.parent / "strategies" / "samples"
 OPEN: Final = [*OPEN_STATES, OrderState.HELD]
+ALGORITHMS: Final = ("best-limit", "greedy")
 HEDGING: Final = 1
 """The account that keeps long and short positions apart, each with its own margin, first in, first out."""
 
@@ -89,6 +92,7 @@ class RandomSession:
             (2, self.protect),
             (1, self.replace),
             (1, self.place_timed),
+            (2, self.work),
             (3, self.change),
             (8, self.answer),
             (2, self.adjust),
@@ -108,6 +112,8 @@ class RandomSession:
         rig.s["scopes"]["max_drawdown"][HEDGING] = 60 * CASH_SCALE
         rig.add(SAMPLES / "chaser.py")
         rig.add(SAMPLES / "probe.py")
+        for name in ALGORITHMS:
+            define_algorithm(rig.st, loaded(file_of(name)))
 
     def run(self, turns: int) -> None:
         """Take ``turns`` turns of every kind."""
@@ -258,6 +264,22 @@ class RandomSession:
             timed |= {"time_in_force": TimeInForce.GTD, "expire_ts": self.rig.now + self.random.randint(5, 900) * MS}
         trigger = self.trigger(side) if self.random.random() < 0.4 else {}
         self.rig.commands(new_order(self.next_id(), **{**self.terms(side), **trigger, **timed}))
+
+    def work(self) -> None:
+        """An order for an algorithm to work; or one that is worked rests, or goes on."""
+        rows = self.rig.s["orders"][: self.rig.s["orders_used"]]
+        worked = rows["order_id"][rows["parent_row"] > 0].tolist()
+        if worked and self.random.random() < 0.4:
+            asked = self.random.choice((CommandKind.PAUSE, CommandKind.RESUME, CommandKind.RESUME))
+            self.rig.commands(command(asked, self.random.choice(worked), request_id=9_000 + self.counter))
+            return
+        order_id = self.next_id()
+        side = self.random.choice(SIDES)
+        self.rig.terms(terms(order_id, self.random.choice(ALGORITHMS)))
+        kind: dict[str, int] = {"px": 0, "order_type": OrderType.MARKET, "time_in_force": TimeInForce.GTC}
+        if self.random.random() < 0.6:
+            kind = {"px": self.px + side * self.random.randint(-3, 9)}
+        self.rig.commands(new_order(order_id, **{**self.terms(side), **kind, "trigger": Trigger.ALGORITHM}))
 
     def some_order(self) -> Any:
         """An open order; None when there is none."""
