@@ -76,6 +76,7 @@ __all__ = [
     "memory",
     "near_px",
     "open_qty",
+    "others_qty",
     "parameter",
     "random",
     "refuse",
@@ -213,6 +214,13 @@ def market_qty(st: State, me: int) -> int:
     return st[0]["parents"][me]["market_qty"]
 
 
+@function
+def others_qty(st: State, me: int) -> int:
+    """``market_qty`` without the order's own fills: an exchange's trades have them, those of a recording do not."""
+    own = filled(st, me) if st[0]["external"] != 0 else 0
+    return max(market_qty(st, me) - own, 0)
+
+
 # The market.
 
 
@@ -265,7 +273,8 @@ def cross_px(st: State, me: int, qty: int) -> int:
 @function
 def smallest_qty(st: State, me: int) -> int:
     """Lots of the smallest child that the venue takes at the touch."""
-    return least_qty(st[0], instrument_of(st, me), max(near_px(st, me), 1))
+    px = near_px(st, me)
+    return least_qty(st[0], instrument_of(st, me), px if px > 0 else far_px(st, me))
 
 
 # What should be working.
