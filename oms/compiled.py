@@ -68,7 +68,6 @@ KERNEL_SOURCES: Final = (
     "oms/replay_requests.py",
     "oms/replay_step.py",
     "oms/core/*.py",
-    "oms/algos/*.py",
     "strategies/api.py",
     "strategies/rules.py",
     "strategies/requests.py",
@@ -81,10 +80,13 @@ KERNEL_SOURCES: Final = (
 )
 """Files whose text decides the machine code of the entries; patterns below the installed root."""
 
+ALGORITHM_SOURCES: Final = ("oms/algos/*.py",)
+"""Those that decide the machine code of execution algorithms beside them, and of nothing else."""
 
-def kernel_sources(root: Path = _ROOT) -> list[Path]:
+
+def kernel_sources(root: Path = _ROOT, patterns: Iterable[str] = KERNEL_SOURCES) -> list[Path]:
     """The kernel source files that exist below ``root``, in a fixed order."""
-    return [path for pattern in KERNEL_SOURCES for path in sorted(root.glob(pattern))]
+    return [path for pattern in patterns for path in sorted(root.glob(pattern))]
 
 
 def cache_key(sources: Iterable[Path]) -> str:

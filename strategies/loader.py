@@ -24,7 +24,7 @@ from typing import Any, Final, NamedTuple
 import numba
 
 from oms.algorithms import AlgorithmError, algorithm_id, read_algorithm
-from oms.compiled import STRATEGY_CACHES, Callback, cached_in, callback, kernel_sources, open_cache
+from oms.compiled import ALGORITHM_SOURCES, STRATEGY_CACHES, Callback, cached_in, callback, kernel_sources, open_cache
 from oms.core.state import (
     MAX_ACCOUNTS,
     MAX_ALGORITHMS,
@@ -61,6 +61,7 @@ MIN_TIMER_NS: Final = 1_000
 
 _OURS: Final = frozenset({"oms", "strategies", "backtest", "gateways", "rpc"})
 """Packages that no file or folder beside a strategy stands in for."""
+_ALGORITHMS: Final = "oms.algos"
 _PLACE: Final = re.compile(r"(?:at |File \")(.+?)(?: \(|\", line )(\d+)")
 """Where Numba says that something is: ``... at PATH (LINE)``, ``File "PATH", line LINE``."""
 _INTEGERS: Final = "a price or a quantity is a float: make it an integer with int(), floor() or ceil()"
@@ -98,8 +99,11 @@ def local_sources(path: Path) -> list[Path]:
 
 
 def cache_sources(path: Path) -> list[Path]:
-    """Every file that decides the machine code of the strategy in ``path``."""
-    return [*kernel_sources(), Path(__file__), *local_sources(path)]
+    """Every file that decides the machine code of the strategy, rule or algorithm in ``path``."""
+    own = local_sources(path)
+    is_algorithm = any(name.startswith(_ALGORITHMS) for source in own for name in _imported_names(source))
+    shared = kernel_sources(patterns=ALGORITHM_SOURCES) if is_algorithm else []
+    return [*kernel_sources(), Path(__file__), *shared, *own]
 
 
 def _imported_names(source: Path) -> Iterator[str]:
