@@ -230,9 +230,11 @@ def codes_of(orders: Records, instruments: Collection[int], now: int) -> npt.NDA
     letters = orders["client_order_id"].copy().view(np.uint8).reshape(len(orders), CLIENT_ORDER_ID_BYTES)
     ends = letters == 0
     is_name = ((letters >= 0x21) & (letters <= 0x7E)) | ends
-    is_name &= np.maximum.accumulate(ends, axis=1) == ends
+    is_name[:, 1:] &= ends[:, :-1] <= ends[:, 1:]  # no letter behind an end
     columns = NewOrder(*(orders[name] for name in NewOrder._fields))
-    is_known = np.isin(orders["instrument"], list(instruments))
+    is_instrument = np.zeros(2**16, np.bool_)  # from its end on for negative numbers
+    is_instrument[list(instruments)] = True
+    is_known = is_instrument[orders["instrument"]]
     codes = np.zeros(len(orders), np.uint16)
     for name, passes in _checks(columns, is_name.all(axis=1) & ~ends[:, 0], is_known, now):
         codes[(codes == 0) & ~passes] = CODE_NUMBERS[name]

@@ -213,12 +213,13 @@ class OrderBatches:
             waiting.popleft()
 
     def _settle(self, batch: Batch, events: Records, numbers: npt.NDArray[np.int64]) -> None:
-        inside = np.flatnonzero((numbers >= 0) & (numbers < len(batch)))
-        numbers, first = np.unique(numbers[inside], return_index=True)
-        fresh = batch.waits[numbers]
-        numbers, rows = numbers[fresh], events[inside[first[fresh]]]
+        inside = np.flatnonzero((numbers >= 0) & (numbers < len(batch)))[::-1]
+        first = np.full(len(batch), -1)
+        first[numbers[inside]] = inside  # of an order's events the last one written here is its first
+        (numbers,) = np.nonzero(batch.waits & (first >= 0))
         if not len(numbers):
             return
+        rows = events[first[numbers]]
         batch.waits[numbers] = False
         refused = (rows["kind"] == _REFUSED) & (rows["reason"] != _DUPLICATE)
         answers = _answers(batch.request_ids[numbers], BatchOutcome.ACKNOWLEDGED, 0)
