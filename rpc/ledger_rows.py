@@ -32,19 +32,18 @@ _NUMBER: Final = "CAST(CAST(substr(:rows, at + {start}, {size}) AS TEXT) AS INTE
 _ORDER_ID: Final = _NUMBER.format(start=1, size=20)
 _NAME: Final = f"rtrim(CAST(substr(:rows, at + 32, {NAME_BYTES}) AS TEXT))"
 _ADDED: Final = (
-    f"INSERT INTO orders SELECT {_NUMBER.format(start=21, size=11)}, {_NAME}, {_ORDER_ID},"
+    f"INSERT OR IGNORE INTO orders SELECT {_NUMBER.format(start=21, size=11)}, {_NAME}, {_ORDER_ID},"
     f" substr(:rows, at + {KEY_BYTES}, {ROW_BYTES - KEY_BYTES})"
 )
-_KNOWN_ALREADY: Final = "ON CONFLICT DO NOTHING"
-ADD: Final = f"{_EACH_ROW.format(size=ROW_BYTES)} {_ADDED}, NULL, NULL FROM row WHERE true {_KNOWN_ALREADY}"
+ADD: Final = f"{_EACH_ROW.format(size=ROW_BYTES)} {_ADDED}, NULL, NULL FROM row"
 _SESSION_BYTES: Final = 20
 SETTLED_ROW_BYTES: Final = ROW_BYTES + _SESSION_BYTES
 """Of a row with its last event, but for the event."""
 ADD_SETTLED: Final = (
     _EACH_ROW
     + f" {_ADDED}, {_NUMBER.format(start=ROW_BYTES, size=_SESSION_BYTES)},"
-    + f" substr(:rows, at + {SETTLED_ROW_BYTES}, :event_bytes) FROM row WHERE true ON CONFLICT (client_index,"
-    + f" client_order_id) DO UPDATE SET session = excluded.session, event = excluded.event {_KNOWN_ALREADY}"
+    + f" substr(:rows, at + {SETTLED_ROW_BYTES}, :event_bytes) FROM row WHERE true"
+    + " ON CONFLICT (order_id) DO UPDATE SET session = excluded.session, event = excluded.event"
 )
 """Ids whose orders were closed before they came into the database: in one go, not found again for their events."""
 EVENT_KEY: Final = b"%020d%020d"

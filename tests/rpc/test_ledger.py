@@ -197,7 +197,8 @@ def test_an_event_goes_into_the_database_with_its_id_or_after_it(tmp_path: Path)
         steps[0].add(RPC_CLIENT_BASE, name, number, encode_row(number, RPC_CLIENT_BASE, name, COMMAND))
     steps[1].rows[2] = steps[0].rows[2]  # as after a commit that took effect and was not known to
     steps[0].events[0] = Settled(0, 5, b"together")
-    steps[1].events.update({1: Settled(1, 6, b"later"), 2: Settled(2, 7, b"again")})
+    steps[1].add(RPC_CLIENT_BASE, "a", 3, encode_row(3, RPC_CLIENT_BASE, "a", COMMAND))  # another order's name
+    steps[1].events.update({1: Settled(1, 6, b"later"), 2: Settled(2, 7, b"again"), 3: Settled(3, 8, b"none")})
     with closing(sqlite3.connect(tmp_path / FILE)) as database:
         for step in steps:
             for statement, parameters in moves_of(step):
