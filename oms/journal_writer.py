@@ -10,7 +10,7 @@ import errno
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from threading import Thread
 from typing import Any, Final, NamedTuple
 
@@ -258,11 +258,8 @@ class GroupCommit:
     def _next_group(self) -> list[Chunk | None]:
         """Everything that has been handed over; waits for the first."""
         group = [self._chunks.get()]
-        while group[-1] is not None:
-            try:
-                group.append(self._chunks.get_nowait())
-            except Empty:
-                break
+        while group[-1] is not None and not self._chunks.empty():
+            group.append(self._chunks.get())  # nobody else takes any
         return group
 
     def _commit(self, chunks: list[Chunk]) -> None:

@@ -191,6 +191,8 @@ def the_order(orders: Records) -> NewOrder:
     return NewOrder._make(_NEW_ORDER.unpack(orders.tobytes()))
 
 
+_EXPIRED: Final = CODE_NUMBERS[RpcCode.REQUEST_EXPIRED]
+_MALFORMED: Final = CODE_NUMBERS[RpcCode.MALFORMED_REQUEST]
 _OTHER_FLAGS: Final = 0xFFFF ^ int(OrderFlag.POST_ONLY | OrderFlag.REDUCE_ONLY)
 _LIMIT: Final = int(OrderType.LIMIT)
 _MARKET: Final = int(OrderType.MARKET)
@@ -201,20 +203,20 @@ _IS_TIME_IN_FORCE[[int(TimeInForce.GTC), int(TimeInForce.IOC), int(TimeInForce.F
 _NAME: Final = re.compile(rb"[!-~]+\0*")
 
 
-def _checks(order: NewOrder, is_name: Any, is_known: Any, now: int) -> tuple[tuple[str, Any], ...]:
+def _checks(order: NewOrder, is_name: Any, is_known: Any, now: int) -> tuple[tuple[int, Any], ...]:
     """Codes of refusals, each with whether the order passes; of columns, whether each order does."""
     is_limit = order.order_type == _LIMIT
     is_market = order.order_type == _MARKET
     return (
-        (RpcCode.REQUEST_EXPIRED.value, (order.expires_ts == 0) | (order.expires_ts >= now)),
-        (RpcCode.MALFORMED_REQUEST.value, is_name),
-        (Reason.UNKNOWN_INSTRUMENT.name, is_known),
-        (Reason.BAD_SIDE.name, abs(order.side) == 1),
-        (Reason.BAD_ORDER_TYPE.name, is_limit | is_market),
-        (Reason.BAD_TIME_IN_FORCE.name, _IS_TIME_IN_FORCE[order.time_in_force]),
-        (Reason.BAD_FLAGS.name, order.flags & _OTHER_FLAGS == 0),
-        (Reason.BAD_PRICE.name, is_limit & (order.px > 0) | is_market & (order.px == 0)),
-        (Reason.QTY_BELOW_MIN.name, order.qty > 0),
+        (_EXPIRED, (order.expires_ts == 0) | (order.expires_ts >= now)),
+        (_MALFORMED, is_name),
+        (Reason.UNKNOWN_INSTRUMENT, is_known),
+        (Reason.BAD_SIDE, abs(order.side) == 1),
+        (Reason.BAD_ORDER_TYPE, is_limit | is_market),
+        (Reason.BAD_TIME_IN_FORCE, _IS_TIME_IN_FORCE[order.time_in_force]),
+        (Reason.BAD_FLAGS, order.flags & _OTHER_FLAGS == 0),
+        (Reason.BAD_PRICE, is_limit & (order.px > 0) | is_market & (order.px == 0)),
+        (Reason.QTY_BELOW_MIN, order.qty > 0),
     )
 
 
@@ -222,7 +224,7 @@ def code_of(order: NewOrder, instruments: Collection[int], now: int) -> int:
     """Why an order cannot be passed on to the core as it is; 0 when it can."""
     is_name = _NAME.fullmatch(order.client_order_id) is not None
     checks = _checks(order, is_name, order.instrument in instruments, now)
-    return next((CODE_NUMBERS[name] for name, passes in checks if not passes), 0)
+    return next((code for code, passes in checks if not passes), 0)
 
 
 def codes_of(orders: Records, instruments: Collection[int], now: int) -> npt.NDArray[np.uint16]:
@@ -230,10 +232,12 @@ def codes_of(orders: Records, instruments: Collection[int], now: int) -> npt.NDA
     letters = orders["client_order_id"].copy().view(np.uint8).reshape(len(orders), CLIENT_ORDER_ID_BYTES)
     ends = letters == 0
     is_name = ((letters >= 0x21) & (letters <= 0x7E)) | ends
-    is_name &= np.maximum.accumulate(ends, axis=1) == ends
+    is_name[:, 1:] &= ends[:, :-1] <= ends[:, 1:]  # no letter behind an end
     columns = NewOrder(*(orders[name] for name in NewOrder._fields))
-    is_known = np.isin(orders["instrument"], list(instruments))
+    is_instrument = np.zeros(2**16, np.bool_)  # from its end on for negative numbers
+    is_instrument[list(instruments)] = True
+    is_known = is_instrument[orders["instrument"]]
     codes = np.zeros(len(orders), np.uint16)
-    for name, passes in _checks(columns, is_name.all(axis=1) & ~ends[:, 0], is_known, now):
-        codes[(codes == 0) & ~passes] = CODE_NUMBERS[name]
+    for code, passes in _checks(columns, is_name.all(axis=1) & ~ends[:, 0], is_known, now):
+        codes[(codes == 0) & ~passes] = code
     return codes

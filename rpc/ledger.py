@@ -18,20 +18,19 @@ from pathlib import Path
 from typing import Final
 
 from oms.records import ORDER_ID_COUNTER_BITS, RPC_CLIENT_BASE
-from rpc.ledger_log import NAME_BYTES, LedgerLog, decode_row, encode_row, logs, read_log
+from rpc.ledger_log import NAME_BYTES, LedgerLog, decode_row, encode_row, encode_rows, logs, read_log
 from rpc.ledger_rows import (
     ADD,
     BY_NAME,
     BY_ORDER_ID,
-    EVENT_KEY_BYTES,
     KNOWN,
     NAMES_AFTER,
     SCHEMA,
-    SETTLE,
     LedgerRow,
+    Moves,
     Settled,
     Step,
-    rows_of,
+    moves_of,
 )
 from rpc.seen_names import MOST_NAMES, NO_NAME, Name, SeenNames
 
@@ -183,7 +182,7 @@ class Ledger:
 
     def known_names(self, client_index: int, client_order_ids: Sequence[str]) -> set[str]:
         """Those of a client's own ids that have been given before."""
-        perhaps = [name for name in client_order_ids if not self._is_new((client_index, name))]
+        perhaps = client_order_ids if self._learnt is not None else self._seen.those_of(client_index, client_order_ids)
         if not perhaps:
             return set()
         known = {name for name in perhaps for step in self._steps() if (client_index, name) in step.by_name}
@@ -278,14 +277,11 @@ class Ledger:
 
     def add_orders(self, client_index: int, client_order_ids: Sequence[str], first_id: int, commands: bytes) -> None:
         """Keep orders with consecutive ids; the caller has asked ``known_names``."""
-        size = len(commands) // len(client_order_ids)
-        for number, name in enumerate(client_order_ids):
-            order_id = first_id + number
-            self._seen.add((client_index, name))
-            row = encode_row(order_id, client_index, name, commands[number * size : number * size + size])
-            self._step.add(client_index, name, order_id, row)
-            self._uncommitted.append(row)
-        self._added.extend(range(first_id, first_id + len(client_order_ids)))
+        rows = encode_rows(first_id, client_index, client_order_ids, commands)
+        self._seen.add_all(client_index, client_order_ids)
+        self._step.add_all(client_index, client_order_ids, first_id, rows)
+        self._uncommitted += rows
+        self._added.extend(range(first_id, first_id + len(rows)))
 
     def forget_orders(self, order_ids: Iterable[int]) -> None:
         """Take back orders that were never sent, so that their ids are free again."""
@@ -401,21 +397,17 @@ class Ledger:
         self._log_number += 1
         moving, self._step = self._step, Step(log)
         self._moving = moving
-        adds, events = rows_of(moving)
-        self._mover = threading.Thread(target=self._move, args=(adds, events), name="ledger", daemon=True)
+        self._mover = threading.Thread(target=self._move, args=(moves_of(moving),), name="ledger", daemon=True)
         self._moved = False
         self._mover.start()
 
-    def _move(self, adds: bytes, events: dict[int, bytes]) -> None:
+    def _move(self, moves: Moves) -> None:
         try:
             with closing(sqlite3.connect(self.path, timeout=LOCK_WAIT_S, isolation_level=None)) as database:
                 self._set_up(database)
                 database.execute("BEGIN IMMEDIATE")
-                if adds:
-                    database.execute(ADD, {"rows": adds})
-                for size, rows in events.items():
-                    statement = SETTLE.format(size=EVENT_KEY_BYTES + size)
-                    database.execute(statement, {"rows": rows, "event_bytes": size})
+                for statement, parameters in moves:
+                    database.execute(statement, parameters)
                 database.execute("COMMIT")
         except sqlite3.Error:
             return  # told by _moved

@@ -11,11 +11,14 @@ import os
 import re
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 from zlib import crc32
+
+import numpy as np
+import numpy.typing as npt
 
 from oms.records import CLIENT_ORDER_ID_BYTES, COMMAND
 
@@ -26,6 +29,8 @@ KEY_BYTES: Final = 96
 ROW_BYTES: Final = KEY_BYTES + COMMAND_BYTES
 """A row: ``+`` (added) or ``-`` (forgotten), order id, client index, the client's own id, the command. The numbers are
 decimal text, so that SQL can read them."""
+
+_INT64_DIGITS: Final = 19
 
 _BLOCK: Final = struct.Struct("<4sIII")
 _MAGIC: Final = b"zomL"
@@ -49,6 +54,31 @@ def encode_row(
     return (_KEY % (b"+" if is_added else b"-", order_id, client_index, client_order_id.encode())) + command.ljust(
         COMMAND_BYTES, b"\0"
     )
+
+
+def decimal_columns(numbers: npt.NDArray[np.int64], digits: int) -> npt.NDArray[np.uint8]:
+    """Numbers from 0 on as decimal text of so many digits: one row of bytes for each."""
+    powers = 10 ** np.arange(min(digits, _INT64_DIGITS) - 1, -1, -1, dtype=np.int64)
+    text = np.full((len(numbers), digits), ord("0"), np.uint8)
+    text[:, digits - len(powers) :] += (numbers[:, None] // powers % 10).astype(np.uint8)
+    return text
+
+
+def encode_rows(first_id: int, client_index: int, client_order_ids: Sequence[str], commands: bytes) -> list[bytes]:
+    """``encode_row`` of orders with consecutive ids that are added; ``commands`` has one COMMAND record for each.
+
+    The names are ASCII.
+    """
+    count = len(client_order_ids)
+    rows = np.empty((count, ROW_BYTES), np.uint8)
+    rows[:, 0] = ord("+")
+    rows[:, 1:21] = decimal_columns(np.arange(first_id, first_id + count), 20)
+    rows[:, 21:32] = decimal_columns(np.array([client_index]), 11)
+    names = np.array(client_order_ids, f"S{NAME_BYTES}").view(np.uint8).reshape(count, NAME_BYTES)
+    rows[:, 32:KEY_BYTES] = np.where(names == 0, ord(" "), names)
+    rows[:, KEY_BYTES:] = np.frombuffer(commands, np.uint8).reshape(count, COMMAND_BYTES)
+    content = rows.tobytes()
+    return [content[at : at + ROW_BYTES] for at in range(0, len(content), ROW_BYTES)]
 
 
 def decode_row(row: bytes) -> LoggedRow:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from collections.abc import Sequence
+from itertools import repeat
+from typing import Final, NamedTuple, TypeAlias
 
 from rpc.ledger_log import KEY_BYTES, NAME_BYTES, ROW_BYTES, LedgerLog, decode_row
 
@@ -29,10 +31,21 @@ _EACH_ROW: Final = (
 _NUMBER: Final = "CAST(CAST(substr(:rows, at + {start}, {size}) AS TEXT) AS INTEGER)"
 _ORDER_ID: Final = _NUMBER.format(start=1, size=20)
 _NAME: Final = f"rtrim(CAST(substr(:rows, at + 32, {NAME_BYTES}) AS TEXT))"
-ADD: Final = (
-    f"{_EACH_ROW.format(size=ROW_BYTES)} INSERT OR IGNORE INTO orders SELECT {_NUMBER.format(start=21, size=11)},"
-    f" {_NAME}, {_ORDER_ID}, substr(:rows, at + {KEY_BYTES}, {ROW_BYTES - KEY_BYTES}), NULL, NULL FROM row"
+_ADDED: Final = (
+    f"INSERT OR IGNORE INTO orders SELECT {_NUMBER.format(start=21, size=11)}, {_NAME}, {_ORDER_ID},"
+    f" substr(:rows, at + {KEY_BYTES}, {ROW_BYTES - KEY_BYTES})"
 )
+ADD: Final = f"{_EACH_ROW.format(size=ROW_BYTES)} {_ADDED}, NULL, NULL FROM row"
+_SESSION_BYTES: Final = 20
+SETTLED_ROW_BYTES: Final = ROW_BYTES + _SESSION_BYTES
+"""Of a row with its last event, but for the event."""
+ADD_SETTLED: Final = (
+    _EACH_ROW
+    + f" {_ADDED}, {_NUMBER.format(start=ROW_BYTES, size=_SESSION_BYTES)},"
+    + f" substr(:rows, at + {SETTLED_ROW_BYTES}, :event_bytes) FROM row WHERE true"
+    + " ON CONFLICT (order_id) DO UPDATE SET session = excluded.session, event = excluded.event"
+)
+"""Ids whose orders were closed before they came into the database: in one go, not found again for their events."""
 EVENT_KEY: Final = b"%020d%020d"
 EVENT_KEY_BYTES: Final = 40
 SETTLE: Final = (
@@ -101,6 +114,12 @@ class Step:
         self.rows[order_id] = row
         self.by_name[client_index, client_order_id] = order_id
 
+    def add_all(self, client_index: int, client_order_ids: Sequence[str], first_id: int, rows: list[bytes]) -> None:
+        """``add`` orders of one client with consecutive ids."""
+        order_ids = range(first_id, first_id + len(rows))
+        self.rows.update(zip(order_ids, rows, strict=True))
+        self.by_name.update(zip(zip(repeat(client_index), client_order_ids), order_ids, strict=True))
+
     def drop(self, order_id: int) -> None:
         """Take an id out again that this step has."""
         logged = decode_row(self.rows.pop(order_id))
@@ -108,9 +127,26 @@ class Step:
         self.events.pop(order_id, None)
 
 
-def rows_of(step: Step) -> tuple[bytes, dict[int, bytes]]:
-    """A step's rows joined: the new ids, and the last events by the size that they have."""
-    by_size: dict[int, list[bytes]] = {}
+Moves: TypeAlias = list[tuple[str, dict[str, bytes | int]]]
+"""Statements and their parameters."""
+
+
+def moves_of(step: Step) -> Moves:
+    """What puts a step into the database."""
+    added: list[bytes] = []
+    settled: dict[int, list[bytes]] = {}
+    events: dict[int, list[bytes]] = {}
+    for order_id, row in step.rows.items():
+        last = step.events.get(order_id)
+        if last is None:
+            added.append(row)
+        else:
+            settled.setdefault(len(last.event), []).append(b"%b%020d%b" % (row, last.session, last.event))
     for order_id, session, event in step.events.values():
-        by_size.setdefault(len(event), []).append(EVENT_KEY % (order_id, session) + event)
-    return b"".join(step.rows.values()), {size: b"".join(rows) for size, rows in by_size.items()}
+        if order_id not in step.rows:
+            events.setdefault(len(event), []).append(EVENT_KEY % (order_id, session) + event)
+    moves: Moves = [(ADD, {"rows": b"".join(added)})] if added else []
+    for statement, key_bytes, by_size in ((ADD_SETTLED, SETTLED_ROW_BYTES, settled), (SETTLE, EVENT_KEY_BYTES, events)):
+        for size, rows in by_size.items():
+            moves.append((statement.format(size=key_bytes + size), {"rows": b"".join(rows), "event_bytes": size}))
+    return moves

@@ -105,7 +105,7 @@ class OrderBatches:
         if self._link.problem:
             codes[codes == 0] = _UNAVAILABLE
         index = self._ledger.add_client(session.client)
-        good = orders[codes == 0]
+        good = orders.compress(codes == 0)  # by an index, records are copied field by field
         names = [name.decode() for name in good["client_order_id"].tolist()]
         known = self._ledger.known_names(index, names) if names else set()
         if known or len(set(names)) < len(names):
@@ -201,7 +201,7 @@ class OrderBatches:
         mine &= _ORDER_KINDS[events["kind"]]
         if not mine.any():
             return
-        events = events[mine]
+        events = events.compress(mine)
         request_ids = request_ids[mine]
         low, high = int(request_ids.min()), int(request_ids.max())
         for batch in list(waiting):
@@ -213,12 +213,13 @@ class OrderBatches:
             waiting.popleft()
 
     def _settle(self, batch: Batch, events: Records, numbers: npt.NDArray[np.int64]) -> None:
-        inside = np.flatnonzero((numbers >= 0) & (numbers < len(batch)))
-        numbers, first = np.unique(numbers[inside], return_index=True)
-        fresh = batch.waits[numbers]
-        numbers, rows = numbers[fresh], events[inside[first[fresh]]]
+        inside = np.flatnonzero((numbers >= 0) & (numbers < len(batch)))[::-1]
+        first = np.full(len(batch), -1)
+        first[numbers[inside]] = inside  # of an order's events the last one written here is its first
+        (numbers,) = np.nonzero(batch.waits & (first >= 0))
         if not len(numbers):
             return
+        rows = events.take(first[numbers])
         batch.waits[numbers] = False
         refused = (rows["kind"] == _REFUSED) & (rows["reason"] != _DUPLICATE)
         answers = _answers(batch.request_ids[numbers], BatchOutcome.ACKNOWLEDGED, 0)

@@ -230,7 +230,10 @@ class Replica:
             self._definitions.put_in_force(row.instrument, row.px)
 
     def load(self, records: Records) -> None:
-        """Take a block of events at once: only the last one of each order counts."""
+        """Take a block of events at once: only the last one of each order counts.
+
+        Records are picked by ``take`` and ``compress``; by an index NumPy copies them field by field.
+        """
         kinds = records["kind"]
         of_orders = _IS_ORDER_KIND[kinds] & (kinds != _REFUSED)
         at = np.flatnonzero(of_orders)
@@ -240,16 +243,16 @@ class Replica:
         filled = at[kinds[at] == _FILLED]
         others = np.flatnonzero(~of_orders)
         with_terms = _IS_TERMS_KIND[kinds] & np.any([records[name] != 0 for name in _TERMS_FIELDS], axis=0)
-        for row, _ in event_rows(records[with_terms]):
+        for row, _ in event_rows(records.compress(with_terms)):
             self._keep_terms(row)
-        for row, record in event_rows(records[filled]):
+        for row, record in event_rows(records.take(filled)):
             if self.is_usable(row):
                 self._take_fill(row, record)
-        last_rows = records[last_at]
+        last_rows = records.take(last_at)
         usable = self._are_orders(last_rows)
         self.unusable += int((~usable).sum())
-        self._keep(last_rows[usable])
-        for row, record in event_rows(records[others]):
+        self._keep(last_rows.compress(usable))
+        for row, record in event_rows(records.take(others)):
             if self.is_usable(row):
                 self.apply(row, record)
 

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,8 @@ from hypothesis import strategies as hs
 
 from oms.records import ORDER_ID_COUNTER_BITS, RPC_CLIENT_BASE
 from rpc.ledger import FILE, Ledger, LedgerError
-from rpc.ledger_log import decode_row, encode_row, logs, read_log
-from rpc.ledger_rows import Settled
+from rpc.ledger_log import LedgerLog, decode_row, encode_row, encode_rows, logs, read_log
+from rpc.ledger_rows import Settled, Step, moves_of
 from rpc.seen_names import SeenNames
 from tests.oms.test_core_loop import files_bounded_to
 
@@ -179,6 +180,38 @@ def test_orders_are_added_in_batches(tmp_path: Path) -> None:
     assert again.new_order_id(index) == first + 3
 
 
+@given(hs.lists(hs.text(hs.characters(codec="ascii", exclude_characters="\0 "), min_size=1, max_size=64), min_size=1))
+def test_rows_of_a_batch_are_those_of_its_orders(names: list[str]) -> None:
+    commands = [bytes([number % 256]) * 128 for number in range(len(names))]
+    first = (RPC_CLIENT_BASE << ORDER_ID_COUNTER_BITS) + 98
+    rows = encode_rows(first, RPC_CLIENT_BASE, names, b"".join(commands))
+    assert rows == [
+        encode_row(first + number, RPC_CLIENT_BASE, name, commands[number]) for number, name in enumerate(names)
+    ]
+
+
+def test_an_event_goes_into_the_database_with_its_id_or_after_it(tmp_path: Path) -> None:
+    Ledger(tmp_path).close()
+    steps = [Step(LedgerLog(tmp_path, number)) for number in (7, 8)]
+    for number, name in enumerate("abc"):
+        steps[0].add(RPC_CLIENT_BASE, name, number, encode_row(number, RPC_CLIENT_BASE, name, COMMAND))
+    steps[1].rows[2] = steps[0].rows[2]  # as after a commit that took effect and was not known to
+    steps[0].events[0] = Settled(0, 5, b"together")
+    steps[1].add(RPC_CLIENT_BASE, "a", 3, encode_row(3, RPC_CLIENT_BASE, "a", COMMAND))  # another order's name
+    steps[1].events.update({1: Settled(1, 6, b"later"), 2: Settled(2, 7, b"again"), 3: Settled(3, 8, b"none")})
+    with closing(sqlite3.connect(tmp_path / FILE)) as database:
+        for step in steps:
+            for statement, parameters in moves_of(step):
+                database.execute(statement, parameters)
+            step.log.close()
+        kept = database.execute("SELECT client_order_id, order_id, command, session, event FROM orders").fetchall()
+    assert kept == [
+        ("a", 0, COMMAND, 5, b"together"),
+        ("b", 1, COMMAND, 6, b"later"),
+        ("c", 2, COMMAND, 7, b"again"),
+    ]
+
+
 def test_a_torn_last_batch_was_never_committed(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
     add(ledger, "desk", "kept")
@@ -305,10 +338,22 @@ def test_an_id_that_came_back_from_the_journal_is_not_new(tmp_path: Path) -> Non
     ledger.close()
 
 
-@given(hs.lists(hs.tuples(hs.integers(0, 2**30), hs.text(max_size=64)), max_size=200))
-def test_no_name_that_was_added_is_taken_for_new(names: list[tuple[int, str]]) -> None:
+@given(hs.integers(0, 2**30), hs.lists(hs.text(max_size=64), max_size=200), hs.booleans())
+def test_no_name_that_was_added_is_taken_for_new(client: int, names: list[str], together: bool) -> None:
     seen = SeenNames()
-    for name in names:
-        seen.add(name)
-    assert all(seen.may_have(name) for name in names)
+    if together:
+        seen.add_all(client, names)
+    else:
+        for name in names:
+            seen.add((client, name))
+    assert all(seen.may_have((client, name)) for name in names)
+    assert seen.those_of(client, names) == names
     assert len(seen) == len(names)
+
+
+@pytest.mark.parametrize("other", [(RPC_CLIENT_BASE, "b"), (RPC_CLIENT_BASE + 1, "a")])
+def test_another_name_is_told_from_one_that_was_added(other: tuple[int, str]) -> None:
+    seen = SeenNames()
+    seen.add((RPC_CLIENT_BASE, "a"))
+    assert not seen.may_have(other)
+    assert seen.those_of(other[0], [other[1]]) == []
