@@ -47,6 +47,7 @@ SCRATCH: Final = frozenset(
         "reports",
         "wishes",
         "parent_before",
+        "split",
         "told_parents",
         "parent_count",
         "next_told_parent",

@@ -718,18 +718,17 @@ PARENT = np.dtype(
         ("filled_value", "<f8"),  # sum of price in ticks of the order's instrument * units
         ("market_qty", "<i8"),  # lots traded in the market since the start, in the order's instrument
         ("market_value", "<f8"),  # tick-lots of them
-        ("blocked_ts", "<i8"),  # no new child before this time
-        ("take_ts", "<i8"),  # when the last child that takes was sent
-        ("refusals", "<i8"),  # children refused or rejected in a row
+        ("blocked_ts", "<i8", (ROUTES,)),  # no new child on the route before this time
+        ("take_ts", "<i8", (ROUTES,)),  # when the last child that takes was sent there
+        ("refusals", "<i8", (ROUTES,)),  # children refused or rejected in a row there
         ("children", "<i8"),  # asked for so far
         ("random", "<i8"),  # state of its random numbers
         ("request_id", "<i8"),  # of the last command about it
         ("routes", "<i4", (ROUTES,)),  # instruments; the first is the order's own; -1: none
         ("route_units", "<i8", (ROUTES,)),  # units of one lot there
-        ("lanes", "<i8", (LANES,)),  # ids of open children; 0: none. Lane k is of route k % ROUTES
+        ("lanes", "<i8", (LANES,)),  # ids of open children; 0: none. See ``route_of_lane``
         ("parameters", "<f8", (PARENT_PARAMETERS,)),
         ("memory", "<i8", (PARENT_MEMORY,)),
-        ("spare", "<i8"),
     ]
 )
 """An order that an algorithm works: a row of the core's table of parents, in the journal as it stands after each step
@@ -864,6 +863,6 @@ assert TICK.itemsize == 64
 assert FRAME.itemsize == 32
 assert ORDER_NAME.itemsize == 80
 assert TERMS.itemsize == 176
-assert PARENT.itemsize == 784
+assert PARENT.itemsize == 944
 assert COMMAND.itemsize == REPORT.itemsize == EVENT.itemsize == 128
 assert ORDER.itemsize == POSITION.itemsize == 256

@@ -17,6 +17,7 @@ from oms.compiled import copy_record, hot_kernel, kernel
 from oms.core.book import mid_half_ticks
 from oms.core.events import emit_order
 from oms.core.orders import fillable_qty, find_order, is_open
+from oms.core.quotes import quote_ratio, tick_value
 from oms.core.state import (
     MAX_INSTRUMENTS,
     MAX_PARENTS,
@@ -88,12 +89,26 @@ def note_child_id(s: Record, order_id: int) -> None:
 
 
 @kernel
-def units_of(parent: Record, instrument: int) -> int:
-    """Units of one lot of an instrument that the parent trades in; 0: it does not."""
+def route_of(parent: Record, instrument: int) -> int:
+    """Route on which the parent trades in an instrument; -1: it does not."""
     for route in range(ROUTES):
         if parent["routes"][route] == instrument:
-            return parent["route_units"][route]
-    return 0
+            return route
+    return -1
+
+
+@kernel
+def route_of_lane(parent: Record, lane: int) -> int:
+    """Route of a lane: its number modulo ``ROUTES``, and where the parent has no such route its own instrument's."""
+    route = lane % ROUTES
+    return route if parent["routes"][route] >= 0 else 0
+
+
+@kernel
+def units_of(parent: Record, instrument: int) -> int:
+    """Units of one lot of an instrument that the parent trades in; 0: it does not."""
+    route = route_of(parent, instrument)
+    return parent["route_units"][route] if route >= 0 else 0
 
 
 @kernel
@@ -223,9 +238,6 @@ def new_parent(s: Record, slot: int, terms: int) -> int:
     parent["filled_value"] = 0.0
     parent["market_qty"] = 0
     parent["market_value"] = 0.0
-    parent["blocked_ts"] = 0
-    parent["take_ts"] = -1
-    parent["refusals"] = 0
     parent["children"] = 0
     parent["random"] = seed_of(order["order_id"])
     parent["request_id"] = order["request_id"]
@@ -238,6 +250,10 @@ def new_parent(s: Record, slot: int, terms: int) -> int:
     parent["routes"][0] = order["instrument"]
     for route in range(1, ROUTES):
         parent["routes"][route] = said["routes"][route - 1]
+    for route in range(ROUTES):
+        parent["blocked_ts"][route] = 0
+        parent["take_ts"][route] = -1
+        parent["refusals"][route] = 0
     set_units(s, parent)
     link_parent(s, slot, row)
     return row
@@ -323,6 +339,16 @@ def tell_parent(s: Record, row: int, reason: int, request_id: int) -> None:
 
 
 @kernel
+def tick_ratio(s: Record, instrument: int, other: int) -> float:
+    """Ticks of ``other`` that one tick of an instrument is worth; where there is no rate, currencies count as equal."""
+    if instrument == other:
+        return 1.0
+    ratio = tick_value(s["instruments"][instrument]) / tick_value(s["instruments"][other])
+    converted = quote_ratio(s, instrument, other)
+    return ratio * converted if converted > 0.0 else ratio
+
+
+@kernel
 def note_child_fill(s: Record, order: Record, qty: int, px: int, fee: int, realized_pnl: int) -> None:
     """Count a fill of a child for its parent; one that comes when the parent is done is a fact too."""
     slot = find_order(s, order["parent_id"])
@@ -339,17 +365,13 @@ def note_child_fill(s: Record, order: Record, qty: int, px: int, fee: int, reali
         return
     parent = s["parents"][row]
     units = qty * units_of(parent, order["instrument"])
-    definition = s["instruments"][order["instrument"]]
-    home = s["instruments"][whole["instrument"]]
     parent["filled_units"] += units
-    if order["instrument"] == whole["instrument"]:
-        parent["filled_value"] += float(px) * units
-    else:
-        ticks = definition["tick_numerator"] * home["tick_denominator"]
-        parent["filled_value"] += px * (ticks / (definition["tick_denominator"] * home["tick_numerator"])) * units
+    parent["filled_value"] += px * units * tick_ratio(s, order["instrument"], whole["instrument"])
     whole["filled_qty"] = parent["filled_units"] // max(parent["route_units"][0], 1)
     whole["updated_ts"] = s["now"]
-    parent["refusals"] = 0
+    route = route_of(parent, order["instrument"])
+    if route >= 0:
+        parent["refusals"][route] = 0
 
 
 @hot_kernel

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from oms.definition_rows import INSTRUMENT
 from oms.instruments import Instrument
-from oms.records import COMMAND, COST_LOT, EVENT, LANES, ORDER, PARENT, POSITION, REPORT, TERMS, TradingState
+from oms.records import COMMAND, COST_LOT, EVENT, LANES, ORDER, PARENT, POSITION, REPORT, ROUTES, TERMS, TradingState
 
 State = npt.NDArray[np.void]
 Record = np.void
@@ -332,6 +332,47 @@ PARENT_LIST = np.dtype(
 WISH = np.dtype([("qty", "i8"), ("px", "i8"), ("takes", "i8"), ("flags", "i8")])
 """What an algorithm wants to have working in one lane; qty 0: nothing."""
 
+OFFER_LEVELS: Final = 16
+"""Levels of one book that an order over several venues is split over at a time."""
+SPLIT_DEPTH: Final = 64
+
+OFFER = np.dtype(
+    [
+        ("levels", "i8"),  # 0: nothing is to be had on the route
+        ("step_lots", "i8"),  # lots of one step: what is taken is whole steps
+        ("step_units", "i8"),
+        ("px", "i8", (OFFER_LEVELS,)),  # ticks
+        ("steps", "i8", (OFFER_LEVELS,)),  # to be had up to this level and with it
+        ("first", "i8", (OFFER_LEVELS,)),  # fewest steps of an order that the venue takes at this level's price
+        ("cost", "f8", (OFFER_LEVELS,)),  # all-in, for a unit, in the order's own quote currency; of a sell negative
+        # of the split in hand
+        ("most", "i8"),  # steps that can be paid beside what the others take
+        ("claimed", "i8"),  # 1: its wallet has been asked
+        ("low", "i8"),  # steps: no fewer, and no more
+        ("high", "i8"),
+        ("units", "i8"),  # that it has so far
+        ("before", "i8"),
+        ("at", "i8"),  # the level that comes next
+        ("best_steps", "i8"),  # of the best split so far
+    ]
+)
+"""What can be taken on one route of a parent order, best price first."""
+
+SPLIT = np.dtype(
+    [
+        ("offers", OFFER, (ROUTES,)),
+        ("low", "i8", (SPLIT_DEPTH, ROUTES)),  # bounds of the splits that are still to be looked at, a stack
+        ("high", "i8", (SPLIT_DEPTH, ROUTES)),
+        ("depth", "i8"),
+        ("left", "i8"),  # units that the split in hand leaves
+        ("cost", "f8"),
+        ("best_left", "i8"),
+        ("best_cost", "f8"),
+        ("claims", "i8", (MAX_WALLETS,)),  # cash that the best split takes of the order's account
+    ]
+)
+"""How a quantity is split over routes."""
+
 TRADE = np.dtype([("trade_id", "i8"), ("instrument", "i4"), ("account", "i4")])
 """One remembered trade, in the row of its number modulo ``MAX_FILLS``."""
 
@@ -440,6 +481,7 @@ STATE = np.dtype(
         ("own_command", COMMAND),  # scratch: a request of the core's own, while another one is in hand
         ("wishes", WISH, (LANES,)),  # scratch: of the parent order in hand
         ("parent_before", PARENT),  # scratch: as it was
+        ("split", SPLIT),  # scratch: of the parent order in hand
         ("model", MODEL),
         ("accounts", ACCOUNT, (MAX_ACCOUNTS,)),
         ("instruments", INSTRUMENT, (MAX_INSTRUMENTS,)),

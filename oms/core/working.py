@@ -7,8 +7,8 @@ not know of requests that are under way, refused or late: it is called again, an
 
 - A lane has one child. Nothing is asked of it while a request about it is in flight.
 - What a cancel has not confirmed yet counts as open, so its quantity is not asked for twice.
-- A child that is refused, rejected, or ended by the venue without a fill, makes the next one wait, twice as long each
-  time; one that takes and finds nothing makes the next one wait for ``RETRY_NS``.
+- A child that is refused, rejected, or ended by the venue without a fill, makes the next one on its route wait, twice
+  as long each time; one that takes and finds nothing makes the next one there wait for ``RETRY_NS``.
 - Quantities are on the instrument's grid and within the largest order of the account; what would leave a rest below
   the smallest order is rounded up to the whole. A rest that no order can have ends the parent (BELOW_MINIMUM).
 """
@@ -30,6 +30,8 @@ from oms.core.parents import (
     open_units,
     renew_next_parent,
     renew_ranges,
+    route_of,
+    route_of_lane,
     stop_parent,
     tell_parent,
 )
@@ -174,28 +176,49 @@ def address_child(s: Record, order: Record, kind: int, order_id: int, px: int, q
 
 
 @kernel
-def pause_after_refusal(s: Record, parent: Record) -> None:
-    """Ask for no new child for a while, longer each time."""
-    parent["refusals"] += 1
-    doubling = min(parent["refusals"] - 1, LONGEST_DOUBLING)
-    parent["blocked_ts"] = max(parent["blocked_ts"], s["now"] + (FIRST_PAUSE_NS << doubling))
+def block_route(parent: Record, route: int, ts: int) -> None:
+    """Ask for no new child on a route before ``ts``."""
+    parent["blocked_ts"][route] = max(parent["blocked_ts"][route], ts)
+
+
+@kernel
+def pause_after_refusal(s: Record, parent: Record, route: int) -> None:
+    """Ask for no new child on a route for a while, longer each time."""
+    parent["refusals"][route] += 1
+    doubling = min(parent["refusals"][route] - 1, LONGEST_DOUBLING)
+    block_route(parent, route, s["now"] + (FIRST_PAUSE_NS << doubling))
+
+
+@kernel
+def has_other_routes(parent: Record) -> bool:
+    """True for a parent that may trade in more than its own instrument."""
+    others = 0
+    for route in range(1, ROUTES):
+        others += int(parent["routes"][route] >= 0)
+    return others > 0
 
 
 @kernel
 def place_child(s: Record, row: int, lane: int, budget: int) -> int:
-    """Ask for the child that a lane wants; returns the units that are left of the budget."""
+    """Ask for the child that a lane wants; returns the units that are left of the budget.
+
+    What one route leaves, another may have: of several, none gets more than its lane wants.
+    """
     parent = s["parents"][row]
     order = s["orders"][s["parent_wakes"][row]["slot"] - 1]
     wish = s["wishes"][lane]
-    route = lane % ROUTES
+    route = route_of_lane(parent, lane)
     instrument = parent["routes"][route]
     units = parent["route_units"][route]
-    if instrument < 0 or units <= 0 or s["now"] < parent["blocked_ts"]:
+    if instrument < 0 or units <= 0 or s["now"] < parent["blocked_ts"][route]:
         return budget
     takes = wish["takes"] != 0
-    if takes and s["now"] <= parent["take_ts"]:
+    if takes and s["now"] <= parent["take_ts"][route]:
         return budget
-    qty = fitting_qty(s, order, instrument, wish["px"], wish["qty"], budget // units)
+    most = budget // units
+    if has_other_routes(parent):
+        most = min(most, wish["qty"])
+    qty = fitting_qty(s, order, instrument, wish["px"], wish["qty"], most)
     if qty <= 0:
         return budget
     order_id = child_id(s)
@@ -205,12 +228,12 @@ def place_child(s: Record, row: int, lane: int, budget: int) -> int:
     command["flags"] = (order["flags"] & _KEPT_FLAGS) | wish["flags"]
     command["parent_id"] = parent["order_id"]
     if request_new(s, command) != _NONE:
-        pause_after_refusal(s, parent)
+        pause_after_refusal(s, parent, route)
         return budget
     parent["lanes"][lane] = order_id
     parent["children"] += 1
     if takes:
-        parent["take_ts"] = s["now"]
+        parent["take_ts"][route] = s["now"]
     return budget - qty * units
 
 
@@ -221,17 +244,18 @@ def amend_child(s: Record, row: int, lane: int, slot: int, budget: int) -> int:
     order = s["orders"][s["parent_wakes"][row]["slot"] - 1]
     child = s["orders"][slot]
     wish = s["wishes"][lane]
-    units = parent["route_units"][lane % ROUTES]
+    route = route_of_lane(parent, lane)
+    units = parent["route_units"][route]
     leaves = leaves_qty(child)
     largest = largest_qty(s, order, child["instrument"], wish["px"])
     wanted = min(wish["qty"], leaves + budget // units, max(largest - child["filled_qty"], leaves))
     if wanted == leaves and wish["px"] == child["px"]:
         return budget
-    if s["now"] < parent["blocked_ts"]:
+    if s["now"] < parent["blocked_ts"][route]:
         return budget
     command = address_child(s, order, _AMEND, child["order_id"], wish["px"], child["filled_qty"] + wanted)
     if request_amend(s, command) != _NONE:
-        pause_after_refusal(s, parent)
+        pause_after_refusal(s, parent, route)
         return budget
     return budget - max(wanted - leaves, 0) * units
 
@@ -284,10 +308,11 @@ def settle_lanes(s: Record, row: int) -> int:
         child = s["orders"][slot]
         if child["filled_qty"] > 0 or child["cancel_reason"] != 0:
             continue
+        route = route_of(parent, child["instrument"])
         if rests(child["time_in_force"]) or child["state"] == _REJECTED:
-            pause_after_refusal(s, parent)
+            pause_after_refusal(s, parent, route)
         else:
-            parent["blocked_ts"] = max(parent["blocked_ts"], s["now"] + RETRY_NS)
+            block_route(parent, route, s["now"] + RETRY_NS)
     return open_children
 
 
@@ -308,6 +333,15 @@ def end_parent(s: Record, row: int, state: int, reason: int) -> None:
 
 
 @kernel
+def has_tradable_route(s: Record, parent: Record) -> bool:
+    """True while the book of one of a parent's instruments is in step with its venue."""
+    for route in range(ROUTES):
+        if parent["routes"][route] >= 0 and is_tradable(s["books"][parent["routes"][route]]):
+            return True
+    return False
+
+
+@kernel
 def may_work(s: Record, row: int) -> bool:
     """True while a parent may place orders; else when it is looked at again has been set."""
     wake = s["parent_wakes"][row]
@@ -315,7 +349,7 @@ def may_work(s: Record, row: int) -> bool:
     if check_states(s, order["account"], order["strategy"]) != _NONE or s["feed_quiet"] != 0:
         wake["wake_ts"] = s["now"] + BLOCKED_NS
         return False
-    if not is_tradable(s["books"][order["instrument"]]):
+    if not has_tradable_route(s, s["parents"][row]):
         wake["bid_above"] = NO_BID  # the first tick of a book in step
         wake["wake_ts"] = s["now"] + BLOCKED_NS
         return False
@@ -368,8 +402,9 @@ def run_algorithm(st: State, row: int) -> None:
         return
     grant_wishes(s, row)
     wake["wake_ts"] = max(wake["wake_ts"], s["now"] + 1)
-    if parent["blocked_ts"] > s["now"]:
-        wake["wake_ts"] = min(wake["wake_ts"], parent["blocked_ts"])
+    for route in range(ROUTES):
+        if parent["blocked_ts"][route] > s["now"]:
+            wake["wake_ts"] = min(wake["wake_ts"], parent["blocked_ts"][route])
 
 
 @kernel
@@ -381,8 +416,11 @@ def has_changed(s: Record, row: int) -> bool:
         return True
     if parent["started"] != before["started"] or parent["children"] != before["children"]:
         return True
-    if parent["blocked_ts"] != before["blocked_ts"] or parent["random"] != before["random"]:
+    if parent["random"] != before["random"]:
         return True
+    for route in range(ROUTES):
+        if parent["blocked_ts"][route] != before["blocked_ts"][route]:
+            return True
     for at in range(PARENT_MEMORY):
         if parent["memory"][at] != before["memory"][at]:
             return True
