@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 
 import typer
 
+from oms.algorithm_parameters import MEANINGS as PARAMETER_MEANINGS
+from oms.algorithms import built_in, read_algorithm
 from oms.cli import app
 from oms.core.orders import LEGAL, OPEN_STATES, OrderInput
 from oms.core.release import PASSING, PASSING_FOR_EXITS
@@ -86,6 +89,56 @@ group and counts only one of its orders, so that an exit which only reduces the 
 - Amending an exit, not replacing it, keeps it in its bracket. The quantity that is asked for is from then on the most
   that it closes; the exchange is asked for no more of it than what remains to be closed.
 """
+
+ALGORITHMS_INTRODUCTION = """\
+# Execution algorithms
+
+An execution algorithm works an order by child orders. The order itself, the parent, never leaves the core; what its
+children fill, it has filled. Each algorithm is a file in `oms/algos/`; its rule and its parameters below are made from
+the file by `make docs`.
+
+What holds for all of them:
+
+- **The target is never exceeded.** What a child in flight, or one whose cancel is not confirmed, may yet fill counts as
+  filled.
+- **Children are on the grid** of the venue and within its smallest and largest order. What is too little for an order
+  waits for more.
+- **The limit** is the order's price: no child trades beyond it. A market order has none.
+- **Pause** cancels the children, **resume** goes on. Time goes on meanwhile.
+- **A restart** goes on where it stopped: all that an algorithm knows is in the journal.
+
+## Working by a schedule
+
+TWAP, VWAP, implementation shortfall and POV say at each moment how many lots are due since the start, all in all. So a
+slice that was missed, or is less than the venue's smallest order, is in the next one, and the last one brings the
+target.
+
+- What is due rests at the touch. What has been due for a while crosses; what is open is never more than what is due. A
+  rest of less than the smallest order cannot be moved: it stays where it is until it is filled, or the time is over.
+- A market beyond the limit is waited for, and caught up with.
+- **Catching up is bounded.** After a pause, a restart or a wait for the limit much may be due at once. No more than
+  `max_child_lots` crosses then, and as much again in each quarter of the time between two slices; with the default an
+  order that has missed everything takes an eighth of its duration. A small `max_child_lots` leaves an order behind its
+  schedule. POV catches up by volume instead, at no more than `max_rate`.
+- At its end everything is due, and crosses. It goes on trying for `grace_s`, and then ends with what it has
+  (`TIME_OVER`).
+- It is looked at when a slice becomes due or must cross, when the touch has moved ahead of a resting child, and when
+  the market comes back within the limit: not for each tick.
+"""
+
+
+def algorithms_page() -> str:
+    """``docs/algorithms.md``: every algorithm's rule, and its parameters."""
+    lines = []
+    for path in built_in():
+        algorithm = read_algorithm(path)
+        rule = (ast.get_docstring(ast.parse(path.read_text())) or "").replace("``", "`")
+        lines += ["", f"## {algorithm.name}", "", rule, "", "| parameter | default | from | to | |"]
+        lines += ["| --- | ---: | ---: | ---: | --- |"]
+        for name, default in algorithm.parameters.items():
+            ends = " | ".join(f"{end:g}" for end in algorithm.ranges[name]) if name in algorithm.ranges else " | "
+            lines += [f"| `{name}` | {default:g} | {ends} | {PARAMETER_MEANINGS[name]} |"]
+    return ALGORITHMS_INTRODUCTION + "\n".join(lines) + "\n"
 
 
 def orders_page() -> str:
@@ -165,7 +218,12 @@ def _option_help(parameter: Any) -> str:
     return f"{_sentence(parameter.help)}{shown}".replace("|", "\\|")
 
 
-PAGES = {"reasons.md": reasons_page, "command-line.md": command_line_page, "orders.md": orders_page}
+PAGES = {
+    "reasons.md": reasons_page,
+    "command-line.md": command_line_page,
+    "orders.md": orders_page,
+    "algorithms.md": algorithms_page,
+}
 """Generated pages by file name."""
 
 

@@ -38,10 +38,16 @@ from oms.records import (
     ROUTES,
     EventKind,
     ParentState,
+    ReportKind,
     Trigger,
 )
 
+FIRST_PAUSE_NS: Final = 100_000_000
+"""Pause after a child was refused or rejected; each further one in a row doubles it."""
+LONGEST_DOUBLING: Final = 6
+
 _ALGORITHM: Final = int(Trigger.ALGORITHM)
+_AMEND_REJECTED: Final = int(ReportKind.AMEND_REJECTED)
 _PROGRESS: Final = int(EventKind.PROGRESS)
 _RUNNING: Final = int(ParentState.RUNNING)
 _STOPPING: Final = int(ParentState.STOPPING)
@@ -374,12 +380,31 @@ def note_child_fill(s: Record, order: Record, qty: int, px: int, fee: int, reali
         parent["refusals"][route] = 0
 
 
+@kernel
+def block_route(parent: Record, route: int, ts: int) -> None:
+    """Ask for no new child on a route before ``ts``."""
+    parent["blocked_ts"][route] = max(parent["blocked_ts"][route], ts)
+
+
+@kernel
+def pause_after_refusal(s: Record, parent: Record, route: int) -> None:
+    """Ask for no new child on a route for a while, longer each time."""
+    parent["refusals"][route] += 1
+    doubling = min(parent["refusals"][route] - 1, LONGEST_DOUBLING)
+    block_route(parent, route, s["now"] + (FIRST_PAUSE_NS << doubling))
+
+
 @hot_kernel
-def wake_parent_of(s: Record, order: Record) -> None:
-    """Look at the parent of a child to which something has happened."""
+def note_child_report(s: Record, order: Record, kind: int) -> None:
+    """Look at the parent of a child of which the exchange has said something; a refused amend is not asked again at
+    once."""
     slot = find_order(s, order["parent_id"])
-    if slot >= 0 and s["orders"][slot]["parent_row"] > 0:
-        wake_parent(s, s["orders"][slot]["parent_row"] - 1)
+    if slot < 0 or s["orders"][slot]["parent_row"] == 0:
+        return
+    row = s["orders"][slot]["parent_row"] - 1
+    if kind == _AMEND_REJECTED:
+        pause_after_refusal(s, s["parents"][row], max(route_of(s["parents"][row], order["instrument"]), 0))
+    wake_parent(s, row)
 
 
 @kernel

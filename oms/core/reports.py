@@ -18,7 +18,7 @@ from oms.core.events import emit_order, emit_position, ignore_report
 from oms.core.expiry import RETRY_NS, link_timed
 from oms.core.groups import note_fill, touch_group
 from oms.core.orders import ILLEGAL, OrderInput, completes, fillable_qty, find_order, is_open, leaves_qty, next_state
-from oms.core.parents import is_child, note_child_fill, wake_parent_of
+from oms.core.parents import is_child, note_child_fill, note_child_report
 from oms.core.positions import fee_of, fill_fits, fits, value_of
 from oms.core.state import EVENT_RING, MAX_PX, MAX_QTY, REPORT_RING, Record
 from oms.core.trades import remember_trade
@@ -186,7 +186,7 @@ def apply_to_order(s: Record, slot: int, report: Record, px: int, qty: int) -> i
     order["state"] = next_state(state, order_input)
     settle(s, slot, was_open)
     if is_child(order):
-        wake_parent_of(s, order)
+        note_child_report(s, order, kind)
     if s["flattening"] > 0 and (kind == _FILL or kind == _REJECTED) and is_of_core(order):
         note_closing_answer(s, order["account"], bool(kind == _REJECTED))
     return fee

@@ -24,10 +24,13 @@ from oms.core.keeping import ask_cancel, end_held
 from oms.core.orders import find_order, is_open, leaves_qty
 from oms.core.outbox import clear_rare
 from oms.core.parents import (
+    FIRST_PAUSE_NS,
     begin_parent,
+    block_route,
     count_market,
     forget_ranges,
     open_units,
+    pause_after_refusal,
     renew_next_parent,
     renew_ranges,
     route_of,
@@ -58,9 +61,6 @@ from oms.records import (
 
 RETRY_NS: Final = 50_000_000
 """Pause after a child that was to take and found nothing."""
-FIRST_PAUSE_NS: Final = 100_000_000
-"""Pause after a child was refused or rejected; each further one in a row doubles it."""
-LONGEST_DOUBLING: Final = 6
 BLOCKED_NS: Final = 1_000_000_000
 """How often a parent that may not trade now is looked at."""
 
@@ -176,20 +176,6 @@ def address_child(s: Record, order: Record, kind: int, order_id: int, px: int, q
 
 
 @kernel
-def block_route(parent: Record, route: int, ts: int) -> None:
-    """Ask for no new child on a route before ``ts``."""
-    parent["blocked_ts"][route] = max(parent["blocked_ts"][route], ts)
-
-
-@kernel
-def pause_after_refusal(s: Record, parent: Record, route: int) -> None:
-    """Ask for no new child on a route for a while, longer each time."""
-    parent["refusals"][route] += 1
-    doubling = min(parent["refusals"][route] - 1, LONGEST_DOUBLING)
-    block_route(parent, route, s["now"] + (FIRST_PAUSE_NS << doubling))
-
-
-@kernel
 def has_other_routes(parent: Record) -> bool:
     """True for a parent that may trade in more than its own instrument."""
     others = 0
@@ -251,6 +237,8 @@ def amend_child(s: Record, row: int, lane: int, slot: int, budget: int) -> int:
     wanted = min(wish["qty"], leaves + budget // units, max(largest - child["filled_qty"], leaves))
     if wanted == leaves and wish["px"] == child["px"]:
         return budget
+    if min(wanted, leaves) < least_qty(s, child["instrument"], wish["px"]):
+        return budget  # the venue takes no change to so little: it stays where it is
     if s["now"] < parent["blocked_ts"][route]:
         return budget
     command = address_child(s, order, _AMEND, child["order_id"], wish["px"], child["filled_qty"] + wanted)
@@ -284,10 +272,19 @@ def grant_wishes(s: Record, row: int) -> None:
 
 @kernel
 def cancel_child(s: Record, row: int, lane: int) -> None:
-    """Ask for the cancel of a lane's child, where that may be asked now; one that takes is done soon by itself."""
+    """Ask for the cancel of a lane's child, where that may be asked now; one that takes is done soon by itself.
+
+    A cancel that the exchange has rejected is asked for again after a pause.
+    """
     slot = find_order(s, s["parents"][row]["lanes"][lane])
-    if slot >= 0 and rests(s["orders"][slot]["time_in_force"]) and s["orders"][slot]["state"] != _PENDING_CANCEL:
-        ask_cancel(s, slot, _REQUESTED, 0, ALGORITHM_CLIENT)
+    if slot < 0 or not rests(s["orders"][slot]["time_in_force"]) or s["orders"][slot]["state"] == _PENDING_CANCEL:
+        return
+    again_ts = s["orders"][slot]["updated_ts"] + FIRST_PAUSE_NS
+    if s["orders"][slot]["cancel_reason"] != 0 and s["now"] < again_ts:
+        wake = s["parent_wakes"][row]
+        wake["wake_ts"] = min(wake["wake_ts"], again_ts)
+        return
+    ask_cancel(s, slot, _REQUESTED, 0, ALGORITHM_CLIENT)
 
 
 @kernel
@@ -400,6 +397,8 @@ def run_algorithm(st: State, row: int) -> None:
         call_algorithm(st, row, algorithm["work"])
     if parent["state"] == _STOPPING:
         return
+    if parent["end_ts"] > s["now"]:
+        wake["wake_ts"] = min(wake["wake_ts"], parent["end_ts"])
     grant_wishes(s, row)
     wake["wake_ts"] = max(wake["wake_ts"], s["now"] + 1)
     for route in range(ROUTES):
@@ -450,8 +449,8 @@ def stop_or_work(st: State, row: int) -> bool:
             end_parent(s, row, _CANCELLED, _BELOW_MINIMUM)
             return True
     if parent["state"] != _RUNNING or parent["filled_units"] >= target:
-        cancel_children(s, row)
         wake["wake_ts"] = s["now"] + BLOCKED_NS if open_children > 0 else NEVER
+        cancel_children(s, row)
     elif wake["algorithm"] < 0:
         stop_parent(s, wake["slot"] - 1, _CANCELLED, _BAD_ALGORITHM, parent["request_id"])
     elif may_work(s, row):

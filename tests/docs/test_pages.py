@@ -10,6 +10,8 @@ import msgspec
 import pytest
 
 from gateways.sidecar import Sidecar
+from oms.algorithm_parameters import MEANINGS as PARAMETER_MEANINGS
+from oms.algorithms import built_in, read_algorithm
 from oms.config import CurrencySettings, RuleSettings, StrategyRisk, load_settings
 from oms.reasons import GROUPS, MEANINGS
 from oms.records import Reason
@@ -29,7 +31,7 @@ def generator() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("name", ["reasons.md", "command-line.md", "orders.md"])
+@pytest.mark.parametrize("name", ["reasons.md", "command-line.md", "orders.md", "algorithms.md"])
 def test_generated_page_is_current(name: str) -> None:
     assert (ROOT / "docs" / name).read_text() == generator().PAGES[name](), "run make docs"
 
@@ -38,6 +40,10 @@ def test_every_reason_has_a_meaning_and_one_group() -> None:
     assert set(MEANINGS) == set(Reason)
     for reason in set(Reason) - {Reason.NONE}:
         assert sum(reason.value in numbers for _, _, numbers in GROUPS) == 1, reason
+
+
+def test_every_parameter_of_an_algorithm_has_a_meaning() -> None:
+    assert set(PARAMETER_MEANINGS) == {name for path in built_in() for name in read_algorithm(path).parameters}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)

@@ -9,6 +9,7 @@ import pytest
 
 from oms.algorithms import BUILT_IN, read_algorithm
 from oms.algos import schedule, shortfall
+from oms.durable import begin_session
 from oms.records import EventKind, OrderState, Reason, TimeInForce
 from tests.oms.algos.builders import PARENT, AlgoRig
 from tests.oms.algos.venue import PlayedVenue
@@ -359,12 +360,28 @@ def test_the_schedule_survives_a_restart() -> None:
     for each in (core, other):
         each.start("twap", qty=1_000, **terms)
         trace(each, 45, PlayedVenue(each))
-    row = int(other.order(PARENT)["parent_row"]) - 1
-    wake = other.s["parent_wakes"][row]
-    for name in ("wake_ts", "bid_above", "bid_below", "ask_above", "ask_below", "traded_qty", "seen_qty"):
-        wake[name] = 0  # what a new session makes anew
+    restart(other)
     assert trace_from(core, 45) == trace_from(other, 45)
     assert core.end() == other.end() == (OrderState.FILLED, Reason.NONE)
+
+
+def restart(core: AlgoRig) -> None:
+    """The core goes on from what a journal keeps, and hears of the market again."""
+    begin_session(core.st, core.now)
+    core.open_market()
+
+
+def test_what_fell_due_while_the_core_was_down_is_caught_up_with_at_a_bounded_rate() -> None:
+    core = rig()
+    core.start("twap", qty=100, **EVEN)
+    venue = PlayedVenue(core)
+    trace(core, 15, venue)
+    core.now = at(core, 75)
+    restart(core)
+    venue.answer()
+    assert (filled(core), int(core.parent_row()["due_qty"])) == (40, 80)
+    venue.until(40, 0.5)
+    assert core.end() == (OrderState.FILLED, Reason.NONE)
 
 
 def trace_from(core: AlgoRig, begin: int) -> list[int]:

@@ -4,9 +4,22 @@ from __future__ import annotations
 
 import pytest
 
-from oms.records import EventKind, OrderState, ParentState, Reason
+from oms.records import EventKind, OrderState, ParentState, Reason, ReportKind, TickKind
 from tests.oms.algos.builders import PARENT, AlgoRig
-from tests.oms.core.builders import ASK_PX, BID_PX, BUY, SELL, amend, depth, kinds, only, reason_of, time_tick
+from tests.oms.core.builders import (
+    ASK_PX,
+    BID_PX,
+    BUY,
+    SELL,
+    amend,
+    depth,
+    kinds,
+    message,
+    only,
+    reason_of,
+    report,
+    time_tick,
+)
 
 pytestmark = pytest.mark.pure
 
@@ -15,6 +28,11 @@ def rig(**options: object) -> AlgoRig:
     made = AlgoRig("best-limit", **options)
     made.open_market()
     return made
+
+
+def raise_touch(core: AlgoRig) -> None:
+    """Bring the best bid up by a tick."""
+    core.ticks(message(TickKind.DEPTH, [(SELL, ASK_PX, 0), (SELL, ASK_PX + 5, 50), (BUY, BID_PX + 1, 50)]))
 
 
 def test_a_parent_places_a_child_and_fills_by_it() -> None:
@@ -37,13 +55,13 @@ def test_a_child_follows_the_touch_once_it_is_acknowledged() -> None:
     core = rig()
     core.start("best-limit")
     child = core.child()
-    core.ticks(depth(BUY, BID_PX - 1, 50), depth(BUY, BID_PX, 0))
+    raise_touch(core)
     assert child["state"] == OrderState.PENDING_NEW, "nothing is asked while the child is in flight"
     core.accept(child)
     assert child["state"] == OrderState.PENDING_AMEND
-    assert child["pending_px"] == BID_PX - 1
+    assert child["pending_px"] == BID_PX + 1
     core.confirm_amend(child)
-    assert (child["px"], len(core.open_children)) == (BID_PX - 1, 1)
+    assert (child["px"], len(core.open_children)) == (BID_PX + 1, 1)
 
 
 def test_a_refused_child_makes_the_next_one_wait() -> None:
@@ -71,6 +89,44 @@ def test_a_venue_that_ends_what_rests_is_not_asked_again_at_once() -> None:
         core.now += 40 * 1_000_000
         core.ticks(time_tick())
     assert len(core.children) == 4
+
+
+def test_a_rejected_amend_is_not_asked_again_at_once() -> None:
+    core = rig()
+    core.start("best-limit")
+    child = core.child()
+    core.accept(child)
+    raise_touch(core)
+    core.reports(report(ReportKind.AMEND_REJECTED, int(child["order_id"])))
+    assert child["state"] == OrderState.LIVE
+    core.now += 110_000_000
+    core.ticks(time_tick())
+    assert child["state"] == OrderState.PENDING_AMEND
+
+
+def test_a_rejected_cancel_is_asked_again_after_a_pause() -> None:
+    core = rig()
+    core.start("best-limit")
+    child = core.child()
+    core.accept(child)
+    core.pause()
+    core.reports(report(ReportKind.CANCEL_REJECTED, int(child["order_id"])))
+    assert child["state"] == OrderState.LIVE
+    core.now += 110_000_000
+    core.ticks(time_tick())
+    assert child["state"] == OrderState.PENDING_CANCEL
+
+
+def test_a_child_too_small_to_change_stays_where_it_is() -> None:
+    core = rig()
+    core.start("best-limit", qty=10)
+    child = core.child()
+    core.accept(child)
+    core.fill(child, 9)
+    raise_touch(core)
+    assert (child["state"], child["px"]) == (OrderState.LIVE, BID_PX)
+    core.fill(child, 1)
+    assert core.end() == (OrderState.FILLED, Reason.NONE)
 
 
 def test_a_cancel_ends_the_parent_once_its_child_is_gone() -> None:
