@@ -20,6 +20,7 @@ from oms.core.exact import wide_divide
 from oms.core.exposure import check_position
 from oms.core.funds import added_margin, counted_value, free_balance, spot_wallet
 from oms.core.orders import fillable_qty, find_order, is_open
+from oms.core.parents import keeps_its_lot
 from oms.core.positions import fits
 from oms.core.quotes import quote_ratio, tick_value
 from oms.core.self_trade import would_self_trade
@@ -120,7 +121,7 @@ def is_live(s: Record, row: int, route: int) -> bool:
     parent = s["parents"][row]
     order = parent_order(s, row)
     instrument = parent["routes"][route]
-    if instrument < 0 or parent["route_units"][route] <= 0:
+    if instrument < 0 or parent["route_units"][route] <= 0 or not keeps_its_lot(s, parent, route):
         return False
     if check_defined(s, order["account"], instrument, 0) != _NONE:
         return False

@@ -12,7 +12,7 @@ from tests.oms.algos.builders import AlgoRig
 from tests.oms.core.builders import BUY, Records, snapshot, tick, time_tick
 
 
-def spot(number: int, venue: str, *, quote: str = "USDT", **fields: str) -> Instrument:
+def spot(number: int, venue: str, *, quote: str = "USDT", **fields: Any) -> Instrument:
     terms: dict[str, Any] = {
         "tick": "1",
         "lot": "0.1",

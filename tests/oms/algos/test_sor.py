@@ -155,6 +155,21 @@ def test_a_child_moves_when_another_route_has_become_cheaper_by_more_than_it_ask
     assert core.open_by_route == {1: (9_990, 10)}
 
 
+def test_a_route_whose_lot_has_changed_is_used_no_more() -> None:
+    core = SorRig(HOME, CHEAP)
+    core.books({110: 50}, {110: 50})
+    core.go(px=105)
+    child = core.of(1)
+    core.accept(child)
+    core.definitions(spot(1, "cheap", taker_fee_rate="0.0001", lot="0.5", version=2))
+    core.confirm_cancel(child)
+    core.ticks(snapshot(1, {50: 50}, {90: 50}), snapshot(0, {50: 50}, {100: 50}))
+    core.accept(core.of(0))
+    core.confirm_cancel(core.of(0))
+    assert core.s["instruments"][1]["version"] == 2
+    assert core.open_by_route == {0: (100, 10)}, "90 at the other would be five times as much"
+
+
 def test_a_rejected_part_goes_to_another_route_at_once() -> None:
     core = SorRig(HOME, CHEAP)
     core.books({101: 50}, {100: 50})
@@ -266,6 +281,24 @@ def test_the_only_route_keeps_its_child_however_long_it_takes() -> None:
     for _ in range(20):
         core.wait(SECOND)
     assert child["state"] == OrderState.LIVE
+
+
+def test_against_the_exchange_model_each_displayed_lot_is_bought_once() -> None:
+    core = SorRig(HOME, CHEAP, external=False)
+    core.books({100: 6, 105: 50}, {101: 3, 106: 50})
+    core.go(qty=20, px=101)
+    core.wait(SECOND)
+    assert core.order(PARENT)["filled_qty"] == 9
+    core.ticks(depth(SELL, 100, 4), depth(SELL, 101, 50, instrument=1))
+    core.wait(SECOND)
+    assert core.end() == (OrderState.FILLED, Reason.NONE)
+    taken = core.events[core.events["kind"] == EventKind.ORDER_FILLED]
+    assert sorted(zip(taken["last_px"].tolist(), taken["last_qty"].tolist(), strict=True)) == [
+        (100, 4),
+        (100, 6),
+        (101, 3),
+        (101, 7),
+    ]
 
 
 def test_an_own_order_on_the_other_side_is_not_met() -> None:
