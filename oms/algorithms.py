@@ -16,7 +16,7 @@ from oms.instruments import Instrument
 from oms.records import PARENT_PARAMETERS
 
 BUILT_IN: Final = Path(__file__).resolve().parent / "algos"
-_NOT_ALGORITHMS: Final = frozenset({"__init__", "api", "schedule"})
+_NOT_ALGORITHMS: Final = frozenset({"__init__", "api", "routes", "schedule"})
 
 
 class AlgorithmError(ValueError):

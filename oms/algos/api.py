@@ -27,6 +27,7 @@ from oms.compiled import user_kernel
 from oms.core.book import level_qty
 from oms.core.orders import find_order
 from oms.core.parents import open_units
+from oms.core.routing import is_within_limit
 from oms.core.state import ASK, BID, NEVER, NO_ASK, NO_BID, Record, State
 from oms.core.terms import walked_px
 from oms.core.working import least_qty
@@ -282,7 +283,10 @@ def smallest_qty(st: State, me: int) -> int:
 
 @function
 def rest(st: State, me: int, lane: int, px: int, qty: int, flags: int) -> None:
-    """Want ``qty`` lots to rest at ``px`` in a lane (0 to ``LANES`` - 1); ``flags`` may be ``POST_ONLY``, or 0."""
+    """Want ``qty`` lots to rest at ``px`` in a lane (0 to ``LANES`` - 1); ``flags`` may be ``POST_ONLY``, or 0.
+
+    Lots and price are those of the lane's route; a price beyond the order's limit wants nothing.
+    """
     _wish(st, me, lane, px, qty, 0, flags)
 
 
@@ -296,7 +300,7 @@ def take(st: State, me: int, lane: int, px: int, qty: int) -> None:
 def _wish(st: State, me: int, lane: int, px: int, qty: int, takes: int, flags: int) -> None:
     wish = st[0]["wishes"][lane]
     wish["px"] = px | 0
-    wish["qty"] = max(qty | 0, 0) if px > 0 and within_limit(st, me, px) else 0
+    wish["qty"] = max(qty | 0, 0) if px > 0 and is_within_limit(st[0], me, lane % ROUTES, px) else 0
     wish["takes"] = takes
     wish["flags"] = flags
 

@@ -101,6 +101,28 @@ def check_option_funds(
 
 
 @hot_kernel
+def added_margin(s: Record, account: int, instrument: int, leg: int, side: int, added: int, added_qty: int) -> int:
+    """Settlement cash that so much more value and so many more open lots ask for; not for options.
+
+    What can only close part of the position asks for nothing.
+    """
+    position = s["positions"][account, instrument, leg]
+    row = s["valuations"][account, instrument, leg]
+    buy_value = row["open_buy_value"]
+    sell_value = row["open_sell_value"]
+    if side > 0:
+        if position["qty"] + position["open_buy_qty"] + added_qty <= 0:
+            return 0
+        buy_value += added
+    else:
+        if position["qty"] - position["open_sell_qty"] - added_qty >= 0:
+            return 0
+        sell_value += added
+    margin = margin_for(s, account, instrument, leg, row["position_value"], buy_value, sell_value)
+    return margin - row["margin"]
+
+
+@hot_kernel
 def check_funds(
     s: Record, account: int, instrument: int, leg: int, side: int, px: int, qty: int, before_value: int, before_qty: int
 ) -> int:
@@ -115,20 +137,7 @@ def check_funds(
     added_qty = qty - before_qty
     if definition["option_kind"] != 0:
         return check_option_funds(s, account, instrument, leg, side, added, added_qty)
-    position = s["positions"][account, instrument, leg]
-    row = s["valuations"][account, instrument, leg]
     wallet = definition["settle_wallet"]
     if definition["tier_count"] == 1 and covers(s, account, wallet, ROUGHLY * abs(added) + ROUNDING) == _NONE:
         return _NONE  # by one rate, which is at most 1, it cannot need as much as that
-    buy_value = row["open_buy_value"]
-    sell_value = row["open_sell_value"]
-    if side > 0:
-        if position["qty"] + position["open_buy_qty"] + added_qty <= 0:
-            return _NONE
-        buy_value += added
-    else:
-        if position["qty"] - position["open_sell_qty"] - added_qty >= 0:
-            return _NONE
-        sell_value += added
-    margin = margin_for(s, account, instrument, leg, row["position_value"], buy_value, sell_value)
-    return covers(s, account, wallet, margin - row["margin"])
+    return covers(s, account, wallet, added_margin(s, account, instrument, leg, side, added, added_qty))

@@ -304,6 +304,19 @@ def set_units(s: Record, parent: Record) -> None:
 
 
 @kernel
+def keeps_its_lot(s: Record, parent: Record, route: int) -> bool:
+    """True while a route's lot is what it was when the parent began: a new version of its instrument may have another.
+
+    Units are not made anew, since what is filled is counted in them.
+    """
+    here = s["instruments"][parent["routes"][0]]
+    there = s["instruments"][parent["routes"][route]]
+    share = float(here["size_numerator"]) / float(here["size_denominator"]) * parent["route_units"][route]
+    other = float(there["size_numerator"]) / float(there["size_denominator"]) * parent["route_units"][0]
+    return bool(abs(share - other) < 1e-9 * other)
+
+
+@kernel
 def restore_parent(s: Record, image: Record) -> bool:
     """Take over the row of a parent from the journal; False when its order is not there."""
     slot = find_order(s, image["order_id"])

@@ -29,6 +29,7 @@ from oms.core.parents import (
     block_route,
     count_market,
     forget_ranges,
+    keeps_its_lot,
     open_units,
     pause_after_refusal,
     renew_next_parent,
@@ -196,7 +197,7 @@ def place_child(s: Record, row: int, lane: int, budget: int) -> int:
     route = route_of_lane(parent, lane)
     instrument = parent["routes"][route]
     units = parent["route_units"][route]
-    if instrument < 0 or units <= 0 or s["now"] < parent["blocked_ts"][route]:
+    if instrument < 0 or units <= 0 or s["now"] < parent["blocked_ts"][route] or not keeps_its_lot(s, parent, route):
         return budget
     takes = wish["takes"] != 0
     if takes and s["now"] <= parent["take_ts"][route]:

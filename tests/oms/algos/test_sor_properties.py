@@ -1,0 +1,246 @@
+"""SOR against the best of all splits, and against venues that answer in whatever order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from fractions import Fraction
+from itertools import product
+from typing import Any, Final, NamedTuple
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as draw
+
+from oms.compiled import JIT
+from oms.instruments import Instrument
+from oms.records import EventKind, OrderState, Reason, ReportKind, TimeInForce
+from tests.oms.algos.builders import PARENT
+from tests.oms.algos.sor_rig import HOME, SorRig, spot
+from tests.oms.core.builders import (
+    BUY,
+    MS,
+    SECOND,
+    SELL,
+    report,
+    snapshot,
+)
+
+pytestmark = pytest.mark.pure
+
+
+class Venue(NamedTuple):
+    """A venue of a random market: its instrument, the levels that are to be taken, the wallet and the exchange rate."""
+
+    instrument: Instrument
+    levels: dict[int, int]
+    balance: Fraction
+    rate: Fraction
+
+    def swept(self, qty: int) -> list[tuple[int, int]]:
+        """Price and lots of the levels that so many lots take, in order."""
+        found = []
+        for px, lots in self.levels.items():
+            if qty > 0:
+                found.append((px, min(lots, qty)))
+                qty -= lots
+        return found
+
+    def price(self, px: int) -> Fraction:
+        return px * Fraction(self.instrument.tick)
+
+    def value(self, qty: int) -> Fraction:
+        """Quote currency of an order of so many lots, at its own price."""
+        return self.price(self.swept(qty)[-1][0]) * qty * Fraction(self.instrument.lot)
+
+    def is_allowed(self, side: int, qty: int, limit: Fraction) -> bool:
+        if qty == 0:
+            return True
+        fee = Fraction(self.instrument.taker_fee_rate)
+        lots = qty * Fraction(self.instrument.lot)
+        needed = self.value(qty) * (1 + fee) if side > 0 else lots
+        return (
+            lots >= Fraction(self.instrument.min_qty)
+            and self.value(qty) >= Fraction(self.instrument.min_notional)
+            and needed <= self.balance
+            and (limit == 0 or (limit - self.price(self.swept(qty)[-1][0]) * self.rate) * side >= 0)
+        )
+
+    def cost(self, side: int, qty: int) -> Fraction:
+        fee = Fraction(self.instrument.taker_fee_rate)
+        paid = sum((self.price(px) * lots for px, lots in self.swept(qty)), Fraction(0))
+        return paid * Fraction(self.instrument.lot) * self.rate * (side + fee)
+
+
+def best_of_all(venues: Sequence[Venue], side: int, qty: int, limit: Fraction) -> tuple[Fraction, Fraction]:
+    """What the best split leaves in base currency, and what it costs, by trying every split."""
+    target = qty * Fraction(venues[0].instrument.lot)
+    choices = [
+        [lots for lots in range(sum(venue.levels.values()) + 1) if venue.is_allowed(side, lots, limit)]
+        for venue in venues
+    ]
+    found = []
+    for taken in product(*choices):
+        lots = zip(venues, taken, strict=True)
+        left = target - sum((each * Fraction(venue.instrument.lot) for venue, each in lots), Fraction(0))
+        if left >= 0:
+            lots = zip(venues, taken, strict=True)
+            found.append((left, sum((venue.cost(side, each) for venue, each in lots), Fraction(0))))
+    return min(found)
+
+
+@draw.composite
+def markets(sample: draw.DrawFn) -> tuple[int, int, int, list[Venue]]:
+    """Side, quantity and limit of an order, and two or three venues."""
+    side = sample(draw.sampled_from([BUY, SELL]))
+    lots = sample(draw.sampled_from([("0.1",), ("0.1", "0.2"), ("0.1", "0.5"), ("0.2", "0.4")]))
+    venues = []
+    for number in range(sample(draw.integers(2, 3))):
+        quote = sample(draw.sampled_from(["USDT", "USDC"])) if number > 0 else "USDT"
+        lot = sample(draw.sampled_from(lots))
+        least = sample(draw.sampled_from([0, 0, 2, 4])) if number > 0 else 0
+        instrument = spot(
+            number,
+            f"venue_{number}",
+            quote=quote,
+            tick=sample(draw.sampled_from(["1", "0.5", "2"])),
+            lot=lot,
+            taker_fee_rate=sample(draw.sampled_from(["0", "0.001", "0.01", "0.03"])),
+            min_notional=sample(draw.sampled_from(["0", "0", "40", "100"])),
+            min_qty=str(least * Decimal(lot)),
+        )
+        rate = Fraction(1, 2) if quote == "USDC" else Fraction(1)
+        around = int(100 / Fraction(instrument.tick) / rate)
+        prices = sample(draw.lists(draw.integers(around - 9, around + 9), min_size=1, max_size=3, unique=True))
+        levels = {px: sample(draw.integers(1, 5)) for px in sorted(prices, reverse=side < 0)}
+        balance = sample(draw.sampled_from([1_000, 1_000, 55, 110] if side > 0 else [1_000, 1_000, 1, 2]))
+        venues.append(Venue(instrument, levels, Fraction(balance), rate))
+    home_ticks = int(100 / Fraction(venues[0].instrument.tick))
+    limit = sample(draw.one_of(draw.just(0), draw.integers(home_ticks - 5, home_ticks + 5)))
+    return side, sample(draw.integers(1, 20)), limit, venues
+
+
+@settings(max_examples=1_000 if JIT else 150, deadline=None)
+@given(markets())
+def test_what_is_taken_is_as_much_as_can_be_had_at_the_least_cost(market: tuple[int, int, int, list[Venue]]) -> None:
+    side, qty, limit, venues = market
+    core = SorRig(*(venue.instrument for venue in venues))
+    for number, venue in enumerate(venues):
+        core.set_rate(number, float(venue.rate))
+        core.set_balance(f"venue_{number}", "BTC" if side < 0 else venue.instrument.quote, venue.balance)
+        behind = {next(iter(venue.levels)) - side: 1}
+        core.ticks(snapshot(number, behind, venue.levels) if side > 0 else snapshot(number, venue.levels, behind))
+    core.go(side, qty, limit, rests=0.0)
+    taken = [0] * len(venues)
+    for child in core.children:
+        assert child["px"] == venues[child["instrument"]].swept(int(child["qty"]))[-1][0]
+        taken[child["instrument"]] += int(child["qty"])
+    lots = list(zip(venues, taken, strict=True))
+    target = qty * Fraction(venues[0].instrument.lot)
+    left = target - sum((each * Fraction(venue.instrument.lot) for venue, each in lots), Fraction(0))
+    cost = sum((venue.cost(side, each) for venue, each in lots), Fraction(0))
+    price = venues[0].price(limit)
+    assert (left, cost) == best_of_all(venues, side, qty, price)
+    assert core.events[core.events["kind"] == EventKind.ORDER_REFUSED].size == 0
+
+
+MIXED: Final = (HOME, spot(1, "double", lot="0.2", min_qty="0.4"), spot(2, "half", lot="0.5", quote="USDC"))
+UNITS: Final = {0: 1, 1: 2, 2: 5}
+TARGET: Final = 60
+
+
+class Play:
+    """Plays three venues against one order, in whatever way, and counts what has been filled."""
+
+    def __init__(self, side: int, px: int) -> None:
+        self.core = SorRig(*MIXED)
+        self.side = side
+        self.units = 0
+        for route in range(3):
+            self.show(route, 2, 10)
+        self.core.go(side, TARGET, px, patience_s=1.0)
+
+    def show(self, route: int, offset: int, qty: int) -> None:
+        """A book of two levels each side around 100."""
+        bid, ask = 99 + offset, 101 + offset
+        self.core.ticks(snapshot(route, {bid: qty, bid - 2: qty}, {ask: qty, ask + 2: qty}))
+
+    def fill(self, child: Any, qty: int) -> None:
+        qty = min(qty, int(child["qty"] - child["filled_qty"]))
+        self.units += qty * UNITS[int(child["instrument"])]
+        self.core.fill(child, qty)
+
+    def answer(self, child: Any, word: str, qty: int) -> None:
+        """One answer of a venue to the request in hand about a child, or a fill, whenever it comes."""
+        takes = child["time_in_force"] == TimeInForce.IOC
+        state = child["state"]
+        if word == "fill":
+            self.fill(child, qty)
+        elif word == "no" and state == OrderState.PENDING_NEW and child["filled_qty"] == 0:
+            self.core.reject(child)
+        elif word == "no" and state == OrderState.PENDING_AMEND:
+            self.core.reports(report(ReportKind.AMEND_REJECTED, int(child["order_id"]), reason=Reason.BAD_PRICE))
+        elif takes:
+            self.core.expire(child)
+        elif state == OrderState.PENDING_NEW:
+            self.core.accept(child)
+        elif state == OrderState.PENDING_CANCEL:
+            self.core.confirm_cancel(child)
+        elif state == OrderState.PENDING_AMEND and child["pending_qty"] > child["filled_qty"]:
+            self.core.confirm_amend(child)
+
+    def check(self) -> None:
+        parent = self.core.order(PARENT)
+        pending = sum(
+            int(max(child["qty"], child["pending_qty"]) - child["filled_qty"]) * UNITS[int(child["instrument"])]
+            for child in self.core.open_children
+        )
+        assert self.units + pending <= TARGET, "filled and open, whatever is in flight"
+        assert parent["filled_qty"] == self.units
+        for child in self.core.open_children:
+            assert (int(child["px"]) - 103) * self.side <= 0, "no child is beyond the limit"
+
+    @property
+    def is_over(self) -> bool:
+        return bool(self.core.order(PARENT)["parent_row"] == 0)
+
+
+actions = draw.one_of(
+    draw.tuples(draw.just("show"), draw.integers(0, 2), draw.integers(-3, 3), draw.integers(0, 30)),
+    draw.tuples(draw.just("stale"), draw.integers(0, 2), draw.just(0), draw.just(0)),
+    draw.tuples(draw.just("wait"), draw.sampled_from([MS, 60 * MS, 300 * MS, 2 * SECOND]), draw.just(0), draw.just(0)),
+    draw.tuples(draw.sampled_from(["fill", "yes", "no"]), draw.integers(0, 5), draw.integers(1, 9), draw.just(0)),
+)
+
+
+@settings(max_examples=300 if JIT else 40, deadline=None)
+@given(draw.sampled_from([BUY, SELL]), draw.lists(actions, max_size=60))
+def test_the_target_is_reached_and_never_exceeded_in_whatever_order_things_come(
+    side: int, played: list[tuple[str, int, int, int]]
+) -> None:
+    play = Play(side, 103)
+    for word, which, qty, lots in played:
+        children = play.core.open_children
+        if word == "show":
+            play.show(which, qty, lots)
+        elif word == "stale":
+            play.core.stale(which)
+        elif word == "wait":
+            play.core.wait(which)
+        elif children:
+            play.answer(children[which % len(children)], word, qty)
+        play.check()
+    for _ in range(60):
+        if play.is_over:
+            break
+        for route in range(3):
+            play.show(route, 0 if side > 0 else 4, 100)
+        play.core.wait(SECOND)
+        for child in play.core.open_children:
+            if child["state"] == OrderState.PENDING_CANCEL:
+                play.core.confirm_cancel(child)
+            else:
+                play.fill(child, int(child["qty"]))
+            play.check()
+    assert play.core.end() == (OrderState.FILLED, Reason.NONE)
+    assert play.units == TARGET
