@@ -51,10 +51,13 @@ SCRATCH: Final = frozenset(
         "told_parents",
         "parent_count",
         "next_told_parent",
+        "algorithms",
+        "algorithms_used",
         "external",
     }
 )
-"""Fields of the record in hand, and outputs."""
+"""Fields of the record in hand, outputs, and the loaded algorithms: their ids stand beside this process's addresses, so
+both are always those of the settings."""
 
 PARTS_KEPT: Final[dict[str, tuple[str, ...]]] = {"books": (), "model": ("trade_counter",)}
 """Tables of the market of which only these columns are kept."""
@@ -67,8 +70,6 @@ DEFINED: Final = {
     "reporting_currency": None,
     "wallets_used": None,
     "strategies_used": None,
-    "algorithms": None,
-    "algorithms_used": None,
     "next_review": None,
     "accounts": None,
     "limits": (

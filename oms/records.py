@@ -104,7 +104,8 @@ class CommandKind(IntEnum):
     NEW = 1
     AMEND = 2
     """From the core, where a client changes an exit at the exchange: ``value`` is the full quantity that was asked for,
-    ``qty`` no more than what remains to be closed."""
+    ``qty`` no more than what remains to be closed. To the core, about an order that an algorithm works: with the
+    trigger ALGORITHM its new TERMS come ahead."""
     CANCEL = 3
     CANCEL_ALL = 4
     """Cancel every open order of ``account`` (-1: of every account), narrowed by ``instrument`` and ``strategy`` where
@@ -349,7 +350,8 @@ class EventKind(IntEnum):
     """How far an algorithm has worked its order: ``last_px`` is the average price of its fills, ``realized_pnl`` the
     mid price when it began and ``fees`` the average price of the market's trades since, all in 1e-8 ticks and 0 where
     there is none; ``last_qty`` the lots in open children, ``aux`` the lots that its schedule wants filled by now,
-    ``liquidity`` its ParentState. ``px``, ``qty`` and ``filled_qty`` are the order's."""
+    ``position_qty`` the time at which it began, ``liquidity`` its ParentState. ``px``, ``qty`` and ``filled_qty`` are
+    the order's."""
 
 
 ORDER_EVENTS: Final = frozenset(
@@ -527,7 +529,6 @@ class Reason(IntEnum):
     ALGORITHM_FAILED = 97
     TIME_OVER = 98
     BELOW_MINIMUM = 99
-    ALGORITHM_DONE = 100
 
 
 FRAME = np.dtype(

@@ -355,6 +355,7 @@ def tell_parent(s: Record, row: int, reason: int, request_id: int) -> None:
     event["realized_pnl"] = parent["arrival_half_ticks"] * (CASH_SCALE // 2)
     event["fees"] = average_1e8_ticks(parent["market_value"], parent["market_qty"])
     event["aux"] = parent["due_qty"]
+    event["position_qty"] = parent["start_ts"]
 
 
 @kernel

@@ -214,8 +214,12 @@ def check_held_amend(order: Record, px: int, qty: int, trigger_px: int, trail: i
 
 @kernel
 def amend_held(s: Record, command: Record, slot: int) -> int:
-    """Change an order in the core's keeping at once; what is 0 stays as it is."""
+    """Change an order in the core's keeping at once; what is 0 stays as it is.
+
+    With the trigger ALGORITHM terms have come ahead of the command: those of a refused one must not take effect later.
+    """
     order = s["orders"][slot]
+    has_terms = command["trigger"] == _ALGORITHM
     px = command["px"] if command["px"] != 0 else order["px"]
     qty = command["qty"] if command["qty"] != 0 else order["qty"]
     trigger_px = command["trigger_px"] if command["trigger_px"] != 0 else order["trigger_px"]
@@ -234,7 +238,7 @@ def amend_held(s: Record, command: Record, slot: int) -> int:
         full_qty = qty if order["contingency"] == _OTO else full_qty + qty - order["qty"]
     give_terms(s, slot, px, qty, trigger_px, trail, order["held_for"], full_qty, command["request_id"])
     if is_worked(order):
-        terms = find_terms(s, command["order_id"])
+        terms = find_terms(s, command["order_id"]) if has_terms else -1
         if terms >= 0:
             set_parent_parameters(s, order["parent_row"] - 1, terms)
             tell_parent(s, order["parent_row"] - 1, _NONE, 0)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from oms import durable, snapshot
-from oms.core.state import new_state
+from oms.core.state import ALGORITHM, new_state
 from oms.durable import differences
 from oms.snapshot import (
     Definitions,
@@ -56,6 +56,18 @@ def test_new_session_keeps_its_own_definitions(tmp_path: Path, rig: Rig) -> None
     assert again.s["limits"][0, 0]["max_open_orders"] == 3
     assert again.s["positions"].tobytes() == rig.s["positions"].tobytes()
     assert again.s["orders"].tobytes() == rig.s["orders"].tobytes()
+
+
+def test_loaded_algorithms_stay_with_their_addresses(tmp_path: Path, rig: Rig) -> None:
+    theirs = np.array([(5, 0, 111), (6, 0, 222)], ALGORITHM)
+    before, again = Rig(), Rig()
+    before.s["algorithms"][:2], before.s["algorithms_used"] = theirs, 2
+    path = write_snapshot(tmp_path, capture(before.st, PLACE, DEFINITIONS, whole=True))
+    ours = np.array([(7, 0, 333)], ALGORITHM)
+    again.s["algorithms"][:1], again.s["algorithms_used"] = ours, 1
+    restore(again.st, read_snapshot(path), definitions=True)
+    assert again.s["algorithms"][:1].tobytes() == ours.tobytes()
+    assert again.s["algorithms_used"] == 1
 
 
 def test_no_flipped_byte_passes(tmp_path: Path, rig: Rig) -> None:

@@ -25,7 +25,7 @@ from oms.records import (
     Trigger,
 )
 from strategies.loader import LoadedAlgorithm, define_algorithm, load_algorithm
-from tests.oms.core.builders import BUY, Records, Rig, cancel, client_id, command, fill, new_order, report
+from tests.oms.core.builders import BUY, Records, Rig, amend, cancel, client_id, command, fill, new_order, report
 
 PARENT: Final = client_id(1)
 SAMPLES: Final = Path(__file__).parent / "samples"
@@ -88,6 +88,11 @@ class AlgoRig(Rig):
         order_type = OrderType.LIMIT if px else OrderType.MARKET
         words = {"trigger": Trigger.ALGORITHM, "order_type": order_type, **(fields or {})}
         return self.commands(new_order(order_id, side, px, qty, **words))
+
+    def amend(self, name: str, px: int = 0, qty: int = 0, *, order_id: int = PARENT, **parameters: float) -> Records:
+        """Change a parent's parameters, the defaults where nothing is given, and its price and quantity."""
+        engine.take_terms(self.st, terms(order_id, name, **parameters))
+        return self.commands(amend(order_id, px=px, qty=qty, trigger=Trigger.ALGORITHM))
 
     def pause(self, order_id: int = PARENT) -> Records:
         return self.commands(command(CommandKind.PAUSE, order_id))

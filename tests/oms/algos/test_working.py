@@ -170,6 +170,36 @@ def test_an_amend_changes_target_and_limit() -> None:
     assert core.end() == (OrderState.FILLED, Reason.NONE)
 
 
+def test_an_amend_with_terms_changes_the_parameters() -> None:
+    core = rig()
+    core.start("best-limit")
+    child = core.child()
+    core.accept(child)
+    core.amend("best-limit", offset_ticks=2)
+    assert child["pending_px"] == BID_PX - 2
+
+
+def test_the_terms_of_a_refused_amend_never_take_effect() -> None:
+    core = rig()
+    core.start("best-limit")
+    child = core.child()
+    core.accept(child)
+    core.fill(child, 40)
+    assert reason_of(core.amend("best-limit", qty=30, offset_ticks=2)) == Reason.QTY_BELOW_MIN
+    core.commands(amend(PARENT, qty=90))
+    assert (child["pending_px"], child["pending_qty"]) == (BID_PX, 90)
+    assert core.parent_row()["parameters"][0] == 0
+
+
+def test_progress_tells_when_the_parent_began() -> None:
+    core = rig()
+    core.start("best-limit")
+    began = core.now
+    core.now += 5
+    core.pause()
+    assert core.progress()["position_qty"] == core.parent_row()["start_ts"] == began
+
+
 def test_a_target_cannot_be_amended_below_what_is_filled() -> None:
     core = rig()
     core.start("best-limit")
