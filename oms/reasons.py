@@ -26,7 +26,7 @@ GROUPS: Final = (
     (
         "Ends in the core",
         "Why the core cancelled an order, or ended one in its own keeping: HELD_ENDED, CANCEL_SUBMITTED.",
-        (*range(54, 60), *range(97, 101)),
+        (*range(54, 60), *range(97, 100)),
     ),
     ("Halts and books", "Why trading, a strategy or a book changed its state.", tuple(range(60, 80))),
 )

@@ -35,7 +35,9 @@ def backtest(
     no_strategy: NoStrategy = False,
     algo: Annotated[
         str | None,
-        typer.Option("--algo", help="Have this algorithm work an order, and report its execution.", metavar="NAME"),
+        typer.Option(
+            "--algo", help="Have this algorithm work an order, and report its execution.", metavar="NAME|FILE.py"
+        ),
     ] = None,
     side: Annotated[str, typer.Option("--side", help="Of the order: buy or sell.")] = "buy",
     qty: Annotated[str | None, typer.Option("--qty", help="Of the order.", metavar="QUANTITY")] = None,
@@ -74,6 +76,7 @@ def backtest(
             raise CommandError("--algo works an order of a quantity: give it by --qty, such as --qty 0.5")
         from backtest.algorithm import ParentRequest
 
+        settings, algo = with_algorithm(settings, algo)
         request = ParentRequest(algo, side, qty, price, parse_values(algo_param or []), start)
         run_algorithm(settings, request, clock, plot, as_json=as_json)
         return
@@ -101,6 +104,20 @@ def parse_values(given: list[str]) -> dict[str, str]:
             raise CommandError(f"--algo-param {name.strip()} is given twice: give it once")
         values[name.strip()] = value.strip()
     return values
+
+
+def with_algorithm(settings: Settings, algo: str) -> tuple[Settings, str]:
+    """The settings with the user's own algorithm, where a file is given, and the algorithm's name."""
+    import msgspec
+
+    from oms.algorithms import read_algorithm
+    from oms.config import AlgorithmSettings
+
+    if not algo.endswith(".py"):
+        return settings, algo
+    path = Path(algo).expanduser().absolute()
+    algorithms = (*settings.algorithms, AlgorithmSettings(file=str(path)))
+    return msgspec.structs.replace(settings, algorithms=algorithms), read_algorithm(path).name
 
 
 def run_algorithm(settings: Settings, request: ParentRequest, clock: str, plot: Path | None, *, as_json: bool) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -13,11 +15,13 @@ from backtest.execution import execution_report
 from backtest.market import market_of
 from backtest.run import BacktestError
 from oms.algorithms import AlgorithmError, read_algorithms
+from oms.commands.backtest import run_algorithm, with_algorithm
 from oms.config import Settings
 from oms.decimals import GridError
 from oms.instruments import Instrument
 from oms.records import OrderState, Reason
-from tests.backtest.test_run import demo_settings, demo_ticks
+from tests.backtest.test_run import DEMO, demo_settings, demo_ticks
+from tests.docs.pages import ROOT, blocks
 
 QTY = "0.4"
 PARAMETERS: dict[str, dict[str, str]] = {
@@ -103,3 +107,23 @@ def test_what_cannot_be_is_named(fields: dict[str, Any], error: type[Exception],
 def test_parameters_that_do_not_go_together_reject_the_order() -> None:
     run = ran("stop", parameters={})
     assert (run.state, run.reason) == (OrderState.REJECTED, Reason.BAD_PARAMETER)
+
+
+def test_the_page_s_own_algorithm_works(tmp_path: Path) -> None:
+    (tmp_path / "patient.py").write_text(blocks(ROOT / "docs" / "own-algorithms.md", "python")[0])
+    chosen, name = with_algorithm(quiet(), str(tmp_path / "patient.py"))
+    request = ParentRequest(name, "buy", QTY, parameters={"patience_s": "5"})
+    run = run_parent(chosen, demo_ticks(), recorded(), request)
+    assert (name, run.state) == ("patient", OrderState.FILLED)
+
+
+def test_every_figure_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    chosen = demo_settings(strategies=[], replay={"file": str(DEMO), "duration_s": 15})
+    request = ParentRequest("twap", "sell", QTY, parameters={"duration_s": "8"})
+    run_algorithm(chosen, request, "local", tmp_path / "plot.png", as_json=False)
+    told = capsys.readouterr().out
+    for figure in ("arrival", "TWAP", "VWAP", "POV", "shortfall", "off schedule", "twap: filled"):
+        assert figure in told
+    assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
+    run_algorithm(chosen, request, "local", None, as_json=True)
+    assert msgspec.json.decode(capsys.readouterr().out)["state"] == "filled"

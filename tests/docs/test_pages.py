@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
 from types import ModuleType
 
@@ -69,6 +70,8 @@ def test_settings_shown_can_be_loaded(page: Path, tmp_path: Path) -> None:
         if "clock_offset_ns" in text:
             msgspec.toml.decode(text, type=Sidecar)
             continue
+        for named in re.findall(r'^file = "(\w+\.py)"$', text, re.MULTILINE):
+            (tmp_path / named).touch()
         path = tmp_path / f"{number}.toml"
         path.write_text(text)
         load_settings(path, {"replay": {"file": "stream.gz"}})
