@@ -201,6 +201,12 @@ class RuleSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     file: str
 
 
+class AlgorithmSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An execution algorithm of the user's own, beside those that come with zoms."""
+
+    file: str
+
+
 def _check_exact(what: str, text: str, smallest: int, largest: int) -> None:
     value = check_number(what, text, largest)
     if value < smallest:

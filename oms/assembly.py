@@ -1,4 +1,4 @@
-"""Building a core from settings: state, accounts, instruments, limits, the exchange model, strategies.
+"""Building a core from settings: state, accounts, instruments, limits, the exchange model, strategies, algorithms.
 
 The core process and the backtest build theirs here, so that both run the same tables and the same functions.
 """
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from oms.account_settings import CASH_LIMITS, LARGEST_LIMITS, AccountSettings, StrategyRisk
+from oms.algorithms import built_in
 from oms.compiled import Callback, Progress, compile_entries
 from oms.config import Settings, StrategySettings
 from oms.core.state import (
@@ -30,10 +31,13 @@ from oms.precompile import precompile
 from oms.records import CASH_SCALE, TradingState
 from oms.resets import define_resets
 from strategies.loader import (
+    LoadedAlgorithm,
     LoadedRule,
     LoadedStrategy,
+    define_algorithm,
     define_rule,
     define_strategy,
+    load_algorithm,
     load_rule,
     load_strategy,
 )
@@ -67,6 +71,7 @@ class Core(NamedTuple):
     strategies: tuple[LoadedStrategy, ...]
     model: dict[str, Callback]
     rules: tuple[LoadedRule, ...] = ()
+    algorithms: tuple[LoadedAlgorithm, ...] = ()
 
 
 def define_limits(st: State, settings: Settings, instrument: Instrument, account: int = PAPER_ACCOUNT) -> None:
@@ -151,7 +156,8 @@ def build_core(
     ConfigError, StrategyError, GridError
         When a setting cannot be used.
     """
-    precompile([settings.matching.model], [chosen.file for chosen in settings.strategies], report)
+    algorithm_files = (*built_in(), *settings.algorithm_files)
+    precompile([settings.matching.model], [chosen.file for chosen in settings.strategies], algorithm_files, report)
     compile_entries()
     model = load_model(settings.matching.model)
     st = new_state()
@@ -172,7 +178,10 @@ def build_core(
     rules = tuple(load_rule(Path(chosen.file)) for chosen in settings.rules)
     for rule in rules:
         define_rule(st, rule)
-    return Core(st, loaded, model, rules)
+    algorithms = tuple(load_algorithm(path) for path in algorithm_files)
+    for algorithm in algorithms:
+        define_algorithm(st, algorithm)
+    return Core(st, loaded, model, rules, algorithms)
 
 
 def _load_strategy(st: State, settings: Settings, chosen: StrategySettings) -> LoadedStrategy:

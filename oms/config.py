@@ -15,6 +15,7 @@ import msgspec
 
 from oms.account_settings import (
     AccountSettings,
+    AlgorithmSettings,
     CurrencySettings,
     RiskSettings,
     RuleSettings,
@@ -30,6 +31,7 @@ from oms.settings import DATA_DIR_VARIABLE, Settings, data_dir, qualified_symbol
 __all__ = [
     "DATA_DIR_VARIABLE",
     "AccountSettings",
+    "AlgorithmSettings",
     "ConfigError",
     "CurrencySettings",
     "JournalSettings",
@@ -77,6 +79,11 @@ def strategy_file(name: str, folder: Path) -> str:
 def rule_file(name: str, folder: Path) -> str:
     """The absolute path of a risk rule's file; raises as ``strategy_file`` does."""
     return _existing_file("rule", name, folder)
+
+
+def algorithm_file(name: str, folder: Path) -> str:
+    """The absolute path of an execution algorithm's file; raises as ``strategy_file`` does."""
+    return _existing_file("algorithm", name, folder)
 
 
 def _existing_file(what: str, name: str, folder: Path) -> str:
@@ -137,7 +144,7 @@ def _with_absolute_paths(tree: dict[str, Any], folder: Path) -> dict[str, Any]:
     replay = tree.get("replay")
     if isinstance(replay, dict) and isinstance(replay.get("file"), str):
         tree["replay"] = {**replay, "file": os.fspath((folder / Path(replay["file"]).expanduser()).absolute())}
-    for table, absolute in (("strategies", strategy_file), ("rules", rule_file)):
+    for table, absolute in (("strategies", strategy_file), ("rules", rule_file), ("algorithms", algorithm_file)):
         given = tree.get(table)
         if isinstance(given, list):
             tree[table] = [

@@ -1,8 +1,8 @@
 """Compiling in child processes: both cores at once, and the compiler's memory goes with them.
 
 A core that compiles keeps some 200 MB of compiler state for good, so it lets children fill the cache and only loads
-from it. One child compiles the entries, another the exchange models and the strategies. What a child cannot do (a
-strategy with an error in it) the caller meets again itself, and reports.
+from it. One child compiles the entries, another the exchange models, the strategies and the execution
+algorithms. What a child cannot do (a strategy with an error in it) the caller meets again itself, and reports.
 """
 
 from __future__ import annotations
@@ -30,10 +30,13 @@ from oms.lifecycle import end_with_parent
 CORE: Final = "core"
 MODEL: Final = "model"
 STRATEGY: Final = "strategy"
+ALGORITHM: Final = "algorithm"
+OF_FILES: Final = frozenset({STRATEGY, ALGORITHM})
+"""Parts that are named by their files."""
 _DONE: Final = "done"
 
 
-def _strategy_sources(path: Path) -> list[Path]:
+def _file_sources(path: Path) -> list[Path]:
     from strategies.loader import cache_sources
 
     try:
@@ -43,11 +46,11 @@ def _strategy_sources(path: Path) -> list[Path]:
 
 
 def marker(part: str, name: str) -> Path | None:
-    """The file that says that a part is in the cache; None for a strategy that cannot be read."""
-    sources = _strategy_sources(Path(name)) if part == STRATEGY else kernel_sources()
+    """The file that says that a part is in the cache; None for a user's file that cannot be read."""
+    sources = _file_sources(Path(name)) if part in OF_FILES else kernel_sources()
     if not sources:
         return None
-    group = STRATEGY_CACHES if part == STRATEGY else KERNEL_CACHES
+    group = STRATEGY_CACHES if part in OF_FILES else KERNEL_CACHES
     return cache_folder(sources, group) / (f"{part}-{Path(name).stem}.complete" if name else f"{part}.complete")
 
 
@@ -63,6 +66,10 @@ def compile_part(part: str, name: str) -> None:
         from oms.exchange_model import load_model
 
         load_model(name)
+    elif part == ALGORITHM:
+        from strategies.loader import load_algorithm
+
+        load_algorithm(Path(name))
     else:
         from strategies.loader import load_strategy
 
@@ -79,9 +86,12 @@ def _say(line: str) -> None:
 
 
 def precompile(
-    models: Sequence[str], strategies: Sequence[str], report: Callable[[Progress], None] = lambda progress: None
+    models: Sequence[str],
+    strategies: Sequence[str],
+    algorithms: Sequence[Path] = (),
+    report: Callable[[Progress], None] = lambda progress: None,
 ) -> bool:
-    """Fill the cache with what is missing of the core, exchange models and strategies; False when nothing was.
+    """Fill the cache with what is missing of the core, exchange models, strategies and algorithms; False: nothing was.
 
     Parameters
     ----------
@@ -89,6 +99,8 @@ def precompile(
         Names of the exchange models.
     strategies : sequence of str
         Paths of the strategies' files.
+    algorithms : sequence of Path
+        The execution algorithms' files.
     report : callable
         Told about each step, and about twice a second while nothing happens.
     """
@@ -98,6 +110,7 @@ def precompile(
         (CORE, ""),
         *((MODEL, name) for name in dict.fromkeys(models)),
         *((STRATEGY, path) for path in dict.fromkeys(strategies)),
+        *((ALGORITHM, os.fspath(path)) for path in dict.fromkeys(algorithms)),
     ]
     missing = []
     for part, name in wanted:

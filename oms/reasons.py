@@ -10,7 +10,7 @@ GROUPS: Final = (
     (
         "Refused before the exchange",
         "Pre-trade risk, or the form of the request. The order never left; the event is ORDER_REFUSED.",
-        (*range(1, 40), *range(80, 94)),
+        (*range(1, 40), *range(80, 97)),
     ),
     (
         "The exchange's answer",
@@ -26,7 +26,7 @@ GROUPS: Final = (
     (
         "Ends in the core",
         "Why the core cancelled an order, or ended one in its own keeping: HELD_ENDED, CANCEL_SUBMITTED.",
-        tuple(range(54, 60)),
+        (*range(54, 60), *range(97, 101)),
     ),
     ("Halts and books", "Why trading, a strategy or a book changed its state.", tuple(range(60, 80))),
 )
@@ -116,5 +116,14 @@ MEANINGS: Final = {
     Reason.BAD_LEG: "The account is not in hedging mode, or the order would turn its leg's position around.",
     Reason.NOT_REPLAYABLE: "The journal does not hold what is needed to rebuild the state.",
     Reason.GROUP_REFUSED: "The order came with an entry or its exits, and one of the exits could not be held.",
+    Reason.BAD_ALGORITHM: "No such execution algorithm is loaded; or the order is IOC or FOK, shows a part, or hangs on"
+    " another, which no algorithm works.",
+    Reason.BAD_PARAMETER: "The algorithm has no parameter of that name, its value is outside the range, or they do not"
+    " go together.",
+    Reason.NO_PARENT: "No algorithm works the order: only one that an algorithm works is paused and resumed.",
+    Reason.ALGORITHM_FAILED: "The algorithm raised an exception; its open children were cancelled.",
+    Reason.TIME_OVER: "The time that the algorithm was given is over.",
+    Reason.BELOW_MINIMUM: "What is left is less than the smallest order.",
+    Reason.ALGORITHM_DONE: "The algorithm has ended the order by itself.",
 }
 """Meaning of every reason, in Markdown."""

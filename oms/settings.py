@@ -16,6 +16,7 @@ import msgspec
 
 from oms.account_settings import (
     AccountSettings,
+    AlgorithmSettings,
     CurrencySettings,
     RiskSettings,
     RuleSettings,
@@ -68,6 +69,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     currencies: dict[str, CurrencySettings] = {}
     """How to convert a currency that the instruments leave open."""
     rules: tuple[RuleSettings, ...] = ()
+    algorithms: tuple[AlgorithmSettings, ...] = ()
+    """The user's own, beside those that come with zoms."""
     strategies: tuple[StrategySettings, ...] = ()
 
     def __post_init__(self) -> None:
@@ -220,6 +223,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def journal_sync(self) -> Literal["always", "batch", "os"]:
         """``journal.sync``, or what the mode has in its place."""
         return self.journal.sync or SYNC_OF_MODE[self.mode]
+
+    @property
+    def algorithm_files(self) -> tuple[Path, ...]:
+        """The files of the user's own execution algorithms."""
+        return tuple(Path(chosen.file) for chosen in self.algorithms)
 
     @property
     def account_dir(self) -> Path:

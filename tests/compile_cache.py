@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Final
 
+from oms.algorithms import built_in
 from oms.compiled import compile_entries
 from oms.exchange_model import MATCHING_MODELS
 from oms.precompile import precompile
@@ -26,12 +27,13 @@ STRATEGIES: Final = (
 
 
 def fill() -> bool:
-    """Compile the core, the exchange models, the strategies and the gateways' scanner; False when all was there."""
+    """Compile the core, the exchange models, strategies, algorithms and the gateways' scanner; False: all was there."""
     from gateways import scanner
 
     _ = scanner
     compile_entries()
-    return precompile(MATCHING_MODELS, [str(path) for pattern in STRATEGIES for path in sorted(ROOT.glob(pattern))])
+    strategies = [str(path) for pattern in STRATEGIES for path in sorted(ROOT.glob(pattern))]
+    return precompile(MATCHING_MODELS, strategies, built_in())
 
 
 if __name__ == "__main__":

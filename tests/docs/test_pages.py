@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from gateways.sidecar import Sidecar
-from oms.config import CurrencySettings, RuleSettings, StrategyRisk, load_settings
+from oms.config import AlgorithmSettings, CurrencySettings, RuleSettings, StrategyRisk, load_settings
 from oms.reasons import GROUPS, MEANINGS
 from oms.records import Reason
 from tests.docs.pages import PAGES, ROOT, blocks, console_commands, links, make_targets, parse
@@ -78,7 +78,7 @@ def test_settings_page_names_every_setting() -> None:
     settings = load_settings(overrides={"replay": {"file": "x.gz"}})
     structs = (settings, settings.replay, settings.matching, settings.instruments[0], *settings.risk.values())
     account = settings.accounts["paper"]
-    others = (account, StrategyRisk(), CurrencySettings(rate="1"), RuleSettings(file=""), settings.journal)
-    for struct in (*structs, *settings.strategies, *others):
+    others = (account, StrategyRisk(), CurrencySettings(rate="1"), RuleSettings(file=""), AlgorithmSettings(file=""))
+    for struct in (*structs, settings.journal, *settings.strategies, *others):
         for name in struct.__struct_fields__:
             assert name in text, f"{type(struct).__name__}.{name} is not explained"

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import zmq
 
 from gateways.recording import load_ticks
+from oms.algorithms import built_in
 from oms.bus import Publisher, Pusher, Subscriber, bind, new_context, new_socket
 from oms.config import Settings, load_settings, write_session
 from oms.lifecycle import Heartbeat, decode_heartbeat
@@ -51,7 +52,7 @@ class CoreProcess:
     """
 
     def __init__(self, settings: Settings) -> None:
-        precompile([settings.matching.model], [each.file for each in settings.strategies])
+        precompile([settings.matching.model], [each.file for each in settings.strategies], built_in())
         self.settings = settings
         self.heard: list[tuple[int, Records]] = []
         self.heartbeat: Heartbeat | None = None

@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 
 from oms.account_settings import LARGEST_LIMITS
+from oms.algorithms import algorithm_id, read_algorithms
 from oms.assembly import build_core
 from oms.config import ConfigError, load_settings
 from oms.core.state import MAX_ACCOUNTS, NO_LIMIT, define_instrument, new_state
 from oms.exchange_model import load_model
 from oms.instruments import Instrument
 from oms.records import CASH_SCALE, TradingState
+from strategies.loader import StrategyError
 
 PERPETUAL = "BTCUSDT.binance_usdm"
 RULES = Path(__file__).parents[1] / "strategies" / "samples" / "rules"
@@ -156,6 +158,24 @@ def test_strategys_leverage_is_its_exposure_to_its_capital() -> None:
     strategy = {"file": "market_maker", "instrument": PERPETUAL, "risk": risk}
     scope = build_core(settings_of(strategies=[strategy])).st[0]["scopes"][MAX_ACCOUNTS]
     assert (scope["max_leverage"], scope["equity_start"]) == (5 * CASH_SCALE // 2, 2001 * CASH_SCALE // 2)
+
+
+def test_algorithms_of_zoms_and_of_the_settings_are_loaded(tmp_path: Path) -> None:
+    mine = tmp_path / "do_nothing.py"
+    mine.write_text("def work(st, me, now):\n    pass\n")
+    core = build_core(settings_of(algorithms=[{"file": str(mine)}]))
+    names = [algorithm.name for algorithm in core.algorithms]
+    assert names == [*read_algorithms([]), "do-nothing"]
+    table = core.st[0]["algorithms"][: int(core.st[0]["algorithms_used"])]
+    assert table["id"].tolist() == [algorithm_id(name) for name in names]
+    assert (table["work"] != 0).all()
+
+
+def test_an_algorithm_that_stands_in_for_another_is_refused(tmp_path: Path) -> None:
+    double = tmp_path / "best_limit.py"
+    double.write_text("def work(st, me, now):\n    pass\n")
+    with pytest.raises(StrategyError, match="algorithm best-limit is there already"):
+        build_core(settings_of(algorithms=[{"file": str(double)}]))
 
 
 def test_rules_are_loaded_in_the_order_of_the_settings() -> None:

@@ -365,6 +365,13 @@ def test_rule_is_a_file_from_the_settings_folder(tmp_path: Path) -> None:
     assert "rule file" in refused(tmp_path, '[[rules]]\nfile = "none.py"\n')
 
 
+def test_algorithms_are_files_beside_the_settings(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").touch()
+    settings = load_settings(settings_file(tmp_path, '[[algorithms]]\nfile = "mine.py"\n'), REPLAY)
+    assert settings.algorithm_files == (tmp_path / "mine.py",)
+    assert "algorithm file" in refused(tmp_path, '[[algorithms]]\nfile = "none.py"\n')
+
+
 def test_limits_given_under_both_names_of_one_instrument_are_refused(tmp_path: Path) -> None:
     load_settings(settings_file(tmp_path, ONE_INSTRUMENT), {**REPLAY, "risk": {"ETHUSDT": LIMITS}})
     with pytest.raises(ConfigError, match=r"risk limits of 'ETHUSDT\.binance_usdm' is given 2 times"):
