@@ -86,7 +86,7 @@ class AlgoRig(Rig):
 
     def amend(self, name: str, px: int = 0, qty: int = 0, *, order_id: int = PARENT, **parameters: float) -> Records:
         """Change a parent's parameters, the defaults where nothing is given, and its price and quantity."""
-        engine.take_terms(self.st, terms(order_id, name, **parameters))
+        engine.take_terms(self.st, terms(order_id, name, (), **parameters))
         return self.commands(amend(order_id, px=px, qty=qty, trigger=Trigger.ALGORITHM))
 
     def pause(self, order_id: int = PARENT) -> Records:
