@@ -8,7 +8,7 @@ from typing import Final
 
 import typer
 
-from oms.commands import adopt, backtest, control, demo, orders, paper, redefine, replay, status, stored, stream
+from oms.commands import adopt, algo, backtest, control, demo, orders, paper, redefine, replay, status, stored, stream
 
 TRACEBACK_VARIABLE: Final = "ZOMS_TRACEBACK"
 
@@ -26,6 +26,7 @@ app.command()(demo.demo)
 app.command()(stream.stream)
 app.command()(status.status)
 app.add_typer(orders.app, name="order")
+app.add_typer(algo.app, name="algo")
 app.add_typer(adopt.app, name="adopt")
 app.command()(control.halt)
 app.command()(control.resume)

@@ -21,7 +21,7 @@ from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 import zmq
 import zmq.asyncio
 
-from rpc import conversations, placements
+from rpc import algorithm_calls, conversations, placements
 from rpc.messages import AnyReply
 from rpc.protocol import (
     DEFAULT_ENDPOINT,
@@ -119,6 +119,13 @@ class Client:
     oco = _blocking(placements.oco)
     replace = _blocking(placements.replace)
     amend = _blocking(conversations.amend)
+    start_algorithm = _blocking(algorithm_calls.start_algorithm)
+    amend_algorithm = _blocking(algorithm_calls.amend_algorithm)
+    pause = _blocking(algorithm_calls.pause)
+    resume = _blocking(algorithm_calls.resume)
+    algorithms = _blocking(algorithm_calls.algorithms)
+    progress = _blocking(algorithm_calls.progress)
+    all_progress = _blocking(algorithm_calls.all_progress)
     cancel = _blocking(conversations.cancel)
     cancel_all = _blocking(conversations.cancel_all)
     set_trading_state = _blocking(conversations.set_trading_state)
@@ -258,6 +265,13 @@ class AsyncClient:
     oco = _awaitable(placements.oco)
     replace = _awaitable(placements.replace)
     amend = _awaitable(conversations.amend)
+    start_algorithm = _awaitable(algorithm_calls.start_algorithm)
+    amend_algorithm = _awaitable(algorithm_calls.amend_algorithm)
+    pause = _awaitable(algorithm_calls.pause)
+    resume = _awaitable(algorithm_calls.resume)
+    algorithms = _awaitable(algorithm_calls.algorithms)
+    progress = _awaitable(algorithm_calls.progress)
+    all_progress = _awaitable(algorithm_calls.all_progress)
     cancel = _awaitable(conversations.cancel)
     cancel_all = _awaitable(conversations.cancel_all)
     set_trading_state = _awaitable(conversations.set_trading_state)

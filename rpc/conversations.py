@@ -30,7 +30,7 @@ from rpc.messages import (
     Subscribed,
     TradingStateReply,
 )
-from rpc.placements import Number, call_for, expires, text_of
+from rpc.placements import Number, answered, call_for, expires, text_of
 from rpc.protocol import Call, Conversation, OutcomeUnknownError, Protocol, expect
 from rpc.requests import (
     AmendOrder,
@@ -80,7 +80,7 @@ def amend(
         trail_unit=trail_unit,
         expires_ts=expires(seconds),
     )
-    return _answered(expect((yield Call(request, seconds)), OrderReply), "amend")
+    return answered(expect((yield Call(request, seconds)), OrderReply), "amend")
 
 
 def cancel(
@@ -92,18 +92,7 @@ def cancel(
 ) -> Conversation[Order]:
     """Ask for the cancel of an own order, named by one of its ids; returns it as it then stands."""
     request = CancelOrder(request_id=0, client_order_id=client_order_id, order_id=order_id)
-    return _answered(expect((yield call_for(protocol, request, timeout)), OrderReply), "cancel")
-
-
-def _answered(reply: OrderReply, what: str) -> Order:
-    if reply.outcome == UNKNOWN:
-        order = reply.order
-        raise OutcomeUnknownError(
-            f"the {what} of order {order.order_id} was not answered: ask for its state, or send it again",
-            order.client_order_id,
-            order,
-        )
-    return reply.order
+    return answered(expect((yield call_for(protocol, request, timeout)), OrderReply), "cancel")
 
 
 def cancel_all(

@@ -55,12 +55,15 @@ class Sent(NamedTuple):
         Wall clock, ns, after which its requester has no use for it; 0: never.
     name : bytes
         What its client calls the new order that it places, as an ORDER_NAME record; empty: it places none.
+    terms : bytes
+        How an algorithm is to work the order that it is about, as a TERMS record; empty: it says nothing of that.
     """
 
     request_id: int
     command: bytes
     expires_ts: int
     name: bytes = b""
+    terms: bytes = b""
 
 
 def order_name(order_id: int, client_order_id: str) -> bytes:
@@ -95,6 +98,7 @@ class CoreLink:
         socket.connect(endpoint)
         self._sender = Sender(socket, RecordKind.COMMAND, Source.RPC)
         self._names = Sender(socket, RecordKind.ORDER_NAME, Source.RPC)
+        self._terms = Sender(socket, RecordKind.TERMS, Source.RPC)
         self._stale_after_s = stale_after_s
         self._command_life_ns = int(command_life_s * 1e9)
         self._heartbeat: Heartbeat | None = None
@@ -130,18 +134,20 @@ class CoreLink:
         now = time.time_ns()
         latest = now + self._command_life_ns
         buffer = bytearray().join(each.command for each in commands)
-        for number, (request_id, _, expires_ts, _) in enumerate(commands):
+        for number, (request_id, _, expires_ts, _, _) in enumerate(commands):
             start = number * COMMAND.itemsize
             _NUMBER.pack_into(buffer, start + _SEQ, self._sender.seq + number)
             _NUMBER.pack_into(buffer, start + _TS, now)
             _NUMBER.pack_into(buffer, start + _REQUEST_ID, request_id)
             _NUMBER.pack_into(buffer, start + _EXPIRE_TS, min(expires_ts or latest, latest))
-        return self._send(b"".join(each.name for each in commands), bytes(buffer))
+        names = b"".join(each.name for each in commands)
+        return self._send(names, bytes(buffer), b"".join(each.terms for each in commands))
 
-    def _send(self, names: bytes, commands: bytes) -> bool:
-        """Send new orders' names and the commands as one message, so that the core journals both or neither."""
+    def _send(self, names: bytes, commands: bytes, terms: bytes = b"") -> bool:
+        """Send new orders' names, algorithms' terms and the commands as one message: the core gets all or nothing."""
         try:
             self._names.send_bytes(names, more=True)
+            self._terms.send_bytes(terms, more=True)
             self._sender.send_bytes(commands)
         except zmq.Again:
             return False

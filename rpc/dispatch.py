@@ -87,9 +87,11 @@ class Dispatch:
         commands: list[bytes],
         *waiters: AnyWaiter,
         expires_ts: int = 0,
+        terms: bytes = b"",
     ) -> Pending:
-        """Queue commands that share one answer for ``send_commands``."""
+        """Queue commands that share one answer for ``send_commands``; ``terms`` go ahead of them."""
         pending = self.pending.add(kind, row, *waiters)
+        pending.terms = terms
         pending.expires_ts = expires_ts
         pending.remaining = len(commands)
         self._outgoing += [(pending, command) for command in commands]
@@ -186,7 +188,7 @@ class Dispatch:
 def _sent(pending: Pending, command: bytes) -> Sent:
     is_order = pending.kind == CommandKind.NEW and pending.row is not None
     name = order_name(pending.row.order_id, pending.row.client_order_id) if is_order and pending.row else b""
-    return Sent(pending.request_id, command, pending.expires_ts, name)
+    return Sent(pending.request_id, command, pending.expires_ts, name, pending.terms)
 
 
 def _unavailable(problem: str) -> str:

@@ -24,9 +24,12 @@ OrderTypeName: TypeAlias = Literal[
     "take_profit_market",
     "trailing_stop_limit",
     "trailing_stop_market",
+    "algorithm_limit",
+    "algorithm_market",
 ]
-"""Those of the second half are kept by the core until the price reaches their trigger; then they are what their name
-ends in."""
+"""Stops, take-profits and trailing stops are kept by the core until the price reaches their trigger; then they are what
+their name ends in. The last two are worked by an algorithm, within a limit price or without one: they never leave
+themselves."""
 TimeInForceName: TypeAlias = Literal["gtc", "ioc", "fok", "gtd", "day"]
 TriggerBy: TypeAlias = Literal["last", "mark", "index", "bid_ask"]
 """The price that a trigger watches; ``bid_ask``: what the order would trade at."""
@@ -34,8 +37,9 @@ TrailUnitName: TypeAlias = Literal["price", "basis_points", "ticks"]
 PositionSide: TypeAlias = Literal["long", "short"]
 ContingencyName: TypeAlias = Literal["oto", "oco", "replace"]
 TradingStateName: TypeAlias = Literal["halted", "active", "reducing"]
-Topic: TypeAlias = Literal["orders", "fills", "positions", "standings", "logs", "status", "all"]
-"""``orders`` and ``fills`` are the client's own; ``all`` is every topic, with the orders and fills of everyone."""
+Topic: TypeAlias = Literal["orders", "fills", "progress", "positions", "standings", "logs", "status", "all"]
+"""``orders``, ``fills`` and ``progress`` are the client's own; ``all`` is every topic, with the orders, fills and
+progress of everyone."""
 Scope: TypeAlias = Literal["own", "account"]
 """``own``: the client's own orders; ``account``: those of every client and strategy."""
 Outcome: TypeAlias = Literal["acknowledged", "unknown"]
@@ -46,11 +50,13 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
     order_id: int
     client: str
-    """The client's name, or the strategy's."""
+    """The client's name, or the strategy's; of an algorithm's child order its parent's."""
     client_order_id: str | None
     symbol: str
     side: Side
     order_type: OrderTypeName
+    algorithm: str | None
+    """The algorithm that works it, ``unknown`` where this session has none of that id; None: none does."""
     account: str
     time_in_force: TimeInForceName
     good_till_ts: int
@@ -74,6 +80,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     """The unit in which the distance was given when the order was placed."""
     contingency: ContingencyName | None
     parent_order_id: int | None
+    """The order that it hangs on, or whose algorithm has placed it."""
     filled_qty: str
     realized_pnl: str | None
     """What its fills have closed of the account's position, before fees, in the settlement currency; None: some of its
@@ -124,6 +131,62 @@ class Fill(msgspec.Struct, frozen=True, kw_only=True):
     ts: int
     session: int
     seq: int
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
+    """How far an algorithm has worked an order: the parent, whose fills are those of its child orders."""
+
+    order_id: int
+    client: str
+    client_order_id: str | None
+    algorithm: str
+    """``unknown`` where this session has none of that id."""
+    parameters: dict[str, float]
+    symbol: str
+    venues: tuple[str, ...]
+    """Other instruments in which it may trade."""
+    side: Side
+    account: str
+    price: str | None
+    """Its limit price; None: it has none."""
+    state: str
+    """``running``, ``paused`` or ``stopping`` while it is open; then the order's state, such as ``filled``."""
+    reason: str
+    """Why it has ended; ``NONE`` otherwise."""
+    qty: str
+    """The target."""
+    filled_qty: str
+    left_qty: str
+    """Of the target, what is open included."""
+    open_qty: str
+    """In child orders that are open."""
+    due_qty: str
+    """What its schedule wants filled by now."""
+    average_price: str | None
+    """Of its fills; None: it has none."""
+    arrival_price: str | None
+    """The mid price when it began; None: it has not begun, or there was none."""
+    market_vwap: str | None
+    """The average price of the market's trades since it began, weighted by quantity; None: there was none."""
+    arrival_slippage_bps: str | None
+    """How much worse its average price is than the arrival price, in 1e-4 of that; negative: better."""
+    vwap_slippage_bps: str | None
+    """The same against ``market_vwap``."""
+    started_ts: int
+    """0: the core has not said it."""
+    ts: int
+    """Record time of what is told here."""
+
+
+class AlgorithmInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """An execution algorithm that the session has."""
+
+    name: str
+    summary: str
+    parameters: dict[str, float]
+    """Its parameters and their defaults."""
+    ranges: dict[str, tuple[float, float]]
+    """Lowest and highest value, of those that have a range."""
 
 
 class Position(msgspec.Struct, frozen=True, kw_only=True):
@@ -237,6 +300,12 @@ class FillEvent(EventBody, frozen=True):
     fill: Fill
 
 
+class ProgressEvent(EventBody, frozen=True):
+    """An algorithm has got on with its order, was paused, or is ending it; how far it is at the core's heartbeat."""
+
+    progress: Progress
+
+
 class PositionEvent(EventBody, frozen=True):
     """A position, after a fill or at the core's heartbeat."""
 
@@ -279,5 +348,5 @@ class ProcessEvent(EventBody, frozen=True):
 
 
 AnyEvent: TypeAlias = (
-    OrderEvent | FillEvent | PositionEvent | StandingEvent | LogEvent | TradingStateEvent | ProcessEvent
+    OrderEvent | FillEvent | ProgressEvent | PositionEvent | StandingEvent | LogEvent | TradingStateEvent | ProcessEvent
 )

@@ -11,13 +11,25 @@ import msgspec
 from oms.lifecycle import Heartbeat
 from oms.record_fields import EventFields
 from oms.records import ORDER_EVENTS, EventKind
-from rpc.entities import EventBody, FillEvent, OrderEvent, PositionEvent, Process, ProcessEvent, StandingEvent
+from rpc.entities import (
+    EventBody,
+    FillEvent,
+    OrderEvent,
+    PositionEvent,
+    Process,
+    ProcessEvent,
+    ProgressEvent,
+    StandingEvent,
+)
 from rpc.messages import encode
+from rpc.progress import progress_of
 from rpc.replica import KnownFill, Replica
 from rpc.sessions import Session, Sessions
 from rpc.views import EVENT_KINDS, REASONS, Views
 
 ALL: Final = "all"
+OF_OWNERS: Final = ("orders", "fills", "progress")
+"""Topics of which a session takes its client's own alone."""
 _TOPICS: Final[dict[int, str]] = {
     **{int(kind): "orders" for kind in ORDER_EVENTS},
     int(EventKind.POSITION): "positions",
@@ -74,6 +86,9 @@ class Feed:
         if row.kind == EventKind.ORDER_FILLED:
             fill = KnownFill(self._replica.session, record)
             self._tell(self._takers("fills", row.order_id), lambda: FillEvent(fill=self._views.fill(fill, row)))
+        elif row.kind == EventKind.PROGRESS:
+            progress = self._takers("progress", row.order_id)
+            self._tell(progress, lambda: ProgressEvent(progress=progress_of(self._views, row, row)))
 
     def publish_process(self, heartbeat: Heartbeat, age_s: float) -> None:
         """Tell the subscribers of a process's sign of life."""
@@ -113,7 +128,7 @@ class Feed:
         return self._views.log(row)
 
     def _follow_sessions(self) -> None:
-        """Sort the sessions by what they take; own orders and fills by owner."""
+        """Sort the sessions by what they take; own orders, fills and progress by owner."""
         if self._revision == self._sessions.revision:
             return
         self._revision = self._sessions.revision
@@ -121,7 +136,7 @@ class Feed:
         by_owner: dict[tuple[str, str], list[Session]] = defaultdict(list)
         for session in self._sessions.by_identity.values():
             takes_all = ALL in session.topics
-            for topic in ("orders", "fills"):
+            for topic in OF_OWNERS:
                 if takes_all:
                     by_topic[topic].append(session)
                 elif topic in session.topics:

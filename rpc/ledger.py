@@ -26,6 +26,7 @@ from rpc.ledger_rows import (
     KNOWN,
     NAMES_AFTER,
     SCHEMA,
+    TERMS_TABLE,
     LedgerRow,
     Moves,
     Settled,
@@ -123,6 +124,7 @@ class Ledger:
                 execute(statement)
             execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
             execute("COMMIT")
+        execute(TERMS_TABLE)
 
     def _set_up(self, database: sqlite3.Connection) -> None:
         database.execute(f"PRAGMA synchronous = {'FULL' if self._durable else 'NORMAL'}")
@@ -179,6 +181,11 @@ class Ledger:
                 return self._with_event(found)
         row = self._database.execute(BY_ORDER_ID, (order_id,)).fetchone()
         return self._with_event(LedgerRow(*row)) if row else None
+
+    def terms(self, order_id: int) -> bytes | None:
+        """The TERMS record of an order that an algorithm works, where it is known."""
+        row = self._database.execute("SELECT terms FROM terms WHERE order_id = ?", (order_id,)).fetchone()
+        return bytes(row[0]) if row else None
 
     def known_names(self, client_index: int, client_order_ids: Sequence[str]) -> set[str]:
         """Those of a client's own ids that have been given before."""
@@ -274,6 +281,17 @@ class Ledger:
         self._step.add(client_index, client_order_id, order_id, row)
         self._uncommitted.append(row)
         self._added.append(order_id)
+
+    def keep_terms(self, records: Sequence[tuple[int, bytes]]) -> None:
+        """Keep the TERMS records of orders, by order id, in place of those before.
+
+        Raises
+        ------
+        LedgerError
+            When the disk refuses; everything since the last commit is then undone.
+        """
+        self._finish_move()  # it writes the same file
+        self._write("INSERT OR REPLACE INTO terms VALUES (?, ?)", list(records))
 
     def add_orders(self, client_index: int, client_order_ids: Sequence[str], first_id: int, commands: bytes) -> None:
         """Keep orders with consecutive ids; the caller has asked ``known_names``."""

@@ -1,4 +1,4 @@
-"""Whose an order is and what its owner calls it, read from the ledger's files beside whoever writes them."""
+"""Whose an order is, what its owner calls it and what algorithm works it: from the ledger, beside whoever writes it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from oms.records import ORDER_ID_COUNTER_BITS
+from rpc.algorithm_terms import read_terms
 from rpc.ledger import FILE, LedgerError
 from rpc.ledger_log import decode_row, logs, read_log
 
@@ -57,6 +58,33 @@ def order_names(folder: Path, order_ids: Iterable[int]) -> dict[int, OrderName]:
         order_id: OrderName(clients.get(order_id >> ORDER_ID_COUNTER_BITS, ""), own_id)
         for order_id, own_id in ids.items()
     }
+
+
+def order_algorithms(folder: Path, order_ids: Iterable[int]) -> dict[int, int]:
+    """Numbers of the algorithms that work orders (``oms.algorithms.algorithm_id``), of those that any works.
+
+    Raises
+    ------
+    LedgerError
+        When the database cannot be read.
+    """
+    path = folder / FILE
+    wanted = sorted(set(order_ids))
+    found: dict[int, int] = {}
+    if not path.exists():
+        return found
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
+            if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'terms'").fetchone():
+                return found
+            for start in range(0, len(wanted), _CHUNK):
+                some = wanted[start : start + _CHUNK]
+                marks = ",".join("?" * len(some))
+                rows = database.execute(f"SELECT order_id, terms FROM terms WHERE order_id IN ({marks})", some)
+                found.update((order_id, read_terms(record).algorithm) for order_id, record in rows)
+    except sqlite3.Error as error:
+        raise LedgerError(f"ledger {path} cannot be read: {error}; check the disk") from error
+    return found
 
 
 def _logged_ids(folder: Path, wanted: frozenset[int]) -> dict[int, str]:

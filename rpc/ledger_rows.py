@@ -16,6 +16,8 @@ SCHEMA: Final = (
         PRIMARY KEY (client_index, client_order_id)) WITHOUT ROWID""",
     "CREATE TABLE replay (session INTEGER NOT NULL)",
 )
+TERMS_TABLE: Final = "CREATE TABLE IF NOT EXISTS terms (order_id INTEGER PRIMARY KEY, terms BLOB NOT NULL)"
+"""It came later: a ledger that was made without it gets it when it is opened."""
 _FIND: Final = "SELECT order_id, client_order_id, command, session, event FROM orders WHERE"
 BY_NAME: Final = f"{_FIND} client_index = ? AND client_order_id = ?"
 NAMES_AFTER: Final = (

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from rpc.entities import (
+    AlgorithmInfo,
     AnyEvent,
     EventBody,
     Fill,
@@ -24,6 +25,7 @@ from rpc.entities import (
     Outcome,
     Position,
     Process,
+    Progress,
     Standing,
     Topic,
     tag_of,
@@ -144,6 +146,16 @@ class Fills(Reply, frozen=True):
     """There are further ones: ask again after the last of these."""
 
 
+class Algorithms(Reply, frozen=True):
+    algorithms: tuple[AlgorithmInfo, ...]
+
+
+class ProgressReply(Reply, frozen=True):
+    progress: tuple[Progress, ...]
+    cursor: int | None
+    """For the next page; None: this was the last."""
+
+
 class Positions(Reply, frozen=True):
     positions: tuple[Position, ...]
 
@@ -214,6 +226,8 @@ AnyReply: TypeAlias = (
     | KillReply
     | Orders
     | Fills
+    | Algorithms
+    | ProgressReply
     | Positions
     | Standings
     | Status

@@ -9,6 +9,7 @@ from oms.config import Settings
 from oms.definitions import Definitions
 from oms.record_fields import CommandFields, EventFields, command_fields, event_fields
 from oms.records import ORDER_EVENTS, ORDER_ID_COUNTER_BITS, CommandKind, EventKind, Reason, TradingState
+from rpc.algorithm_entry import AlgorithmEntry
 from rpc.batches import Records, the_order
 from rpc.core_link import CoreLink, addressed
 from rpc.dispatch import Dispatch
@@ -30,7 +31,11 @@ from rpc.views import REASONS, TRADING_STATES, Views
 _ORDER_KINDS: Final = frozenset(int(kind) for kind in ORDER_EVENTS)
 _REFUSED: Final = int(EventKind.ORDER_REFUSED)
 _AMENDS: Final = frozenset({int(EventKind.AMEND_SUBMITTED), int(EventKind.HELD_AMENDED)})
-_CANCELS: Final = frozenset({int(EventKind.CANCEL_SUBMITTED), int(EventKind.HELD_ENDED)})
+_CANCELS: Final = frozenset(
+    int(kind) for kind in (EventKind.CANCEL_SUBMITTED, EventKind.HELD_ENDED, EventKind.PROGRESS)
+)
+"""Also the answers to a pause and to a resume; the cancel of an order that an algorithm works is told as progress."""
+_CHANGES: Final = _AMENDS | _CANCELS | {_REFUSED}
 _TRADING_STATE: Final = int(EventKind.TRADING_STATE)
 _KILLED: Final = int(EventKind.KILLED)
 
@@ -49,6 +54,8 @@ class OrderEntry:
     ----------
     placing : Placing
         For new orders.
+    algorithms : AlgorithmEntry
+        For orders that algorithms work.
     """
 
     def __init__(
@@ -77,6 +84,10 @@ class OrderEntry:
         )
         self.placing = Placing(settings, definitions, ledger, replica, views, self.own_orders, self.dispatch)
         self.dispatch.end_group = self.placing.end_group
+        self._terms_book = views.terms_book
+        self.algorithms = AlgorithmEntry(
+            settings, definitions, self._terms_book, self.own_orders, self.dispatch, self.placing
+        )
         self._settings = settings
         self._definitions = definitions
         self._ledger = ledger
@@ -85,6 +96,8 @@ class OrderEntry:
             CommandKind.NEW: self.placing.settle,
             CommandKind.AMEND: self._settle_change,
             CommandKind.CANCEL: self._settle_change,
+            CommandKind.PAUSE: self._settle_change,
+            CommandKind.RESUME: self._settle_change,
             CommandKind.CANCEL_ALL: self._settle_cancel_all,
             CommandKind.SET_TRADING_STATE: self._settle_state,
             CommandKind.KILL: self._settle_kill,
@@ -238,6 +251,7 @@ class OrderEntry:
 
     def settle(self, event: EventFields) -> None:
         """Take an event of the core: it may be the answer that requests wait for."""
+        self._terms_book.settle(event)
         pending = self.pending.get(event.request_id) if event.request_id else None
         if pending is None and event.kind in _ORDER_KINDS:
             pending = self.pending.placing.get(event.order_id)
@@ -245,17 +259,20 @@ class OrderEntry:
             self._settlers[pending.kind](pending, event)
 
     def _settle_change(self, pending: Pending, event: EventFields) -> None:
-        """An amend, a cancel, or the cancels of all own orders."""
+        """An amend, a cancel, a pause or a resume, or the cancels of all own orders; an order counts once."""
         row = pending.row
         if event.kind == _REFUSED and row is not None:
             self.dispatch.finish(pending, lambda request_id: self.own_orders.refusal(row, event, request_id))
-        elif event.kind == _REFUSED or event.kind in _AMENDS or event.kind in _CANCELS:
+        elif event.order_id not in pending.answered and event.kind in _CHANGES:
+            pending.answered.add(event.order_id)
             pending.cancels += event.kind in _CANCELS
             self._settle_one(pending)
 
     def _settle_cancel_all(self, pending: Pending, event: EventFields) -> None:
         """The cancels of everyone's orders; the word on the trading state is the last of its events."""
-        pending.cancels += event.kind in _CANCELS
+        if event.kind in _CANCELS and event.order_id not in pending.answered:
+            pending.answered.add(event.order_id)
+            pending.cancels += 1
         if self._is_refused(pending, event):
             return
         if event.kind == _TRADING_STATE:

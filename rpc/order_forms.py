@@ -20,12 +20,18 @@ class OrderForm(NamedTuple):
 
     @property
     def waits(self) -> bool:
-        return self.trigger != Trigger.NONE
+        """Whether a price lets it go."""
+        return self.trigger not in (Trigger.NONE, Trigger.ALGORITHM)
+
+    @property
+    def is_worked(self) -> bool:
+        """Whether an algorithm works it."""
+        return self.trigger == Trigger.ALGORITHM
 
     @property
     def default_time_in_force(self) -> TimeInForceName:
-        """Until cancelled for what rests or waits; a market order is done at once."""
-        return "gtc" if self.has_price or self.waits else "ioc"
+        """Until cancelled for what rests, waits or is worked; a market order is done at once."""
+        return "gtc" if self.has_price or self.trigger != Trigger.NONE else "ioc"
 
     @property
     def trails(self) -> bool:
@@ -41,6 +47,8 @@ FORMS: Final[dict[OrderTypeName, OrderForm]] = {
     "take_profit_market": OrderForm(OrderType.MARKET, Trigger.TAKE_PROFIT),
     "trailing_stop_limit": OrderForm(OrderType.LIMIT, Trigger.TRAILING),
     "trailing_stop_market": OrderForm(OrderType.MARKET, Trigger.TRAILING),
+    "algorithm_limit": OrderForm(OrderType.LIMIT, Trigger.ALGORITHM),
+    "algorithm_market": OrderForm(OrderType.MARKET, Trigger.ALGORITHM),
 }
 
 NAMES: Final = {(int(form.order_type), int(form.trigger)): name for name, form in FORMS.items()}

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from oms.config import Settings
 from oms.record_fields import EventFields, event_fields
-from oms.records import ORDER_ID_COUNTER_BITS, CommandKind, EventKind, Reason
+from oms.records import ALGORITHM_CLIENT, ORDER_ID_COUNTER_BITS, CommandKind, EventKind, Reason
 from rpc.entities import Order, Outcome
 from rpc.ledger import Ledger
 from rpc.ledger_rows import LedgerRow
@@ -46,6 +46,13 @@ class OwnOrders:
                 )
             return row
         assert order_id is not None
+        if order_id >> ORDER_ID_COUNTER_BITS == ALGORITHM_CLIENT and order_id in self._replica.terms:
+            parent_id = self._replica.terms[order_id].parent_id
+            raise RefusalError(
+                Reason.NOT_OWNER,
+                f"order {order_id} is a child of order {parent_id}, whose algorithm works it: amend, pause or cancel"
+                " that one",
+            )
         if order_id in self._replica.orders and order_id >> ORDER_ID_COUNTER_BITS != index:
             raise RefusalError(
                 Reason.NOT_OWNER, f"order {order_id} is {self._views.owner(order_id)}'s, not {client}'s: ask its owner"

@@ -69,8 +69,12 @@ class Pending:
         The order that it is about, when it is about one.
     remaining : int
         Answers that are still to come.
+    answered : set of int
+        Orders for which an answer has come, where it is about several.
     cancels : int
         Cancels that were sent to the exchange, or of orders that the core held.
+    terms : bytes
+        How an algorithm is to work the order, as a TERMS record; empty: it says nothing of that.
     state, reason : int
         Of a trading state: what it is now, and why; -1 until the core has said it.
     is_new : bool
@@ -94,7 +98,9 @@ class Pending:
         self.deadline = deadline
         self.expires_ts = 0
         self.remaining = 1
+        self.answered: set[int] = set()
         self.cancels = 0
+        self.terms = b""
         self.state = self.reason = -1
         self.is_sent = True
         self.is_new = False

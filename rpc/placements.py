@@ -193,7 +193,7 @@ def place(
     def request(expires_ts: int) -> AnyRequest:
         return PlaceOrder(request_id=0, expires_ts=expires_ts, **fields)
 
-    reply = yield from _place(protocol, request, OrderReply, asked.client_order_id, timeout, retries)
+    reply = yield from place_until_answered(protocol, request, OrderReply, asked.client_order_id, timeout, retries)
     return reply.order
 
 
@@ -215,7 +215,7 @@ def bracket(
     def request(expires_ts: int) -> AnyRequest:
         return PlaceBracket(request_id=0, entry=entry, take_profit=take_profit, stop=stop, expires_ts=expires_ts)
 
-    reply = yield from _place(protocol, request, GroupReply, entry.client_order_id, timeout, retries)
+    reply = yield from place_until_answered(protocol, request, GroupReply, entry.client_order_id, timeout, retries)
     return reply.orders
 
 
@@ -227,7 +227,7 @@ def oco(
     def request(expires_ts: int) -> AnyRequest:
         return PlaceOco(request_id=0, orders=orders, expires_ts=expires_ts)
 
-    reply = yield from _place(protocol, request, GroupReply, orders[0].client_order_id, timeout, retries)
+    reply = yield from place_until_answered(protocol, request, GroupReply, orders[0].client_order_id, timeout, retries)
     return reply.orders
 
 
@@ -261,7 +261,7 @@ def replace(
             **texts,
         )
 
-    reply = yield from _place(protocol, request, OrderReply, own_id, timeout, retries)
+    reply = yield from place_until_answered(protocol, request, OrderReply, own_id, timeout, retries)
     return reply.order
 
 
@@ -273,7 +273,7 @@ def text_of(what: str, value: Number | None) -> str | None:
     return None if value is None else decimal_text(what, value)
 
 
-def _place(
+def place_until_answered(
     protocol: Protocol,
     request: Callable[[int], AnyRequest],
     kind: type[Placed],
@@ -301,6 +301,18 @@ def _place(
         own_id,
         order,
     )
+
+
+def answered(reply: OrderReply, what: str) -> Order:
+    """The order of a reply; raises ``OutcomeUnknownError`` where the core has not answered."""
+    if reply.outcome == UNKNOWN:
+        order = reply.order
+        raise OutcomeUnknownError(
+            f"the {what} of order {order.order_id} was not answered: ask for its state, or send it again",
+            order.client_order_id,
+            order,
+        )
+    return reply.order
 
 
 def call_for(protocol: Protocol, request: AnyRequest, timeout: float | None) -> Call:

@@ -19,7 +19,8 @@ from msgspec.structs import replace
 from oms.config import Settings
 from oms.definitions import Definitions
 from oms.record_fields import CommandFields, EventFields, command_fields, event_fields
-from oms.records import CommandKind, Contingency, EventKind, OrderState, Reason
+from oms.records import CommandKind, Contingency, EventKind, OrderState, Reason, Trigger
+from rpc.algorithm_terms import AlgorithmTerms
 from rpc.batches import CODE_NAMES, NewOrder, code_of
 from rpc.core_link import addressed
 from rpc.dispatch import Dispatch
@@ -27,6 +28,7 @@ from rpc.entities import ContingencyName, Order
 from rpc.ledger import Ledger
 from rpc.ledger_rows import LedgerRow
 from rpc.messages import Error, GroupReply, OrderReply, Reply, RpcCode
+from rpc.order_forms import FORMS
 from rpc.own_orders import OwnOrders
 from rpc.pending import AnyWaiter, Group, Member, Pending, RecordWaiter, Waiter
 from rpc.refusals import RefusalError, order_name, order_text
@@ -45,6 +47,8 @@ class Asked(NamedTuple):
     client_order_id: str
     command: Callable[[LedgerRow | None], CommandFields]
     """Given the ledger's row, where the id is known, the command in the version of that row."""
+    terms: AlgorithmTerms | None = None
+    """How an algorithm is to work it."""
 
 
 class Placing:
@@ -72,9 +76,21 @@ class Placing:
     def place(self, session: Session, request: PlaceOrder) -> Reply | None:
         """Place an order, or tell how the one of the same id stands."""
         refuse_expired(request.expires_ts)
+        _refuse_worked(request)
         parent_id = self._parent_id(session, request)
         asked = self._asked(request, lambda: parent_id)
         return self._place(session.client, asked, Waiter(session, request.request_id), request.expires_ts)
+
+    def place_worked(
+        self, session: Session, order: OrderTerms, terms: AlgorithmTerms, waiter: Waiter, expires_ts: int
+    ) -> Reply | None:
+        """Place an order that an algorithm works; its command names the terms, so that the id stands for them too."""
+        asked = self._asked(order, lambda: 0)
+
+        def command(known: LedgerRow | None) -> CommandFields:
+            return replace(asked.command(known), value=terms.digest)
+
+        return self._place(session.client, Asked(order.client_order_id, command, terms), waiter, expires_ts)
 
     def place_record(self, session: Session, order: NewOrder) -> None:
         """Place one order that came as a record; its answer is a record."""
@@ -151,6 +167,7 @@ class Placing:
         if len(set(ids)) < len(ids):
             raise RefusalError(RpcCode.DUPLICATE_CLIENT_ORDER_ID, f"the orders of the group share an id: {ids}")
         for terms in orders:
+            _refuse_worked(terms)
             if terms.contingency or terms.parent_client_order_id or terms.parent_order_id is not None:
                 raise RefusalError(
                     Reason.BAD_PARENT, f"order {terms.client_order_id!r} of the group has a parent: leave it out"
@@ -243,11 +260,22 @@ class Placing:
                 f"order {terms.client_order_id!r} is {terms.contingency} and names no parent: name the order that it"
                 " hangs on; only oco, for the first order of its group, goes without",
             )
-        return self._own_orders.find(session.client, terms.parent_client_order_id, terms.parent_order_id).order_id
+        row = self._own_orders.find(session.client, terms.parent_client_order_id, terms.parent_order_id)
+        if command_fields(row.command).trigger == Trigger.ALGORITHM:
+            raise RefusalError(
+                Reason.BAD_PARENT,
+                f"order {row.client_order_id!r} is worked by an algorithm: no other order hangs on it",
+            )
+        return row.order_id
 
     def _replacement(self, old: LedgerRow, request: ReplaceOrder, known: LedgerRow | None) -> CommandFields:
         """The command of an order that replaces ``old``; what the request leaves open is as it was."""
         base = command_fields(known.command if known is not None else old.command)
+        if base.trigger == Trigger.ALGORITHM:
+            raise RefusalError(
+                Reason.BAD_PARENT,
+                f"order {old.client_order_id!r} is worked by an algorithm: amend it, or cancel it and start another",
+            )
         if known is None:
             self._refuse_grouped(old)
             last = self._replica.orders.get(old.order_id)
@@ -300,20 +328,30 @@ class Placing:
         row = self._row(client, asked.client_order_id)
         command = asked.command(row)
         if row is not None:
-            return self._place_again(row, addressed(command, row.order_id), waiter, expires_ts)
+            return self._place_again(row, addressed(command, row.order_id), waiter, expires_ts, asked.terms)
         self._dispatch.refuse_unless_listening()
         index = self._ledger.add_client(client)
         order_id = self._ledger.new_order_id(index)
         payload = addressed(command, order_id)
+        if asked.terms is not None:
+            self._views.terms_book.put(order_id, asked.terms)
         self._ledger.add_order(index, asked.client_order_id, order_id, payload)
         row = LedgerRow(order_id, asked.client_order_id, payload, None, None)
         self._views.remember(row, command)
-        pending = self._dispatch.send(CommandKind.NEW, row, [payload], waiter, expires_ts=expires_ts)
+        pending = self._send(row, payload, waiter, expires_ts, asked.terms)
         pending.is_new = True
         pending.rollbacks = self._ledger.rollbacks
         return None
 
-    def _place_again(self, row: LedgerRow, command: bytes, waiter: AnyWaiter, expires_ts: int) -> Reply | None:
+    def _send(
+        self, row: LedgerRow, command: bytes, waiter: AnyWaiter, expires_ts: int, terms: AlgorithmTerms | None
+    ) -> Pending:
+        ahead = terms.record(row.order_id) if terms is not None else b""
+        return self._dispatch.send(CommandKind.NEW, row, [command], waiter, expires_ts=expires_ts, terms=ahead)
+
+    def _place_again(
+        self, row: LedgerRow, command: bytes, waiter: AnyWaiter, expires_ts: int, terms: AlgorithmTerms | None
+    ) -> Reply | None:
         own_orders = self._own_orders
         if command != row.command:
             before = own_orders.as_asked(row)
@@ -335,7 +373,7 @@ class Placing:
             return OrderReply(request_id=waiter.request_id, outcome="unknown", order=own_orders.as_asked(row))
         if own_orders.is_decided(row):
             return own_orders.placed_before(row, waiter.request_id)
-        self._dispatch.send(CommandKind.NEW, row, [command], waiter, expires_ts=expires_ts)
+        self._send(row, command, waiter, expires_ts, terms)
         return None
 
     def settle(self, pending: Pending, event: EventFields) -> None:
@@ -350,6 +388,16 @@ class Placing:
         else:
             return  # an earlier copy was refused: this one's answer is still to come
         self._dispatch.is_answered(row.order_id)
+
+
+def _refuse_worked(terms: OrderTerms) -> None:
+    """Refuse an order that only an algorithm can work, where none is named."""
+    if FORMS[terms.order_type].is_worked:
+        raise RefusalError(
+            Reason.BAD_ORDER_TYPE,
+            f"order {terms.client_order_id!r} is of type {terms.order_type}, and no algorithm is named: start it by"
+            " start_algorithm",
+        )
 
 
 def _refuse_swapped(orders: Sequence[OrderTerms], commands: Sequence[CommandFields]) -> None:

@@ -74,6 +74,7 @@ _TEXTS: Final = {
     " [currencies.CODE] to the settings, or wait for a price of its instrument",
     Reason.BAD_LEG: "{order} does not go with the position mode of account {account}: in netting mode give no"
     " position_side, in hedging mode close no more than the leg has",
+    Reason.NO_PARENT: "no algorithm works order {name}: only one that an algorithm works is paused and resumed",
     Reason.COMMAND_TOO_LATE: "the core was busy for too long and did not act on it: send it again",
 }
 
@@ -139,4 +140,5 @@ def order_name(order: Order) -> str:
 def order_text(order: Order) -> str:
     """An order in words: ``buy 0.5 BTCUSDT at 61800.1``."""
     price = "market" if order.price is None else f"at {order.price}"
-    return f"{order.side} {order.qty} {order.symbol} {price}{trigger_text(order)}"
+    algorithm = f" by {order.algorithm}" if order.algorithm is not None else ""
+    return f"{order.side} {order.qty} {order.symbol} {price}{trigger_text(order)}{algorithm}"

@@ -6,7 +6,7 @@ An order's event carries the whole order, so the last one of each is all that is
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from operator import attrgetter
 from typing import Final, NamedTuple
@@ -19,6 +19,7 @@ from oms.core.state import MAX_ACCOUNTS
 from oms.definitions import Definitions
 from oms.record_fields import EVENT_STRUCT, EventFields, event_fields
 from oms.records import (
+    ALGORITHM_CLIENT,
     EVENT,
     ORDER_EVENTS,
     ORDER_ID_COUNTER_BITS,
@@ -45,6 +46,7 @@ _TERMS_KINDS: Final = frozenset(
 )
 """Events that carry an order's KnownTerms."""
 _FILLED: Final = int(EventKind.ORDER_FILLED)
+_PROGRESS: Final = int(EventKind.PROGRESS)
 _TERMINAL: Final = frozenset(
     int(state) for state in (OrderState.FILLED, OrderState.CANCELLED, OrderState.REJECTED, OrderState.EXPIRED)
 )
@@ -120,6 +122,14 @@ _TERMS_FIELDS: Final = ("last_px", "last_qty", "aux", "realized_pnl", "fees")
 _terms_of: Final = attrgetter(*_TERMS_FIELDS)
 
 
+def owner_index(order_id: int, terms: Mapping[int, KnownTerms]) -> int:
+    """Client index of an order's owner: that of an algorithm's child order is its parent's."""
+    index = order_id >> ORDER_ID_COUNTER_BITS
+    if index == ALGORITHM_CLIENT and order_id in terms:
+        return terms[order_id].parent_id >> ORDER_ID_COUNTER_BITS
+    return index
+
+
 class Replica:
     """What the events said so far.
 
@@ -141,7 +151,9 @@ class Replica:
     terms : dict of int to KnownTerms
         Of the orders that have any.
     totals : dict of int to FillTotals
-        Of the orders that have fills.
+        Of the orders that have fills; what a child order fills in its parent's instrument counts for that too.
+    progress : dict of int to EventFields
+        Last PROGRESS event of each order that an algorithm works.
     positions : dict of (account, strategy, instrument, leg) to EventFields
         Last POSITION event of each.
     standings : dict of int to EventFields
@@ -159,6 +171,7 @@ class Replica:
         self.fills: deque[KnownFill] = deque(maxlen=fill_limit)
         self.terms: dict[int, KnownTerms] = {}
         self.totals: dict[int, FillTotals] = {}
+        self.progress: dict[int, EventFields] = {}
         self.positions: dict[tuple[int, int, int, int], EventFields] = {}
         self.standings: dict[int, EventFields] = {}
         self.trading_states: dict[int, tuple[int, int]] = {}
@@ -241,6 +254,7 @@ class Replica:
         _, first_order = np.unique(records["order_id"][at], return_index=True)
         last_at = at[len(at) - 1 - last][np.argsort(first_order)]
         filled = at[kinds[at] == _FILLED]
+        progress = records.take(at[kinds[at] == _PROGRESS])
         others = np.flatnonzero(~of_orders)
         with_terms = _IS_TERMS_KIND[kinds] & np.any([records[name] != 0 for name in _TERMS_FIELDS], axis=0)
         for row, _ in event_rows(records.compress(with_terms)):
@@ -248,6 +262,8 @@ class Replica:
         for row, record in event_rows(records.take(filled)):
             if self.is_usable(row):
                 self._take_fill(row, record)
+        for row, _ in event_rows(progress.compress(self._are_orders(progress))):
+            self.progress[row.order_id] = row
         last_rows = records.take(last_at)
         usable = self._are_orders(last_rows)
         self.unusable += int((~usable).sum())
@@ -304,12 +320,22 @@ class Replica:
             self._take_fill(row, record)
         elif row.kind in _TERMS_KINDS:
             self._keep_terms(row)
+        elif row.kind == _PROGRESS:
+            self.progress[row.order_id] = row
         self._keep_last(row, record)
 
     def _take_fill(self, row: EventFields, record: bytes) -> None:
         self.fills.append(KnownFill(self.session, record))
-        qty, realized_pnl, fees = self.totals.get(row.order_id, NO_FILLS)
-        self.totals[row.order_id] = FillTotals(qty + row.last_qty, realized_pnl + row.realized_pnl, fees + row.fees)
+        self._add_fill(row.order_id, row)
+        if row.order_id >> ORDER_ID_COUNTER_BITS == ALGORITHM_CLIENT and row.order_id in self.terms:
+            parent_id = self.terms[row.order_id].parent_id
+            parent = self.orders.get(parent_id)
+            if parent is not None and event_fields(parent.record).instrument == row.instrument:
+                self._add_fill(parent_id, row)
+
+    def _add_fill(self, order_id: int, row: EventFields) -> None:
+        qty, realized_pnl, fees = self.totals.get(order_id, NO_FILLS)
+        self.totals[order_id] = FillTotals(qty + row.last_qty, realized_pnl + row.realized_pnl, fees + row.fees)
 
     def _keep_terms(self, row: EventFields) -> None:
         terms = KnownTerms(*_terms_of(row))
@@ -346,6 +372,7 @@ class Replica:
             del self.orders[oldest]
             self.terms.pop(oldest, None)
             self.totals.pop(oldest, None)
+            self.progress.pop(oldest, None)
 
     def open_group(self, head: int) -> list[int]:
         """Open orders of a bracket or an OCO group by the id of its first order; only that one where there is none."""
@@ -361,7 +388,14 @@ class Replica:
         ]
 
     def page_of_orders(
-        self, *, open_only: bool, client_index: int | None, instrument: int | None, before: int | None, limit: int
+        self,
+        *,
+        open_only: bool,
+        client_index: int | None,
+        instrument: int | None = None,
+        worked_only: bool = False,
+        before: int | None,
+        limit: int,
     ) -> tuple[list[tuple[int, KnownOrder]], int | None]:
         """Orders, newest first, and the cursor of the next page.
 
@@ -369,6 +403,8 @@ class Replica:
         ----------
         client_index, instrument : int or None
             None: all of them.
+        worked_only : bool
+            Only those that an algorithm works.
         before : int or None
             Cursor of the page before.
         """
@@ -376,7 +412,8 @@ class Replica:
             (order_id, order)
             for order_id, order in reversed((self.open if open_only else self.orders).items())
             if (before is None or order.serial < before)
-            and (client_index is None or order_id >> ORDER_ID_COUNTER_BITS == client_index)
+            and (not worked_only or order_id in self.progress)
+            and (client_index is None or owner_index(order_id, self.terms) == client_index)
             and (instrument is None or event_fields(order.record).instrument == instrument)
         )
         page = list(islice(found, limit + 1))

@@ -32,12 +32,15 @@ MAX_PAGE: Final = 1000
 """Most orders or fills in one reply."""
 MAX_OCO: Final = 8
 """Most orders of which one cancels the others."""
+MAX_VENUES: Final = 7
+"""Most instruments, beside an order's own, in which its algorithm may trade."""
 
 Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"\A[!-~]+\Z")]
 """Visible ASCII without blanks: client names and client order ids."""
 Symbol: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
 DecimalText: TypeAlias = Annotated[str, Meta(min_length=1, max_length=40)]
 NonNegative: TypeAlias = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Parameters: TypeAlias = Annotated[dict[Name, float], Meta(max_length=16)]
 Page: TypeAlias = Annotated[int, Meta(ge=1, le=MAX_PAGE)]
 
 
@@ -152,6 +155,58 @@ class AmendOrder(Request, frozen=True):
     expires_ts: NonNegative = 0
 
 
+class StartAlgorithm(Request, frozen=True):
+    """Have an algorithm work an order: the parent, which is filled by child orders. Sent again with the same
+    ``client_order_id``, it answers with the state of that order."""
+
+    client_order_id: Name
+    algorithm: Name
+    symbol: Symbol
+    side: Side
+    qty: DecimalText
+    """The target."""
+    price: DecimalText | None = None
+    """The worst price of a child; None: any."""
+    parameters: Parameters = {}
+    """What is not given is as the algorithm declares it."""
+    venues: Annotated[tuple[Symbol, ...], Meta(max_length=MAX_VENUES)] = ()
+    """Other instruments in which it may trade, as an algorithm that splits an order over venues does."""
+    account: Name | None = None
+    time_in_force: TimeInForceName | None = None
+    """gtc, gtd or day; None: gtc."""
+    good_till_ts: NonNegative = 0
+    reduce_only: bool = False
+    position_side: PositionSide | None = None
+    expires_ts: NonNegative = 0
+
+
+class AmendAlgorithm(Request, frozen=True):
+    """Change what is given of an own order that an algorithm works, named by one of its two ids."""
+
+    client_order_id: Name | None = None
+    order_id: NonNegative | None = None
+    price: DecimalText | None = None
+    qty: DecimalText | None = None
+    """The new target, the filled part included."""
+    parameters: Parameters = {}
+    expires_ts: NonNegative = 0
+
+
+class PauseAlgorithm(Request, frozen=True):
+    """Have an own order rest that an algorithm works: its children are cancelled, and there are no new ones."""
+
+    client_order_id: Name | None = None
+    order_id: NonNegative | None = None
+
+
+class ResumeAlgorithm(Request, frozen=True):
+    """Let a paused order go on."""
+
+    client_order_id: Name | None = None
+    order_id: NonNegative | None = None
+    expires_ts: NonNegative = 0
+
+
 class CancelOrder(Request, frozen=True):
     """Cancel an own order, named by one of its two ids."""
 
@@ -213,6 +268,23 @@ class GetFills(Request, frozen=True):
     limit: Page = MAX_PAGE
 
 
+class GetAlgorithms(Request, frozen=True):
+    """The execution algorithms of this session."""
+
+
+class GetProgress(Request, frozen=True):
+    """How far algorithms have worked orders: one own order, named by one of its two ids, or a page of orders, newest
+    first."""
+
+    client_order_id: Name | None = None
+    order_id: NonNegative | None = None
+    open_only: bool = True
+    scope: Scope = "own"
+    limit: Page = MAX_PAGE
+    cursor: NonNegative | None = None
+    """``ProgressReply.cursor`` of the page before; None: the first page."""
+
+
 class GetPositions(Request, frozen=True):
     """The positions of accounts and strategies."""
 
@@ -252,6 +324,10 @@ AnyRequest: TypeAlias = (
     | PlaceOco
     | ReplaceOrder
     | AmendOrder
+    | StartAlgorithm
+    | AmendAlgorithm
+    | PauseAlgorithm
+    | ResumeAlgorithm
     | CancelOrder
     | CancelAll
     | SetTradingState
@@ -259,6 +335,8 @@ AnyRequest: TypeAlias = (
     | GetOrder
     | GetOrders
     | GetFills
+    | GetAlgorithms
+    | GetProgress
     | GetPositions
     | GetStandings
     | GetStatus

@@ -16,12 +16,15 @@ from typing import Any, Final
 
 import zmq
 
+from oms.algorithms import read_algorithms
 from oms.bus import Subscriber, bind, new_socket
 from oms.config import ConfigError, Settings
+from oms.journal_format import Entry
 from oms.journal_reader import EventBlock
 from oms.lifecycle import Heartbeat, Lifecycle, decode_heartbeat
 from oms.records import RecordKind
 from oms.traded import traded_instrument
+from rpc.algorithm_terms import TermsBook
 from rpc.core_link import CORE, CoreLink
 from rpc.event_stream import EventStream
 from rpc.feed import Feed
@@ -34,24 +37,30 @@ from rpc.queries import Queries
 from rpc.reception import Handler, Reception
 from rpc.replica import Replica, event_rows
 from rpc.requests import (
+    AmendAlgorithm,
     AmendOrder,
     AnyRequest,
     CancelAll,
     CancelOrder,
+    GetAlgorithms,
     GetFills,
     GetInstruments,
     GetOrder,
     GetOrders,
     GetPositions,
+    GetProgress,
     GetStandings,
     GetStatus,
     Kill,
+    PauseAlgorithm,
     Ping,
     PlaceBracket,
     PlaceOco,
     PlaceOrder,
     ReplaceOrder,
+    ResumeAlgorithm,
     SetTradingState,
+    StartAlgorithm,
 )
 from rpc.sessions import Sessions
 from rpc.views import Views
@@ -80,6 +89,8 @@ def run(settings: Settings, life: Lifecycle, context: zmq.Context[Any]) -> int:
         When the endpoint is in use.
     LedgerError
         When the ledger of order ids cannot be opened.
+    AlgorithmError
+        When an algorithm's file declares something wrongly.
     """
     with Server(settings, life, context) as server:
         server.serve()
@@ -108,6 +119,7 @@ class Server:
         self._settings = settings
         self._life = life
         self._limits = limits
+        algorithms = read_algorithms(settings.algorithm_files)
         self._ledger = Ledger(settings.account_dir / LEDGER_FOLDER, durable=settings.journal_sync != "os")
         self._events = Subscriber(context, [settings.events_endpoint], [RecordKind.EVENT])
         self._status = new_socket(context, zmq.SUB)
@@ -134,7 +146,10 @@ class Server:
             closed_limit=limits.closed_orders,
             fill_limit=limits.fills,
         )
-        self._views = Views(settings, definitions, self._ledger, self._replica.terms, self._replica.totals)
+        self._terms_book = TermsBook(self._ledger, algorithms)
+        self._views = Views(
+            settings, definitions, self._ledger, self._replica.terms, self._replica.totals, self._terms_book
+        )
         self._feed = Feed(self._sessions, self._views, self._replica)
         self._entry = OrderEntry(
             settings,
@@ -164,6 +179,10 @@ class Server:
             PlaceOco: self._entry.placing.place_oco,
             ReplaceOrder: self._entry.placing.replace,
             AmendOrder: self._entry.amend,
+            StartAlgorithm: self._entry.algorithms.start,
+            AmendAlgorithm: self._entry.algorithms.amend,
+            PauseAlgorithm: self._entry.algorithms.pause,
+            ResumeAlgorithm: self._entry.algorithms.resume,
             CancelOrder: self._entry.cancel,
             CancelAll: self._entry.cancel_all,
             SetTradingState: self._entry.set_trading_state,
@@ -171,6 +190,8 @@ class Server:
             GetOrder: self._queries.order,
             GetOrders: self._queries.orders,
             GetFills: self._queries.fills,
+            GetAlgorithms: self._queries.algorithms,
+            GetProgress: self._queries.progress,
             GetPositions: self._queries.positions,
             GetStandings: self._queries.standings,
             GetStatus: self._queries.status,
@@ -239,15 +260,22 @@ class Server:
             with suppress(ConfigError):  # asked for by that name it is refused, with the choice
                 traded_instrument(self._settings, instrument.symbol)
         names = JournalledNames(self._ledger)
-        self._stream.watch = names.take
+
+        def take(entry: Entry) -> None:
+            names.take(entry)
+            self._terms_book.take(entry)
+
+        self._stream.watch = take
         for block in self._stream.read_journal():
             names.give()
+            self._terms_book.give()
             self._enter(block.session)
             self._replica.load(block.records)
             self._life.beat(self._counters())
             if self._life.stopping:
                 return
         names.give()
+        self._terms_book.give()
         self._stream.watch = None
         if names.restored:
             logger.warning("%d orders were missing in the ledger and came back from the journal", names.restored)
@@ -347,6 +375,8 @@ class Server:
             "events_dropped": self._sessions.dropped,
             "vanished": self._sessions.vanished,
             "unsent": self._sessions.unsent,
-            "failed_writes": self._entry.dispatch.failed_writes + self._ledger.failed_checkpoints,
+            "failed_writes": self._entry.dispatch.failed_writes
+            + self._ledger.failed_checkpoints
+            + self._terms_book.failed_writes,
             "internal_errors": self._reception.internal_errors,
         }

@@ -14,7 +14,7 @@ from oms.decimals import GridError, is_plain
 from oms.definitions import Definitions
 from oms.instruments import Instrument
 from oms.record_fields import CommandFields
-from oms.records import CommandKind, Contingency, OrderFlag, Reason, TrailUnit, TriggerSource
+from oms.records import CommandKind, Contingency, OrderFlag, OrderType, Reason, TrailUnit, Trigger, TriggerSource
 from oms.traded import traded_instrument
 from rpc.messages import RpcCode
 from rpc.order_forms import FORMS, TIMES_IN_FORCE, OrderForm
@@ -241,6 +241,7 @@ def amend_command(instrument: Instrument, request: AmendOrder, order: CommandFie
         raise RefusalError(
             Reason.BAD_COMMAND, f"the amend of order {order.order_id} changes nothing: give a price, a qty or both"
         )
+    refuse_new_limit(order, request.price)
     return CommandFields(
         kind=CommandKind.AMEND,
         account=order.account,
@@ -255,6 +256,16 @@ def amend_command(instrument: Instrument, request: AmendOrder, order: CommandFie
         ),
         trail=_amended_trail(instrument, request, order),
     )
+
+
+def refuse_new_limit(order: CommandFields, price: str | None) -> None:
+    """Refuse a limit price for an order that an algorithm works without one."""
+    if price is not None and order.trigger == Trigger.ALGORITHM and order.order_type == OrderType.MARKET:
+        raise RefusalError(
+            Reason.BAD_PRICE,
+            f"order {order.order_id} was started without a limit price and gets none, and {price} is given: cancel it,"
+            " and start another for what is left",
+        )
 
 
 def _amended_trail(instrument: Instrument, request: AmendOrder, order: CommandFields) -> int:

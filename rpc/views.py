@@ -18,6 +18,7 @@ from oms.definitions import Definitions
 from oms.instruments import Instrument
 from oms.record_fields import CommandFields, EventFields, command_fields, event_fields
 from oms.records import (
+    ALGORITHM_CLIENT,
     CASH_SCALE,
     EVERY_PRICE,
     ORDER_ID_COUNTER_BITS,
@@ -33,8 +34,10 @@ from oms.records import (
     TimeInForce,
     TradingState,
     TrailUnit,
+    Trigger,
     TriggerSource,
 )
+from rpc.algorithm_terms import TermsBook
 from rpc.entities import (
     UNKNOWN,
     ContingencyName,
@@ -54,7 +57,7 @@ from rpc.entities import (
 from rpc.ledger import Ledger
 from rpc.ledger_rows import LedgerRow
 from rpc.order_forms import NAMES
-from rpc.replica import NO_FILLS, FillTotals, KnownFill, KnownOrder, KnownTerms
+from rpc.replica import NO_FILLS, FillTotals, KnownFill, KnownOrder, KnownTerms, owner_index
 
 
 def names_of(enum: type[IntEnum]) -> dict[int, str]:
@@ -140,7 +143,9 @@ class Views:
         ledger: Ledger,
         terms: Mapping[int, KnownTerms],
         totals: Mapping[int, FillTotals],
+        terms_book: TermsBook,
     ) -> None:
+        self.terms_book = terms_book
         self._ledger = ledger
         self._definitions = definitions
         self._terms = terms
@@ -178,12 +183,14 @@ class Views:
 
     def client(self, order_id: int) -> str | None:
         """The rpc client whose order it is; None for a strategy's, whatever its name."""
-        index = order_id >> ORDER_ID_COUNTER_BITS
+        index = owner_index(order_id, self._terms)
         return self._ledger.client_name(index) if index >= RPC_CLIENT_BASE else None
 
     def owner(self, order_id: int) -> str:
         """The client's or the strategy's name."""
-        index = order_id >> ORDER_ID_COUNTER_BITS
+        index = owner_index(order_id, self._terms)
+        if index == ALGORITHM_CLIENT:
+            return "algorithm"  # its parent is no longer known
         if index < RPC_CLIENT_BASE:
             return self.strategy(index - STRATEGY_CLIENT_BASE)
         return self._ledger.client_name(index) or f"client {index}"
@@ -250,6 +257,7 @@ class Views:
             symbol=self.symbol(row.instrument),
             side=SIDES[row.side],
             order_type=NAMES[row.order_type, row.trigger],
+            algorithm=self._algorithm(order_id, row),
             account=self.account(row.account),
             time_in_force=TIMES_IN_FORCE[row.time_in_force],
             good_till_ts=asked.expire_ts if asked else 0,
@@ -274,6 +282,12 @@ class Views:
             session=session,
             seq=row.seq,
         )
+
+    def _algorithm(self, order_id: int, row: EventFields) -> str | None:
+        if row.trigger != Trigger.ALGORITHM:
+            return None
+        algorithm = self.terms_book.algorithm_of(order_id)
+        return algorithm.name if algorithm is not None else UNKNOWN
 
     def account(self, number: int) -> str:
         """The account's name."""

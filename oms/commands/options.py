@@ -39,6 +39,20 @@ class CommandError(Exception):
     """A command cannot do what was asked; the message is one line that names the thing and the remedy."""
 
 
+def parse_parameters(given: list[str]) -> dict[str, float]:
+    """``NAME=NUMBER`` texts as parameters; raises ``CommandError`` naming the one that is not like that."""
+    parameters = {}
+    for text in given:
+        name, separator, number = text.partition("=")
+        try:
+            parameters[name.strip()] = float(number)
+        except ValueError:
+            separator = ""
+        if not separator or not name.strip():
+            raise CommandError(f"--param {text!r} is not NAME=NUMBER, such as half_spread=2")
+    return parameters
+
+
 def overrides(account: str | None, folder: Path | None) -> dict[str, Any]:
     """The settings that ``--account`` and ``--data-dir`` set."""
     given: dict[str, Any] = {}

@@ -66,7 +66,12 @@ def waits(order: Order) -> bool:
     return order.state in _PENDING or (order.state == "live" and order.time_in_force in ("ioc", "fok"))
 
 
-def answered(client: Client, order: Order, tell: Callable[[Told], None] = lambda event: None) -> Order:
+def answered(
+    client: Client,
+    order: Order,
+    tell: Callable[[Told], None] = lambda event: None,
+    waits: Callable[[Order], bool] = waits,
+) -> Order:
     """The order once the exchange has answered its last request; as it stands when that takes over ``ANSWER_S``.
 
     Parameters
@@ -77,6 +82,8 @@ def answered(client: Client, order: Order, tell: Callable[[Told], None] = lambda
         As the core took it.
     tell : callable
         Called with each event that comes meanwhile.
+    waits : callable
+        Whether there is still something to wait for.
     """
     from rpc.entities import OrderEvent
 
@@ -90,11 +97,18 @@ def answered(client: Client, order: Order, tell: Callable[[Told], None] = lambda
     return order
 
 
+def ended(client: Client, order: Order) -> Order:
+    """An order that the core holds, once it has ended; as it stands when that takes over ``ANSWER_S``."""
+    return answered(client, order, waits=lambda each: each.state == "held")
+
+
 def price_text(order: Order) -> str:
     """At which price, and from which trigger on."""
     from rpc.entities import trail_text
 
     at = "at the market" if order.price is None else f"at {order.price}"
+    if order.algorithm is not None:
+        return f"{at}, {order.algorithm}"
     if order.order_type in ("limit", "market"):
         return at
     name = order.order_type.removesuffix("_limit").removesuffix("_market").replace("_", " ")

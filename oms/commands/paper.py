@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from oms.commands.options import Account, CommandError, DataDir, SettingsFile, overrides, say, say_bad_input, say_json
+from oms.commands.options import (
+    Account,
+    CommandError,
+    DataDir,
+    SettingsFile,
+    overrides,
+    parse_parameters,
+    say,
+    say_bad_input,
+    say_json,
+)
 
 if TYPE_CHECKING:
     from oms.config import Settings
@@ -35,20 +45,6 @@ Parameters = Annotated[
     typer.Option("--param", help="Set a strategy parameter. Repeatable.", metavar="NAME=NUMBER"),
 ]
 NoStrategy = Annotated[bool, typer.Option("--no-strategy", help="Run no strategy: orders come from clients only.")]
-
-
-def parse_parameters(given: list[str]) -> dict[str, float]:
-    """``NAME=NUMBER`` texts as parameters; raises ``CommandError`` naming the one that is not like that."""
-    parameters = {}
-    for text in given:
-        name, separator, number = text.partition("=")
-        try:
-            parameters[name.strip()] = float(number)
-        except ValueError:
-            separator = ""
-        if not separator or not name.strip():
-            raise CommandError(f"--param {text!r} is not NAME=NUMBER, such as half_spread=2")
-    return parameters
 
 
 def session_settings(

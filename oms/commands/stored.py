@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -44,20 +44,41 @@ class Owners:
     settings : Settings
         Of the account's last session.
     order_ids : iterable of int
+    parents : mapping of int to int
+        Parents' ids by order id, of those that have one: an algorithm's child order is its parent's owner's.
     """
 
-    def __init__(self, settings: Settings, order_ids: Iterable[int]) -> None:
+    def __init__(self, settings: Settings, order_ids: Iterable[int], parents: Mapping[int, int] | None = None) -> None:
+        from oms.algorithms import algorithm_id, read_algorithms
+        from oms.records import ALGORITHM_CLIENT, ORDER_ID_COUNTER_BITS
         from rpc.ledger import LEDGER_FOLDER
-        from rpc.ledger_reader import order_names
+        from rpc.ledger_reader import order_algorithms, order_names
 
+        ids = list(order_ids)
+        folder = settings.account_dir / LEDGER_FOLDER
         self._strategies = [each.title for each in settings.strategies]
-        self._names = order_names(settings.account_dir / LEDGER_FOLDER, order_ids)
+        self._parents = {
+            order_id: parent_id
+            for order_id, parent_id in (parents or {}).items()
+            if order_id >> ORDER_ID_COUNTER_BITS == ALGORITHM_CLIENT
+        }
+        self._names = order_names(folder, [*ids, *self._parents.values()])
+        titles = {algorithm_id(name): name for name in read_algorithms(settings.algorithm_files)}
+        self._algorithms = {key: titles.get(each, "unknown") for key, each in order_algorithms(folder, ids).items()}
 
     def fields(self, order_id: int) -> dict[str, str | None]:
-        """The same by name; without an id of the owner's own None."""
+        """The same by name, and the algorithm; without an id of the owner's own None."""
         owner, _ = self.cells(order_id)
         name = self._names.get(order_id)
-        return {"owner": owner, "client_order_id": name.client_order_id if name else None}
+        return {
+            "owner": owner,
+            "client_order_id": name.client_order_id if name else None,
+            "algorithm": self.algorithm(order_id),
+        }
+
+    def algorithm(self, order_id: int) -> str | None:
+        """The algorithm that works an order; None: none does."""
+        return self._algorithms.get(order_id)
 
     def cells(self, order_id: int) -> list[str]:
         """Owner, and the owner's id for the order; its number where there is none."""
@@ -66,6 +87,9 @@ class Owners:
         name = self._names.get(order_id)
         if name is not None:
             return [name.client, name.client_order_id]
+        if order_id in self._parents:
+            owner, _ = self.cells(self._parents[order_id])
+            return [owner, str(order_id)]
         client = order_id >> ORDER_ID_COUNTER_BITS
         number = client - STRATEGY_CLIENT_BASE
         if 0 <= number < len(self._strategies) and client < RPC_CLIENT_BASE:
@@ -127,7 +151,8 @@ def stored_orders(
     with open_store(account, data_dir) as store:
         rows = store.orders(limit, instrument, state)
         terms = store.order_terms()
-    owners = Owners(stored_settings(account, data_dir), [row.order_id for row in rows])
+        parents = store.parents((row.session, row.order_id) for row in rows)
+    owners = Owners(stored_settings(account, data_dir), [row.order_id for row in rows], parents)
     triggers = {key: f" from {each.trigger_px_text}" for key, each in terms.items() if each.trigger_px}
     say_rows(
         rows,
@@ -139,7 +164,9 @@ def stored_orders(
             row.symbol,
             row.side,
             row.qty_text,
-            ("market" if row.order_type == "market" else row.px_text) + triggers.get((row.session, row.order_id), ""),
+            ("market" if row.order_type == "market" else row.px_text)
+            + triggers.get((row.session, row.order_id), "")
+            + (f", {owners.algorithm(row.order_id)}" if owners.algorithm(row.order_id) else ""),
             row.filled_qty_text,
             REFUSED if row.state == "empty" else row.state,
             "" if row.reason.upper() == "NONE" else row.reason,
@@ -159,7 +186,8 @@ def stored_fills(
     """Show recorded fills, with the position after each."""
     with open_store(account, data_dir) as store:
         rows = store.fills(limit, instrument)
-    owners = Owners(stored_settings(account, data_dir), [row.order_id for row in rows])
+        parents = store.parents((row.session, row.order_id) for row in rows)
+    owners = Owners(stored_settings(account, data_dir), [row.order_id for row in rows], parents)
     say_rows(
         rows,
         as_json,

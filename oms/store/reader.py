@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, TypeVar
@@ -117,6 +117,14 @@ class StoreReader:
     def order_terms(self) -> dict[tuple[int, int], TermsRow]:
         """Triggers, display quantities and parents of the orders that have any, by session and order id."""
         return {(row.session, row.order_id): row for row in self._rows("order_terms", TermsRow, -1)}
+
+    def parents(self, orders: Iterable[tuple[int, int]]) -> dict[int, int]:
+        """The parents' ids of those orders, given by session and order id, that have one."""
+        query = "SELECT order_id, parent_id FROM order_terms WHERE session = :session AND order_id = :order_id"
+        found: list[tuple[int, int]] = []
+        for session, order_id in sorted(set(orders)):
+            found += self._select(query, {"session": session, "order_id": order_id})
+        return {order_id: parent_id for order_id, parent_id in found if parent_id}
 
     def position_history(self, limit: int = DEFAULT_LIMIT, symbol: str | None = None) -> list[PositionRow]:
         """Positions after each fill, newest first."""

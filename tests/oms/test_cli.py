@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +26,7 @@ from oms.commands.status import bad_input
 from oms.config import load_settings
 from oms.lifecycle import Heartbeat
 from oms.records import RecordKind
+from tests.docs.pages import ROOT
 
 RECORDING = os.fspath(demo_recording())
 DEADLINE_S = 120.0
@@ -106,6 +108,14 @@ class RunningSession:
         out, _ = self.process.communicate(timeout=DEADLINE_S)
         self.lines += out.splitlines(keepends=True)
         return self.process.returncode
+
+
+def wait_until(condition: Callable[[], Any]) -> Any:
+    """Ask until the answer is true, and return it."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not (found := condition()):
+        assert time.monotonic() < deadline
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -411,6 +421,61 @@ def test_bracket_is_an_entry_with_a_target_and_a_stop(live: Zoms) -> None:
     assert lines[2].endswith("sell 0.010 BTCUSDT.binance_usdm at the market, stop 60500.0: held")
     assert live("order", "cancel", "b").status == 0
     assert live("order", "list").out == "no orders\n"
+
+
+def test_an_algorithm_is_started_watched_and_ended_as_the_page_shows(live: Zoms) -> None:
+    page = (ROOT / "docs" / "running-algorithms.md").read_text()
+    section = page.split("## Running one")[1].split("\n## ")[0]
+    commands = [shlex.split(line[2:])[1:] for line in section.splitlines() if line.startswith("$ zoms ")]
+    told = {tuple(words[:2]): live(*words) for words in commands}
+    assert {outcome.status for outcome in told.values()} == {0}
+    assert "best-limit: " in told["algo", "list"].out
+    order = "BTCUSDT.binance_usdm at 61000.0, best-limit"
+    assert told["algo", "start"].out == f"work-1: buy 0.020 {order}: running\n"
+    assert told["algo", "amend"].out == f"work-1: buy 0.030 {order}: running\n"
+    assert told["algo", "pause"].out == f"work-1: buy 0.030 {order}: paused\n"
+    assert told["algo", "resume"].out == f"work-1: buy 0.030 {order}: running\n"
+    shown = told["algo", "show"].out
+    assert "parameters    offset_ticks 2," in shown
+    assert told["algo", "cancel"].out == f"work-1: buy 0.030 {order}: cancelled (REQUESTED)\n"
+    assert live("algo", "show").out == "no algorithm works an order\n"
+    (done, *_) = live("algo", "show", "--closed", "--json").last_json
+    assert (done["client_order_id"], done["state"], done["parameters"]["offset_ticks"]) == ("work-1", "cancelled", 2.0)
+    assert "cancelled  REQUESTED" in live("algo", "show", "--closed", "--everyone").out
+
+
+def test_children_of_an_algorithm_are_shown_with_it(live: Zoms) -> None:
+    command = ("algo", "start", "best-limit", "BTCUSDT", "buy", "0.01", "--price", "61000", "--id", "parent", "--json")
+    order_id = live(*command).last_json["order_id"]
+    assert live(*command).last_json["order_id"] == order_id
+    child = wait_until(lambda: live("algo", "show", "parent", "--json").last_json["open_children"])[0]
+    assert (child["parent_order_id"], child["price"], child["client"]) == (order_id, "61000.0", "cli")
+    listed = live("order", "list").out
+    assert "parent" in listed
+    assert str(child["order_id"]) in listed
+    assert live("order", "cancel-all", "--json").last_json == {"cancels": 1}
+    wait_until(lambda: live("order", "list").out == "no orders\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["start", "worst", "BTCUSDT", "buy", "1"], "BAD_ALGORITHM: unknown algorithm 'worst'"),
+        (["start", "best-limit", "BTCUSDT", "buy", "1", "-p", "offset_ticks"], "'offset_ticks' is not NAME=NUMBER"),
+        (
+            ["start", "best-limit", "BTCUSDT", "buy", "1", "-p", "offset_ticks=-1"],
+            "BAD_PARAMETER: parameter offset_ticks",
+        ),
+        (["start", "best-limit", "BTCUSDT", "buy", "1", "--tif", "ioc"], "BAD_TIME_IN_FORCE"),
+        (["amend", "nobody", "--qty", "1"], "nobody"),
+        (["pause", "nobody"], "nobody"),
+        (["show", "nobody"], "nobody"),
+    ],
+)
+def test_a_refused_request_about_an_algorithm_says_why(live: Zoms, arguments: list[str], message: str) -> None:
+    outcome = live("algo", *arguments)
+    assert outcome.status == 1
+    assert message in outcome.err
 
 
 def test_status_shows_accounts_and_strategies(live: Zoms) -> None:

@@ -1,6 +1,7 @@
 """A small stand-in for the core process: real sockets, a real journal, real heartbeats, and no market.
 
-Limit orders rest until a test fills them, market orders fill at once, and those with a trigger or a parent are held. It
+Limit orders rest until a test fills them, market orders fill at once, and those with a trigger or a parent are held;
+one that an algorithm works has the children that a test asks for, and ends at once when it is to stop. It
 follows the contract of the core's events: contiguous numbers, journalled before they are published, each order event
 with the whole order.
 """
@@ -23,17 +24,22 @@ from oms.config import Settings
 from oms.journal import Direction, Journal
 from oms.lifecycle import Heartbeat
 from oms.records import (
+    ALGORITHM_CLIENT,
     COMMAND,
     EVENT,
+    ORDER_ID_COUNTER_BITS,
+    PARENT,
     CommandKind,
     Contingency,
     EventKind,
     OrderState,
     OrderType,
+    ParentState,
     Reason,
     RecordKind,
     Source,
     TradingState,
+    Trigger,
 )
 
 OPEN_STATES = (
@@ -106,6 +112,8 @@ class ScriptedCore:
     ----------
     taken : int
         Commands taken.
+    algorithm_terms : dict of int to record
+        The last TERMS of each order.
     deaf, silent, beating : bool
         Takes no commands; journals events and does not publish them; sends heartbeats. See ``become``.
     """
@@ -118,7 +126,9 @@ class ScriptedCore:
         self.silent = False
         self.orders: dict[int, np.void] = {}
         self.commands: dict[int, np.void] = {}
+        self.algorithm_terms: dict[int, np.void] = {}
         self._terms: dict[int, dict[str, int]] = {}
+        self._parent_states: dict[int, ParentState] = {}
         self.trading_state = TradingState.ACTIVE
         self._seq = 0
         self._trade_id = 0
@@ -168,6 +178,42 @@ class ScriptedCore:
         """Trade ``qty`` lots of an order at ``px``."""
         self.do(lambda: self._fill(self.orders[order_id], qty, px))
 
+    def place_child(self, parent_id: int, qty: int, px: int) -> int:
+        """Let the algorithm of an order place a child, which rests; returns its order id."""
+        child_id = ALGORITHM_CLIENT << ORDER_ID_COUNTER_BITS | len(self.orders) + 1
+
+        def call() -> None:
+            made = np.zeros(1, COMMAND)
+            for name in ("instrument", "version", "account", "side", "strategy"):
+                made[name] = self.orders[parent_id][name]
+            made["kind"], made["order_type"], made["time_in_force"] = CommandKind.NEW, OrderType.LIMIT, 1
+            made["order_id"], made["parent_id"], made["qty"], made["px"] = child_id, parent_id, qty, px
+            self._new(made[0])
+
+        self.do(call)
+        return child_id
+
+    def progress(self, order_id: int, filled_qty: int, **fields: int) -> None:
+        """Tell how far the algorithm of an order is."""
+
+        def call() -> None:
+            self.orders[order_id]["filled_qty"] = filled_qty
+            self._tell_progress(self.orders[order_id], 0, **fields)
+
+        self.do(call)
+
+    def _tell_progress(self, order: np.void, request_id: int, **fields: int) -> None:
+        order_id = int(order["order_id"])
+        row = np.zeros(1, PARENT)
+        row["order_id"] = order_id
+        row["routes"] = -1
+        terms = self.algorithm_terms[order_id]
+        row["algorithm"], row["parameters"][0] = terms["algorithm"], terms["parameters"]
+        row["routes"][0, 1:] = terms["routes"][:-1]
+        self._journal.append(RecordKind.PARENT, Direction.OUTPUT, row)
+        fields = {"liquidity": int(self._parent_states.get(order_id, 0)), "request_id": request_id, **fields}
+        self._tell_order(order, EventKind.PROGRESS, OrderState.HELD, **fields)
+
     def tell(self, kind: EventKind, count: int = 1, **fields: int) -> None:
         """Publish events of one kind."""
 
@@ -213,6 +259,8 @@ class ScriptedCore:
             elif self._inputs.socket.poll(2):
                 for frame in self._inputs.drain(100):
                     self._journal.append(RecordKind(frame.header.kind), Direction.INPUT, frame.records)
+                    if frame.header.kind == RecordKind.TERMS:
+                        self.algorithm_terms.update((int(each["order_id"]), each) for each in frame.records)
                     for command in frame.records if frame.header.kind == RecordKind.COMMAND else ():
                         self.taken += 1
                         self._act(command)
@@ -294,6 +342,9 @@ class ScriptedCore:
                 self._cancel(order)
 
     def _cancel(self, order: np.void) -> None:
+        if order["trigger"] == Trigger.ALGORITHM:
+            self._parent_states[int(order["order_id"])] = ParentState.STOPPING
+            self._tell_progress(order, int(order["request_id"]), reason=int(Reason.REQUESTED))
         if order["state"] == OrderState.HELD:
             self._tell_order(order, EventKind.HELD_ENDED, OrderState.CANCELLED, reason=int(Reason.REQUESTED))
             return
@@ -317,6 +368,8 @@ class ScriptedCore:
             self._terms[int(command["order_id"])] = fields
             if command["trigger"] or command["contingency"] in (Contingency.OTO, Contingency.REPLACE):
                 self._tell_order(order, EventKind.ORDER_HELD, OrderState.HELD, **fields)
+                if command["trigger"] == Trigger.ALGORITHM:
+                    self._tell_progress(order, 0)
                 if command["contingency"] == Contingency.REPLACE:
                     self._cancel(self.orders[int(command["parent_id"])])
                 return
@@ -337,6 +390,10 @@ class ScriptedCore:
             self._refuse(command, Reason.UNKNOWN_ORDER)
         elif order["state"] not in OPEN_STATES:
             self._refuse(command, Reason.ORDER_NOT_OPEN, int(order["state"]))
+        elif kind in (CommandKind.PAUSE, CommandKind.RESUME):
+            state = ParentState.PAUSED if kind == CommandKind.PAUSE else ParentState.RUNNING
+            self._parent_states[int(command["order_id"])] = state
+            self._tell_progress(order, int(command["request_id"]), reason=int(Reason.REQUESTED))
         elif command["px"] == REFUSED_PX:
             self._refuse(command, Reason.PRICE_COLLAR, int(order["state"]))
         elif kind == CommandKind.CANCEL:

@@ -15,7 +15,9 @@ from rpc.requests import MAX_PAGE, AnyRequest
 from tests.rpc.conftest import World, wait_for
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "rpc.md").read_text()
-EXAMPLES = re.findall(r"^```python\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+PYTHON = r"^```python\n(.*?)^```$"
+FLAGS = re.DOTALL | re.MULTILINE
+EXAMPLES = re.findall(PYTHON, PAGE, FLAGS)
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=["sync", "async", "waiting", "batch"])
@@ -29,6 +31,19 @@ def test_the_examples_run(world: World, example: str, capsys: pytest.CaptureFixt
     for said in re.findall(r"print\(.*?\)  # (.*)", example):
         assert said in shown
     wait_for(lambda: not world.client("my-desk").orders(), "the example's cancels")
+
+
+def test_the_example_on_algorithms_runs(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "running-algorithms.md").read_text()
+    (example,) = (each for each in re.findall(PYTHON, page, FLAGS) if "start_algorithm" in each)
+    world.start_core()
+    world.start_server()
+    client = world.ready_client("my-desk")
+    here = example.replace('Client("my-desk")', f'Client("my-desk", "{world.settings.rpc_endpoint}")')
+    exec(compile(here, "running-algorithms.md", "exec"), {})
+    shown = capsys.readouterr().out.splitlines()
+    assert (shown[0], shown[1]) == ("paused", "0.000 of 0.020 at None")
+    wait_for(lambda: client.progress(client_order_id="work-2").state == "cancelled", "the example's cancel")
 
 
 def test_every_request_reply_topic_and_code_is_on_the_page() -> None:

@@ -9,22 +9,24 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
 
 from oms.bus import Publisher, Records
-from oms.config import write_session
+from oms.config import AlgorithmSettings, write_session
 from oms.records import TICK, RecordKind, Source, TickFlag, TickKind
 from rpc.client import Client, RpcError, terms
-from rpc.entities import FillEvent, OrderEvent
+from rpc.entities import FillEvent, OrderEvent, ProgressEvent
 from rpc.limits import DEFAULT_LIMITS
 from tests.rpc.conftest import World, wait_for
 
 pytestmark = pytest.mark.timeout(300)
 
 COMPILE_S = 240.0
+SAMPLES = Path(__file__).parent / "samples"
 
 
 def book_of(instrument: int, now: int) -> Records:
@@ -86,7 +88,8 @@ class CoreProcess:
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     made = World(tmp_path_factory.mktemp("real_core"))
-    made.settings = msgspec.structs.replace(made.settings, strategies=())
+    algorithms = (AlgorithmSettings(file=os.fspath(SAMPLES / "take_all.py")),)
+    made.settings = msgspec.structs.replace(made.settings, strategies=(), algorithms=algorithms)
     made.start_server(DEFAULT_LIMITS)
     yield made
     made.close()
@@ -254,6 +257,46 @@ def test_a_replacement_leaves_when_the_cancel_is_certain(desk: Client) -> None:
     wait_for(lambda: not desk.orders(symbol="BTCUSDT"), "a clean table")
 
 
+def parent_of(desk: Client, client_order_id: str) -> tuple[str, str]:
+    """State of an order that an algorithm works, and what is in its open children."""
+    progress = desk.progress(client_order_id=client_order_id)
+    return progress.state, progress.open_qty
+
+
+def test_an_algorithm_works_an_order_through_children(desk: Client) -> None:
+    parent = desk.start_algorithm("best-limit", "BTCUSDT", "buy", "0.3", client_order_id="worked", retries=2)
+    assert (parent.state, parent.order_type, parent.algorithm) == ("held", "algorithm_market", "best-limit")
+    wait_for(lambda: parent_of(desk, "worked") == ("running", "0.300"), "the child")
+    (child,) = [each for each in desk.orders(symbol="BTCUSDT") if each.parent_order_id == parent.order_id]
+    assert (child.price, child.client) == ("100.0", "desk")
+    desk.amend_algorithm(client_order_id="worked", qty="0.2", parameters={"offset_ticks": 3})
+    wait_for(lambda: desk.order(order_id=child.order_id).price == "99.7", "the child's amend")
+    assert desk.order(order_id=child.order_id).qty == "0.200"
+    assert desk.pause(client_order_id="worked").state == "held"
+    wait_for(lambda: parent_of(desk, "worked") == ("paused", "0.000"), "the child's cancel")
+    desk.resume(client_order_id="worked")
+    wait_for(lambda: parent_of(desk, "worked") == ("running", "0.200"), "the next child")
+    desk.cancel(client_order_id="worked")
+    wait_for(lambda: parent_of(desk, "worked") == ("cancelled", "0.000"), "the end")
+    with pytest.raises(RpcError, match="QTY_BELOW_MIN"):
+        desk.start_algorithm("best-limit", "ETHUSDT", "buy", "0.001")
+
+
+def test_an_algorithm_of_the_settings_fills_its_order_and_tells_what_it_cost(desk: Client) -> None:
+    desk.subscribe(["progress"])
+    parent = desk.start_algorithm("take-all", "BTCUSDT", "buy", "0.1", client_order_id="taken")
+    wait_for(lambda: parent_of(desk, "taken") == ("filled", "0.000"), "the fill")
+    told = [each.progress for each in desk.events(0.3) if isinstance(each, ProgressEvent)]
+    desk.unsubscribe()
+    done = desk.progress(client_order_id="taken")
+    assert [each.filled_qty for each in told if each.order_id == parent.order_id][-1] == done.filled_qty == "0.100"
+    assert (done.average_price, done.arrival_price, done.arrival_slippage_bps) == ("101", "100.5", "49.75")
+    assert 0 < done.started_ts <= done.ts
+    (fill,) = [each for each in desk.fills() if each.ts >= done.started_ts]
+    assert (fill.client, fill.qty, fill.price) == ("desk", "0.100", "101.0")
+    assert desk.order(client_order_id="taken").fees == fill.fee
+
+
 def test_a_gtd_order_expires_by_itself(desk: Client) -> None:
     order = desk.place("BTCUSDT", "buy", "0.1", "98", time_in_force="gtd", good_till_ts=time.time_ns() + 500_000_000)
     wait_for(lambda: desk.order(order_id=order.order_id).state == "cancelled", "its time")
@@ -262,6 +305,8 @@ def test_a_gtd_order_expires_by_itself(desk: Client) -> None:
 def test_kill_9_of_the_core_leaves_no_order_in_doubt_unnamed(desk: Client, core: CoreProcess) -> None:
     done = desk.place("BTCUSDT", "sell", "0.1", client_order_id="done")
     desk.place("BTCUSDT", "buy", "0.5", "100", client_order_id="open")
+    desk.start_algorithm("best-limit", "BTCUSDT", "buy", "0.1", parameters={"offset_ticks": 5}, client_order_id="work")
+    wait_for(lambda: parent_of(desk, "work") == ("running", "0.100"), "the child")
     wait_for(lambda: state(desk, "open") == "live" and state(desk, "done") == "filled", "the orders")
     session = desk.status().core_session
     core.kill()
@@ -277,5 +322,11 @@ def test_kill_9_of_the_core_leaves_no_order_in_doubt_unnamed(desk: Client, core:
     assert (again.order_id, again.state) == (done.order_id, "filled")
     with pytest.raises(RpcError, match="TRADING_HALTED"):
         desk.place("BTCUSDT", "buy", "0.5", "100", client_order_id="meanwhile")
-    assert desk.orders() == []
+    assert [each.client_order_id for each in desk.orders()] == ["work"]
+    assert parent_of(desk, "work") == ("running", "0.000")
+    desk.set_trading_state("active")
+    wait_for(lambda: parent_of(desk, "work") == ("running", "0.100"), "the parent to go on")
+    assert desk.progress(client_order_id="work").parameters["offset_ticks"] == 5.0
+    desk.cancel(client_order_id="work")
+    wait_for(lambda: desk.orders() == [], "the end")
     assert desk.status().complete

@@ -19,6 +19,7 @@ ORDER = Order(
     symbol="BTCUSDT",
     side="buy",
     order_type="stop_limit",
+    algorithm=None,
     account="hedge",
     time_in_force="gtc",
     good_till_ts=0,

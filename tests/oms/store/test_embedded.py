@@ -298,6 +298,8 @@ def test_a_trigger_a_display_quantity_and_a_parent_are_kept_beside_their_order(s
     with reader(store) as stored:
         orders = {row.order_id: row for row in stored.orders()}
         terms = stored.order_terms()
+        parents = stored.parents((row.session, row.order_id) for row in orders.values())
+    assert parents == {ORDER_ID: 77}
     order, other = orders[ORDER_ID], orders[ORDER_ID + 1]
     assert (order.state, order.trigger, order.contingency) == ("pending_new", "trailing", "none")
     assert (other.trigger, other.contingency) == ("none", "none")
