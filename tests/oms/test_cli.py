@@ -425,7 +425,7 @@ def test_bracket_is_an_entry_with_a_target_and_a_stop(live: Zoms) -> None:
 
 def test_an_algorithm_is_started_watched_and_ended_as_the_page_shows(live: Zoms) -> None:
     page = (ROOT / "docs" / "running-algorithms.md").read_text()
-    section = page.split("## Running one")[1].split("\n## ")[0]
+    section = page.split("## From the command line")[1].split("\n## ")[0]
     commands = [shlex.split(line[2:])[1:] for line in section.splitlines() if line.startswith("$ zoms ")]
     told = {tuple(words[:2]): live(*words) for words in commands}
     assert {outcome.status for outcome in told.values()} == {0}
