@@ -19,6 +19,9 @@ BUILT_IN: Final = Path(__file__).resolve().parent / "algos"
 _NOT_ALGORITHMS: Final = frozenset({"__init__", "api", "routes", "schedule"})
 
 
+_DECLARED: Final = ("PARAMETERS", "RANGES", "SEVERAL_VENUES")
+
+
 class AlgorithmError(ValueError):
     """An algorithm's file declares something wrongly, or a request names what there is not."""
 
@@ -34,6 +37,8 @@ class Algorithm(NamedTuple):
     """Lowest and highest value, of those that have a range."""
     summary: str
     """First line of its docstring."""
+    several_venues: bool = False
+    """It may trade in more instruments than the order's own."""
 
     def values(self, given: Mapping[str, float]) -> list[float]:
         """The parameters' values by number, the defaults where nothing is given.
@@ -112,7 +117,7 @@ def _literals(path: Path) -> tuple[dict[str, Any], str]:
         if isinstance(node, ast.Assign) and len(node.targets) == 1:
             target = node.targets[0]
         value = getattr(node, "value", None)
-        if isinstance(target, ast.Name) and target.id in ("PARAMETERS", "RANGES") and value is not None:
+        if isinstance(target, ast.Name) and target.id in _DECLARED and value is not None:
             try:
                 found[target.id] = ast.literal_eval(value)
             except ValueError as error:
@@ -147,7 +152,8 @@ def read_algorithm(path: Path) -> Algorithm:
     values = {name: float(value) for name, value in parameters.items()}
     pairs = {name: (float(low), float(high)) for name, (low, high) in ranges.items()}
     summary = docstring.strip().split("\n", 1)[0]
-    return Algorithm(path.stem.replace("_", "-"), path, values, pairs, summary)
+    several_venues = bool(found.get("SEVERAL_VENUES", False))
+    return Algorithm(path.stem.replace("_", "-"), path, values, pairs, summary, several_venues)
 
 
 def read_algorithms(files: Iterable[Path]) -> dict[str, Algorithm]:

@@ -28,7 +28,7 @@ def start_algorithm(
     qty: Number,
     price: Number | None = None,
     *,
-    parameters: Mapping[str, float] | None = None,
+    parameters: Mapping[str, float | str] | None = None,
     venues: Iterable[str] = (),
     time_in_force: TimeInForceName | None = None,
     good_till_ts: int = 0,
@@ -47,7 +47,7 @@ def start_algorithm(
         One of ``algorithms``.
     qty, price : str, Decimal or int
         The target; the worst price of a child order, None: any.
-    parameters : mapping of str to float, optional
+    parameters : mapping of str to float or str, optional
         What is not given is as the algorithm declares it.
     venues : iterable of str
         Other instruments in which it may trade.
@@ -102,7 +102,7 @@ def amend_algorithm(
     order_id: int | None = None,
     price: Number | None = None,
     qty: Number | None = None,
-    parameters: Mapping[str, float] | None = None,
+    parameters: Mapping[str, float | str] | None = None,
     timeout: float | None = None,
 ) -> Conversation[Order]:
     """Change the target, the limit price or some parameters of an own order that an algorithm works, named by one of

@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from oms.algorithms import Algorithm, AlgorithmError
-from oms.config import Settings
+from oms.algorithms import Algorithm, AlgorithmError, exact_parameters
+from oms.canonical import canonical_groups, routes_of
+from oms.config import Settings, qualified_symbol
+from oms.decimals import GridError
 from oms.definitions import Definitions
+from oms.instruments import Instrument
 from oms.record_fields import CommandFields, command_fields
 from oms.records import CommandKind, Reason, Trigger
 from rpc.algorithm_terms import AlgorithmTerms, TermsBook
@@ -55,7 +58,9 @@ class AlgorithmEntry:
         """Place an order and have an algorithm work it, or tell how the one of the same id stands."""
         refuse_expired(request.expires_ts)
         algorithm = self._named(request.algorithm)
-        terms = AlgorithmTerms.of(algorithm, _values(algorithm, request.parameters), self._venues(request))
+        symbol, venues = self._routes(algorithm, request)
+        instrument = named_instrument(self._settings, self._definitions, symbol)
+        terms = AlgorithmTerms.of(algorithm, _values(algorithm, request.parameters, instrument), venues)
         if request.time_in_force in _AT_ONCE:
             raise RefusalError(
                 Reason.BAD_TIME_IN_FORCE,
@@ -63,7 +68,7 @@ class AlgorithmEntry:
             )
         order = OrderTerms(
             client_order_id=request.client_order_id,
-            symbol=request.symbol,
+            symbol=symbol,
             side=request.side,
             qty=request.qty,
             price=request.price,
@@ -92,7 +97,7 @@ class AlgorithmEntry:
                 Reason.UNKNOWN_INSTRUMENT, f"instrument {asked.instrument} is no longer defined in the settings"
             )
         refuse_new_limit(asked, request.price)
-        terms = self._amended_terms(row, request.parameters) if request.parameters else None
+        terms = self._amended_terms(row, request.parameters, instrument) if request.parameters else None
         self._dispatch.refuse_unless_listening()
         command = CommandFields(
             kind=CommandKind.AMEND,
@@ -155,8 +160,24 @@ class AlgorithmEntry:
             raise RefusalError(Reason.BAD_ALGORITHM, f"unknown algorithm {name!r}: this session has {known}")
         return algorithm
 
+    def _routes(self, algorithm: Algorithm, request: StartAlgorithm) -> tuple[str, list[int]]:
+        """The symbol of the order's own instrument, and the other instruments in which the algorithm may trade."""
+        canonical, _, venue = request.symbol.partition(".")
+        is_canonical = canonical in canonical_groups(self._settings.instruments)
+        if (request.venues or is_canonical) and not algorithm.several_venues:
+            raise RefusalError(
+                Reason.BAD_ALGORITHM, f"algorithm {algorithm.name} trades at one venue: name one instrument"
+            )
+        if is_canonical and not request.venues:
+            try:
+                own, *others = routes_of(self._settings.instruments, canonical, venue)
+            except ValueError as error:
+                raise RefusalError(Reason.UNKNOWN_INSTRUMENT, str(error)) from None
+            return qualified_symbol(own), [each.id for each in others]
+        return request.symbol, self._venues(request)
+
     def _venues(self, request: StartAlgorithm) -> list[int]:
-        """The other instruments in which the algorithm may trade."""
+        """The other instruments that a request names."""
         own, *others = (
             named_instrument(self._settings, self._definitions, symbol).id
             for symbol in (request.symbol, *request.venues)
@@ -169,7 +190,9 @@ class AlgorithmEntry:
             )
         return others
 
-    def _amended_terms(self, row: LedgerRow, parameters: Mapping[str, float]) -> AlgorithmTerms:
+    def _amended_terms(
+        self, row: LedgerRow, parameters: Mapping[str, float | str], instrument: Instrument
+    ) -> AlgorithmTerms:
         """An order's terms with other values of some parameters."""
         known = self._terms_book.of(row.order_id)
         algorithm = self._terms_book.algorithm_of(row.order_id)
@@ -183,12 +206,20 @@ class AlgorithmEntry:
                 Reason.REQUEST_IN_FLIGHT,
                 f"order {row.client_order_id!r} has an amend of its parameters under way: wait for its answer",
             )
-        values = _values(algorithm, {**self._terms_book.parameters_of(row.order_id), **parameters})
+        given = _exact(algorithm, parameters, instrument)
+        values = _values(algorithm, {**self._terms_book.parameters_of(row.order_id), **given}, instrument)
         return AlgorithmTerms.of(algorithm, values, [route for route in known.routes if route >= 0])
 
 
-def _values(algorithm: Algorithm, given: Mapping[str, float]) -> list[float]:
+def _exact(algorithm: Algorithm, given: Mapping[str, float | str], instrument: Instrument) -> dict[str, float]:
     try:
-        return algorithm.values(given)
+        return exact_parameters(algorithm, given, instrument)
+    except (AlgorithmError, GridError) as error:
+        raise RefusalError(Reason.BAD_PARAMETER, str(error)) from None
+
+
+def _values(algorithm: Algorithm, given: Mapping[str, float | str], instrument: Instrument) -> list[float]:
+    try:
+        return algorithm.values(_exact(algorithm, given, instrument))
     except AlgorithmError as error:
         raise RefusalError(Reason.BAD_PARAMETER, str(error)) from None

@@ -40,7 +40,7 @@ Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"\A[
 Symbol: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64)]
 DecimalText: TypeAlias = Annotated[str, Meta(min_length=1, max_length=40)]
 NonNegative: TypeAlias = Annotated[int, Meta(ge=0, le=2**63 - 1)]
-Parameters: TypeAlias = Annotated[dict[Name, float], Meta(max_length=16)]
+Parameters: TypeAlias = Annotated[dict[Name, float | DecimalText], Meta(max_length=16)]
 Page: TypeAlias = Annotated[int, Meta(ge=1, le=MAX_PAGE)]
 
 
@@ -168,9 +168,10 @@ class StartAlgorithm(Request, frozen=True):
     price: DecimalText | None = None
     """The worst price of a child; None: any."""
     parameters: Parameters = {}
-    """What is not given is as the algorithm declares it."""
+    """Numbers, or decimal text for a quantity or a price; what is not given is as the algorithm declares it."""
     venues: Annotated[tuple[Symbol, ...], Meta(max_length=MAX_VENUES)] = ()
-    """Other instruments in which it may trade, as an algorithm that splits an order over venues does."""
+    """Other instruments in which it may trade, of an algorithm that splits an order over venues. Without any,
+    ``symbol`` may be a canonical one, such as ``BTC-SPOT``, or ``BTC-SPOT.VENUE`` with the order's own venue."""
     account: Name | None = None
     time_in_force: TimeInForceName | None = None
     """gtc, gtd or day; None: gtc."""

@@ -17,6 +17,7 @@ from typing import Final
 
 from oms.algos.api import (
     NEVER,
+    NS_PER_MS,
     NS_PER_S,
     POST_ONLY,
     ROUTES,
@@ -53,12 +54,12 @@ RANGES: Final = {
     "move_bps": (0.0, 1e4),
     "rests": (0.0, 1.0),
 }
+SEVERAL_VENUES: Final = True
 POLL: Final = 0
 SETTLE: Final = 1
 PATIENCE: Final = 2
 MOVE: Final = 3
 RESTS: Final = 4
-NS_PER_MS: Final = NS_PER_S // 1_000
 BPS: Final = 1e-4
 
 # Cells of the memory, one of each for every route:

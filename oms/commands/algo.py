@@ -13,7 +13,7 @@ from oms.commands.options import (
     DataDir,
     Json,
     SubAccount,
-    parse_parameters,
+    parse_values,
     running_settings,
     say,
     say_json,
@@ -113,7 +113,7 @@ def start(
     as_json: Json = False,
 ) -> None:
     """Have an algorithm work an order: within --price, or at any price without."""
-    chosen = parse_parameters(parameters or [])
+    chosen = parse_values(parameters or [], "-p")
     good_till_ts = moment(good_till)
     with connect(running_settings(account, data_dir), client) as connection:
         order = connection.start_algorithm(
@@ -146,7 +146,7 @@ def amend(
     as_json: Json = False,
 ) -> None:
     """Change the target, the limit price or parameters of an order that an algorithm works."""
-    chosen = parse_parameters(parameters or [])
+    chosen = parse_values(parameters or [], "-p")
     with connect(running_settings(account, data_dir), client) as connection:
         order = connection.amend_algorithm(client_order_id=client_order_id, price=price, qty=qty, parameters=chosen)
         say_standing(connection, order, as_json)

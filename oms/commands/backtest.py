@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from oms.commands.options import Account, CommandError, Json, SettingsFile, say, say_json, say_table
+from oms.commands.options import Account, CommandError, Json, SettingsFile, parse_values, say, say_json, say_table
 from oms.commands.paper import Duration, InstrumentName, NoStrategy, Parameters, Strategy, session_settings
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def backtest(
         from backtest.algorithm import ParentRequest
 
         settings, algo = with_algorithm(settings, algo)
-        request = ParentRequest(algo, side, qty, price, parse_values(algo_param or []), start)
+        request = ParentRequest(algo, side, qty, price, parse_values(algo_param or [], "--algo-param"), start)
         run_algorithm(settings, request, clock, plot, as_json=as_json)
         return
     from backtest.run import backtest_file
@@ -91,19 +91,6 @@ def backtest(
         print_result(result)
     if result.strategies_halted:
         raise typer.Exit(1)
-
-
-def parse_values(given: list[str]) -> dict[str, str]:
-    """``NAME=VALUE`` texts as values by name; raises ``CommandError`` for one that is not like that, or comes twice."""
-    values: dict[str, str] = {}
-    for text in given:
-        name, separator, value = text.partition("=")
-        if not separator or not name.strip() or not value.strip():
-            raise CommandError(f"--algo-param {text!r} is not NAME=VALUE, such as duration_s=30")
-        if name.strip() in values:
-            raise CommandError(f"--algo-param {name.strip()} is given twice: give it once")
-        values[name.strip()] = value.strip()
-    return values
 
 
 def with_algorithm(settings: Settings, algo: str) -> tuple[Settings, str]:

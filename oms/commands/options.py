@@ -53,6 +53,25 @@ def parse_parameters(given: list[str]) -> dict[str, float]:
     return parameters
 
 
+def parse_values(given: list[str], option: str) -> dict[str, str]:
+    """``NAME=VALUE`` texts of an option as values by name.
+
+    Raises
+    ------
+    CommandError
+        For one that is not like that, or comes twice.
+    """
+    values: dict[str, str] = {}
+    for text in given:
+        name, separator, value = text.partition("=")
+        if not separator or not name.strip() or not value.strip():
+            raise CommandError(f"{option} {text!r} is not NAME=VALUE, such as duration_s=30")
+        if name.strip() in values:
+            raise CommandError(f"{option} {name.strip()} is given twice: give it once")
+        values[name.strip()] = value.strip()
+    return values
+
+
 def overrides(account: str | None, folder: Path | None) -> dict[str, Any]:
     """The settings that ``--account`` and ``--data-dir`` set."""
     given: dict[str, Any] = {}

@@ -31,8 +31,11 @@ PATIENT = Limits(answer_timeout_s=60.0, command_life_s=60.0)
 
 def make_settings(folder: Path) -> Settings:
     instruments = (
-        Instrument(id=0, symbol="BTCUSDT", venue="binance_usdm", kind="linear_perpetual", tick="0.1", lot="0.001"),
+        Instrument(
+            id=0, symbol="BTCUSDT", venue="binance_usdm", kind="linear_perpetual", tick="0.1", lot="0.001", base="BTC"
+        ),
         Instrument(id=1, symbol="ETHUSDT", venue="binance_usdm", kind="linear_perpetual", tick="0.01", lot="0.01"),
+        Instrument(id=2, symbol="BTCUSDC", venue="other", kind="linear_perpetual", tick="0.1", lot="0.01", base="BTC"),
     )
     limits = RiskSettings(
         max_order_qty="5",

@@ -40,8 +40,8 @@ def desk(world: World, core: ScriptedCore) -> Client:
     return world.ready_client()
 
 
-def start(desk: Client, **others: Any) -> Any:
-    return desk.start_algorithm("best-limit", "BTCUSDT", "buy", "1", **{"client_order_id": "parent", **others})
+def start(desk: Client, algorithm: str = "best-limit", symbol: str = "BTCUSDT", **others: Any) -> Any:
+    return desk.start_algorithm(algorithm, symbol, "buy", "1", **{"client_order_id": "parent", **others})
 
 
 def sent_parameters(core: ScriptedCore, order_id: int) -> dict[str, float]:
@@ -56,7 +56,7 @@ def test_the_algorithms_are_told_with_their_parameters_and_ranges(desk: Client) 
 
 
 def test_a_start_is_an_order_with_its_terms_ahead(core: ScriptedCore, desk: Client) -> None:
-    order = start(desk, price="100", parameters={"offset_ticks": 2}, reduce_only=True, venues=["ETHUSDT"])
+    order = start(desk, price="100", parameters={"offset_ticks": 2}, reduce_only=True)
     assert (order.state, order.order_type, order.algorithm, order.price) == (
         "held",
         "algorithm_limit",
@@ -71,9 +71,24 @@ def test_a_start_is_an_order_with_its_terms_ahead(core: ScriptedCore, desk: Clie
         1000,
     )
     assert int(said["algorithm"]) == algorithm_id("best-limit")
-    assert said["routes"].tolist() == [1, -1, -1, -1, -1, -1, -1, -1]
+    assert said["routes"].tolist() == [-1] * 8
     assert sent_parameters(core, order.order_id) == {**BEST.parameters, "offset_ticks": 2.0}
-    assert desk.progress(client_order_id="parent").venues == ("ETHUSDT",)
+
+
+def test_a_start_over_several_venues_names_them_or_their_canonical_symbol(core: ScriptedCore, desk: Client) -> None:
+    order = start(desk, "sor", venues=["BTCUSDC"])
+    assert core.algorithm_terms[order.order_id]["routes"].tolist() == [2, -1, -1, -1, -1, -1, -1, -1]
+    assert desk.progress(client_order_id="parent").venues == ("BTCUSDC",)
+    other = start(desk, "sor", "BTC-PERPETUAL.other", client_order_id="by-name")
+    assert (other.symbol, core.algorithm_terms[other.order_id]["routes"].tolist()[:2]) == ("BTCUSDC", [0, -1])
+
+
+def test_a_quantity_or_a_price_may_stand_for_lots_or_ticks(core: ScriptedCore, desk: Client) -> None:
+    order = start(desk, parameters={"display_qty": "0.25", "offset_price": "0.3"})
+    sent = sent_parameters(core, order.order_id)
+    assert (sent["display_lots"], sent["offset_ticks"]) == (250.0, 3.0)
+    with pytest.raises(RpcError, match="BAD_PARAMETER: .*0.0005"):
+        start(desk, parameters={"display_qty": "0.0005"}, client_order_id="off-grid")
 
 
 def test_a_start_without_a_price_has_no_limit(core: ScriptedCore, desk: Client) -> None:
@@ -97,8 +112,17 @@ def test_a_start_without_a_price_has_no_limit(core: ScriptedCore, desk: Client) 
         ({"parameters": {"offset_ticks": float("nan")}}, "BAD_PARAMETER: .* is nan: give a finite number"),
         ({"time_in_force": "ioc"}, "BAD_TIME_IN_FORCE: an order that an algorithm works is never ioc"),
         ({"time_in_force": "gtd"}, "BAD_EXPIRY: time in force gtd with good_till_ts 0"),
-        ({"venues": ["BTCUSDT"]}, "BAD_ALGORITHM: venues BTCUSDT of BTCUSDT: name each instrument once"),
-        ({"venues": ["XRPUSDT"]}, "UNKNOWN_INSTRUMENT: .*XRPUSDT"),
+        (
+            {"algorithm": "sor", "venues": ["BTCUSDT"]},
+            "BAD_ALGORITHM: venues BTCUSDT of BTCUSDT: name each instrument once",
+        ),
+        ({"algorithm": "sor", "venues": ["XRPUSDT"]}, "UNKNOWN_INSTRUMENT: .*XRPUSDT"),
+        ({"venues": ["BTCUSDC"]}, "BAD_ALGORITHM: algorithm best-limit trades at one venue"),
+        ({"symbol": "BTC-PERPETUAL"}, "BAD_ALGORITHM: algorithm best-limit trades at one venue"),
+        (
+            {"algorithm": "sor", "symbol": "BTC-PERPETUAL.there"},
+            "UNKNOWN_INSTRUMENT: BTC-PERPETUAL is traded at binance_usdm, other: there is not among its venues",
+        ),
         ({"qty": "0.0005"}, "QTY_BELOW_MIN: .* is not on"),
         ({"price": "100.05"}, r"BAD_PRICE: price 100\.05 is not on BTCUSDT's tick"),
     ],
@@ -127,7 +151,7 @@ def test_the_same_start_again_is_one_order_and_other_terms_are_another(core: Scr
     first = start(desk, parameters={"offset_ticks": 2})
     assert start(desk, parameters={"offset_ticks": 2.0}).order_id == first.order_id
     assert core.taken == 1
-    for change in ({"parameters": {"offset_ticks": 3}}, {"venues": ["ETHUSDT"], "parameters": {"offset_ticks": 2}}):
+    for change in ({"parameters": {"offset_ticks": 3}}, {"parameters": {"offset_ticks": 2, "post_only": 0}}):
         with pytest.raises(RpcError, match=r"DUPLICATE_CLIENT_ORDER_ID: .* another order, buy .* by best-limit"):
             start(desk, **change)
     with pytest.raises(RpcError, match="DUPLICATE_CLIENT_ORDER_ID"):

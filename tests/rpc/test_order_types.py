@@ -266,7 +266,7 @@ def test_the_same_order_again_is_the_same_order_and_another_trigger_is_another(
 
 def test_orders_of_two_versions_show_each_in_its_own(world: World, core: ScriptedCore, desk: Client) -> None:
     old = desk.place("BTCUSDT", "buy", "1", "100.1", client_order_id="old")
-    (first, _) = world.settings.instruments
+    first = world.settings.instruments[0]
     add_definitions(world.settings.definitions_file, [first, replace(first, version=2, tick="0.01", lot="0.1")])
     core.tell(EventKind.INSTRUMENT, instrument=0, px=2, version=2)
     wait_for(lambda: desk.instruments()[0].version == 2, "the new version")
