@@ -87,7 +87,7 @@ def test_a_quantity_or_a_price_may_stand_for_lots_or_ticks(core: ScriptedCore, d
     order = start(desk, parameters={"display_qty": "0.25", "offset_price": "0.3"})
     sent = sent_parameters(core, order.order_id)
     assert (sent["display_lots"], sent["offset_ticks"]) == (250.0, 3.0)
-    with pytest.raises(RpcError, match="BAD_PARAMETER: .*0.0005"):
+    with pytest.raises(RpcError, match=r"BAD_PARAMETER: .*0\.0005"):
         start(desk, parameters={"display_qty": "0.0005"}, client_order_id="off-grid")
 
 
@@ -151,9 +151,9 @@ def test_the_same_start_again_is_one_order_and_other_terms_are_another(core: Scr
     first = start(desk, parameters={"offset_ticks": 2})
     assert start(desk, parameters={"offset_ticks": 2.0}).order_id == first.order_id
     assert core.taken == 1
-    for change in ({"parameters": {"offset_ticks": 3}}, {"parameters": {"offset_ticks": 2, "post_only": 0}}):
+    for other in ({"offset_ticks": 3}, {"offset_ticks": 2, "post_only": 0}):
         with pytest.raises(RpcError, match=r"DUPLICATE_CLIENT_ORDER_ID: .* another order, buy .* by best-limit"):
-            start(desk, **change)
+            start(desk, parameters=other)
     with pytest.raises(RpcError, match="DUPLICATE_CLIENT_ORDER_ID"):
         desk.place("BTCUSDT", "buy", "1", client_order_id="parent")
 
