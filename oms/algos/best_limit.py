@@ -3,8 +3,8 @@
 Who moves goes to the end of a queue. So a child is moved only once the touch is more than ``tolerance_ticks`` ahead of
 where it counts; and while no more than ``front_lots`` are before it in its queue, only once that is more than
 ``front_ticks``. What is before it is what was displayed at its price when it came, and never more than is displayed
-there since: the risk-averse estimate, in which others cancel behind it. A child that is better than the touch stays,
-for at an exchange it is itself the touch.
+there since: the risk-averse estimate, in which others cancel behind it. Without an offset a child that is better than
+the touch stays, for at an exchange it is itself the touch; with one it also moves back.
 """
 
 from __future__ import annotations
@@ -80,7 +80,10 @@ def work(st: State, me: int, now: int) -> None:
     if resting != 0 and within_limit(st, me, resting):
         is_front = queue_ahead(st, me, resting) <= parameter(st, me, FRONT_LOTS)
         tolerance = parameter(st, me, TOLERANCE)
-        if (px - resting) * direction <= (max(tolerance, parameter(st, me, FRONT_TICKS)) if is_front else tolerance):
+        behind = (px - resting) * direction
+        if parameter(st, me, OFFSET) > 0:
+            behind = abs(behind)
+        if behind <= (max(tolerance, parameter(st, me, FRONT_TICKS)) if is_front else tolerance):
             px = resting
     display = int(parameter(st, me, DISPLAY))
     qty = min(left(st, me), display) if display > 0 else left(st, me)

@@ -43,6 +43,16 @@ def test_it_stays_when_the_touch_falls_back(side: int) -> None:
     assert (child["state"], child["px"]) == (OrderState.LIVE, touch_of(side))
 
 
+@pytest.mark.parametrize("side", [BUY, SELL])
+def test_with_an_offset_it_falls_back_with_the_touch(side: int) -> None:
+    core = rig()
+    core.start("best-limit", side, offset_ticks=3)
+    child = core.child()
+    core.accept(child)
+    core.ticks(depth(side, touch_of(side) - 4 * side, 5), depth(side, touch_of(side), 0))
+    assert child["pending_px"] == touch_of(side) - 7 * side
+
+
 def test_it_never_leaves_its_limit() -> None:
     core = rig()
     core.start("best-limit", BUY, px=BID_PX - 9)
