@@ -180,6 +180,8 @@ UNSEEN: Final = {
     "parent_lists": None,
     "parent_due": None,
     "next_parent": None,
+    "woken": None,
+    "woken_count": None,
     "model": ("trade_counter",),
 }
 """What moves with the market or with refused requests, of which ``journal.inputs = "orders"`` keeps no record."""
@@ -304,6 +306,8 @@ def wake_parents(st: State) -> None:
     s["parent_due"] = NEVER
     s["next_parent"] = NEVER
     s["terms_count"] = 0
+    s["woken_count"] = 0
+    wakes["woken"] = 0
     for row in np.flatnonzero(wakes["slot"]).tolist():
         wakes[row]["algorithm"] = known.get(int(s["parents"][row]["algorithm"]), -1)
         wakes[row]["wake_ts"] = 0

@@ -177,7 +177,6 @@ def expire_orders(s: Record) -> bool:
         order = s["orders"][slot]
         reason = _EXPIRED_DAY if order["time_in_force"] == _DAY else _EXPIRED_GTD
         if is_worked(order):
-            unlink_timed(s, slot)
             stop_parent(s, slot, _EXPIRED, reason, order["request_id"])
         elif order["state"] == _HELD:
             end_held(s, slot, _EXPIRED, reason, order["request_id"])

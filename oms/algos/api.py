@@ -28,9 +28,9 @@ from oms.core.book import level_qty
 from oms.core.orders import find_order
 from oms.core.parents import open_units
 from oms.core.routing import is_within_limit
+from oms.core.sizing import least_qty
 from oms.core.state import ASK, BID, NEVER, NO_ASK, NO_BID, Record, State
 from oms.core.terms import walked_px
-from oms.core.working import least_qty
 from oms.records import (
     BUY,
     LANES,

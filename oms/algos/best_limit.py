@@ -78,7 +78,8 @@ def work(st: State, me: int, now: int) -> None:
         px = limit_px(st, me)
     resting = child_px(st, me, 0)
     if resting != 0 and within_limit(st, me, resting):
-        is_front = queue_ahead(st, me, resting) <= parameter(st, me, FRONT_LOTS)
+        front_lots = parameter(st, me, FRONT_LOTS)
+        is_front = front_lots > 0 and queue_ahead(st, me, resting) <= front_lots
         tolerance = parameter(st, me, TOLERANCE)
         behind = (px - resting) * direction
         if parameter(st, me, OFFSET) > 0:

@@ -49,7 +49,8 @@ def work(st: State, me: int, now: int) -> None:
     if is_resting(st, me, 0):
         px = child_px(st, me, 0) if limit == memory(st, me)[LIMIT] else limit
         rest(st, me, 0, px if px > 0 else near_px(st, me), min(child_leaves(st, me, 0), left(st, me)), flags)
-        memory(st, me)[LIMIT] = limit
+        if px == child_px(st, me, 0):  # else the change is asked for again until it is done
+            memory(st, me)[LIMIT] = limit
         return
     px = limit if limit > 0 else near_px(st, me)
     if px == 0:

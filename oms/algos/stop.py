@@ -41,12 +41,13 @@ TRAIL: Final = 2
 PX: Final = 0
 """Memory: where the trigger stands, in ticks; 0: it has no place yet."""
 FIRED: Final = 1
+GIVEN: Final = 2
+"""The trigger as it was given: an amend changes it."""
 
 
 def start(st: State, me: int, now: int) -> None:
     if parameter(st, me, TRIGGER) < 1 and parameter(st, me, TRAIL) < 1:
         refuse(st, me)
-    memory(st, me)[PX] = int(parameter(st, me, TRIGGER))
 
 
 def work(st: State, me: int, now: int) -> None:
@@ -56,6 +57,10 @@ def work(st: State, me: int, now: int) -> None:
     if px == 0:
         wake_on_touch(st, me)
         return
+    given = int(parameter(st, me, TRIGGER))
+    if given != cells[GIVEN]:
+        cells[GIVEN] = given
+        cells[PX] = given
     trail = int(parameter(st, me, TRAIL))
     if trail > 0 and cells[FIRED] == 0:
         follows = px + direction * trail

@@ -113,6 +113,8 @@ def check_parent(s: Record, command: Record) -> int:
     if slot < 0:
         return _BAD_PARENT
     parent = s["orders"][slot]
+    if parent["trigger"] == _ALGORITHM:
+        return _BAD_PARENT
     if parent["account"] != command["account"] or parent["instrument"] != command["instrument"]:
         return _BAD_PARENT
     if parent["strategy"] != command["strategy"]:

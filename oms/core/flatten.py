@@ -17,6 +17,7 @@ from oms.core.groups import counted_qty
 from oms.core.keeping import ask_cancel, send_new
 from oms.core.orders import find_order
 from oms.core.outbox import can_send, clear_rare
+from oms.core.parents import is_stopping_parent
 from oms.core.state import MAX_INSTRUMENTS, MAX_LEGS, Record
 from oms.core.terms import check_book, touch_px
 from oms.core.trading import CORE_CLIENT, Cancelling, Flattening, scope_of_strategy
@@ -76,7 +77,7 @@ def cancel_in_instrument(s: Record, scope: int, instrument: int, growing_only: b
     while slot >= 0:
         order = s["orders"][slot]
         following = order["next_open"]
-        if order["state"] != _PENDING_CANCEL and in_scope(order, scope):
+        if not is_stopping_parent(s, order) and order["state"] != _PENDING_CANCEL and in_scope(order, scope):
             held = closable_short if order["leg"] == 1 else closable_long
             qty = counted_qty(s, slot)
             if qty == 0:  # it is held, or the others of its group stand for it

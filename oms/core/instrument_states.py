@@ -8,6 +8,7 @@ from oms.compiled import kernel
 from oms.core.events import new_event
 from oms.core.keeping import ask_cancel
 from oms.core.outbox import can_send
+from oms.core.parents import is_stopping_parent
 from oms.core.state import Record
 from oms.core.trading import CORE_CLIENT
 from oms.records import EventKind, OrderState
@@ -41,7 +42,7 @@ def cancel_instrument(s: Record, instrument: int, reason: int, budget: int) -> i
     while slot >= 0:
         order = s["orders"][slot]
         following = order["next_open"]
-        if order["state"] != _PENDING_CANCEL:
+        if not is_stopping_parent(s, order) and order["state"] != _PENDING_CANCEL:
             if budget == 0 or not can_send(s):
                 return -1
             ask_cancel(s, slot, reason, 0, CORE_CLIENT)

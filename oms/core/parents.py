@@ -16,6 +16,7 @@ from typing import Final
 from oms.compiled import copy_record, hot_kernel, kernel
 from oms.core.book import mid_half_ticks
 from oms.core.events import emit_order
+from oms.core.expiry import unlink_timed
 from oms.core.orders import fillable_qty, find_order, is_open
 from oms.core.quotes import quote_ratio, tick_value
 from oms.core.state import (
@@ -26,6 +27,7 @@ from oms.core.state import (
     NO_BID,
     PARENT_RING,
     TERMS_RING,
+    WOKEN,
     Record,
 )
 from oms.records import (
@@ -139,10 +141,20 @@ def note_due(s: Record, instrument: int, ts: int) -> None:
 
 @kernel
 def wake_parent(s: Record, row: int) -> None:
-    """Look at a parent now, before time goes on."""
+    """Look at a parent now, before time goes on: by the queue, or where that is full with all of its instrument."""
     wake = s["parent_wakes"][row]
-    wake["wake_ts"] = s["now"]
-    note_due(s, s["orders"][wake["slot"] - 1]["instrument"], s["now"])
+    if wake["woken"] != 0:
+        return
+    count = s["woken_count"]
+    if count == WOKEN:
+        wake["wake_ts"] = s["now"]
+        note_due(s, s["orders"][wake["slot"] - 1]["instrument"], s["now"])
+        return
+    wake["woken"] = 1
+    s["woken"][count] = row
+    s["woken_count"] = count + 1
+    s["next_parent"] = min(s["next_parent"], s["now"])
+    s["next_due"] = min(s["next_due"], s["now"])
 
 
 @kernel
@@ -326,6 +338,8 @@ def restore_parent(s: Record, image: Record) -> bool:
     copy_record(s["parents"][row], image)
     if s["orders"][slot]["parent_row"] == 0:
         link_parent(s, slot, row)
+    if image["state"] == _STOPPING:
+        unlink_timed(s, slot)
     return True
 
 
@@ -345,6 +359,7 @@ def tell_parent(s: Record, row: int, reason: int, request_id: int) -> None:
     slot = s["parent_wakes"][row]["slot"] - 1
     count_market(s, row)
     s["parent_wakes"][row]["told_units"] = parent["filled_units"]
+    s["parent_wakes"][row]["told_ts"] = s["now"]
     copy_record(s["told_parents"][s["parent_count"]], parent)
     s["parent_count"] += 1
     event = s["events"][emit_order(s, slot, _PROGRESS, reason)]
@@ -434,15 +449,22 @@ def is_stopping(s: Record, order: Record) -> bool:
 
 
 @kernel
+def is_stopping_parent(s: Record, order: Record) -> bool:
+    """True for an order that is worked and has been asked to end: nothing more need be asked of it."""
+    return bool(is_worked(order) and is_stopping(s, order))
+
+
+@kernel
 def stop_parent(s: Record, slot: int, state: int, reason: int, request_id: int) -> None:
     """Have a parent end in ``state`` once its children are cancelled; what was asked for first stays."""
     row = s["orders"][slot]["parent_row"] - 1
     parent = s["parents"][row]
-    parent["request_id"] = request_id
     if parent["state"] != _STOPPING:
+        parent["request_id"] = request_id
         parent["state"] = _STOPPING
         parent["end_state"] = state
         parent["end_reason"] = reason
+    unlink_timed(s, slot)
     wake_parent(s, row)
     tell_parent(s, row, reason, request_id)
 
@@ -500,9 +522,23 @@ def renew_ranges(s: Record, instrument: int) -> None:
 
 
 @kernel
+def note_ranges(s: Record, row: int) -> None:
+    """Let the ranges of a parent's instrument be within its own; what they were before may keep them too narrow."""
+    wake = s["parent_wakes"][row]
+    instrument = s["orders"][wake["slot"] - 1]["instrument"]
+    lists = s["parent_lists"][instrument]
+    lists["bid_above"] = min(lists["bid_above"], wake["bid_above"])
+    lists["bid_below"] = max(lists["bid_below"], wake["bid_below"])
+    lists["ask_above"] = min(lists["ask_above"], wake["ask_above"])
+    lists["ask_below"] = max(lists["ask_below"], wake["ask_below"])
+    lists["traded_qty"] = min(lists["traded_qty"], wake["traded_qty"])
+    s["parent_due"][instrument] = min(s["parent_due"][instrument], wake["wake_ts"])
+
+
+@kernel
 def renew_next_parent(s: Record) -> None:
     """Find the time at which the next parent of all is looked at."""
-    due = NEVER
+    due = s["now"] if s["woken_count"] > 0 else NEVER
     for instrument in range(MAX_INSTRUMENTS):
         due = min(due, s["parent_due"][instrument])
     s["next_parent"] = due

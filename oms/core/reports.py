@@ -171,7 +171,7 @@ def apply_to_order(s: Record, slot: int, report: Record, px: int, qty: int) -> i
         fee = book_fill(s, order, px, qty, report["fee"], report["fee_known"], report["liquidity"])
         note_fill(s, slot, report["qty"])
         if is_child(order):
-            note_child_fill(s, order, qty, px, fee, order["realized_pnl"] - realized_pnl)
+            note_child_fill(s, order, report["qty"], report["px"], fee, order["realized_pnl"] - realized_pnl)
     elif kind == _AMENDED:
         order["px"] = report["px"]
         order["qty"] = report["qty"]

@@ -15,6 +15,7 @@ from oms.core.orders import ILLEGAL, OrderInput, find_order, has_free_slot, is_o
 from oms.core.outbox import can_send, complete, send
 from oms.core.parents import (
     find_terms,
+    is_stopping_parent,
     is_worked,
     new_parent,
     set_parent_parameters,
@@ -227,6 +228,8 @@ def amend_held(s: Record, command: Record, slot: int) -> int:
     reason = refusal_of_state(s, order["state"], _REQUEST_AMEND)
     if reason == _NONE and not may_ask(s):
         reason = _OUTPUT_FULL
+    if reason == _NONE and is_stopping_parent(s, order):
+        reason = _REQUEST_IN_FLIGHT
     if reason == _NONE:
         reason = check_held_amend(order, px, qty, trigger_px, trail)
     if reason != _NONE:

@@ -24,11 +24,11 @@ from oms.core.parents import keeps_its_lot
 from oms.core.positions import fits
 from oms.core.quotes import quote_ratio, tick_value
 from oms.core.self_trade import would_self_trade
+from oms.core.sizing import largest_qty, least_qty
 from oms.core.split import add_level, clear_offers, find_split, level_of, nest_steps
 from oms.core.state import MAX_WALLETS, NO_ASK, NO_BID, OFFER_LEVELS, Record
 from oms.core.terms import check_book, check_collar, rests, touch_px
 from oms.core.trading import check_defined, leg_of, scope_of_strategy, state_of_scope
-from oms.core.working import largest_qty, least_qty
 from oms.instrument_kinds import InstrumentKind
 from oms.records import CASH_SCALE, LANES, ROUTES, OrderFlag, Reason, TradingState
 

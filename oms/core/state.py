@@ -62,6 +62,7 @@ MAX_PARENTS: Final = 2_048
 """Orders that algorithms can work at a time."""
 PARENT_RING: Final = 8_192
 MAX_ALGORITHMS: Final = 64
+WOKEN: Final = 2 * MAX_PARENTS
 TERMS_RING: Final = 256
 """Terms that can wait for the commands they belong to."""
 
@@ -313,6 +314,8 @@ PARENT_WAKE = np.dtype(
         ("seen_qty", "i8"),  # what of the market's trades its row has counted
         ("seen_value", "f8"),
         ("told_units", "i8"),  # filled_units when it was last told
+        ("told_ts", "i8"),  # when that was
+        ("woken", "i8"),  # 1: it is in the queue of those to be looked at now
     ]
 )
 """When a parent order is looked at next; made anew from the orders in a new session."""
@@ -513,6 +516,8 @@ STATE = np.dtype(
         ("parent_lists", PARENT_LIST, (MAX_INSTRUMENTS,)),
         ("parent_due", "i8", (MAX_INSTRUMENTS,)),  # when one of the instrument's parents is to be looked at
         ("next_parent", "i8"),  # the earliest of them
+        ("woken", "i4", (WOKEN,)),  # rows of parents to be looked at now, in order
+        ("woken_count", "i8"),
         ("next_told_parent", "i8"),  # row + 1 with which the report of all goes on; else 0
         ("order_index", "i4", (ORDER_INDEX,)),  # slot + 1 by order id, open addressing; 0 is free
         ("orders", ORDER, (MAX_ORDERS,)),

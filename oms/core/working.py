@@ -7,8 +7,8 @@ not know of requests that are under way, refused or late: it is called again, an
 
 - A lane has one child. Nothing is asked of it while a request about it is in flight.
 - What a cancel has not confirmed yet counts as open, so its quantity is not asked for twice.
-- A child that is refused, rejected, or ended by the venue without a fill, makes the next one on its route wait, twice
-  as long each time; one that takes and finds nothing makes the next one there wait for ``RETRY_NS``.
+- A child that is refused, rejected, or cancelled by another than the algorithm, makes the next one on its route wait,
+  twice as long each time; one that takes and finds nothing makes the next one there wait for ``RETRY_NS``.
 - Quantities are on the instrument's grid and within the largest order of the account; what would leave a rest below
   the smallest order is rounded up to the whole. A rest that no order can have ends the parent (BELOW_MINIMUM).
 """
@@ -30,6 +30,7 @@ from oms.core.parents import (
     count_market,
     forget_ranges,
     keeps_its_lot,
+    note_ranges,
     open_units,
     pause_after_refusal,
     renew_next_parent,
@@ -39,11 +40,11 @@ from oms.core.parents import (
     stop_parent,
     tell_parent,
 )
-from oms.core.positions import fits, value_of
 from oms.core.requests import request_amend, request_new
+from oms.core.sizing import fitting_qty, largest_qty, least_qty, reachable_child_qty, taking_px
 from oms.core.state import ASK, BID, MAX_INSTRUMENTS, MAX_PARENTS, NEVER, NO_BID, Record, State
-from oms.core.terms import rests
-from oms.core.trading import check_states, scope_of_strategy
+from oms.core.terms import rests, touch_px
+from oms.core.trading import check_states
 from oms.records import (
     ALGORITHM_CLIENT,
     LANES,
@@ -60,8 +61,12 @@ from oms.records import (
     TimeInForce,
 )
 
+TELL_NS: Final = 10_000_000_000
+"""How often a parent is told of which nothing changes but the market."""
 RETRY_NS: Final = 50_000_000
 """Pause after a child that was to take and found nothing."""
+SOON_NS: Final = 1_000_000
+"""When it is looked at again after one child took and was done within the same moment."""
 BLOCKED_NS: Final = 1_000_000_000
 """How often a parent that may not trade now is looked at."""
 
@@ -88,65 +93,6 @@ _BAD_ALGORITHM: Final = int(Reason.BAD_ALGORITHM)
 _BELOW_MINIMUM: Final = int(Reason.BELOW_MINIMUM)
 _ID_MASK: Final = 2**ORDER_ID_COUNTER_BITS - 1
 _NS_PER_MS: Final = 1_000_000
-
-
-@kernel
-def least_qty(s: Record, instrument: int, px: int) -> int:
-    """Lots of the smallest order in an instrument at a price."""
-    definition = s["instruments"][instrument]
-    qty = max(definition["min_qty"], 1)
-    least = definition["min_notional"]
-    if least <= 0 or px <= 0 or not fits(definition, px, qty):
-        return qty
-    value = value_of(definition, px, qty)
-    if value >= least:
-        return qty
-    qty = max(qty, (least * qty + max(value, 1) - 1) // max(value, 1))
-    while fits(definition, px, qty) and value_of(definition, px, qty) < least:
-        qty += 1
-    return qty
-
-
-@kernel
-def bounded_qty(s: Record, scope: int, instrument: int, px: int, largest: int) -> int:
-    """``largest`` bounded by the largest order of a scope at a price."""
-    definition = s["instruments"][instrument]
-    limits = s["limits"][scope, instrument]
-    if limits["defined"] == 0:
-        return largest
-    largest = min(largest, limits["max_order_qty"])
-    if not fits(definition, px, largest):
-        return largest
-    value = value_of(definition, px, largest)
-    if value > limits["max_order_notional"]:
-        largest = int(largest * (float(limits["max_order_notional"]) / value))
-    return largest
-
-
-@kernel
-def largest_qty(s: Record, order: Record, instrument: int, px: int) -> int:
-    """Lots of the largest child of ``order`` in an instrument: by the venue, the account and the strategy."""
-    largest = bounded_qty(s, order["account"], instrument, px, s["instruments"][instrument]["max_qty"])
-    if order["strategy"] >= 0:
-        largest = bounded_qty(s, scope_of_strategy(order["strategy"]), instrument, px, largest)
-    return largest
-
-
-@kernel
-def fitting_qty(s: Record, order: Record, instrument: int, px: int, qty: int, most: int) -> int:
-    """Lots of a child of about ``qty``, of which at most ``most`` are left; 0: none fits."""
-    least = least_qty(s, instrument, px)
-    largest = largest_qty(s, order, instrument, px)
-    if most < least:
-        return 0
-    qty = min(max(qty, least), most)
-    if 0 < most - qty < least:
-        qty = most
-    if qty > largest:
-        qty = largest
-        if 0 < most - qty < least:
-            qty = most - least
-    return qty if least <= qty <= largest else 0
 
 
 @kernel
@@ -201,15 +147,19 @@ def place_child(s: Record, row: int, lane: int, budget: int) -> int:
         return budget
     takes = wish["takes"] != 0
     if takes and s["now"] <= parent["take_ts"][route]:
+        wake = s["parent_wakes"][row]
+        wake["wake_ts"] = min(wake["wake_ts"], s["now"] + SOON_NS)
         return budget
+    px = taking_px(s, order, instrument, wish["px"]) if takes else wish["px"]
     most = budget // units
     if has_other_routes(parent):
         most = min(most, wish["qty"])
-    qty = fitting_qty(s, order, instrument, wish["px"], wish["qty"], most)
+    qty = fitting_qty(s, order, instrument, px, wish["qty"], most)
     if qty <= 0:
         return budget
+    qty = reachable_child_qty(s, order, instrument, px, qty)
     order_id = child_id(s)
-    command = address_child(s, order, _NEW, order_id, wish["px"], qty)
+    command = address_child(s, order, _NEW, order_id, px, qty)
     command["instrument"] = instrument
     command["time_in_force"] = _IOC if takes else _GTC
     command["flags"] = (order["flags"] & _KEPT_FLAGS) | wish["flags"]
@@ -226,7 +176,11 @@ def place_child(s: Record, row: int, lane: int, budget: int) -> int:
 
 @kernel
 def amend_child(s: Record, row: int, lane: int, slot: int, budget: int) -> int:
-    """Bring a child that rests to the price and quantity that its lane wants; returns what is left of the budget."""
+    """Bring a child that rests to the price and quantity that its lane wants; returns what is left of the budget.
+
+    A budget below 0 is what is open beyond the target: it is taken off. What makes a child smaller, or brings it within
+    the limit, waits for no pause; where less than the smallest order would be left, it is cancelled.
+    """
     parent = s["parents"][row]
     order = s["orders"][s["parent_wakes"][row]["slot"] - 1]
     child = s["orders"][slot]
@@ -238,15 +192,20 @@ def amend_child(s: Record, row: int, lane: int, slot: int, budget: int) -> int:
     wanted = min(wish["qty"], leaves + budget // units, max(largest - child["filled_qty"], leaves))
     if wanted == leaves and wish["px"] == child["px"]:
         return budget
-    if min(wanted, leaves) < least_qty(s, child["instrument"], wish["px"]):
+    least = least_qty(s, child["instrument"], wish["px"])
+    if wanted < leaves and wanted < least:
+        cancel_child(s, row, lane)
+        return budget
+    is_beyond = order["px"] > 0 and route == 0 and (child["px"] - order["px"]) * order["side"] > 0
+    if leaves < least and not is_beyond:
         return budget  # the venue takes no change to so little: it stays where it is
-    if s["now"] < parent["blocked_ts"][route]:
+    if s["now"] < parent["blocked_ts"][route] and wanted >= leaves and not is_beyond:
         return budget
     command = address_child(s, order, _AMEND, child["order_id"], wish["px"], child["filled_qty"] + wanted)
     if request_amend(s, command) != _NONE:
         pause_after_refusal(s, parent, route)
         return budget
-    return budget - max(wanted - leaves, 0) * units
+    return budget - (wanted - leaves) * units if wanted > leaves or budget < 0 else budget
 
 
 @kernel
@@ -268,7 +227,7 @@ def grant_wishes(s: Record, row: int) -> None:
         slot = find_order(s, parent["lanes"][lane])
         child = s["orders"][slot]
         if rests(child["time_in_force"]) and child["state"] == _LIVE:
-            budget = amend_child(s, row, lane, slot, max(budget, 0))
+            budget = amend_child(s, row, lane, slot, budget)
 
 
 @kernel
@@ -304,9 +263,11 @@ def settle_lanes(s: Record, row: int) -> int:
         if slot < 0:
             continue
         child = s["orders"][slot]
-        if child["filled_qty"] > 0 or child["cancel_reason"] != 0:
+        if child["state"] == _FILLED or child["cancel_reason"] == _REQUESTED:
             continue
-        route = route_of(parent, child["instrument"])
+        if child["filled_qty"] > 0 and not rests(child["time_in_force"]):
+            continue
+        route = max(route_of(parent, child["instrument"]), 0)
         if rests(child["time_in_force"]) or child["state"] == _REJECTED:
             pause_after_refusal(s, parent, route)
         else:
@@ -355,6 +316,25 @@ def may_work(s: Record, row: int) -> bool:
 
 
 @kernel
+def cut_children(s: Record, row: int) -> None:
+    """Of a parent that may not trade now, cancel what must not stay: beyond the target or the limit, or out of time."""
+    parent = s["parents"][row]
+    order = s["orders"][s["parent_wakes"][row]["slot"] - 1]
+    over = open_units(s, parent) + parent["filled_units"] - order["qty"] * parent["route_units"][0]
+    is_late = 0 < parent["end_ts"] <= s["now"]
+    for lane in range(LANES):
+        slot = find_order(s, parent["lanes"][lane]) if parent["lanes"][lane] != 0 else -1
+        if slot < 0:
+            continue
+        child = s["orders"][slot]
+        is_own = child["instrument"] == order["instrument"]
+        is_beyond = is_own and order["px"] > 0 and (child["px"] - order["px"]) * order["side"] > 0
+        if over > 0 or is_late or is_beyond:
+            cancel_child(s, row, lane)
+            over -= leaves_qty(child) * parent["route_units"][route_of_lane(parent, lane)]
+
+
+@kernel
 def is_too_small(s: Record, row: int) -> bool:
     """True when what is left of a parent without open children is less than any order of its routes."""
     parent = s["parents"][row]
@@ -365,9 +345,9 @@ def is_too_small(s: Record, row: int) -> bool:
         instrument = parent["routes"][route]
         if instrument < 0:
             continue
-        px = order["px"]
-        if px == 0 or instrument != order["instrument"]:
-            px = s["books"][instrument]["best"][(1 - side) >> 1]
+        px = touch_px(s["books"][instrument], side)
+        if instrument == order["instrument"] and order["px"] > 0 and (px == 0 or (px - order["px"]) * side > 0):
+            px = order["px"]
         if left // max(parent["route_units"][route], 1) >= least_qty(s, instrument, px):
             return False
     return True
@@ -416,7 +396,7 @@ def has_changed(s: Record, row: int) -> bool:
         return True
     if parent["started"] != before["started"] or parent["children"] != before["children"]:
         return True
-    if parent["random"] != before["random"]:
+    if parent["random"] != before["random"] or parent["end_ts"] != before["end_ts"]:
         return True
     for route in range(ROUTES):
         if parent["blocked_ts"][route] != before["blocked_ts"][route]:
@@ -456,6 +436,8 @@ def stop_or_work(st: State, row: int) -> bool:
         stop_parent(s, wake["slot"] - 1, _CANCELLED, _BAD_ALGORITHM, parent["request_id"])
     elif may_work(s, row):
         run_algorithm(st, row)
+    else:
+        cut_children(s, row)
     return False
 
 
@@ -505,6 +487,7 @@ def work_instrument(st: State, instrument: int) -> bool:
         if wake["wake_ts"] <= s["now"] or (synced and is_concerned(wake, book)):
             if not has_room(s):
                 return False
+            wake["woken"] = 0
             work_parent(st, row)
         row = following
     renew_ranges(s, instrument)
@@ -525,9 +508,36 @@ def work_concerned(st: State, instrument: int) -> bool:
 
 
 @kernel
-def work_due(st: State) -> bool:
-    """Look at the parents whose time has come; False when the output has no room for the next."""
+def work_woken(st: State) -> bool:
+    """Look at the parents in the queue, in their order; False when the output has no room for the next."""
     s = st[0]
+    at = 0
+    while at < s["woken_count"]:
+        if not has_room(s):
+            for rest in range(at, s["woken_count"]):
+                s["woken"][rest - at] = s["woken"][rest]
+            s["woken_count"] -= at
+            return False
+        row = s["woken"][at]
+        at += 1
+        wake = s["parent_wakes"][row]
+        if wake["woken"] == 0:
+            continue
+        wake["woken"] = 0
+        if wake["slot"] != 0:
+            work_parent(st, row)
+        if wake["slot"] != 0:
+            note_ranges(s, row)
+    s["woken_count"] = 0
+    return True
+
+
+@kernel
+def work_due(st: State) -> bool:
+    """Look at the parents that wait in the queue or whose time has come; False: the output has no room for the next."""
+    s = st[0]
+    if not work_woken(st):
+        return False
     for instrument in range(MAX_INSTRUMENTS):
         if s["parent_due"][instrument] <= s["now"] and not work_instrument(st, instrument):
             return False
@@ -541,7 +551,8 @@ def tell_every_parent(s: Record) -> bool:
     if s["parents_open"] == 0:
         return True
     for row in range(max(s["next_told_parent"] - 1, 0), MAX_PARENTS):
-        if s["parent_wakes"][row]["slot"] == 0 or s["parents"][row]["started"] == 0:
+        wake = s["parent_wakes"][row]
+        if wake["slot"] == 0 or s["parents"][row]["started"] == 0 or s["now"] < wake["told_ts"] + TELL_NS:
             continue
         if not has_room(s):
             s["next_told_parent"] = row + 1
