@@ -79,3 +79,12 @@ def test_without_a_part_to_show_it_is_refused() -> None:
     core = rig()
     core.start("iceberg", qty=30)
     assert core.end() == (OrderState.REJECTED, Reason.BAD_PARAMETER)
+
+
+def test_a_new_limit_is_asked_for_until_it_is_there() -> None:
+    core = rig()
+    core.start("iceberg", qty=30, px=BID_PX - 10, display_lots=10)
+    child = core.child()
+    core.commands(amend(PARENT, px=BID_PX - 2))
+    core.accept(child)
+    assert child["pending_px"] == BID_PX - 2

@@ -91,3 +91,15 @@ def test_without_trigger_and_trail_it_is_refused() -> None:
     assert core.end() == (OrderState.REJECTED, Reason.BAD_PARAMETER)
     core.ticks(time_tick())
     assert core.children == []
+
+
+@pytest.mark.parametrize("side", [BUY, SELL])
+def test_an_amend_moves_its_trigger(side: int) -> None:
+    core = rig()
+    touch = ASK_PX if side == BUY else BID_PX
+    core.start("stop", side, qty=20, trigger_ticks=touch + 10 * side)
+    core.amend("stop", trigger_ticks=touch + 50 * side)
+    move(core, side, touch + 20 * side)
+    assert core.children == []
+    move(core, side, touch + 50 * side)
+    assert core.child()["side"] == side

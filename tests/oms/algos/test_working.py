@@ -4,7 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from oms.records import EventKind, OrderState, ParentState, Reason, ReportKind, TickKind
+from oms.records import (
+    CommandKind,
+    Contingency,
+    EventKind,
+    OrderFlag,
+    OrderState,
+    ParentState,
+    Reason,
+    ReportKind,
+    TickKind,
+    TimeInForce,
+    TradingState,
+    Trigger,
+    TriggerSource,
+)
 from tests.oms.algos.builders import PARENT, AlgoRig
 from tests.oms.core.builders import (
     ASK_PX,
@@ -12,12 +26,18 @@ from tests.oms.core.builders import (
     BUY,
     SELL,
     amend,
+    client_id,
+    command,
     depth,
+    fill,
     kinds,
     message,
+    new_order,
     only,
     reason_of,
     report,
+    snapshot,
+    tick,
     time_tick,
 )
 
@@ -233,3 +253,138 @@ def test_a_sell_is_the_mirror_image() -> None:
     core = rig()
     core.start("best-limit", SELL)
     assert (core.child()["px"], core.child()["side"]) == (ASK_PX, SELL)
+
+
+# What went wrong once.
+
+
+def test_a_stop_that_clears_its_way_is_not_held_up_by_a_child_that_comes_back() -> None:
+    core = rig()
+    core.commands(new_order(client_id(50), BUY, ASK_PX, 50))
+    core.reports(fill(client_id(50), 50, ASK_PX, trade_id=900))
+    core.start("best-limit", BUY)
+    core.accept(core.child())
+    words = {"trigger": Trigger.STOP, "trigger_px": BID_PX - 5, "trigger_source": TriggerSource.BID_ASK}
+    stop = client_id(51)
+    core.commands(new_order(stop, SELL, BID_PX - 100, 50, **words))
+    core.ticks(
+        message(TickKind.DEPTH, [(BUY, BID_PX, 0), (SELL, ASK_PX, 0), (BUY, BID_PX - 6, 50), (SELL, BID_PX - 5, 50)])
+    )
+    for _ in range(5):
+        for child in core.open_children:
+            if child["state"] == OrderState.PENDING_CANCEL:
+                core.confirm_cancel(child)
+        core.ticks(depth(SELL, BID_PX + 50, 5))
+    assert core.state(stop) != OrderState.HELD
+    assert len(core.children) == 1
+
+
+def test_a_target_amended_down_takes_off_what_is_too_much() -> None:
+    core = rig()
+    core.start("best-limit")
+    child = core.child()
+    core.accept(child)
+    core.fill(child, 40)
+    core.commands(amend(PARENT, qty=41))
+    assert child["state"] == OrderState.PENDING_CANCEL, "what is left is less than any order"
+
+
+def test_a_target_amended_down_waits_for_no_pause() -> None:
+    core = rig()
+    core.start("best-limit")
+    child = core.child()
+    core.accept(child)
+    raise_touch(core)
+    core.reports(report(ReportKind.AMEND_REJECTED, int(child["order_id"])))
+    core.commands(amend(PARENT, qty=50))
+    assert child["pending_qty"] == 50
+
+
+def test_while_trading_is_halted_what_is_beyond_the_target_is_cancelled() -> None:
+    core = rig()
+    core.start("best-limit")
+    child = core.child()
+    core.accept(child)
+    core.commands(command(CommandKind.SET_TRADING_STATE, 0, instrument=-1, value=TradingState.HALTED))
+    core.commands(amend(PARENT, qty=50))
+    assert child["state"] == OrderState.PENDING_CANCEL
+
+
+def test_a_parent_that_is_ending_takes_no_amend() -> None:
+    core = rig()
+    core.start("best-limit")
+    core.accept(core.child())
+    core.cancel()
+    assert reason_of(core.commands(amend(PARENT, qty=50))) == Reason.REQUEST_IN_FLIGHT
+
+
+def test_a_child_that_takes_stays_within_the_collar() -> None:
+    core = AlgoRig("stop", limits={"collar_rate": 5_000_000})
+    core.ticks(snapshot(0, {BID_PX: 10, BID_PX * 9 // 10: 500}, {ASK_PX: 10}))
+    core.start("stop", SELL, qty=100, trigger_ticks=BID_PX + 1)
+    child = core.child()
+    assert BID_PX * 0.95 <= child["px"] < BID_PX * 0.951
+    assert child["qty"] == 100
+
+
+def test_a_reduce_only_parent_asks_for_what_there_is_to_close() -> None:
+    core = rig()
+    core.commands(new_order(client_id(50), BUY, ASK_PX, 50))
+    core.reports(fill(client_id(50), 50, ASK_PX, trade_id=900))
+    core.start("best-limit", SELL, fields={"flags": OrderFlag.REDUCE_ONLY})
+    assert core.child()["qty"] == 50
+
+
+def test_a_position_limit_bounds_a_child() -> None:
+    core = rig(limits={"max_position": 50})
+    core.start("best-limit")
+    assert core.child()["qty"] == 50
+
+
+def test_a_heartbeat_tells_a_parent_only_now_and_then() -> None:
+    core = rig()
+    core.start("best-limit")
+    core.accept(core.child())
+    told = [len(core.ticks(tick(TickKind.HEARTBEAT, instrument=-1))) for _ in range(3)]
+    core.now += 11_000_000_000
+    core.ticks(time_tick())
+    later = core.ticks(tick(TickKind.HEARTBEAT, instrument=-1))
+    assert EventKind.PROGRESS in kinds(later)
+    assert max(told) <= len(later)
+
+
+def test_no_order_hangs_on_one_that_is_worked() -> None:
+    core = rig()
+    core.start("best-limit")
+    hanging = new_order(client_id(60), SELL, ASK_PX, 10, parent_id=PARENT, contingency=Contingency.OTO)
+    assert reason_of(core.commands(hanging)) == Reason.BAD_PARENT
+
+
+def test_the_kill_switch_ends_more_parents_than_one_review_cancels() -> None:
+    core = AlgoRig("stop")
+    core.open_market()
+    for number in range(1_100):
+        core.start(
+            "stop",
+            order_id=client_id(100 + number),
+            trigger_ticks=ASK_PX + 900,
+            fields={"instrument": number % 2},
+        )
+    assert core.s["parents_open"] == 1_100
+    core.commands(command(CommandKind.KILL, 0, instrument=-1, account=0))
+    for _ in range(5):
+        core.ticks(time_tick())
+    assert core.s["parents_open"] == 0
+
+
+def test_an_expired_parent_ends_once_its_child_is_gone() -> None:
+    core = rig()
+    until = core.now + 500_000_000
+    core.start("best-limit", fields={"time_in_force": TimeInForce.GTD, "expire_ts": until})
+    child = core.child()
+    core.accept(child)
+    core.now += 600_000_000
+    core.ticks(time_tick())
+    assert child["state"] == OrderState.PENDING_CANCEL
+    core.confirm_cancel(child)
+    assert core.end() == (OrderState.EXPIRED, Reason.EXPIRED_GTD)
