@@ -553,6 +553,14 @@ def callback(function: Callable[..., None], record: Any, state: np.dtype[Any], *
     return Callback(compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name), dispatcher)
 
 
+_array_types: Final[dict[tuple[int, bool], tuple[np.dtype[Any], Any]]] = {}
+"""By the identity of the dtype, which is kept with its type: that of the core's state takes tens of ms to make."""
+
+
 def array_of(dtype: np.dtype[Any], *, readonly: bool = False) -> Any:
     """The Numba type of a one-dimensional contiguous array of a packed record dtype."""
-    return types.Array(numba.from_dtype(dtype), 1, "C", readonly=readonly, aligned=False)
+    key = (id(dtype), readonly)
+    if key not in _array_types:
+        made = types.Array(numba.from_dtype(dtype), 1, "C", readonly=readonly, aligned=False)
+        _array_types[key] = (dtype, made)
+    return _array_types[key][1]

@@ -461,7 +461,7 @@ def test_children_of_an_algorithm_are_shown_with_it(live: Zoms) -> None:
     ("arguments", "message"),
     [
         (["start", "worst", "BTCUSDT", "buy", "1"], "BAD_ALGORITHM: unknown algorithm 'worst'"),
-        (["start", "best-limit", "BTCUSDT", "buy", "1", "-p", "offset_ticks"], "'offset_ticks' is not NAME=NUMBER"),
+        (["start", "best-limit", "BTCUSDT", "buy", "1", "-p", "offset_ticks"], "'offset_ticks' is not NAME=VALUE"),
         (
             ["start", "best-limit", "BTCUSDT", "buy", "1", "-p", "offset_ticks=-1"],
             "BAD_PARAMETER: parameter offset_ticks",

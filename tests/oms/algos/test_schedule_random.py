@@ -29,8 +29,6 @@ from tests.oms.core.builders import (
     trade,
 )
 
-pytestmark = pytest.mark.pure
-
 LEAST: Final = 2
 """Lots of the smallest order of the instrument."""
 LONG: Final = 100_000.0

@@ -8,7 +8,6 @@ from fractions import Fraction
 from itertools import product
 from typing import Any, Final, NamedTuple
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as draw
 
@@ -25,8 +24,6 @@ from tests.oms.core.builders import (
     report,
     snapshot,
 )
-
-pytestmark = pytest.mark.pure
 
 
 class Venue(NamedTuple):
