@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -143,6 +144,12 @@ def define_underlying(st: State, settings: Settings, instrument: Instrument) -> 
     st[0]["instruments"][instrument.id]["underlying"] = -1 if underlying is None else underlying.id
 
 
+@lru_cache(maxsize=1)
+def built_in_algorithms() -> tuple[LoadedAlgorithm, ...]:
+    """The algorithms that come with zoms, loaded once a process: a core holds no state of theirs."""
+    return tuple(load_algorithm(path) for path in built_in())
+
+
 def build_core(
     settings: Settings,
     *,
@@ -178,7 +185,7 @@ def build_core(
     rules = tuple(load_rule(Path(chosen.file)) for chosen in settings.rules)
     for rule in rules:
         define_rule(st, rule)
-    algorithms = tuple(load_algorithm(path) for path in algorithm_files)
+    algorithms = (*built_in_algorithms(), *(load_algorithm(path) for path in settings.algorithm_files))
     for algorithm in algorithms:
         define_algorithm(st, algorithm)
     return Core(st, loaded, model, rules, algorithms)

@@ -28,8 +28,6 @@ from tests.backtest.executions import (
 )
 from tests.oms.core.builders import BUY, SELL
 
-pytestmark = pytest.mark.pure
-
 DEMO: Final = Path(__file__).resolve().parents[2] / "gateways/recordings/usdm_btcusdt_20240808_60s.gz"
 MID_PX: Final = 200
 SIDES: Final = pytest.mark.parametrize("side", [BUY, SELL])

@@ -7,7 +7,6 @@ from itertools import accumulate
 from typing import Final, NamedTuple
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
@@ -19,8 +18,6 @@ from oms.records import TickKind
 from tests.backtest.execution_model import Tape, figures, largest_deviation
 from tests.backtest.executions import INVERSE, LINEAR, MAKER, TAKER, FillTuple, parent_of, schedule_from
 from tests.oms.core.builders import BUY, SELL, depth, snapshot, tick, trade
-
-pytestmark = pytest.mark.pure
 
 MID_PX: Final = 100
 """Bids stay below it and asks above, so that no level hides another."""

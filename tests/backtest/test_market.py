@@ -17,8 +17,6 @@ from oms.records import TickKind
 from tests.backtest.executions import LINEAR, market_from, touch, traded
 from tests.oms.core.builders import BUY, SELL, depth, message, snapshot, tick, time_tick
 
-pytestmark = pytest.mark.pure
-
 ROOT: Final = Path(__file__).resolve().parents[2]
 DEMO: Final = ROOT / "gateways/recordings/usdm_btcusdt_20240808_60s.gz"
 

@@ -11,8 +11,6 @@ from tests.oms.algos.builders import PARENT, AlgoRig
 from tests.oms.algos.venue import PlayedVenue
 from tests.oms.core.builders import ASK_PX, BID_PX, BUY, SECOND, SELL, amend, depth, time_tick, trade
 
-pytestmark = pytest.mark.pure
-
 CROSSING: Final[dict[str, Any]] = {"rate": 0.2, "min_rate": 0.2, "max_rate": 0.4}
 
 

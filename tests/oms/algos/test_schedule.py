@@ -15,8 +15,6 @@ from tests.oms.algos.builders import PARENT, AlgoRig
 from tests.oms.algos.venue import PlayedVenue
 from tests.oms.core.builders import ASK_PX, BID_PX, BUY, MS, SECOND, SELL, amend, depth, reason_of, snapshot, time_tick
 
-pytestmark = pytest.mark.pure
-
 EVEN: Final[dict[str, Any]] = {
     "duration_s": 100.0,
     "slices": 10.0,

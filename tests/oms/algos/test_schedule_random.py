@@ -176,7 +176,7 @@ ACTIONS: Final = some.one_of(
     follow_ticks=some.sampled_from([0.0, 2.0]),
     actions=some.lists(ACTIONS, min_size=40, max_size=120),
 )
-@settings(max_examples=30 if JIT else 8, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15 if JIT else 8, suppress_health_check=[HealthCheck.too_slow])
 def test_a_target_is_never_exceeded_and_filled_at_last(
     name: str,
     side: int,

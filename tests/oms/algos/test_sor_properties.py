@@ -117,7 +117,7 @@ def markets(sample: draw.DrawFn) -> tuple[int, int, int, list[Venue]]:
     return side, sample(draw.integers(1, 20)), limit, venues
 
 
-@settings(max_examples=1_000 if JIT else 150, deadline=None)
+@settings(max_examples=500 if JIT else 150, deadline=None)
 @given(markets())
 def test_what_is_taken_is_as_much_as_can_be_had_at_the_least_cost(market: tuple[int, int, int, list[Venue]]) -> None:
     side, qty, limit, venues = market
@@ -210,7 +210,7 @@ actions = draw.one_of(
 )
 
 
-@settings(max_examples=300 if JIT else 40, deadline=None)
+@settings(max_examples=150 if JIT else 40, deadline=None)
 @given(draw.sampled_from([BUY, SELL]), draw.lists(actions, max_size=60))
 def test_the_target_is_reached_and_never_exceeded_in_whatever_order_things_come(
     side: int, played: list[tuple[str, int, int, int]]
