@@ -90,12 +90,15 @@ def kernel_sources(root: Path = _ROOT, patterns: Iterable[str] = KERNEL_SOURCES)
 
 
 def cache_key(sources: Iterable[Path]) -> str:
-    """A hash over the text of ``sources`` and everything else that decides the machine code."""
+    """A hash over the text of ``sources`` and everything else that decides whether Numba's cache has their machine code.
+
+    Their paths are part of it: Numba files what it compiles by path, and a second checkout finds nothing of the first.
+    """
     digest = sha256()
     for fact in (numba.__version__, np.__version__, platform.python_version(), platform.machine(), _cpu_name()):
         digest.update(fact.encode() + b"\0")
     for source in sources:
-        digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
+        digest.update(os.fsencode(source.absolute()) + b"\0" + source.read_bytes() + b"\0")
     return digest.hexdigest()[:24]
 
 
