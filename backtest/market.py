@@ -81,7 +81,7 @@ def trace_mid(rebuild: Rows, ticks: Any, mids: Any) -> int:
         kind = tick["kind"]
         is_level = kind == _DEPTH or kind == _SNAPSHOT
         if is_level and is_sound(tick):
-            apply_depth(state, tick)
+            apply_depth(state, book, tick)
         else:
             if is_level:
                 book["skipping"] = 1

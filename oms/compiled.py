@@ -90,7 +90,7 @@ def kernel_sources(root: Path = _ROOT, patterns: Iterable[str] = KERNEL_SOURCES)
 
 
 def cache_key(sources: Iterable[Path]) -> str:
-    """A hash over the text of ``sources`` and everything else that decides whether Numba's cache has their machine code.
+    """A hash over the text of ``sources`` and everything else by which Numba's cache has their machine code or not.
 
     Their paths are part of it: Numba files what it compiles by path, and a second checkout finds nothing of the first.
     """
@@ -201,13 +201,17 @@ def _qualified_name(symbol: str) -> str:
     return ".".join(parts)
 
 
-_hot: Final[set[str]] = set()
-"""Qualified names of the hot kernels."""
-_inlining: Final[set[str]] = set()
-"""Names of the entries whose hot kernels are made part of their callers."""
+ORDER_WAY: Final = "order"
+MARKET_WAY: Final = "market"
+"""The ways on which kernels are hot: of an order, and of a market data record."""
+
+_hot: Final[dict[str, str]] = {}
+"""On which way each hot kernel lies, by its qualified name."""
+_inlining: Final[dict[str, str]] = {}
+"""The way whose hot kernels are made part of their callers, by the names of the entries."""
 
 
-def _inline_hot_kernels(library: Any) -> None:
+def _inline_hot_kernels(library: Any, way: str) -> None:
     """Tell LLVM, before it optimizes an entry, which functions are to be part of their callers.
 
     They become the entry's own, under names of its own: of a function that several entries have, all would use the one
@@ -217,7 +221,7 @@ def _inline_hot_kernels(library: Any) -> None:
         symbol = function.name
         if function.is_declaration or not _qualified_name(symbol):
             continue
-        if _qualified_name(symbol) in _hot:
+        if _hot.get(_qualified_name(symbol)) == way:
             function.add_function_attribute("alwaysinline")
         if function.linkage == Linkage.linkonce_odr:
             function.linkage = Linkage.internal
@@ -226,7 +230,7 @@ def _inline_hot_kernels(library: Any) -> None:
 
 def _optimize(library: Any, optimize: Callable[[Any], None] = CPUCodeLibrary._optimize_final_module) -> None:
     if library.name in _inlining:
-        _inline_hot_kernels(library)
+        _inline_hot_kernels(library, _inlining[library.name])
     optimize(library)
 
 
@@ -282,11 +286,17 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def hot_kernel(function: Callable[P, R]) -> Callable[P, R]:
-    """Mark a kernel on the way of every order: in entries that ask for it (``inlines_hot``) it is part of its callers.
+    """Mark a kernel on the way of every order: in entries that ask for it (``inlines``) it is part of its callers.
 
     That saves the call and multiplies code: what it is worth is measured (``core_orders``, ``startup``).
     """
-    _hot.add(f"{function.__module__}.{function.__qualname__}")
+    _hot[f"{function.__module__}.{function.__qualname__}"] = ORDER_WAY
+    return kernel(function)
+
+
+def market_kernel(function: Callable[P, R]) -> Callable[P, R]:
+    """Mark a kernel on the way of every market data record; as ``hot_kernel`` (``core_step``, ``backtest``)."""
+    _hot[f"{function.__module__}.{function.__qualname__}"] = MARKET_WAY
     return kernel(function)
 
 
@@ -307,15 +317,15 @@ class Entry(NamedTuple):
 _entries: list[Entry] = []
 
 
-def entry(signature: Callable[[], Any], *, inlines_hot: bool = False) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def entry(signature: Callable[[], Any], *, inlines: str = "") -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Mark a function that Python calls; ``signature`` makes its one Numba signature when it is compiled.
 
-    With ``inlines_hot`` the hot kernels become part of their callers in it.
+    The hot kernels of the way that it ``inlines`` become part of their callers in it.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        if inlines_hot:
-            _inlining.add(function.__name__)
+        if inlines:
+            _inlining[function.__name__] = inlines
         dispatcher = njit(error_model="numpy", nogil=True, cache=True)(function)
         _entries.append(Entry(f"{function.__module__}.{function.__name__}", dispatcher, signature))
         return cast("Callable[P, R]", dispatcher)

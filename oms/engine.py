@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numba
 
-from oms.compiled import array_of, call_address, copy_record, entry, hot_kernel, kernel
+from oms.compiled import MARKET_WAY, ORDER_WAY, array_of, call_address, copy_record, entry, hot_kernel, kernel
 from oms.core.book import is_sound
 from oms.core.brackets import count_exits, refuse_whole
 from oms.core.contingency import follow_up
@@ -20,7 +20,7 @@ from oms.core.events import MAX_POSITIONS, has_room, open_budget, write_position
 from oms.core.expiry import first_expired, unlink_timed
 from oms.core.halts import halt_failed, halt_strategy
 from oms.core.keeping import ask_cancel, end_held
-from oms.core.market import refuse_tick, take_market
+from oms.core.market import refuse_tick, take_levels, take_market
 from oms.core.orders import look_ahead
 from oms.core.parents import is_worked, stop_parent
 from oms.core.redefine import take_definition
@@ -338,7 +338,28 @@ def take_tick(st: State, tick: Record) -> bool:
     return True
 
 
-@entry(lambda: numba.int64(array_of(STATE), array_of(TICK, readonly=True), numba.int64, numba.int64))
+@kernel
+def take_some(st: State, ticks: Any, at: int) -> int:
+    """Take the record in row ``at``, or the levels of one message from there; returns the first row not taken.
+
+    That is ``at`` itself when the outputs have no room.
+    """
+    s = st[0]
+    if not has_room(s):
+        return at
+    tick = ticks[at]
+    if s["next_due"] < tick["local_ts"] and not advance(st, tick["local_ts"]):
+        return at
+    if s["tick_stage"] == _NOT_TAKEN:
+        following = take_levels(st, ticks, at)
+        if following > at:
+            return following
+    return at + 1 if take_tick(st, tick) else at
+
+
+@entry(
+    lambda: numba.int64(array_of(STATE), array_of(TICK, readonly=True), numba.int64, numba.int64), inlines=MARKET_WAY
+)
 def step_ticks(st: State, ticks: Any, start: int, cause_ts: int) -> int:
     """Take the ticks from row ``start`` on and return the first row that was not taken.
 
@@ -356,15 +377,13 @@ def step_ticks(st: State, ticks: Any, start: int, cause_ts: int) -> int:
     s["cause_ts"] = cause_ts
     if s["ticks"] == 0 and ticks.shape[0] > 0 and ticks[0]["kind"] != _QUIET and ticks[0]["kind"] != _HEARTBEAT:
         start_timers(s, ticks[0]["local_ts"])
-    for i in range(start, ticks.shape[0]):
-        if not has_room(s):
-            return i
-        tick = ticks[i]
-        if s["next_due"] < tick["local_ts"] and not advance(st, tick["local_ts"]):
-            return i
-        if not take_tick(st, tick):
-            return i
-    return ticks.shape[0]
+    at = start
+    while at < ticks.shape[0]:
+        following = take_some(st, ticks, at)
+        if following == at:
+            return at
+        at = following
+    return at
 
 
 @entry(lambda: numba.void(array_of(STATE), array_of(COMMAND), numba.int64))
@@ -379,7 +398,7 @@ def stamp_commands(st: State, commands: Any, wall_now: int) -> None:
         command["reason"] = _TOO_LATE if 0 < command["wall_ts"] < wall_now else _NONE
 
 
-@entry(lambda: numba.int64(array_of(STATE), array_of(COMMAND, readonly=True), numba.int64), inlines_hot=True)
+@entry(lambda: numba.int64(array_of(STATE), array_of(COMMAND, readonly=True), numba.int64), inlines=ORDER_WAY)
 def step_commands(st: State, commands: Any, start: int) -> int:
     """Act on clients' commands from row ``start`` on at the core's present time; returns as ``step_ticks`` does."""
     s = st[0]
@@ -409,7 +428,7 @@ def step_commands(st: State, commands: Any, start: int) -> int:
     return commands.shape[0]
 
 
-@entry(lambda: numba.int64(array_of(STATE), array_of(REPORT, readonly=True), numba.int64), inlines_hot=True)
+@entry(lambda: numba.int64(array_of(STATE), array_of(REPORT, readonly=True), numba.int64), inlines=ORDER_WAY)
 def step_reports(st: State, reports: Any, start: int) -> int:
     """Apply an exchange's reports from row ``start`` on; returns as ``step_ticks`` does."""
     s = st[0]

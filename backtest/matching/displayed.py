@@ -35,12 +35,12 @@ from backtest.matching.exchange import (
     plain_answer,
     rest,
     rests,
-    rests_near,
     take_qty,
     would_cross,
 )
 from oms.compiled import kernel
 from oms.core.book import is_tradable, level_qty
+from oms.core.exchange_view import exchange_book, rests_near
 from oms.core.state import MODEL_TAKEN, NO_ASK, NO_BID, Record, State
 from oms.records import CommandKind, OrderFlag, OrderType, Reason, TickFlag, TickKind, TimeInForce
 
@@ -60,7 +60,7 @@ _NO_LIQUIDITY: Final = int(Reason.NO_LIQUIDITY)
 @kernel
 def first_level(s: Record, instrument: int, side: int) -> int:
     """Price at which an order of ``side`` starts to take; none while the book is out of step with the venue."""
-    if not is_tradable(s["books"][instrument]):
+    if not is_tradable(exchange_book(s, instrument)):
         return NO_ASK
     return best_opposite(s, instrument, side)
 
@@ -111,7 +111,7 @@ def queue_ahead_at(s: Record, order: Record) -> float:
     """
     model = s["model"]
     instrument = order["instrument"]
-    ahead = float(level_qty(s["books"][instrument], order["side"], order["px"]))
+    ahead = float(level_qty(exchange_book(s, instrument), order["side"], order["px"]))
     if not rests_near(s, instrument, order["px"]):
         return ahead
     slot = model["head"][instrument]

@@ -11,8 +11,9 @@ from typing import Final
 
 from oms.compiled import kernel
 from oms.core.book import level_qty, next_occupied
+from oms.core.exchange_view import exchange_book
 from oms.core.orders import find_order
-from oms.core.state import MODEL_BUCKETS, MODEL_QUEUE, MODEL_TAKEN, NO_ASK, NO_BID, Record
+from oms.core.state import ASK, BID, MODEL_BUCKETS, MODEL_QUEUE, MODEL_TAKEN, NO_ASK, NO_BID, Record
 from oms.core.trading import leg_of
 from oms.records import Liquidity, OrderFlag, OrderType, Reason, ReportKind, TimeInForce
 
@@ -159,8 +160,15 @@ def rest(s: Record, slot: int, queue_ahead: float) -> None:
     else:
         model["head"][instrument] = slot
     model["tail"][instrument] = slot
+    reach = model["reach"][instrument]
+    if model["resting"][instrument] == 0:
+        reach[BID] = NO_BID
+        reach[ASK] = NO_ASK
+    at = (order["side"] + 1) >> 1
+    if (order["px"] - reach[at]) * order["side"] > 0:
+        reach[at] = order["px"]
     model["resting"][instrument] += 1
-    model["bucket"][instrument, order["px"] % MODEL_BUCKETS] += 1
+    model["bucket"][instrument, order["px"] & (MODEL_BUCKETS - 1)] += 1
 
 
 @kernel
@@ -181,13 +189,7 @@ def remove(s: Record, slot: int) -> None:
     else:
         model["tail"][instrument] = before
     model["resting"][instrument] -= 1
-    model["bucket"][instrument, order["px"] % MODEL_BUCKETS] -= 1
-
-
-@kernel
-def rests_near(s: Record, instrument: int, px: int) -> bool:
-    """False when surely no own order rests at ``px``: a count by price modulo a power of two, so mostly one look."""
-    return bool(s["model"]["bucket"][instrument, px % MODEL_BUCKETS] > 0)
+    model["bucket"][instrument, order["px"] & (MODEL_BUCKETS - 1)] -= 1
 
 
 @kernel
@@ -262,7 +264,7 @@ def amend_in_place(s: Record, command: Record) -> int:
 @kernel
 def best_opposite(s: Record, instrument: int, side: int) -> int:
     """Best price that an order of ``side`` could take; ``NO_ASK`` or ``NO_BID`` when there is none."""
-    return s["books"][instrument]["best"][(1 - side) >> 1]
+    return exchange_book(s, instrument)["best"][(1 - side) >> 1]
 
 
 @kernel
@@ -290,7 +292,7 @@ def available_qty(s: Record, instrument: int, side: int, px: int) -> int:
     at = find_taken(s, instrument, side, px)
     if at < 0 and s["model"]["taken_count"] == MODEL_TAKEN:
         return 0
-    displayed = level_qty(s["books"][instrument], side, px)
+    displayed = level_qty(exchange_book(s, instrument), side, px)
     return max(displayed - s["model"]["taken"][at]["qty"], 0) if at >= 0 else displayed
 
 
@@ -327,4 +329,4 @@ def forget_taken(s: Record, at: int) -> None:
 @kernel
 def next_level(s: Record, instrument: int, side: int, px: int) -> int:
     """Next occupied price of ``side``'s book beyond ``px``, away from the market."""
-    return next_occupied(s["books"][instrument], (side + 1) >> 1, px, -side)
+    return next_occupied(exchange_book(s, instrument), (side + 1) >> 1, px, -side)

@@ -28,11 +28,11 @@ from backtest.matching.exchange import (
     plain_answer,
     rest,
     rests,
-    rests_near,
     would_cross,
 )
 from oms.compiled import kernel
 from oms.core.book import level_qty
+from oms.core.exchange_view import exchange_book, rests_near
 from oms.core.state import Record, State
 from oms.records import CommandKind, OrderFlag, OrderType, Reason
 
@@ -66,7 +66,7 @@ def match(s: Record, slot: int, command: Record) -> None:
     if order_type == _MARKET or not rests(command["time_in_force"]):
         plain_answer(s, order, EXPIRED, _NO_LIQUIDITY)
         return
-    rest(s, slot, float(level_qty(s["books"][order["instrument"]], order["side"], order["px"])))
+    rest(s, slot, float(level_qty(exchange_book(s, order["instrument"]), order["side"], order["px"])))
 
 
 def on_request(st: State, _me: int, command: Record) -> None:
@@ -93,7 +93,7 @@ def on_depth(st: State, _me: int, tick: Record) -> None:
     side = tick["side"]
     if model["resting"][instrument] == 0 or side == 0:
         return
-    best = s["books"][instrument]["best"][(side + 1) >> 1]
+    best = exchange_book(s, instrument)["best"][(side + 1) >> 1]
     improved = (best - s["change"]["best"][(side + 1) >> 1]) * side > 0
     near = rests_near(s, instrument, tick["px"])
     if not near and not improved:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from oms.compiled import kernel
+from oms.compiled import kernel, market_kernel
 from oms.core.state import ASK, BID, BOOK_FAR, BOOK_WINDOW, MAX_LEVEL_QTY, MAX_PX, NO_ASK, NO_BID, Record, State
 from oms.records import CASH_SCALE, BookState, Reason, TickFlag, TickKind
 
@@ -35,13 +35,13 @@ _REASON_SNAPSHOT: Final = int(Reason.SNAPSHOT)
 _NONE: Final = int(Reason.NONE)
 
 
-@kernel
+@market_kernel
 def in_range(px: int, qty: int, lowest: int) -> bool:
     """True when a price (``lowest`` and up) and a quantity can be a market's."""
     return bool(lowest <= px <= MAX_PX and 0 <= qty <= MAX_LEVEL_QTY)
 
 
-@kernel
+@market_kernel
 def is_sound(tick: Record) -> bool:
     """True for a record that a market can have sent; a level of side 0 says only that a message came."""
     kind = tick["kind"]
@@ -67,55 +67,64 @@ def no_price(k: int) -> int:
 
 @kernel
 def far_position(book: Record, k: int, px: int) -> int:
-    """Index of the first far level of side ``k`` whose price is not below ``px``."""
+    """Index of the first far row of side ``k`` whose price is not below ``px``."""
     prices = book["far_px"][k]
-    low = 0
-    high = book["far_count"][k]
-    while low < high:
-        middle = (low + high) >> 1
-        if prices[middle] < px:
-            low = middle + 1
-        else:
-            high = middle
-    return low
+    at = 0
+    count = book["far_count"][k]
+    while count > 1:
+        half = count >> 1
+        at += half * int(prices[at + half - 1] < px)  # no branch: which way it goes cannot be foreseen
+        count -= half
+    return at + int(count == 1 and prices[at] < px)
 
 
 @kernel
-def far_remove(book: Record, k: int, at: int) -> None:
+def squeeze_far(book: Record, k: int) -> None:
+    """Give up the far rows of side ``k`` that hold no quantity."""
     prices = book["far_px"][k]
     quantities = book["far_qty"][k]
-    count = book["far_count"][k] - 1
-    for i in range(at, count):
-        prices[i] = prices[i + 1]
-        quantities[i] = quantities[i + 1]
-    book["far_count"][k] = count
+    kept = 0
+    for i in range(book["far_count"][k]):
+        if quantities[i] > 0:
+            prices[kept] = prices[i]
+            quantities[kept] = quantities[i]
+            kept += 1
+    book["far_count"][k] = kept
+
+
+@kernel
+def drop_farthest(book: Record, k: int) -> None:
+    """Give up the far level of side ``k`` that is farthest from the market."""
+    book["dropped"] += 1
+    book["far_qty"][k, 0 if k == BID else book["far_count"][k] - 1] = 0
+    squeeze_far(book, k)
 
 
 @kernel
 def far_set(book: Record, k: int, px: int, qty: int) -> int:
-    """Set one far level and return its quantity before. When the list is full the level farthest out is given up."""
+    """Set one far level and return its quantity before. When the list is full the level farthest out is given up.
+
+    A level that is removed leaves its row behind, empty: prices come again.
+    """
     prices = book["far_px"][k]
     quantities = book["far_qty"][k]
     at = far_position(book, k, px)
-    count = book["far_count"][k]
-    if at < count and prices[at] == px:
+    if at < book["far_count"][k] and prices[at] == px:
         previous = quantities[at]
-        if qty > 0:
-            quantities[at] = qty
-        else:
-            far_remove(book, k, at)
+        quantities[at] = qty
         return previous
     if qty <= 0:
         return 0
-    if count == BOOK_FAR:
-        book["dropped"] += 1
-        farthest = 0 if k == BID else count - 1
-        if (at == 0 and k == BID) or (at == count and k == ASK):
-            return 0
-        far_remove(book, k, farthest)
-        count -= 1
-        if k == BID:
-            at -= 1
+    if book["far_count"][k] == BOOK_FAR:
+        squeeze_far(book, k)
+        at = far_position(book, k, px)
+        if book["far_count"][k] == BOOK_FAR:
+            if at == (0 if k == BID else BOOK_FAR):
+                book["dropped"] += 1
+                return 0
+            drop_farthest(book, k)
+            at = far_position(book, k, px)
+    count = book["far_count"][k]
     for i in range(count, at, -1):
         prices[i] = prices[i - 1]
         quantities[i] = quantities[i - 1]
@@ -125,7 +134,7 @@ def far_set(book: Record, k: int, px: int, qty: int) -> int:
     return 0
 
 
-@kernel
+@market_kernel
 def level_qty(book: Record, side: int, px: int) -> int:
     """Displayed lots of ``side`` at ``px``; hidden levels included."""
     k = (side + 1) >> 1
@@ -153,12 +162,16 @@ def next_occupied(book: Record, k: int, px: int, direction: int) -> int:
                 near = True
                 break
             at += direction
-    if book["far_count"][k] > 0:
-        at = far_position(book, k, px + 1) if direction > 0 else far_position(book, k, px) - 1
-        if 0 <= at < book["far_count"][k]:
-            far = book["far_px"][k, at]
-            if not near or (far - found) * direction < 0:
-                found = far
+    if near and base <= px < end:
+        return found  # what is far lies beyond it
+    count = book["far_count"][k]
+    at = far_position(book, k, px + 1) if direction > 0 else far_position(book, k, px) - 1
+    while 0 <= at < count and book["far_qty"][k, at] == 0:
+        at += direction
+    if 0 <= at < count:
+        far = book["far_px"][k, at]
+        if not near or (far - found) * direction < 0:
+            found = far
     return found
 
 
@@ -179,11 +192,11 @@ def move_window(book: Record, px: int) -> None:
                 far_set(book, k, at, qty)
         first = far_position(book, k, new)
         last = far_position(book, k, new + BOOK_WINDOW)
-        for i in range(first, last):
-            quantities[book["far_px"][k, i] & _MASK] = book["far_qty"][k, i]
         moved = last - first
         if moved > 0:
-            book["occupied"][k] += moved
+            for i in range(first, last):
+                quantities[book["far_px"][k, i] & _MASK] = book["far_qty"][k, i]
+                book["occupied"][k] += int(book["far_qty"][k, i] > 0)
             count = book["far_count"][k]
             for i in range(last, count):
                 book["far_px"][k, i - moved] = book["far_px"][k, i]
@@ -192,7 +205,7 @@ def move_window(book: Record, px: int) -> None:
     book["base"] = new
 
 
-@kernel
+@market_kernel
 def set_level(book: Record, side: int, px: int, qty: int) -> int:
     """Set the displayed quantity of one level, move the touch, and return the quantity before."""
     k = (side + 1) >> 1
@@ -248,7 +261,7 @@ def empty_book(book: Record, half_ticks: int) -> None:
     book["carried_half_ticks"] = half_ticks
 
 
-@kernel
+@market_kernel
 def begin_message(book: Record, tick: Record) -> int:
     """Decide by its update ids whether a message is applied; returns the Reason of a change of the book's state.
 
@@ -271,7 +284,7 @@ def begin_message(book: Record, tick: Record) -> int:
     return _NONE
 
 
-@kernel
+@market_kernel
 def end_message(book: Record, tick: Record) -> int:
     """Take note of an applied message's id; returns the Reason of a change of the book's state."""
     if book["skipping"] != 0:
@@ -283,14 +296,13 @@ def end_message(book: Record, tick: Record) -> int:
     return _NONE
 
 
-@kernel
-def apply_depth(s: Record, tick: Record) -> int:
-    """Apply one DEPTH or SNAPSHOT record; ``s['change']`` tells what it changed.
+@market_kernel
+def apply_depth(s: Record, book: Record, tick: Record) -> int:
+    """Apply one DEPTH or SNAPSHOT record to a book; ``s['change']`` tells what it changed.
 
     Returns the Reason of a change of the book's state (SEQUENCE_GAP, SNAPSHOT), or NONE; -1 when the record was not
     applied.
     """
-    book = s["books"][tick["instrument"]]
     flags = tick["flags"]
     reason = _NONE
     if flags & _FIRST:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
-from oms.compiled import call_address, kernel
-from oms.core.book import apply_depth
+from oms.compiled import kernel, market_kernel
+from oms.core.book import apply_depth, is_sound
 from oms.core.events import new_event, open_budget
+from oms.core.exchange_view import show_depth, show_trade
 from oms.core.own_reports import pay_fundings
 from oms.core.requests import cancel_open
-from oms.core.state import ASK, BID, Record, State
-from oms.records import STRATEGY_CLIENT_BASE, BookState, EventKind, Reason, TickKind
+from oms.core.state import ASK, BID, MAX_INSTRUMENTS, Record, State
+from oms.records import STRATEGY_CLIENT_BASE, BookState, EventKind, Reason, TickFlag, TickKind
 
 _DEPTH: Final = int(TickKind.DEPTH)
 _TRADE: Final = int(TickKind.TRADE)
@@ -19,6 +20,8 @@ _SNAPSHOT: Final = int(TickKind.SNAPSHOT)
 _MARK: Final = int(TickKind.MARK)
 _FUNDING: Final = int(TickKind.FUNDING)
 _STALE_TICK: Final = int(TickKind.STALE)
+_FIRST: Final = int(TickFlag.FIRST)
+_LAST: Final = int(TickFlag.LAST)
 _SYNCED: Final = int(BookState.SYNCED)
 _STALE: Final = int(BookState.STALE)
 _BOOK_STATE: Final = int(EventKind.BOOK_STATE)
@@ -64,12 +67,12 @@ def refuse_tick(s: Record, tick: Record) -> None:
         make_stale(s, tick, _MALFORMED)
 
 
-@kernel
+@market_kernel
 def take_depth(st: State, tick: Record) -> None:
     """A level: the book first, then the exchange model's own orders."""
     s = st[0]
-    reason = apply_depth(s, tick)
     book = s["books"][tick["instrument"]]
+    reason = apply_depth(s, book, tick)
     change = s["change"]
     if (
         change["best"][BID] != book["best"][BID]
@@ -79,11 +82,8 @@ def take_depth(st: State, tick: Record) -> None:
         s["market_updates"] += 1
     if reason > _NONE:
         report_book_state(s, tick, reason)
-    model = s["model"]
-    if book["skipping"] != 0:
-        return
-    if model["resting"][tick["instrument"]] + model["taken_count"] > 0:
-        call_address(model["on_depth"], st, 0, tick)
+    if s["model"]["first_book"] == 0 and book["skipping"] == 0:
+        show_depth(st, tick)
 
 
 @kernel
@@ -102,8 +102,8 @@ def take_market(st: State, tick: Record) -> None:
         book["trade_qty"] = tick["qty"]
         book["traded_qty"] += tick["qty"]
         book["traded_value"] += float(tick["px"]) * tick["qty"]
-        if s["model"]["resting"][instrument] > 0 and book["state"] == _SYNCED:
-            call_address(s["model"]["on_trade"], st, 0, tick)
+        if s["model"]["first_book"] == 0:
+            show_trade(st, tick)
     elif kind == _QUOTE:
         book["quote_px"][BID] = tick["px"]
         book["quote_qty"][BID] = tick["qty"]
@@ -118,3 +118,39 @@ def take_market(st: State, tick: Record) -> None:
             pay_fundings(s, instrument, tick["qty"])
     elif kind == _STALE_TICK:
         make_stale(s, tick, _TICKS_LOST if tick["qty"] == _TICKS_LOST else _GATEWAY_STALE)
+
+
+@market_kernel
+def take_levels(st: State, ticks: Any, start: int) -> int:
+    """Take the levels of one message from row ``start`` on, up to its last; returns the first row that was not taken.
+
+    Nothing but the book and an exchange model looks at them before the message is complete. What is not a sound level
+    of a known instrument stops here, and goes the way of every other record. The output has room, and nothing is due.
+    """
+    s = st[0]
+    first = ticks[start]
+    instrument = first["instrument"]
+    if not 0 <= instrument < MAX_INSTRUMENTS or s["instruments"][instrument]["defined"] == 0:
+        return start
+    version = s["instruments"][instrument]["version"]
+    kind = first["kind"]
+    ts = first["local_ts"]
+    if kind != _DEPTH and kind != _SNAPSHOT:
+        return start
+    at = start
+    while at < ticks.shape[0]:
+        tick = ticks[at]
+        if tick["flags"] & _LAST or (tick["flags"] & _FIRST and at > start):
+            break
+        if tick["kind"] != kind or tick["local_ts"] != ts or tick["instrument"] != instrument or not is_sound(tick):
+            break
+        if tick["version"] != 0 and tick["version"] != version:
+            break
+        if at == start:
+            s["now"] = max(s["now"], ts)
+            s["feed_quiet"] = 0
+        take_depth(st, tick)
+        at += 1
+    s["ticks"] += at - start
+    s["market_updates"] += at - start
+    return at

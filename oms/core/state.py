@@ -102,7 +102,7 @@ BOOK = np.dtype(
         ("best", "i8", (2,)),  # px in ticks; NO_ASK, NO_BID when the side is empty
         ("base", "i8"),  # lowest px of the dense window
         ("occupied", "i8", (2,)),  # levels in the window
-        ("far_count", "i8", (2,)),
+        ("far_count", "i8", (2,)),  # rows in use
         ("trade_px", "i8"),
         ("trade_qty", "i8"),
         ("traded_qty", "i8"),  # lots of all trades so far
@@ -116,7 +116,7 @@ BOOK = np.dtype(
         ("local_ts", "i8"),
         ("qty", "i8", (2, BOOK_WINDOW)),  # lots at px & (BOOK_WINDOW - 1)
         ("far_px", "i8", (2, BOOK_FAR)),  # ascending
-        ("far_qty", "i8", (2, BOOK_FAR)),
+        ("far_qty", "i8", (2, BOOK_FAR)),  # 0: the level is gone, its row is used again when it comes back
     ]
 )
 """The L2 book of one instrument."""
@@ -412,6 +412,7 @@ MODEL = np.dtype(
         ("on_request", "i8"),  # addresses
         ("on_depth", "i8"),
         ("on_trade", "i8"),
+        ("first_book", "i8"),  # of the exchange: 0: the core's own, MAX_INSTRUMENTS: those of a second clock
         ("entry_latency_ns", "i8"),
         ("response_latency_ns", "i8"),
         ("trade_counter", "i8"),
@@ -423,6 +424,7 @@ MODEL = np.dtype(
         ("head", "i4", (MAX_INSTRUMENTS,)),  # first and last resting order of each instrument
         ("tail", "i4", (MAX_INSTRUMENTS,)),
         ("resting", "i4", (MAX_INSTRUMENTS,)),
+        ("reach", "i8", (MAX_INSTRUMENTS, 2)),  # best prices of own orders since one began to rest; may be better ones
         ("bucket", "i4", (MAX_INSTRUMENTS, MODEL_BUCKETS)),  # resting orders by px modulo the buckets
         ("taken", TAKEN, (MODEL_TAKEN,)),
         ("orders", RESTING, (MAX_ORDERS,)),
@@ -531,7 +533,7 @@ STATE = np.dtype(
         ("commands", COMMAND, (COMMAND_RING,)),
         ("reports", REPORT, (REPORT_RING,)),  # those taken, in order: the host's and the exchange model's
         ("told_parents", PARENT, (PARENT_RING,)),  # rows of parents as they were when PROGRESS was told of them
-        ("books", BOOK, (MAX_INSTRUMENTS,)),
+        ("books", BOOK, (2 * MAX_INSTRUMENTS,)),  # the second half: of an exchange with a clock of its own
     ]
 )
 

@@ -36,7 +36,7 @@ from oms.core.state import STATE
 
 ROOT = Path(oms.__file__).resolve().parent.parent
 PACKAGES = ("oms", "strategies", "backtest", "gateways")
-DECORATOR = re.compile(r"^@(kernel|hot_kernel|entry|user_kernel|function|intrinsic)\b", re.MULTILINE)
+DECORATOR = re.compile(r"^@(kernel|hot_kernel|market_kernel|entry|user_kernel|function|intrinsic)\b", re.MULTILINE)
 
 compiled_only = pytest.mark.skipif(not JIT, reason="about the compiler's cache")
 
