@@ -1,7 +1,8 @@
 """Running a backtest: the core's own step over an array of ticks, with an exchange model for the exchange.
 
 With ``--clock local`` the exchange acts in record time and local receive order, as it does in paper mode: the same file
-and the same strategies give the same fills.
+and the same strategies give the same fills. With ``--clock dual`` it acts at exchange time, on books of its own, before
+the strategies hear of it.
 """
 
 from __future__ import annotations
@@ -15,18 +16,18 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from backtest.loop import CURSOR, step_both
 from oms.assembly import PAPER_ACCOUNT, Core, build_core
 from oms.compiled import Progress
 from oms.config import Settings, qualified_symbol
-from oms.core.state import State
+from oms.core.state import NEVER, State
 from oms.decimals import cash_text
 from oms.engine import report_positions, step_commands, step_ticks, take_terms
 from oms.instruments import Instrument
 from oms.records import EVENT, EventKind, Reason
 
-CLOCKS: Final = ("local",)
-"""By whose clock the exchange acts. ``dual``, where it acts at exchange time and before the strategy sees it, comes
-later."""
+CLOCKS: Final = ("local", "dual")
+"""By whose clock the exchange acts: the receiver's, or its own."""
 
 
 class BacktestError(ValueError):
@@ -84,8 +85,6 @@ class Backtest(NamedTuple):
 
 def check_clock(clock: str) -> None:
     """Raise ``BacktestError`` when there is no clock called ``clock``."""
-    if clock == "dual":
-        raise BacktestError("clock 'dual' comes later: use 'local', in which the exchange acts in receive order")
     if clock not in CLOCKS:
         raise BacktestError(f"unknown clock {clock!r}: use {' or '.join(CLOCKS)}")
 
@@ -100,8 +99,21 @@ class Orders(NamedTuple):
     """Of COMMAND."""
 
 
-def drive(st: State, ticks: npt.NDArray[np.void], orders: Orders | None = None) -> npt.NDArray[np.void]:
+def exchange_order(ticks: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
+    """The ticks in the order in which they happened at the exchange; those of one time stay in the order given."""
+    times = ticks["exch_ts"]
+    return ticks if (times[1:] >= times[:-1]).all() else ticks[np.argsort(times, kind="stable")]
+
+
+def drive(
+    st: State,
+    ticks: npt.NDArray[np.void],
+    orders: Orders | None = None,
+    rows: npt.NDArray[np.void] | None = None,
+) -> npt.NDArray[np.void]:
     """Step the core over all ticks, with orders on the way, and return every event that it wrote, as one EVENT array.
+
+    ``rows`` are what happens at an exchange with a clock of its own, as ``exchange_order`` gives it.
 
     Raises
     ------
@@ -115,10 +127,20 @@ def drive(st: State, ticks: npt.NDArray[np.void], orders: Orders | None = None) 
             take_terms(st, orders.terms)
             step_commands(st, orders.commands, 0)
             blocks.append(take_events(st))
-        start = 0
-        while start < len(part):
-            start = step_ticks(st, part, start, 0)
+        if rows is None:
+            start = 0
+            while start < len(part):
+                start = step_ticks(st, part, start, 0)
+                blocks.append(take_events(st))
+            continue
+        is_last = number == len(parts) - 1
+        until = NEVER if is_last else int(ticks["local_ts"][min(len(part), len(ticks) - 1)]) + 1
+        cursor = np.zeros(1, CURSOR)
+        happened = rows if is_last else rows[: np.searchsorted(rows["exch_ts"], until)]
+        while cursor["local"][0] < len(part) or cursor["exchange"][0] < len(happened):
+            step_both(st, part, happened, cursor, until)
             blocks.append(take_events(st))
+        rows = rows[len(happened) :]
     return np.concatenate(blocks)
 
 
@@ -174,9 +196,10 @@ def run_backtest(
         When the clock is unknown, or the strategies wrote more than the core can hold at once.
     """
     check_clock(clock)
-    core = build_core(settings, report=report)
+    core = build_core(settings, two_clocks=clock == "dual", report=report)
+    rows = exchange_order(ticks) if clock == "dual" else None
     start = time.perf_counter()
-    events = drive(core.st, ticks, orders)
+    events = drive(core.st, ticks, orders, rows)
     elapsed_s = time.perf_counter() - start
     s = core.st[0]
     closing = _closing_positions(core.st)

@@ -11,6 +11,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
 from oms.account_settings import CASH_LIMITS, LARGEST_LIMITS, AccountSettings, StrategyRisk
 from oms.algorithms import built_in
 from oms.compiled import Callback, Progress, compile_entries
@@ -25,7 +28,7 @@ from oms.core.state import (
     new_state,
 )
 from oms.decimals import rate, scaled
-from oms.exchange_model import load_model, use_model
+from oms.exchange_model import Latency, load_model, use_model
 from oms.instruments import Instrument, underlying_of
 from oms.money import define_money, open_wallet
 from oms.precompile import precompile
@@ -73,6 +76,7 @@ class Core(NamedTuple):
     model: dict[str, Callback]
     rules: tuple[LoadedRule, ...] = ()
     algorithms: tuple[LoadedAlgorithm, ...] = ()
+    latency: Latency = Latency()
 
 
 def define_limits(st: State, settings: Settings, instrument: Instrument, account: int = PAPER_ACCOUNT) -> None:
@@ -150,13 +154,25 @@ def built_in_algorithms() -> tuple[LoadedAlgorithm, ...]:
     return tuple(load_algorithm(path) for path in built_in())
 
 
+def recorded_latencies(file: str) -> npt.NDArray[np.int64] | None:
+    """The recorded order latencies that settings name; None when they name none."""
+    if not file:
+        return None
+    from backtest.latency import read_latencies
+
+    return read_latencies(Path(file))
+
+
 def build_core(
     settings: Settings,
     *,
     trading_state: TradingState = TradingState.ACTIVE,
+    two_clocks: bool = False,
     report: Callable[[Progress], None] = lambda progress: None,
 ) -> Core:
     """Compile what the settings need and return a core that holds it.
+
+    With ``two_clocks`` its exchange model acts at exchange time, on books of its own: in a backtest.
 
     Raises
     ------
@@ -164,9 +180,15 @@ def build_core(
         When a setting cannot be used.
     """
     algorithm_files = (*built_in(), *settings.algorithm_files)
-    precompile([settings.matching.model], [chosen.file for chosen in settings.strategies], algorithm_files, report)
+    matching = settings.matching
+    precompile(
+        [f"matching/{matching.model}", f"queues/{matching.queue}"],
+        [chosen.file for chosen in settings.strategies],
+        algorithm_files,
+        report,
+    )
     compile_entries()
-    model = load_model(settings.matching.model)
+    model = load_model(matching.model, matching.queue)
     st = new_state()
     define_accounts(st, settings, trading_state)
     for instrument in settings.instruments:
@@ -175,12 +197,13 @@ def build_core(
         for account in range(len(settings.accounts)):
             define_limits(st, settings, instrument, account)
     define_money(st, settings.instruments, settings.wallets, settings.currency_codes, settings.conversions)
-    use_model(
-        st,
-        model,
-        entry_latency_ns=settings.matching.entry_latency_us * NS_PER_US,
-        response_latency_ns=settings.matching.response_latency_us * NS_PER_US,
+    latency = Latency(
+        matching.entry_latency_us * NS_PER_US,
+        matching.response_latency_us * NS_PER_US,
+        matching.feed_latency_factor,
+        recorded_latencies(matching.latencies),
     )
+    use_model(st, model, latency, queue_power=matching.queue_power, two_clocks=two_clocks)
     loaded = tuple(_load_strategy(st, settings, chosen) for chosen in settings.strategies)
     rules = tuple(load_rule(Path(chosen.file)) for chosen in settings.rules)
     for rule in rules:
@@ -188,7 +211,7 @@ def build_core(
     algorithms = (*built_in_algorithms(), *(load_algorithm(path) for path in settings.algorithm_files))
     for algorithm in algorithms:
         define_algorithm(st, algorithm)
-    return Core(st, loaded, model, rules, algorithms)
+    return Core(st, loaded, model, rules, algorithms, latency)
 
 
 def _load_strategy(st: State, settings: Settings, chosen: StrategySettings) -> LoadedStrategy:

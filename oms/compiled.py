@@ -13,6 +13,7 @@ With ``NUMBA_DISABLE_JIT=1`` everything runs as plain Python, slowly, for covera
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 import shutil
@@ -74,6 +75,7 @@ KERNEL_SOURCES: Final = (
     "backtest/loop.py",
     "backtest/market.py",
     "backtest/matching/*.py",
+    "backtest/queues/*.py",
     "gateways/digits.py",
     "gateways/layouts.py",
     "gateways/scanner.py",
@@ -411,6 +413,16 @@ if JIT:
         return types.void(items, at), generate
 
     @intrinsic  # type: ignore[untyped-decorator]
+    def read_int64(_typing: Any, address: Any, at: Any) -> Any:
+        """The int64 number ``at`` of those that lie at ``address``."""
+
+        def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+            start = builder.inttoptr(arguments[0], ir.IntType(64).as_pointer())
+            return builder.load(builder.gep(start, [arguments[1]]))
+
+        return types.int64(types.int64, types.int64), generate
+
+    @intrinsic  # type: ignore[untyped-decorator]
     def call_address(_typing: Any, address: Any, st: Any, number: Any, record: Any) -> Any:
         """Call the function at ``address`` with ``(st, number, record)`` and return its status: 0, or how it failed.
 
@@ -506,6 +518,10 @@ else:
         """The pure-Python twin."""
         for name in record.dtype.names:
             record[name] = 0
+
+    def read_int64(address: int, at: int) -> int:
+        """The pure-Python twin."""
+        return ctypes.c_int64.from_address(int(address) + 8 * int(at)).value
 
     def call_address(address: int, st: Any, number: int, record: Any) -> int:
         """The pure-Python twin: ``address`` is the function's number in a table, from 1.

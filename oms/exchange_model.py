@@ -1,38 +1,110 @@
-"""Choosing the exchange model: its module under ``backtest/matching`` by name, compiled, its addresses in the state."""
+"""Choosing the exchange model and its queue model: by name or by a file of the user's, compiled, in the state."""
 
 from __future__ import annotations
 
 import importlib
-from typing import Final
+from pathlib import Path
+from typing import Final, NamedTuple
 
 import numba
+import numpy as np
+import numpy.typing as npt
 
+from oms.checks import ConfigError
 from oms.compiled import Callback, callback
-from oms.config import ConfigError
-from oms.core.state import STATE, State
+from oms.core.state import ASK, BID, MAX_INSTRUMENTS, NO_ASK, NO_BID, STATE, State
 from oms.records import COMMAND, TICK
 
-MATCHING_MODELS: Final = ("displayed", "no_partial_fill")
+MATCHING_MODELS: Final = ("displayed", "no_partial_fill", "partial_fill")
 """Exchange models by name: the modules of ``backtest/matching`` that can be chosen."""
+QUEUE_MODELS: Final = ("risk_averse", "log", "log2", "power1", "power2", "power3")
+"""Queue models by name: the modules of ``backtest/queues`` that can be chosen."""
 
-_MODEL_FUNCTIONS: Final = {"on_request": COMMAND, "on_depth": TICK, "on_trade": TICK}
+EXCHANGE_FUNCTIONS: Final = {"on_request": COMMAND, "on_depth": TICK, "on_trade": TICK}
+QUEUE_FUNCTIONS: Final = {"on_level": TICK}
+_KINDS: Final = {
+    "matching": ("matching model", MATCHING_MODELS, EXCHANGE_FUNCTIONS),
+    "queues": ("queue model", QUEUE_MODELS, QUEUE_FUNCTIONS),
+}
+"""What each folder of ``backtest`` holds: what it is called, its modules by name, their functions."""
+
+LATENCY_COLUMNS: Final = ("request_ts", "exchange_ts", "response_ts")
+"""Of recorded order latencies, ns: when the request left, reached the exchange, and its answer came back."""
 
 
-def load_model(name: str) -> dict[str, Callback]:
-    """Compile the exchange model called ``name``; raises ``ConfigError`` when there is none."""
-    if name not in MATCHING_MODELS:
-        raise ConfigError(f"unknown matching model {name!r}: choose {' or '.join(MATCHING_MODELS)}")
-    module = importlib.import_module(f"backtest.matching.{name}")
+class Latency(NamedTuple):
+    """How long requests and answers are under way."""
+
+    entry_ns: int = 0
+    response_ns: int = 0
+    feed_factor: float = 0.0
+    """Of the feed's latency, added to both."""
+    recorded: npt.NDArray[np.int64] | None = None
+    """Shape (rows, 3): ``LATENCY_COLUMNS``. Keep it as long as the state: that holds its address."""
+
+
+def load_functions(folder: str, name: str) -> dict[str, Callback]:
+    """Compile what the module ``name`` of ``backtest/FOLDER`` defines, or a user's file; by the functions' names.
+
+    Raises
+    ------
+    ConfigError
+        When there is no module of that name.
+    StrategyError
+        When a user's file cannot be used.
+    """
+    what, names, functions = _KINDS[folder]
+    types = {function: numba.from_dtype(dtype) for function, dtype in functions.items()}
+    if name.endswith(".py"):
+        from strategies.loader import load_model_file
+
+        return load_model_file(Path(name), what, types)
+    if name not in names:
+        raise ConfigError(f"unknown {what} {name!r}: choose {', '.join(names)}, or give a .py file")
+    module = importlib.import_module(f"backtest.{folder}.{name}")
     return {
-        function: callback(getattr(module, function), numba.from_dtype(dtype), STATE, checked=False)
-        for function, dtype in _MODEL_FUNCTIONS.items()
+        function: callback(getattr(module, function), record, STATE, checked=False)
+        for function, record in types.items()
     }
 
 
-def use_model(st: State, model: dict[str, Callback], *, entry_latency_ns: int, response_latency_ns: int) -> None:
-    """Let the exchange model answer this core's orders."""
+def load_model(name: str, queue: str = QUEUE_MODELS[0]) -> dict[str, Callback]:
+    """The compiled functions of an exchange model and of a queue model; raises as ``load_functions``."""
+    return {**load_functions("matching", name), **load_functions("queues", queue)}
+
+
+def use_model(
+    st: State,
+    model: dict[str, Callback],
+    latency: Latency = Latency(),  # noqa: B008  (it cannot be changed)
+    *,
+    queue_power: float = 0.0,
+    two_clocks: bool = False,
+) -> None:
+    """Let the exchange model answer this core's orders.
+
+    Parameters
+    ----------
+    model : dict
+        What ``load_model`` has compiled.
+    latency : Latency
+        Of requests and answers.
+    queue_power : float
+        The exponent of a queue model that has one.
+    two_clocks : bool
+        True: the exchange has books of its own, in which a message acts at its exchange time.
+    """
     row = st[0]["model"]
     for function, compiled in model.items():
         row[function] = compiled.address
-    row["entry_latency_ns"] = entry_latency_ns
-    row["response_latency_ns"] = response_latency_ns
+    row["entry_latency_ns"] = latency.entry_ns
+    row["response_latency_ns"] = latency.response_ns
+    row["feed_factor"] = latency.feed_factor
+    if latency.recorded is not None:
+        row["latency_rows"] = latency.recorded.ctypes.data
+        row["latency_count"] = len(latency.recorded)
+    row["queue_power"] = queue_power
+    row["first_book"] = MAX_INSTRUMENTS if two_clocks else 0
+    if two_clocks:
+        st[0]["books"]["best"][MAX_INSTRUMENTS:, BID] = NO_BID
+        st[0]["books"]["best"][MAX_INSTRUMENTS:, ASK] = NO_ASK

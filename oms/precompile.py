@@ -63,9 +63,9 @@ def compile_part(part: str, name: str) -> None:
         compile_entries(lambda progress: _say(progress.name))
         _ = (indices, kept_version, replay_step, standing, tick_feed)
     elif part == MODEL:
-        from oms.exchange_model import load_model
+        from oms.exchange_model import load_functions
 
-        load_model(name)
+        load_functions(*name.split("/"))
     elif part == ALGORITHM:
         from strategies.loader import load_algorithm
 
@@ -96,7 +96,7 @@ def precompile(
     Parameters
     ----------
     models : sequence of str
-        Names of the exchange models.
+        Exchange models and queue models: folder of ``backtest`` and name, as in ``matching/displayed``.
     strategies : sequence of str
         Paths of the strategies' files.
     algorithms : sequence of Path
@@ -108,7 +108,7 @@ def precompile(
         return False
     wanted = [
         (CORE, ""),
-        *((MODEL, name) for name in dict.fromkeys(models)),
+        *((MODEL, name) for name in dict.fromkeys(models) if not name.endswith(".py")),
         *((STRATEGY, path) for path in dict.fromkeys(strategies)),
         *((ALGORITHM, os.fspath(path)) for path in dict.fromkeys(algorithms)),
     ]

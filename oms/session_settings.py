@@ -39,10 +39,20 @@ class MatchingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """The exchange model of paper mode and the backtest; see ``backtest/matching/``."""
 
     model: str = "displayed"
+    queue: str = "risk_averse"
+    queue_power: float = 3.0
+    """The exponent n of the queue models ``power1`` to ``power3``."""
     entry_latency_us: int = 0
     response_latency_us: int = 0
+    feed_latency_factor: float = 0.0
+    """How much of the feed's latency at the time comes to both latencies."""
+    latencies: str = ""
+    """File of recorded order latencies, which are added to both; empty: none."""
 
     def __post_init__(self) -> None:
+        for name, most in (("queue_power", 100), ("feed_latency_factor", 1_000)):
+            if not 0 <= getattr(self, name) <= most:
+                raise ConfigError(f"matching {name} {getattr(self, name)} must be 0 to {most}")
         for name in ("entry_latency_us", "response_latency_us"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"matching {name} {getattr(self, name)} is negative: it must be zero or more")

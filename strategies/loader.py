@@ -48,6 +48,7 @@ ARGUMENTS: Final = {
     "start": "(st, me, now)",
     "work": "(st, me, now)",
 }
+MODEL_ARGUMENTS: Final = "(st, number, record)"
 _ARGUMENT_TYPES: Final[dict[str, Callable[[], Any]]] = {
     "on_tick": lambda: numba.from_dtype(TICK),
     "on_fill": lambda: numba.from_dtype(EVENT),
@@ -164,6 +165,30 @@ def _rename(helper: ModuleType, name: str) -> None:
     sys.modules[name] = helper
 
 
+@contextmanager
+def _loaded(path: Path, what: str) -> Iterator[ModuleType]:
+    """The module in a user's file; within the block its functions are compiled into, or from, a cache of their own.
+
+    Raises
+    ------
+    StrategyError
+        Of any kind of failure, in the block too.
+    """
+    if not path.is_file():
+        raise StrategyError(f"{what} file {path} does not exist")
+    sources = [path]
+    try:
+        sources = local_sources(path)
+        with cached_in(open_cache(cache_sources(path), STRATEGY_CACHES)):
+            yield _import_file(path, sources)
+    except StrategyError:
+        raise
+    except AlgorithmError as error:
+        raise StrategyError(str(error)) from error
+    except (Exception, SystemExit) as error:  # a user's file may fail in any way; the caller gets one kind of error
+        raise StrategyError(f"{what} {path.name}: {_explanation(error, sources)}") from error
+
+
 def load_strategy(path: Path) -> LoadedStrategy:
     """Import and compile the strategy in a file.
 
@@ -173,18 +198,8 @@ def load_strategy(path: Path) -> LoadedStrategy:
         When the file is missing, does not import or compile, defines no callback, or declares something wrongly.
     """
     path = path.expanduser().absolute()
-    if not path.is_file():
-        raise StrategyError(f"strategy file {path} does not exist")
-    sources = [path]
-    try:
-        sources = local_sources(path)
-        with cached_in(open_cache(cache_sources(path), STRATEGY_CACHES)):
-            module = _import_file(path, sources)
-            callbacks = {name: _compile(module, name) for name in CALLBACKS if hasattr(module, name)}
-    except StrategyError:
-        raise
-    except (Exception, SystemExit) as error:  # a user's file may fail in any way; the caller gets one kind of error
-        raise StrategyError(f"strategy {path.name}: {_explanation(error, sources)}") from error
+    with _loaded(path, "strategy") as module:
+        callbacks = {name: _compile(module, name) for name in CALLBACKS if hasattr(module, name)}
     if not callbacks:
         raise StrategyError(f"strategy {path.name} defines none of {', '.join(CALLBACKS)}")
     return LoadedStrategy(
@@ -195,6 +210,30 @@ def load_strategy(path: Path) -> LoadedStrategy:
         timer_interval_ns=_timer_interval_ns(module, path),
         callbacks=callbacks,
     )
+
+
+def load_model_file(path: Path, what: str, functions: dict[str, Any]) -> dict[str, Callback]:
+    """Import and compile the model of an exchange, or of a queue, in a file.
+
+    Parameters
+    ----------
+    path : Path
+    what : str
+        What it is called in messages.
+    functions : dict
+        The functions that it must define, and the Numba type of each one's third argument.
+
+    Raises
+    ------
+    StrategyError
+        When the file is missing, does not import or compile, or lacks one of the functions.
+    """
+    path = path.expanduser().absolute()
+    with _loaded(path, what) as module:
+        missing = [name for name in functions if not hasattr(module, name)]
+        if missing:
+            raise StrategyError(f"{what} {path.name} does not define {missing[0]}{MODEL_ARGUMENTS}")
+        return {name: _compile(module, name, record, MODEL_ARGUMENTS) for name, record in functions.items()}
 
 
 class LoadedRule(NamedTuple):
@@ -214,20 +253,10 @@ def load_rule(path: Path) -> LoadedRule:
         When the file is missing, does not import or compile, or does not define ``check_order``.
     """
     path = path.expanduser().absolute()
-    if not path.is_file():
-        raise StrategyError(f"rule file {path} does not exist")
-    sources = [path]
-    try:
-        sources = local_sources(path)
-        with cached_in(open_cache(cache_sources(path), STRATEGY_CACHES)):
-            module = _import_file(path, sources)
-            if not hasattr(module, RULE):
-                raise StrategyError(f"rule {path.name} does not define {RULE}{ARGUMENTS[RULE]}")
-            return LoadedRule(path.stem, path, _compile(module, RULE))
-    except StrategyError:
-        raise
-    except (Exception, SystemExit) as error:  # a user's file may fail in any way; the caller gets one kind of error
-        raise StrategyError(f"rule {path.name}: {_explanation(error, sources)}") from error
+    with _loaded(path, "rule") as module:
+        if not hasattr(module, RULE):
+            raise StrategyError(f"rule {path.name} does not define {RULE}{ARGUMENTS[RULE]}")
+        return LoadedRule(path.stem, path, _compile(module, RULE))
 
 
 def define_rule(st: State, rule: LoadedRule) -> int:
@@ -266,23 +295,11 @@ def load_algorithm(path: Path) -> LoadedAlgorithm:
         When the file is missing, does not import or compile, defines no ``work``, or declares something wrongly.
     """
     path = path.expanduser().absolute()
-    if not path.is_file():
-        raise StrategyError(f"algorithm file {path} does not exist")
-    sources = [path]
-    try:
-        sources = local_sources(path)
-        with cached_in(open_cache(cache_sources(path), STRATEGY_CACHES)):
-            module = _import_file(path, sources)
-            if not hasattr(module, "work"):
-                raise StrategyError(f"algorithm {path.name} does not define work{ARGUMENTS['work']}")
-            callbacks = {name: _compile(module, name) for name in ALGORITHM_FUNCTIONS if hasattr(module, name)}
-            declared = read_algorithm(path)
-    except StrategyError:
-        raise
-    except AlgorithmError as error:
-        raise StrategyError(str(error)) from error
-    except (Exception, SystemExit) as error:  # a user's file may fail in any way; the caller gets one kind of error
-        raise StrategyError(f"algorithm {path.name}: {_explanation(error, sources)}") from error
+    with _loaded(path, "algorithm") as module:
+        if not hasattr(module, "work"):
+            raise StrategyError(f"algorithm {path.name} does not define work{ARGUMENTS['work']}")
+        callbacks = {name: _compile(module, name) for name in ALGORITHM_FUNCTIONS if hasattr(module, name)}
+        declared = read_algorithm(path)
     return LoadedAlgorithm(declared.name, path, declared.parameters, callbacks)
 
 
@@ -308,12 +325,12 @@ def define_algorithm(st: State, algorithm: LoadedAlgorithm) -> int:
     return row
 
 
-def _compile(module: ModuleType, name: str) -> Callback:
+def _compile(module: ModuleType, name: str, record: Any = None, arguments: str = "") -> Callback:
     function = getattr(module, name)
     function = getattr(function, "py_func", function)
     if not inspect.isfunction(function) or len(inspect.signature(function).parameters) != 3:
-        raise TypeError(f"{name} must be a function of three arguments, {ARGUMENTS[name]}")
-    return callback(function, _ARGUMENT_TYPES[name](), STATE, checked=True)
+        raise TypeError(f"{name} must be a function of three arguments, {arguments or ARGUMENTS[name]}")
+    return callback(function, record if record is not None else _ARGUMENT_TYPES[name](), STATE, checked=True)
 
 
 def _explanation(error: BaseException, sources: Iterable[Path]) -> str:

@@ -3,8 +3,8 @@
 - A taker walks the displayed levels from the best price and gets what they hold, less what own orders have taken since
   the feed last showed the level. A market or IOC order's rest expires, FOK is all or nothing, a GTC rest goes to the
   book. 1,000 against a displayed 0.01 fills 0.01.
-- A resting order waits behind the quantity displayed at its price when it arrived (risk-averse queue, rule
-  ``risk_averse`` of hftbacktest: only trades, and a level that shrinks below it, move it forward).
+- A resting order waits behind the quantity displayed at its price when it arrived. Trades at its price move it forward,
+  and where the level changes otherwise, the queue model says how far.
 - A reduce-only order never fills more than it closes of the position, fills under way included; what is over expires.
 - A trade fills own orders priced better first, then those at its price by the volume that reaches them. Own orders
   share the volume of one trade: together they never get more than it.
@@ -21,12 +21,15 @@ from backtest.matching.exchange import (
     EXPIRED,
     FILL,
     TAKER,
+    advance_level,
+    advance_queue,
     amend_in_place,
     answer,
     available_qty,
     best_opposite,
     cancel_resting,
     cut_to_position,
+    displayed_qty,
     enter,
     fill_resting,
     find_taken,
@@ -39,7 +42,7 @@ from backtest.matching.exchange import (
     would_cross,
 )
 from oms.compiled import kernel
-from oms.core.book import is_tradable, level_qty
+from oms.core.book import is_tradable
 from oms.core.exchange_view import exchange_book, rests_near
 from oms.core.state import MODEL_TAKEN, NO_ASK, NO_BID, Record, State
 from oms.records import CommandKind, OrderFlag, OrderType, Reason, TickFlag, TickKind, TimeInForce
@@ -105,13 +108,13 @@ def take_levels(s: Record, order: Record, order_type: int) -> None:
 
 @kernel
 def queue_ahead_at(s: Record, order: Record) -> float:
-    """Lots ahead of an order that joins the queue now: what is displayed, and never less than an own order there has.
+    """What is ahead of an order that joins the queue now: what is displayed, never less than an own order there has.
 
     An own order may have more ahead of it than is displayed, when a snapshot no longer shows its level.
     """
     model = s["model"]
     instrument = order["instrument"]
-    ahead = float(level_qty(exchange_book(s, instrument), order["side"], order["px"]))
+    ahead = displayed_qty(s, order)
     if not rests_near(s, instrument, order["px"]):
         return ahead
     slot = model["head"][instrument]
@@ -199,15 +202,8 @@ def on_depth(st: State, _me: int, tick: Record) -> None:
             forget_taken(s, at)
     if model["resting"][instrument] == 0 or side == 0:
         return
-    qty = tick["qty"]
-    if rests_near(s, instrument, px):
-        slot = model["head"][instrument]
-        while slot >= 0:
-            order = model["orders"][slot]
-            if order["px"] == px and order["side"] == side:
-                order["queue_ahead"] = min(order["queue_ahead"], float(qty))
-            slot = order["next"]
-    if qty == 0:
+    advance_level(st, tick)
+    if tick["qty"] == 0:
         return
     slot = best_reached(s, instrument, -side, px)
     while slot >= 0:
@@ -237,9 +233,7 @@ def on_trade(st: State, _me: int, tick: Record) -> None:
         order = model["orders"][slot]
         following = order["next"]
         if order["px"] == px and order["side"] == side:
-            order["queue_ahead"] -= volume
-            if order["queue_ahead"] < 0.0:
-                qty = min(int(-order["queue_ahead"]), order["leaves"])
-                order["queue_ahead"] = 0.0
-                volume -= fill_resting(s, slot, qty)
+            reached = advance_queue(s, order, volume)
+            if reached > 0:
+                volume -= fill_resting(s, slot, min(reached, order["leaves"]))
         slot = following

@@ -1,19 +1,20 @@
 """What every exchange model does alike: answers under way, own orders at rest, displayed quantity that was taken.
 
 An exchange model is a module with three functions, called by address: ``on_request`` when a request reaches the
-exchange, ``on_depth`` after a level of the book changed, ``on_trade`` when the market traded. They work on the same
-book as the core: in record time and local receive order there is one.
+exchange, ``on_depth`` after a level of the book changed, ``on_trade`` when the market traded. How far a resting order
+moves in its queue when a level is set anew, a queue model of ``backtest/queues`` says.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from oms.compiled import kernel
+from oms.compiled import call_address, kernel
 from oms.core.book import level_qty, next_occupied
-from oms.core.exchange_view import exchange_book
+from oms.core.exchange_view import exchange_book, rests_near
+from oms.core.latencies import response_latency
 from oms.core.orders import find_order
-from oms.core.state import ASK, BID, MODEL_BUCKETS, MODEL_QUEUE, MODEL_TAKEN, NO_ASK, NO_BID, Record
+from oms.core.state import ASK, BID, MODEL_BUCKETS, MODEL_QUEUE, MODEL_TAKEN, NO_ASK, NO_BID, Record, State
 from oms.core.trading import leg_of
 from oms.records import Liquidity, OrderFlag, OrderType, Reason, ReportKind, TimeInForce
 
@@ -59,7 +60,7 @@ def answer(s: Record, order: Record, kind: int, reason: int, px: int, qty: int, 
     if count == 0:
         model["answer_head"] = 0
     report = model["answers"][(model["answer_head"] + count) % MODEL_QUEUE]
-    due = s["now"] + model["response_latency_ns"]
+    due = s["now"] + response_latency(s, order["instrument"])
     if count > 0:
         due = max(due, model["answers"][(model["answer_head"] + count - 1) % MODEL_QUEUE]["ts"])
     report["ts"] = due
@@ -145,13 +146,61 @@ def fill_resting(s: Record, slot: int, qty: int) -> int:
 
 
 @kernel
+def raw_qty(s: Record, instrument: int, lots: int) -> float:
+    """Lots as a quantity of the instrument's own unit: what models of the queue are functions of."""
+    definition = s["instruments"][instrument]
+    return float(lots) * definition["base_numerator"] / (definition["base_denominator"] * 1e8)
+
+
+@kernel
+def displayed_qty(s: Record, order: Record) -> float:
+    """What the market shows at an order's price, as ``raw_qty``."""
+    instrument = order["instrument"]
+    return raw_qty(s, instrument, level_qty(exchange_book(s, instrument), order["side"], order["px"]))
+
+
+@kernel
+def advance_queue(s: Record, order: Record, lots: int) -> int:
+    """Let ``lots`` trade at the price of a resting order; returns for how many of its own lots the queue has come.
+
+    That is what the trade had left over when it had used up the queue, rounded to lots (rule of hftbacktest).
+    """
+    instrument = order["instrument"]
+    traded = raw_qty(s, instrument, lots)
+    order["queue_ahead"] -= traded
+    order["queue_traded"] += traded
+    if order["queue_ahead"] >= 0.0:
+        return 0
+    reached = int(-order["queue_ahead"] / raw_qty(s, instrument, 1) + 0.5)
+    if reached > 0:
+        order["queue_ahead"] = 0.0
+    return reached
+
+
+@kernel
+def advance_level(st: State, tick: Record) -> None:
+    """A level was set: let the queue model move every own order that rests there."""
+    s = st[0]
+    if not rests_near(s, tick["instrument"], tick["px"]):
+        return
+    model = s["model"]
+    slot = model["head"][tick["instrument"]]
+    while slot >= 0:
+        order = model["orders"][slot]
+        if order["px"] == tick["px"] and order["side"] == tick["side"]:
+            call_address(model["on_level"], st, slot, tick)
+        slot = order["next"]
+
+
+@kernel
 def rest(s: Record, slot: int, queue_ahead: float) -> None:
-    """Put the order in ``slot`` behind the instrument's other own orders, with ``queue_ahead`` lots before it."""
+    """Put the order in ``slot`` behind the instrument's other own orders, with ``queue_ahead`` before it."""
     model = s["model"]
     order = model["orders"][slot]
     instrument = order["instrument"]
     order["active"] = 1
     order["queue_ahead"] = queue_ahead
+    order["queue_traded"] = 0.0
     tail = model["tail"][instrument]
     order["previous"] = tail
     order["next"] = -1

@@ -1,4 +1,4 @@
-"""Exchange model ``no_partial_fill``: hftbacktest's, with its risk-averse queue; the oracle to agree with.
+"""Exchange model ``no_partial_fill``: hftbacktest's of that name; the oracle to agree with.
 
 - An order that crosses on arrival fills entirely at the best price, whatever is displayed; post-only expires instead.
 - A trade fills own orders priced better entirely; those at its price once its volume has used up the queue ahead.
@@ -6,7 +6,7 @@
 - A reduce-only order never fills more than it closes of the position, fills under way included; what is over expires.
 - Every own order sees the whole volume of a trade; nothing is taken out of the displayed book.
 
-Source: hftbacktest 2.4.4, exchange model NoPartialFillExchange with RiskAdverseQueueModel.
+Source: hftbacktest 2.4.4, exchange model NoPartialFillExchange.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ from backtest.matching.exchange import (
     EXPIRED,
     FILL,
     TAKER,
+    advance_queue,
     amend_in_place,
     answer,
     best_opposite,
     cancel_resting,
     cut_to_position,
+    displayed_qty,
     enter,
     fill_resting,
     plain_answer,
@@ -30,8 +32,7 @@ from backtest.matching.exchange import (
     rests,
     would_cross,
 )
-from oms.compiled import kernel
-from oms.core.book import level_qty
+from oms.compiled import call_address, kernel
 from oms.core.exchange_view import exchange_book, rests_near
 from oms.core.state import Record, State
 from oms.records import CommandKind, OrderFlag, OrderType, Reason
@@ -66,7 +67,7 @@ def match(s: Record, slot: int, command: Record) -> None:
     if order_type == _MARKET or not rests(command["time_in_force"]):
         plain_answer(s, order, EXPIRED, _NO_LIQUIDITY)
         return
-    rest(s, slot, float(level_qty(exchange_book(s, order["instrument"]), order["side"], order["px"])))
+    rest(s, slot, displayed_qty(s, order))
 
 
 def on_request(st: State, _me: int, command: Record) -> None:
@@ -104,7 +105,7 @@ def on_depth(st: State, _me: int, tick: Record) -> None:
         following = order["next"]
         if order["side"] == side:
             if order["px"] == tick["px"]:
-                order["queue_ahead"] = min(order["queue_ahead"], float(tick["qty"]))
+                call_address(model["on_level"], st, slot, tick)
         elif improved and (order["px"] - best) * side <= 0:
             fill_resting(s, slot, order["leaves"])
         slot = following
@@ -122,10 +123,6 @@ def on_trade(st: State, _me: int, tick: Record) -> None:
         following = order["next"]
         if order["side"] == side:
             better = (order["px"] - px) * side
-            if better > 0:
+            if better > 0 or (better == 0 and advance_queue(s, order, tick["qty"]) > 0):
                 fill_resting(s, slot, order["leaves"])
-            elif better == 0:
-                order["queue_ahead"] -= tick["qty"]
-                if order["queue_ahead"] < 0.0:
-                    fill_resting(s, slot, order["leaves"])
         slot = following

@@ -22,7 +22,9 @@ def backtest(
     clock: Annotated[
         str,
         typer.Option(
-            "--clock", help="local: the exchange acts in record time and receive order, as in paper.", metavar="CLOCK"
+            "--clock",
+            help="local: the exchange acts in record time and receive order, as in paper; dual: at its own time.",
+            metavar="CLOCK",
         ),
     ] = "local",
     duration: Duration = None,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from oms.compiled import copy_record, hot_kernel, kernel
+from oms.core.latencies import entry_latency
 from oms.core.state import COMMAND_RING, EVENT_RING, MODEL_QUEUE, PARENT_RING, Record
 from oms.records import LAST_EXCHANGE_COMMAND
 
@@ -88,7 +89,7 @@ def send(s: Record, command: Record) -> None:
         model["request_head"] = 0  # an empty ring starts over, so that a short queue stays in the cache
     request = model["requests"][(model["request_head"] + count) % MODEL_QUEUE]
     copy_record(request, command)
-    due = s["now"] + model["entry_latency_ns"]
+    due = s["now"] + entry_latency(s, command["instrument"])
     if count > 0:
         due = max(due, model["requests"][(model["request_head"] + count - 1) % MODEL_QUEUE]["ts"])
     request["ts"] = due

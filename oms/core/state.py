@@ -393,7 +393,8 @@ RESTING = np.dtype(
         ("px", "i8"),
         ("qty", "i8"),
         ("leaves", "i8"),
-        ("queue_ahead", "f8"),  # lots
+        ("queue_ahead", "f8"),  # quantity before it at its price; of the instrument's own unit, not lots
+        ("queue_traded", "f8"),  # traded at its price since the feed last showed the level
         ("instrument", "i4"),
         ("account", "i4"),
         ("side", "i4"),
@@ -412,9 +413,14 @@ MODEL = np.dtype(
         ("on_request", "i8"),  # addresses
         ("on_depth", "i8"),
         ("on_trade", "i8"),
+        ("on_level", "i8"),  # of the queue model
+        ("queue_power", "f8"),
         ("first_book", "i8"),  # of the exchange: 0: the core's own, MAX_INSTRUMENTS: those of a second clock
         ("entry_latency_ns", "i8"),
         ("response_latency_ns", "i8"),
+        ("feed_factor", "f8"),  # of the feed's latency at the time, which is added both ways
+        ("latency_rows", "i8"),  # address of recorded latencies, three int64 a row; 0: there are none
+        ("latency_count", "i8"),
         ("trade_counter", "i8"),
         ("request_head", "i8"),
         ("request_count", "i8"),

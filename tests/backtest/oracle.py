@@ -165,7 +165,7 @@ def run_oracle(
 ) -> OracleRun:
     """Run the actions against the oracle."""
     hbt = new_oracle(rows, tick_size, lot_size, entry_ns, response_ns, (0.0002, 0.0005))
-    failed = _act(hbt, _in_its_words(actions), int(rows["local_ts"][0]), tick_size, lot_size)
+    failed = _act(hbt, in_its_words(actions), int(rows["local_ts"][0]), tick_size, lot_size)
     assert failed == 0, f"the oracle stopped at action {failed - 1}"
     out = np.zeros(int((actions["kind"] == _NEW).sum()), OUTCOME)
     _outcomes(hbt, out, lot_size)
@@ -176,7 +176,7 @@ def run_oracle(
     return run
 
 
-def _in_its_words(actions: Rows) -> Rows:
+def in_its_words(actions: Rows) -> Rows:
     words = actions.copy()
     in_force = np.zeros(max(TimeInForce) + 1, np.int64)
     in_force[[TimeInForce.GTC, TimeInForce.IOC, TimeInForce.FOK]] = GTC, IOC, ORACLE_FOK

@@ -35,7 +35,7 @@ def touch(tmp_path: Path) -> Venue:
             for name, dtype in functions.items()
         }
     venue = Venue()
-    use_model(venue.st, model, entry_latency_ns=0, response_latency_ns=0)
+    use_model(venue.st, model)
     venue.kept_alive = model
     return venue
 

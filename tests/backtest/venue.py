@@ -16,7 +16,7 @@ from oms.compiled import Callback, compile_entries
 from oms.config import Settings, load_settings
 from oms.core.orders import OPEN_STATES
 from oms.core.state import State, define_instrument, new_state
-from oms.exchange_model import load_model, use_model
+from oms.exchange_model import Latency, load_model, use_model
 from oms.instruments import Instrument
 from oms.money import define_money
 from oms.records import (
@@ -84,7 +84,7 @@ def new_core(
         define_limits(st, settings, each)
     define_accounts(st, settings, TradingState.ACTIVE)
     define_money(st, settings.instruments, settings.wallets, settings.currency_codes, settings.conversions)
-    use_model(st, compiled_model(model), entry_latency_ns=entry_ns, response_latency_ns=response_ns)
+    use_model(st, compiled_model(model), Latency(entry_ns, response_ns))
     return st
 
 

@@ -15,7 +15,7 @@ from oms import engine
 from oms.compiled import Callback, compile_entries
 from oms.core.state import BOOK_WINDOW, MAX_ACCOUNTS, State, define_account, define_instrument, new_state
 from oms.currencies import Conversion, currencies_of, wallets_of
-from oms.exchange_model import load_model, use_model
+from oms.exchange_model import Latency, load_model, use_model
 from oms.instruments import Instrument
 from oms.money import define_money, open_wallet
 from oms.records import (
@@ -146,7 +146,7 @@ class Rig:
         for account in range(MAX_ACCOUNTS):
             for number in range(len(self.wallets)):
                 open_wallet(self.st, account, number, PLENTY)
-        use_model(self.st, _model(model), entry_latency_ns=latency_ns, response_latency_ns=latency_ns)
+        use_model(self.st, _model(model), Latency(latency_ns, latency_ns))
         self.s["external"] = int(external)
 
     def limit(self, instrument: int, **fields: int) -> None:

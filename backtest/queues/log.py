@@ -1,0 +1,24 @@
+"""Queue model ``log``: a cancel was behind by the share of ln(1 + behind) in ln(1 + behind) + ln(1 + ahead).
+
+Source: hftbacktest 2.4.4, ``LogProbQueueModel``.
+"""
+
+from __future__ import annotations
+
+from backtest.queues.position import cancel_some, cancelled_qty, cap, log_of, previous_qty, share_of
+from oms.core.state import Record, State
+
+
+def on_level(st: State, slot: int, tick: Record) -> None:
+    """The level at which the own order in ``slot`` rests has been set."""
+    s = st[0]
+    order = s["model"]["orders"][slot]
+    cancelled = cancelled_qty(s, order, tick)
+    if cancelled < 0.0:
+        cap(s, order, tick)
+        return
+    ahead = order["queue_ahead"]
+    behind = previous_qty(s, tick) - ahead
+    weight = log_of(behind)
+    share = share_of(weight, weight + log_of(ahead))
+    cancel_some(s, order, tick, cancelled, behind, share)

@@ -1,0 +1,23 @@
+"""Queue model ``power3``: a cancel was behind with the chance 1 - (ahead / (behind + ahead))^n; n is ``queue_power``.
+
+Source: hftbacktest 2.4.4, ``PowerProbQueueModel3``.
+"""
+
+from __future__ import annotations
+
+from backtest.queues.position import cancel_some, cancelled_qty, cap, power, previous_qty, share_of
+from oms.core.state import Record, State
+
+
+def on_level(st: State, slot: int, tick: Record) -> None:
+    """The level at which the own order in ``slot`` rests has been set."""
+    s = st[0]
+    order = s["model"]["orders"][slot]
+    cancelled = cancelled_qty(s, order, tick)
+    if cancelled < 0.0:
+        cap(s, order, tick)
+        return
+    ahead = order["queue_ahead"]
+    behind = previous_qty(s, tick) - ahead
+    share = 1.0 - power(share_of(ahead, ahead + behind), s["model"]["queue_power"])
+    cancel_some(s, order, tick, cancelled, behind, share)
