@@ -22,7 +22,7 @@ from oms.core.halts import halt_failed, halt_strategy
 from oms.core.keeping import ask_cancel, end_held
 from oms.core.market import refuse_tick, take_market
 from oms.core.orders import look_ahead
-from oms.core.parents import is_worked, stop_parent
+from oms.core.parents import is_worked, stop_parent, wake_every_parent
 from oms.core.redefine import take_definition
 from oms.core.reports import apply_report
 from oms.core.requests import handle_command
@@ -303,7 +303,9 @@ def take_tick(st: State, tick: Record) -> bool:
         if kind == _QUIET:
             s["feed_quiet"] = 1
         elif kind != _HEARTBEAT:
-            s["feed_quiet"] = 0
+            if s["feed_quiet"] != 0:
+                s["feed_quiet"] = 0
+                wake_every_parent(s)
         elif not report_all(s):
             return False
         if not is_time:

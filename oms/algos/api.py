@@ -89,7 +89,9 @@ __all__ = [
     "take",
     "target",
     "wake_at",
+    "wake_on_tick_of",
     "wake_on_touch",
+    "wake_on_touch_of",
     "wake_on_volume",
     "wake_outside",
     "within_limit",
@@ -367,30 +369,45 @@ def wake_at(st: State, me: int, ts: int) -> None:
 @function
 def wake_outside(st: State, me: int, side: int, lowest: int, highest: int) -> None:
     """Call ``work`` once the best bid (BUY) or ask (SELL) is below ``lowest`` or above ``highest``, in ticks."""
-    wake = st[0]["parent_wakes"][me]
+    ranges = st[0]["parent_wakes"][me]["ranges"][0]
     if side == BUY:
-        wake["bid_below"] = lowest - 1
-        wake["bid_above"] = highest + 1
+        ranges["bid_below"] = lowest - 1
+        ranges["bid_above"] = highest + 1
     else:
-        wake["ask_below"] = lowest - 1
-        wake["ask_above"] = highest + 1
+        ranges["ask_below"] = lowest - 1
+        ranges["ask_above"] = highest + 1
 
 
 @function
 def wake_on_touch(st: State, me: int) -> None:
     """Call ``work`` when the best bid or the best ask has changed."""
-    instrument = instrument_of(st, me)
-    bid = best_bid(st, instrument)
-    ask = best_ask(st, instrument)
-    wake_outside(st, me, BUY, bid, bid)
-    wake_outside(st, me, SELL, ask, ask)
+    wake_on_touch_of(st, me, 0)
+
+
+@function
+def wake_on_touch_of(st: State, me: int, route: int) -> None:
+    """Call ``work`` when the best bid or the best ask of a route has changed."""
+    instrument = st[0]["parents"][me]["routes"][route]
+    if instrument < 0:
+        return
+    ranges = st[0]["parent_wakes"][me]["ranges"][route]
+    ranges["bid_below"] = best_bid(st, instrument) - 1
+    ranges["bid_above"] = best_bid(st, instrument) + 1
+    ranges["ask_below"] = best_ask(st, instrument) - 1
+    ranges["ask_above"] = best_ask(st, instrument) + 1
+
+
+@function
+def wake_on_tick_of(st: State, me: int, route: int) -> None:
+    """Call ``work`` with the next record of a route's book or trades."""
+    st[0]["parent_wakes"][me]["ranges"][route]["bid_above"] = NO_BID
 
 
 @function
 def wake_on_volume(st: State, me: int, qty: int) -> None:
     """Call ``work`` once the market has traded ``qty`` lots more."""
     book = st[0]["books"][instrument_of(st, me)]
-    st[0]["parent_wakes"][me]["traded_qty"] = book["traded_qty"] + max(qty, 1)
+    st[0]["parent_wakes"][me]["ranges"][0]["traded_qty"] = book["traded_qty"] + max(qty, 1)
 
 
 # Its end.

@@ -8,6 +8,7 @@ from oms.compiled import call_address, kernel
 from oms.core.book import apply_depth
 from oms.core.events import new_event, open_budget
 from oms.core.own_reports import pay_fundings
+from oms.core.parents import wake_instrument
 from oms.core.requests import cancel_open
 from oms.core.state import ASK, BID, Record, State
 from oms.records import STRATEGY_CLIENT_BASE, BookState, EventKind, Reason, TickKind
@@ -30,7 +31,10 @@ _MALFORMED: Final = int(Reason.MALFORMED)
 
 @kernel
 def report_book_state(s: Record, tick: Record, reason: int) -> None:
-    """Report a book's new state; when it cannot be traded on any more, cancel the strategies' orders in it."""
+    """Report a book's new state; when it cannot be traded on any more, cancel the strategies' orders in it.
+
+    It concerns every parent order that trades there.
+    """
     instrument = tick["instrument"]
     book = s["books"][instrument]
     at = new_event(s, _BOOK_STATE, reason)
@@ -39,6 +43,7 @@ def report_book_state(s: Record, tick: Record, reason: int) -> None:
     event["aux"] = book["state"]
     event["px"] = tick["px_2"]
     event["qty"] = book["update_id"]
+    wake_instrument(s, instrument)
     if book["state"] == _SYNCED:
         return
     open_budget(s)

@@ -5,8 +5,9 @@ their own with its id as their ``parent_id``; what they fill, it has filled. The
 each step that changed it, so that a restart goes on from there.
 
 A parent is looked at when its time has come, or a price or the traded volume has left the range that its algorithm has
-set, or something happened to a child. The ranges of all parents of an instrument are kept as one, so that a tick that
-concerns none of them costs a few comparisons.
+set for one of its instruments, or something happened to a child, or one of its books goes out of step or is in step
+again. The ranges of all parents that trade in an instrument are kept as one, so that a tick that concerns none of them
+costs a few comparisons.
 """
 
 from __future__ import annotations
@@ -158,30 +159,69 @@ def wake_parent(s: Record, row: int) -> None:
 
 
 @kernel
+def wake_instrument(s: Record, instrument: int) -> None:
+    """Look at all parents that trade in an instrument now."""
+    link = s["parent_lists"][instrument]["head"]
+    while link >= 0:
+        wake_parent(s, link // ROUTES)
+        link = s["parent_wakes"][link // ROUTES]["next"][link % ROUTES]
+
+
+@kernel
+def wake_every_parent(s: Record) -> None:
+    """Look at all parents now."""
+    if s["parents_open"] == 0:
+        return
+    for row in range(MAX_PARENTS):
+        if s["parent_wakes"][row]["slot"] != 0:
+            wake_parent(s, row)
+
+
+@kernel
+def clear_ranges(ranges: Record) -> None:
+    """Let no price and no volume of an instrument concern anyone."""
+    ranges["bid_above"] = NO_ASK + 1
+    ranges["ask_above"] = NO_ASK + 1
+    ranges["bid_below"] = NO_BID - 1
+    ranges["ask_below"] = NO_BID - 1
+    ranges["traded_qty"] = NEVER
+
+
+@kernel
+def narrow_ranges(ranges: Record, other: Record) -> None:
+    """Let what concerns ``other`` concern ``ranges`` too."""
+    ranges["bid_above"] = min(ranges["bid_above"], other["bid_above"])
+    ranges["bid_below"] = max(ranges["bid_below"], other["bid_below"])
+    ranges["ask_above"] = min(ranges["ask_above"], other["ask_above"])
+    ranges["ask_below"] = max(ranges["ask_below"], other["ask_below"])
+    ranges["traded_qty"] = min(ranges["traded_qty"], other["traded_qty"])
+
+
+@kernel
 def forget_ranges(wake: Record) -> None:
     """Let no price, volume or time concern a parent."""
     wake["wake_ts"] = NEVER
-    wake["bid_above"] = NO_ASK + 1
-    wake["ask_above"] = NO_ASK + 1
-    wake["bid_below"] = NO_BID - 1
-    wake["ask_below"] = NO_BID - 1
-    wake["traded_qty"] = NEVER
+    for route in range(ROUTES):
+        clear_ranges(wake["ranges"][route])
 
 
 @kernel
 def link_parent(s: Record, slot: int, row: int) -> None:
-    """Put a parent at the head of its instrument's list, to be looked at now."""
-    order = s["orders"][slot]
-    lists = s["parent_lists"][order["instrument"]]
+    """Put a parent at the head of the list of each of its instruments, to be looked at now."""
     wake = s["parent_wakes"][row]
-    order["parent_row"] = row + 1
+    s["orders"][slot]["parent_row"] = row + 1
     wake["slot"] = slot + 1
     wake["algorithm"] = find_algorithm(s, s["parents"][row]["algorithm"])
-    wake["prev"] = -1
-    wake["next"] = lists["head"]
-    if lists["head"] >= 0:
-        s["parent_wakes"][lists["head"]]["prev"] = row
-    lists["head"] = row
+    for route in range(ROUTES):
+        instrument = s["parents"][row]["routes"][route]
+        if instrument < 0:
+            continue
+        head = s["parent_lists"][instrument]["head"]
+        wake["prev"][route] = -1
+        wake["next"][route] = head
+        if head >= 0:
+            s["parent_wakes"][head // ROUTES]["prev"][head % ROUTES] = row * ROUTES + route
+        s["parent_lists"][instrument]["head"] = row * ROUTES + route
     forget_ranges(wake)
     wake["seen_qty"] = 0
     wake["seen_value"] = 0.0
@@ -192,18 +232,24 @@ def link_parent(s: Record, slot: int, row: int) -> None:
 
 @kernel
 def unlink_parent(s: Record, slot: int) -> None:
-    """Take the row of a parent that is done out of its list, and free it."""
+    """Take the row of a parent that is done out of its lists, and free it."""
     order = s["orders"][slot]
     row = order["parent_row"] - 1
     if row < 0:
         return
     wake = s["parent_wakes"][row]
-    if wake["prev"] >= 0:
-        s["parent_wakes"][wake["prev"]]["next"] = wake["next"]
-    else:
-        s["parent_lists"][order["instrument"]]["head"] = wake["next"]
-    if wake["next"] >= 0:
-        s["parent_wakes"][wake["next"]]["prev"] = wake["prev"]
+    for route in range(ROUTES):
+        instrument = s["parents"][row]["routes"][route]
+        if instrument < 0:
+            continue
+        before = wake["prev"][route]
+        following = wake["next"][route]
+        if before >= 0:
+            s["parent_wakes"][before // ROUTES]["next"][before % ROUTES] = following
+        else:
+            s["parent_lists"][instrument]["head"] = following
+        if following >= 0:
+            s["parent_wakes"][following // ROUTES]["prev"][following % ROUTES] = before
     order["parent_row"] = 0
     wake["slot"] = 0
     s["parents"][row]["order_id"] = 0
@@ -497,42 +543,28 @@ def begin_parent(s: Record, row: int) -> None:
 def renew_ranges(s: Record, instrument: int) -> None:
     """Make the ranges of an instrument anew from its parents', and the time of the next one."""
     lists = s["parent_lists"][instrument]
-    bid_above = NO_ASK + 1
-    bid_below = NO_BID - 1
-    ask_above = NO_ASK + 1
-    ask_below = NO_BID - 1
-    traded_qty = NEVER
+    clear_ranges(lists["ranges"])
     due = NEVER
-    row = lists["head"]
-    while row >= 0:
-        wake = s["parent_wakes"][row]
-        bid_above = min(bid_above, wake["bid_above"])
-        bid_below = max(bid_below, wake["bid_below"])
-        ask_above = min(ask_above, wake["ask_above"])
-        ask_below = max(ask_below, wake["ask_below"])
-        traded_qty = min(traded_qty, wake["traded_qty"])
-        due = min(due, wake["wake_ts"])
-        row = wake["next"]
-    lists["bid_above"] = bid_above
-    lists["bid_below"] = bid_below
-    lists["ask_above"] = ask_above
-    lists["ask_below"] = ask_below
-    lists["traded_qty"] = traded_qty
+    link = lists["head"]
+    while link >= 0:
+        wake = s["parent_wakes"][link // ROUTES]
+        route = link % ROUTES
+        narrow_ranges(lists["ranges"], wake["ranges"][route])
+        if route == 0:
+            due = min(due, wake["wake_ts"])
+        link = wake["next"][route]
     s["parent_due"][instrument] = due
 
 
 @kernel
 def note_ranges(s: Record, row: int) -> None:
-    """Let the ranges of a parent's instrument be within its own; what they were before may keep them too narrow."""
+    """Let the ranges of a parent's instruments be within its own; what they were before may keep them too narrow."""
     wake = s["parent_wakes"][row]
-    instrument = s["orders"][wake["slot"] - 1]["instrument"]
-    lists = s["parent_lists"][instrument]
-    lists["bid_above"] = min(lists["bid_above"], wake["bid_above"])
-    lists["bid_below"] = max(lists["bid_below"], wake["bid_below"])
-    lists["ask_above"] = min(lists["ask_above"], wake["ask_above"])
-    lists["ask_below"] = max(lists["ask_below"], wake["ask_below"])
-    lists["traded_qty"] = min(lists["traded_qty"], wake["traded_qty"])
-    s["parent_due"][instrument] = min(s["parent_due"][instrument], wake["wake_ts"])
+    routes = s["parents"][row]["routes"]
+    for route in range(ROUTES):
+        if routes[route] >= 0:
+            narrow_ranges(s["parent_lists"][routes[route]]["ranges"], wake["ranges"][route])
+    s["parent_due"][routes[0]] = min(s["parent_due"][routes[0]], wake["wake_ts"])
 
 
 @kernel

@@ -42,7 +42,7 @@ from oms.core.parents import (
 )
 from oms.core.requests import request_amend, request_new
 from oms.core.sizing import fitting_qty, largest_qty, least_qty, reachable_child_qty, taking_px
-from oms.core.state import ASK, BID, MAX_INSTRUMENTS, MAX_PARENTS, NEVER, NO_BID, Record, State
+from oms.core.state import ASK, BID, MAX_INSTRUMENTS, MAX_PARENTS, NEVER, Record, State
 from oms.core.terms import rests, touch_px
 from oms.core.trading import check_states
 from oms.records import (
@@ -309,7 +309,6 @@ def may_work(s: Record, row: int) -> bool:
         wake["wake_ts"] = s["now"] + BLOCKED_NS
         return False
     if not has_tradable_route(s, s["parents"][row]):
-        wake["bid_above"] = NO_BID  # the first tick of a book in step
         wake["wake_ts"] = s["now"] + BLOCKED_NS
         return False
     return True
@@ -461,6 +460,18 @@ def work_parent(st: State, row: int) -> None:
 
 
 @kernel
+def look_at(st: State, row: int) -> None:
+    """Look at one parent, unless it has ended meanwhile, and note what concerns it next."""
+    s = st[0]
+    wake = s["parent_wakes"][row]
+    wake["woken"] = 0
+    if wake["slot"] != 0:
+        work_parent(st, row)
+    if wake["slot"] != 0:
+        note_ranges(s, row)
+
+
+@kernel
 def is_concerned(ranges: Record, book: Record) -> bool:
     """True when a price or the traded volume has left a range; ``ranges`` is a parent's or an instrument's."""
     bid = book["best"][BID]
@@ -476,30 +487,35 @@ def is_concerned(ranges: Record, book: Record) -> bool:
 
 @kernel
 def work_instrument(st: State, instrument: int) -> bool:
-    """Look at the parents of an instrument that something concerns; False when the output has no room for the next."""
+    """Look at the parents in an instrument that something concerns; False when the output has no room for the next.
+
+    Of those whose own instrument it is, that may be the time too.
+    """
     s = st[0]
     book = s["books"][instrument]
     synced = book["state"] == _SYNCED
-    row = s["parent_lists"][instrument]["head"]
-    while row >= 0:
+    link = s["parent_lists"][instrument]["head"]
+    while link >= 0:
+        row = link // ROUTES
+        route = link % ROUTES
         wake = s["parent_wakes"][row]
-        following = wake["next"]
-        if wake["wake_ts"] <= s["now"] or (synced and is_concerned(wake, book)):
+        following = wake["next"][route]
+        is_due = route == 0 and wake["wake_ts"] <= s["now"]
+        if is_due or (synced and is_concerned(wake["ranges"][route], book)):
             if not has_room(s):
                 return False
-            wake["woken"] = 0
-            work_parent(st, row)
-        row = following
+            look_at(st, row)
+        link = following
     renew_ranges(s, instrument)
     return True
 
 
 @kernel
 def work_concerned(st: State, instrument: int) -> bool:
-    """After a tick: look at the instrument's parents that it concerns; False as ``work_instrument``."""
+    """After a tick: look at the parents in its instrument that it concerns; False as ``work_instrument``."""
     s = st[0]
     book = s["books"][instrument]
-    if book["state"] != _SYNCED or not is_concerned(s["parent_lists"][instrument], book):
+    if book["state"] != _SYNCED or not is_concerned(s["parent_lists"][instrument]["ranges"], book):
         return True
     if not work_instrument(st, instrument):
         return False
@@ -520,14 +536,8 @@ def work_woken(st: State) -> bool:
             return False
         row = s["woken"][at]
         at += 1
-        wake = s["parent_wakes"][row]
-        if wake["woken"] == 0:
-            continue
-        wake["woken"] = 0
-        if wake["slot"] != 0:
-            work_parent(st, row)
-        if wake["slot"] != 0:
-            note_ranges(s, row)
+        if s["parent_wakes"][row]["woken"] != 0:
+            look_at(st, row)
     s["woken_count"] = 0
     return True
 

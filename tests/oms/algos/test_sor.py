@@ -7,7 +7,7 @@ from fractions import Fraction
 import pytest
 
 from oms.instruments import Instrument
-from oms.records import BookState, EventKind, OrderState, Reason, TimeInForce
+from oms.records import BookState, EventKind, OrderState, Reason, TickKind, TimeInForce
 from tests.oms.algos.builders import PARENT
 from tests.oms.algos.sor_rig import CHEAP, HOME, THIRD, SorRig, perpetual, spot
 from tests.oms.core.builders import (
@@ -18,6 +18,7 @@ from tests.oms.core.builders import (
     depth,
     new_order,
     snapshot,
+    tick,
     trade,
 )
 
@@ -224,6 +225,75 @@ def test_what_a_child_has_taken_is_not_there_again_until_the_book_has_changed(se
     assert core.open_by_route == {1: (100, 6 if settles else 2)}
 
 
+def test_what_comes_within_the_limit_on_another_route_is_taken_with_the_tick_that_brings_it() -> None:
+    core = SorRig(HOME, CHEAP)
+    core.books({110: 50}, {110: 50})
+    core.go(px=100, rests=0.0)
+    core.ticks(depth(SELL, 101, 7, instrument=1))
+    assert core.open_children == []
+    core.ticks(depth(SELL, 100, 7, instrument=1))
+    assert core.open_by_route == {1: (100, 7)}
+
+
+def test_a_child_moves_with_the_tick_that_makes_another_route_cheaper() -> None:
+    core = SorRig(HOME, CHEAP)
+    core.books({200: 1}, {200: 1}, bids=[{90: 5}, {90: 5}])
+    core.go(px=100)
+    child = core.of(1)
+    core.accept(child)
+    core.ticks(depth(BUY, 91, 5, instrument=1))
+    assert child["state"] == OrderState.PENDING_CANCEL
+    core.confirm_cancel(child)
+    assert core.open_by_route == {0: (90, 10)}
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_tick_that_concerns_no_route_costs_no_look(number: int) -> None:
+    core = SorRig(HOME, CHEAP)
+    core.books({110: 50}, {110: 50}, bids=[{90: 5}, {90: 5}])
+    core.go(px=100)
+    core.accept(core.of(1))
+    looked = int(core.s["parent_wakes"][0]["wake_ts"])
+    core.now += 10 * MS
+    core.ticks(depth(SELL, 111, 9, instrument=number), depth(BUY, 90, 4, instrument=number))
+    assert core.s["parent_wakes"][0]["wake_ts"] == looked
+    core.ticks(depth(SELL, 109, 9, instrument=number))
+    assert core.s["parent_wakes"][0]["wake_ts"] > looked, "and another one does"
+
+
+def test_orders_that_share_some_routes_are_woken_by_those_alone_and_leave_no_trace() -> None:
+    core = SorRig(HOME, CHEAP, THIRD)
+    core.books({110: 50}, {110: 50}, {110: 50})
+    core.start("sor", BUY, 10, 100, routes=(1,), rests=0.0)
+    core.start("sor", BUY, 10, 100, routes=(2,), rests=0.0, order_id=PARENT + 1)
+    core.start("sor", BUY, 10, 100, routes=(1, 2), rests=0.0, order_id=PARENT + 2)
+    core.cancel(PARENT + 1)
+    core.ticks(depth(SELL, 100, 7, instrument=2))
+    assert [int(child["parent_id"]) for child in core.open_children] == [PARENT + 2]
+    core.ticks(depth(SELL, 100, 7, instrument=1))
+    assert sorted(int(child["parent_id"]) for child in core.open_children) == [PARENT, PARENT + 2, PARENT + 2]
+    for child in core.open_children:
+        core.expire(child)
+    core.cancel(PARENT)
+    core.cancel(PARENT + 2)
+    core.books({110: 50}, {110: 50}, {110: 50})
+    assert core.s["parent_lists"]["head"].max() == -1
+
+
+def test_the_first_tick_after_a_silent_market_lets_the_order_go_on() -> None:
+    core = SorRig(HOME, CHEAP)
+    core.books({110: 50}, {110: 50})
+    core.ticks(tick(TickKind.QUIET))
+    core.go(px=100, rests=0.0)
+    core.ticks(depth(SELL, 120, 9), depth(SELL, 100, 7, instrument=1))
+    assert core.open_by_route == {1: (100, 7)}
+    core.fill(core.of(1), 7)
+    core.ticks(tick(TickKind.QUIET))
+    core.now += 300 * MS
+    core.ticks(depth(SELL, 120, 8))
+    assert core.open_by_route == {1: (100, 3)}, "what it had taken is there again by now"
+
+
 def test_a_stale_book_is_neither_taken_nor_rested_on() -> None:
     core = SorRig(HOME, CHEAP)
     core.books({101: 50}, {100: 50})
@@ -239,11 +309,19 @@ def test_a_child_at_rest_leaves_a_book_that_has_become_stale() -> None:
     child = core.of(1)
     core.accept(child)
     core.stale(1)
-    core.wait(SECOND)
-    assert child["state"] == OrderState.PENDING_CANCEL
+    assert child["state"] == OrderState.PENDING_CANCEL, "at once"
     core.fill(child, 3)
     core.confirm_cancel(child)
     assert core.open_by_route == {0: (100, 7)}
+
+
+def test_a_book_in_step_again_is_traded_on_at_once() -> None:
+    core = SorRig(HOME, CHEAP)
+    core.books({110: 50}, {110: 50})
+    core.stale(1)
+    core.go(px=100, rests=0.0)
+    core.ticks(snapshot(1, {50: 50}, {100: 50}))
+    assert core.open_by_route == {1: (100, 10)}
 
 
 def test_the_order_goes_on_while_its_own_book_is_stale() -> None:
