@@ -31,6 +31,7 @@ from oms.core.state import (
     WOKEN,
     Record,
 )
+from oms.core.units import lots_at_home, set_units
 from oms.records import (
     ALGORITHM_CLIENT,
     CASH_SCALE,
@@ -48,6 +49,9 @@ from oms.records import (
 FIRST_PAUSE_NS: Final = 100_000_000
 """Pause after a child was refused or rejected; each further one in a row doubles it."""
 LONGEST_DOUBLING: Final = 6
+STEADY_NS: Final = 1_000_000_000
+"""A route on which nothing was refused for so long after the pause begins anew. The acceptance of a child alone does
+not say that: a venue may accept it and take it off at once."""
 
 _ALGORITHM: Final = int(Trigger.ALGORITHM)
 _AMEND_REJECTED: Final = int(ReportKind.AMEND_REJECTED)
@@ -279,6 +283,14 @@ def seed_of(order_id: int) -> int:
 
 
 @kernel
+def set_routes(parent: Record, instrument: int, terms: Record) -> None:
+    """Set the instruments in which a parent trades: its own, and those of its terms."""
+    parent["routes"][0] = instrument
+    for route in range(1, ROUTES):
+        parent["routes"][route] = terms["routes"][route - 1]
+
+
+@kernel
 def new_parent(s: Record, slot: int, terms: int) -> int:
     """Give an order that has been taken into the core's keeping its row, from its terms; returns the row."""
     row = 0
@@ -311,9 +323,7 @@ def new_parent(s: Record, slot: int, terms: int) -> int:
         parent["parameters"][at] = said["parameters"][at]
     for at in range(PARENT_MEMORY):
         parent["memory"][at] = 0
-    parent["routes"][0] = order["instrument"]
-    for route in range(1, ROUTES):
-        parent["routes"][route] = said["routes"][route - 1]
+    set_routes(parent, order["instrument"], said)
     for route in range(ROUTES):
         parent["blocked_ts"][route] = 0
         parent["take_ts"][route] = -1
@@ -328,50 +338,6 @@ def set_parent_parameters(s: Record, row: int, terms: int) -> None:
     """Change the parameters of a parent's algorithm to those of new terms."""
     for at in range(PARENT_PARAMETERS):
         s["parents"][row]["parameters"][at] = s["terms"][terms]["parameters"][at]
-
-
-@kernel
-def _gcd(a: int, b: int) -> int:
-    while b != 0:
-        a, b = b, a - a // b * b
-    return a
-
-
-@kernel
-def set_units(s: Record, parent: Record) -> None:
-    """Find the unit of which every route's lot is a multiple: lots of different venues are of different sizes.
-
-    ``lot * multiplier`` is a fraction; over a common denominator the unit is the greatest common divisor.
-    """
-    denominator = 1
-    for route in range(ROUTES):
-        if parent["routes"][route] >= 0:
-            size = s["instruments"][parent["routes"][route]]["size_denominator"]
-            denominator = denominator // _gcd(denominator, size) * size
-    unit = 0
-    for route in range(ROUTES):
-        parent["route_units"][route] = 0
-        if parent["routes"][route] >= 0:
-            definition = s["instruments"][parent["routes"][route]]
-            units = definition["size_numerator"] * (denominator // definition["size_denominator"])
-            parent["route_units"][route] = units
-            unit = _gcd(units, unit)
-    for route in range(ROUTES):
-        if unit > 0:
-            parent["route_units"][route] //= unit
-
-
-@kernel
-def keeps_its_lot(s: Record, parent: Record, route: int) -> bool:
-    """True while a route's lot is what it was when the parent began: a new version of its instrument may have another.
-
-    Units are not made anew, since what is filled is counted in them.
-    """
-    here = s["instruments"][parent["routes"][0]]
-    there = s["instruments"][parent["routes"][route]]
-    share = float(here["size_numerator"]) / float(here["size_denominator"]) * parent["route_units"][route]
-    other = float(there["size_numerator"]) / float(there["size_denominator"]) * parent["route_units"][0]
-    return bool(abs(share - other) < 1e-9 * other)
 
 
 @kernel
@@ -440,9 +406,7 @@ def note_child_fill(s: Record, order: Record, qty: int, px: int, fee: int, reali
     whole["fees"] += fee
     whole["realized_pnl"] += realized_pnl
     if row < 0:
-        if order["instrument"] == whole["instrument"]:
-            whole["filled_qty"] += qty
-            whole["filled_cost"] += px * qty
+        whole["filled_qty"] += lots_at_home(s, order["instrument"], whole["instrument"], qty)
         return
     parent = s["parents"][row]
     units = qty * units_of(parent, order["instrument"])
@@ -463,7 +427,9 @@ def block_route(parent: Record, route: int, ts: int) -> None:
 
 @kernel
 def pause_after_refusal(s: Record, parent: Record, route: int) -> None:
-    """Ask for no new child on a route for a while, longer each time."""
+    """Ask for no new child on a route for a while, longer each time in a row."""
+    if s["now"] >= parent["blocked_ts"][route] + STEADY_NS:
+        parent["refusals"][route] = 0
     parent["refusals"][route] += 1
     doubling = min(parent["refusals"][route] - 1, LONGEST_DOUBLING)
     block_route(parent, route, s["now"] + (FIRST_PAUSE_NS << doubling))

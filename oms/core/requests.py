@@ -38,6 +38,7 @@ from oms.core.state import (
     State,
 )
 from oms.core.trading import kill, scope_of_strategy, set_trading_state, tell_trading_state
+from oms.core.units import target_fits
 from oms.records import (
     CommandKind,
     Contingency,
@@ -85,6 +86,7 @@ _NO_PARENT: Final = int(Reason.NO_PARENT)
 _NONE: Final = int(Reason.NONE)
 _BAD_COMMAND: Final = int(Reason.BAD_COMMAND)
 _BAD_PRICE: Final = int(Reason.BAD_PRICE)
+_OVERFLOW: Final = int(Reason.OVERFLOW)
 _BAD_TRIGGER: Final = int(Reason.BAD_TRIGGER)
 _QTY_BELOW_MIN: Final = int(Reason.QTY_BELOW_MIN)
 _QTY_ABOVE_MAX: Final = int(Reason.QTY_ABOVE_MAX)
@@ -232,6 +234,8 @@ def amend_held(s: Record, command: Record, slot: int) -> int:
         reason = _REQUEST_IN_FLIGHT
     if reason == _NONE:
         reason = check_held_amend(order, px, qty, trigger_px, trail)
+    if reason == _NONE and is_worked(order) and not target_fits(s["parents"][order["parent_row"] - 1], qty):
+        reason = _OVERFLOW
     if reason != _NONE:
         complete(command, order, px, qty)
         emit_refusal(s, command, order["state"], reason)

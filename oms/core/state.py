@@ -475,7 +475,7 @@ STATE = np.dtype(
         ("report_count", "i8"),
         ("parent_count", "i8"),
         ("aside", "i8", (MAX_CHILDREN + 1,)),  # scratch: open quantity of a group while one of it is checked
-        ("aside_margin", "i8", (MAX_LEGS,)),  # scratch: margin of its position meanwhile
+        ("aside_margin", "i8", (max(MAX_LEGS, LANES),)),  # scratch: margin of its position meanwhile
         ("touched_count", "i8"),
         ("touched", "i4", (TOUCHED,)),  # slots of contingent orders on which others hang and that have changed
         ("change", CHANGE),

@@ -29,7 +29,6 @@ from oms.core.parents import (
     block_route,
     count_market,
     forget_ranges,
-    keeps_its_lot,
     note_ranges,
     open_units,
     pause_after_refusal,
@@ -45,6 +44,7 @@ from oms.core.sizing import fitting_qty, largest_qty, least_qty, reachable_child
 from oms.core.state import ASK, BID, MAX_INSTRUMENTS, MAX_PARENTS, NEVER, Record, State
 from oms.core.terms import rests, touch_px
 from oms.core.trading import check_states
+from oms.core.units import keeps_its_lot
 from oms.records import (
     ALGORITHM_CLIENT,
     LANES,
