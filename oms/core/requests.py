@@ -15,6 +15,7 @@ from oms.core.orders import ILLEGAL, OrderInput, find_order, has_free_slot, is_o
 from oms.core.outbox import can_send, complete, send
 from oms.core.parents import (
     find_terms,
+    is_stopping,
     is_stopping_parent,
     is_worked,
     new_parent,
@@ -40,6 +41,7 @@ from oms.core.state import (
 from oms.core.trading import kill, scope_of_strategy, set_trading_state, tell_trading_state
 from oms.core.units import target_fits
 from oms.records import (
+    ROUTES,
     CommandKind,
     Contingency,
     EventKind,
@@ -348,15 +350,47 @@ def request_cancel(s: Record, command: Record) -> int:
 
 
 @kernel
+def has_output_room(s: Record) -> bool:
+    """True while one more cancel finds room in every output."""
+    return bool(s["command_count"] < COMMAND_RING and s["event_count"] < EVENT_RING and s["parent_count"] < PARENT_RING)
+
+
+@kernel
+def is_asked(order: Record, account: int, strategy: int) -> bool:
+    """True for an order of ``account`` and ``strategy``; -1: of any."""
+    return bool((account < 0 or order["account"] == account) and (strategy < 0 or order["strategy"] == strategy))
+
+
+@kernel
+def cancel_routed(
+    s: Record, account: int, instrument: int, strategy: int, reason: int, request_id: int, source: int
+) -> bool:
+    """Ask for the end of every parent that may trade in ``instrument``, its own or not; returns as ``cancel_open``."""
+    link = s["parent_lists"][instrument]["head"]
+    while link >= 0:
+        wake = s["parent_wakes"][link // ROUTES]
+        slot = wake["slot"] - 1
+        if is_asked(s["orders"][slot], account, strategy) and not is_stopping(s, s["orders"][slot]):
+            if not has_output_room(s):
+                return False
+            ask_cancel(s, slot, reason, request_id, source)
+        link = wake["next"][link % ROUTES]
+    return True
+
+
+@kernel
 def cancel_open(
     s: Record, account: int, instrument: int, strategy: int, held: bool, reason: int, request_id: int, source: int
 ) -> bool:
     """Ask for the cancel of every open order of ``account``, narrowed by ``instrument`` and ``strategy`` (-1: all).
 
-    With ``held`` those in the core's keeping end too; without, stops stay.
+    With ``held`` those in the core's keeping end too, and every parent that may trade there: it would place its next
+    child there. Without, stops and parents stay.
 
     Returns False when the output has no room for the rest: call again after it was emptied.
     """
+    if held and instrument >= 0 and not cancel_routed(s, account, instrument, strategy, reason, request_id, source):
+        return False
     first = 0 if instrument < 0 else instrument
     last = MAX_INSTRUMENTS if instrument < 0 else instrument + 1
     for i in range(first, last):
@@ -366,15 +400,10 @@ def cancel_open(
             following = order["next_open"]
             if (
                 order["state"] != _PENDING_CANCEL
-                and (account < 0 or order["account"] == account)
-                and (strategy < 0 or order["strategy"] == strategy)
+                and is_asked(order, account, strategy)
                 and (held or order["state"] != _HELD)
             ):
-                if (
-                    s["command_count"] == COMMAND_RING
-                    or s["event_count"] == EVENT_RING
-                    or s["parent_count"] == PARENT_RING
-                ):
+                if not has_output_room(s):
                     return False
                 ask_cancel(s, slot, reason, request_id, source)
             slot = following

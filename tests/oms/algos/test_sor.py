@@ -6,8 +6,9 @@ from fractions import Fraction
 
 import pytest
 
+from oms.core.state import define_account
 from oms.instruments import Instrument
-from oms.records import BookState, EventKind, OrderState, Reason, TickKind, TimeInForce
+from oms.records import BookState, CommandKind, EventKind, OrderState, Reason, TickKind, TimeInForce, TradingState
 from tests.oms.algos.builders import PARENT
 from tests.oms.algos.sor_rig import CHEAP, HOME, THIRD, SorRig, perpetual, spot
 from tests.oms.core.builders import (
@@ -16,6 +17,7 @@ from tests.oms.core.builders import (
     SECOND,
     SELL,
     amend,
+    command,
     depth,
     new_order,
     snapshot,
@@ -349,6 +351,38 @@ def test_the_first_tick_after_a_silent_market_lets_the_order_go_on() -> None:
     core.now += 300 * MS
     core.ticks(depth(SELL, 120, 8))
     assert core.open_by_route == {1: (100, 3)}, "what it had taken is there again by now"
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_mass_cancel_in_one_instrument_ends_every_order_that_may_trade_there(number: int) -> None:
+    core = SorRig(HOME, CHEAP, THIRD)
+    core.books({110: 50}, {110: 50}, {110: 50})
+    core.go(px=100)
+    core.start("sor", BUY, 10, 100, routes=(0,), order_id=PARENT + 1, fields={"instrument": 2, "account": 0})
+    core.start("sor", BUY, 10, 100, order_id=PARENT + 2, fields={"instrument": 2})
+    child = core.of(1)
+    core.accept(child)
+    core.commands(command(CommandKind.CANCEL_ALL, 0, instrument=number))
+    assert child["state"] == OrderState.PENDING_CANCEL
+    core.confirm_cancel(child)
+    assert core.order(PARENT)["state"] == OrderState.CANCELLED
+    core.wait(SECOND)
+    in_third = {0: [PARENT + 2], 1: [PARENT + 1, PARENT + 2]}[number]
+    for each in core.open_children:
+        if each["state"] == OrderState.PENDING_CANCEL:
+            core.confirm_cancel(each)
+    parents = sorted(int(each["parent_id"]) for each in core.open_children)
+    assert parents == in_third, "what may not trade there goes on"
+
+
+def test_a_mass_cancel_of_another_account_leaves_the_order_alone() -> None:
+    core = SorRig(HOME, CHEAP)
+    define_account(core.st, 1, TradingState.ACTIVE)
+    core.books({110: 50}, {110: 50})
+    core.go(px=100)
+    core.accept(core.of(1))
+    core.commands(command(CommandKind.CANCEL_ALL, 0, instrument=1, account=1))
+    assert core.of(1)["state"] == OrderState.LIVE
 
 
 def test_a_stale_book_is_neither_taken_nor_rested_on() -> None:
