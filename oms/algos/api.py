@@ -27,6 +27,7 @@ from oms.compiled import user_kernel
 from oms.core.book import level_qty
 from oms.core.orders import find_order
 from oms.core.parents import open_units
+from oms.core.release import has_way
 from oms.core.routing import is_within_limit
 from oms.core.sizing import least_qty
 from oms.core.state import ASK, BID, NEVER, NO_ASK, NO_BID, Record, State
@@ -87,6 +88,7 @@ __all__ = [
     "smallest_qty",
     "start_time",
     "take",
+    "take_as_exit",
     "target",
     "wake_at",
     "wake_on_tick_of",
@@ -104,6 +106,8 @@ NS_PER_MS: Final = 1_000_000
 TAKING: Final = ROUTES
 """The first lane of those for children that take, on the order's own instrument; lane 0 is that for one that rests."""
 POST_ONLY: Final = int(OrderFlag.POST_ONLY)
+WAY_NS: Final = 5 * NS_PER_MS
+"""How soon it is looked whether what was in the way has gone."""
 
 _STOPPING: Final = int(ParentState.STOPPING)
 _CANCELLED: Final = int(OrderState.CANCELLED)
@@ -311,6 +315,18 @@ def _wish(st: State, me: int, lane: int, px: int, qty: int, takes: int, flags: i
 def _child(st: State, me: int, lane: int) -> int:
     order_id = st[0]["parents"][me]["lanes"][lane]
     return find_order(st[0], order_id) if order_id != 0 else -1
+
+
+@function
+def take_as_exit(st: State, me: int, lane: int, px: int, qty: int) -> None:
+    """As ``take``; where that closes what the account holds, its own orders on the other side give way to it first.
+
+    While they do nothing is wanted, and ``work`` is called again soon.
+    """
+    if px > 0 and qty > 0 and not has_way(st[0], _order(st, me), px):
+        wake_at(st, me, st[0]["now"] + WAY_NS)
+        return
+    take(st, me, lane, px, qty)
 
 
 @function

@@ -540,3 +540,4 @@ def renew_next_parent(s: Record) -> None:
     for instrument in range(MAX_INSTRUMENTS):
         due = min(due, s["parent_due"][instrument])
     s["next_parent"] = due
+    s["next_due"] = min(s["next_due"], due)

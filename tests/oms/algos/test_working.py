@@ -287,6 +287,16 @@ def test_a_sell_is_the_mirror_image() -> None:
 # What went wrong once.
 
 
+def test_a_time_that_was_asked_for_with_a_tick_is_kept() -> None:
+    core = AlgoRig("punctual")
+    core.open_market()
+    core.start("punctual")
+    raise_touch(core)
+    asked = core.now + 20_000_000
+    core.ticks(time_tick(asked - 1), time_tick(asked))
+    assert core.parent_row()["memory"][0] == asked
+
+
 def test_a_stop_that_clears_its_way_is_not_held_up_by_a_child_that_comes_back() -> None:
     core = rig()
     core.commands(new_order(client_id(50), BUY, ASK_PX, 50))
