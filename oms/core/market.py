@@ -7,9 +7,9 @@ from typing import Final
 from oms.compiled import call_address, kernel
 from oms.core.book import apply_depth
 from oms.core.events import new_event, open_budget
+from oms.core.mass_cancel import cancel_open
 from oms.core.own_reports import pay_fundings
-from oms.core.parents import wake_instrument
-from oms.core.requests import cancel_open
+from oms.core.parent_wakes import wake_instrument
 from oms.core.state import ASK, BID, Record, State
 from oms.records import STRATEGY_CLIENT_BASE, BookState, EventKind, Reason, TickKind
 

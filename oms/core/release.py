@@ -29,8 +29,8 @@ from oms.core.funds import spot_wallet
 from oms.core.groups import anchor_of
 from oms.core.keeping import ask_cancel, end_held, set_aside, value_market_order
 from oms.core.outbox import can_send, complete, send
-from oms.core.parents import FIRST_PAUSE_NS
 from oms.core.positions import closable_qty
+from oms.core.progress import FIRST_PAUSE_NS
 from oms.core.risk import check_new
 from oms.core.self_trade import meets, would_self_trade
 from oms.core.state import MAX_ACCOUNTS, Record
