@@ -6,9 +6,8 @@ from fractions import Fraction
 
 import pytest
 
-from oms.core.state import define_account
 from oms.instruments import Instrument
-from oms.records import BookState, CommandKind, EventKind, OrderState, Reason, TickKind, TimeInForce, TradingState
+from oms.records import BookState, EventKind, OrderState, Reason, TimeInForce
 from tests.oms.algos.builders import PARENT
 from tests.oms.algos.sor_rig import CHEAP, HOME, THIRD, SorRig, perpetual, spot
 from tests.oms.core.builders import (
@@ -16,12 +15,9 @@ from tests.oms.core.builders import (
     MS,
     SECOND,
     SELL,
-    amend,
-    command,
     depth,
     new_order,
     snapshot,
-    tick,
     trade,
 )
 
@@ -80,73 +76,6 @@ def test_a_currency_without_a_rate_is_not_traded_in() -> None:
     core.books({100: 20}, {50: 20})
     core.go()
     assert core.open_by_route == {0: (100, 10)}
-
-
-def test_lots_and_contracts_of_different_sizes_are_one_target() -> None:
-    core = SorRig(perpetual(0, "home"), perpetual(1, "contracts", lot="1", multiplier="0.01", tick="0.5"))
-    core.books({600_000: 100}, {119_000: 3})
-    core.go(qty=45)
-    assert core.open_by_route == {0: (600_000, 15), 1: (119_000, 3)}, "a contract is ten lots"
-    core.fill(core.of(1), 3)
-    assert core.order(PARENT)["filled_qty"] == 30
-    core.fill(core.of(0), 15)
-    assert core.end() == (OrderState.FILLED, Reason.NONE)
-
-
-def test_a_fill_that_comes_when_the_order_is_done_counts_in_its_own_lots() -> None:
-    core = SorRig(perpetual(0, "home"), perpetual(1, "contracts", lot="1", multiplier="0.01", tick="0.5"))
-    core.books({600_000: 100}, {119_000: 3})
-    core.go(qty=45, rests=0.0)
-    home, contracts = core.of(0), core.of(1)
-    core.fill(home, 5)
-    core.cancel()
-    core.expire(contracts)
-    core.expire(home)
-    assert core.end() == (OrderState.CANCELLED, Reason.REQUESTED)
-    assert core.order(PARENT)["filled_qty"] == 5
-    core.fill(contracts, 2)
-    core.fill(home, 1)
-    assert core.order(PARENT)["filled_qty"] == 26, "a contract is ten lots"
-
-
-def refusals(core: SorRig) -> list[Reason]:
-    """Why the order itself was refused, or what was asked of it."""
-    rows = core.events[(core.events["kind"] == EventKind.ORDER_REFUSED) & (core.events["order_id"] == PARENT)]
-    return [Reason(int(reason)) for reason in rows["reason"]]
-
-
-def far_apart() -> SorRig:
-    """Two venues, a lot of the first of which is 10**12 of the second's."""
-    core = SorRig(spot(0, "home", lot="100000"), spot(1, "fine", lot="0.0000001"))
-    core.books({100: 50}, {100: 50})
-    return core
-
-
-def test_lots_so_far_apart_that_the_target_cannot_be_counted_are_refused() -> None:
-    core = far_apart()
-    core.go(qty=3_000_000)
-    assert refusals(core) == [Reason.OVERFLOW]
-    assert core.s["parents_open"] == 0
-
-
-def test_a_target_that_can_be_counted_in_both_lots_is_worked_and_not_amended_beyond_that() -> None:
-    core = far_apart()
-    core.go(qty=2_000_000)
-    assert core.parent_row()["route_units"][0] == 10**12
-    core.commands(amend(PARENT, qty=3_000_000))
-    assert refusals(core) == [Reason.OVERFLOW]
-    assert core.order(PARENT)["qty"] == 2_000_000
-
-
-def test_lots_without_a_common_measure_in_64_bits_are_refused() -> None:
-    odd = [Fraction(1, 2**31 - 1), Fraction(1, 2**29 - 3), Fraction(1, 2**30 - 35)]
-    core = SorRig(HOME, CHEAP, THIRD)
-    core.books({100: 50}, {100: 50}, {100: 50})
-    for number, lot in enumerate(odd):
-        core.s["instruments"][number]["size_numerator"] = lot.numerator
-        core.s["instruments"][number]["size_denominator"] = lot.denominator
-    core.go(qty=1)
-    assert refusals(core) == [Reason.OVERFLOW]
 
 
 def test_a_share_below_a_minimum_goes_elsewhere_or_is_rounded_up() -> None:
@@ -284,107 +213,6 @@ def test_what_a_child_has_taken_is_not_there_again_until_the_book_has_changed(se
     assert core.open_by_route == {1: (100, 6 if settles else 2)}
 
 
-def test_what_comes_within_the_limit_on_another_route_is_taken_with_the_tick_that_brings_it() -> None:
-    core = SorRig(HOME, CHEAP)
-    core.books({110: 50}, {110: 50})
-    core.go(px=100, rests=0.0)
-    core.ticks(depth(SELL, 101, 7, instrument=1))
-    assert core.open_children == []
-    core.ticks(depth(SELL, 100, 7, instrument=1))
-    assert core.open_by_route == {1: (100, 7)}
-
-
-def test_a_child_moves_with_the_tick_that_makes_another_route_cheaper() -> None:
-    core = SorRig(HOME, CHEAP)
-    core.books({200: 1}, {200: 1}, bids=[{90: 5}, {90: 5}])
-    core.go(px=100)
-    child = core.of(1)
-    core.accept(child)
-    core.ticks(depth(BUY, 91, 5, instrument=1))
-    assert child["state"] == OrderState.PENDING_CANCEL
-    core.confirm_cancel(child)
-    assert core.open_by_route == {0: (90, 10)}
-
-
-@pytest.mark.parametrize("number", [0, 1])
-def test_a_tick_that_concerns_no_route_costs_no_look(number: int) -> None:
-    core = SorRig(HOME, CHEAP)
-    core.books({110: 50}, {110: 50}, bids=[{90: 5}, {90: 5}])
-    core.go(px=100)
-    core.accept(core.of(1))
-    looked = int(core.s["parent_wakes"][0]["wake_ts"])
-    core.now += 10 * MS
-    core.ticks(depth(SELL, 111, 9, instrument=number), depth(BUY, 90, 4, instrument=number))
-    assert core.s["parent_wakes"][0]["wake_ts"] == looked
-    core.ticks(depth(SELL, 109, 9, instrument=number))
-    assert core.s["parent_wakes"][0]["wake_ts"] > looked, "and another one does"
-
-
-def test_orders_that_share_some_routes_are_woken_by_those_alone_and_leave_no_trace() -> None:
-    core = SorRig(HOME, CHEAP, THIRD)
-    core.books({110: 50}, {110: 50}, {110: 50})
-    core.start("sor", BUY, 10, 100, routes=(1,), rests=0.0)
-    core.start("sor", BUY, 10, 100, routes=(2,), rests=0.0, order_id=PARENT + 1)
-    core.start("sor", BUY, 10, 100, routes=(1, 2), rests=0.0, order_id=PARENT + 2)
-    core.cancel(PARENT + 1)
-    core.ticks(depth(SELL, 100, 7, instrument=2))
-    assert [int(child["parent_id"]) for child in core.open_children] == [PARENT + 2]
-    core.ticks(depth(SELL, 100, 7, instrument=1))
-    assert sorted(int(child["parent_id"]) for child in core.open_children) == [PARENT, PARENT + 2, PARENT + 2]
-    for child in core.open_children:
-        core.expire(child)
-    core.cancel(PARENT)
-    core.cancel(PARENT + 2)
-    core.books({110: 50}, {110: 50}, {110: 50})
-    assert core.s["parent_lists"]["head"].max() == -1
-
-
-def test_the_first_tick_after_a_silent_market_lets_the_order_go_on() -> None:
-    core = SorRig(HOME, CHEAP)
-    core.books({110: 50}, {110: 50})
-    core.ticks(tick(TickKind.QUIET))
-    core.go(px=100, rests=0.0)
-    core.ticks(depth(SELL, 120, 9), depth(SELL, 100, 7, instrument=1))
-    assert core.open_by_route == {1: (100, 7)}
-    core.fill(core.of(1), 7)
-    core.ticks(tick(TickKind.QUIET))
-    core.now += 300 * MS
-    core.ticks(depth(SELL, 120, 8))
-    assert core.open_by_route == {1: (100, 3)}, "what it had taken is there again by now"
-
-
-@pytest.mark.parametrize("number", [0, 1])
-def test_a_mass_cancel_in_one_instrument_ends_every_order_that_may_trade_there(number: int) -> None:
-    core = SorRig(HOME, CHEAP, THIRD)
-    core.books({110: 50}, {110: 50}, {110: 50})
-    core.go(px=100)
-    core.start("sor", BUY, 10, 100, routes=(0,), order_id=PARENT + 1, fields={"instrument": 2, "account": 0})
-    core.start("sor", BUY, 10, 100, order_id=PARENT + 2, fields={"instrument": 2})
-    child = core.of(1)
-    core.accept(child)
-    core.commands(command(CommandKind.CANCEL_ALL, 0, instrument=number))
-    assert child["state"] == OrderState.PENDING_CANCEL
-    core.confirm_cancel(child)
-    assert core.order(PARENT)["state"] == OrderState.CANCELLED
-    core.wait(SECOND)
-    in_third = {0: [PARENT + 2], 1: [PARENT + 1, PARENT + 2]}[number]
-    for each in core.open_children:
-        if each["state"] == OrderState.PENDING_CANCEL:
-            core.confirm_cancel(each)
-    parents = sorted(int(each["parent_id"]) for each in core.open_children)
-    assert parents == in_third, "what may not trade there goes on"
-
-
-def test_a_mass_cancel_of_another_account_leaves_the_order_alone() -> None:
-    core = SorRig(HOME, CHEAP)
-    define_account(core.st, 1, TradingState.ACTIVE)
-    core.books({110: 50}, {110: 50})
-    core.go(px=100)
-    core.accept(core.of(1))
-    core.commands(command(CommandKind.CANCEL_ALL, 0, instrument=1, account=1))
-    assert core.of(1)["state"] == OrderState.LIVE
-
-
 def test_a_stale_book_is_neither_taken_nor_rested_on() -> None:
     core = SorRig(HOME, CHEAP)
     core.books({101: 50}, {100: 50})
@@ -404,15 +232,6 @@ def test_a_child_at_rest_leaves_a_book_that_has_become_stale() -> None:
     core.fill(child, 3)
     core.confirm_cancel(child)
     assert core.open_by_route == {0: (100, 7)}
-
-
-def test_a_book_in_step_again_is_traded_on_at_once() -> None:
-    core = SorRig(HOME, CHEAP)
-    core.books({110: 50}, {110: 50})
-    core.stale(1)
-    core.go(px=100, rests=0.0)
-    core.ticks(snapshot(1, {50: 50}, {100: 50}))
-    assert core.open_by_route == {1: (100, 10)}
 
 
 def test_the_order_goes_on_while_its_own_book_is_stale() -> None:
