@@ -28,7 +28,6 @@ MEANINGS: Final = {
     "front_ticks": "As `tolerance_ticks`, while the child is first in its queue.",
     "variance": "How much larger or smaller than `display_lots` a part may be, as a part of it.",
     "least_lots": "What must be displayed at the touch; 0: anything.",
-    "poll_ms": "Milliseconds after which the books of the other routes are looked at again.",
     "settle_ms": "Milliseconds for which the book of a route on which a child took is not believed, unless it changes.",
     "patience_s": "Seconds after which a child that is not filled moves to another route; 0: never.",
     "move_bps": "What another route must save, in 1/10,000 of the price, before a child that rests moves there.",

@@ -22,7 +22,10 @@ from oms.core.halts import halt_failed, halt_strategy
 from oms.core.keeping import ask_cancel, end_held
 from oms.core.market import refuse_tick, take_levels, take_market
 from oms.core.orders import look_ahead
-from oms.core.parents import is_worked, stop_parent
+from oms.core.parent_rounds import tell_every_parent, work_concerned, work_due
+from oms.core.parent_wakes import wake_every_parent
+from oms.core.parents import is_worked
+from oms.core.progress import stop_parent
 from oms.core.redefine import take_definition
 from oms.core.reports import apply_report
 from oms.core.requests import handle_command
@@ -30,7 +33,6 @@ from oms.core.review import REVIEW_INTERVAL_NS, review
 from oms.core.state import MAX_ACCOUNTS, MAX_INSTRUMENTS, MODEL_QUEUE, STATE, TERMS_RING, Record, State
 from oms.core.trading import set_trading_state, state_of_scope
 from oms.core.triggers import fire_triggers
-from oms.core.working import tell_every_parent, work_concerned, work_due
 from oms.definition_rows import DEFINITION
 from oms.records import (
     COMMAND,
@@ -303,7 +305,9 @@ def take_tick(st: State, tick: Record) -> bool:
         if kind == _QUIET:
             s["feed_quiet"] = 1
         elif kind != _HEARTBEAT:
-            s["feed_quiet"] = 0
+            if s["feed_quiet"] != 0:
+                s["feed_quiet"] = 0
+                wake_every_parent(s)
         elif not report_all(s):
             return False
         if not is_time:

@@ -14,7 +14,8 @@ import numba
 import numpy as np
 
 from oms.compiled import array_of, entry, kernel
-from oms.core.parents import restore_parent, tell_parent
+from oms.core.parents import restore_parent
+from oms.core.progress import tell_parent
 from oms.core.redefine import is_pending
 from oms.core.reports import apply_report
 from oms.core.state import STATE, Record, State

@@ -226,7 +226,16 @@ class OrderEntry:
 
     def _is_of(self, order_id: int, instrument: int, account: int) -> bool:
         own_instrument, own_account = self._place_of(order_id)
-        return instrument in (-1, own_instrument) and account in (-1, own_account)
+        if account not in (-1, own_account):
+            return False
+        return instrument in (-1, own_instrument) or self._may_trade_in(order_id, instrument)
+
+    def _may_trade_in(self, order_id: int, instrument: int) -> bool:
+        """True for an order over several venues of which the instrument is one."""
+        if order_id in self._replica.orders and order_id not in self._replica.progress:
+            return False  # no algorithm works it
+        terms = self._terms_book.of(order_id)
+        return terms is not None and instrument in terms.routes
 
     def _cancel_command(self, order_id: int) -> bytes:
         instrument, account = self._place_of(order_id)

@@ -10,9 +10,10 @@ from __future__ import annotations
 from typing import Final
 
 from oms.compiled import user_kernel
+from oms.core.mass_cancel import cancel_open
 from oms.core.orders import find_order
 from oms.core.outbox import clear_rare
-from oms.core.requests import cancel_open, request_amend, request_cancel, request_new
+from oms.core.requests import request_amend, request_cancel, request_new
 from oms.core.state import Record, State
 from oms.records import (
     BUY,

@@ -27,6 +27,7 @@ from oms.compiled import user_kernel
 from oms.core.book import level_qty
 from oms.core.orders import find_order
 from oms.core.parents import open_units
+from oms.core.release import has_way
 from oms.core.routing import is_within_limit
 from oms.core.sizing import least_qty
 from oms.core.state import ASK, BID, NEVER, NO_ASK, NO_BID, Record, State
@@ -87,9 +88,12 @@ __all__ = [
     "smallest_qty",
     "start_time",
     "take",
+    "take_as_exit",
     "target",
     "wake_at",
+    "wake_on_tick_of",
     "wake_on_touch",
+    "wake_on_touch_of",
     "wake_on_volume",
     "wake_outside",
     "within_limit",
@@ -102,6 +106,8 @@ NS_PER_MS: Final = 1_000_000
 TAKING: Final = ROUTES
 """The first lane of those for children that take, on the order's own instrument; lane 0 is that for one that rests."""
 POST_ONLY: Final = int(OrderFlag.POST_ONLY)
+WAY_NS: Final = 5 * NS_PER_MS
+"""How soon it is looked whether what was in the way has gone."""
 
 _STOPPING: Final = int(ParentState.STOPPING)
 _CANCELLED: Final = int(OrderState.CANCELLED)
@@ -312,6 +318,18 @@ def _child(st: State, me: int, lane: int) -> int:
 
 
 @function
+def take_as_exit(st: State, me: int, lane: int, px: int, qty: int) -> None:
+    """As ``take``; where that closes what the account holds, its own orders on the other side give way to it first.
+
+    While they do nothing is wanted, and ``work`` is called again soon.
+    """
+    if px > 0 and qty > 0 and not has_way(st[0], _order(st, me), px):
+        wake_at(st, me, st[0]["now"] + WAY_NS)
+        return
+    take(st, me, lane, px, qty)
+
+
+@function
 def is_resting(st: State, me: int, lane: int) -> bool:
     """True while a lane has an open child, in flight or not."""
     return _child(st, me, lane) >= 0
@@ -367,30 +385,45 @@ def wake_at(st: State, me: int, ts: int) -> None:
 @function
 def wake_outside(st: State, me: int, side: int, lowest: int, highest: int) -> None:
     """Call ``work`` once the best bid (BUY) or ask (SELL) is below ``lowest`` or above ``highest``, in ticks."""
-    wake = st[0]["parent_wakes"][me]
+    ranges = st[0]["parent_wakes"][me]["ranges"][0]
     if side == BUY:
-        wake["bid_below"] = lowest - 1
-        wake["bid_above"] = highest + 1
+        ranges["bid_below"] = lowest - 1
+        ranges["bid_above"] = highest + 1
     else:
-        wake["ask_below"] = lowest - 1
-        wake["ask_above"] = highest + 1
+        ranges["ask_below"] = lowest - 1
+        ranges["ask_above"] = highest + 1
 
 
 @function
 def wake_on_touch(st: State, me: int) -> None:
     """Call ``work`` when the best bid or the best ask has changed."""
-    instrument = instrument_of(st, me)
-    bid = best_bid(st, instrument)
-    ask = best_ask(st, instrument)
-    wake_outside(st, me, BUY, bid, bid)
-    wake_outside(st, me, SELL, ask, ask)
+    wake_on_touch_of(st, me, 0)
+
+
+@function
+def wake_on_touch_of(st: State, me: int, route: int) -> None:
+    """Call ``work`` when the best bid or the best ask of a route has changed."""
+    instrument = st[0]["parents"][me]["routes"][route]
+    if instrument < 0:
+        return
+    ranges = st[0]["parent_wakes"][me]["ranges"][route]
+    ranges["bid_below"] = best_bid(st, instrument) - 1
+    ranges["bid_above"] = best_bid(st, instrument) + 1
+    ranges["ask_below"] = best_ask(st, instrument) - 1
+    ranges["ask_above"] = best_ask(st, instrument) + 1
+
+
+@function
+def wake_on_tick_of(st: State, me: int, route: int) -> None:
+    """Call ``work`` with the next record of a route's book or trades."""
+    st[0]["parent_wakes"][me]["ranges"][route]["bid_above"] = NO_BID
 
 
 @function
 def wake_on_volume(st: State, me: int, qty: int) -> None:
     """Call ``work`` once the market has traded ``qty`` lots more."""
     book = st[0]["books"][instrument_of(st, me)]
-    st[0]["parent_wakes"][me]["traded_qty"] = book["traded_qty"] + max(qty, 1)
+    st[0]["parent_wakes"][me]["ranges"][0]["traded_qty"] = book["traded_qty"] + max(qty, 1)
 
 
 # Its end.

@@ -7,7 +7,16 @@ included, and negative for a sell: less is better.
 
 from __future__ import annotations
 
-from oms.algos.api import ROUTES, child_px, function, is_resting, side, take
+from oms.algos.api import (
+    ROUTES,
+    child_px,
+    function,
+    is_resting,
+    side,
+    take,
+    wake_on_tick_of,
+    wake_on_touch_of,
+)
 from oms.core.routing import (
     clear_split,
     is_comparable,
@@ -39,6 +48,7 @@ __all__ = [
     "taken_ts",
     "units_of_lot",
     "usable",
+    "wake_on_route",
 ]
 
 
@@ -58,6 +68,14 @@ def usable(st: State, me: int, route: int) -> bool:
 def may_rest(st: State, me: int, route: int) -> bool:
     """True while a child may rest on a route: as ``usable``, but a refusal does not concern one that is there."""
     return is_usable(st[0], me, route) or (is_resting(st, me, route) and is_live(st[0], me, route))
+
+
+@function
+def wake_on_route(st: State, me: int, route: int) -> None:
+    """Call ``work`` when a route's touch has changed; with its next tick where nothing may be sent for now."""
+    wake_on_touch_of(st, me, route)
+    if not is_live(st[0], me, route):
+        wake_on_tick_of(st, me, route)
 
 
 @function

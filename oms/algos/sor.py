@@ -7,8 +7,8 @@ more than ``move_bps``, when its route is refused, halted or its book stale, and
 ``patience_s`` (0: never): that route then comes last for as long.
 
 A book still shows what an own child has just taken. So a route on which one took is taken on again only when its book
-has changed since the child was done, or after ``settle_ms``. The own instrument's touch and children wake the order,
-and every ``poll_ms`` the other books are looked at.
+has changed since the child was done, or after ``settle_ms``. The touch of every route and the own children wake the
+order; once a second it looks at what no tick tells: free money, exchange rates, halts.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from oms.algos.api import (
     refuse,
     rest,
     wake_at,
-    wake_on_touch,
+    wake_on_tick_of,
 )
 from oms.algos.routes import (
     all_routes_agree,
@@ -43,24 +43,24 @@ from oms.algos.routes import (
     taken_ts,
     units_of_lot,
     usable,
+    wake_on_route,
 )
 from oms.core.state import State
 
-PARAMETERS: Final = {"poll_ms": 100.0, "settle_ms": 250.0, "patience_s": 10.0, "move_bps": 1.0, "rests": 1.0}
+PARAMETERS: Final = {"settle_ms": 250.0, "patience_s": 10.0, "move_bps": 1.0, "rests": 1.0}
 RANGES: Final = {
-    "poll_ms": (1.0, 60_000.0),
     "settle_ms": (0.0, 60_000.0),
     "patience_s": (0.0, 1e6),
     "move_bps": (0.0, 1e4),
     "rests": (0.0, 1.0),
 }
 SEVERAL_VENUES: Final = True
-POLL: Final = 0
-SETTLE: Final = 1
-PATIENCE: Final = 2
-MOVE: Final = 3
-RESTS: Final = 4
+SETTLE: Final = 0
+PATIENCE: Final = 1
+MOVE: Final = 2
+RESTS: Final = 3
 BPS: Final = 1e-4
+LOOK_NS: Final = NS_PER_S
 
 # Cells of the memory, one of each for every route:
 SENT: Final = 0  # when the last child was sent there that took and is done
@@ -75,10 +75,10 @@ def start(st: State, me: int, now: int) -> None:
 
 
 def work(st: State, me: int, now: int) -> None:
-    wake_on_touch(st, me)
-    wake_at(st, me, now + int(parameter(st, me, POLL) * NS_PER_MS))
+    wake_at(st, me, now + LOOK_NS)
     begin_split(st, me)
     for route in range(ROUTES):
+        wake_on_route(st, me, route)
         if usable(st, me, route) and may_take(st, me, route, now):
             offer(st, me, route)
     left = take_split(st, me)
@@ -99,6 +99,7 @@ def may_take(st: State, me: int, route: int, now: int) -> bool:
         cells[SETTLED + route] = now + int(parameter(st, me, SETTLE) * NS_PER_MS)
     if book_ts(st, me, route) > cells[SEEN + route] or now >= cells[SETTLED + route]:
         return True
+    wake_on_tick_of(st, me, route)
     wake_at(st, me, cells[SETTLED + route])
     return False
 

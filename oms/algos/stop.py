@@ -4,7 +4,8 @@ The trigger watches what the order would trade at: the best ask for a buy, the b
 above it, a sell at or below. With ``trail_ticks`` the trigger follows the market at that distance and never moves back;
 ``trigger_ticks`` 0 then takes its first place from the market. Once fired it takes at once whatever is displayed up to
 ``slippage_ticks`` beyond the trigger (0: without bound) and the limit price, and goes on until it is filled: what the
-plain stop orders of the core leave to one order is worked here.
+plain stop orders of the core leave to one order is worked here. Own orders with which it would trade are cancelled
+first where it closes what is held, as for those.
 
 It is held in the core, and dies with it: where the exchange has stops of its own that can rest there, those outlive it.
 """
@@ -25,7 +26,7 @@ from oms.algos.api import (
     refuse,
     set_due,
     side,
-    take,
+    take_as_exit,
     target,
     wake_on_touch,
     wake_outside,
@@ -83,4 +84,4 @@ def work(st: State, me: int, now: int) -> None:
         worst = min(worst, bound) if direction > 0 else max(worst, bound)
     wake_on_touch(st, me)
     if worst > 0 and (worst - px) * direction >= 0:
-        take(st, me, TAKING, worst, left(st, me))
+        take_as_exit(st, me, TAKING, worst, left(st, me))

@@ -11,8 +11,9 @@ from oms.compiled import kernel
 from oms.core.expiry import next_reset
 from oms.core.groups import count_children, is_grouped
 from oms.core.orders import find_order, is_open
-from oms.core.parents import find_algorithm, find_terms, has_free_parent
+from oms.core.parents import find_algorithm, find_terms, has_free_parent, set_routes
 from oms.core.state import MAX_ACCOUNTS, MAX_CHILDREN, MAX_INSTRUMENTS, MAX_PX, NEVER, Record
+from oms.core.units import set_units, target_fits
 from oms.records import ROUTES, Contingency, OrderType, Reason, TimeInForce, TrailUnit, Trigger, TriggerSource
 
 _NO_TRIGGER: Final = int(Trigger.NONE)
@@ -41,6 +42,7 @@ _BAD_PARENT: Final = int(Reason.BAD_PARENT)
 _BAD_ALGORITHM: Final = int(Reason.BAD_ALGORITHM)
 _ORDER_TABLE_FULL: Final = int(Reason.ORDER_TABLE_FULL)
 _UNKNOWN_INSTRUMENT: Final = int(Reason.UNKNOWN_INSTRUMENT)
+_OVERFLOW: Final = int(Reason.OVERFLOW)
 
 
 @kernel
@@ -155,6 +157,11 @@ def check_algorithm(s: Record, command: Record) -> int:
         instrument = s["terms"][terms]["routes"][route]
         if instrument >= MAX_INSTRUMENTS or (instrument >= 0 and s["instruments"][instrument]["defined"] == 0):
             return _UNKNOWN_INSTRUMENT
+    if 0 <= command["instrument"] < MAX_INSTRUMENTS and s["instruments"][command["instrument"]]["defined"] != 0:
+        parent = s["parent_before"]
+        set_routes(parent, command["instrument"], s["terms"][terms])
+        if not set_units(s, parent) or not target_fits(parent, command["qty"]):
+            return _OVERFLOW
     return _NONE if has_free_parent(s) else _ORDER_TABLE_FULL
 
 

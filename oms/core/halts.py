@@ -6,7 +6,7 @@ from typing import Final
 
 from oms.compiled import kernel
 from oms.core.events import new_event
-from oms.core.requests import cancel_open
+from oms.core.mass_cancel import cancel_open
 from oms.core.state import MAX_ACCOUNTS, Record
 from oms.records import STRATEGY_CLIENT_BASE, EventKind, Reason
 

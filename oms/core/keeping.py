@@ -15,7 +15,8 @@ from oms.core.events import emit_order, emit_terms
 from oms.core.margin_use import keep_margin
 from oms.core.orders import ILLEGAL, OrderInput, next_state
 from oms.core.outbox import can_send, complete, send
-from oms.core.parents import is_stopping, is_worked, stop_parent
+from oms.core.parents import is_stopping, is_worked
+from oms.core.progress import stop_parent
 from oms.core.risk import check_new
 from oms.core.state import MAX_CHILDREN, MAX_LEGS, Record
 from oms.core.terms import walked_px

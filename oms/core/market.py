@@ -8,8 +8,9 @@ from oms.compiled import kernel, market_kernel
 from oms.core.book import apply_depth, is_sound
 from oms.core.events import new_event, open_budget
 from oms.core.exchange_view import show_depth, show_trade
+from oms.core.mass_cancel import cancel_open
 from oms.core.own_reports import pay_fundings
-from oms.core.requests import cancel_open
+from oms.core.parent_wakes import wake_instrument
 from oms.core.state import ASK, BID, MAX_INSTRUMENTS, Record, State
 from oms.records import STRATEGY_CLIENT_BASE, BookState, EventKind, Reason, TickFlag, TickKind
 
@@ -33,7 +34,10 @@ _MALFORMED: Final = int(Reason.MALFORMED)
 
 @kernel
 def report_book_state(s: Record, tick: Record, reason: int) -> None:
-    """Report a book's new state; when it cannot be traded on any more, cancel the strategies' orders in it."""
+    """Report a book's new state; when it cannot be traded on any more, cancel the strategies' orders in it.
+
+    It concerns every parent order that trades there.
+    """
     instrument = tick["instrument"]
     book = s["books"][instrument]
     at = new_event(s, _BOOK_STATE, reason)
@@ -42,6 +46,7 @@ def report_book_state(s: Record, tick: Record, reason: int) -> None:
     event["aux"] = book["state"]
     event["px"] = tick["px_2"]
     event["qty"] = book["update_id"]
+    wake_instrument(s, instrument)
     if book["state"] == _SYNCED:
         return
     open_budget(s)
@@ -135,7 +140,7 @@ def take_levels(st: State, ticks: Any, start: int) -> int:
     version = s["instruments"][instrument]["version"]
     kind = first["kind"]
     ts = first["local_ts"]
-    if kind != _DEPTH and kind != _SNAPSHOT:
+    if (kind != _DEPTH and kind != _SNAPSHOT) or s["feed_quiet"] != 0:
         return start
     at = start
     while at < ticks.shape[0]:
@@ -148,7 +153,6 @@ def take_levels(st: State, ticks: Any, start: int) -> int:
             break
         if at == start:
             s["now"] = max(s["now"], ts)
-            s["feed_quiet"] = 0
         take_depth(st, tick)
         at += 1
     s["ticks"] += at - start

@@ -1,12 +1,8 @@
-"""Parent orders: orders that an algorithm works by child orders. Their table, and what others note in it.
+"""Parent orders: orders that an algorithm works by child orders. Their table.
 
 A parent is a held order (``HeldFor.ALGORITHM``) with a row here: it never leaves itself. Its children are orders of
 their own with its id as their ``parent_id``; what they fill, it has filled. The journal has the row as it stands after
 each step that changed it, so that a restart goes on from there.
-
-A parent is looked at when its time has come, or a price or the traded volume has left the range that its algorithm has
-set, or something happened to a child. The ranges of all parents of an instrument are kept as one, so that a tick that
-concerns none of them costs a few comparisons.
 """
 
 from __future__ import annotations
@@ -14,43 +10,23 @@ from __future__ import annotations
 from typing import Final
 
 from oms.compiled import copy_record, hot_kernel, kernel
-from oms.core.book import mid_half_ticks
-from oms.core.events import emit_order
 from oms.core.expiry import unlink_timed
 from oms.core.orders import fillable_qty, find_order, is_open
-from oms.core.quotes import quote_ratio, tick_value
-from oms.core.state import (
-    MAX_INSTRUMENTS,
-    MAX_PARENTS,
-    NEVER,
-    NO_ASK,
-    NO_BID,
-    PARENT_RING,
-    TERMS_RING,
-    WOKEN,
-    Record,
-)
+from oms.core.parent_wakes import forget_ranges, wake_parent
+from oms.core.state import MAX_PARENTS, TERMS_RING, Record
+from oms.core.units import set_units
 from oms.records import (
     ALGORITHM_CLIENT,
-    CASH_SCALE,
     LANES,
     ORDER_ID_COUNTER_BITS,
     PARENT_MEMORY,
     PARENT_PARAMETERS,
     ROUTES,
-    EventKind,
     ParentState,
-    ReportKind,
     Trigger,
 )
 
-FIRST_PAUSE_NS: Final = 100_000_000
-"""Pause after a child was refused or rejected; each further one in a row doubles it."""
-LONGEST_DOUBLING: Final = 6
-
 _ALGORITHM: Final = int(Trigger.ALGORITHM)
-_AMEND_REJECTED: Final = int(ReportKind.AMEND_REJECTED)
-_PROGRESS: Final = int(EventKind.PROGRESS)
 _RUNNING: Final = int(ParentState.RUNNING)
 _STOPPING: Final = int(ParentState.STOPPING)
 _MULTIPLIER: Final = 48_271
@@ -132,56 +108,22 @@ def open_units(s: Record, parent: Record) -> int:
 
 
 @kernel
-def note_due(s: Record, instrument: int, ts: int) -> None:
-    """Look at the instrument's parents at ``ts`` at the latest."""
-    s["parent_due"][instrument] = min(s["parent_due"][instrument], ts)
-    s["next_parent"] = min(s["next_parent"], ts)
-    s["next_due"] = min(s["next_due"], ts)
-
-
-@kernel
-def wake_parent(s: Record, row: int) -> None:
-    """Look at a parent now, before time goes on: by the queue, or where that is full with all of its instrument."""
-    wake = s["parent_wakes"][row]
-    if wake["woken"] != 0:
-        return
-    count = s["woken_count"]
-    if count == WOKEN:
-        wake["wake_ts"] = s["now"]
-        note_due(s, s["orders"][wake["slot"] - 1]["instrument"], s["now"])
-        return
-    wake["woken"] = 1
-    s["woken"][count] = row
-    s["woken_count"] = count + 1
-    s["next_parent"] = min(s["next_parent"], s["now"])
-    s["next_due"] = min(s["next_due"], s["now"])
-
-
-@kernel
-def forget_ranges(wake: Record) -> None:
-    """Let no price, volume or time concern a parent."""
-    wake["wake_ts"] = NEVER
-    wake["bid_above"] = NO_ASK + 1
-    wake["ask_above"] = NO_ASK + 1
-    wake["bid_below"] = NO_BID - 1
-    wake["ask_below"] = NO_BID - 1
-    wake["traded_qty"] = NEVER
-
-
-@kernel
 def link_parent(s: Record, slot: int, row: int) -> None:
-    """Put a parent at the head of its instrument's list, to be looked at now."""
-    order = s["orders"][slot]
-    lists = s["parent_lists"][order["instrument"]]
+    """Put a parent at the head of the list of each of its instruments, to be looked at now."""
     wake = s["parent_wakes"][row]
-    order["parent_row"] = row + 1
+    s["orders"][slot]["parent_row"] = row + 1
     wake["slot"] = slot + 1
     wake["algorithm"] = find_algorithm(s, s["parents"][row]["algorithm"])
-    wake["prev"] = -1
-    wake["next"] = lists["head"]
-    if lists["head"] >= 0:
-        s["parent_wakes"][lists["head"]]["prev"] = row
-    lists["head"] = row
+    for route in range(ROUTES):
+        instrument = s["parents"][row]["routes"][route]
+        if instrument < 0:
+            continue
+        head = s["parent_lists"][instrument]["head"]
+        wake["prev"][route] = -1
+        wake["next"][route] = head
+        if head >= 0:
+            s["parent_wakes"][head // ROUTES]["prev"][head % ROUTES] = row * ROUTES + route
+        s["parent_lists"][instrument]["head"] = row * ROUTES + route
     forget_ranges(wake)
     wake["seen_qty"] = 0
     wake["seen_value"] = 0.0
@@ -192,35 +134,28 @@ def link_parent(s: Record, slot: int, row: int) -> None:
 
 @kernel
 def unlink_parent(s: Record, slot: int) -> None:
-    """Take the row of a parent that is done out of its list, and free it."""
+    """Take the row of a parent that is done out of its lists, and free it."""
     order = s["orders"][slot]
     row = order["parent_row"] - 1
     if row < 0:
         return
     wake = s["parent_wakes"][row]
-    if wake["prev"] >= 0:
-        s["parent_wakes"][wake["prev"]]["next"] = wake["next"]
-    else:
-        s["parent_lists"][order["instrument"]]["head"] = wake["next"]
-    if wake["next"] >= 0:
-        s["parent_wakes"][wake["next"]]["prev"] = wake["prev"]
+    for route in range(ROUTES):
+        instrument = s["parents"][row]["routes"][route]
+        if instrument < 0:
+            continue
+        before = wake["prev"][route]
+        following = wake["next"][route]
+        if before >= 0:
+            s["parent_wakes"][before // ROUTES]["next"][before % ROUTES] = following
+        else:
+            s["parent_lists"][instrument]["head"] = following
+        if following >= 0:
+            s["parent_wakes"][following // ROUTES]["prev"][following % ROUTES] = before
     order["parent_row"] = 0
     wake["slot"] = 0
     s["parents"][row]["order_id"] = 0
     s["parents_open"] -= 1
-
-
-@kernel
-def count_market(s: Record, row: int) -> None:
-    """Add what the market has traded since to a parent's sums; after a restart the market counts from 0."""
-    wake = s["parent_wakes"][row]
-    parent = s["parents"][row]
-    book = s["books"][s["orders"][wake["slot"] - 1]["instrument"]]
-    if parent["started"] != 0 and book["traded_qty"] >= wake["seen_qty"]:
-        parent["market_qty"] += book["traded_qty"] - wake["seen_qty"]
-        parent["market_value"] += book["traded_value"] - wake["seen_value"]
-    wake["seen_qty"] = book["traded_qty"]
-    wake["seen_value"] = book["traded_value"]
 
 
 @kernel
@@ -230,6 +165,14 @@ def seed_of(order_id: int) -> int:
     for _ in range(3):
         state = state * _MULTIPLIER % _MODULUS
     return state
+
+
+@kernel
+def set_routes(parent: Record, instrument: int, terms: Record) -> None:
+    """Set the instruments in which a parent trades: its own, and those of its terms."""
+    parent["routes"][0] = instrument
+    for route in range(1, ROUTES):
+        parent["routes"][route] = terms["routes"][route - 1]
 
 
 @kernel
@@ -265,9 +208,7 @@ def new_parent(s: Record, slot: int, terms: int) -> int:
         parent["parameters"][at] = said["parameters"][at]
     for at in range(PARENT_MEMORY):
         parent["memory"][at] = 0
-    parent["routes"][0] = order["instrument"]
-    for route in range(1, ROUTES):
-        parent["routes"][route] = said["routes"][route - 1]
+    set_routes(parent, order["instrument"], said)
     for route in range(ROUTES):
         parent["blocked_ts"][route] = 0
         parent["take_ts"][route] = -1
@@ -282,50 +223,6 @@ def set_parent_parameters(s: Record, row: int, terms: int) -> None:
     """Change the parameters of a parent's algorithm to those of new terms."""
     for at in range(PARENT_PARAMETERS):
         s["parents"][row]["parameters"][at] = s["terms"][terms]["parameters"][at]
-
-
-@kernel
-def _gcd(a: int, b: int) -> int:
-    while b != 0:
-        a, b = b, a - a // b * b
-    return a
-
-
-@kernel
-def set_units(s: Record, parent: Record) -> None:
-    """Find the unit of which every route's lot is a multiple: lots of different venues are of different sizes.
-
-    ``lot * multiplier`` is a fraction; over a common denominator the unit is the greatest common divisor.
-    """
-    denominator = 1
-    for route in range(ROUTES):
-        if parent["routes"][route] >= 0:
-            size = s["instruments"][parent["routes"][route]]["size_denominator"]
-            denominator = denominator // _gcd(denominator, size) * size
-    unit = 0
-    for route in range(ROUTES):
-        parent["route_units"][route] = 0
-        if parent["routes"][route] >= 0:
-            definition = s["instruments"][parent["routes"][route]]
-            units = definition["size_numerator"] * (denominator // definition["size_denominator"])
-            parent["route_units"][route] = units
-            unit = _gcd(units, unit)
-    for route in range(ROUTES):
-        if unit > 0:
-            parent["route_units"][route] //= unit
-
-
-@kernel
-def keeps_its_lot(s: Record, parent: Record, route: int) -> bool:
-    """True while a route's lot is what it was when the parent began: a new version of its instrument may have another.
-
-    Units are not made anew, since what is filled is counted in them.
-    """
-    here = s["instruments"][parent["routes"][0]]
-    there = s["instruments"][parent["routes"][route]]
-    share = float(here["size_numerator"]) / float(here["size_denominator"]) * parent["route_units"][route]
-    other = float(there["size_numerator"]) / float(there["size_denominator"]) * parent["route_units"][0]
-    return bool(abs(share - other) < 1e-9 * other)
 
 
 @kernel
@@ -344,99 +241,6 @@ def restore_parent(s: Record, image: Record) -> bool:
 
 
 @kernel
-def average_1e8_ticks(value: float, qty: int) -> int:
-    """An average price in 1e-8 ticks; 0: there is none."""
-    return int(value / qty * CASH_SCALE + 0.5) if qty > 0 else 0
-
-
-@kernel
-def tell_parent(s: Record, row: int, reason: int, request_id: int) -> None:
-    """Write a PROGRESS event of a parent and, for the journal, its row."""
-    if s["parent_count"] == PARENT_RING:
-        s["events_lost"] += 1
-        return
-    parent = s["parents"][row]
-    slot = s["parent_wakes"][row]["slot"] - 1
-    count_market(s, row)
-    s["parent_wakes"][row]["told_units"] = parent["filled_units"]
-    s["parent_wakes"][row]["told_ts"] = s["now"]
-    copy_record(s["told_parents"][s["parent_count"]], parent)
-    s["parent_count"] += 1
-    event = s["events"][emit_order(s, slot, _PROGRESS, reason)]
-    event["request_id"] = request_id
-    event["liquidity"] = parent["state"]
-    event["last_px"] = average_1e8_ticks(parent["filled_value"], parent["filled_units"])
-    event["last_qty"] = open_units(s, parent) // max(parent["route_units"][0], 1)
-    event["realized_pnl"] = parent["arrival_half_ticks"] * (CASH_SCALE // 2)
-    event["fees"] = average_1e8_ticks(parent["market_value"], parent["market_qty"])
-    event["aux"] = parent["due_qty"]
-    event["position_qty"] = parent["start_ts"]
-
-
-@kernel
-def tick_ratio(s: Record, instrument: int, other: int) -> float:
-    """Ticks of ``other`` that one tick of an instrument is worth; where there is no rate, currencies count as equal."""
-    if instrument == other:
-        return 1.0
-    ratio = tick_value(s["instruments"][instrument]) / tick_value(s["instruments"][other])
-    converted = quote_ratio(s, instrument, other)
-    return ratio * converted if converted > 0.0 else ratio
-
-
-@kernel
-def note_child_fill(s: Record, order: Record, qty: int, px: int, fee: int, realized_pnl: int) -> None:
-    """Count a fill of a child for its parent; one that comes when the parent is done is a fact too."""
-    slot = find_order(s, order["parent_id"])
-    if slot < 0:
-        return
-    whole = s["orders"][slot]
-    row = whole["parent_row"] - 1
-    whole["fees"] += fee
-    whole["realized_pnl"] += realized_pnl
-    if row < 0:
-        if order["instrument"] == whole["instrument"]:
-            whole["filled_qty"] += qty
-            whole["filled_cost"] += px * qty
-        return
-    parent = s["parents"][row]
-    units = qty * units_of(parent, order["instrument"])
-    parent["filled_units"] += units
-    parent["filled_value"] += px * units * tick_ratio(s, order["instrument"], whole["instrument"])
-    whole["filled_qty"] = parent["filled_units"] // max(parent["route_units"][0], 1)
-    whole["updated_ts"] = s["now"]
-    route = route_of(parent, order["instrument"])
-    if route >= 0:
-        parent["refusals"][route] = 0
-
-
-@kernel
-def block_route(parent: Record, route: int, ts: int) -> None:
-    """Ask for no new child on a route before ``ts``."""
-    parent["blocked_ts"][route] = max(parent["blocked_ts"][route], ts)
-
-
-@kernel
-def pause_after_refusal(s: Record, parent: Record, route: int) -> None:
-    """Ask for no new child on a route for a while, longer each time."""
-    parent["refusals"][route] += 1
-    doubling = min(parent["refusals"][route] - 1, LONGEST_DOUBLING)
-    block_route(parent, route, s["now"] + (FIRST_PAUSE_NS << doubling))
-
-
-@hot_kernel
-def note_child_report(s: Record, order: Record, kind: int) -> None:
-    """Look at the parent of a child of which the exchange has said something; a refused amend is not asked again at
-    once."""
-    slot = find_order(s, order["parent_id"])
-    if slot < 0 or s["orders"][slot]["parent_row"] == 0:
-        return
-    row = s["orders"][slot]["parent_row"] - 1
-    if kind == _AMEND_REJECTED:
-        pause_after_refusal(s, s["parents"][row], max(route_of(s["parents"][row], order["instrument"]), 0))
-    wake_parent(s, row)
-
-
-@kernel
 def is_worked(order: Record) -> bool:
     """True for an order that an algorithm works."""
     return bool(order["trigger"] == _ALGORITHM and order["parent_row"] > 0)
@@ -452,93 +256,3 @@ def is_stopping(s: Record, order: Record) -> bool:
 def is_stopping_parent(s: Record, order: Record) -> bool:
     """True for an order that is worked and has been asked to end: nothing more need be asked of it."""
     return bool(is_worked(order) and is_stopping(s, order))
-
-
-@kernel
-def stop_parent(s: Record, slot: int, state: int, reason: int, request_id: int) -> None:
-    """Have a parent end in ``state`` once its children are cancelled; what was asked for first stays."""
-    row = s["orders"][slot]["parent_row"] - 1
-    parent = s["parents"][row]
-    if parent["state"] != _STOPPING:
-        parent["request_id"] = request_id
-        parent["state"] = _STOPPING
-        parent["end_state"] = state
-        parent["end_reason"] = reason
-    unlink_timed(s, slot)
-    wake_parent(s, row)
-    tell_parent(s, row, reason, request_id)
-
-
-@kernel
-def set_parent_state(s: Record, slot: int, state: int, reason: int, request_id: int) -> None:
-    """Pause a parent, or let it go on, and tell it."""
-    row = s["orders"][slot]["parent_row"] - 1
-    parent = s["parents"][row]
-    parent["state"] = state
-    parent["request_id"] = request_id
-    wake_parent(s, row)
-    tell_parent(s, row, reason, request_id)
-
-
-@kernel
-def begin_parent(s: Record, row: int) -> None:
-    """Note where the market is when a parent begins."""
-    parent = s["parents"][row]
-    wake = s["parent_wakes"][row]
-    book = s["books"][s["orders"][wake["slot"] - 1]["instrument"]]
-    wake["seen_qty"] = book["traded_qty"]
-    wake["seen_value"] = book["traded_value"]
-    parent["started"] = 1
-    parent["start_ts"] = s["now"]
-    parent["arrival_half_ticks"] = mid_half_ticks(book)
-
-
-@kernel
-def renew_ranges(s: Record, instrument: int) -> None:
-    """Make the ranges of an instrument anew from its parents', and the time of the next one."""
-    lists = s["parent_lists"][instrument]
-    bid_above = NO_ASK + 1
-    bid_below = NO_BID - 1
-    ask_above = NO_ASK + 1
-    ask_below = NO_BID - 1
-    traded_qty = NEVER
-    due = NEVER
-    row = lists["head"]
-    while row >= 0:
-        wake = s["parent_wakes"][row]
-        bid_above = min(bid_above, wake["bid_above"])
-        bid_below = max(bid_below, wake["bid_below"])
-        ask_above = min(ask_above, wake["ask_above"])
-        ask_below = max(ask_below, wake["ask_below"])
-        traded_qty = min(traded_qty, wake["traded_qty"])
-        due = min(due, wake["wake_ts"])
-        row = wake["next"]
-    lists["bid_above"] = bid_above
-    lists["bid_below"] = bid_below
-    lists["ask_above"] = ask_above
-    lists["ask_below"] = ask_below
-    lists["traded_qty"] = traded_qty
-    s["parent_due"][instrument] = due
-
-
-@kernel
-def note_ranges(s: Record, row: int) -> None:
-    """Let the ranges of a parent's instrument be within its own; what they were before may keep them too narrow."""
-    wake = s["parent_wakes"][row]
-    instrument = s["orders"][wake["slot"] - 1]["instrument"]
-    lists = s["parent_lists"][instrument]
-    lists["bid_above"] = min(lists["bid_above"], wake["bid_above"])
-    lists["bid_below"] = max(lists["bid_below"], wake["bid_below"])
-    lists["ask_above"] = min(lists["ask_above"], wake["ask_above"])
-    lists["ask_below"] = max(lists["ask_below"], wake["ask_below"])
-    lists["traded_qty"] = min(lists["traded_qty"], wake["traded_qty"])
-    s["parent_due"][instrument] = min(s["parent_due"][instrument], wake["wake_ts"])
-
-
-@kernel
-def renew_next_parent(s: Record) -> None:
-    """Find the time at which the next parent of all is looked at."""
-    due = s["now"] if s["woken_count"] > 0 else NEVER
-    for instrument in range(MAX_INSTRUMENTS):
-        due = min(due, s["parent_due"][instrument])
-    s["next_parent"] = due

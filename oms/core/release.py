@@ -30,8 +30,9 @@ from oms.core.groups import anchor_of
 from oms.core.keeping import ask_cancel, end_held, set_aside, value_market_order
 from oms.core.outbox import can_send, complete, send
 from oms.core.positions import closable_qty
+from oms.core.progress import FIRST_PAUSE_NS
 from oms.core.risk import check_new
-from oms.core.self_trade import meets
+from oms.core.self_trade import meets, would_self_trade
 from oms.core.state import MAX_ACCOUNTS, Record
 from oms.core.terms import expected_px, rests
 from oms.core.trading import state_of_scope
@@ -281,19 +282,31 @@ def is_exit(s: Record, order: Record) -> bool:
 
 
 @kernel
-def clear_way(s: Record, order: Record, qty: int) -> None:
-    """Ask for the cancel of own orders on the other side with which an order for ``qty`` lots would trade."""
-    account = order["account"]
-    instrument = order["instrument"]
-    side = order["side"]
-    px = expected_px(s["books"][instrument], side, order["order_type"], order["px"], qty)
-    at = s["order_lists"][instrument]["open_head"]
+def clear_way(s: Record, order: Record, px: int) -> None:
+    """Ask for the cancel of own orders on the other side with which an order would trade up to a price.
+
+    A cancel that the exchange has rejected is asked for again after a pause.
+    """
+    at = s["order_lists"][order["instrument"]]["open_head"]
     while at >= 0:
         other = s["orders"][at]
         following = other["next_open"]
-        if other["account"] == account and meets(other, side, px):
+        is_asked = other["cancel_reason"] != 0 and s["now"] < other["updated_ts"] + FIRST_PAUSE_NS
+        if other["account"] == order["account"] and meets(other, order["side"], px) and not is_asked:
             ask_cancel(s, at, _SELF_TRADE, other["request_id"], 0)
         at = following
+
+
+@kernel
+def has_way(s: Record, order: Record, px: int) -> bool:
+    """True when what is worked for an order may take up to a price; False while own orders that give way are there.
+
+    To an order that closes what is held, those that it would trade with do. Else risk refuses it for them.
+    """
+    if not would_self_trade(s, order["account"], order["instrument"], order["side"], px) or not is_exit(s, order):
+        return True
+    clear_way(s, order, px)
+    return False
 
 
 @kernel
@@ -308,7 +321,8 @@ def keep_due(s: Record, slot: int, qty: int, reason: int) -> bool:
     if not PASSING_FOR_EXITS[reason] or not is_exit(s, order):
         return False
     if reason == _SELF_TRADE and order["trigger"] != _NO_TRIGGER:
-        clear_way(s, order, qty)
+        book = s["books"][order["instrument"]]
+        clear_way(s, order, expected_px(book, order["side"], order["order_type"], order["px"], qty))
     return True
 
 

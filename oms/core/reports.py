@@ -18,8 +18,9 @@ from oms.core.events import emit_order, emit_position, ignore_report
 from oms.core.expiry import RETRY_NS, link_timed
 from oms.core.groups import note_fill, touch_group
 from oms.core.orders import ILLEGAL, OrderInput, completes, fillable_qty, find_order, is_open, leaves_qty, next_state
-from oms.core.parents import is_child, note_child_fill, note_child_report
+from oms.core.parents import is_child
 from oms.core.positions import fee_of, fill_fits, fits, value_of
+from oms.core.progress import note_child_fill, note_child_report
 from oms.core.state import EVENT_RING, MAX_PX, MAX_QTY, REPORT_RING, Record
 from oms.core.trades import remember_trade
 from oms.core.trading import CORE_CLIENT, note_closing_answer

@@ -11,33 +11,17 @@ from oms.core.entry import enter_amend, enter_cancel, enter_order, waits_for
 from oms.core.events import emit_order, emit_refusal, emit_terms, may_ask
 from oms.core.groups import anchor_of
 from oms.core.keeping import ask_cancel, check_in_group, end_held, give_terms, send_new, value_market_order
+from oms.core.mass_cancel import cancel_all
 from oms.core.orders import ILLEGAL, OrderInput, find_order, has_free_slot, is_open, next_state
 from oms.core.outbox import can_send, complete, send
-from oms.core.parents import (
-    find_terms,
-    is_stopping_parent,
-    is_worked,
-    new_parent,
-    set_parent_parameters,
-    set_parent_state,
-    stop_parent,
-    tell_parent,
-    wake_parent,
-)
+from oms.core.parent_wakes import wake_parent
+from oms.core.parents import find_terms, is_stopping_parent, is_worked, new_parent, set_parent_parameters
+from oms.core.progress import set_parent_state, stop_parent, tell_parent
 from oms.core.rates import take_cancel_token
 from oms.core.risk import check_amend, check_held
-from oms.core.state import (
-    COMMAND_RING,
-    EVENT_RING,
-    MAX_ACCOUNTS,
-    MAX_INSTRUMENTS,
-    MAX_PX,
-    MAX_QTY,
-    PARENT_RING,
-    Record,
-    State,
-)
-from oms.core.trading import kill, scope_of_strategy, set_trading_state, tell_trading_state
+from oms.core.state import MAX_ACCOUNTS, MAX_INSTRUMENTS, MAX_PX, MAX_QTY, Record, State
+from oms.core.trading import kill, scope_of_strategy, set_trading_state
+from oms.core.units import target_fits
 from oms.records import (
     CommandKind,
     Contingency,
@@ -57,15 +41,11 @@ _CANCEL: Final = int(CommandKind.CANCEL)
 _CANCEL_ALL: Final = int(CommandKind.CANCEL_ALL)
 _SET_TRADING_STATE: Final = int(CommandKind.SET_TRADING_STATE)
 _KILL: Final = int(CommandKind.KILL)
-
-_SUBMITTED: Final = int(EventKind.ORDER_SUBMITTED)
 _ORDER_HELD: Final = int(EventKind.ORDER_HELD)
 _AMEND_SUBMITTED: Final = int(EventKind.AMEND_SUBMITTED)
 _CANCEL_SUBMITTED: Final = int(EventKind.CANCEL_SUBMITTED)
-
 _HELD: Final = int(OrderState.HELD)
 _CANCELLED: Final = int(OrderState.CANCELLED)
-_PENDING_CANCEL: Final = int(OrderState.PENDING_CANCEL)
 _REQUEST_AMEND: Final = int(OrderInput.REQUEST_AMEND)
 _REQUEST_CANCEL: Final = int(OrderInput.REQUEST_CANCEL)
 _REDUCING: Final = int(TradingState.REDUCING)
@@ -81,10 +61,10 @@ _RESUME: Final = int(CommandKind.RESUME)
 _RUNNING: Final = int(ParentState.RUNNING)
 _PAUSED: Final = int(ParentState.PAUSED)
 _NO_PARENT: Final = int(Reason.NO_PARENT)
-
 _NONE: Final = int(Reason.NONE)
 _BAD_COMMAND: Final = int(Reason.BAD_COMMAND)
 _BAD_PRICE: Final = int(Reason.BAD_PRICE)
+_OVERFLOW: Final = int(Reason.OVERFLOW)
 _BAD_TRIGGER: Final = int(Reason.BAD_TRIGGER)
 _QTY_BELOW_MIN: Final = int(Reason.QTY_BELOW_MIN)
 _QTY_ABOVE_MAX: Final = int(Reason.QTY_ABOVE_MAX)
@@ -232,6 +212,8 @@ def amend_held(s: Record, command: Record, slot: int) -> int:
         reason = _REQUEST_IN_FLIGHT
     if reason == _NONE:
         reason = check_held_amend(order, px, qty, trigger_px, trail)
+    if reason == _NONE and is_worked(order) and not target_fits(s["parents"][order["parent_row"] - 1], qty):
+        reason = _OVERFLOW
     if reason != _NONE:
         complete(command, order, px, qty)
         emit_refusal(s, command, order["state"], reason)
@@ -344,40 +326,6 @@ def request_cancel(s: Record, command: Record) -> int:
 
 
 @kernel
-def cancel_open(
-    s: Record, account: int, instrument: int, strategy: int, held: bool, reason: int, request_id: int, source: int
-) -> bool:
-    """Ask for the cancel of every open order of ``account``, narrowed by ``instrument`` and ``strategy`` (-1: all).
-
-    With ``held`` those in the core's keeping end too; without, stops stay.
-
-    Returns False when the output has no room for the rest: call again after it was emptied.
-    """
-    first = 0 if instrument < 0 else instrument
-    last = MAX_INSTRUMENTS if instrument < 0 else instrument + 1
-    for i in range(first, last):
-        slot = s["order_lists"][i]["open_head"]
-        while slot >= 0:
-            order = s["orders"][slot]
-            following = order["next_open"]
-            if (
-                order["state"] != _PENDING_CANCEL
-                and (account < 0 or order["account"] == account)
-                and (strategy < 0 or order["strategy"] == strategy)
-                and (held or order["state"] != _HELD)
-            ):
-                if (
-                    s["command_count"] == COMMAND_RING
-                    or s["event_count"] == EVENT_RING
-                    or s["parent_count"] == PARENT_RING
-                ):
-                    return False
-                ask_cancel(s, slot, reason, request_id, source)
-            slot = following
-    return True
-
-
-@kernel
 def command_trading_state(s: Record, command: Record) -> int:
     """Set the trading state of an account, or of one of its strategies; returns a Reason."""
     scope = command["account"]
@@ -389,21 +337,6 @@ def command_trading_state(s: Record, command: Record) -> int:
     reason = command["px"] if 0 < command["px"] <= _LAST_REASON else _REQUESTED
     set_trading_state(s, scope, command["value"], reason, command["request_id"])
     return _NONE
-
-
-@kernel
-def cancel_all(s: Record, command: Record) -> bool:
-    """Act on CANCEL_ALL; False when there was no room for all of it."""
-    account = command["account"]
-    request_id = command["request_id"]
-    if not cancel_open(
-        s, account, command["instrument"], command["strategy"], True, _NONE, request_id, command["source"]
-    ):
-        return False
-    for each in range(MAX_ACCOUNTS):
-        if s["accounts"][each]["defined"] != 0 and (account < 0 or each == account):
-            tell_trading_state(s, each, _REQUESTED, request_id)
-    return True
 
 
 @kernel

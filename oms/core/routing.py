@@ -19,8 +19,8 @@ from oms.core.book import level_qty, next_occupied
 from oms.core.exact import wide_divide
 from oms.core.exposure import check_position
 from oms.core.funds import added_margin, counted_value, free_balance, spot_wallet
+from oms.core.margin_use import keep_margin
 from oms.core.orders import fillable_qty, find_order, is_open
-from oms.core.parents import keeps_its_lot
 from oms.core.positions import fits
 from oms.core.quotes import quote_ratio, tick_value
 from oms.core.self_trade import would_self_trade
@@ -29,6 +29,7 @@ from oms.core.split import add_level, clear_offers, find_split, level_of, nest_s
 from oms.core.state import MAX_WALLETS, NO_ASK, NO_BID, OFFER_LEVELS, Record
 from oms.core.terms import check_book, check_collar, rests, touch_px
 from oms.core.trading import check_defined, leg_of, scope_of_strategy, state_of_scope
+from oms.core.units import keeps_its_lot
 from oms.instrument_kinds import InstrumentKind
 from oms.records import CASH_SCALE, LANES, ROUTES, OrderFlag, Reason, TradingState
 
@@ -150,20 +151,30 @@ def units_to_place(s: Record, row: int) -> int:
 
 @kernel
 def set_resting_aside(s: Record, row: int, put_back: bool) -> None:
-    """Stop counting the open quantity of a parent's resting children, or count it again."""
+    """Stop counting the open quantity of a parent's resting children, or count it again.
+
+    Counted again their positions have the margin that they had, also where the market does not say it: lanes are put
+    back in the other direction, so that each finds what it left.
+    """
     parent = s["parents"][row]
     kept = s["aside"]
-    for lane in range(LANES):
+    margins = s["aside_margin"]
+    for at in range(LANES):
+        lane = LANES - 1 - at if put_back else at
         if not put_back:
             kept[lane] = 0
         slot = find_order(s, parent["lanes"][lane]) if parent["lanes"][lane] != 0 else -1
         if slot < 0 or not rests(s["orders"][slot]["time_in_force"]):
             continue
         child = s["orders"][slot]
+        account, instrument, leg = child["account"], child["instrument"], child["leg"]
         if not put_back:
             kept[lane] = child["risk_qty"]
+            margins[lane] = s["valuations"][account, instrument, leg]["margin"]
         if kept[lane] > 0:
             count_open(s, child, kept[lane] if put_back else 0, child["risk_px"])
+            if put_back:
+                keep_margin(s, account, instrument, leg, margins[lane])
 
 
 @kernel

@@ -25,10 +25,11 @@ from typing import Final
 
 from oms.compiled import kernel
 from oms.core.state import SPLIT_DEPTH, Record
+from oms.core.units import MOST_UNITS, common_divisor
 from oms.records import ROUTES
 
 MOST_NODES: Final = 512
-LARGEST_STEP: Final = 2**61
+LARGEST_STEP: Final = MOST_UNITS
 """Units of a step that is larger than any order: nothing is taken in such steps."""
 
 
@@ -296,13 +297,6 @@ def find_split(s: Record, amount: int) -> int:
 
 
 @kernel
-def _common(a: int, b: int) -> int:
-    while b != 0:
-        a, b = b, a - a // b * b
-    return a
-
-
-@kernel
 def nest_steps(s: Record, parent: Record) -> None:
     """Set every route's step, its lot as a rule: the least multiple of it that is one of every finer step too."""
     finer = 1
@@ -314,7 +308,7 @@ def nest_steps(s: Record, parent: Record) -> None:
                 units = min(units, parent["route_units"][route])
         if units == 2**62:
             return
-        lots = min(finer // _common(finer, units), LARGEST_STEP // units)
+        lots = min(finer // common_divisor(finer, units), LARGEST_STEP // units)
         for route in range(ROUTES):
             if parent["route_units"][route] == units:
                 s["split"]["offers"][route]["step_lots"] = lots

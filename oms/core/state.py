@@ -299,18 +299,25 @@ STRATEGY = np.dtype(
 ALGORITHM = np.dtype([("id", "i8"), ("start", "i8"), ("work", "i8")])
 """An execution algorithm: the id of its name, and the addresses of its functions (0: it has none)."""
 
-PARENT_WAKE = np.dtype(
+WAKE_RANGES = np.dtype(
     [
-        ("slot", "i8"),  # of its order, + 1; 0: the row is free
-        ("algorithm", "i8"),  # row of the table of algorithms; -1: it is not loaded
-        ("next", "i8"),  # rows of the instrument's parents; -1 ends the list
-        ("prev", "i8"),
-        ("wake_ts", "i8"),  # ns; NEVER
-        ("bid_above", "i8"),  # the best bid, or ask, from which on upwards, or downwards, it is looked at
+        ("bid_above", "i8"),  # the best bid, or ask, from which on upwards, or downwards, a parent is looked at
         ("bid_below", "i8"),
         ("ask_above", "i8"),
         ("ask_below", "i8"),
         ("traded_qty", "i8"),  # lots traded in the instrument
+    ]
+)
+"""What of one instrument's market does not concern a parent order."""
+
+PARENT_WAKE = np.dtype(
+    [
+        ("slot", "i8"),  # of its order, + 1; 0: the row is free
+        ("algorithm", "i8"),  # row of the table of algorithms; -1: it is not loaded
+        ("next", "i8", (ROUTES,)),  # for each route: links of its instrument's list; -1 ends it
+        ("prev", "i8", (ROUTES,)),
+        ("wake_ts", "i8"),  # ns; NEVER
+        ("ranges", WAKE_RANGES, (ROUTES,)),
         ("seen_qty", "i8"),  # what of the market's trades its row has counted
         ("seen_value", "f8"),
         ("told_units", "i8"),  # filled_units when it was last told
@@ -322,15 +329,11 @@ PARENT_WAKE = np.dtype(
 
 PARENT_LIST = np.dtype(
     [
-        ("head", "i8"),  # row of the first parent order of the instrument; -1: none
-        ("bid_above", "i8"),
-        ("bid_below", "i8"),
-        ("ask_above", "i8"),
-        ("ask_below", "i8"),
-        ("traded_qty", "i8"),
+        ("head", "i8"),  # the first link, a parent's row * ROUTES + the route on which it trades here; -1: none
+        ("ranges", WAKE_RANGES),
     ]
 )
-"""The parent orders of one instrument, and the prices between which none of them has to be looked at."""
+"""The parent orders that trade in one instrument, and the prices between which none has to be looked at for it."""
 
 WISH = np.dtype([("qty", "i8"), ("px", "i8"), ("takes", "i8"), ("flags", "i8")])
 """What an algorithm wants to have working in one lane; qty 0: nothing."""
@@ -480,7 +483,7 @@ STATE = np.dtype(
         ("report_count", "i8"),
         ("parent_count", "i8"),
         ("aside", "i8", (MAX_CHILDREN + 1,)),  # scratch: open quantity of a group while one of it is checked
-        ("aside_margin", "i8", (MAX_LEGS,)),  # scratch: margin of its position meanwhile
+        ("aside_margin", "i8", (max(MAX_LEGS, LANES),)),  # scratch: margin of its position meanwhile
         ("touched_count", "i8"),
         ("touched", "i4", (TOUCHED,)),  # slots of contingent orders on which others hang and that have changed
         ("change", CHANGE),
@@ -522,7 +525,7 @@ STATE = np.dtype(
         ("child_counter", "i8"),  # of the last child order's id
         ("parent_wakes", PARENT_WAKE, (MAX_PARENTS,)),
         ("parent_lists", PARENT_LIST, (MAX_INSTRUMENTS,)),
-        ("parent_due", "i8", (MAX_INSTRUMENTS,)),  # when one of the instrument's parents is to be looked at
+        ("parent_due", "i8", (MAX_INSTRUMENTS,)),  # when a parent whose own instrument it is is to be looked at
         ("next_parent", "i8"),  # the earliest of them
         ("woken", "i4", (WOKEN,)),  # rows of parents to be looked at now, in order
         ("woken_count", "i8"),
@@ -557,9 +560,10 @@ def new_state() -> State:
     s["order_lists"]["wake_above"] = NO_ASK
     s["order_lists"]["wake_below"] = NO_BID
     s["parent_lists"]["head"] = -1
-    s["parent_lists"]["bid_above"] = s["parent_lists"]["ask_above"] = NO_ASK + 1
-    s["parent_lists"]["bid_below"] = s["parent_lists"]["ask_below"] = NO_BID - 1
-    s["parent_lists"]["traded_qty"] = s["parent_due"] = s["next_parent"] = NEVER
+    ranges = s["parent_lists"]["ranges"]
+    ranges["bid_above"] = ranges["ask_above"] = NO_ASK + 1
+    ranges["bid_below"] = ranges["ask_below"] = NO_BID - 1
+    ranges["traded_qty"] = s["parent_due"] = s["next_parent"] = NEVER
     s["expiry_head"] = -1
     s["next_expiry"] = s["next_review"] = NEVER
     s["scopes"]["first_active"] = -1

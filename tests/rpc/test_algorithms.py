@@ -263,6 +263,15 @@ def test_cancel_all_counts_each_order_once(core: ScriptedCore, desk: Client) -> 
     wait_for(lambda: not desk.orders(scope="account"), "the cancels")
 
 
+def test_cancel_all_in_one_instrument_takes_orders_that_may_trade_there(core: ScriptedCore, desk: Client) -> None:
+    start(desk, "sor", venues=["BTCUSDC"])
+    start(desk, client_order_id="here")
+    desk.place("BTCUSDT", "buy", "1", "100", client_order_id="plain")
+    assert desk.cancel_all("BTCUSDC") == 1
+    wait_for(lambda: desk.order(client_order_id="parent").state == "cancelled", "the end")
+    assert sorted(str(order.client_order_id) for order in desk.orders()) == ["here", "plain"]
+
+
 def test_progress_is_exact_and_slippage_is_a_cost(core: ScriptedCore, desk: Client) -> None:
     order = start(desk, price="102")
     core.progress(

@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Any, Final
 
 from oms.instruments import Instrument
-from oms.records import TickKind
+from oms.records import TickKind, TimeInForce
 from tests.oms.algos.builders import AlgoRig
 from tests.oms.core.builders import BUY, Records, snapshot, tick, time_tick
 
@@ -76,3 +76,12 @@ class SorRig(AlgoRig):
     def set_balance(self, venue: str, currency: str, units: Fraction | int) -> None:
         number = [str(wallet) for wallet in self.wallets].index(f"{venue}.{currency}")
         self.s["wallets"][0, number]["balance"] = int(units * 10**8)
+
+    def of_kind(self, number: int, *, rests: bool) -> Any:
+        """The open child on a route that rests, or that takes."""
+        (found,) = [
+            child
+            for child in self.open_children
+            if child["instrument"] == number and (child["time_in_force"] != TimeInForce.IOC) == rests
+        ]
+        return found

@@ -128,7 +128,9 @@ def test_it_is_looked_at_once_for_each_step_of_volume() -> None:
     core = rig()
     core.start("pov", qty=8_000, rate=0.2, min_rate=0.0, max_rate=0.4)
     wake = core.s["parent_wakes"][0]
-    assert wake["traded_qty"] - core.book()["traded_qty"] == 400, "a quarter of the largest child, 400, is due by then"
+    assert wake["ranges"][0]["traded_qty"] - core.book()["traded_qty"] == 400, (
+        "a quarter of the largest child, 400, is due by then"
+    )
     core.ticks(trade(BUY, ASK_PX, 399), depth(BUY, BID_PX - 1, 7), depth(SELL, ASK_PX, 9))
     assert core.children == []
     core.ticks(trade(BUY, ASK_PX, 1))

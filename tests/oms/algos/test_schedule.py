@@ -256,7 +256,7 @@ def test_an_idle_order_is_not_looked_at_for_every_tick() -> None:
     asked = len(core.sent)
     core.ticks(depth(BUY, BID_PX - 1, 9), depth(SELL, ASK_PX + 1, 9), depth(SELL, ASK_PX, 7))
     assert len(core.sent) == asked
-    ranges = core.s["parent_lists"][0]
+    ranges = core.s["parent_lists"][0]["ranges"]
     assert ranges["bid_below"] < 0 < ranges["bid_above"] - 2**59
     assert ranges["ask_below"] < 0 < ranges["ask_above"] - 2**59
 

@@ -6,22 +6,19 @@ from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
 from itertools import product
-from typing import Any, Final, NamedTuple
+from typing import NamedTuple
 
 from hypothesis import given, settings
 from hypothesis import strategies as draw
 
 from oms.compiled import JIT
 from oms.instruments import Instrument
-from oms.records import EventKind, OrderState, Reason, ReportKind, TimeInForce
-from tests.oms.algos.builders import PARENT
-from tests.oms.algos.sor_rig import HOME, SorRig, spot
+from oms.records import EventKind, OrderState, Reason
+from tests.oms.algos.sor_play import MIXED, Action, Play, actions
+from tests.oms.algos.sor_rig import SorRig, spot
 from tests.oms.core.builders import (
     BUY,
-    MS,
-    SECOND,
     SELL,
-    report,
     snapshot,
 )
 
@@ -141,103 +138,13 @@ def test_what_is_taken_is_as_much_as_can_be_had_at_the_least_cost(market: tuple[
     assert core.events[core.events["kind"] == EventKind.ORDER_REFUSED].size == 0
 
 
-MIXED: Final = (HOME, spot(1, "double", lot="0.2", min_qty="0.4"), spot(2, "half", lot="0.5", quote="USDC"))
-UNITS: Final = {0: 1, 1: 2, 2: 5}
-TARGET: Final = 60
-
-
-class Play:
-    """Plays three venues against one order, in whatever way, and counts what has been filled."""
-
-    def __init__(self, side: int, px: int) -> None:
-        self.core = SorRig(*MIXED)
-        self.side = side
-        self.units = 0
-        for route in range(3):
-            self.show(route, 2, 10)
-        self.core.go(side, TARGET, px, patience_s=1.0)
-
-    def show(self, route: int, offset: int, qty: int) -> None:
-        """A book of two levels each side around 100."""
-        bid, ask = 99 + offset, 101 + offset
-        self.core.ticks(snapshot(route, {bid: qty, bid - 2: qty}, {ask: qty, ask + 2: qty}))
-
-    def fill(self, child: Any, qty: int) -> None:
-        qty = min(qty, int(child["qty"] - child["filled_qty"]))
-        self.units += qty * UNITS[int(child["instrument"])]
-        self.core.fill(child, qty)
-
-    def answer(self, child: Any, word: str, qty: int) -> None:
-        """One answer of a venue to the request in hand about a child, or a fill, whenever it comes."""
-        takes = child["time_in_force"] == TimeInForce.IOC
-        state = child["state"]
-        if word == "fill":
-            self.fill(child, qty)
-        elif word == "no" and state == OrderState.PENDING_NEW and child["filled_qty"] == 0:
-            self.core.reject(child)
-        elif word == "no" and state == OrderState.PENDING_AMEND:
-            self.core.reports(report(ReportKind.AMEND_REJECTED, int(child["order_id"]), reason=Reason.BAD_PRICE))
-        elif takes:
-            self.core.expire(child)
-        elif state == OrderState.PENDING_NEW:
-            self.core.accept(child)
-        elif state == OrderState.PENDING_CANCEL:
-            self.core.confirm_cancel(child)
-        elif state == OrderState.PENDING_AMEND and child["pending_qty"] > child["filled_qty"]:
-            self.core.confirm_amend(child)
-
-    def check(self) -> None:
-        parent = self.core.order(PARENT)
-        pending = sum(
-            int(max(child["qty"], child["pending_qty"]) - child["filled_qty"]) * UNITS[int(child["instrument"])]
-            for child in self.core.open_children
-        )
-        assert self.units + pending <= TARGET, "filled and open, whatever is in flight"
-        assert parent["filled_qty"] == self.units
-        for child in self.core.open_children:
-            assert (int(child["px"]) - 103) * self.side <= 0, "no child is beyond the limit"
-
-    @property
-    def is_over(self) -> bool:
-        return bool(self.core.order(PARENT)["parent_row"] == 0)
-
-
-actions = draw.one_of(
-    draw.tuples(draw.just("show"), draw.integers(0, 2), draw.integers(-3, 3), draw.integers(0, 30)),
-    draw.tuples(draw.just("stale"), draw.integers(0, 2), draw.just(0), draw.just(0)),
-    draw.tuples(draw.just("wait"), draw.sampled_from([MS, 60 * MS, 300 * MS, 2 * SECOND]), draw.just(0), draw.just(0)),
-    draw.tuples(draw.sampled_from(["fill", "yes", "no"]), draw.integers(0, 5), draw.integers(1, 9), draw.just(0)),
-)
-
-
 @settings(max_examples=150 if JIT else 40, deadline=None)
 @given(draw.sampled_from([BUY, SELL]), draw.lists(actions, max_size=60))
 def test_the_target_is_reached_and_never_exceeded_in_whatever_order_things_come(
-    side: int, played: list[tuple[str, int, int, int]]
+    side: int, played: list[Action]
 ) -> None:
-    play = Play(side, 103)
-    for word, which, qty, lots in played:
-        children = play.core.open_children
-        if word == "show":
-            play.show(which, qty, lots)
-        elif word == "stale":
-            play.core.stale(which)
-        elif word == "wait":
-            play.core.wait(which)
-        elif children:
-            play.answer(children[which % len(children)], word, qty)
-        play.check()
-    for _ in range(60):
-        if play.is_over:
-            break
-        for route in range(3):
-            play.show(route, 0 if side > 0 else 4, 100)
-        play.core.wait(SECOND)
-        for child in play.core.open_children:
-            if child["state"] == OrderState.PENDING_CANCEL:
-                play.core.confirm_cancel(child)
-            else:
-                play.fill(child, int(child["qty"]))
-            play.check()
+    play = Play(SorRig(*MIXED), side, 103)
+    for action in played:
+        play.act(*action)
+    play.finish()
     assert play.core.end() == (OrderState.FILLED, Reason.NONE)
-    assert play.units == TARGET

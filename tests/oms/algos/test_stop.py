@@ -4,9 +4,22 @@ from __future__ import annotations
 
 import pytest
 
-from oms.records import OrderState, Reason, TickKind
+from oms.records import EventKind, OrderState, Reason, ReportKind, TickKind
 from tests.oms.algos.builders import AlgoRig
-from tests.oms.core.builders import ASK_PX, BID_PX, BUY, SELL, Records, message, time_tick
+from tests.oms.core.builders import (
+    ASK_PX,
+    BID_PX,
+    BUY,
+    MS,
+    SELL,
+    Records,
+    client_id,
+    kinds,
+    message,
+    new_order,
+    report,
+    time_tick,
+)
 
 pytestmark = pytest.mark.pure
 
@@ -103,3 +116,43 @@ def test_an_amend_moves_its_trigger(side: int) -> None:
     assert core.children == []
     move(core, side, touch + 50 * side)
     assert core.child()["side"] == side
+
+
+@pytest.mark.parametrize("side", [BUY, SELL])
+def test_own_orders_give_way_to_one_that_closes_what_is_held(side: int) -> None:
+    core = rig()
+    touch = ASK_PX if side == BUY else BID_PX
+    core.commands(new_order(client_id(50), -side, BID_PX if side == BUY else ASK_PX, 20))
+    held = core.order(client_id(50))
+    core.fill(held, 20)
+    core.commands(new_order(client_id(51), -side, touch + 2 * side, 5))
+    own = core.order(client_id(51))
+    core.accept(own)
+    core.start("stop", side, qty=20, trigger_ticks=touch + 2 * side)
+    move(core, side, touch + 2 * side)
+    assert (own["state"], own["cancel_reason"]) == (OrderState.PENDING_CANCEL, Reason.SELF_TRADE)
+    assert core.children == []
+    core.reports(report(ReportKind.CANCEL_REJECTED, int(own["order_id"])))
+    core.now += 10 * MS
+    core.ticks(time_tick())
+    assert own["state"] == OrderState.LIVE, "asked again after a pause"
+    core.now += 100 * MS
+    core.ticks(time_tick())
+    assert own["state"] == OrderState.PENDING_CANCEL
+    core.confirm_cancel(own)
+    core.now += 5 * MS
+    core.ticks(time_tick())
+    assert (core.child()["side"], core.child()["qty"]) == (side, 20)
+    assert EventKind.ORDER_REFUSED not in kinds(core.events)
+
+
+def test_own_orders_stay_where_it_opens_a_position_and_it_is_refused() -> None:
+    core = rig()
+    core.commands(new_order(client_id(51), SELL, ASK_PX + 2, 5))
+    own = core.order(client_id(51))
+    core.accept(own)
+    core.start("stop", BUY, qty=20, trigger_ticks=ASK_PX + 2)
+    move(core, BUY, ASK_PX + 2)
+    assert own["state"] == OrderState.LIVE
+    refused = core.events[core.events["kind"] == EventKind.ORDER_REFUSED]
+    assert [Reason(int(reason)) for reason in refused["reason"]] == [Reason.SELF_TRADE]

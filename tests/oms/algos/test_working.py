@@ -111,6 +111,35 @@ def test_a_venue_that_ends_what_rests_is_not_asked_again_at_once() -> None:
     assert len(core.children) == 4
 
 
+def test_a_child_that_stays_ends_the_row_of_refusals() -> None:
+    core = rig()
+    core.start("best-limit")
+    for _ in range(5):
+        core.expire(core.child())
+        core.now += 2_000_000_000
+        core.ticks(time_tick())
+    assert len(core.children) == 6, "each stood for longer than the last pause"
+    core.accept(core.child())
+    core.expire(core.child())
+    core.now += 110_000_000
+    core.ticks(time_tick())
+    assert len(core.children) == 7, "the first pause again"
+
+
+def test_a_venue_that_accepts_and_takes_off_at_once_waits_longer_each_time() -> None:
+    core = rig()
+    core.start("best-limit")
+    for pause_ms in (100, 200, 400, 800, 1_600):
+        core.accept(core.child())
+        core.expire(core.child())
+        core.now += (pause_ms - 20) * 1_000_000
+        core.ticks(time_tick())
+        assert core.open_children == []
+        core.now += 40 * 1_000_000
+        core.ticks(time_tick())
+    assert len(core.children) == 6
+
+
 def test_a_rejected_amend_is_not_asked_again_at_once() -> None:
     core = rig()
     core.start("best-limit")
@@ -256,6 +285,16 @@ def test_a_sell_is_the_mirror_image() -> None:
 
 
 # What went wrong once.
+
+
+def test_a_time_that_was_asked_for_with_a_tick_is_kept() -> None:
+    core = AlgoRig("punctual")
+    core.open_market()
+    core.start("punctual")
+    raise_touch(core)
+    asked = core.now + 20_000_000
+    core.ticks(time_tick(asked - 1), time_tick(asked))
+    assert core.parent_row()["memory"][0] == asked
 
 
 def test_a_stop_that_clears_its_way_is_not_held_up_by_a_child_that_comes_back() -> None:
