@@ -5,8 +5,8 @@ behind it. A model says which share of that was behind.
 
 An order's queue can come to less than nothing (its level lost more than was ahead of it); the next trade then fills it.
 
-Source of the arithmetic: hftbacktest 2.4.4, ``ProbQueueModel``. There an order of which less than nothing is ahead may come
-to stand at the end of the queue, by a logarithm or power that is no number; that is a defect, and not followed.
+Source of the arithmetic: hftbacktest 2.4.4, ``ProbQueueModel``. There an order of which less than nothing is ahead may
+come to stand at the end of the queue, by a logarithm or power that is no number; that is a defect, and not followed.
 """
 
 from __future__ import annotations

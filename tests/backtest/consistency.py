@@ -28,6 +28,11 @@ def check_model(st: State, *, queues_in_order: bool = True) -> None:
         buckets = np.bincount(orders["px"] % MODEL_BUCKETS, minlength=MODEL_BUCKETS)
         assert (model["bucket"][number] == buckets).all()
         for side in (BUY, SELL):
+            best = int(model["reach"][number, (side + 1) >> 1])
+            own = orders["px"][orders["side"] == side]
+            assert ((best - own) * side >= 0).all(), (
+                f"an order at {own} is better than what is said to be the best, {best}"
+            )
             for px in np.unique(orders["px"][orders["side"] == side]):
                 ahead = orders["queue_ahead"][(orders["side"] == side) & (orders["px"] == px)]
                 in_order = not queues_in_order or (np.diff(ahead) >= 0).all()

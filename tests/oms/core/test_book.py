@@ -206,9 +206,9 @@ def test_first_records_of_a_message_after_a_gap_do_not_touch_own_orders() -> Non
     rig.ticks(snapshot(0, {BID_PX: 50}, {ASK_PX: 50}, update_id=50))
     rig.commands(new_order(7, BUY, BID_PX))
     ahead = rig.s["model"]["orders"]["queue_ahead"]
-    assert ahead[0] == 50.0
+    assert ahead[0] == 0.05  # 50 lots
     rig.ticks(depth(BUY, BID_PX, 1, update_id=60, previous=55))
-    assert ahead[0] == 50.0
+    assert ahead[0] == 0.05  # 50 lots
 
 
 def test_stale_word_of_the_gateway_stops_trading_on_one_book_only() -> None:
