@@ -15,6 +15,7 @@ import platform
 import sys
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
+from inspect import signature
 from pathlib import Path
 from typing import Any, Final
 
@@ -54,10 +55,12 @@ def checked(measure: Mapping[str, Any]) -> dict[str, Any]:
     return {field: measure[field] for field in FIELDS}
 
 
-def measures(name: str) -> Iterator[dict[str, Any]]:
-    """Run one benchmark."""
-    for measure in importlib.import_module(f"benchmarks.{name}").measure():
-        yield checked(measure)
+def measures(name: str, given: Mapping[str, Any] = {}) -> Iterator[dict[str, Any]]:
+    """Run one benchmark, with what is ``given`` of its own options."""
+    measure = importlib.import_module(f"benchmarks.{name}").measure
+    options = {option: value for option, value in given.items() if option in signature(measure).parameters}
+    for each in measure(**options):
+        yield checked(each)
 
 
 def number(value: float | None) -> str:
@@ -98,7 +101,13 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("name", nargs="+", help=f"all, or: {', '.join(names)}", metavar="NAME")
     parser.add_argument("--json", action="store_true", help="print one JSON object a measure")
+    parser.add_argument("--data", help="backtest: a recorded stream or an hftbacktest file", metavar="FILE")
+    parser.add_argument("--tick-size", help="backtest: of the instrument")
+    parser.add_argument("--lot-size", help="backtest: of the instrument")
+    parser.add_argument("--inverse", action="store_true", default=None, help="backtest: it is an inverse contract")
+    parser.add_argument("--contract", help="backtest: what a contract is worth, in the quote currency [inverse: 100]")
     options = parser.parse_args(arguments)
+    given = {name: value for name, value in vars(options).items() if value is not None}
     chosen = names if "all" in options.name else options.name
     for name in chosen:
         if name not in names:
@@ -110,7 +119,7 @@ def main(arguments: list[str]) -> int:
         if not options.json:
             print(f"{name}")
         try:
-            for measure in measures(name):
+            for measure in measures(name, given):
                 if options.json:
                     print(json.dumps(measure), flush=True)
                 else:

@@ -1,4 +1,4 @@
-"""Binance spot and USD-M market data: raw messages into TICK records.
+"""Binance spot, USD-M and COIN-M market data: raw messages into TICK records.
 
 The layouts below are the messages as the exchange sends them today, and the compiled scanner takes those. Whatever
 it does not recognise is decoded by field name through msgspec: the same records, but slowly.
@@ -55,6 +55,25 @@ USDM_LAYOUTS: Final = (
     (TickKind.SNAPSHOT, '{"lastUpdateId":<id>,"E":<skipped>,"T":<exch_ms>,"bids":[<bids>],"asks":[<asks>]}'),
 )
 
+COINM_LAYOUTS: Final = (
+    (
+        TickKind.QUOTE,
+        '{"stream":"$stream@bookTicker","data":{"u":<id>,"e":"bookTicker","s":"$SYMBOL","ps":"$PAIR",'
+        '"b":"<px>","B":"<qty>","a":"<px_2>","A":"<qty_2>","T":<exch_ms>,"E":<skipped>}}',
+    ),
+    USDM_LAYOUTS[1],
+    *(
+        (kind, text.replace('"s":"$SYMBOL",', '"s":"$SYMBOL","ps":"$PAIR",'))
+        for kind, text in USDM_LAYOUTS
+        if kind is TickKind.DEPTH
+    ),
+    (
+        TickKind.SNAPSHOT,
+        '{"lastUpdateId":<id>,"E":<skipped>,"T":<exch_ms>,"symbol":"$SYMBOL","pair":"$PAIR",'
+        '"bids":[<bids>],"asks":[<asks>]}',
+    ),
+)
+
 SPOT_LAYOUTS: Final = (
     (
         TickKind.QUOTE,
@@ -86,10 +105,9 @@ class Venue(NamedTuple):
 
 VENUES: Final = {
     "binance_usdm": Venue(USDM_LAYOUTS, InstrumentKind.LINEAR_PERPETUAL, has_previous_id=True),
+    "binance_coinm": Venue(COINM_LAYOUTS, InstrumentKind.INVERSE_PERPETUAL, has_previous_id=True),
     "binance_spot": Venue(SPOT_LAYOUTS, InstrumentKind.SPOT, has_previous_id=False),
 }
-
-COINM: Final = "binance_coinm"
 
 
 def venue_named(name: str, instrument: Instrument | None = None) -> Venue:
@@ -98,12 +116,8 @@ def venue_named(name: str, instrument: Instrument | None = None) -> Venue:
     Raises
     ------
     VenueError
-        For COIN-M, an unknown venue, or an instrument of another kind than the venue trades.
+        For an unknown venue, or an instrument of another kind than the venue trades.
     """
-    if name == COINM:
-        raise VenueError(
-            "binance_coinm trades inverse contracts, which zoms does not support yet: use a USD-M or a spot recording"
-        )
     venue = VENUES.get(name)
     if venue is None:
         raise VenueError(f"unknown venue {name!r}: known are {', '.join(VENUES)}")
@@ -129,8 +143,8 @@ def venue_of(message: bytes) -> str | None:
 
 
 _TELLING_FIELDS: Final = (
-    ({"ps"}, COINM),
-    ({"pair"}, COINM),
+    ({"ps"}, "binance_coinm"),
+    ({"pair"}, "binance_coinm"),
     ({"pu"}, "binance_usdm"),
     ({"X", "t"}, "binance_usdm"),
     ({"M", "t"}, "binance_spot"),
@@ -227,6 +241,12 @@ _EVENTS: Final = {TickKind.TRADE: "trade", TickKind.QUOTE: "bookTicker", TickKin
 _PLAIN_DECIMAL: Final = re.compile(r"[0-9]{1,40}(\.[0-9]{1,40})?", re.ASCII)
 
 
+def _named(layout: str, names: dict[str, str]) -> str:
+    for name, text in names.items():
+        layout = layout.replace(name, text)
+    return layout
+
+
 class MessageDecoder:
     """Decodes the messages of one instrument on one venue, one at a time.
 
@@ -250,13 +270,8 @@ class MessageDecoder:
         self.last_refusal = ""
         self._refused_levels: list[Refusal] = []
         stream = instrument.symbol.lower()
-        self.scanner = new_scanner(
-            instrument,
-            [
-                (kind, text.replace("$stream", stream).replace("$SYMBOL", instrument.symbol))
-                for kind, text in self.venue.layouts
-            ],
-        )
+        names = {"$stream": stream, "$SYMBOL": instrument.symbol, "$PAIR": instrument.symbol.partition("_")[0]}
+        self.scanner = new_scanner(instrument, [(kind, _named(text, names)) for kind, text in self.venue.layouts])
         self._out: Ticks = self.scanner["out"][0]
         self._short_outs: tuple[Ticks, ...] = tuple(self._out[:count] for count in range(SHORT_MESSAGE))
         self._streams: tuple[tuple[re.Pattern[str], Callable[[bytes, int], Ticks]], ...] = (

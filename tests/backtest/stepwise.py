@@ -16,10 +16,11 @@ from hftbacktest.order import NEW, NONE, PARTIALLY_FILLED
 
 from backtest.loop import CURSOR, step_both
 from backtest.run import exchange_order
+from benchmarks._events import event_rows
 from oms import engine
 from oms.assembly import build_core
 from oms.instruments import Instrument
-from oms.records import COMMAND, RPC_CLIENT_BASE, CommandKind, OrderState, TickFlag, TickKind
+from oms.records import COMMAND, RPC_CLIENT_BASE, CommandKind, OrderState
 from tests.backtest.oracle import QUIET_NS, STATES, in_its_words
 from tests.backtest.ours import time_record
 from tests.backtest.venue import settings_of
@@ -80,33 +81,14 @@ class Log(NamedTuple):
     """Actions before which it was seen; less than all where the oracle stopped."""
 
 
-def two_sided(ticks: Rows, tick_size: float, lot_size: float) -> Rows:
-    """TICK records as the oracle's events, each side's in its own order."""
-    codes = np.zeros(max(TickKind) + 1, np.uint64)
-    codes[TickKind.DEPTH] = codes[TickKind.SNAPSHOT] = oracle_types.DEPTH_EVENT
-    codes[TickKind.TRADE] = oracle_types.TRADE_EVENT
-    sides = []
-    for flag, part in (
-        (oracle_types.EXCH_EVENT, exchange_order(ticks)),
-        (oracle_types.LOCAL_EVENT, ticks),
-    ):
-        clears = (part["kind"] == TickKind.SNAPSHOT) & (part["flags"] & TickFlag.FIRST > 0)
-        rows = np.zeros(len(part), oracle_types.event_dtype)
-        side = np.where(part["side"] > 0, oracle_types.BUY_EVENT, oracle_types.SELL_EVENT).astype(np.uint64)
-        rows["ev"] = codes[part["kind"]] | side | np.uint64(flag)
-        rows["px"] = part["px"] * tick_size
-        rows["qty"] = part["qty"] * lot_size
-        for name in ("exch_ts", "local_ts"):
-            rows[name] = part[name]
-        gone = rows[clears].copy()
-        gone["ev"] = oracle_types.DEPTH_CLEAR_EVENT | flag
-        sides.append(np.insert(rows, np.flatnonzero(clears), gone))
-    both = np.concatenate(sides)
+def two_sided(ticks: Rows, traded: Instrument) -> Rows:
+    """TICK records as the oracle's events, each side's in its own order, and one that lets every answer arrive."""
+    rows = event_rows(ticks, traded)
     last = np.zeros(1, oracle_types.event_dtype)
     last["ev"] = oracle_types.DEPTH_EVENT | oracle_types.BUY_EVENT | oracle_types.EXCH_EVENT | oracle_types.LOCAL_EVENT
-    last["exch_ts"] = last["local_ts"] = max(both["exch_ts"].max(), both["local_ts"].max()) + 2 * QUIET_NS
-    last["px"] = tick_size
-    return np.concatenate([both, last])
+    last["exch_ts"] = last["local_ts"] = max(rows["exch_ts"].max(), rows["local_ts"].max()) + 2 * QUIET_NS
+    last["px"] = float(traded.tick)
+    return np.concatenate([rows, last])
 
 
 @numba.njit  # type: ignore[untyped-decorator]
@@ -173,7 +155,7 @@ def _act(hbt: Any, actions: Any, first_ts: int, tick_size: float, lot_size: floa
 def run_oracle(traded: Instrument, ticks: Rows, actions: Rows, setting: Setting) -> Log:
     """Run the actions against hftbacktest."""
     tick_size, lot_size = float(traded.tick), float(traded.lot)
-    rows = two_sided(ticks, tick_size, lot_size)
+    rows = two_sided(ticks, traded)
     asset = hftbacktest.BacktestAsset().data(rows)
     asset = asset.inverse_asset(float(traded.multiplier)) if setting.inverse else asset.linear_asset(1.0)
     asset = EXCHANGES[setting.exchange](QUEUES[setting.queue](asset))

@@ -19,10 +19,22 @@ from oms.records import TICK
 DATA: Final = Path(__file__).resolve().parent.parent / "data"
 USDM_FILE: Final = DATA / "usdm_btcusdt_20240808.gz"
 SPOT_FILE: Final = DATA / "spot_btcusdt_20240808.gz"
+COINM_FILE: Final = DATA / "coinm_btcusd_perp_20240808.gz"
 
 USDM: Final = Instrument(id=3, symbol="BTCUSDT", venue="binance_usdm", kind="linear_perpetual", tick="0.1", lot="0.001")
 SPOT: Final = Instrument(
     id=4, symbol="BTCUSDT", venue="binance_spot", kind="spot", base="BTC", quote="USDT", tick="0.01", lot="0.00001"
+)
+COINM: Final = Instrument(
+    id=5,
+    symbol="BTCUSD_PERP",
+    venue="binance_coinm",
+    kind="inverse_perpetual",
+    base="BTC",
+    quote="USD",
+    tick="0.1",
+    lot="1",
+    multiplier="100",
 )
 
 FIRST, LAST = 1, 2
@@ -94,7 +106,7 @@ def _rows(document: Any, local_ts: int, instrument: Instrument) -> list[tuple[in
         (bid, ask), (bid_qty, ask_qty) = prices, sizes
         return [(time, local_ts, bid, bid_qty, ask, ask_qty, integer(body["u"]), QUOTE, 0)]  # type: ignore[list-item]
     if re.fullmatch(r"depth(@[0-9]+ms)?", name, re.ASCII) and body.get("e") in (None, "depthUpdate"):
-        before = body["pu"] if instrument.venue == "binance_usdm" else integer(body["U"], 0, LARGEST + 1) - 1
+        before = body["pu"] if instrument.venue != "binance_spot" else integer(body["U"], 0, LARGEST + 1) - 1
         ids = (integer(body["u"]), integer(before, -1))
         return _levels(body["b"], body["a"], (time, local_ts), ids, DEPTH, instrument)
     raise CannotTakeError

@@ -21,10 +21,10 @@ from gateways.sidecar import open_recording
 from oms.compiled import JIT, compile_entries
 from oms.instruments import Instrument
 from oms.records import Reason, TickKind
-from tests.gateways.reference import SPOT, SPOT_FILE, USDM, USDM_FILE, reference_decode
+from tests.gateways.reference import COINM, COINM_FILE, SPOT, SPOT_FILE, USDM, USDM_FILE, reference_decode
 
 LOCAL_TS = 1_723_161_256_302_717_135
-FILES = {"usdm": (USDM_FILE, USDM), "spot": (SPOT_FILE, SPOT)}
+FILES = {"usdm": (USDM_FILE, USDM), "spot": (SPOT_FILE, SPOT), "coinm": (COINM_FILE, COINM)}
 LINES_WITHOUT_JIT = 400
 
 compile_entries()
@@ -46,6 +46,11 @@ def samples(market: str) -> tuple[bytes, ...]:
     found = [b'{"lastUpdateId":51,"E":1723161256501,"T":1723161256493,"bids":[["61800.20","2.909"]],"asks":[]}']
     if market == "spot":
         found = [b'{"lastUpdateId":51,"bids":[["61800.20000000","2.90900000"],["1.00","1.00"]],"asks":[]}']
+    if market == "coinm":
+        found = [
+            b'{"lastUpdateId":51,"E":1723161256501,"T":1723161256493,"symbol":"BTCUSD_PERP","pair":"BTCUSD",'
+            b'"bids":[["61800.2","2909"]],"asks":[]}'
+        ]
     for name in (b"@trade", b"@bookTicker", b"@depth"):
         found += sorted((message for message in messages if name in message), key=len)[:4]
     return tuple(found)
@@ -81,6 +86,7 @@ def test_the_slow_path_gives_the_same_records(market: str) -> None:
     [
         ("usdm", {TickKind.DEPTH: 443_521, TickKind.TRADE: 21_313, TickKind.QUOTE: 66_089, TickKind.SNAPSHOT: 2_000}),
         ("spot", {TickKind.DEPTH: 124_087, TickKind.TRADE: 9_757, TickKind.QUOTE: 28_040, TickKind.SNAPSHOT: 2_000}),
+        ("coinm", {TickKind.DEPTH: 296_013, TickKind.TRADE: 2_286, TickKind.QUOTE: 19_136, TickKind.SNAPSHOT: 2_000}),
     ],
 )
 def test_batches_give_the_records_of_the_single_messages(market: str, counts: dict[TickKind, int]) -> None:
@@ -95,7 +101,7 @@ def test_batches_give_the_records_of_the_single_messages(market: str, counts: di
 
 
 def test_the_recorded_layouts_take_the_fast_path_and_the_three_off_lot_levels_are_counted() -> None:
-    for market, refused in (("usdm", {}), ("spot", {Reason.QTY_BELOW_MIN: 3} if JIT else {})):
+    for market, refused in (("usdm", {}), ("coinm", {}), ("spot", {Reason.QTY_BELOW_MIN: 3} if JIT else {})):
         instrument = FILES[market][1]
         fresh = MessageDecoder(instrument.venue, instrument)
         for local_ts, message in lines(market):
@@ -262,11 +268,11 @@ from gateways.scanner import UNRECOGNISED, scan_message
 from gateways.recording import read_ticks
 from gateways.sidecar import open_recording
 from oms.compiled import JIT
-from tests.gateways.reference import SPOT, SPOT_FILE, USDM, USDM_FILE
+from tests.gateways.reference import COINM, COINM_FILE, SPOT, SPOT_FILE, USDM, USDM_FILE
 from tests.gateways.test_decode import samples
 
 assert not JIT
-for market, instrument, file in (("usdm", USDM, USDM_FILE), ("spot", SPOT, SPOT_FILE)):
+for market, instrument, file in (("usdm", USDM, USDM_FILE), ("spot", SPOT, SPOT_FILE), ("coinm", COINM, COINM_FILE)):
     state = MessageDecoder(instrument.venue, instrument).scanner
     for message in samples(market):
         assert scan_message(message, 1, state) > 0

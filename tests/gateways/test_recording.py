@@ -35,7 +35,7 @@ from gateways.sidecar import detect, open_recording, sidecar_path
 from oms.compiled import JIT, compile_entries
 from oms.instruments import Instrument
 from oms.records import Reason, TickKind
-from tests.gateways.reference import SPOT, SPOT_FILE, USDM, USDM_FILE
+from tests.gateways.reference import COINM, COINM_FILE, SPOT, SPOT_FILE, USDM, USDM_FILE
 
 DEMO_FILE = Path(gateways.__file__).parent / "recordings" / "usdm_btcusdt_20240808_60s.gz"
 
@@ -68,7 +68,7 @@ def test_the_demo_recording_is_the_beginning_of_the_full_one() -> None:
     assert int(demo[-1][:19]) - int(demo[0][:19]) > 74 * 10**9
 
 
-@pytest.mark.parametrize("file", [USDM_FILE, SPOT_FILE])
+@pytest.mark.parametrize("file", [USDM_FILE, SPOT_FILE, COINM_FILE])
 def test_the_sidecars_facts_are_those_that_are_detected_without_it(file: Path, tmp_path: Path) -> None:
     bare = shutil.copy(file, tmp_path / file.name)
     found = detect(Path(bare))
@@ -80,7 +80,7 @@ def test_the_sidecars_facts_are_those_that_are_detected_without_it(file: Path, t
     assert open_recording(Path(bare)) == found
 
 
-@pytest.mark.parametrize(("file", "instrument"), [(USDM_FILE, USDM), (SPOT_FILE, SPOT)])
+@pytest.mark.parametrize(("file", "instrument"), [(USDM_FILE, USDM), (SPOT_FILE, SPOT), (COINM_FILE, COINM)])
 def test_after_the_offset_nothing_is_received_before_it_was_sent_and_time_never_goes_back(
     file: Path, instrument: Instrument
 ) -> None:
@@ -250,12 +250,6 @@ def test_the_documents_sidecar_is_the_real_one() -> None:
     assert shown == tomllib.loads(sidecar_path(USDM_FILE).read_text())
 
 
-COINM = (
-    b'1723161256207640365 {"stream":"btcusd_perp@bookTicker","data":{"u":7,"e":"bookTicker","s":"BTCUSD_PERP",'
-    b'"ps":"BTCUSD","b":"61804.7","B":"35","a":"61804.8","A":"1645","T":1723161257465,"E":1723161257476}}'
-)
-
-
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
@@ -264,7 +258,6 @@ COINM = (
         ("empty.gz", b"", ["is empty"]),
         ("noise.bin", bytes(range(256)) * 20, ["holds no line", "noise.bin.toml"]),
         ("hollow.gz", gzip.compress(b"", mtime=0), ["holds no line"]),
-        ("coinm.gz", gzip.compress(COINM, mtime=0), ["inverse contracts", "not support", "USD-M or a spot recording"]),
         ("header.gz", gzip.compress(b"x", mtime=0)[:6], ["holds no line", "truncated"]),
     ],
 )
