@@ -16,15 +16,14 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from backtest.loop import CURSOR, step_both
 from oms.assembly import PAPER_ACCOUNT, Core, build_core
 from oms.compiled import Progress
 from oms.config import Settings, qualified_symbol
-from oms.core.state import NEVER, State
+from oms.core.state import State
 from oms.decimals import cash_text
 from oms.engine import report_positions, step_commands, step_ticks, take_terms
 from oms.instruments import Instrument
-from oms.records import EVENT, EventKind, Reason
+from oms.records import EVENT, TICK, EventKind, Reason, TickFlag, TickKind
 
 CLOCKS: Final = ("local", "dual")
 """By whose clock the exchange acts: the receiver's, or its own."""
@@ -105,15 +104,25 @@ def exchange_order(ticks: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
     return ticks if (times[1:] >= times[:-1]).all() else ticks[np.argsort(times, kind="stable")]
 
 
-def drive(
-    st: State,
-    ticks: npt.NDArray[np.void],
-    orders: Orders | None = None,
-    rows: npt.NDArray[np.void] | None = None,
-) -> npt.NDArray[np.void]:
-    """Step the core over all ticks, with orders on the way, and return every event that it wrote, as one EVENT array.
+def set_exchange_rows(st: State, rows: npt.NDArray[np.void]) -> None:
+    """Let ``rows``, ``exch_ts`` ascending, act at the core's exchange; keep them as long as it steps."""
+    model = st[0]["model"]
+    model["rows"] = rows.ctypes.data
+    model["rows_count"] = len(rows)
+    model["rows_taken"] = 0
 
-    ``rows`` are what happens at an exchange with a clock of its own, as ``exchange_order`` gives it.
+
+def time_record(ts: int) -> npt.NDArray[np.void]:
+    """A TICK array of one record that says nothing but the time."""
+    tick = np.zeros(1, TICK)
+    tick["kind"] = TickKind.TIME
+    tick["exch_ts"] = tick["local_ts"] = ts
+    tick["flags"] = TickFlag.FIRST | TickFlag.LAST
+    return tick
+
+
+def drive(st: State, ticks: npt.NDArray[np.void], orders: Orders | None = None) -> npt.NDArray[np.void]:
+    """Step the core over all ticks, with orders on the way, and return every event that it wrote, as one EVENT array.
 
     Raises
     ------
@@ -127,21 +136,20 @@ def drive(
             take_terms(st, orders.terms)
             step_commands(st, orders.commands, 0)
             blocks.append(take_events(st))
-        if rows is None:
-            start = 0
-            while start < len(part):
-                start = step_ticks(st, part, start, 0)
-                blocks.append(take_events(st))
-            continue
-        is_last = number == len(parts) - 1
-        until = NEVER if is_last else int(ticks["local_ts"][min(len(part), len(ticks) - 1)]) + 1
-        cursor = np.zeros(1, CURSOR)
-        happened = rows if is_last else rows[: np.searchsorted(rows["exch_ts"], until)]
-        while cursor["local"][0] < len(part) or cursor["exchange"][0] < len(happened):
-            step_both(st, part, happened, cursor, until)
+        start = 0
+        while start < len(part):
+            start = step_ticks(st, part, start, 0)
             blocks.append(take_events(st))
-        rows = rows[len(happened) :]
     return np.concatenate(blocks)
+
+
+def drive_both(
+    st: State, ticks: npt.NDArray[np.void], rows: npt.NDArray[np.void], orders: Orders | None = None
+) -> npt.NDArray[np.void]:
+    """As ``drive``, with an exchange on which ``rows`` act by their own time."""
+    set_exchange_rows(st, rows)
+    last_ts = max(int(rows["exch_ts"][-1]), int(ticks["local_ts"][-1])) if len(rows) and len(ticks) else 0
+    return np.concatenate([drive(st, ticks, orders), drive(st, time_record(last_ts))])
 
 
 def take_events(st: State) -> npt.NDArray[np.void]:
@@ -197,9 +205,9 @@ def run_backtest(
     """
     check_clock(clock)
     core = build_core(settings, two_clocks=clock == "dual", report=report)
-    rows = exchange_order(ticks) if clock == "dual" else None
+    rows = exchange_order(ticks)
     start = time.perf_counter()
-    events = drive(core.st, ticks, orders, rows)
+    events = drive_both(core.st, ticks, rows, orders) if clock == "dual" else drive(core.st, ticks, orders)
     elapsed_s = time.perf_counter() - start
     s = core.st[0]
     closing = _closing_positions(core.st)

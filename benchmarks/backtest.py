@@ -17,12 +17,13 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from backtest.loop import CURSOR, step_both
+from backtest.run import set_exchange_rows, time_record
 from benchmarks._events import event_rows, ticks_of
 from benchmarks._market import RECORDING, WIDE_ACCOUNT
 from oms.assembly import build_core
 from oms.config import Settings, load_settings
-from oms.core.state import NEVER, clear_outputs
+from oms.core.state import clear_outputs
+from oms.engine import step_ticks
 from oms.instruments import Instrument
 from oms.records import CASH_SCALE, TickKind
 
@@ -224,17 +225,21 @@ def _oracle(rows: Rows, instrument: Instrument, inverse: bool) -> Callable[[], t
 def _ours(streams: Streams, settings: Settings) -> tuple[Answer, float]:
     """zoms over the rows; seconds beside the answer."""
     core = build_core(settings, two_clocks=True)
-    s = core.st[0]
-    cursor = np.zeros(1, CURSOR)
+    st = core.st
+    s = st[0]
     first_ts = min(int(streams.local["local_ts"][0]), int(streams.exchange["exch_ts"][0]))
+    last_ts = max(int(streams.local["local_ts"][-1]), int(streams.exchange["exch_ts"][-1]))
     start = time.perf_counter()
-    step_both(core.st, streams.local, streams.exchange, cursor, first_ts + 1)
+    step_ticks(st, time_record(first_ts), 0, 0)
     # hftbacktest counts its steps from the first row; a timer of zoms goes by the clock
     s["strategies"][0]["timer_due"] = first_ts + STEP_NS
     s["next_due"] = min(int(s["next_due"]), first_ts + STEP_NS)
-    while cursor["local"][0] < len(streams.local) or cursor["exchange"][0] < len(streams.exchange):
-        step_both(core.st, streams.local, streams.exchange, cursor, NEVER)
-        clear_outputs(core.st)
+    set_exchange_rows(st, streams.exchange)
+    for part in (streams.local, time_record(last_ts)):
+        at = 0
+        while at < len(part):
+            at = step_ticks(st, part, at, 0)
+            clear_outputs(st)
     elapsed_s = time.perf_counter() - start
     position = s["positions"][0, 0, 0]
     answer = Answer(

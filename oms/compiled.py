@@ -72,7 +72,6 @@ KERNEL_SOURCES: Final = (
     "strategies/api.py",
     "strategies/rules.py",
     "strategies/requests.py",
-    "backtest/loop.py",
     "backtest/market.py",
     "backtest/matching/*.py",
     "backtest/queues/*.py",
@@ -423,6 +422,17 @@ if JIT:
         return types.int64(types.int64, types.int64), generate
 
     @intrinsic  # type: ignore[untyped-decorator]
+    def record_like(_typing: Any, record: Any, address: Any, at: Any) -> Any:
+        """Record number ``at`` of those that lie at ``address``, of the type of ``record``."""
+
+        def generate(_context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            size = ir.Constant(ir.IntType(64), signature.args[0].size)
+            place = builder.add(arguments[1], builder.mul(arguments[2], size))
+            return builder.inttoptr(place, arguments[0].type)
+
+        return record(record, types.int64, types.int64), generate
+
+    @intrinsic  # type: ignore[untyped-decorator]
     def call_address(_typing: Any, address: Any, st: Any, number: Any, record: Any) -> Any:
         """Call the function at ``address`` with ``(st, number, record)`` and return its status: 0, or how it failed.
 
@@ -522,6 +532,12 @@ else:
     def read_int64(address: int, at: int) -> int:
         """The pure-Python twin."""
         return ctypes.c_int64.from_address(int(address) + 8 * int(at)).value
+
+    def record_like(record: Any, address: int, at: int) -> Any:
+        """The pure-Python twin."""
+        size = record.dtype.itemsize
+        memory = (ctypes.c_char * size).from_address(int(address) + int(at) * size)
+        return np.frombuffer(memory, record.dtype)[0]
 
     def call_address(address: int, st: Any, number: int, record: Any) -> int:
         """The pure-Python twin: ``address`` is the function's number in a table, from 1.

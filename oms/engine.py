@@ -12,11 +12,22 @@ from typing import Any, Final
 
 import numba
 
-from oms.compiled import MARKET_WAY, ORDER_WAY, array_of, call_address, copy_record, entry, hot_kernel, kernel
+from oms.compiled import (
+    MARKET_WAY,
+    ORDER_WAY,
+    array_of,
+    call_address,
+    copy_record,
+    entry,
+    hot_kernel,
+    kernel,
+    record_like,
+)
 from oms.core.book import is_sound
 from oms.core.brackets import count_exits, refuse_whole
 from oms.core.contingency import follow_up
 from oms.core.events import MAX_POSITIONS, has_room, open_budget, write_positions
+from oms.core.exchange_view import take_rows
 from oms.core.expiry import first_expired, unlink_timed
 from oms.core.halts import halt_failed, halt_strategy
 from oms.core.keeping import ask_cancel, end_held
@@ -343,6 +354,25 @@ def take_tick(st: State, tick: Record) -> bool:
 
 
 @kernel
+def let_happen(st: State, tick: Record) -> bool:
+    """Let everything act at an exchange with a clock of its own that happened there until a tick is received.
+
+    What falls due in between comes between, and after what happens at the same time. False as ``advance``.
+    """
+    s = st[0]
+    model = s["model"]
+    until = tick["local_ts"]
+    while model["rows_taken"] < model["rows_count"]:
+        ts = record_like(tick, model["rows"], model["rows_taken"])["exch_ts"]
+        if ts > until:
+            break
+        if s["next_due"] < ts and not advance(st, ts):
+            return False
+        take_rows(st, tick, min(until, s["next_due"]))
+    return True
+
+
+@kernel
 def take_some(st: State, ticks: Any, at: int) -> int:
     """Take the record in row ``at``, or the levels of one message from there; returns the first row not taken.
 
@@ -352,6 +382,8 @@ def take_some(st: State, ticks: Any, at: int) -> int:
     if not has_room(s):
         return at
     tick = ticks[at]
+    if s["model"]["rows_taken"] < s["model"]["rows_count"] and not let_happen(st, tick):
+        return at
     if s["next_due"] < tick["local_ts"] and not advance(st, tick["local_ts"]):
         return at
     if s["tick_stage"] == _NOT_TAKEN:

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from oms.compiled import call_address, market_kernel
+from oms.compiled import call_address, market_kernel, record_like
 from oms.core.book import apply_depth, is_sound
-from oms.core.state import MODEL_BUCKETS, Record, State
+from oms.core.state import MAX_INSTRUMENTS, MODEL_BUCKETS, Record, State
 from oms.records import BookState, TickFlag, TickKind
 
 _DEPTH: Final = int(TickKind.DEPTH)
@@ -89,3 +89,20 @@ def take_at_exchange(st: State, tick: Record) -> None:
             show_trade(st, tick)
     elif kind == _STALE_TICK:
         exchange_book(s, tick["instrument"])["state"] = _STALE
+
+
+@market_kernel
+def take_rows(st: State, like: Record, until: int) -> None:
+    """Let the exchange's own records up to time ``until`` act, in their order; ``like`` is any record of their type."""
+    s = st[0]
+    model = s["model"]
+    while model["rows_taken"] < model["rows_count"]:
+        row = record_like(like, model["rows"], model["rows_taken"])
+        ts = row["exch_ts"]
+        if ts > until:
+            break
+        s["now"] = max(s["now"], ts)
+        instrument = row["instrument"]
+        if 0 <= instrument < MAX_INSTRUMENTS and s["instruments"][instrument]["defined"] != 0:
+            take_at_exchange(st, row)
+        model["rows_taken"] += 1

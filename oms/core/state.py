@@ -418,6 +418,9 @@ MODEL = np.dtype(
         ("on_trade", "i8"),
         ("on_level", "i8"),  # of the queue model
         ("queue_power", "f8"),
+        ("rows", "i8"),  # address of TICK records that act at the exchange by its own clock
+        ("rows_count", "i8"),
+        ("rows_taken", "i8"),
         ("first_book", "i8"),  # of the exchange: 0: the core's own, MAX_INSTRUMENTS: those of a second clock
         ("entry_latency_ns", "i8"),
         ("response_latency_ns", "i8"),

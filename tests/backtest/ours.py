@@ -7,12 +7,13 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from backtest.run import time_record
 from oms import engine
 from oms.core.state import ASK, BID, State
 from oms.instruments import Instrument
-from oms.records import COMMAND, RPC_CLIENT_BASE, TICK, CommandKind, EventKind, Liquidity, OrderState, TickKind
+from oms.records import COMMAND, RPC_CLIENT_BASE, CommandKind, EventKind, Liquidity, OrderState
 from tests.backtest.oracle import OUTCOME
-from tests.backtest.venue import BOTH, new_core
+from tests.backtest.venue import new_core
 
 Rows = npt.NDArray[np.void]
 
@@ -22,15 +23,6 @@ _ENDS: Final = {
     EventKind.ORDER_CANCELLED: OrderState.CANCELLED,
     EventKind.ORDER_EXPIRED: OrderState.EXPIRED,
 }
-
-
-def time_record(ts: int) -> Rows:
-    """One TIME record."""
-    tick = np.zeros(1, TICK)
-    tick["exch_ts"] = tick["local_ts"] = ts
-    tick["kind"] = TickKind.TIME
-    tick["flags"] = BOTH
-    return tick
 
 
 class Run:

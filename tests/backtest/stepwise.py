@@ -14,15 +14,13 @@ import numpy.typing as npt
 from hftbacktest import types as oracle_types
 from hftbacktest.order import NEW, NONE, PARTIALLY_FILLED
 
-from backtest.loop import CURSOR, step_both
-from backtest.run import exchange_order
+from backtest.run import exchange_order, set_exchange_rows, time_record
 from benchmarks._events import event_rows
 from oms import engine
 from oms.assembly import build_core
 from oms.instruments import Instrument
 from oms.records import COMMAND, RPC_CLIENT_BASE, CommandKind, OrderState
 from tests.backtest.oracle import QUIET_NS, STATES, in_its_words
-from tests.backtest.ours import time_record
 from tests.backtest.venue import settings_of
 
 Rows = npt.NDArray[np.void]
@@ -200,7 +198,8 @@ def run_ours(traded: Instrument, ticks: Rows, actions: Rows, setting: Setting) -
         s["model"]["latency_rows"] = setting.latency.ctypes.data
         s["model"]["latency_count"] = len(setting.latency)
     rows = exchange_order(ticks)
-    cursor = np.zeros(1, CURSOR)
+    set_exchange_rows(st, rows)
+    taken = 0
     commands = np.zeros(len(actions), COMMAND)
     for name in ("kind", "order_id", "side", "px", "qty", "time_in_force", "order_type", "flags"):
         commands[name] = actions[name]
@@ -210,17 +209,13 @@ def run_ours(traded: Instrument, ticks: Rows, actions: Rows, setting: Setting) -
     changes: list[tuple[int, int, int, int]] = []
     times = [*actions["ts"].tolist(), int(actions["ts"][-1]) + QUIET_NS]
     for i, ts in enumerate(times):
-        left = True
-        while left:
-            step_both(st, ticks, rows, cursor, ts + 1)
-            _clear(s)
-            left = _is_left(ticks, "local_ts", cursor["local"][0], ts) or _is_left(
-                rows, "exch_ts", cursor["exchange"][0], ts
-            )
-        now = time_record(ts)
-        while engine.step_ticks(st, now, 0, 0) == 0:
-            _clear(s)
-        _clear(s)
+        end = int(np.searchsorted(ticks["local_ts"], ts, side="right"))
+        for part in (ticks[taken:end], time_record(ts)):
+            start = 0
+            while start < len(part):
+                start = engine.step_ticks(st, part, start, 0)
+                _clear(s)
+        taken = end
         orders = s["orders"][: s["orders_used"]]
         states = {}
         for order_id, state, qty, filled in zip(
@@ -248,10 +243,6 @@ def run_ours(traded: Instrument, ticks: Rows, actions: Rows, setting: Setting) -
     position = s["positions"][0, 0, 0]
     found = np.sort(np.array(changes, CHANGE), order=["step", "order_id"])
     return Log(found, float(position["qty"]), position["cash"] / 1e8, position["fees"] / 1e8, len(times))
-
-
-def _is_left(rows: Rows, name: str, at: int, ts: int) -> bool:
-    return bool(at < len(rows) and rows[name][at] <= ts)
 
 
 def _clear(s: Any) -> None:
