@@ -70,7 +70,7 @@ def ticks_of(rows: Rows, instrument: Instrument) -> tuple[Rows, Rows]:
         begins = np.diff(ticks[name], prepend=-1) != 0
         begins |= is_trade | np.roll(is_trade, 1)
         begins[0] = begins[1] = True
-        ticks["flags"][begins] |= TickFlag.FIRST
-        ticks["flags"][np.roll(begins, -1)] |= TickFlag.LAST
+        ticks["flags"] += begins * np.uint16(TickFlag.FIRST)
+        ticks["flags"] += np.roll(begins, -1) * np.uint16(TickFlag.LAST)
         found.append(ticks)
     return found[0], found[1]

@@ -68,6 +68,7 @@ DEFINED: Final = {
     "rules": None,
     "rules_used": None,
     "reporting_currency": None,
+    "instruments_used": None,
     "wallets_used": None,
     "strategies_used": None,
     "next_review": None,

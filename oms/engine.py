@@ -332,7 +332,6 @@ def take_tick(st: State, tick: Record) -> bool:
             if tick["version"] != 0 and tick["version"] != s["instruments"][instrument]["version"]:
                 s["ticks_refused"] += 1
                 return True
-            s["market_updates"] += 1
             take_market(st, tick)
         if not is_time and not tick["flags"] & _LAST:
             return True

@@ -1,6 +1,6 @@
 """The L2 book: price levels in ticks and lots, exact over the whole price range.
 
-Levels near the market lie in a dense window, so that an update is one store; levels farther out lie in a sorted list.
+Levels near the market lie in a dense window, so that an update is one store; levels farther out lie in a hash table.
 The window follows the market. One message (FIRST to LAST) is applied or skipped as a whole, by its update ids: a
 message that does not follow the last one makes the book STALE until the next snapshot.
 
@@ -13,11 +13,28 @@ from __future__ import annotations
 from typing import Final
 
 from oms.compiled import kernel, market_kernel
-from oms.core.state import ASK, BID, BOOK_FAR, BOOK_WINDOW, MAX_LEVEL_QTY, MAX_PX, NO_ASK, NO_BID, Record, State
+from oms.core.state import (
+    ASK,
+    BID,
+    BOOK_FAR,
+    BOOK_WINDOW,
+    FAR_ROWS,
+    MAX_FAR_ROWS,
+    MAX_LEVEL_QTY,
+    MAX_PX,
+    NO_ASK,
+    NO_BID,
+    Record,
+    State,
+)
 from oms.records import CASH_SCALE, BookState, Reason, TickFlag, TickKind
 
 _MASK: Final = BOOK_WINDOW - 1
 _EDGE: Final = BOOK_WINDOW // 8
+_FAR_MASK: Final = FAR_ROWS - 1
+_SPREAD: Final = 40_503
+_SHIFT: Final = 6
+"""Far prices are mostly round: their hash is the middle of their product with an odd number."""
 _EMPTY: Final = int(BookState.EMPTY)
 _SYNCED: Final = int(BookState.SYNCED)
 _STALE: Final = int(BookState.STALE)
@@ -65,72 +82,91 @@ def no_price(k: int) -> int:
     return NO_BID if k == BID else NO_ASK
 
 
-@kernel
-def far_position(book: Record, k: int, px: int) -> int:
-    """Index of the first far row of side ``k`` whose price is not below ``px``."""
+@market_kernel
+def far_row(book: Record, k: int, px: int) -> int:
+    """Row of a far level of side ``k``, or the free row that it would take."""
     prices = book["far_px"][k]
-    at = 0
-    count = book["far_count"][k]
-    while count > 1:
-        half = count >> 1
-        at += half * int(prices[at + half - 1] < px)  # no branch: which way it goes cannot be foreseen
-        count -= half
-    return at + int(count == 1 and prices[at] < px)
+    row = (px * _SPREAD >> _SHIFT) & _FAR_MASK
+    while prices[row] != px and prices[row] != 0:
+        row = (row + 1) & _FAR_MASK
+    return row
 
 
 @kernel
 def squeeze_far(book: Record, k: int) -> None:
-    """Give up the far rows of side ``k`` that hold no quantity."""
+    """Give up the far rows of side ``k`` that hold no quantity: the others are entered anew."""
     prices = book["far_px"][k]
     quantities = book["far_qty"][k]
     kept = 0
-    for i in range(book["far_count"][k]):
-        if quantities[i] > 0:
-            prices[kept] = prices[i]
-            quantities[kept] = quantities[i]
+    for row in range(FAR_ROWS):
+        if quantities[row] > 0:
+            book["far_kept_px"][kept] = prices[row]
+            book["far_kept_qty"][kept] = quantities[row]
             kept += 1
-    book["far_count"][k] = kept
+        prices[row] = 0
+        quantities[row] = 0
+    for i in range(kept):
+        row = far_row(book, k, book["far_kept_px"][i])
+        prices[row] = book["far_kept_px"][i]
+        quantities[row] = book["far_kept_qty"][i]
+    book["far_used"][k] = kept
 
 
 @kernel
-def drop_farthest(book: Record, k: int) -> None:
-    """Give up the far level of side ``k`` that is farthest from the market."""
+def far_next(book: Record, k: int, px: int, direction: int) -> int:
+    """Nearest far level of side ``k`` beyond ``px`` in ``direction``, or the side's no-price."""
+    found = no_price(k)
+    nearest = NO_ASK
+    if book["far_count"][k] == 0:
+        return found
+    for row in range(FAR_ROWS):
+        away = (book["far_px"][k, row] - px) * direction
+        if book["far_qty"][k, row] > 0 and 0 < away < nearest:
+            nearest = away
+            found = book["far_px"][k, row]
+    return found
+
+
+@kernel
+def drop_farthest(book: Record, k: int, px: int) -> bool:
+    """Give up the far level farthest out, for ``px`` to come in; False when that is ``px`` itself."""
     book["dropped"] += 1
-    book["far_qty"][k, 0 if k == BID else book["far_count"][k] - 1] = 0
-    squeeze_far(book, k)
+    direction = 1 - 2 * k
+    farthest = px
+    for row in range(FAR_ROWS):
+        if book["far_qty"][k, row] > 0 and (book["far_px"][k, row] - farthest) * direction > 0:
+            farthest = book["far_px"][k, row]
+    if farthest == px:
+        return False
+    book["far_qty"][k, far_row(book, k, farthest)] = 0
+    book["far_count"][k] -= 1
+    return True
 
 
-@kernel
+@market_kernel
 def far_set(book: Record, k: int, px: int, qty: int) -> int:
-    """Set one far level and return its quantity before. When the list is full the level farthest out is given up.
+    """Set one far level and return its quantity before. When there are too many the one farthest out is given up.
 
     A level that is removed leaves its row behind, empty: prices come again.
     """
-    prices = book["far_px"][k]
-    quantities = book["far_qty"][k]
-    at = far_position(book, k, px)
-    if at < book["far_count"][k] and prices[at] == px:
-        previous = quantities[at]
-        quantities[at] = qty
+    row = far_row(book, k, px)
+    is_there = book["far_px"][k, row] == px
+    previous = book["far_qty"][k, row]
+    if previous > 0 or qty <= 0:
+        if is_there:
+            book["far_qty"][k, row] = qty
+            book["far_count"][k] -= int(qty <= 0 < previous)
         return previous
-    if qty <= 0:
+    if book["far_count"][k] == BOOK_FAR and not drop_farthest(book, k, px):
         return 0
-    if book["far_count"][k] == BOOK_FAR:
-        squeeze_far(book, k)
-        at = far_position(book, k, px)
-        if book["far_count"][k] == BOOK_FAR:
-            if at == (0 if k == BID else BOOK_FAR):
-                book["dropped"] += 1
-                return 0
-            drop_farthest(book, k)
-            at = far_position(book, k, px)
-    count = book["far_count"][k]
-    for i in range(count, at, -1):
-        prices[i] = prices[i - 1]
-        quantities[i] = quantities[i - 1]
-    prices[at] = px
-    quantities[at] = qty
-    book["far_count"][k] = count + 1
+    if not is_there:
+        if book["far_used"][k] == MAX_FAR_ROWS:
+            squeeze_far(book, k)
+            row = far_row(book, k, px)
+        book["far_px"][k, row] = px
+        book["far_used"][k] += 1
+    book["far_qty"][k, row] = qty
+    book["far_count"][k] += 1
     return 0
 
 
@@ -140,10 +176,7 @@ def level_qty(book: Record, side: int, px: int) -> int:
     k = (side + 1) >> 1
     if book["base"] <= px < book["base"] + BOOK_WINDOW:
         return book["qty"][k, px & _MASK]
-    at = far_position(book, k, px)
-    if at < book["far_count"][k] and book["far_px"][k, at] == px:
-        return book["far_qty"][k, at]
-    return 0
+    return book["far_qty"][k, far_row(book, k, px)]
 
 
 @kernel
@@ -164,15 +197,10 @@ def next_occupied(book: Record, k: int, px: int, direction: int) -> int:
             at += direction
     if near and base <= px < end:
         return found  # what is far lies beyond it
-    count = book["far_count"][k]
-    at = far_position(book, k, px + 1) if direction > 0 else far_position(book, k, px) - 1
-    while 0 <= at < count and book["far_qty"][k, at] == 0:
-        at += direction
-    if 0 <= at < count:
-        far = book["far_px"][k, at]
-        if not near or (far - found) * direction < 0:
-            found = far
-    return found
+    far = far_next(book, k, px, direction)
+    if far == no_price(k) or (near and (found - far) * direction < 0):
+        return found
+    return far
 
 
 @kernel
@@ -190,18 +218,13 @@ def move_window(book: Record, px: int) -> None:
                 quantities[at & _MASK] = 0
                 book["occupied"][k] -= 1
                 far_set(book, k, at, qty)
-        first = far_position(book, k, new)
-        last = far_position(book, k, new + BOOK_WINDOW)
-        moved = last - first
-        if moved > 0:
-            for i in range(first, last):
-                quantities[book["far_px"][k, i] & _MASK] = book["far_qty"][k, i]
-                book["occupied"][k] += int(book["far_qty"][k, i] > 0)
-            count = book["far_count"][k]
-            for i in range(last, count):
-                book["far_px"][k, i - moved] = book["far_px"][k, i]
-                book["far_qty"][k, i - moved] = book["far_qty"][k, i]
-            book["far_count"][k] = count - moved
+        for row in range(FAR_ROWS if book["far_count"][k] > 0 else 0):
+            at = book["far_px"][k, row]
+            if new <= at < new + BOOK_WINDOW and book["far_qty"][k, row] > 0:
+                quantities[at & _MASK] = book["far_qty"][k, row]
+                book["far_qty"][k, row] = 0
+                book["far_count"][k] -= 1
+                book["occupied"][k] += 1
     book["base"] = new
 
 
@@ -238,8 +261,13 @@ def clear_book(book: Record, around_px: int) -> None:
             quantities = book["qty"][k]
             for at in range(BOOK_WINDOW):
                 quantities[at] = 0
+        if book["far_used"][k] > 0:
+            for row in range(FAR_ROWS):
+                book["far_px"][k, row] = 0
+                book["far_qty"][k, row] = 0
         book["occupied"][k] = 0
         book["far_count"][k] = 0
+        book["far_used"][k] = 0
         book["best"][k] = no_price(k)
     book["base"] = around_px - BOOK_WINDOW // 2
 

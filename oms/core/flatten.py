@@ -18,7 +18,7 @@ from oms.core.keeping import ask_cancel, send_new
 from oms.core.orders import find_order
 from oms.core.outbox import can_send, clear_rare
 from oms.core.parents import is_stopping_parent
-from oms.core.state import MAX_INSTRUMENTS, MAX_LEGS, Record
+from oms.core.state import MAX_LEGS, Record
 from oms.core.terms import check_book, touch_px
 from oms.core.trading import CORE_CLIENT, Cancelling, Flattening, scope_of_strategy
 from oms.records import (
@@ -108,7 +108,7 @@ def cancel_scope(s: Record, scope: int, budget: int) -> int:
     sums = s["scopes"][scope]
     if sums["cancelling"] == _NOTHING or sums["open_orders"] == 0:
         return budget
-    for instrument in range(MAX_INSTRUMENTS):
+    for instrument in range(s["instruments_used"]):
         if s["order_lists"][instrument]["open_head"] < 0:
             continue
         budget = cancel_in_instrument(s, scope, instrument, bool(sums["cancelling"] == _GROWING), budget)
@@ -196,7 +196,7 @@ def flatten_account(s: Record, account: int) -> None:
     left = bool(sums["open_orders"] != 0)
     if sums["flattening"] == 0 or s["now"] < sums["flatten_ts"] + (PATIENCE_NS if left else 0):
         return
-    for instrument in range(MAX_INSTRUMENTS):
+    for instrument in range(s["instruments_used"]):
         for leg in range(MAX_LEGS):
             qty = closing_qty(s, account, instrument, leg)
             if qty > 0:

@@ -156,5 +156,4 @@ def take_levels(st: State, ticks: Any, start: int) -> int:
         take_depth(st, tick)
         at += 1
     s["ticks"] += at - start
-    s["market_updates"] += at - start
     return at

@@ -7,7 +7,7 @@ from typing import Final
 from oms.compiled import kernel
 from oms.core.keeping import ask_cancel
 from oms.core.parents import is_stopping
-from oms.core.state import COMMAND_RING, EVENT_RING, MAX_ACCOUNTS, MAX_INSTRUMENTS, PARENT_RING, Record
+from oms.core.state import COMMAND_RING, EVENT_RING, MAX_ACCOUNTS, PARENT_RING, Record
 from oms.core.trading import tell_trading_state
 from oms.records import ROUTES, OrderState, Reason
 
@@ -60,7 +60,7 @@ def cancel_open(
     if held and instrument >= 0 and not cancel_routed(s, account, instrument, strategy, reason, request_id, source):
         return False
     first = 0 if instrument < 0 else instrument
-    last = MAX_INSTRUMENTS if instrument < 0 else instrument + 1
+    last = s["instruments_used"] if instrument < 0 else instrument + 1
     for i in range(first, last):
         slot = s["order_lists"][i]["open_head"]
         while slot >= 0:

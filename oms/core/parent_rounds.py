@@ -8,7 +8,7 @@ from oms.compiled import kernel
 from oms.core.events import has_room
 from oms.core.parent_wakes import note_ranges, renew_next_parent, renew_ranges
 from oms.core.progress import tell_parent
-from oms.core.state import ASK, BID, MAX_INSTRUMENTS, MAX_PARENTS, Record, State
+from oms.core.state import ASK, BID, MAX_PARENTS, Record, State
 from oms.core.working import work_parent
 from oms.records import ROUTES, BookState, Reason
 
@@ -108,7 +108,7 @@ def work_due(st: State) -> bool:
     s = st[0]
     if not work_woken(st):
         return False
-    for instrument in range(MAX_INSTRUMENTS):
+    for instrument in range(s["instruments_used"]):
         if s["parent_due"][instrument] <= s["now"] and not work_instrument(st, instrument):
             return False
     renew_next_parent(s)

@@ -8,7 +8,7 @@ parents that trade in an instrument are kept as one, so that a tick that concern
 from __future__ import annotations
 
 from oms.compiled import kernel
-from oms.core.state import MAX_INSTRUMENTS, MAX_PARENTS, NEVER, NO_ASK, NO_BID, WOKEN, Record
+from oms.core.state import MAX_PARENTS, NEVER, NO_ASK, NO_BID, WOKEN, Record
 from oms.records import ROUTES
 
 
@@ -117,7 +117,7 @@ def note_ranges(s: Record, row: int) -> None:
 def renew_next_parent(s: Record) -> None:
     """Find the time at which the next parent of all is looked at."""
     due = s["now"] if s["woken_count"] > 0 else NEVER
-    for instrument in range(MAX_INSTRUMENTS):
+    for instrument in range(s["instruments_used"]):
         due = min(due, s["parent_due"][instrument])
     s["next_parent"] = due
     s["next_due"] = min(s["next_due"], due)

@@ -13,7 +13,7 @@ from oms.core.instrument_states import cancel_instrument, tell_instrument
 from oms.core.losses import review_losses
 from oms.core.own_reports import settle_expired
 from oms.core.redefine import drop_pending, is_changing, switch
-from oms.core.state import MAX_ACCOUNTS, MAX_INSTRUMENTS, Record, State
+from oms.core.state import MAX_ACCOUNTS, Record, State
 from oms.core.trading import wake_review
 from oms.records import InstrumentState, Reason
 
@@ -62,7 +62,7 @@ def review_changing(s: Record, instrument: int, budget: int) -> int:
 def review_instruments(s: Record) -> bool:
     """Expire what is due, and go on with new versions; False when the rest has to wait for the next review."""
     budget = CANCELS_A_REVIEW
-    for instrument in range(MAX_INSTRUMENTS):
+    for instrument in range(s["instruments_used"]):
         if s["instruments"][instrument]["defined"] == 0:
             continue
         if 0 < s["instruments"][instrument]["expiry_ts"] <= s["now"]:

@@ -13,7 +13,7 @@ import numpy as np
 from oms.compiled import array_of, entry, kernel
 from oms.core.events import MAX_POSITIONS, emit_terms, new_event, write_positions
 from oms.core.instrument_states import tell_instrument
-from oms.core.state import EVENT_RING, MAX_ACCOUNTS, MAX_INSTRUMENTS, STATE, Record, State
+from oms.core.state import EVENT_RING, MAX_ACCOUNTS, STATE, Record, State
 from oms.journal_format import Records
 from oms.records import EVENT, EventKind, OrderState
 
@@ -58,7 +58,7 @@ def tell_positions(st: State, start: int) -> int:
 def tell_rest(st: State) -> None:
     """Write events of all else."""
     s = st[0]
-    for instrument in range(MAX_INSTRUMENTS):
+    for instrument in range(s["instruments_used"]):
         if s["instruments"][instrument]["defined"] != 0:
             tell_instrument(s, instrument, 0)
     for scope in range(MAX_ACCOUNTS + s["strategies_used"]):

@@ -67,8 +67,11 @@ TERMS_RING: Final = 256
 """Terms that can wait for the commands they belong to."""
 
 BOOK_WINDOW: Final = 16_384
-"""Ticks around the market that are held as a dense array; levels outside it lie in a sorted list."""
+"""Ticks around the market that are held as a dense array; levels outside it lie in a hash table."""
 BOOK_FAR: Final = 4_096
+FAR_ROWS: Final = 2 * BOOK_FAR
+MAX_FAR_ROWS: Final = FAR_ROWS * 3 // 4
+"""Rows in use from which on those of removed levels are given up."""
 
 STRATEGY_PARAMETERS: Final = 32
 STRATEGY_MEMORY: Final = 64
@@ -102,7 +105,8 @@ BOOK = np.dtype(
         ("best", "i8", (2,)),  # px in ticks; NO_ASK, NO_BID when the side is empty
         ("base", "i8"),  # lowest px of the dense window
         ("occupied", "i8", (2,)),  # levels in the window
-        ("far_count", "i8", (2,)),  # rows in use
+        ("far_count", "i8", (2,)),  # levels outside it
+        ("far_used", "i8", (2,)),  # their rows in use, those of removed levels included
         ("trade_px", "i8"),
         ("trade_qty", "i8"),
         ("traded_qty", "i8"),  # lots of all trades so far
@@ -115,8 +119,10 @@ BOOK = np.dtype(
         ("exch_ts", "i8"),
         ("local_ts", "i8"),
         ("qty", "i8", (2, BOOK_WINDOW)),  # lots at px & (BOOK_WINDOW - 1)
-        ("far_px", "i8", (2, BOOK_FAR)),  # ascending
-        ("far_qty", "i8", (2, BOOK_FAR)),  # 0: the level is gone, its row is used again when it comes back
+        ("far_px", "i8", (2, FAR_ROWS)),  # open addressing by a hash; 0: the row is free
+        ("far_qty", "i8", (2, FAR_ROWS)),  # 0: the level is gone, its row is used again when it comes back
+        ("far_kept_px", "i8", (BOOK_FAR,)),  # scratch
+        ("far_kept_qty", "i8", (BOOK_FAR,)),
     ]
 )
 """The L2 book of one instrument."""
@@ -501,6 +507,7 @@ STATE = np.dtype(
         ("split", SPLIT),  # scratch: of the parent order in hand
         ("model", MODEL),
         ("accounts", ACCOUNT, (MAX_ACCOUNTS,)),
+        ("instruments_used", "i8"),  # the highest id that was ever defined, + 1
         ("instruments", INSTRUMENT, (MAX_INSTRUMENTS,)),
         ("instrument_states", "i8", (MAX_INSTRUMENTS,)),  # InstrumentState
         ("pending_definitions", INSTRUMENT, (MAX_INSTRUMENTS,)),  # the version to come; defined 0: none
@@ -606,3 +613,4 @@ def define_instrument(st: State, instrument: Instrument) -> None:
             f"instrument {instrument.symbol} has id {instrument.id}: the core holds ids 0 to {MAX_INSTRUMENTS - 1}"
         )
     st[0]["instruments"][instrument.id] = instrument.row()[0]
+    st[0]["instruments_used"] = max(int(st[0]["instruments_used"]), instrument.id + 1)

@@ -114,7 +114,7 @@ def rebuilt(like: Rig, folder: Path, session: int = SESSION) -> tuple[Rig, Repla
 
 
 def copy_definitions(target: State, source: State) -> None:
-    for name in ("instruments", "accounts"):
+    for name in ("instruments", "instruments_used", "accounts"):
         target[0][name] = source[0][name]
     for name in ("limits", "scopes"):
         for part in target[0][name].dtype.names:

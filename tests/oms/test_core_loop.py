@@ -322,6 +322,7 @@ def test_lost_ticks_make_all_books_stale_however_much_that_has_to_be_told(make_b
     bench = make_bench(external=True)
     rig = bench.rig
     rig.s["instruments"][3:11] = rig.s["instruments"][0]
+    rig.s["instruments_used"] = 11
     rig.s["limits"][0, 3:11] = rig.s["limits"][0, 0]
     every = [0, 1, 2, *range(3, 11)]
     for instrument in every:

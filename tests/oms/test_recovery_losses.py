@@ -62,7 +62,7 @@ def restarted(folder: Path, *, every_input: bool = False) -> tuple[JournalledRig
     rig.journal.close()
     account.snapshot(clean=True)
     after = JournalledRig(account.journal_dir, NEXT, every_input=every_input)
-    for name in ("accounts", "scopes", "instruments"):
+    for name in ("accounts", "scopes", "instruments", "instruments_used"):
         after.s[name] = account.assembled[0][name]
     past = recover(account.assembled, DEFINITIONS, account.snapshot_dir, account.journal_dir)
     begin_session(past.st, NEXT)

@@ -239,8 +239,7 @@ class Rig:
         """Every stored level of one side: lots by price."""
         book = self.book(instrument)
         k = (side + 1) >> 1
-        count = int(book["far_count"][k])
-        rows = zip(book["far_px"][k, :count].tolist(), book["far_qty"][k, :count].tolist(), strict=True)
+        rows = zip(book["far_px"][k].tolist(), book["far_qty"][k].tolist(), strict=True)
         found = {px: qty for px, qty in rows if qty > 0}
         base = int(book["base"])
         for at in np.flatnonzero(book["qty"][k]).tolist():
