@@ -8,13 +8,14 @@ A double stands for the decimal number that it is the nearest double to. It is o
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from gateways.layouts import decimals_and_unit
-from oms.decimals import GridError, parse_decimal
+from oms.decimals import GridError, parse_decimal, rate
 from oms.instruments import MAX_VALUE, Instrument
 from oms.records import Reason
 
@@ -27,31 +28,35 @@ MAX_EXACT: Final = 2**50
 FULL_DIGITS: Final = 16
 """Significant digits from which on decimal text is a double printed in full."""
 
+RATE_STEP: Final = "0.00000001"
+OFF_GRID: Final = {"price": Reason.BAD_PRICE, "quantity": Reason.QTY_BELOW_MIN, "rate": Reason.MALFORMED}
+
 _DIGITS: Final = re.compile(r"[0-9]")
 _PLAIN: Final = r"^-?[0-9]{{1,18}}(\.[0-9]{{0,{decimals}}}0*)?$"
 
 
 class Grid(NamedTuple):
-    """The multiples of one step of an instrument."""
+    """The multiples of one step: of an instrument's tick or lot, or of a rate's 1e-8."""
 
     instrument: Instrument
     what: str
-    """``price`` or ``quantity``."""
+    """``price``, ``quantity`` or ``rate``."""
 
     @property
     def step(self) -> str:
-        """The tick or the lot."""
-        return self.instrument.tick if self.what == "price" else self.instrument.lot
+        """The size of one step."""
+        return {"price": self.instrument.tick, "quantity": self.instrument.lot}.get(self.what, RATE_STEP)
 
     @property
     def reason(self) -> Reason:
         """Why a value is refused that is not on the grid."""
-        return Reason.BAD_PRICE if self.what == "price" else Reason.QTY_BELOW_MIN
+        return OFF_GRID[self.what]
 
     def exactly(self, text: str) -> int:
         """One value as steps; raises ``GridError``."""
-        instrument = self.instrument
-        return instrument.px_to_ticks(text) if self.what == "price" else instrument.qty_to_lots(text)
+        if self.what == "rate":
+            return rate(self.what, text)
+        return self.instrument.px_to_ticks(text) if self.what == "price" else self.instrument.qty_to_lots(text)
 
 
 class Steps(NamedTuple):
@@ -172,3 +177,8 @@ def refusal_text(value: object, grid: Grid) -> str:
     except GridError as error:
         return str(error)
     return f"{grid.what} {text} of {grid.instrument.symbol} is too large for a double to be exact"
+
+
+def off_grid(column: Any, grid: Grid) -> Callable[[int], str]:
+    """What says in words, by the number of a value in an Arrow column, why it is refused."""
+    return lambda at: refusal_text(column[at].as_py(), grid)
