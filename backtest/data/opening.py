@@ -90,6 +90,20 @@ def open_source(path: Path, settings: Settings, instrument: str | None = None) -
     return _open(path, settings, NamedInstruments(settings, [instrument] if instrument else []))
 
 
+def open_each(paths: Sequence[Path], settings: Settings, instruments: Sequence[str] = ()) -> list[Source | BarSource]:
+    """Open several, each by itself; raises as ``open_source`` does.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+    settings : Settings
+    instruments : sequence of str
+        For the files that do not say what they are of, in order; the last goes to all that are left.
+    """
+    named = NamedInstruments(settings, instruments)
+    return [_open(path, settings, named) for path in paths]
+
+
 def open_sources(
     paths: Sequence[Path], settings: Settings, instruments: Sequence[str] = ()
 ) -> tuple[list[Source], list[BarSource]]:
@@ -102,8 +116,7 @@ def open_sources(
     DataError, ConfigError
         As ``open_source`` does, and when an instrument's data are given twice.
     """
-    named = NamedInstruments(settings, instruments)
-    opened = [_open(path, settings, named) for path in paths]
+    opened = open_each(paths, settings, instruments)
     sources = [each for each in opened if isinstance(each, Source)]
     check_given_once(sources)
     with_book = {each.instrument.id for each in sources if TickKind.SNAPSHOT in each.kinds}

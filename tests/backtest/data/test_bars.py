@@ -41,17 +41,23 @@ def bars_of(*rows: tuple[int, int, int, int, int, int], interval: int = MINUTE) 
 # Published files
 
 
-def test_candles_of_freqtrade_are_read_with_their_gaps() -> None:
-    coin = instrument(tick="0.00000001", lot="0.00000001")
-    monero = source(BARS / "XMR_BTC-5m.csv.gz", coin)
-    bars = monero.read()
-    assert monero.interval_ns == 5 * MINUTE
-    assert bars["ts_open"][0] == np.datetime64("2018-01-10T04:55", "ns").astype(np.int64)
-    assert bars[["open", "high", "low", "close"]][0].tolist() == (2789972, 2789972, 2756528, 2777694)
-    assert monero.reading.rows == len(bars)
-    assert not monero.reading.summary()
-    steps = np.diff(bars["ts_open"])
-    assert (steps % (5 * MINUTE) == 0).all()
+FREQTRADE = """date,open,high,low,close,volume
+2024-01-10 04:55:00+00:00,5.330000000000001e-05,5.330000000000001e-05,5.288000000000001e-05,5.2900000000000005e-05,43.97
+2024-01-10 05:00:00+00:00,5.2900000000000005e-05,5.294e-05,5.269e-05,5.27e-05,31.5
+2024-01-10 05:15:00+00:00,5.27e-05,5.27e-05,5.27e-05,5.27e-05,0.0
+"""
+
+
+def test_candles_of_freqtrade_are_read_with_their_gaps(tmp_path: Path) -> None:
+    (tmp_path / "ADA_BTC-5m.csv").write_text(FREQTRADE)
+    cardano = source(tmp_path / "ADA_BTC-5m.csv", instrument(tick="0.00000001", lot="0.01"))
+    bars = cardano.read()
+    assert cardano.interval_ns == 5 * MINUTE
+    assert bars["ts_open"][0] == np.datetime64("2024-01-10T04:55", "ns").astype(np.int64)
+    assert bars[["open", "high", "low", "close", "volume"]][0].tolist() == (5330, 5330, 5288, 5290, 4397)
+    assert (np.diff(bars["ts_open"]) // MINUTE).tolist() == [5, 15]
+    assert cardano.reading.inexact == 5
+    assert not cardano.reading.summary()
 
 
 def test_daily_candles_without_a_header() -> None:
