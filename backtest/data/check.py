@@ -187,7 +187,7 @@ def _take_reading(reading: Reading, found: Check) -> None:
     found.refused = {reason.name: count for reason, count in reading.refused.items()}
     found.ignored = dict(reading.ignored)
     found.inexact = reading.inexact
-    found.notes += reading.notes
+    found.notes += [*reading.doubts, *reading.notes]
     refused = sum(reading.refused.values())
     if reading.damage:
         found.problems.append(reading.damage)

@@ -25,6 +25,7 @@ class RecordingSource(Source):
     format: ClassVar[str] = "recording"
     row_name: ClassVar[str] = "record"
     marked: ClassVar[bool] = True
+    names_instrument: ClassVar[bool] = True
 
     def __init__(self, recording: Recording, instrument: Instrument) -> None:
         super().__init__(recording.path, instrument)
@@ -35,7 +36,7 @@ class RecordingSource(Source):
         """As ``Source.parts``."""
         reading = self.reading = Reading()
         if self._recording.note:
-            reading.note(self._recording.note)
+            reading.doubts.append(self._recording.note)
         records = 0
         try:
             reader = TickReader(self._recording, self.instrument, chunk_bytes=4 * CHUNK_BYTES)

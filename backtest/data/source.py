@@ -60,6 +60,8 @@ class Reading(msgspec.Struct):
     """Rows whose receive time was before their predecessor's and, in a recording, was set to that."""
     inexact: int = 0
     """Numbers that binary arithmetic had left a few units in the last place beside the grid."""
+    doubts: list[str] = msgspec.field(default_factory=list)
+    """What was guessed about the file, and should be known whenever it is used."""
     notes: list[str] = msgspec.field(default_factory=list)
     """What was found out about the file, such as the unit of its times."""
     damage: str = ""
@@ -81,7 +83,8 @@ class Reading(msgspec.Struct):
             f"{self.refused[reason]} refused as {reason.name}, the first: {text}"
             for reason, text in self.problems.items()
         ]
-        return [*lines, f"{self.damage}; everything before the damage was read"] if self.damage else lines
+        damage = [f"{self.damage}; everything before the damage was read"] if self.damage else []
+        return [*self.doubts, *lines, *damage]
 
 
 class Part(NamedTuple):
@@ -112,6 +115,8 @@ class Source(ABC):
     row_name: ClassVar[str] = "row"
     marked: ClassVar[bool] = False
     """Whether ``parts`` gives records with the flags of their messages; else rows of one time are one message."""
+    names_instrument: ClassVar[bool] = False
+    """Whether such a file says itself which instrument it is of."""
     sided: ClassVar[bool] = False
     """Whether ``parts`` tells the side of each record; else the exchange's order is made from the times."""
     kinds: frozenset[TickKind]

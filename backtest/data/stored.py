@@ -28,6 +28,7 @@ class StoredSource(Source):
     format: ClassVar[str] = "store"
     row_name: ClassVar[str] = "record"
     marked: ClassVar[bool] = True
+    names_instrument: ClassVar[bool] = True
 
     def __init__(self, path: Path, instrument: Instrument) -> None:
         super().__init__(path, instrument)
