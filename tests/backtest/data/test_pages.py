@@ -27,4 +27,4 @@ def test_the_python_runs(capsys: pytest.CaptureFixture[str], monkeypatch: pytest
     assert int(ticks) > 3_000
     assert problems == "()"
     exec(resampled, {})
-    assert capsys.readouterr().out.split() == [str(60 * 10**9), "1440", "24"]
+    assert capsys.readouterr().out.split() == [str(60 * 10**9), "1439", "24"]
