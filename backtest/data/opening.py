@@ -19,6 +19,7 @@ from backtest.data.recording import RecordingSource
 from backtest.data.source import Source
 from backtest.data.stored import is_stored, open_stored
 from backtest.data.tables import TableFile, TableSource
+from backtest.data.wire import WireSource
 from gateways.lines import GZIP_MAGIC, RecordingError
 from gateways.sidecar import open_recording
 from oms.config import Settings
@@ -29,11 +30,19 @@ HEAD_BYTES: Final = 4_096
 GZIP_WINDOW: Final = 31
 
 READABLE: Final = (
-    "zoms reads recordings (lines 'TIMESTAMP MESSAGE', plain or .gz), hftbacktest files (.npz, .npy), "
+    "zoms reads recordings (lines 'TIMESTAMP MESSAGE', plain or .gz), streams of OKX, HTX and BitMEX, "
+    "hftbacktest files (.npz, .npy), "
     f"tables of {', '.join(TABLES)} (.csv, .csv.gz, .csv.zip, .parquet) and folders of its own store"
 )
 
 _RECORDED: Final = re.compile(rb"[0-9]{19} \S")
+_STREAM: Final = re.compile(
+    rb"\S+ (<->|<-) [0-9.]+(: .*)?$|[0-9]{10}(\.[0-9]{1,9})?: [{b]|"
+    rb'[0-9]{19} \{"(arg|event|table|info|success|ch|ping|id|subbed|status)":',
+    re.MULTILINE,
+)
+"""The first line of a recorded stream of OKX, HTX or BitMEX."""
+
 _TABLE_NAME: Final = re.compile(r"\.(csv|tsv|txt)(\.(gz|zst|bz2))?$|\.zip$")
 
 
@@ -139,6 +148,8 @@ def _open(path: Path, settings: Settings, named: NamedInstruments) -> Source | B
     if path.suffix == ".parquet":
         open_parquet(path)
         return open_stored(path, settings) if is_stored(path) else _table(ParquetFile(path), named)
+    if _STREAM.match(_head(path)):
+        return WireSource(path, named.next_for(path))
     is_recording = _RECORDED.match(_head(path)) is not None
     if not is_recording and _TABLE_NAME.search(path.name):
         return _table(CsvFile(path), named)
