@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,14 @@ MAX_WAITING_RECORDS: Final = 4_194_304
 
 class DataError(ValueError):
     """Market data that cannot be used; the message names the file and the remedy."""
+
+
+class HasPath(Protocol):
+    """What reads a file, or several of them one after another."""
+
+    @property
+    def path(self) -> Path:
+        """The file that is read at the moment."""
 
 
 class Block(NamedTuple):
@@ -87,14 +95,14 @@ class Pairing:
 
     Parameters
     ----------
-    path : Path
-        The file, for the error.
+    source : HasPath
+        Names the file in an error.
     given : bool
         Whether the exchange's order is given.
     """
 
-    def __init__(self, path: Path, *, given: bool) -> None:
-        self._path = path
+    def __init__(self, source: HasPath, *, given: bool) -> None:
+        self._source = source
         self._given = given
         self._local: Ticks = np.zeros(0, TICK)
         self._exchange: Ticks = np.zeros(0, TICK)
@@ -136,7 +144,7 @@ class Pairing:
             if len(latency) and latency.max() > MAX_FEED_LATENCY_NS:
                 at = int(np.argmax(latency > MAX_FEED_LATENCY_NS))
                 raise DataError(
-                    f"{self._path}: a record received at {ticks['local_ts'][at]} has exchange "
+                    f"{self._source.path}: a record received at {ticks['local_ts'][at]} has exchange "
                     f"time {ticks['exch_ts'][at]}, over {MAX_FEED_LATENCY_NS // 10**9} s apart: with such times the "
                     f"exchange cannot act on its own clock; correct the clock offset, or use --clock local"
                 )
@@ -144,7 +152,7 @@ class Pairing:
         self._exchange = np.concatenate([self._exchange, exchange])
         if max(len(self._local), len(self._exchange)) > MAX_WAITING_RECORDS:
             raise DataError(
-                f"{self._path}: over {MAX_WAITING_RECORDS:,} records of one order wait for the other: "
+                f"{self._source.path}: over {MAX_WAITING_RECORDS:,} records of one order wait for the other: "
                 "rows of receipt or rows of the exchange are missing; use --clock local"
             )
 

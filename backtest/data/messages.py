@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from backtest.data.clocks import DataError
+from backtest.data.clocks import DataError, HasPath
 from oms.records import TICK, TickFlag, TickKind
 
 Ticks = npt.NDArray[np.void]
@@ -20,23 +19,28 @@ MAX_MESSAGE_RECORDS: Final = 4_194_304
 _LEVELS: Final = (int(TickKind.DEPTH), int(TickKind.SNAPSHOT))
 
 
+class HasRows(HasPath, Protocol):
+    """What reads rows of a file."""
+
+    @property
+    def row_name(self) -> str:
+        """What its rows are called."""
+
+
 class OrderCheck:
     """Refuses records whose time goes back.
 
     Parameters
     ----------
-    path : Path
-        The file, for the error.
+    source : HasRows
+        Names the file, and what its rows are called, in an error.
     stamp : str
         ``local_ts`` or ``exch_ts``.
-    row_name : str
-        What the file's rows are called.
     """
 
-    def __init__(self, path: Path, stamp: str, row_name: str = "row") -> None:
-        self._path = path
+    def __init__(self, source: HasRows, stamp: str) -> None:
+        self._source = source
         self._stamp = stamp
-        self._row_name = row_name
         self._last = 0
 
     def take(self, ticks: Ticks, rows: Integers) -> None:
@@ -49,8 +53,8 @@ class OrderCheck:
         if len(back):
             at = int(back[0])
             raise DataError(
-                f"{self._path}, {self._row_name} {rows[at]:,}: {self._stamp} {stamps[at]} is before {before[at]} of "
-                f"the one ahead of it: sort the file by {self._stamp}; zoms data check says how often that is so"
+                f"{self._source.path}, {self._source.row_name} {rows[at]:,}: {self._stamp} {stamps[at]} is before "
+                f"{before[at]} of the one ahead of it: sort the file by {self._stamp}; zoms data check says how often that is so"
             )
         self._last = int(stamps[-1])
 

@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, ClassVar, Final
+from typing import IO, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -72,8 +72,8 @@ READ_ERRORS: Final = (
 class NpzSource(Source):
     """An hftbacktest file of one instrument, read in blocks whatever its size."""
 
-    format: ClassVar[str] = "hftbacktest"
-    sided: ClassVar[bool] = True
+    format = "hftbacktest"
+    sided = True
 
     def __init__(self, path: Path, instrument: Instrument) -> None:
         super().__init__(path, instrument)

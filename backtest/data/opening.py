@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from backtest.data.bars import BarSource
+from backtest.data.chain import ChainSource
 from backtest.data.clocks import DataError
 from backtest.data.columns import TABLES, meaning_of
 from backtest.data.csv_file import CsvFile
@@ -118,7 +120,8 @@ def open_sources(
 ) -> tuple[list[Source], list[BarSource]]:
     """Open several: the sources of ticks and those of bars.
 
-    Quotes make the book of an instrument that no other file gives a book.
+    Files of one instrument and format that follow one another in time are chained, in the order given. Quotes make the
+    book of an instrument that no other file gives a book.
 
     Raises
     ------
@@ -127,7 +130,6 @@ def open_sources(
     """
     opened = open_each(paths, settings, instruments)
     sources = [each for each in opened if isinstance(each, Source)]
-    check_given_once(sources)
     with_book = {each.instrument.id for each in sources if TickKind.SNAPSHOT in each.kinds}
     sources = [
         TableSource(each.file, each.instrument, as_book=each.instrument.id not in with_book)
@@ -135,7 +137,22 @@ def open_sources(
         else each
         for each in sources
     ]
-    return sources, [each for each in opened if isinstance(each, BarSource)]
+    chained = _chained(sources)
+    check_given_once(chained)
+    return chained, [each for each in opened if isinstance(each, BarSource)]
+
+
+def _chained(sources: Sequence[Source]) -> list[Source]:
+    """The sources with those of one instrument, format and kind of record joined, in the order of the first of each."""
+    groups: dict[tuple[object, ...], list[Source]] = {}
+    for source in sources:
+        groups.setdefault((source.instrument.id, type(source), source.kinds), []).append(source)
+    for group in groups.values():
+        paths = Counter(source.path.resolve() for source in group)
+        twice = [path for path, count in paths.items() if count > 1]
+        if twice:
+            raise DataError(f"{twice[0]} is given twice: give each file once")
+    return [group[0] if len(group) == 1 else ChainSource(group) for group in groups.values()]
 
 
 def _open(path: Path, settings: Settings, named: NamedInstruments) -> Source | BarSource:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
 
 import numpy as np
 
@@ -22,10 +21,10 @@ class RecordingSource(Source):
     A receive time before its predecessor's is set to that and counted, as a replay does.
     """
 
-    format: ClassVar[str] = "recording"
-    row_name: ClassVar[str] = "record"
-    marked: ClassVar[bool] = True
-    names_instrument: ClassVar[bool] = True
+    format = "recording"
+    row_name = "record"
+    marked = True
+    names_instrument = True
 
     def __init__(self, recording: Recording, instrument: Instrument) -> None:
         super().__init__(recording.path, instrument)

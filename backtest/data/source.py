@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from enum import IntFlag
 from pathlib import Path
-from typing import ClassVar, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -77,6 +77,19 @@ class Reading(msgspec.Struct):
         if text not in self.notes:
             self.notes.append(text)
 
+    def add(self, other: Reading) -> None:
+        """Count what became of another file's rows too."""
+        self.rows += other.rows
+        self.ignored.update(other.ignored)
+        self.refused.update(other.refused)
+        self.problems = {**other.problems, **self.problems}
+        self.set_back += other.set_back
+        self.inexact += other.inexact
+        self.doubts += other.doubts
+        for text in other.notes:
+            self.note(text)
+        self.damage = "; ".join(filter(None, (self.damage, other.damage)))
+
     def summary(self) -> list[str]:
         """What was wrong, a line each; empty when all was well."""
         lines = [
@@ -111,13 +124,13 @@ class Source(ABC):
         What became of the rows read last.
     """
 
-    format: ClassVar[str]
-    row_name: ClassVar[str] = "row"
-    marked: ClassVar[bool] = False
+    format: str
+    row_name: str = "row"
+    marked: bool = False
     """Whether ``parts`` gives records with the flags of their messages; else rows of one time are one message."""
-    names_instrument: ClassVar[bool] = False
+    names_instrument: bool = False
     """Whether such a file says itself which instrument it is of."""
-    sided: ClassVar[bool] = False
+    sided: bool = False
     """Whether ``parts`` tells the side of each record; else the exchange's order is made from the times."""
     kinds: frozenset[TickKind]
 
@@ -154,7 +167,7 @@ class Source(ABC):
         DataError
             When the file cannot be read, its time goes back, or not one row of it gives a record.
         """
-        pairing = Pairing(self.path, given=self.sided) if clock == "dual" else None
+        pairing = Pairing(self, given=self.sided) if clock == "dual" else None
         local, exchange = _Stream(self, Side.LOCAL), _Stream(self, Side.EXCHANGE)
         records = 0
         for part in self.parts():
@@ -184,7 +197,7 @@ class _Stream:
 
     def __init__(self, source: Source, side: Side) -> None:
         self._side = side
-        self._check = OrderCheck(source.path, STAMPS[side], source.row_name)
+        self._check = OrderCheck(source, STAMPS[side])
         self._messages = WholeMessages() if source.marked else MessageMarker()
 
     def take(self, part: Part) -> Ticks:

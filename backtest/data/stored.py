@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -25,10 +25,10 @@ class StoredSource(Source):
     Prices and quantities count the grid that the files name; it must be the instrument's.
     """
 
-    format: ClassVar[str] = "store"
-    row_name: ClassVar[str] = "record"
-    marked: ClassVar[bool] = True
-    names_instrument: ClassVar[bool] = True
+    format = "store"
+    row_name = "record"
+    marked = True
+    names_instrument = True
 
     def __init__(self, path: Path, instrument: Instrument) -> None:
         super().__init__(path, instrument)

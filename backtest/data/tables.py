@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -71,7 +71,7 @@ class TableSource(Source):
         Whether quotes make the book: where there are no levels, so that orders meet the touch.
     """
 
-    format: ClassVar[str] = "table"
+    format = "table"
 
     def __init__(self, file: TableFile, instrument: Instrument, *, as_book: bool = False) -> None:
         super().__init__(file.path, instrument)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import Final
 
 import numpy as np
 
@@ -41,9 +41,9 @@ class WireSource(Source):
         When the instrument's venue is none of ``DECODERS``.
     """
 
-    format: ClassVar[str] = "stream"
-    row_name: ClassVar[str] = "record"
-    marked: ClassVar[bool] = True
+    format = "stream"
+    row_name = "record"
+    marked = True
 
     def __init__(self, path: Path, instrument: Instrument) -> None:
         super().__init__(path, instrument)

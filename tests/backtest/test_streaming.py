@@ -150,4 +150,4 @@ def test_data_that_cannot_be_used_is_an_error(tmp_path: Path, name: str, text: s
 
 def test_a_name_that_no_file_needs_is_refused() -> None:
     assert "every file says itself what it is of" in str(run(DEMO, "--instrument", NAMES[1]).exception)
-    assert "give an instrument's data once" in str(run(DEMO, DEMO).exception)
+    assert "is given twice: give each file once" in str(run(DEMO, DEMO).exception)

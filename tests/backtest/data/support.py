@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -86,8 +86,8 @@ def event_rows(ticks: Ticks, tick: float = 0.1, lot: float = 0.001, flags: int =
 class ListSource(Source):
     """Records that lie in memory, in parts; their rows are counted from 1."""
 
-    format: ClassVar[str] = "list"
-    marked: ClassVar[bool] = True
+    format = "list"
+    marked = True
 
     def __init__(self, parts: Iterable[Ticks], traded: Instrument, kinds: Iterable[TickKind] = tuple(TickKind)) -> None:
         super().__init__(Path(f"list-{traded.symbol}"), traded)

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 from backtest.data.bars import BarSource
+from backtest.data.chain import ChainSource
 from backtest.data.clocks import DataError
 from backtest.data.npz import NpzSource
 from backtest.data.opening import open_source, open_sources
@@ -24,7 +25,16 @@ from oms.config import ConfigError, load_settings
 from oms.instruments import Instrument
 from oms.records import TickKind
 from oms.store.tick_files import publish_tick_files, write_tick_file
-from tests.backtest.data.support import BOTH, BUY_EVENT, EVENT_ROW, START_NS, all_ticks, message, shipped_settings
+from tests.backtest.data.support import (
+    BOTH,
+    BUY_EVENT,
+    EVENT_ROW,
+    START_NS,
+    all_ticks,
+    check_cuts,
+    message,
+    shipped_settings,
+)
 
 pytestmark = pytest.mark.pure
 
@@ -107,9 +117,43 @@ def test_quotes_make_the_book_where_nothing_else_does(tmp_path: Path) -> None:
     assert set(all_ticks(with_book)["kind"].tolist()) == {TickKind.QUOTE}
 
 
-def test_one_instrument_given_twice_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"QUOTE records of BTCUSDT\.binance_usdm are in .*a\.csv and in .*b\.csv"):
-        open_sources([quotes(tmp_path, "a.csv"), quotes(tmp_path, "b.csv")], shipped_settings(), [USDM])
+def test_files_of_one_instrument_follow_one_another(tmp_path: Path) -> None:
+    days = [quotes(tmp_path, f"{day}.csv", 1_700_000_000_000 + day * 86_400_000) for day in range(3)]
+    (source, _), _ = open_sources([days[0], trades(tmp_path), *days[1:]], shipped_settings(), [USDM])
+    assert isinstance(source, ChainSource)
+    ticks = all_ticks(source)
+    assert np.count_nonzero(ticks["kind"] == TickKind.QUOTE) == 9
+    assert source.reading.rows == 9
+    check_cuts(list(source.blocks("dual")), "dual")
+
+
+def test_files_of_one_instrument_in_the_wrong_order_are_an_error(tmp_path: Path) -> None:
+    late, early = quotes(tmp_path, "late.csv", 1_700_000_100_000), quotes(tmp_path, "early.csv")
+    (source,), _ = open_sources([late, early], shipped_settings(), [USDM])
+    with pytest.raises(
+        DataError, match=r"early\.csv begins at 17\d+, before the end of .*late\.csv at 17\d+: give the f"
+    ):
+        all_ticks(source)
+
+
+def test_disorder_in_a_chain_names_the_file_and_its_row(tmp_path: Path) -> None:
+    second = quotes(tmp_path, "second.csv", 1_700_000_100_000)
+    lines = second.read_text().splitlines()
+    second.write_text("\n".join([*lines[:2], lines[3], lines[2]]))
+    (source,), _ = open_sources([quotes(tmp_path, "first.csv"), second], shipped_settings(), [USDM])
+    with pytest.raises(DataError, match=r"second\.csv, row 3: local_ts"):
+        all_ticks(source)
+
+
+def test_one_file_given_twice_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"a\.csv is given twice: give each file once"):
+        open_sources([quotes(tmp_path, "a.csv"), quotes(tmp_path, "a.csv")], shipped_settings(), [USDM])
+
+
+def test_one_instrument_from_two_formats_is_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "b.npz", data=np.zeros(1, EVENT_ROW))
+    with pytest.raises(DataError, match=r"QUOTE records of BTCUSDT\.binance_usdm are in .*a\.csv and in .*b\.npz"):
+        open_sources([quotes(tmp_path, "a.csv"), tmp_path / "b.npz"], shipped_settings(), [USDM])
 
 
 def test_bars_are_a_source_of_their_own(tmp_path: Path) -> None:
