@@ -15,6 +15,7 @@ from oms.commands import (
     control,
     data,
     demo,
+    download,
     orders,
     paper,
     redefine,
@@ -37,6 +38,7 @@ app = typer.Typer(
 app.command()(paper.paper)
 app.command()(backtest.backtest)
 app.add_typer(data.app, name="data")
+app.command()(download.download)
 app.command()(demo.demo)
 app.command()(stream.stream)
 app.command()(status.status)

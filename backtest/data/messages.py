@@ -52,9 +52,10 @@ class OrderCheck:
         back = np.flatnonzero(stamps < before)
         if len(back):
             at = int(back[0])
+            where = f"{self._source.path}, {self._source.row_name} {rows[at]:,}"
             raise DataError(
-                f"{self._source.path}, {self._source.row_name} {rows[at]:,}: {self._stamp} {stamps[at]} is before "
-                f"{before[at]} of the one ahead of it: sort the file by {self._stamp}; zoms data check says how often that is so"
+                f"{where}: {self._stamp} {stamps[at]} is before {before[at]} of the one ahead of it: sort the file by "
+                f"{self._stamp}; zoms data check says how often it goes back"
             )
         self._last = int(stamps[-1])
 

@@ -14,13 +14,14 @@ from backtest.data.chain import ChainSource
 from backtest.data.clocks import DataError
 from backtest.data.columns import TABLES, meaning_of
 from backtest.data.csv_file import CsvFile
+from backtest.data.history import history_files, instrument_of
 from backtest.data.merge import check_given_once
 from backtest.data.npz import NpzSource
 from backtest.data.parquet_file import ParquetFile, open_parquet
 from backtest.data.recording import RecordingSource
 from backtest.data.source import Source
 from backtest.data.stored import is_stored, open_stored
-from backtest.data.tables import TableFile, TableSource
+from backtest.data.tables import ChainedTables, TableFile, TableSource
 from backtest.data.wire import WireSource
 from gateways.lines import GZIP_MAGIC, RecordingError
 from gateways.sidecar import open_recording
@@ -157,14 +158,17 @@ def _chained(sources: Sequence[Source]) -> list[Source]:
 
 def _open(path: Path, settings: Settings, named: NamedInstruments) -> Source | BarSource:
     if path.is_dir():
-        return open_stored(path, settings)
+        files = history_files(path)
+        return _history(files, settings) if files else open_stored(path, settings)
     if not path.is_file():
         raise DataError(f"there is no file {path}")
     if path.suffix in (".npz", ".npy"):
         return NpzSource(path, named.next_for(path))
     if path.suffix == ".parquet":
         open_parquet(path)
-        return open_stored(path, settings) if is_stored(path) else _table(ParquetFile(path), named)
+        if is_stored(path):
+            return open_stored(path, settings)
+        return _history([path], settings) if instrument_of(path) else _table(ParquetFile(path), named)
     if _STREAM.match(_head(path)):
         return WireSource(path, named.next_for(path))
     is_recording = _RECORDED.match(_head(path)) is not None
@@ -175,6 +179,13 @@ def _open(path: Path, settings: Settings, named: NamedInstruments) -> Source | B
     except RecordingError as error:
         raise DataError(str(error) if is_recording else f"{error}. {READABLE}") from None
     return RecordingSource(recording, settings.instrument(f"{recording.symbol}.{recording.venue}"))
+
+
+def _history(files: Sequence[Path], settings: Settings) -> Source | BarSource:
+    """The days of a folder of history as one source."""
+    instrument = settings.instrument(instrument_of(files[0]))
+    table = ChainedTables(files[0].parent, [ParquetFile(path) for path in files])
+    return (TableSource if meaning_of(table.path, table.names).kinds else BarSource)(table, instrument)
 
 
 def _table(file: TableFile, named: NamedInstruments) -> Source | BarSource:

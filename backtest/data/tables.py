@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from backtest.data.clocks import DataError
 from backtest.data.columns import MAKER_NAMES, Meaning, meaning_of, plain
 from backtest.data.grid import Grid, off_grid, steps_of_column
 from backtest.data.refusals import Refusals
@@ -58,6 +59,42 @@ class TableFile(ABC):
         DataError
             When it cannot be read.
         """
+
+
+class ChainedTables(TableFile):
+    """Files of one kind of table that follow one another; their rows are counted through.
+
+    Raises
+    ------
+    DataError
+        When their columns are not the same.
+    """
+
+    format = "tables"
+
+    def __init__(self, folder: Path, files: Sequence[TableFile]) -> None:
+        super().__init__(folder)
+        for file in files:
+            if file.names != files[0].names:
+                raise DataError(f"{file.path} has other columns than {files[0].path}")
+        self._files = files
+
+    @property
+    def names(self) -> list[str]:
+        """As ``TableFile.names``."""
+        return self._files[0].names
+
+    def batches(self, names: list[str], reading: Reading) -> Iterator[Batch]:
+        """As ``TableFile.batches``."""
+        before = 0
+        for file in self._files:
+            last = 0
+            for batch in file.batches(names, reading):
+                last = int(batch.rows[-1]) if len(batch.rows) else last
+                yield Batch(batch.columns, batch.rows + before)
+            before += last
+            if reading.damage:
+                return
 
 
 class TableSource(Source):
