@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from backtest.data.clocks import Block
+from backtest.data.clocks import MAX_TS, Block
 from backtest.data.merge import merge
 from backtest.data.source import Source
 from backtest.run import Backtest, Extent, check_clock, finished, take_events, with_problems
-from gateways.recording import NS_PER_S, with_quiet_times
+from gateways.recording import NS_PER_S, QUIET_NS, time_ticks, with_quiet_times
 from oms.assembly import build_core
 from oms.compiled import Progress
 from oms.config import Settings
@@ -39,23 +39,41 @@ def stream(sources: Sequence[Source], clock: str = "local", duration_s: float = 
     DataError
         As ``merge`` does.
     """
-    instrument = min(source.instrument.id for source in sources)
-    previous_ts: int | None = None
-    stop_ts: int | None = None
+    quiet = _QuietTimes(min(source.instrument.id for source in sources))
+    stop_ts = MAX_TS
     for block in merge(sources, clock):
         local, exchange, until = block
-        if stop_ts is None and duration_s and len(local):
+        if duration_s and stop_ts == MAX_TS and len(local):
             stop_ts = int(local["local_ts"][0]) + round(duration_s * NS_PER_S)
-        if stop_ts is not None:
+        if until >= stop_ts:
             local = local[: np.searchsorted(local["local_ts"], stop_ts)]
             exchange = exchange if exchange is None else exchange[: np.searchsorted(exchange["exch_ts"], stop_ts)]
+            yield Block(quiet.take(local, MAX_TS), exchange, MAX_TS)
+            return
+        yield Block(quiet.take(local, until), exchange, until)
+
+
+class _QuietTimes:
+    """Puts TIME records into silences, within blocks and between them."""
+
+    def __init__(self, instrument: int) -> None:
+        self._instrument = instrument
+        self._last_ts: int | None = None
+
+    def take(self, local: Ticks, until: int) -> Ticks:
+        """A block with its TIME records: those ahead of its ticks, and behind them those before ``until``."""
         if len(local):
             last_ts = int(local["local_ts"][-1])
-            local = with_quiet_times(local, previous_ts, instrument)
-            previous_ts = last_ts
-        yield Block(local, exchange, until)
-        if stop_ts is not None and until >= stop_ts:
-            return
+            local = with_quiet_times(local, self._last_ts, self._instrument)
+            self._last_ts = last_ts
+        if self._last_ts is None or until == MAX_TS:
+            return local
+        count = max(until - self._last_ts - 1, 0) // QUIET_NS
+        if not count:
+            return local
+        stamps = self._last_ts + QUIET_NS * np.arange(1, count + 1)
+        self._last_ts = int(stamps[-1])
+        return np.concatenate([local, time_ticks(stamps, self._instrument)])
 
 
 def read_ticks(sources: Sequence[Source], duration_s: float = 0) -> Ticks:

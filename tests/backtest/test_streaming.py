@@ -12,13 +12,15 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from backtest.data import recording as recording_module
+from backtest.data.merge import merge
 from backtest.data.opening import open_sources
 from backtest.run import Backtest, run_backtest
 from backtest.streaming import backtest_sources, read_ticks, stream
-from gateways.recording import load_ticks
+from gateways.recording import load_ticks, with_quiet_times
 from oms.cli import app
 from oms.config import Settings
 from oms.records import TickKind
+from tests.backtest.data.support import check_cuts
 from tests.backtest.oracle import oracle_rows
 from tests.backtest.test_run import DEMO, demo_settings, fill_rows
 
@@ -81,6 +83,23 @@ def test_with_two_clocks_the_stream_stops_both_at_one_time() -> None:
     assert local["local_ts"].max() < stop
     assert exchange["exch_ts"].max() < stop
     assert len(exchange) >= np.count_nonzero(local["kind"] != TickKind.TIME)
+
+
+@pytest.mark.parametrize("clock", ["local", "dual"])
+def test_times_between_blocks_do_not_go_back_behind_a_cut(tmp_path: Path, clock: str) -> None:
+    """Trades a minute apart: silences reach over the blocks of two clocks, which are cut a minute behind the last."""
+    stamps = [1_700_000_000 + 61 * i for i in range(10)]
+    for at in range(2):
+        (tmp_path / f"{at}.csv").write_text(
+            "ts,price,qty,side\n" + "".join(f"{ts},1,1,buy\n" for ts in stamps[5 * at : 5 * at + 5])
+        )
+    sources, _ = open_sources([tmp_path / "0.csv", tmp_path / "1.csv"], demo_settings(), [NAMES[0]])
+    blocks = list(stream(sources, clock))
+    check_cuts(blocks, clock)
+    local = np.concatenate([block.local for block in blocks])
+    whole = np.concatenate([block.local for block in merge(sources)])
+    assert local.tobytes() == with_quiet_times(whole, None).tobytes()
+    assert len(blocks) > 1
 
 
 def npz_of(folder: Path, ticks: Any) -> Path:
