@@ -36,6 +36,8 @@ class RecordingSource(Source):
         reading = self.reading = Reading()
         if self._recording.note:
             reading.doubts.append(self._recording.note)
+        if self._recording.clock_offset_ns:
+            reading.note(f"clock offset {self._recording.clock_offset_ns} ns, taken from each time of receipt")
         records = 0
         try:
             reader = TickReader(self._recording, self.instrument, chunk_bytes=4 * CHUNK_BYTES)

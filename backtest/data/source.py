@@ -96,8 +96,17 @@ class Reading(msgspec.Struct):
             f"{self.refused[reason]} refused as {reason.name}, the first: {text}"
             for reason, text in self.problems.items()
         ]
-        damage = [f"{self.damage}; everything before the damage was read"] if self.damage else []
-        return [*self.doubts, *lines, *damage]
+        if self.set_back:
+            lines.append(
+                f"{self.set_back:,} messages were received before the one ahead of them, and were given its time"
+            )
+        if self.inexact:
+            lines.append(
+                f"{self.inexact:,} numbers stood beside the grid by a double's last places, and were taken as on it"
+            )
+        if self.damage:
+            lines.append(f"{self.damage}; everything before the damage was read")
+        return [*self.doubts, *lines]
 
 
 class Part(NamedTuple):
