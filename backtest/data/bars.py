@@ -14,7 +14,7 @@ from backtest.data.columns import Meaning, meaning_of
 from backtest.data.grid import Grid, off_grid, steps_of_column
 from backtest.data.refusals import Refusals
 from backtest.data.source import Reading
-from backtest.data.tables import Batch, TableFile
+from backtest.data.tables import Batch, TableFile, columns_of
 from backtest.data.times import NS_PER_DAY, TimeColumn
 from oms.config import qualified_symbol
 from oms.instruments import Instrument
@@ -74,7 +74,8 @@ class BarSource:
         times = TimeColumn(self.path, names["ts"], self.reading)
         for batch in self._file.batches([names["ts"], *(names[field] for field in (*_PRICES, "volume"))], self.reading):
             self.reading.rows += len(batch.rows)
-            bars, rows = self._bars(batch, times)
+            with columns_of(self.path):
+                bars, rows = self._bars(batch, times)
             if len(bars):
                 yield bars, rows
 
@@ -136,7 +137,8 @@ class BarSource:
         name = self._table.columns["ts"]
         times = TimeColumn(self.path, name, reading)
         for batch in self._file.batches([name], reading):
-            stamps, wrong = times.to_ns(batch.columns[name])
+            with columns_of(self.path):
+                stamps, wrong = times.to_ns(batch.columns[name])
             steps = np.diff(stamps[~wrong])
             steps = steps[steps > 0]
             if len(steps):

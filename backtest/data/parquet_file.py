@@ -55,4 +55,11 @@ class ParquetFile(TableFile):
         for batch in batches_of(open_parquet(self.path), self.path, names, reading):
             rows = np.arange(last + 1, last + 1 + batch.num_rows)
             last += batch.num_rows
-            yield Batch({name: batch.column(name) for name in names}, rows)
+            yield Batch({name: _plain(batch.column(name)) for name in names}, rows)
+
+
+def _plain(column: Any) -> Any:
+    """A column with its values in place of a dictionary's numbers."""
+    from pyarrow import types
+
+    return column.dictionary_decode() if types.is_dictionary(column.type) else column

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -59,6 +60,17 @@ class TableFile(ABC):
         DataError
             When it cannot be read.
         """
+
+
+@contextmanager
+def columns_of(path: Path) -> Iterator[None]:
+    """Raise ``DataError`` for a column of a type that cannot be what its name says."""
+    from pyarrow import ArrowException
+
+    try:
+        yield
+    except (TypeError, ArrowException) as error:
+        raise DataError(f"{path}: a column is not of a type that can be read: {' '.join(str(error).split())}") from None
 
 
 class ChainedTables(TableFile):
@@ -127,7 +139,8 @@ class TableSource(Source):
         book = _TouchBook(self.instrument) if self.as_book else None
         for batch in self.file.batches(list(self.table.columns.values()), self.reading):
             self.reading.rows += len(batch.rows)
-            ticks, numbers = rows.ticks(batch)
+            with columns_of(self.path):
+                ticks, numbers = rows.ticks(batch)
             if book is not None and len(ticks):
                 ticks, numbers = book.take(ticks, numbers)
             if len(ticks):

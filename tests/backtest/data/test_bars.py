@@ -57,7 +57,7 @@ def test_candles_of_freqtrade_are_read_with_their_gaps(tmp_path: Path) -> None:
     assert bars[["open", "high", "low", "close", "volume"]][0].tolist() == (5330, 5330, 5288, 5290, 4397)
     assert (np.diff(bars["ts_open"]) // MINUTE).tolist() == [5, 15]
     assert cardano.reading.inexact == 5
-    assert not cardano.reading.summary()
+    assert not cardano.reading.refused
 
 
 def test_daily_candles_without_a_header() -> None:

@@ -17,6 +17,7 @@ from hypothesis import strategies as some
 from pyarrow import parquet
 
 from backtest.data import csv_file
+from backtest.data.bars import BarSource
 from backtest.data.clocks import DataError
 from backtest.data.csv_file import CsvFile
 from backtest.data.parquet_file import ParquetFile
@@ -355,6 +356,45 @@ def test_damaged_parquet_never_raises_anything_but_a_data_error(tmp_path: Path, 
     with suppress(DataError):
         ticks = all_ticks(TableSource(ParquetFile(path), TRADED))
     assert ticks is None or len(ticks) <= 50
+
+
+TYPES = [
+    pa.int8(), pa.int64(), pa.uint64(), pa.float32(), pa.float64(), pa.string(), pa.large_string(), pa.bool_(),
+    pa.binary(), pa.date32(), pa.timestamp("ms"), pa.timestamp("ns", "UTC"), pa.decimal128(10, 2), pa.list_(pa.int64()), pa.null(),
+    pa.dictionary(pa.int32(), pa.string()), pa.time64("us"), pa.struct([("a", pa.int64())]),
+]  # fmt: skip
+NAMED = {"trades": ["ts", "price", "qty", "side", "id"], "bars": ["ts", "open", "high", "low", "close", "volume"]}
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(some.sampled_from(sorted(NAMED)), some.lists(some.sampled_from(TYPES), min_size=6, max_size=6))
+def test_columns_of_any_type_are_read_or_named(tmp_path: Path, name: str, kinds: list[Any]) -> None:
+    columns = {}
+    for column, kind in zip(NAMED[name], kinds, strict=False):
+        values: list[Any] = (
+            ["1700000000000", "1700000060000"] if kind in (pa.string(), pa.large_string()) else [None] * 2
+        )
+        if kind in (pa.int64(), pa.uint64(), pa.float64(), pa.timestamp("ms")):
+            values = [1_700_000_000_000, 1_700_000_060_000]
+        columns[column] = pa.array(values, kind)
+    path = tmp_path / "odd.parquet"
+    parquet.write_table(pa.table(columns), path)
+    with suppress(DataError):
+        if name == "bars":
+            BarSource(ParquetFile(path), TRADED).read()
+        else:
+            all_ticks(TableSource(ParquetFile(path), TRADED))
+
+
+def test_columns_as_pandas_writes_them(tmp_path: Path) -> None:
+    """Categories for the side, a truth value for the maker, times with a zone."""
+    moment = pa.array([1_700_000_000_123], pa.timestamp("ms", "UTC"))
+    price, qty = pa.array([10.1]), pa.array([0.5])
+    sides = {"side": pa.array(["sell"]).dictionary_encode(), "is_buyer_maker": pa.array([True])}
+    for name, side in sides.items():
+        parquet.write_table(pa.table({"date": moment, "price": price, "qty": qty, name: side}), tmp_path / "p.parquet")
+        ticks = all_ticks(TableSource(ParquetFile(tmp_path / "p.parquet"), TRADED))
+        assert rows_of(ticks, "exch_ts", "px", "qty", "side") == [(1_700_000_000_123_000_000, 101, 500, -1)]
 
 
 # Quotes as a book
