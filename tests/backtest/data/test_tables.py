@@ -360,8 +360,8 @@ def test_damaged_parquet_never_raises_anything_but_a_data_error(tmp_path: Path, 
 
 TYPES = [
     pa.int8(), pa.int64(), pa.uint64(), pa.float32(), pa.float64(), pa.string(), pa.large_string(), pa.bool_(),
-    pa.binary(), pa.date32(), pa.timestamp("ms"), pa.timestamp("ns", "UTC"), pa.decimal128(10, 2), pa.list_(pa.int64()), pa.null(),
-    pa.dictionary(pa.int32(), pa.string()), pa.time64("us"), pa.struct([("a", pa.int64())]),
+    pa.binary(), pa.date32(), pa.timestamp("ms"), pa.timestamp("ns", "UTC"), pa.decimal128(10, 2), pa.null(),
+    pa.list_(pa.int64()), pa.dictionary(pa.int32(), pa.string()), pa.time64("us"), pa.struct([("a", pa.int64())]),
 ]  # fmt: skip
 NAMED = {"trades": ["ts", "price", "qty", "side", "id"], "bars": ["ts", "open", "high", "low", "close", "volume"]}
 
