@@ -11,7 +11,7 @@ import numpy.typing as npt
 from backtest.data.clocks import MAX_TS, Block
 from backtest.data.merge import merge
 from backtest.data.source import Source
-from backtest.run import Backtest, Extent, check_clock, finished, take_events, with_problems
+from backtest.run import Backtest, BacktestError, Extent, check_clock, finished, take_events, with_problems
 from gateways.recording import NS_PER_S, QUIET_NS, time_ticks, with_quiet_times
 from oms.assembly import build_core
 from oms.compiled import Progress
@@ -94,11 +94,13 @@ def drive_blocks(st: State, blocks: Iterable[Block]) -> tuple[npt.NDArray[np.voi
     Raises
     ------
     BacktestError
-        When events were lost.
+        When events were lost, or a block has an order of the exchange's own: it has none to act on here.
     """
     events: list[npt.NDArray[np.void]] = [np.zeros(0, EVENT)]
     records, elapsed_s, first_ts, last_ts = 0, 0.0, 0, 0
     for block in blocks:
+        if block.exchange is not None:
+            raise BacktestError("the exchange acts in the order of receipt here: stream with the clock 'local'")
         if not len(block.local):
             continue
         begun = time.perf_counter()

@@ -14,9 +14,10 @@ from typer.testing import CliRunner, Result
 from backtest.data import recording as recording_module
 from backtest.data.merge import merge
 from backtest.data.opening import open_sources
-from backtest.run import Backtest, run_backtest
-from backtest.streaming import backtest_sources, read_ticks, stream
+from backtest.run import Backtest, BacktestError, run_backtest
+from backtest.streaming import backtest_sources, drive_blocks, read_ticks, stream
 from gateways.recording import load_ticks, with_quiet_times
+from oms.assembly import build_core
 from oms.cli import app
 from oms.config import Settings
 from oms.records import TickKind
@@ -100,6 +101,12 @@ def test_times_between_blocks_do_not_go_back_behind_a_cut(tmp_path: Path, clock:
     whole = np.concatenate([block.local for block in merge(sources)])
     assert local.tobytes() == with_quiet_times(whole, None).tobytes()
     assert len(blocks) > 1
+
+
+def test_a_stream_of_two_clocks_is_not_driven_by_one() -> None:
+    core = build_core(demo_settings())
+    with pytest.raises(BacktestError, match="the exchange acts in the order of receipt here"):
+        drive_blocks(core.st, stream(open_sources([DEMO], demo_settings())[0], "dual", 1.0))
 
 
 def npz_of(folder: Path, ticks: Any) -> Path:
