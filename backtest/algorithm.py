@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, NamedTuple
@@ -10,9 +10,11 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from backtest.data.source import Source
 from backtest.market import Market, market_of
 from backtest.parent_order import SCHEDULE, ParentOrder, fills_of
-from backtest.run import Backtest, BacktestError, Orders, read_recording, run_backtest, with_problems
+from backtest.run import Backtest, BacktestError, Orders, Recorded, read_recording, run_backtest, with_problems
+from backtest.streaming import problems_of, read_ticks
 from oms.algorithms import Algorithm, algorithm_id, exact_parameters, read_algorithms
 from oms.compiled import Progress
 from oms.config import Settings
@@ -191,6 +193,34 @@ def run_parent_file(
         As ``backtest_file`` and ``run_parent`` do.
     """
     recorded = read_recording(settings, path, duration_s)
+    return _run_parent(settings, recorded, request, clock, report)
+
+
+def run_parent_sources(
+    settings: Settings,
+    sources: Sequence[Source],
+    request: ParentRequest,
+    clock: str = "local",
+    duration_s: float = 0,
+    *,
+    report: Callable[[Progress], None] = lambda progress: None,
+) -> tuple[ParentRun, Market]:
+    """Run one parent order in the first source's instrument, over all of them; they are read as a whole.
+
+    Raises
+    ------
+    DataError, ConfigError, StrategyError, BacktestError, AlgorithmError, GridError
+        As ``backtest_sources`` and ``run_parent`` do.
+    """
+    ticks = read_ticks(sources, duration_s)
+    recorded = Recorded(sources[0].instrument, ticks, problems_of(sources))
+    return _run_parent(settings, recorded, request, clock, report)
+
+
+def _run_parent(
+    settings: Settings, recorded: Recorded, request: ParentRequest, clock: str, report: Callable[[Progress], None]
+) -> tuple[ParentRun, Market]:
     run = run_parent(settings, recorded.ticks, recorded.instrument, request, clock=clock, report=report)
     done = run._replace(backtest=with_problems(run.backtest, recorded.problems))
-    return done, market_of(recorded.instrument, recorded.ticks)
+    own = recorded.ticks[recorded.ticks["instrument"] == recorded.instrument.id]
+    return done, market_of(recorded.instrument, own)

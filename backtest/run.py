@@ -209,6 +209,20 @@ def run_backtest(
     start = time.perf_counter()
     events = drive_both(core.st, ticks, rows, orders) if clock == "dual" else drive(core.st, ticks, orders)
     elapsed_s = time.perf_counter() - start
+    recorded_s = (int(ticks["local_ts"][-1]) - int(ticks["local_ts"][0])) / 1e9 if len(ticks) else 0.0
+    return finished(core, settings, clock, events, Extent(len(ticks), recorded_s, elapsed_s))
+
+
+class Extent(NamedTuple):
+    """How much a backtest went through, and how long it took."""
+
+    records: int
+    recorded_s: float
+    elapsed_s: float
+
+
+def finished(core: Core, settings: Settings, clock: str, events: npt.NDArray[np.void], extent: Extent) -> Backtest:
+    """The figures of a core that has gone through all of its data and has written ``events`` on the way."""
     s = core.st[0]
     closing = _closing_positions(core.st)
     result = BacktestResult(
@@ -220,9 +234,9 @@ def run_backtest(
         refused=int(s["orders_refused"]),
         fills=int(s["fills"]),
         strategies_halted=int(s["strategies"]["halted"].sum()),
-        recorded_s=(int(ticks["local_ts"][-1]) - int(ticks["local_ts"][0])) / 1e9 if len(ticks) else 0.0,
-        elapsed_s=elapsed_s,
-        ticks_per_s=len(ticks) / elapsed_s if elapsed_s > 0 else 0.0,
+        recorded_s=extent.recorded_s,
+        elapsed_s=extent.elapsed_s,
+        ticks_per_s=extent.records / extent.elapsed_s if extent.elapsed_s > 0 else 0.0,
         instruments=tuple(
             _instrument_result(instrument, s["positions"][PAPER_ACCOUNT, instrument.id, 0], closing.get(instrument.id))
             for instrument in settings.instruments

@@ -197,7 +197,7 @@ class TickReader:
         return decoded
 
 
-def with_quiet_times(ticks: Ticks, previous_ts: int | None) -> Ticks:
+def with_quiet_times(ticks: Ticks, previous_ts: int | None, instrument: int | None = None) -> Ticks:
     """Return ``ticks`` with a TIME record for each ``QUIET_NS`` of silence before and between them.
 
     The records depend on the recorded timestamps alone, so a replay at any speed and a backtest make the same.
@@ -205,9 +205,11 @@ def with_quiet_times(ticks: Ticks, previous_ts: int | None) -> Ticks:
     Parameters
     ----------
     ticks
-        At least one, in order of ``local_ts``, of one instrument.
+        At least one, in order of ``local_ts``.
     previous_ts
         ``local_ts`` of the tick before these; None when these are the first.
+    instrument
+        Whose the TIME records are; None: the first tick's.
     """
     local_ts = ticks["local_ts"]
     before = np.empty(len(ticks), np.int64)
@@ -225,7 +227,9 @@ def with_quiet_times(ticks: Ticks, previous_ts: int | None) -> Ticks:
     at = np.flatnonzero(is_time)
     following = np.repeat(np.arange(len(ticks)), made)
     number = made[following] - (position[following] - at) + 1
-    times = time_ticks(before[following] + number * QUIET_NS, int(ticks["instrument"][0]))
+    times = time_ticks(
+        before[following] + number * QUIET_NS, int(ticks["instrument"][0]) if instrument is None else instrument
+    )
     both[at] = times
     return both
 

@@ -8,7 +8,22 @@ from typing import Final
 
 import typer
 
-from oms.commands import adopt, algo, backtest, control, demo, orders, paper, redefine, replay, status, stored, stream
+from oms.commands import (
+    adopt,
+    algo,
+    backtest,
+    control,
+    data,
+    demo,
+    download,
+    orders,
+    paper,
+    redefine,
+    replay,
+    status,
+    stored,
+    stream,
+)
 
 TRACEBACK_VARIABLE: Final = "ZOMS_TRACEBACK"
 
@@ -22,6 +37,8 @@ app = typer.Typer(
 )
 app.command()(paper.paper)
 app.command()(backtest.backtest)
+app.add_typer(data.app, name="data")
+app.command()(download.download)
 app.command()(demo.demo)
 app.command()(stream.stream)
 app.command()(status.status)

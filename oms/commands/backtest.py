@@ -1,4 +1,4 @@
-"""``zoms backtest``: the paper session's functions, called in one compiled loop over a recording."""
+"""``zoms backtest``: the paper session's functions, called in one compiled loop over market data."""
 
 from __future__ import annotations
 
@@ -8,17 +8,31 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from oms.commands.options import Account, CommandError, Json, SettingsFile, parse_values, say, say_json, say_table
-from oms.commands.paper import Duration, InstrumentName, NoStrategy, Parameters, Strategy, session_settings
+from oms.commands.options import (
+    Account,
+    CommandError,
+    Json,
+    SettingsFile,
+    overrides,
+    parse_values,
+    say,
+    say_json,
+    say_table,
+)
+from oms.commands.paper import Duration, NoStrategy, Parameters, Strategy, session_settings
 
 if TYPE_CHECKING:
     from backtest.algorithm import ParentRequest, ParentRun
+    from backtest.data.source import Source
     from backtest.run import BacktestResult
     from oms.config import Settings
 
 
 def backtest(
-    file: Annotated[Path, typer.Argument(help="Recorded stream.")],
+    file: Annotated[
+        list[Path],
+        typer.Argument(help="Recorded streams and other market data, merged by time.", metavar="FILE..."),
+    ],
     clock: Annotated[
         str,
         typer.Option(
@@ -32,7 +46,15 @@ def backtest(
     settings_file: SettingsFile = None,
     account: Account = None,
     strategy: Strategy = None,
-    instrument: InstrumentName = None,
+    instrument: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--instrument",
+            help="What a file is of that does not say so itself, in the files' order. --strategy trades the first. "
+            "Repeatable.",
+            metavar="SYMBOL.VENUE",
+        ),
+    ] = None,
     param: Parameters = None,
     no_strategy: NoStrategy = False,
     algo: Annotated[
@@ -55,23 +77,28 @@ def backtest(
         Path | None, typer.Option("--plot", help="Draw the execution: a .png or .svg file.", metavar="FILE")
     ] = None,
 ) -> None:
-    """Run the strategies over a recorded stream in one compiled loop; the fills are those of a paper session.
+    """Run the strategies over recorded market data in one compiled loop; the fills are those of a paper session.
 
     With --algo it is one order that is run, without strategies unless --strategy names one.
     """
     import msgspec
 
+    from backtest.streaming import backtest_sources
+
+    names = instrument or []
+    sources = open_files(settings_file, account, file, names, strategy)
     settings = session_settings(
         settings_file=settings_file,
-        replay=file,
+        replay=file[0],
         speed="max",
         duration=duration,
         account=account,
         data_dir=None,
         strategy=strategy,
-        instrument=instrument,
+        instrument=None,
         parameters=param,
         no_strategy=no_strategy or (algo is not None and strategy is None),
+        recorded=names[0] if names else sources[0].symbol,
     )
     if algo is not None:
         if qty is None:
@@ -80,11 +107,9 @@ def backtest(
 
         settings, algo = with_algorithm(settings, algo)
         request = ParentRequest(algo, side, qty, price, parse_values(algo_param or [], "--algo-param"), start)
-        run_algorithm(settings, request, clock, plot, as_json=as_json)
+        run_algorithm(settings, sources, request, clock, plot, as_json=as_json)
         return
-    from backtest.run import backtest_file
-
-    result = backtest_file(settings, Path(settings.replay.file), clock, settings.replay.duration_s).result
+    result = backtest_sources(settings, sources, clock, settings.replay.duration_s).result
     for problem in result.problems:
         sys.stderr.write(f"{problem}\n")
     if as_json:
@@ -93,6 +118,22 @@ def backtest(
         print_result(result)
     if result.strategies_halted:
         raise typer.Exit(1)
+
+
+def open_files(
+    settings_file: Path | None, account: str | None, files: list[Path], names: list[str], strategy: str | None
+) -> list[Source]:
+    """Open the market data of a backtest; raises ``DataError``, ``ConfigError``, or ``CommandError`` for bars."""
+    from backtest.data.opening import open_sources
+    from oms.config import load_settings
+
+    settings = load_settings(settings_file, {**overrides(account, None), "replay": {"file": ""}})
+    sources, bars = open_sources(files, settings, names)
+    if bars:
+        raise CommandError(f"{bars[0].path} holds bars, and orders meet a book: give trades with quotes or levels")
+    if names and strategy is None and all(source.names_instrument for source in sources):
+        raise CommandError(f"--instrument {names[0]}: every file says itself what it is of; give --strategy FILE too")
+    return sources
 
 
 def with_algorithm(settings: Settings, algo: str) -> tuple[Settings, str]:
@@ -109,18 +150,20 @@ def with_algorithm(settings: Settings, algo: str) -> tuple[Settings, str]:
     return msgspec.structs.replace(settings, algorithms=algorithms), read_algorithm(path).name
 
 
-def run_algorithm(settings: Settings, request: ParentRequest, clock: str, plot: Path | None, *, as_json: bool) -> None:
-    """Run one parent order over the recording, and tell how its execution went."""
+def run_algorithm(
+    settings: Settings, sources: list[Source], request: ParentRequest, clock: str, plot: Path | None, *, as_json: bool
+) -> None:
+    """Run one parent order over market data, and tell how its execution went."""
     import msgspec
 
-    from backtest.algorithm import run_parent_file
+    from backtest.algorithm import run_parent_sources
     from backtest.execution import execution_report
     from backtest.execution_plot import check_picture, plot_text, save_plot
     from oms.commands.execution import print_execution
 
     if plot is not None:
         check_picture(plot)
-    run, market = run_parent_file(settings, Path(settings.replay.file), request, clock, settings.replay.duration_s)
+    run, market = run_parent_sources(settings, sources, request, clock, settings.replay.duration_s)
     report = execution_report(run.parent, market)
     for problem in run.backtest.result.problems:
         sys.stderr.write(f"{problem}\n")

@@ -59,8 +59,12 @@ def session_settings(
     instrument: str | None,
     parameters: list[str] | None,
     no_strategy: bool,
+    recorded: str | None = None,
 ) -> Settings:
-    """The settings of a session from its options; raises ``ConfigError`` or ``CommandError`` for what cannot be."""
+    """The settings of a session from its options; raises ``ConfigError`` or ``CommandError`` for what cannot be.
+
+    ``recorded`` is the instrument of ``replay`` where that is already known, and need not be a recording.
+    """
     import msgspec
 
     from oms.config import load_settings
@@ -78,13 +82,15 @@ def session_settings(
     if no_strategy:
         given["strategies"] = []
     settings = load_settings(settings_file, given)
-    if not Path(settings.replay.file).is_file():
+    if recorded is None and not Path(settings.replay.file).is_file():
         raise CommandError(f"recording {settings.replay.file} does not exist: give the path of a recorded stream")
     if strategy is not None:
-        given["strategies"] = [{"file": strategy, "instrument": instrument or recorded_instrument(settings)}]
+        given["strategies"] = [
+            {"file": strategy, "instrument": instrument or recorded or recorded_instrument(settings)}
+        ]
         settings = load_settings(settings_file, given)
     elif settings.strategies and settings.strategies == load_settings(None, {"replay": {"file": ""}}).strategies:
-        settings = on_instrument(settings, recorded_instrument(settings))
+        settings = on_instrument(settings, recorded or recorded_instrument(settings))
     chosen = parse_parameters(parameters or [])
     if not chosen:
         return settings

@@ -182,6 +182,11 @@ def _summarise(folder: Path, session: int, instrument: int, symbol: str) -> Tick
     return TicksRow(session, instrument, symbol, ticks, files, size, first_ts, last_ts, damaged)
 
 
+def file_facts(path: Path) -> dict[str, str]:
+    """What the recorder wrote about a file into it; nothing when it is no file of the recorder's."""
+    return _file_facts(path)[1]
+
+
 def _file_facts(path: Path) -> tuple[Any, dict[str, str]]:
     """A file's Parquet metadata, and what the recorder wrote into it; None and nothing when it cannot be read."""
     from pyarrow import ArrowInvalid, parquet

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from backtest.algorithm import ParentRequest, ParentRun, run_parent
+from backtest.data.opening import open_sources
 from backtest.execution import execution_report
 from backtest.market import market_of
 from backtest.run import BacktestError
@@ -120,10 +121,10 @@ def test_the_page_s_own_algorithm_works(tmp_path: Path) -> None:
 def test_every_figure_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     chosen = demo_settings(strategies=[], replay={"file": str(DEMO), "duration_s": 15})
     request = ParentRequest("twap", "sell", QTY, parameters={"duration_s": "8"})
-    run_algorithm(chosen, request, "local", tmp_path / "plot.png", as_json=False)
+    run_algorithm(chosen, open_sources([DEMO], chosen)[0], request, "local", tmp_path / "plot.png", as_json=False)
     told = capsys.readouterr().out
     for figure in ("arrival", "TWAP", "VWAP", "POV", "shortfall", "off schedule", "twap: filled"):
         assert figure in told
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
-    run_algorithm(chosen, request, "local", None, as_json=True)
+    run_algorithm(chosen, open_sources([DEMO], chosen)[0], request, "local", None, as_json=True)
     assert msgspec.json.decode(capsys.readouterr().out)["state"] == "filled"

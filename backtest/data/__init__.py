@@ -1,0 +1,1 @@
+"""Market data of a backtest: files of several formats as streams of TICK records, merged by time and checked."""
