@@ -71,6 +71,7 @@ KERNEL_SOURCES: Final = (
     "strategies/api.py",
     "strategies/rules.py",
     "strategies/requests.py",
+    "backtest/ledger_kernels.py",
     "backtest/loop.py",
     "backtest/market.py",
     "backtest/matching/*.py",
