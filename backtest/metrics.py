@@ -70,6 +70,14 @@ class Metric(NamedTuple):
     source: str
     compute: Callable[[Sample], Value]
 
+    @property
+    def title(self) -> str:
+        """The name for people."""
+        return " ".join(SPELLINGS.get(word, word) for word in self.name.split("_"))
+
+
+SPELLINGS: Final = {"pnl": "PnL", "sharpe": "Sharpe", "sortino": "Sortino", "calmar": "Calmar"}
+
 
 def length_text(length_ns: int) -> str:
     """A duration in days, or where it is less than one in seconds."""
@@ -307,6 +315,18 @@ class Figures(NamedTuple):
     """By name: cash as decimal text, shares and ratios as floats, counts and ns as integers."""
     absent: dict[str, str]
 
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why figures are not there, a line for each reason."""
+        named: dict[str, list[str]] = {}
+        for metric in METRICS:
+            if metric.name in self.absent:
+                named.setdefault(self.absent[metric.name], []).append(metric.title)
+        every = len(METRICS)
+        return tuple(
+            f"no {', '.join(titles) if len(titles) < every else 'figures'}: {why}" for why, titles in named.items()
+        )
+
 
 def figures_of(sample: Sample) -> Figures:
     """Every metric of a scope."""
@@ -329,15 +349,17 @@ def no_figures(why: str) -> Figures:
 
 
 def value_text(metric: Metric, value: float | str | None) -> str:
-    """A figure for people: cash to two decimals, shares in percent, times in days or seconds; ``-``: not there."""
+    """A figure for people: cash to two decimals, shares in percent, times in days or seconds; ``-``: there is none."""
     if value is None:
         return "-"
     return PRESENTED[metric.unit](float(value))
 
 
+LEAST_SHARE: Final = 0.001
+"""Below it a share is shown with four decimals of a percent."""
 PRESENTED: Final[dict[str, Callable[[float], str]]] = {
     "cash": lambda cash: f"{cash:,.2f}",
-    "share": lambda share: f"{share:.2%}",
+    "share": lambda share: f"{share:.2%}" if abs(share) >= LEAST_SHARE or not share else f"{share:.4%}",
     "ratio": lambda ratio: f"{ratio:,.2f}",
     "count": lambda count: f"{count:,.0f}",
     "ns": lambda ns: length_text(int(ns)),

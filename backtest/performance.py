@@ -155,6 +155,12 @@ class Performance(NamedTuple):
     def scopes_of(self, kind: str) -> tuple[Scope, ...]:
         return tuple(scope for scope in self.scopes if scope.kind == kind)
 
+    @property
+    def distinct_scopes(self) -> tuple[Scope, ...]:
+        """The whole, and those parts that are not all of it: strategies and instruments where there are several."""
+        parts = (self.scopes_of(kind) for kind in (STRATEGY, INSTRUMENT))
+        return (self.whole, *(scope for scopes in parts if len(scopes) > 1 for scope in scopes))
+
     def instrument(self, number: int) -> Instrument:
         return {each.id: each for each in self.settings.instruments}[number]
 

@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import strategies as some
 
 from backtest.market import Rows
-from backtest.marks import MARK_SAMPLE
+from backtest.marks import HOUR_NS, MARK_SAMPLE
 from oms.core.book import mid_half_ticks
 from oms.core.positions import unrealized_pnl
 from oms.core.state import MAX_ACCOUNTS
@@ -17,7 +17,7 @@ from oms.core.valuation import revalue
 from oms.currencies import Conversion, conversions, currencies_of
 from oms.instruments import Instrument
 from oms.money import define_money
-from oms.records import Liquidity, Reason, ReportKind
+from oms.records import EVENT, EventKind, Liquidity, Reason, ReportKind
 from tests.oms.core.builders import (
     BID_PX,
     BUY,
@@ -65,6 +65,8 @@ STEPS: Final = some.lists(
     max_size=20,
 )
 
+DAY_START: Final = 1_704_067_200_000_000_000
+"""Midnight of 2024-01-01."""
 REPORTING: Final = "USDT"
 FIGURES: Final = ("qty", "realized_pnl", "fees", "funding", "unrealized_pnl")
 
@@ -139,3 +141,29 @@ def run_of(name: str, steps: list[Step], *, fifo: bool = False) -> Run:
     for step in steps:
         run.take(step)
     return run
+
+
+def long_run(days: int, *instruments: Instrument, seed: int = 1, trips: int = 120) -> tuple[Rows, Rows]:
+    """Events and marks of a strategy 0, which makes round trips in each instrument in turn, hour by hour."""
+    rng = np.random.default_rng(seed)
+    ts = DAY_START + HOUR_NS * np.arange(days * 24 + 1)
+    marks, px = [], {}
+    for instrument in instruments:
+        px[instrument.id] = 60_000 + np.cumsum(rng.integers(-40, 42, len(ts)))
+        rows = np.zeros(len(ts), MARK_SAMPLE)
+        rows["ts"], rows["instrument"], rows["half_ticks"] = ts, instrument.id, 2 * px[instrument.id]
+        marks.append(rows)
+    fills = np.zeros(2 * trips, EVENT)
+    at = np.sort(rng.choice(len(ts) - 1, 2 * trips, replace=False))
+    number = np.arange(2 * trips) // 2 % len(instruments)
+    fills["kind"] = EventKind.ORDER_FILLED
+    fills["ts"] = ts[at] + 1
+    fills["instrument"] = [instruments[each].id for each in number]
+    fills["version"] = 1
+    fills["order_id"] = np.arange(2 * trips) + 1
+    fills["side"] = np.tile([1, -1, -1, 1], trips)[: 2 * trips]
+    fills["last_px"] = [px[instruments[each].id][row] for each, row in zip(number, at, strict=True)]
+    fills["last_qty"] = np.repeat(rng.integers(1, 9, trips), 2)
+    fills["liquidity"] = rng.choice([Liquidity.MAKER, Liquidity.TAKER], 2 * trips)
+    fills["fees"] = rng.integers(0, 10**8, 2 * trips)
+    return fills, np.sort(np.concatenate(marks), order="ts", kind="stable")
