@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from backtest.benchmarks import exact_sum
 from backtest.equity import Floats, capital_of, curve_of, rates_at, to_cash
 from backtest.ledger import ACCOUNT, NO_STRATEGY, Ledger, ledger_of
 from backtest.ledger_kernels import FILLED
@@ -263,8 +264,8 @@ class _Builder(NamedTuple):
             curve=curve_of(ledger, self.rates, positions),
             trades=self.trades[trade_mask],
             fills=len(moves),
-            traded=int(values.sum()),
-            maker_traded=int(values[moves["liquidity"] == Liquidity.MAKER].sum()),
+            traded=exact_sum(values),
+            maker_traded=exact_sum(values[moves["liquidity"] == Liquidity.MAKER]),
         )
         figures = no_figures("a strategy failed: the run is not judged") if self.has_failed else figures_of(sample)
         return Scope(kind, name, sample, figures, positions)

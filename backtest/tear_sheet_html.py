@@ -18,6 +18,8 @@ LISTED_TRADES: Final = 1_000
 """Trades that the page lists; all of them are in JSON and in frames."""
 MANY_POINTS: Final = 5_000
 """From so many points on a trace is drawn by WebGL."""
+MOST_FILLS: Final = 20_000
+"""Fills of an instrument that are drawn; of more, every second, third and so on."""
 MONTHS: Final = tuple(f"{number:02d}" for number in range(1, 13))
 SIDE_MARKS: Final = {1: ("buy", "triangle-up", "#2ca02c"), -1: ("sell", "triangle-down", "#d62728")}
 
@@ -55,7 +57,7 @@ def tear_sheet_html(performance: Performance) -> str:
     title = f"Backtest: {', '.join(performance.strategy_names) or 'orders of clients'}"
     plots = [("equity", "Equity and drawdown", equity_plot(curves_of(performance), report.currency))]
     plots += [
-        (f"instrument-{number}", each.name, instrument_plot(each))
+        (f"instrument-{number}", _instrument_title(each), instrument_plot(each))
         for number, each in enumerate(instrument_series(performance))
     ]
     parts = [
@@ -122,7 +124,7 @@ def _line(name: str, times: Times, values: npt.NDArray[Any], axis: str, **others
 
 
 def _texts(times: Times) -> list[str]:
-    return [str(each) for each in np.datetime_as_string(times)]
+    return [str(each) for each in np.datetime_as_string(times, unit="us")]
 
 
 def _numbers(values: npt.NDArray[Any]) -> list[float | None]:
@@ -142,11 +144,22 @@ def equity_plot(curves: Sequence[ScopeSeries], currency: str) -> dict[str, Any]:
     return {"data": [*lines, fallen], "layout": layout}
 
 
+def drawn_every(series: InstrumentSeries) -> int:
+    """1 when every fill is drawn, 2 when every second one is, and so on."""
+    return -(-len(series.fill_side) // MOST_FILLS) or 1
+
+
+def _instrument_title(series: InstrumentSeries) -> str:
+    step = drawn_every(series)
+    return series.name if step == 1 else f"{series.name} (one in {step} of {len(series.fill_side):,} fills is drawn)"
+
+
 def instrument_plot(series: InstrumentSeries) -> dict[str, Any]:
     """The price with the fills on it; below it the position."""
     marks = []
+    drawn = np.arange(len(series.fill_side)) % drawn_every(series) == 0
     for side, (name, symbol, colour) in SIDE_MARKS.items():
-        chosen = series.fill_side == side
+        chosen = drawn & (series.fill_side == side)
         marks.append(
             _line(
                 name,

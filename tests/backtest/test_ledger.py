@@ -11,10 +11,10 @@ from hypothesis import strategies as some
 from backtest.ledger import ACCOUNT, NO_STRATEGY, Ledger, LedgerError, ledger_of
 from backtest.ledger_kernels import FILLED, FUNDING, SETTLED
 from backtest.marks import MARK_SAMPLE
-from oms.core.state import MAX_ACCOUNTS
-from oms.records import EVENT, EventKind, ReportKind
+from oms.core.state import MAX_ACCOUNTS, define_account
+from oms.records import EVENT, EventKind, OrderFlag, Reason, ReportKind, TradingState
 from tests.backtest.runs import FIGURES, KINDS, STEPS, Run, Step, run_of
-from tests.oms.core.builders import BUY, SECOND, SELL, record, report
+from tests.oms.core.builders import BID_PX, BUY, SECOND, SELL, fill, new_order, reason_of, record, report
 from tests.oms.core.ledger import instrument_of
 
 pytestmark = pytest.mark.pure
@@ -77,6 +77,36 @@ def test_funding_is_shared_by_quantity() -> None:
     ledger = kept(run_of("linear", MOVES))
     paid = ledger.moves[ledger.moves["kind"] == FUNDING]
     assert dict(zip(paid["position"].tolist(), paid["funding"].tolist(), strict=True)) == {0: -80, 1: -30, 2: -50, 3: 0}
+
+
+def test_legs_and_accounts_are_positions_of_their_own() -> None:
+    run = Run(instrument_of("linear"))
+    rig = run.rig
+    rig.s["accounts"]["hedging"][0] = 1
+    define_account(rig.st, 1, TradingState.ACTIVE)
+    rig.s["limits"][1] = rig.s["limits"][0]
+    orders: list[tuple[int, int, dict[str, int]]] = [
+        (BUY, 5, {}),
+        (SELL, 3, {"flags": OrderFlag.SHORT_LEG}),
+        (SELL, 2, {"account": 1}),
+    ]
+    for number, (side, qty, fields) in enumerate(orders, start=1):
+        assert reason_of(rig.commands(new_order(number, side, BID_PX, qty, **fields))) == Reason.NONE
+        rig.reports(fill(number, qty, 500_000 + number, side=side, trade_id=number))
+    rig.reports(report(ReportKind.FUNDING, 0, fee=11, flags=OrderFlag.SHORT_LEG))
+    rig.reports(report(ReportKind.FUNDING, 0, fee=7, account=1))
+    ledger = kept(run)
+    assert ledger.keys.tolist() == [
+        (account, owner, 0, leg) for owner in (ACCOUNT, NO_STRATEGY) for account, leg in ((0, 0), (0, 1), (1, 0))
+    ]
+    last = ledger.points[-1]
+    assert last["qty"].tolist() == [5, -3, -2] * 2
+    assert last["funding"].tolist() == [0, -11, -7] * 2
+    for column, (account, leg) in enumerate([(0, 0), (0, 1), (1, 0)]):
+        position = rig.s["positions"][account, 0, leg]
+        assert [last[name][column] for name in ("qty", "fees", "funding")] == [
+            position[name] for name in ("qty", "fees", "funding")
+        ]
 
 
 def test_a_settlement_closes_the_account_and_its_shares() -> None:

@@ -78,6 +78,7 @@ def page_of(count: int = 1, days: int = 40) -> Page:
 
 
 def trace(plot: dict[str, Any], name: str) -> dict[str, Any]:
+    found: dict[str, Any]
     (found,) = [each for each in plot["data"] if each["name"] == name]
     return found
 
@@ -95,7 +96,7 @@ def test_equity_and_drawdown_are_the_results() -> None:
     plot = page_of().plots["equity"]
     assert trace(plot, "whole")["y"] == [float(each) for each in report.whole.curve.equity]
     assert min(trace(plot, "drawdown")["y"]) == pytest.approx(report.whole.metrics["max_drawdown"])
-    assert trace(plot, "whole")["x"][0] == "2024-01-01T00:00:00.000000000"
+    assert trace(plot, "whole")["x"][0] == "2024-01-01T00:00:00.000000"
 
 
 def test_each_instrument_has_its_price_its_fills_and_its_position() -> None:
@@ -118,6 +119,14 @@ def test_each_instrument_has_its_price_its_fills_and_its_position() -> None:
 def fills_until(events: Any, instrument: int, ts: int) -> Any:
     found = events[(events["instrument"] == instrument) & (events["ts"] <= ts)]
     return found["side"] * found["last_qty"]
+
+
+def test_of_very_many_fills_one_in_so_many_is_drawn_and_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backtest.tear_sheet_html.MOST_FILLS", 100)
+    text = tear_sheet_html(long_performance())
+    assert "TEST0.binance_usdm (one in 3 of 240 fills is drawn)" in text
+    plot = Page(text).plots["instrument-0"]
+    assert len(trace(plot, "buy")["y"]) + len(trace(plot, "sell")["y"]) == 80
 
 
 def test_the_metrics_are_the_results() -> None:
