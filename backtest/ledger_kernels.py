@@ -11,7 +11,7 @@ from oms.compiled import array_of, entry, kernel
 from oms.core.exact import quotient_fits, scaled
 from oms.core.positions import apply_fill, book_funding, closable_qty, unrealized_pnl, value_at, value_of
 from oms.core.settlement import contract_fits, settle, settlement_value
-from oms.core.state import MAX_COST_LOTS
+from oms.core.state import MAX_COST_LOTS, Record
 from oms.definition_rows import INSTRUMENT
 from oms.records import COST_LOT, POSITION, EventKind
 
@@ -65,7 +65,7 @@ COST_POOL = np.dtype(
 
 
 @kernel
-def book_filled(pool: Any, position: Any, definition: Any, fifo: int, move: Any) -> None:
+def book_filled(pool: Record, position: Record, definition: Record, fifo: int, move: Record) -> None:
     """Book a fill, and note what of it closed."""
     side, px, qty = move["side"], move["px"], move["qty"]
     move["closed_qty"] = min(qty, closable_qty(position, side))
@@ -74,7 +74,7 @@ def book_filled(pool: Any, position: Any, definition: Any, fifo: int, move: Any)
 
 
 @kernel
-def book_paid(position: Any, whole: Any, move: Any) -> None:
+def book_paid(position: Record, whole: Record, move: Record) -> None:
     """Book a funding payment, of a share its part by quantity."""
     if move["position"] != move["account_position"]:
         paid = -move["funding"]
@@ -88,10 +88,11 @@ def book_paid(position: Any, whole: Any, move: Any) -> None:
 
 
 @kernel
-def book_settled(pool: Any, position: Any, definition: Any, move: Any) -> None:
-    """Close a position at a settlement price."""
+def book_settled(pool: Record, position: Record, definition: Record, move: Record) -> None:
+    """Close a position at a settlement price; a share that is flat, or cannot be settled exactly, stays as it is."""
     qty = position["qty"]
-    if qty == 0 or not contract_fits(definition, move["px"], abs(qty)):
+    is_share = move["position"] != move["account_position"]
+    if is_share and (qty == 0 or not contract_fits(definition, move["px"], abs(qty))):
         return
     move["side"] = -1 if qty > 0 else 1
     move["qty"] = abs(qty)
@@ -101,7 +102,7 @@ def book_settled(pool: Any, position: Any, definition: Any, move: Any) -> None:
 
 
 @kernel
-def take_point(position: Any, definition: Any, half_ticks: int, point: Any) -> None:
+def take_point(position: Record, definition: Record, half_ticks: int, point: Record) -> None:
     """Value a position at a mark."""
     point["qty"] = position["qty"]
     point["realized_pnl"] = position["realized_pnl"]

@@ -34,6 +34,8 @@ STRATEGY: Final = "strategy"
 INSTRUMENT: Final = "instrument"
 NO_STRATEGY_NAME: Final = "no strategy"
 """What orders of clients, and the core's own, are listed under."""
+Mask = npt.NDArray[np.bool_]
+
 SIDES: Final = {1: "long", -1: "short"}
 TRADE_AMOUNTS: Final = ("gross_pnl", "fees", "funding", "net_pnl", "adverse_excursion", "favourable_excursion")
 """Columns of TRADE that are cash of the settlement currency."""
@@ -252,7 +254,7 @@ class _Builder(NamedTuple):
     rates: Floats
     has_failed: bool
 
-    def scope(self, kind: str, name: str, capital: int, position_mask: Rows, trade_mask: Rows) -> Scope:
+    def scope(self, kind: str, name: str, capital: int, position_mask: Mask, trade_mask: Mask) -> Scope:
         ledger = self.ledger
         positions = np.flatnonzero(position_mask)
         moves = ledger.moves_of(positions)

@@ -123,6 +123,14 @@ def test_a_settlement_closes_the_account_and_its_shares() -> None:
     assert ledger.points[-1]["unrealized_pnl"].tolist() == [0, 0, 0]
 
 
+def test_a_settlement_of_nothing_still_costs_its_fee() -> None:
+    run = run_of("linear_future", [Step(0, BUY, 0, 5, 70, True), Step(0, SELL, 0, 5, 0, True)])
+    run.rig.reports(report(ReportKind.SETTLEMENT, 0, px=60_123 * 10**8, fee=9))
+    ledger = kept(run)
+    assert ledger.points[-1]["fees"].tolist() == [79, 70]
+    assert run.rig.s["positions"][0, 0, 0]["fees"] == 79
+
+
 def test_a_move_behind_the_last_mark_is_a_point_of_its_own() -> None:
     run = run_of("linear", MOVES[:1])
     ledger = ledger_of(run.rig.events, [run.instrument], run.mark_rows[:2])
