@@ -8,14 +8,17 @@ the strategies hear of it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from backtest.data.clocks import exchange_order
+from backtest.marks import Sampler
+from oms.algorithms import algorithm_id
 from oms.assembly import PAPER_ACCOUNT, Core, build_core
 from oms.compiled import Progress
 from oms.config import Settings, qualified_symbol
@@ -24,6 +27,10 @@ from oms.decimals import cash_text
 from oms.engine import report_positions, step_commands, step_ticks, take_terms
 from oms.instruments import Instrument
 from oms.records import EVENT, TICK, EventKind, Reason, TickFlag, TickKind
+
+if TYPE_CHECKING:
+    from backtest.frames import Frame, Library
+    from backtest.performance import Performance
 
 CLOCKS: Final = ("local", "dual")
 """By whose clock the exchange acts: the receiver's, or its own."""
@@ -70,22 +77,64 @@ class BacktestResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Backtest(NamedTuple):
-    """A finished backtest: its figures, its events and the core as it ended."""
+    """A finished backtest: its figures, its events, the core as it ended, and the prices on the way."""
 
     result: BacktestResult
     events: npt.NDArray[np.void]
     core: Core
+    settings: Settings
+    marks: npt.NDArray[np.void]
+    """Of MARK_SAMPLE."""
 
     @property
     def fills(self) -> npt.NDArray[np.void]:
         """The ORDER_FILLED events, in order."""
         return self.events[self.events["kind"] == EventKind.ORDER_FILLED]
 
+    def performance(self) -> Performance:
+        """Equity, trades and metrics; see ``backtest.performance``."""
+        from backtest.performance import performance_of
+
+        return performance_of(
+            self.settings,
+            self.events,
+            self.marks,
+            [each.name for each in self.core.strategies],
+            algorithms=algorithms_of(self.core),
+            failures=_halts(self.core, self.events),
+        )
+
+    def trades_frame(self, library: Library = "pandas") -> Frame:
+        """The trades, a row each; see ``backtest.frames``."""
+        from backtest.frames import trades_frame
+
+        return trades_frame(self.performance(), library)
+
+    def fills_frame(self, library: Library = "pandas") -> Frame:
+        """The fills, a row each; see ``backtest.frames``."""
+        from backtest.frames import fills_frame
+
+        return fills_frame(self.performance(), library)
+
+    def equity_frame(self, library: Library = "pandas") -> Frame:
+        """The equity curves, a row for each time and scope; see ``backtest.frames``."""
+        from backtest.frames import equity_frame
+
+        return equity_frame(self.performance(), library)
+
 
 def check_clock(clock: str) -> None:
     """Raise ``BacktestError`` when there is no clock called ``clock``."""
     if clock not in CLOCKS:
         raise BacktestError(f"unknown clock {clock!r}: use {' or '.join(CLOCKS)}")
+
+
+class Extent(NamedTuple):
+    """How much a backtest went through, and how long it took."""
+
+    records: int
+    recorded_s: float
+    elapsed_s: float
 
 
 class Orders(NamedTuple):
@@ -96,12 +145,6 @@ class Orders(NamedTuple):
     """Of TERMS, for those that algorithms are to work."""
     commands: npt.NDArray[np.void]
     """Of COMMAND."""
-
-
-def exchange_order(ticks: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
-    """The ticks in the order in which they happened at the exchange; those of one time stay in the order given."""
-    times = ticks["exch_ts"]
-    return ticks if (times[1:] >= times[:-1]).all() else ticks[np.argsort(times, kind="stable")]
 
 
 def set_exchange_rows(st: State, rows: npt.NDArray[np.void]) -> None:
@@ -121,6 +164,75 @@ def time_record(ts: int) -> npt.NDArray[np.void]:
     return tick
 
 
+class Drive:
+    """Steps a core through a stream, and keeps what it tells on the way: its events, and marks at regular times.
+
+    Parameters
+    ----------
+    st : array of STATE, shape (1,)
+    instruments : iterable of Instrument
+        Those whose marks are wanted.
+    """
+
+    def __init__(self, st: State, instruments: Iterable[Instrument] = ()) -> None:
+        self.st = st
+        self.records = 0
+        self.elapsed_s = 0.0
+        """Wall time of the steps."""
+        self.first_ts = 0
+        self.last_ts = 0
+        self._events: list[npt.NDArray[np.void]] = [np.zeros(0, EVENT)]
+        self._sampler = Sampler(st, instruments)
+
+    @property
+    def events(self) -> npt.NDArray[np.void]:
+        """Every event so far, as one EVENT array."""
+        return np.concatenate(self._events)
+
+    @property
+    def extent(self) -> Extent:
+        """How much has been gone through so far."""
+        return Extent(self.records, (self.last_ts - self.first_ts) / 1e9, self.elapsed_s)
+
+    def marks(self) -> npt.NDArray[np.void]:
+        """MARK_SAMPLE rows up to the last tick."""
+        return self._sampler.marks(self.last_ts)
+
+    def take(self, ticks: npt.NDArray[np.void]) -> None:
+        """Step over ticks, in the order of receipt; raises ``BacktestError`` when events were lost."""
+        if not len(ticks):
+            return
+        if not self.records:
+            self.first_ts = int(ticks["local_ts"][0])
+            self._sampler.begin(self.first_ts)
+        begun = time.perf_counter()
+        start = 0
+        for sample_ts, end in (*self._sampler.cuts(ticks), (0, len(ticks))):
+            self._step(ticks[start:end])
+            start = end
+            if sample_ts:
+                self._sampler.sample(sample_ts)
+        self.elapsed_s += time.perf_counter() - begun
+        self.records += len(ticks)
+        self.last_ts = int(ticks["local_ts"][-1])
+
+    def ask(self, orders: Orders) -> None:
+        """Place orders now, as a client places them."""
+        take_terms(self.st, orders.terms)
+        step_commands(self.st, orders.commands, 0)
+        self._events.append(take_events(self.st))
+
+    def let_pass(self, until: int) -> None:
+        """Let what is due up to ``until`` happen, and what acts at an exchange with a clock of its own."""
+        self._step(time_record(until))
+
+    def _step(self, ticks: npt.NDArray[np.void]) -> None:
+        start = 0
+        while start < len(ticks):
+            start = step_ticks(self.st, ticks, start, 0)
+            self._events.append(take_events(self.st))
+
+
 def drive(st: State, ticks: npt.NDArray[np.void], orders: Orders | None = None) -> npt.NDArray[np.void]:
     """Step the core over all ticks, with orders on the way, and return every event that it wrote, as one EVENT array.
 
@@ -129,27 +241,19 @@ def drive(st: State, ticks: npt.NDArray[np.void], orders: Orders | None = None) 
     BacktestError
         When events were lost.
     """
-    blocks: list[npt.NDArray[np.void]] = [np.zeros(0, EVENT)]
-    parts = [ticks] if orders is None else [ticks[: orders.at], ticks[orders.at :]]
-    for number, part in enumerate(parts):
-        if number == 1 and orders is not None:
-            take_terms(st, orders.terms)
-            step_commands(st, orders.commands, 0)
-            blocks.append(take_events(st))
-        start = 0
-        while start < len(part):
-            start = step_ticks(st, part, start, 0)
-            blocks.append(take_events(st))
-    return np.concatenate(blocks)
+    driven = Drive(st)
+    drive_with(driven, ticks, orders)
+    return driven.events
 
 
-def drive_both(
-    st: State, ticks: npt.NDArray[np.void], rows: npt.NDArray[np.void], orders: Orders | None = None
-) -> npt.NDArray[np.void]:
-    """As ``drive``, with an exchange on which ``rows`` act by their own time."""
-    set_exchange_rows(st, rows)
-    last_ts = max(int(rows["exch_ts"][-1]), int(ticks["local_ts"][-1])) if len(rows) and len(ticks) else 0
-    return np.concatenate([drive(st, ticks, orders), drive(st, time_record(last_ts))])
+def drive_with(driven: Drive, ticks: npt.NDArray[np.void], orders: Orders | None) -> None:
+    """Step over all ticks, with orders on the way."""
+    if orders is None:
+        driven.take(ticks)
+        return
+    driven.take(ticks[: orders.at])
+    driven.ask(orders)
+    driven.take(ticks[orders.at :])
 
 
 def take_events(st: State) -> npt.NDArray[np.void]:
@@ -205,25 +309,21 @@ def run_backtest(
     """
     check_clock(clock)
     core = build_core(settings, two_clocks=clock == "dual", report=report)
-    rows = exchange_order(ticks)
-    start = time.perf_counter()
-    events = drive_both(core.st, ticks, rows, orders) if clock == "dual" else drive(core.st, ticks, orders)
-    elapsed_s = time.perf_counter() - start
-    recorded_s = (int(ticks["local_ts"][-1]) - int(ticks["local_ts"][0])) / 1e9 if len(ticks) else 0.0
-    return finished(core, settings, clock, events, Extent(len(ticks), recorded_s, elapsed_s))
+    driven = Drive(core.st, settings.instruments)
+    if clock == "dual":
+        rows = exchange_order(ticks)
+        set_exchange_rows(core.st, rows)
+    drive_with(driven, ticks, orders)
+    if clock == "dual" and len(ticks):
+        driven.let_pass(max(int(rows["exch_ts"][-1]), driven.last_ts))
+    return finished(core, settings, clock, driven)
 
 
-class Extent(NamedTuple):
-    """How much a backtest went through, and how long it took."""
-
-    records: int
-    recorded_s: float
-    elapsed_s: float
-
-
-def finished(core: Core, settings: Settings, clock: str, events: npt.NDArray[np.void], extent: Extent) -> Backtest:
-    """The figures of a core that has gone through all of its data and has written ``events`` on the way."""
+def finished(core: Core, settings: Settings, clock: str, driven: Drive) -> Backtest:
+    """The figures of a core that has gone through all of its data."""
     s = core.st[0]
+    events = driven.events
+    extent = driven.extent
     closing = _closing_positions(core.st)
     result = BacktestResult(
         clock=clock,
@@ -243,7 +343,7 @@ def finished(core: Core, settings: Settings, clock: str, events: npt.NDArray[np.
         ),
         problems=tuple(_halts(core, events)),
     )
-    return Backtest(result, events, core)
+    return Backtest(result, events, core, settings, driven.marks())
 
 
 def backtest_file(
@@ -343,6 +443,14 @@ def _instrument_result(instrument: Instrument, position: Any, closing: Any) -> I
         fees=cash_text(position["fees"]),
         settlement=instrument.settlement,
     )
+
+
+def algorithms_of(core: Core) -> dict[int, str]:
+    """The algorithm of each parent order whose terms the core still has, by order id."""
+    names = {algorithm_id(each.name): each.name for each in core.algorithms}
+    terms = core.st[0]["terms"]
+    known = terms[terms["order_id"] != 0]
+    return {int(row["order_id"]): names[int(row["algorithm"])] for row in known if int(row["algorithm"]) in names}
 
 
 def _halts(core: Core, events: npt.NDArray[np.void]) -> list[str]:

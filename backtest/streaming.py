@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
@@ -11,14 +10,12 @@ import numpy.typing as npt
 from backtest.data.clocks import MAX_TS, Block
 from backtest.data.merge import merge
 from backtest.data.source import Source
-from backtest.run import Backtest, BacktestError, Extent, check_clock, finished, take_events, with_problems
+from backtest.run import Backtest, Drive, check_clock, finished, set_exchange_rows, with_problems
 from gateways.recording import NS_PER_S, QUIET_NS, time_ticks, with_quiet_times
 from oms.assembly import build_core
 from oms.compiled import Progress
 from oms.config import Settings
-from oms.core.state import State
-from oms.engine import step_ticks
-from oms.records import EVENT, TICK
+from oms.records import TICK
 
 Ticks = npt.NDArray[np.void]
 
@@ -86,33 +83,22 @@ def problems_of(sources: Iterable[Source]) -> tuple[str, ...]:
     return tuple(text for source in sources for text in source.reading.summary())
 
 
-def drive_blocks(st: State, blocks: Iterable[Block]) -> tuple[npt.NDArray[np.void], Extent]:
-    """Step the core over a stream, and return every event that it wrote and the extent of the stream.
-
-    The time taken is that of the steps, without reading the files.
+def drive_blocks(driven: Drive, blocks: Iterable[Block]) -> None:
+    """Step a core over a stream; a block's order of the exchange acts at an exchange with a clock of its own.
 
     Raises
     ------
     BacktestError
-        When events were lost, or a block has an order of the exchange's own: it has none to act on here.
+        When events were lost.
     """
-    events: list[npt.NDArray[np.void]] = [np.zeros(0, EVENT)]
-    records, elapsed_s, first_ts, last_ts = 0, 0.0, 0, 0
     for block in blocks:
-        if block.exchange is not None:
-            raise BacktestError("the exchange acts in the order of receipt here: stream with the clock 'local'")
-        if not len(block.local):
+        if block.exchange is None:
+            driven.take(block.local)
             continue
-        begun = time.perf_counter()
-        start = 0
-        while start < len(block.local):
-            start = step_ticks(st, block.local, start, 0)
-            events.append(take_events(st))
-        elapsed_s += time.perf_counter() - begun
-        records += len(block.local)
-        first_ts = first_ts or int(block.local["local_ts"][0])
-        last_ts = int(block.local["local_ts"][-1])
-    return np.concatenate(events), Extent(records, (last_ts - first_ts) / 1e9, elapsed_s)
+        set_exchange_rows(driven.st, block.exchange)
+        driven.take(block.local)
+        last_ts = int(block.exchange["exch_ts"][-1]) if len(block.exchange) else 0
+        driven.let_pass(max(driven.last_ts, last_ts) if block.until == MAX_TS else block.until - 1)
 
 
 def backtest_sources(
@@ -146,6 +132,7 @@ def backtest_sources(
         As ``run_backtest`` does.
     """
     check_clock(clock)
-    core = build_core(settings, report=report)
-    events, extent = drive_blocks(core.st, stream(sources, clock, duration_s))
-    return with_problems(finished(core, settings, clock, events, extent), problems_of(sources))
+    core = build_core(settings, two_clocks=clock == "dual", report=report)
+    driven = Drive(core.st, settings.instruments)
+    drive_blocks(driven, stream(sources, clock, duration_s))
+    return with_problems(finished(core, settings, clock, driven), problems_of(sources))

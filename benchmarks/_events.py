@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from backtest.run import exchange_order
+from backtest.data.clocks import exchange_order
 from oms.instruments import Instrument
 from oms.records import TICK, TickFlag, TickKind
 

@@ -50,7 +50,7 @@ class Block(NamedTuple):
 
 
 def exchange_order(ticks: Ticks) -> Ticks:
-    """Records of one instrument in the order in which the exchange acted, as a copy whose ``exch_ts`` never goes back.
+    """Records in the order in which the exchange acted, as a copy whose ``exch_ts`` never goes back.
 
     The order of receipt stays among records of one time, so messages stay whole. A snapshot stands ahead of the first
     update that is newer by its id, and has that one's time when its own is later: venues give snapshots no time, or
@@ -61,7 +61,11 @@ def exchange_order(ticks: Ticks) -> Ticks:
     ticks : array of TICK
         Whole messages in the order of receipt.
     """
-    return _by_times(ticks, _exchange_times(ticks))
+    times = ticks["exch_ts"].copy()
+    for instrument in np.unique(ticks["instrument"]):
+        own = ticks["instrument"] == instrument
+        times[own] = _exchange_times(ticks[own])
+    return _by_times(ticks, times)
 
 
 def _by_times(ticks: Ticks, times: Integers) -> Ticks:

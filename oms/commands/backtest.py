@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +21,7 @@ from oms.commands.options import (
     say_table,
 )
 from oms.commands.paper import Duration, NoStrategy, Parameters, Strategy, session_settings
+from oms.commands.performance import print_performance, write_reports
 
 if TYPE_CHECKING:
     from backtest.algorithm import ParentRequest, ParentRun
@@ -76,6 +78,10 @@ def backtest(
     plot: Annotated[
         Path | None, typer.Option("--plot", help="Draw the execution: a .png or .svg file.", metavar="FILE")
     ] = None,
+    report: Annotated[
+        list[Path] | None,
+        typer.Option("--report", help="Write the tear sheet: an .html or .png file. Repeatable.", metavar="FILE"),
+    ] = None,
 ) -> None:
     """Run the strategies over recorded market data in one compiled loop; the fills are those of a paper session.
 
@@ -84,7 +90,11 @@ def backtest(
     import msgspec
 
     from backtest.streaming import backtest_sources
+    from backtest.tear_sheet import check_tear_sheet
 
+    reports = report or []
+    for path in reports:
+        check_tear_sheet(path)
     names = instrument or []
     sources = open_files(settings_file, account, file, names, strategy)
     settings = session_settings(
@@ -107,15 +117,21 @@ def backtest(
 
         settings, algo = with_algorithm(settings, algo)
         request = ParentRequest(algo, side, qty, price, parse_values(algo_param or [], "--algo-param"), start)
-        run_algorithm(settings, sources, request, clock, plot, as_json=as_json)
+        run_algorithm(settings, sources, request, clock, plot, reports, as_json=as_json)
         return
-    result = backtest_sources(settings, sources, clock, settings.replay.duration_s).result
+    from backtest.performance import report_of
+
+    done = backtest_sources(settings, sources, clock, settings.replay.duration_s)
+    result = done.result
+    performance = done.performance()
     for problem in result.problems:
         sys.stderr.write(f"{problem}\n")
+    write_reports(performance, reports)
     if as_json:
-        say_json(msgspec.to_builtins(result))
+        say_json({**msgspec.to_builtins(result), "performance": msgspec.to_builtins(report_of(performance))})
     else:
         print_result(result)
+        print_performance(performance)
     if result.strategies_halted:
         raise typer.Exit(1)
 
@@ -151,7 +167,14 @@ def with_algorithm(settings: Settings, algo: str) -> tuple[Settings, str]:
 
 
 def run_algorithm(
-    settings: Settings, sources: list[Source], request: ParentRequest, clock: str, plot: Path | None, *, as_json: bool
+    settings: Settings,
+    sources: list[Source],
+    request: ParentRequest,
+    clock: str,
+    plot: Path | None,
+    reports: Sequence[Path] = (),
+    *,
+    as_json: bool,
 ) -> None:
     """Run one parent order over market data, and tell how its execution went."""
     import msgspec
@@ -169,6 +192,8 @@ def run_algorithm(
         sys.stderr.write(f"{problem}\n")
     if plot is not None:
         save_plot(run.parent, market, plot)
+    if reports:
+        write_reports(run.backtest.performance(), reports)
     if as_json:
         ending = {"state": run.state.name.lower(), "reason": run.reason.name}
         say_json({"algorithm": request.algorithm, **ending, **msgspec.to_builtins(report)})

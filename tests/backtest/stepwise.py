@@ -14,7 +14,8 @@ import numpy.typing as npt
 from hftbacktest import types as oracle_types
 from hftbacktest.order import NEW, NONE, PARTIALLY_FILLED
 
-from backtest.run import exchange_order, set_exchange_rows, time_record
+from backtest.data.clocks import exchange_order
+from backtest.run import set_exchange_rows, time_record
 from benchmarks._events import event_rows
 from oms import engine
 from oms.assembly import build_core

@@ -23,7 +23,7 @@ Rows = npt.NDArray[np.void]
 def late(ticks: Rows, seed: int) -> Rows:
     """The ticks with a feed latency, message by message: trades overtake levels, and levels trades, not each other."""
     rng = np.random.default_rng(seed)
-    slow = ticks.copy()
+    slow: Rows = ticks.copy()
     message = np.cumsum(np.diff(ticks["local_ts"], prepend=0) != 0) - 1
     spent = rng.integers(0, 5 * MS, message[-1] + 1)
     slow["exch_ts"] = ticks["local_ts"] - spent[message]

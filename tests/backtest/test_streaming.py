@@ -103,10 +103,14 @@ def test_times_between_blocks_do_not_go_back_behind_a_cut(tmp_path: Path, clock:
     assert len(blocks) > 1
 
 
-def test_a_stream_of_two_clocks_is_not_driven_by_one() -> None:
-    core = build_core(demo_settings())
-    with pytest.raises(BacktestError, match="the exchange acts in the order of receipt here"):
-        drive_blocks(core.st, stream(open_sources([DEMO], demo_settings())[0], "dual", 1.0))
+@pytest.mark.parametrize("clock", ["local", "dual"])
+def test_a_stream_trades_as_its_ticks_in_one_array(clock: str) -> None:
+    chosen = demo_settings()
+    streamed = backtest_sources(chosen, open_sources([DEMO], chosen)[0], clock, CUT_S)
+    whole = run_backtest(chosen, read_ticks(open_sources([DEMO], chosen)[0], CUT_S), clock=clock)
+    assert streamed.result.fills > 0
+    assert streamed.fills.tobytes() == whole.fills.tobytes()
+    assert streamed.marks.tobytes() == whole.marks.tobytes()
 
 
 def npz_of(folder: Path, ticks: Any) -> Path:
