@@ -23,6 +23,10 @@ SCRATCH: Final = frozenset(
     {
         "tick_stage",
         "bar_stage",
+        "reviewed_updates",
+        "reviewed_events",
+        "quiet_until",
+        "scopes_untold",
         "incoming_definition",
         "next_strategy",
         "next_position",

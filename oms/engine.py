@@ -41,7 +41,7 @@ from oms.core.progress import stop_parent
 from oms.core.redefine import take_definition
 from oms.core.reports import apply_report
 from oms.core.requests import handle_command
-from oms.core.review import REVIEW_INTERVAL_NS, review
+from oms.core.review import REVIEW_INTERVAL_NS, is_idle, review, skip_reviews
 from oms.core.state import MAX_ACCOUNTS, MAX_INSTRUMENTS, MODEL_QUEUE, STATE, TERMS_RING, Record, State
 from oms.core.trading import set_trading_state, state_of_scope
 from oms.core.triggers import fire_triggers
@@ -100,8 +100,14 @@ def call_strategy(st: State, number: int, address: int, record: Any) -> None:
 @kernel
 def earliest_due(s: Record) -> int:
     """Time of the earliest answer, timer, request or review; ``NEVER`` when there is none."""
+    return min(s["next_review"], earliest_input(s))
+
+
+@kernel
+def earliest_input(s: Record) -> int:
+    """Time of the earliest answer, timer or request."""
     model = s["model"]
-    due = min(s["next_review"], s["next_expiry"], s["next_parent"])
+    due = min(s["next_expiry"], s["next_parent"])
     if model["answer_count"] > 0:
         due = min(due, model["answers"][model["answer_head"]]["ts"])
     if model["request_count"] > 0:
@@ -231,6 +237,8 @@ def advance(st: State, until: int) -> bool:
         s["now"] = max(s["now"], due)
         if model["answer_count"] > 0 and model["answers"][model["answer_head"]]["ts"] <= due:
             take_answer(st)
+        elif s["next_review"] <= due < earliest_input(s) and is_idle(s):
+            skip_reviews(s, min(until, s["quiet_until"], earliest_input(s)))
         elif s["next_review"] <= due:
             review(st)
             if s["touched_count"] > 0:

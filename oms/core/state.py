@@ -468,6 +468,10 @@ STATE = np.dtype(
         ("next_expiry", "i8"),  # earliest time at which an order expires
         ("expiry_head", "i8"),  # slots of orders that expire by time; -1 ends the list
         ("next_review", "i8"),  # when the core next looks at losses, resets and expiries of instruments
+        ("reviewed_updates", "i8"),  # market_updates and event_seq as the last review left them
+        ("reviewed_events", "i8"),
+        ("quiet_until", "i8"),  # when time alone gives the next review something to do
+        ("scopes_untold", "i8"),  # 1: no SCOPE events are written
         ("flattening", "i8"),  # accounts whose positions the kill switch is closing
         ("verdict", "i8"),  # what a user's rule said of the order in hand
         ("rules_used", "i8"),
