@@ -22,6 +22,11 @@ ORDER_COUNTER_EPOCH_NS: Final = 1_735_689_600 * 1_000 * NS_PER_MS
 SCRATCH: Final = frozenset(
     {
         "tick_stage",
+        "bar_stage",
+        "reviewed_updates",
+        "reviewed_events",
+        "quiet_until",
+        "scopes_untold",
         "incoming_definition",
         "next_strategy",
         "next_position",
@@ -105,6 +110,7 @@ DEFINED: Final = {
         "on_tick",
         "on_fill",
         "on_timer",
+        "on_bar",
         "timer_interval_ns",
         "timer_due",
         "parameters",

@@ -23,6 +23,7 @@ from oms.compiled import (
     kernel,
     record_like,
 )
+from oms.core.bars import STAGES, is_waited_for, move_to
 from oms.core.book import is_sound
 from oms.core.brackets import count_exits, refuse_whole
 from oms.core.contingency import follow_up
@@ -40,7 +41,7 @@ from oms.core.progress import stop_parent
 from oms.core.redefine import take_definition
 from oms.core.reports import apply_report
 from oms.core.requests import handle_command
-from oms.core.review import REVIEW_INTERVAL_NS, review
+from oms.core.review import REVIEW_INTERVAL_NS, is_idle, review, skip_reviews
 from oms.core.state import MAX_ACCOUNTS, MAX_INSTRUMENTS, MODEL_QUEUE, STATE, TERMS_RING, Record, State
 from oms.core.trading import set_trading_state, state_of_scope
 from oms.core.triggers import fire_triggers
@@ -62,6 +63,7 @@ from oms.records import (
 _NONE: Final = int(Reason.NONE)
 _TOO_LATE: Final = int(Reason.COMMAND_TOO_LATE)
 _TIME: Final = int(TickKind.TIME)
+_BAR: Final = int(TickKind.BAR)
 _QUIET: Final = int(TickKind.QUIET)
 _HEARTBEAT: Final = int(TickKind.HEARTBEAT)
 _LAST: Final = int(TickFlag.LAST)
@@ -76,6 +78,7 @@ _HALTED: Final = int(TradingState.HALTED)
 
 # How far the tick in hand has been taken, when the output was full before it was done.
 _NOT_TAKEN: Final = 0
+_ON_ITS_WAY: Final = 4
 _MARKET_TAKEN: Final = 1
 _DUE_DONE: Final = 2
 _STRATEGIES_CALLED: Final = 3
@@ -97,8 +100,14 @@ def call_strategy(st: State, number: int, address: int, record: Any) -> None:
 @kernel
 def earliest_due(s: Record) -> int:
     """Time of the earliest answer, timer, request or review; ``NEVER`` when there is none."""
+    return min(s["next_review"], earliest_input(s))
+
+
+@kernel
+def earliest_input(s: Record) -> int:
+    """Time of the earliest answer, timer or request."""
     model = s["model"]
-    due = min(s["next_review"], s["next_expiry"], s["next_parent"])
+    due = min(s["next_expiry"], s["next_parent"])
     if model["answer_count"] > 0:
         due = min(due, model["answers"][model["answer_head"]]["ts"])
     if model["request_count"] > 0:
@@ -228,6 +237,8 @@ def advance(st: State, until: int) -> bool:
         s["now"] = max(s["now"], due)
         if model["answer_count"] > 0 and model["answers"][model["answer_head"]]["ts"] <= due:
             take_answer(st)
+        elif s["next_review"] <= due < earliest_input(s) and is_idle(s):
+            skip_reviews(s, min(until, s["quiet_until"], earliest_input(s)))
         elif s["next_review"] <= due:
             review(st)
             if s["touched_count"] > 0:
@@ -253,6 +264,30 @@ def catch_up(st: State) -> bool:
 
 
 @kernel
+def take_bar(st: State, bar: Record) -> bool:
+    """Let the market go a bar's way, and do what falls due at each point of it.
+
+    False when the output had no room: called again it goes on from there.
+    """
+    s = st[0]
+    instrument = bar["instrument"]
+    if s["bar_stage"] == 0 and not is_waited_for(s, instrument):
+        s["bar_stage"] = STAGES - 2  # nobody waits for what comes before the close
+    while s["bar_stage"] < STAGES:
+        if not has_room(s):
+            return False
+        if s["bar_stage"] % 2 == 0:
+            move_to(st, bar, s["bar_stage"] // 2)
+            s["bar_stage"] += 1
+        if not (fire_triggers(s, instrument) and work_concerned(st, instrument)):
+            return False
+        if s["next_due"] <= bar["local_ts"] and not advance(st, bar["local_ts"] + 1):
+            return False
+        s["bar_stage"] += 1
+    return True
+
+
+@kernel
 def call_strategies(st: State, tick: Record) -> bool:
     """Call every strategy that follows the instrument, while its book can be traded on and its account may trade.
 
@@ -264,7 +299,8 @@ def call_strategies(st: State, tick: Record) -> bool:
         return True
     for i in range(s["next_strategy"], s["strategies_used"]):
         strategy = s["strategies"][i]
-        if strategy["on_tick"] == 0 or strategy["halted"] != 0:
+        address = strategy["on_bar"] if tick["kind"] == _BAR else strategy["on_tick"]
+        if address == 0 or strategy["halted"] != 0:
             continue
         if s["scopes"][strategy["account"]]["trading_state"] == _HALTED:
             continue
@@ -275,7 +311,7 @@ def call_strategies(st: State, tick: Record) -> bool:
         if not has_room(s):
             s["next_strategy"] = i
             return False
-        call_strategy(st, i, strategy["on_tick"], tick)
+        call_strategy(st, i, address, tick)
     s["next_strategy"] = 0
     return True
 
@@ -332,9 +368,15 @@ def take_tick(st: State, tick: Record) -> bool:
             if tick["version"] != 0 and tick["version"] != s["instruments"][instrument]["version"]:
                 s["ticks_refused"] += 1
                 return True
-            take_market(st, tick)
+            if kind != _BAR:
+                take_market(st, tick)
         if not is_time and not tick["flags"] & _LAST:
             return True
+        s["bar_stage"] = 0
+        s["tick_stage"] = _ON_ITS_WAY if kind == _BAR else _MARKET_TAKEN
+    if s["tick_stage"] == _ON_ITS_WAY:
+        if tick["side"] == 0 and not take_bar(st, tick):
+            return False
         s["tick_stage"] = _MARKET_TAKEN
     if s["tick_stage"] == _MARKET_TAKEN:
         if not is_time and not (fire_triggers(s, tick["instrument"]) and work_concerned(st, tick["instrument"])):

@@ -91,6 +91,9 @@ class TickKind(IntEnum):
     FUNDING = 10
     """Funding is due now at the rate ``qty`` (1e-8, signed). Where the core plays the exchange it books it; else the
     venue's report does."""
+    BAR = 11
+    """A complete bar, known at ``local_ts``, of what traded from ``exch_ts`` on: ``px`` close, ``px_2`` open, ``qty_2``
+    high, ``update_id`` low, ``qty`` volume. ``side`` is the number of its timeframe: the market moves by those of 0."""
 
 
 class TickFlag(IntFlag):

@@ -1,17 +1,18 @@
 """The API of compiled strategies.
 
-A strategy is one Python file. It declares its parameters and defines any of three functions in the Numba subset::
+A strategy is one Python file. It declares its parameters and defines any of four functions in the Numba subset::
 
     PARAMETERS = {"half_spread_ticks": 5.0}
     HALF_SPREAD = 0                      # a parameter's number is its place in PARAMETERS
 
     def on_tick(st, me, tick): ...       # after each complete market data message of its instrument
+    def on_bar(st, me, bar): ...         # after each complete bar, where the data are bars
     def on_fill(st, me, event): ...      # after each fill of its orders; an EVENT record
     def on_timer(st, me, now): ...       # every TIMER_INTERVAL_NS, with the time it was due
 
 ``st`` is the core's state and ``me`` the strategy's number; pass both on to the functions here. Prices are in ticks,
 quantities in lots, times in ns, all integers: a float where one of them belongs does not compile. A function of the
-file's own that the three call is marked with ``@function``. An exception halts this strategy and cancels its orders;
+file's own that these call is marked with ``@function``. An exception halts this strategy and cancels its orders;
 the others run on. An instrument, a parameter or a strategy that does not exist is an ``IndexError``.
 """
 
@@ -103,6 +104,12 @@ __all__ = [
     "account_pnl",
     "amend",
     "amend_trigger",
+    "bar_close",
+    "bar_high",
+    "bar_low",
+    "bar_open",
+    "bar_timeframe",
+    "bar_volume",
     "best_ask",
     "best_bid",
     "book_is_tradable",
@@ -196,6 +203,42 @@ def displayed_qty(st: State, instrument: int, side: int, px: int) -> int:
     if side != BUY and side != SELL:
         raise ValueError("side must be BUY or SELL")
     return level_qty(st[0]["books"][instrument], side, px)
+
+
+@function
+def bar_open(bar: Record) -> int:
+    """First price of a bar, in ticks."""
+    return bar["px_2"]
+
+
+@function
+def bar_high(bar: Record) -> int:
+    """Highest price of a bar, in ticks."""
+    return bar["qty_2"]
+
+
+@function
+def bar_low(bar: Record) -> int:
+    """Lowest price of a bar, in ticks."""
+    return bar["update_id"]
+
+
+@function
+def bar_close(bar: Record) -> int:
+    """Last price of a bar, in ticks."""
+    return bar["px"]
+
+
+@function
+def bar_volume(bar: Record) -> int:
+    """Lots that traded in a bar."""
+    return bar["qty"]
+
+
+@function
+def bar_timeframe(bar: Record) -> int:
+    """Number of the bar's timeframe: 0 for the data's own, 1 for the first longer one that was asked for, and so on."""
+    return bar["side"]
 
 
 @function

@@ -37,13 +37,14 @@ from oms.core.state import (
 )
 from oms.records import COMMAND, EVENT, TICK, TradingState
 
-CALLBACKS: Final = ("on_tick", "on_fill", "on_timer")
+CALLBACKS: Final = ("on_tick", "on_bar", "on_fill", "on_timer")
 RULE: Final = "check_order"
 ALGORITHM_FUNCTIONS: Final = ("start", "work")
 ARGUMENTS: Final = {
     "on_tick": "(st, me, tick)",
     "on_fill": "(st, me, event)",
     "on_timer": "(st, me, now)",
+    "on_bar": "(st, me, bar)",
     RULE: "(st, number, command)",
     "start": "(st, me, now)",
     "work": "(st, me, now)",
@@ -53,6 +54,7 @@ _ARGUMENT_TYPES: Final[dict[str, Callable[[], Any]]] = {
     "on_tick": lambda: numba.from_dtype(TICK),
     "on_fill": lambda: numba.from_dtype(EVENT),
     "on_timer": lambda: numba.int64,
+    "on_bar": lambda: numba.from_dtype(TICK),
     RULE: lambda: numba.from_dtype(COMMAND),
     "start": lambda: numba.int64,
     "work": lambda: numba.int64,

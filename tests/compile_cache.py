@@ -19,6 +19,7 @@ from oms.precompile import precompile
 ROOT: Final = Path(__file__).resolve().parent.parent
 STRATEGIES: Final = (
     "strategies/market_maker.py",
+    "strategies/moving_average.py",
     "tests/backtest/strategies/*.py",
     "tests/strategies/samples/[a-z]*.py",
     "tests/strategies/samples/*/strategy.py",

@@ -27,6 +27,7 @@ from backtest.matching.exchange import (
     answer,
     available_qty,
     best_opposite,
+    best_reached,
     cancel_resting,
     cut_to_position,
     displayed_qty,
@@ -168,21 +169,6 @@ def on_request(st: State, _me: int, command: Record) -> None:
             match(s, slot, command)
     else:
         cancel_resting(s, command)
-
-
-@kernel
-def best_reached(s: Record, instrument: int, side: int, px: int) -> int:
-    """Slot of the own order of ``side`` with the best price among those at or through ``px``, earliest first; or -1."""
-    model = s["model"]
-    found = -1
-    slot = model["head"][instrument]
-    while slot >= 0:
-        order = model["orders"][slot]
-        reached = order["side"] == side and (order["px"] - px) * side >= 0
-        if reached and (found < 0 or (order["px"] - model["orders"][found]["px"]) * side > 0):
-            found = slot
-        slot = order["next"]
-    return found
 
 
 def on_depth(st: State, _me: int, tick: Record) -> None:

@@ -125,17 +125,17 @@ def cut_to_position(s: Record, order: Record) -> int:
 
 
 @kernel
-def fill_resting(s: Record, slot: int, qty: int) -> int:
-    """Fill up to ``qty`` lots of a resting order as maker at its own price, and return how many.
+def fill_at(s: Record, slot: int, qty: int, px: int, liquidity: int) -> int:
+    """Fill up to ``qty`` lots of an order in the list at a price, and return how many.
 
-    It leaves the book when nothing is left. A reduce-only order that would open a position is filled as far as it
+    It leaves the list when nothing is left. A reduce-only order that would open a position is filled as far as it
     closes one; the rest expires.
     """
     order = s["model"]["orders"][slot]
     excess = cut_to_position(s, order)
     qty = min(qty, order["leaves"])
     if qty > 0:
-        answer(s, order, FILL, _NONE, order["px"], qty, MAKER)
+        answer(s, order, FILL, _NONE, px, qty, liquidity)
     order["leaves"] -= qty
     if order["leaves"] == 0:
         remove(s, slot)
@@ -143,6 +143,27 @@ def fill_resting(s: Record, slot: int, qty: int) -> int:
             plain_answer(s, order, EXPIRED, _REDUCE_ONLY_REASON)
     order["leaves"] += excess
     return qty
+
+
+@kernel
+def fill_resting(s: Record, slot: int, qty: int) -> int:
+    """Fill up to ``qty`` lots of a resting order as maker at its own price; returns as ``fill_at``."""
+    return fill_at(s, slot, qty, s["model"]["orders"][slot]["px"], MAKER)
+
+
+@kernel
+def best_reached(s: Record, instrument: int, side: int, px: int) -> int:
+    """Slot of the own order of ``side`` with the best price among those at or through ``px``, earliest first; or -1."""
+    model = s["model"]
+    found = -1
+    slot = model["head"][instrument]
+    while slot >= 0:
+        order = model["orders"][slot]
+        reached = order["side"] == side and (order["px"] - px) * side >= 0
+        if reached and (found < 0 or (order["px"] - model["orders"][found]["px"]) * side > 0):
+            found = slot
+        slot = order["next"]
+    return found
 
 
 @kernel
@@ -249,6 +270,7 @@ def enter(s: Record, command: Record) -> int:
         return -1
     order = s["model"]["orders"][slot]
     order["active"] = 0
+    order["arrival"] = 0
     order["order_id"] = command["order_id"]
     order["instrument"] = command["instrument"]
     order["account"] = command["account"]

@@ -47,6 +47,7 @@ _SNAPSHOT: Final = int(TickKind.SNAPSHOT)
 _STALE_TICK: Final = int(TickKind.STALE)
 _MARK: Final = int(TickKind.MARK)
 _FUNDING: Final = int(TickKind.FUNDING)
+_BAR: Final = int(TickKind.BAR)
 _REASON_GAP: Final = int(Reason.SEQUENCE_GAP)
 _REASON_SNAPSHOT: Final = int(Reason.SNAPSHOT)
 _NONE: Final = int(Reason.NONE)
@@ -56,6 +57,15 @@ _NONE: Final = int(Reason.NONE)
 def in_range(px: int, qty: int, lowest: int) -> bool:
     """True when a price (``lowest`` and up) and a quantity can be a market's."""
     return bool(lowest <= px <= MAX_PX and 0 <= qty <= MAX_LEVEL_QTY)
+
+
+@kernel
+def is_sound_bar(bar: Record) -> bool:
+    """True for a bar whose open and close lie between its low and its high."""
+    low = bar["update_id"]
+    high = bar["qty_2"]
+    inner = min(bar["px"], bar["px_2"]), max(bar["px"], bar["px_2"])
+    return bool(in_range(low, bar["qty"], 1) and high <= MAX_PX and low <= inner[0] and inner[1] <= high)
 
 
 @market_kernel
@@ -69,6 +79,8 @@ def is_sound(tick: Record) -> bool:
         return bool(-1 <= side <= 1 and tick["qty"] > 0 and in_range(tick["px"], tick["qty"], 1))
     if kind == _QUOTE:
         return in_range(tick["px"], tick["qty"], 0) and in_range(tick["px_2"], tick["qty_2"], 0)
+    if kind == _BAR:
+        return is_sound_bar(tick)
     if kind == _MARK:
         return in_range(tick["px"], 0, 0) and in_range(tick["px_2"], 0, 0)
     if kind == _FUNDING:

@@ -289,6 +289,7 @@ STRATEGY = np.dtype(
         ("account", "i8"),
         ("instrument", "i8"),  # the one whose ticks it gets; -1: all
         ("on_tick", "i8"),  # addresses; 0: it has none
+        ("on_bar", "i8"),
         ("on_fill", "i8"),
         ("on_timer", "i8"),
         ("timer_interval_ns", "i8"),
@@ -409,6 +410,7 @@ RESTING = np.dtype(
         ("side", "i4"),
         ("next", "i4"),  # slots of the instrument's resting orders in order of arrival; -1 ends the list
         ("previous", "i4"),
+        ("arrival", "i4"),  # model of bars: how it is taken at the next price, bars.Arrival; 0: it rests
         ("reduces", "i4"),  # reduce-only: number of the leg that it closes + 1; 0: it may open
     ]
 )
@@ -439,6 +441,7 @@ MODEL = np.dtype(
         ("answer_head", "i8"),
         ("answer_count", "i8"),
         ("taken_count", "i8"),
+        ("volume_left", "i8"),  # lots of the bar in hand that own orders have not got
         ("head", "i4", (MAX_INSTRUMENTS,)),  # first and last resting order of each instrument
         ("tail", "i4", (MAX_INSTRUMENTS,)),
         ("resting", "i4", (MAX_INSTRUMENTS,)),
@@ -455,6 +458,7 @@ STATE = np.dtype(
     [
         ("now", "i8"),  # time of the record in hand
         ("next_due", "i8"),  # earliest timer, request or answer; nothing happens between records before it
+        ("bar_stage", "i8"),  # how far the bar in hand has gone its way; STAGES: to its end
         ("tick_stage", "i8"),  # how far the tick in hand was taken before the output was full; else 0
         ("next_strategy", "i8"),  # the first one to which the tick in hand has still to be shown; else 0
         ("next_position", "i8"),  # number of the position with which the report of all of them goes on; else 0
@@ -464,6 +468,10 @@ STATE = np.dtype(
         ("next_expiry", "i8"),  # earliest time at which an order expires
         ("expiry_head", "i8"),  # slots of orders that expire by time; -1 ends the list
         ("next_review", "i8"),  # when the core next looks at losses, resets and expiries of instruments
+        ("reviewed_updates", "i8"),  # market_updates and event_seq as the last review left them
+        ("reviewed_events", "i8"),
+        ("quiet_until", "i8"),  # when time alone gives the next review something to do
+        ("scopes_untold", "i8"),  # 1: no SCOPE events are written
         ("flattening", "i8"),  # accounts whose positions the kill switch is closing
         ("verdict", "i8"),  # what a user's rule said of the order in hand
         ("rules_used", "i8"),

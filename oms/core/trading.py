@@ -96,6 +96,7 @@ def state_of_scope(s: Record, scope: int) -> int:
 def wake_review(s: Record, due: int) -> None:
     """Let the core look at losses, cancels and closing positions at ``due`` already."""
     s["next_review"] = min(s["next_review"], due)
+    s["quiet_until"] = 0
     s["next_due"] = min(s["next_due"], s["next_review"])
 
 
