@@ -176,6 +176,7 @@ class Drive:
 
     def __init__(self, st: State, instruments: Iterable[Instrument] = ()) -> None:
         self.st = st
+        st[0]["scopes_untold"] = 1
         self.records = 0
         self.elapsed_s = 0.0
         """Wall time of the steps."""

@@ -14,10 +14,9 @@ from typer.testing import CliRunner, Result
 from backtest.data import recording as recording_module
 from backtest.data.merge import merge
 from backtest.data.opening import open_sources
-from backtest.run import Backtest, BacktestError, run_backtest
-from backtest.streaming import backtest_sources, drive_blocks, read_ticks, stream
+from backtest.run import Backtest, run_backtest
+from backtest.streaming import backtest_sources, read_ticks, stream
 from gateways.recording import load_ticks, with_quiet_times
-from oms.assembly import build_core
 from oms.cli import app
 from oms.config import Settings
 from oms.records import TickKind
