@@ -4,17 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from backtest.data.bar_ticks import read_bar_ticks
+from backtest.data.bars import BarSource
 from backtest.data.clocks import MAX_TS, Block
 from backtest.data.merge import merge
 from backtest.data.source import Source
-from backtest.run import Backtest, Drive, check_clock, finished, set_exchange_rows, with_problems
+from backtest.run import (
+    Backtest,
+    BacktestError,
+    Drive,
+    check_clock,
+    finished,
+    run_backtest,
+    set_exchange_rows,
+    with_problems,
+)
 from gateways.recording import NS_PER_S, QUIET_NS, time_ticks, with_quiet_times
 from oms.assembly import build_core
 from oms.compiled import Progress
 from oms.config import Settings
+from oms.exchange_model import BAR_MODEL, MATCHING_MODELS
 from oms.records import TICK
 
 Ticks = npt.NDArray[np.void]
@@ -136,3 +149,40 @@ def backtest_sources(
     driven = Drive(core.st, settings.instruments)
     drive_blocks(driven, stream(sources, clock, duration_s))
     return with_problems(finished(core, settings, clock, driven), problems_of(sources))
+
+
+def backtest_bars(
+    settings: Settings,
+    sources: Sequence[BarSource],
+    timeframes_ns: Sequence[int] = (),
+    *,
+    report: Callable[[Progress], None] = lambda progress: None,
+) -> Backtest:
+    """Run a backtest over bars, with the exchange model for them.
+
+    Parameters
+    ----------
+    settings : Settings
+        As for ``run_backtest``; of exchange models only ``bar`` and a user's own file go with bars.
+    sources : sequence of BarSource
+    timeframes_ns : sequence of int
+        Longer bars that strategies get too, made of those of the data.
+    report : callable
+        Told about the progress of compiling.
+
+    Raises
+    ------
+    DataError
+        When a file cannot be read, or a timeframe is no multiple of its bars'.
+    BacktestError
+        When the settings choose an exchange model that needs a book.
+    """
+    model = settings.matching.model
+    if model not in (MATCHING_MODELS[0], BAR_MODEL) and not model.endswith(".py"):
+        raise BacktestError(f"exchange model {model!r} needs a book, and the data are bars: use {BAR_MODEL!r}")
+    if not model.endswith(".py"):
+        matching = msgspec.structs.replace(settings.matching, model=BAR_MODEL)
+        settings = msgspec.structs.replace(settings, matching=matching)
+    ticks = read_bar_ticks(sources, timeframes_ns)
+    backtest = run_backtest(settings, ticks, report=report)
+    return with_problems(backtest, tuple(text for source in sources for text in source.reading.summary()))

@@ -17,6 +17,8 @@ from oms.records import COMMAND, TICK
 
 MATCHING_MODELS: Final = ("displayed", "no_partial_fill", "partial_fill", "bar")
 """Exchange models by name: the modules of ``backtest/matching`` that can be chosen."""
+BAR_MODEL: Final = "bar"
+"""The one for bars; the others need a book."""
 QUEUE_MODELS: Final = ("risk_averse", "log", "log2", "power1", "power2", "power3")
 """Queue models by name: the modules of ``backtest/queues`` that can be chosen."""
 

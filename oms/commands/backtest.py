@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -23,8 +24,11 @@ from oms.commands.options import (
 from oms.commands.paper import Duration, NoStrategy, Parameters, Strategy, session_settings
 from oms.commands.performance import print_performance, write_reports
 
+UNITS_NS: Final = {"s": 10**9, "m": 60 * 10**9, "h": 3_600 * 10**9, "d": 86_400 * 10**9}
+
 if TYPE_CHECKING:
     from backtest.algorithm import ParentRequest, ParentRun
+    from backtest.data.bars import BarSource
     from backtest.data.source import Source
     from backtest.run import BacktestResult
     from oms.config import Settings
@@ -78,6 +82,14 @@ def backtest(
     plot: Annotated[
         Path | None, typer.Option("--plot", help="Draw the execution: a .png or .svg file.", metavar="FILE")
     ] = None,
+    timeframe: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--timeframe",
+            help="Give strategies these longer bars too, such as 1h. Repeatable.",
+            metavar="TIME",
+        ),
+    ] = None,
     report: Annotated[
         list[Path] | None,
         typer.Option("--report", help="Write the tear sheet: an .html or .png file. Repeatable.", metavar="FILE"),
@@ -89,14 +101,19 @@ def backtest(
     """
     import msgspec
 
-    from backtest.streaming import backtest_sources
+    from backtest.streaming import backtest_bars, backtest_sources
     from backtest.tear_sheet import check_tear_sheet
 
     reports = report or []
     for path in reports:
         check_tear_sheet(path)
     names = instrument or []
-    sources = open_files(settings_file, account, file, names, strategy)
+    sources, bars = open_files(settings_file, account, file, names, strategy)
+    timeframes_ns = [interval_of(text) for text in timeframe or []]
+    if timeframes_ns and not bars:
+        raise CommandError(f"--timeframe {timeframe[0] if timeframe else ''} is for bars, and the data are ticks")
+    if bars and (algo is not None or clock != "local"):
+        raise CommandError(f"{bars[0].path} holds bars: they have one clock and no book for --algo to work in")
     settings = session_settings(
         settings_file=settings_file,
         replay=file[0],
@@ -108,7 +125,7 @@ def backtest(
         instrument=None,
         parameters=param,
         no_strategy=no_strategy or (algo is not None and strategy is None),
-        recorded=names[0] if names else sources[0].symbol,
+        recorded=names[0] if names else (sources or bars)[0].symbol,
     )
     if algo is not None:
         if qty is None:
@@ -121,7 +138,10 @@ def backtest(
         return
     from backtest.performance import report_of
 
-    done = backtest_sources(settings, sources, clock, settings.replay.duration_s)
+    if bars:
+        done = backtest_bars(settings, bars, timeframes_ns)
+    else:
+        done = backtest_sources(settings, sources, clock, settings.replay.duration_s)
     result = done.result
     performance = done.performance()
     for problem in result.problems:
@@ -138,18 +158,26 @@ def backtest(
 
 def open_files(
     settings_file: Path | None, account: str | None, files: list[Path], names: list[str], strategy: str | None
-) -> list[Source]:
-    """Open the market data of a backtest; raises ``DataError``, ``ConfigError``, or ``CommandError`` for bars."""
+) -> tuple[list[Source], list[BarSource]]:
+    """Open the market data of a backtest: ticks or bars; raises ``DataError``, ``ConfigError`` or ``CommandError``."""
     from backtest.data.opening import open_sources
     from oms.config import load_settings
 
     settings = load_settings(settings_file, {**overrides(account, None), "replay": {"file": ""}})
     sources, bars = open_sources(files, settings, names)
-    if bars:
-        raise CommandError(f"{bars[0].path} holds bars, and orders meet a book: give trades with quotes or levels")
-    if names and strategy is None and all(source.names_instrument for source in sources):
+    if bars and sources:
+        raise CommandError(f"{bars[0].path} holds bars, {sources[0].path} ticks: run them apart")
+    if names and strategy is None and sources and all(source.names_instrument for source in sources):
         raise CommandError(f"--instrument {names[0]}: every file says itself what it is of; give --strategy FILE too")
-    return sources
+    return sources, bars
+
+
+def interval_of(text: str) -> int:
+    """An interval such as ``15m``, ``1h`` or ``1d`` in ns; raises ``CommandError`` for what is none."""
+    found = re.fullmatch(r"([1-9][0-9]{0,5})([smhd])", text)
+    if found is None:
+        raise CommandError(f"--timeframe {text!r} is no interval such as 15m, 1h or 1d")
+    return int(found[1]) * UNITS_NS[found[2]]
 
 
 def with_algorithm(settings: Settings, algo: str) -> tuple[Settings, str]:
