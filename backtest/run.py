@@ -208,11 +208,11 @@ class Drive:
             self._sampler.begin(self.first_ts)
         begun = time.perf_counter()
         start = 0
-        for sample_ts, end in (*self._sampler.cuts(ticks), (0, len(ticks))):
+        for sample_ts, end in self._sampler.cuts(ticks):
             self._step(ticks[start:end])
             start = end
-            if sample_ts:
-                self._sampler.sample(sample_ts)
+            self._sampler.sample(sample_ts)
+        self._step(ticks[start:])
         self.elapsed_s += time.perf_counter() - begun
         self.records += len(ticks)
         self.last_ts = int(ticks["local_ts"][-1])
