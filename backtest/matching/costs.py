@@ -74,10 +74,11 @@ def unit_fee(s: Record, report: Record) -> int:
 def start_day(model: Record, day: int) -> None:
     """Fix every account's tier for a UTC day by what it has traded on the days before."""
     days = FEE_DAYS + 1
-    for passed in range(min(day - model["fee_day"], days)):
-        model["traded_value"][:, (day - passed) % days] = 0.0
+    passed = min(day - model["fee_day"], days)
     model["fee_day"] = day
     for account in range(MAX_ACCOUNTS):
+        for i in range(passed):
+            model["traded_value"][account, (day - i) % days] = 0.0
         traded = 0.0
         for i in range(days):
             traded += model["traded_value"][account, i]
