@@ -109,9 +109,7 @@ class MatchingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         if not 0 < self.impact_qty < math.inf:
             raise ConfigError(f"matching impact_qty {self.impact_qty} must be above zero: it divides")
         if self.impact != "none" and self.impact_rate == 0:
-            raise ConfigError(
-                f"matching impact {self.impact!r} needs impact_rate: the part of the price, such as 0.001"
-            )
+            raise ConfigError(f"matching impact {self.impact!r} needs impact_rate: a part of the price, such as 0.001")
         self._check_fees()
 
     def _check_fees(self) -> None:

@@ -2,7 +2,7 @@
 
 - A trade at a resting order's price fills it entirely with the chance ``fill_chance``; a trade through it does always,
   and so does the other side's best price when it comes to or through the order.
-- A taker fills entirely at the best price, and one tick worse with the chance ``slip_chance``; post-only expires instead.
+- A taker fills entirely at the best price, and one tick worse with the chance ``slip_chance``; post-only expires.
 - A reduce-only order never fills more than it closes of the position, fills under way included; what is over expires.
 - The dice are the same in every run with the same ``seed``: the same input gives the same fills.
 

@@ -21,7 +21,7 @@ DAY_NS = 86_400_000_000_000
 
 
 def venue_of(side: int = 1, model: str = "displayed", **matching: Any) -> Venue:
-    """A book with 10 lots at 1001 and 1005, as an order of ``side`` sees it, where fills cost what ``matching`` says."""
+    """10 lots at 1001 and 1005, as an order of ``side`` sees them; fills cost what ``matching`` says."""
     venue = Venue(model)
     define_costs(venue.st, MatchingSettings(**matching))
     mirrored_book(venue, side, {1: 10}, {1: 10, 5: 10})
