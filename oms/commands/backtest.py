@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from oms.commands.exchange_options import ExchangeModel, Fees, Latencies, QueueModel, with_exchange
 from oms.commands.options import Account, CommandError, Json, SettingsFile, parse_values, say, say_json, say_table
 from oms.commands.paper import Duration, InstrumentName, NoStrategy, Parameters, Strategy, session_settings
 
@@ -35,6 +36,10 @@ def backtest(
     instrument: InstrumentName = None,
     param: Parameters = None,
     no_strategy: NoStrategy = False,
+    exchange_model: ExchangeModel = None,
+    queue_model: QueueModel = None,
+    latency: Latencies = None,
+    fees: Fees = None,
     algo: Annotated[
         str | None,
         typer.Option(
@@ -73,6 +78,7 @@ def backtest(
         parameters=param,
         no_strategy=no_strategy or (algo is not None and strategy is None),
     )
+    settings = with_exchange(settings, exchange_model, queue_model, latency, fees)
     if algo is not None:
         if qty is None:
             raise CommandError("--algo works an order of a quantity: give it by --qty, such as --qty 0.5")
