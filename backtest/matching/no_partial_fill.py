@@ -30,8 +30,9 @@ from backtest.matching.quantities import displayed_qty
 from oms.compiled import call_address, kernel
 from oms.core.exchange_view import exchange_book, rests_near
 from oms.core.state import Record, State
-from oms.records import OrderFlag, Reason
+from oms.records import OrderFlag, Reason, TimeInForce
 
+_FOK: Final = int(TimeInForce.FOK)
 _POST_ONLY: Final = int(OrderFlag.POST_ONLY)
 _REDUCE_ONLY: Final = int(Reason.REDUCE_ONLY)
 _WOULD_CROSS: Final = int(Reason.POST_ONLY_WOULD_CROSS)
@@ -48,7 +49,7 @@ def match(s: Record, slot: int, command: Record, slip_ticks: int) -> None:
         plain_answer(s, order, EXPIRED, _WOULD_CROSS)
         return
     excess = cut_to_position(s, order)
-    if order["leaves"] > 0:
+    if order["leaves"] > 0 and (excess == 0 or command["time_in_force"] != _FOK):
         px = worse_px(order, best_opposite(s, order["instrument"], order["side"]), slip_ticks)
         take(s, order, px, order["leaves"])
     if excess > 0:
