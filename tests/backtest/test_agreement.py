@@ -37,7 +37,8 @@ def late(ticks: Rows, seed: int) -> Rows:
 
 def without_amends(actions: Rows) -> Rows:
     """Partial fills: what an amend of a partly filled order means, the oracle answers in a way of its own."""
-    return actions[actions["kind"] != CommandKind.AMEND]
+    kept: Rows = actions[actions["kind"] != CommandKind.AMEND]
+    return kept
 
 
 def check(ours: Log, theirs: Log, *, whole: bool) -> None:

@@ -176,7 +176,7 @@ def test_a_day_long_after_the_last_fill_starts_from_the_lowest_tier() -> None:
 
 def test_the_reports_say_that_the_fee_is_known() -> None:
     venue = venue_of(fees="tiers", fee_tiers=tiers())
-    known = []
+    known: list[int] = []
     flush = venue._flush
 
     def note() -> None:
