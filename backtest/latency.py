@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, Final
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +35,7 @@ def read_latencies(path: Path) -> npt.NDArray[np.int64]:
     """
     try:
         rows = np.ascontiguousarray(_table(path), np.int64)
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise ConfigError(f"latencies {path}: {error}") from None
     if not len(rows):
         raise ConfigError(f"latencies {path} hold no row: give at least one order's three times")
@@ -62,6 +63,8 @@ def _table(path: Path) -> npt.NDArray[Any]:
         return _columns(loaded)
     if path.suffix != ".csv":
         raise ValueError("give a .npy, .npz or .csv file")
+    if not path.read_text().strip():
+        raise ValueError("the file is empty")
     named: npt.NDArray[Any] = np.genfromtxt(path, delimiter=",", names=True, dtype=np.int64, ndmin=1)
     return _columns(named)
 

@@ -222,7 +222,7 @@ def _oracle(rows: Rows, instrument: Instrument, inverse: bool) -> Callable[[], t
     return run
 
 
-def _ours(streams: Streams, settings: Settings) -> tuple[Answer, float]:
+def run_ours(streams: Streams, settings: Settings) -> tuple[Answer, float]:
     """zoms over the rows; seconds beside the answer."""
     core = build_core(settings, two_clocks=True)
     st = core.st
@@ -274,12 +274,12 @@ def measure(
     settings = settings_for(instrument)
     oracle = _oracle(streams.rows, instrument, inverse)
     theirs, _ = oracle()  # compiles
-    ours, _ = _ours(streams, settings)
+    ours, _ = run_ours(streams, settings)
     check(ours, theirs)
     known = KNOWN.get(path.name)
     if known is not None:
         check(ours, Answer(*known))
-    times = [(_ours(streams, settings)[1], oracle()[1]) for _ in range(REPEATS)]
+    times = [(run_ours(streams, settings)[1], oracle()[1]) for _ in range(REPEATS)]
     rates = len(streams.rows) / np.array(times)
     yield {
         "name": "backtest",

@@ -28,6 +28,7 @@ from oms.core.state import (
     new_state,
 )
 from oms.decimals import rate, scaled
+from oms.exchange_costs import define_costs
 from oms.exchange_model import Latency, load_model, use_model
 from oms.instruments import Instrument, underlying_of
 from oms.money import define_money, open_wallet
@@ -204,6 +205,7 @@ def build_core(
         recorded_latencies(matching.latencies),
     )
     use_model(st, model, latency, queue_power=matching.queue_power, two_clocks=two_clocks)
+    define_costs(st, matching)
     loaded = tuple(_load_strategy(st, settings, chosen) for chosen in settings.strategies)
     rules = tuple(load_rule(Path(chosen.file)) for chosen in settings.rules)
     for rule in rules:

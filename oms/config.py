@@ -144,6 +144,9 @@ def _with_absolute_paths(tree: dict[str, Any], folder: Path) -> dict[str, Any]:
     replay = tree.get("replay")
     if isinstance(replay, dict) and isinstance(replay.get("file"), str):
         tree["replay"] = {**replay, "file": os.fspath((folder / Path(replay["file"]).expanduser()).absolute())}
+    matching = tree.get("matching")
+    if isinstance(matching, dict):
+        tree["matching"] = {**matching, **_matching_files(matching, folder)}
     for table, absolute in (("strategies", strategy_file), ("rules", rule_file), ("algorithms", algorithm_file)):
         given = tree.get(table)
         if isinstance(given, list):
@@ -154,6 +157,16 @@ def _with_absolute_paths(tree: dict[str, Any], folder: Path) -> dict[str, Any]:
                 for each in given
             ]
     return tree
+
+
+def _matching_files(matching: Mapping[str, Any], folder: Path) -> dict[str, str]:
+    """The files that a ``matching`` table names, by what they are for: absolute."""
+    given = {name: matching.get(name) for name in ("model", "queue", "latencies")}
+    return {
+        name: _existing_file(f"matching {name}", file, folder)
+        for name, file in given.items()
+        if isinstance(file, str) and (file.endswith(".py") or (name == "latencies" and file))
+    }
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

@@ -148,7 +148,8 @@ def take_answer(st: State) -> None:
     report["kind"] = source["kind"]
     report["side"] = source["side"]
     report["liquidity"] = source["liquidity"]
-    report["fee_known"] = 0
+    report["fee_known"] = source["fee_known"]
+    report["fee"] = source["fee"]
     report["reason"] = source["reason"]
     report["instrument"] = source["instrument"]
     report["account"] = source["account"]

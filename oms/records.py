@@ -252,6 +252,17 @@ class OrderFlag(IntFlag):
     """Of an account in hedging mode: the order is about its short position, else about its long one."""
 
 
+class FeeBasis(IntEnum):
+    """What an exchange model charges its fees on."""
+
+    VALUE = 0
+    """The value of a fill, at the instrument's rates."""
+    QUANTITY = 1
+    """Its quantity, an amount for each unit."""
+    TIERS = 2
+    """Its value, at the rates of the account's tier."""
+
+
 class Liquidity(IntEnum):
     NONE = 0
     MAKER = 1

@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Final, Literal
 
 import msgspec
 
 from oms.checks import ConfigError
+from oms.core.state import MAX_FEE_TIERS
+from oms.decimals import GridError, rate
+from oms.records import CASH_SCALE
 
 MAX_JOURNAL_MB: Final = 4_096
+MAX_FEE_PER_UNIT: Final = 20
+"""Of the settlement currency: times the largest quantity it fits 64 bits."""
+_MOST: Final = {
+    "queue_power": 100,
+    "feed_latency_factor": 1_000,
+    "slippage_ticks": 1_000_000,
+    "impact_rate": 1,
+    "fill_chance": 1,
+    "slip_chance": 1,
+    "seed": 2**62,
+}
+"""Numbers of the exchange model that are 0 or more, and the largest that each may be."""
 
 
 class ReplaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -35,6 +51,19 @@ class ReplaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             raise ConfigError(f"replay duration_s {self.duration_s} must be zero (the whole file) or more seconds")
 
 
+class FeeTierSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Fee rates of an account from a traded value on."""
+
+    traded_value: str
+    """In the reporting currency, over the 30 days before."""
+    maker_fee_rate: str
+    taker_fee_rate: str
+
+
+IMPACT_POWERS: Final[dict[str, float]] = {"none": 0.0, "linear": 1.0, "square_root": 0.5}
+"""Laws of market impact, and the power of the quantity in each."""
+
+
 class MatchingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The exchange model of paper mode and the backtest; see ``backtest/matching/``."""
 
@@ -48,14 +77,67 @@ class MatchingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """How much of the feed's latency at the time comes to both latencies."""
     latencies: str = ""
     """File of recorded order latencies, which are added to both; empty: none."""
+    slippage_ticks: int = 0
+    """By how much every taker pays more, or gets less, than the model says."""
+    impact: Literal["none", "linear", "square_root"] = "none"
+    """How the price moves against a taker with what it takes: ``IMPACT_POWERS``."""
+    impact_rate: float = 0.0
+    """By which part of the price an order of ``impact_qty`` moves it."""
+    impact_qty: float = 1.0
+    """In the instrument's own unit."""
+    fill_chance: float = 1.0
+    """Of ``probabilistic``: that a trade at a resting order's price fills it."""
+    slip_chance: float = 0.0
+    """Of ``probabilistic``: that a taker fills one tick worse."""
+    seed: int = 0
+    """Of the random numbers of ``probabilistic``."""
+    fees: Literal["value", "quantity", "tiers"] = "value"
+    """On what: the value, at the instrument's rates; the quantity; or the value, at the rates of ``fee_tiers``."""
+    maker_fee_per_unit: str = "0"
+    """In the settlement currency, for a unit of the quantity; negative: a rebate."""
+    taker_fee_per_unit: str = "0"
+    fee_tiers: tuple[FeeTierSettings, ...] = ()
+    """Ascending from a traded value of 0 on."""
 
     def __post_init__(self) -> None:
-        for name, most in (("queue_power", 100), ("feed_latency_factor", 1_000)):
+        for name, most in _MOST.items():
             if not 0 <= getattr(self, name) <= most:
                 raise ConfigError(f"matching {name} {getattr(self, name)} must be 0 to {most}")
         for name in ("entry_latency_us", "response_latency_us"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"matching {name} {getattr(self, name)} is negative: it must be zero or more")
+        if not 0 < self.impact_qty < math.inf:
+            raise ConfigError(f"matching impact_qty {self.impact_qty} must be above zero: it divides")
+        if self.impact != "none" and self.impact_rate == 0:
+            raise ConfigError(f"matching impact {self.impact!r} needs impact_rate: a part of the price, such as 0.001")
+        self._check_fees()
+
+    def _check_fees(self) -> None:
+        for name in ("maker_fee_per_unit", "taker_fee_per_unit"):
+            if abs(_rate(name, getattr(self, name))) > MAX_FEE_PER_UNIT * CASH_SCALE:
+                raise ConfigError(
+                    f"matching {name} {getattr(self, name)} must be -{MAX_FEE_PER_UNIT} to {MAX_FEE_PER_UNIT}"
+                )
+        if self.fees == "tiers" and not self.fee_tiers:
+            raise ConfigError('matching fees "tiers" needs fee_tiers: give at least the one from traded_value "0" on')
+        if len(self.fee_tiers) > MAX_FEE_TIERS:
+            raise ConfigError(f"matching fee_tiers has {len(self.fee_tiers)} rows: the core holds {MAX_FEE_TIERS}")
+        floors = [_rate("traded_value", tier.traded_value) for tier in self.fee_tiers]
+        if floors and (floors[0] != 0 or any(after <= before for before, after in pairwise(floors))):
+            said = ", ".join(tier.traded_value for tier in self.fee_tiers)
+            raise ConfigError(f"matching fee_tiers have traded_value {said}: let them ascend from 0")
+        for tier in self.fee_tiers:
+            for name in ("maker_fee_rate", "taker_fee_rate"):
+                if abs(_rate(name, getattr(tier, name))) > CASH_SCALE:
+                    raise ConfigError(f"matching fee_tiers {name} {getattr(tier, name)} is over the whole value")
+
+
+def _rate(name: str, text: str) -> int:
+    """A number of the exchange model's in 1e-8; raises ``ConfigError`` for what is none."""
+    try:
+        return rate(f"matching {name}", text)
+    except GridError as error:
+        raise ConfigError(str(error)) from None
 
 
 SYNC_OF_MODE: Final[dict[str, Literal["always", "batch", "os"]]] = {"paper": "os", "firm": "batch"}

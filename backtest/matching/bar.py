@@ -17,17 +17,15 @@ from __future__ import annotations
 
 from typing import Final
 
+from backtest.matching.costs import slipped_px
 from backtest.matching.exchange import (
-    ACCEPTED,
     EXPIRED,
     MAKER,
     TAKER,
-    amend_in_place,
     best_reached,
-    cancel_resting,
-    enter,
     fill_at,
     plain_answer,
+    receive,
     remove,
     rest,
     rests,
@@ -36,15 +34,12 @@ from backtest.matching.exchange import (
 from oms.compiled import kernel
 from oms.core.bars import STAGES, bar_px
 from oms.core.state import ASK, MAX_PX, Record, State
-from oms.records import CommandKind, OrderFlag, OrderType, Reason, TickKind, TimeInForce
+from oms.records import OrderFlag, OrderType, Reason, TickKind, TimeInForce
 
-_NEW: Final = int(CommandKind.NEW)
-_AMEND: Final = int(CommandKind.AMEND)
 _BAR: Final = int(TickKind.BAR)
 _MARKET: Final = int(OrderType.MARKET)
 _FOK: Final = int(TimeInForce.FOK)
 _POST_ONLY: Final = int(OrderFlag.POST_ONLY)
-_NONE: Final = int(Reason.NONE)
 _WOULD_CROSS: Final = int(Reason.POST_ONLY_WOULD_CROSS)
 _NO_LIQUIDITY: Final = int(Reason.NO_LIQUIDITY)
 
@@ -63,7 +58,9 @@ def take_arrived(s: Record, slot: int, px: int) -> None:
     order["arrival"] = 0
     is_within = (order["px"] - px) * order["side"] >= 0
     if is_within and (arrival != _ALL_AT_ONCE or order["leaves"] <= model["volume_left"]):
-        model["volume_left"] -= fill_at(s, slot, min(order["leaves"], model["volume_left"]), px, TAKER)
+        qty = min(order["leaves"], model["volume_left"])
+        order["taken"] += qty
+        model["volume_left"] -= fill_at(s, slot, qty, slipped_px(s, order, px), TAKER)
     if order["active"] == 0:
         return
     if arrival != _STAYS:
@@ -101,17 +98,9 @@ def match(s: Record, slot: int, command: Record) -> None:
 def on_request(st: State, _me: int, command: Record) -> None:
     """A request has reached the exchange."""
     s = st[0]
-    if command["kind"] == _NEW:
-        slot = enter(s, command)
-        if slot >= 0:
-            plain_answer(s, s["model"]["orders"][slot], ACCEPTED, _NONE)
-            match(s, slot, command)
-    elif command["kind"] == _AMEND:
-        slot = amend_in_place(s, command)
-        if slot >= 0:
-            match(s, slot, command)
-    else:
-        cancel_resting(s, command)
+    slot = receive(s, command)
+    if slot >= 0:
+        match(s, slot, command)
 
 
 def on_depth(st: State, point: int, bar: Record) -> None:

@@ -17,48 +17,37 @@ from __future__ import annotations
 from typing import Final
 
 from backtest.matching.exchange import (
-    ACCEPTED,
     EXPIRED,
-    FILL,
-    TAKER,
     advance_level,
     advance_queue,
-    amend_in_place,
-    answer,
-    available_qty,
     best_opposite,
     best_reached,
-    cancel_resting,
     cut_to_position,
-    displayed_qty,
-    enter,
     fill_resting,
-    find_taken,
-    forget_taken,
     next_level,
     plain_answer,
-    rest,
-    rests,
-    take_qty,
+    receive,
+    rest_or_expire,
+    take,
     would_cross,
 )
+from backtest.matching.quantities import displayed_qty
+from backtest.matching.taken import available_qty, find_taken, forget_taken, take_qty
 from oms.compiled import kernel
 from oms.core.book import is_tradable
 from oms.core.exchange_view import exchange_book, rests_near
 from oms.core.state import MODEL_TAKEN, NO_ASK, NO_BID, Record, State
-from oms.records import CommandKind, OrderFlag, OrderType, Reason, TickFlag, TickKind, TimeInForce
+from oms.records import OrderFlag, OrderType, Reason, TickFlag, TickKind, TimeInForce
 
-_NEW: Final = int(CommandKind.NEW)
-_AMEND: Final = int(CommandKind.AMEND)
 _MARKET: Final = int(OrderType.MARKET)
 _FOK: Final = int(TimeInForce.FOK)
 _POST_ONLY: Final = int(OrderFlag.POST_ONLY)
 _SNAPSHOT: Final = int(TickKind.SNAPSHOT)
 _FIRST: Final = int(TickFlag.FIRST)
-_NONE: Final = int(Reason.NONE)
 _REDUCE_ONLY: Final = int(Reason.REDUCE_ONLY)
 _WOULD_CROSS: Final = int(Reason.POST_ONLY_WOULD_CROSS)
 _NO_LIQUIDITY: Final = int(Reason.NO_LIQUIDITY)
+EVERY_LEVEL: Final = 2**62
 
 
 @kernel
@@ -70,14 +59,17 @@ def first_level(s: Record, instrument: int, side: int) -> int:
 
 
 @kernel
-def takeable_qty(s: Record, order: Record, order_type: int) -> int:
-    """Lots that the order could take now, at most what it wants; a level counts only if its take can be remembered."""
+def takeable_qty(s: Record, order: Record, order_type: int, depth: int) -> int:
+    """Lots that the order could take of the first ``depth`` levels now, at most what it wants.
+
+    A level counts only if its take can be remembered.
+    """
     side = order["side"]
     instrument = order["instrument"]
     free_rows = MODEL_TAKEN - s["model"]["taken_count"]
     px = first_level(s, instrument, side)
     total = 0
-    while px != NO_ASK and px != NO_BID and total < order["leaves"]:
+    while px != NO_ASK and px != NO_BID and total < order["leaves"] and depth > 0:
         if order_type != _MARKET and (order["px"] - px) * side < 0:
             break
         qty = available_qty(s, instrument, -side, px)
@@ -86,24 +78,25 @@ def takeable_qty(s: Record, order: Record, order_type: int) -> int:
                 break
             free_rows -= 1
         total += qty
+        depth -= 1
         px = next_level(s, instrument, -side, px)
     return min(total, order["leaves"])
 
 
 @kernel
-def take_levels(s: Record, order: Record, order_type: int) -> None:
-    """Fill the order from the displayed levels, best first."""
+def take_levels(s: Record, order: Record, order_type: int, depth: int) -> None:
+    """Fill the order from the first ``depth`` displayed levels, best first."""
     side = order["side"]
     instrument = order["instrument"]
     px = first_level(s, instrument, side)
-    while px != NO_ASK and px != NO_BID and order["leaves"] > 0:
+    while px != NO_ASK and px != NO_BID and order["leaves"] > 0 and depth > 0:
         if order_type != _MARKET and (order["px"] - px) * side < 0:
             break
         qty = min(available_qty(s, instrument, -side, px), order["leaves"])
         if qty > 0:
             take_qty(s, instrument, -side, px, qty)
-            order["leaves"] -= qty
-            answer(s, order, FILL, _NONE, px, qty, TAKER)
+            take(s, order, px, qty)
+        depth -= 1
         px = next_level(s, instrument, -side, px)
 
 
@@ -128,8 +121,8 @@ def queue_ahead_at(s: Record, order: Record) -> float:
 
 
 @kernel
-def match(s: Record, slot: int, command: Record) -> None:
-    """Take what is displayed, then rest or expire what is left."""
+def match(s: Record, slot: int, command: Record, depth: int) -> None:
+    """Take what the first ``depth`` levels display, then rest or expire what is left."""
     order = s["model"]["orders"][slot]
     order_type = command["order_type"]
     if command["flags"] & _POST_ONLY and would_cross(s, order["instrument"], order["side"], order_type, order["px"]):
@@ -140,35 +133,24 @@ def match(s: Record, slot: int, command: Record) -> None:
     if order["leaves"] == 0 or (is_fok and excess > 0):
         plain_answer(s, order, EXPIRED, _REDUCE_ONLY)
         return
-    if is_fok and takeable_qty(s, order, order_type) < order["leaves"]:
+    if is_fok and takeable_qty(s, order, order_type, depth) < order["leaves"]:
         plain_answer(s, order, EXPIRED, _NO_LIQUIDITY)
         return
-    take_levels(s, order, order_type)
+    take_levels(s, order, order_type, depth)
     if order["leaves"] == 0:
         if excess > 0:
             plain_answer(s, order, EXPIRED, _REDUCE_ONLY)
         return
     order["leaves"] += excess
-    if order_type == _MARKET or not rests(command["time_in_force"]):
-        plain_answer(s, order, EXPIRED, _NO_LIQUIDITY)
-        return
-    rest(s, slot, queue_ahead_at(s, order))
+    rest_or_expire(s, slot, command, queue_ahead_at(s, order))
 
 
 def on_request(st: State, _me: int, command: Record) -> None:
     """A request has reached the exchange."""
     s = st[0]
-    if command["kind"] == _NEW:
-        slot = enter(s, command)
-        if slot >= 0:
-            plain_answer(s, s["model"]["orders"][slot], ACCEPTED, _NONE)
-            match(s, slot, command)
-    elif command["kind"] == _AMEND:
-        slot = amend_in_place(s, command)
-        if slot >= 0:
-            match(s, slot, command)
-    else:
-        cancel_resting(s, command)
+    slot = receive(s, command)
+    if slot >= 0:
+        match(s, slot, command, EVERY_LEVEL)
 
 
 def on_depth(st: State, _me: int, tick: Record) -> None:

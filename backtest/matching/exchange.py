@@ -1,4 +1,4 @@
-"""What every exchange model does alike: answers under way, own orders at rest, displayed quantity that was taken.
+"""What every exchange model does alike: requests, answers under way, own orders at rest.
 
 An exchange model is a module with three functions, called by address: ``on_request`` when a request reaches the
 exchange, ``on_depth`` after a level of the book changed, ``on_trade`` when the market traded. How far a resting order
@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from typing import Final
 
+from backtest.matching.costs import slipped_px, state_fee
+from backtest.matching.quantities import raw_qty
 from oms.compiled import call_address, kernel
-from oms.core.book import level_qty, next_occupied
+from oms.core.book import next_occupied
 from oms.core.exchange_view import exchange_book, rests_near
 from oms.core.latencies import response_latency
 from oms.core.orders import find_order
-from oms.core.state import ASK, BID, MODEL_BUCKETS, MODEL_QUEUE, MODEL_TAKEN, NO_ASK, NO_BID, Record, State
+from oms.core.state import ASK, BID, MODEL_BUCKETS, MODEL_QUEUE, NO_ASK, NO_BID, Record, State
 from oms.core.trading import leg_of
-from oms.records import Liquidity, OrderFlag, OrderType, Reason, ReportKind, TimeInForce
+from oms.records import CommandKind, Liquidity, OrderFlag, OrderType, Reason, ReportKind, TimeInForce
 
 ACCEPTED: Final = int(ReportKind.ACCEPTED)
 REJECTED: Final = int(ReportKind.REJECTED)
@@ -29,6 +31,8 @@ EXPIRED: Final = int(ReportKind.EXPIRED)
 MAKER: Final = int(Liquidity.MAKER)
 TAKER: Final = int(Liquidity.TAKER)
 
+_NEW: Final = int(CommandKind.NEW)
+_AMEND: Final = int(CommandKind.AMEND)
 _NO_LIQUIDITY_SIDE: Final = int(Liquidity.NONE)
 _MARKET: Final = int(OrderType.MARKET)
 _IOC: Final = int(TimeInForce.IOC)
@@ -36,6 +40,7 @@ _FOK: Final = int(TimeInForce.FOK)
 _REDUCE_ONLY: Final = int(OrderFlag.REDUCE_ONLY)
 _NONE: Final = int(Reason.NONE)
 _REDUCE_ONLY_REASON: Final = int(Reason.REDUCE_ONLY)
+_NO_LIQUIDITY: Final = int(Reason.NO_LIQUIDITY)
 _UNKNOWN: Final = int(Reason.UNKNOWN_AT_EXCHANGE)
 _MODEL_FULL: Final = int(Reason.MODEL_FULL)
 
@@ -75,9 +80,12 @@ def answer(s: Record, order: Record, kind: int, reason: int, px: int, qty: int, 
     report["account"] = order["account"]
     report["px"] = px
     report["qty"] = qty
+    report["fee"] = 0
+    report["fee_known"] = 0
     if kind == FILL:
         model["trade_counter"] += 1
         report["trade_id"] = model["trade_counter"]
+        state_fee(s, report)
     model["answer_count"] = count + 1
     s["next_due"] = min(s["next_due"], due)
 
@@ -92,6 +100,14 @@ def has_answer_room(s: Record) -> bool:
 def plain_answer(s: Record, order: Record, kind: int, reason: int) -> None:
     """An answer without price and quantity."""
     answer(s, order, kind, reason, 0, 0, _NO_LIQUIDITY_SIDE)
+
+
+@kernel
+def take(s: Record, order: Record, px: int, qty: int) -> None:
+    """Fill ``qty`` lots of an order that takes, at a price of the market or worse by slippage and impact."""
+    order["leaves"] -= qty
+    order["taken"] += qty
+    answer(s, order, FILL, _NONE, slipped_px(s, order, px), qty, TAKER)
 
 
 @kernel
@@ -164,20 +180,6 @@ def best_reached(s: Record, instrument: int, side: int, px: int) -> int:
             found = slot
         slot = order["next"]
     return found
-
-
-@kernel
-def raw_qty(s: Record, instrument: int, lots: int) -> float:
-    """Lots as a quantity of the instrument's own unit: what models of the queue are functions of."""
-    definition = s["instruments"][instrument]
-    return float(lots) * definition["base_numerator"] / (definition["base_denominator"] * 1e8)
-
-
-@kernel
-def displayed_qty(s: Record, order: Record) -> float:
-    """What the market shows at an order's price, as ``raw_qty``."""
-    instrument = order["instrument"]
-    return raw_qty(s, instrument, level_qty(exchange_book(s, instrument), order["side"], order["px"]))
 
 
 @kernel
@@ -275,9 +277,10 @@ def enter(s: Record, command: Record) -> int:
     order["instrument"] = command["instrument"]
     order["account"] = command["account"]
     order["side"] = command["side"]
-    order["px"] = command["px"]
+    order["px"] = command["px"] if command["order_type"] != _MARKET else 0
     order["qty"] = command["qty"]
     order["leaves"] = command["qty"]
+    order["taken"] = 0
     order["reduces"] = 1 + leg_of(command["flags"]) if command["flags"] & _REDUCE_ONLY else 0
     if not has_answer_room(s):
         plain_answer(s, order, REJECTED, _MODEL_FULL)
@@ -333,6 +336,29 @@ def amend_in_place(s: Record, command: Record) -> int:
 
 
 @kernel
+def receive(s: Record, command: Record) -> int:
+    """Answer a request as far as every model does it alike; the slot of an order that is to be matched now, or -1."""
+    if command["kind"] == _AMEND:
+        return amend_in_place(s, command)
+    if command["kind"] != _NEW:
+        cancel_resting(s, command)
+        return -1
+    slot = enter(s, command)
+    if slot >= 0:
+        plain_answer(s, s["model"]["orders"][slot], ACCEPTED, _NONE)
+    return slot
+
+
+@kernel
+def rest_or_expire(s: Record, slot: int, command: Record, queue_ahead: float) -> None:
+    """What is left of an order that has been matched rests with ``queue_ahead`` before it, or expires."""
+    if command["order_type"] == _MARKET or not rests(command["time_in_force"]):
+        plain_answer(s, s["model"]["orders"][slot], EXPIRED, _NO_LIQUIDITY)
+    else:
+        rest(s, slot, queue_ahead)
+
+
+@kernel
 def best_opposite(s: Record, instrument: int, side: int) -> int:
     """Best price that an order of ``side`` could take; ``NO_ASK`` or ``NO_BID`` when there is none."""
     return exchange_book(s, instrument)["best"][(1 - side) >> 1]
@@ -345,56 +371,6 @@ def would_cross(s: Record, instrument: int, side: int, order_type: int, px: int)
     if opposite == NO_ASK or opposite == NO_BID:
         return False
     return bool(order_type == _MARKET or (px - opposite) * side >= 0)
-
-
-@kernel
-def find_taken(s: Record, instrument: int, side: int, px: int) -> int:
-    """Row of the quantity that own orders have taken at a level, or -1."""
-    taken = s["model"]["taken"]
-    for i in range(s["model"]["taken_count"]):
-        if taken[i]["px"] == px and taken[i]["side"] == side and taken[i]["instrument"] == instrument:
-            return i
-    return -1
-
-
-@kernel
-def available_qty(s: Record, instrument: int, side: int, px: int) -> int:
-    """Displayed lots of ``side`` at ``px`` that own orders have not taken; 0 when no more takes can be remembered."""
-    at = find_taken(s, instrument, side, px)
-    if at < 0 and s["model"]["taken_count"] == MODEL_TAKEN:
-        return 0
-    displayed = level_qty(exchange_book(s, instrument), side, px)
-    return max(displayed - s["model"]["taken"][at]["qty"], 0) if at >= 0 else displayed
-
-
-@kernel
-def take_qty(s: Record, instrument: int, side: int, px: int, qty: int) -> None:
-    """Remember that own orders took ``qty`` lots of a level until the feed shows it anew."""
-    model = s["model"]
-    at = find_taken(s, instrument, side, px)
-    if at < 0:
-        at = model["taken_count"]
-        model["taken_count"] = at + 1
-        row = model["taken"][at]
-        row["instrument"] = instrument
-        row["side"] = side
-        row["px"] = px
-        row["qty"] = 0
-    model["taken"][at]["qty"] += qty
-
-
-@kernel
-def forget_taken(s: Record, at: int) -> None:
-    """Give up one remembered take: the feed has shown the level anew."""
-    model = s["model"]
-    last = model["taken_count"] - 1
-    row = model["taken"][at]
-    moved = model["taken"][last]
-    row["instrument"] = moved["instrument"]
-    row["side"] = moved["side"]
-    row["px"] = moved["px"]
-    row["qty"] = moved["qty"]
-    model["taken_count"] = last
 
 
 @kernel

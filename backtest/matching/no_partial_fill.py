@@ -13,77 +13,55 @@ from __future__ import annotations
 
 from typing import Final
 
+from backtest.matching.costs import worse_px
 from backtest.matching.exchange import (
-    ACCEPTED,
     EXPIRED,
-    FILL,
-    TAKER,
     advance_queue,
-    amend_in_place,
-    answer,
     best_opposite,
-    cancel_resting,
     cut_to_position,
-    displayed_qty,
-    enter,
     fill_resting,
     plain_answer,
-    rest,
-    rests,
+    receive,
+    rest_or_expire,
+    take,
     would_cross,
 )
+from backtest.matching.quantities import displayed_qty
 from oms.compiled import call_address, kernel
 from oms.core.exchange_view import exchange_book, rests_near
 from oms.core.state import Record, State
-from oms.records import CommandKind, OrderFlag, OrderType, Reason
+from oms.records import OrderFlag, Reason, TimeInForce
 
-_NEW: Final = int(CommandKind.NEW)
-_AMEND: Final = int(CommandKind.AMEND)
-_MARKET: Final = int(OrderType.MARKET)
+_FOK: Final = int(TimeInForce.FOK)
 _POST_ONLY: Final = int(OrderFlag.POST_ONLY)
-_NONE: Final = int(Reason.NONE)
 _REDUCE_ONLY: Final = int(Reason.REDUCE_ONLY)
 _WOULD_CROSS: Final = int(Reason.POST_ONLY_WOULD_CROSS)
-_NO_LIQUIDITY: Final = int(Reason.NO_LIQUIDITY)
 
 
 @kernel
-def match(s: Record, slot: int, command: Record) -> None:
-    """Fill the order entirely at the best price when it crosses; else rest it or let it expire."""
+def match(s: Record, slot: int, command: Record, slip_ticks: int) -> None:
+    """Fill the order entirely, ``slip_ticks`` beyond the best price, when it crosses; else rest it or let it expire."""
     order = s["model"]["orders"][slot]
-    order_type = command["order_type"]
-    if would_cross(s, order["instrument"], order["side"], order_type, order["px"]):
-        if command["flags"] & _POST_ONLY:
-            plain_answer(s, order, EXPIRED, _WOULD_CROSS)
-            return
-        excess = cut_to_position(s, order)
-        if order["leaves"] > 0:
-            px = best_opposite(s, order["instrument"], order["side"])
-            answer(s, order, FILL, _NONE, px, order["leaves"], TAKER)
-        order["leaves"] = 0
-        if excess > 0:
-            plain_answer(s, order, EXPIRED, _REDUCE_ONLY)
+    if not would_cross(s, order["instrument"], order["side"], command["order_type"], order["px"]):
+        rest_or_expire(s, slot, command, displayed_qty(s, order))
         return
-    if order_type == _MARKET or not rests(command["time_in_force"]):
-        plain_answer(s, order, EXPIRED, _NO_LIQUIDITY)
+    if command["flags"] & _POST_ONLY:
+        plain_answer(s, order, EXPIRED, _WOULD_CROSS)
         return
-    rest(s, slot, displayed_qty(s, order))
+    excess = cut_to_position(s, order)
+    if order["leaves"] > 0 and (excess == 0 or command["time_in_force"] != _FOK):
+        px = worse_px(order, best_opposite(s, order["instrument"], order["side"]), slip_ticks)
+        take(s, order, px, order["leaves"])
+    if excess > 0:
+        plain_answer(s, order, EXPIRED, _REDUCE_ONLY)
 
 
 def on_request(st: State, _me: int, command: Record) -> None:
     """A request has reached the exchange."""
     s = st[0]
-    if command["kind"] == _NEW:
-        slot = enter(s, command)
-        if slot >= 0:
-            plain_answer(s, s["model"]["orders"][slot], ACCEPTED, _NONE)
-            match(s, slot, command)
-    elif command["kind"] == _AMEND:
-        slot = amend_in_place(s, command)
-        if slot >= 0:
-            match(s, slot, command)
-    else:
-        cancel_resting(s, command)
+    slot = receive(s, command)
+    if slot >= 0:
+        match(s, slot, command, 0)
 
 
 def on_depth(st: State, _me: int, tick: Record) -> None:

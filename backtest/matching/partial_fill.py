@@ -17,47 +17,32 @@ from __future__ import annotations
 from typing import Final
 
 from backtest.matching.exchange import (
-    ACCEPTED,
     EXPIRED,
-    FILL,
-    TAKER,
     advance_queue,
-    amend_in_place,
-    answer,
     best_opposite,
-    cancel_resting,
     cut_to_position,
-    displayed_qty,
-    enter,
     fill_resting,
     next_level,
     plain_answer,
-    rest,
+    receive,
+    rest_or_expire,
     rests,
+    take,
     would_cross,
 )
+from backtest.matching.quantities import displayed_qty
 from oms.compiled import call_address, kernel
 from oms.core.book import level_qty
 from oms.core.exchange_view import exchange_book, rests_near
 from oms.core.state import NO_ASK, NO_BID, Record, State
-from oms.records import CommandKind, OrderFlag, OrderType, Reason, TimeInForce
+from oms.records import OrderFlag, OrderType, Reason, TimeInForce
 
-_NEW: Final = int(CommandKind.NEW)
-_AMEND: Final = int(CommandKind.AMEND)
 _MARKET: Final = int(OrderType.MARKET)
 _FOK: Final = int(TimeInForce.FOK)
 _POST_ONLY: Final = int(OrderFlag.POST_ONLY)
-_NONE: Final = int(Reason.NONE)
 _REDUCE_ONLY: Final = int(Reason.REDUCE_ONLY)
 _WOULD_CROSS: Final = int(Reason.POST_ONLY_WOULD_CROSS)
 _NO_LIQUIDITY: Final = int(Reason.NO_LIQUIDITY)
-
-
-@kernel
-def take(s: Record, order: Record, px: int, qty: int) -> None:
-    """Fill ``qty`` lots of an order that takes, at a price."""
-    order["leaves"] -= qty
-    answer(s, order, FILL, _NONE, px, qty, TAKER)
 
 
 @kernel
@@ -97,41 +82,30 @@ def match(s: Record, slot: int, command: Record) -> None:
     """Walk the displayed levels when the order crosses; else rest it or let it expire."""
     order = s["model"]["orders"][slot]
     order_type = command["order_type"]
-    if would_cross(s, order["instrument"], order["side"], order_type, order["px"]):
-        if command["flags"] & _POST_ONLY:
-            plain_answer(s, order, EXPIRED, _WOULD_CROSS)
-            return
-        excess = cut_to_position(s, order)
-        if command["time_in_force"] == _FOK and (excess > 0 or reachable_qty(s, order, order_type) < order["leaves"]):
-            plain_answer(s, order, EXPIRED, _REDUCE_ONLY if excess > 0 else _NO_LIQUIDITY)
-            return
-        stays = order_type != _MARKET and rests(command["time_in_force"])
-        walk(s, order, order_type, int(stays))
-        if stays and order["leaves"] > 0:
-            take(s, order, order["px"], order["leaves"])
-        if order["leaves"] + excess > 0:
-            plain_answer(s, order, EXPIRED, _NO_LIQUIDITY if order["leaves"] > 0 else _REDUCE_ONLY)
+    if not would_cross(s, order["instrument"], order["side"], order_type, order["px"]):
+        rest_or_expire(s, slot, command, displayed_qty(s, order))
         return
-    if order_type == _MARKET or not rests(command["time_in_force"]):
-        plain_answer(s, order, EXPIRED, _NO_LIQUIDITY)
+    if command["flags"] & _POST_ONLY:
+        plain_answer(s, order, EXPIRED, _WOULD_CROSS)
         return
-    rest(s, slot, displayed_qty(s, order))
+    excess = cut_to_position(s, order)
+    if command["time_in_force"] == _FOK and (excess > 0 or reachable_qty(s, order, order_type) < order["leaves"]):
+        plain_answer(s, order, EXPIRED, _REDUCE_ONLY if excess > 0 else _NO_LIQUIDITY)
+        return
+    stays = order_type != _MARKET and rests(command["time_in_force"])
+    walk(s, order, order_type, int(stays))
+    if stays and order["leaves"] > 0:
+        take(s, order, order["px"], order["leaves"])
+    if order["leaves"] + excess > 0:
+        plain_answer(s, order, EXPIRED, _NO_LIQUIDITY if order["leaves"] > 0 else _REDUCE_ONLY)
 
 
 def on_request(st: State, _me: int, command: Record) -> None:
     """A request has reached the exchange."""
     s = st[0]
-    if command["kind"] == _NEW:
-        slot = enter(s, command)
-        if slot >= 0:
-            plain_answer(s, s["model"]["orders"][slot], ACCEPTED, _NONE)
-            match(s, slot, command)
-    elif command["kind"] == _AMEND:
-        slot = amend_in_place(s, command)
-        if slot >= 0:
-            match(s, slot, command)
-    else:
-        cancel_resting(s, command)
+    slot = receive(s, command)
+    if slot >= 0:
+        match(s, slot, command)
 
 
 def on_depth(st: State, _me: int, tick: Record) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 
-from backtest.matching.exchange import raw_qty
+from backtest.matching.quantities import raw_qty
 from oms.compiled import kernel
 from oms.core.state import Record
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from oms.commands.exchange_options import ExchangeModel, Fees, Latencies, QueueModel, with_exchange
 from oms.commands.options import (
     Account,
     CommandError,
@@ -63,6 +64,10 @@ def backtest(
     ] = None,
     param: Parameters = None,
     no_strategy: NoStrategy = False,
+    exchange_model: ExchangeModel = None,
+    queue_model: QueueModel = None,
+    latency: Latencies = None,
+    fees: Fees = None,
     algo: Annotated[
         str | None,
         typer.Option(
@@ -127,6 +132,7 @@ def backtest(
         no_strategy=no_strategy or (algo is not None and strategy is None),
         recorded=names[0] if names else (sources or bars)[0].symbol,
     )
+    settings = with_exchange(settings, exchange_model, queue_model, latency, fees)
     if algo is not None:
         if qty is None:
             raise CommandError("--algo works an order of a quantity: give it by --qty, such as --qty 0.5")

@@ -395,14 +395,18 @@ MODEL_QUEUE: Final = 32_768
 """Requests, and answers, that can be under way between the core and an exchange model."""
 MODEL_BUCKETS: Final = 1_024
 MODEL_TAKEN: Final = 256
+MAX_FEE_TIERS: Final = 16
+FEE_DAYS: Final = 30
+"""Days before today whose traded value decides an account's fee tier."""
 
 RESTING = np.dtype(
     [
         ("active", "i8"),
         ("order_id", "i8"),
-        ("px", "i8"),
+        ("px", "i8"),  # 0: a market order
         ("qty", "i8"),
         ("leaves", "i8"),
+        ("taken", "i8"),  # lots that it has taken; its impact grows with them
         ("queue_ahead", "f8"),  # quantity before it at its price; of the instrument's own unit, not lots
         ("queue_traded", "f8"),  # traded at its price since the feed last showed the level
         ("instrument", "i4"),
@@ -418,6 +422,15 @@ RESTING = np.dtype(
 
 TAKEN = np.dtype([("instrument", "i8"), ("side", "i8"), ("px", "i8"), ("qty", "i8")])
 """Displayed quantity that own orders have consumed since the feed last showed the level."""
+
+FEE_TIER = np.dtype(
+    [
+        ("traded_value", "f8"),  # cash in the reporting currency: the tier holds from this on
+        ("maker_fee_rate", "i8"),  # 1e-8 of the value
+        ("taker_fee_rate", "i8"),
+    ]
+)
+"""Fees of an account that has traded so much in the last ``FEE_DAYS`` days."""
 
 MODEL = np.dtype(
     [
@@ -435,6 +448,21 @@ MODEL = np.dtype(
         ("feed_factor", "f8"),  # of the feed's latency at the time, which is added both ways
         ("latency_rows", "i8"),  # address of recorded latencies, three int64 a row; 0: there are none
         ("latency_count", "i8"),
+        ("slippage_ticks", "i8"),
+        ("impact_rate", "f8"),  # of the price, for an order of impact_qty
+        ("impact_power", "f8"),  # of the quantity; 0: there is no impact
+        ("impact_qty", "f8"),  # of the instrument's own unit
+        ("fill_chance", "f8"),  # of the model that throws dice
+        ("slip_chance", "f8"),
+        ("random", "i8", (2,)),  # of its random numbers
+        ("fee_basis", "i8"),  # FeeBasis
+        ("maker_unit_fee", "i8"),  # cash for a unit of the quantity
+        ("taker_unit_fee", "i8"),
+        ("fee_tier_count", "i8"),
+        ("fee_tiers", FEE_TIER, (MAX_FEE_TIERS,)),
+        ("fee_day", "i8"),  # UTC day since 1970 for which fee_tier holds
+        ("fee_tier", "i8", (MAX_ACCOUNTS,)),
+        ("traded_value", "f8", (MAX_ACCOUNTS, FEE_DAYS + 1)),  # cash in the reporting currency, at day % (FEE_DAYS + 1)
         ("trade_counter", "i8"),
         ("request_head", "i8"),
         ("request_count", "i8"),

@@ -190,7 +190,7 @@ def run_oracle(traded: Instrument, ticks: Rows, actions: Rows, setting: Setting)
 def run_ours(traded: Instrument, ticks: Rows, actions: Rows, setting: Setting) -> Log:
     """Run the actions in our core, with the exchange on a clock of its own."""
     matching = {"model": setting.exchange, "queue": setting.queue, "queue_power": 3.0}
-    core = build_core(settings_of(traded, matching=matching), two_clocks=True)
+    core = build_core(settings_of(traded, matching=matching, reporting_currency=traded.settlement), two_clocks=True)
     st = core.st
     s = st[0]
     if isinstance(setting.latency, tuple):

@@ -5,16 +5,19 @@ After each step of a random run every order has the state, and has left, what hf
 
 from __future__ import annotations
 
+import warnings
+from functools import cache
+
 import numpy as np
 import numpy.typing as npt
 import pytest
 
+from gateways.recording import RecordingWarning, load_ticks
 from oms.exchange_model import QUEUE_MODELS
 from oms.instruments import Instrument
 from oms.records import CommandKind, OrderState, TickKind
-from tests.backtest.oracle import ACTION
 from tests.backtest.stepwise import Log, Setting, run_oracle, run_ours
-from tests.backtest.test_oracle import LATENCIES, random_actions, recorded_ticks, synthetic_ticks
+from tests.backtest.test_oracle import DATA, LATENCIES, random_actions, recorded_ticks, synthetic_ticks
 from tests.backtest.venue import MS, instrument
 
 Rows = npt.NDArray[np.void]
@@ -34,7 +37,8 @@ def late(ticks: Rows, seed: int) -> Rows:
 
 def without_amends(actions: Rows) -> Rows:
     """Partial fills: what an amend of a partly filled order means, the oracle answers in a way of its own."""
-    return actions[actions["kind"] != CommandKind.AMEND]
+    kept: Rows = actions[actions["kind"] != CommandKind.AMEND]
+    return kept
 
 
 def check(ours: Log, theirs: Log, *, whole: bool) -> None:
@@ -65,4 +69,57 @@ def test_every_order_is_as_the_oracle_says_after_each_step(exchange: str, queue:
     check(run_ours(traded, ticks, actions, setting), theirs, whole=exchange == "no_partial_fill")
 
 
-_ = (ACTION, Instrument, TickKind, recorded_ticks)
+def random_latencies(ticks: Rows, seed: int) -> npt.NDArray[np.int64]:
+    """Recorded order latencies of up to 30 ms each way, on part of the time that the ticks take."""
+    rng = np.random.default_rng(seed)
+    first, last = int(ticks["local_ts"][0]), int(ticks["local_ts"][-1])
+    sent = np.sort(rng.integers(first + (last - first) // 4, last - (last - first) // 4, 400))
+    rows = np.cumsum([sent, *rng.integers(0, 30 * MS, (2, len(sent)))], axis=0).T
+    kept = (np.diff(rows[:, :2], axis=0, prepend=rows[:1, :2] - 1) > 0).all(axis=1)
+    kept &= rows[:, 1] == np.maximum.accumulate(rows[:, 1])
+    return np.ascontiguousarray(rows[kept])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_recorded_latencies_are_interpolated_as_the_oracle_does(seed: int) -> None:
+    ticks = late(synthetic_ticks(200 + seed, messages=1_500), seed)
+    latencies = random_latencies(ticks, seed)
+    assert len(latencies) > 50
+    actions = random_actions(ticks, seed, orders=300, entry_ns=0, spread_ticks=8)
+    setting = Setting("no_partial_fill", "risk_averse", latencies)
+    traded = instrument(tick="0.5", lot="0.001")
+    check(run_ours(traded, ticks, actions, setting), run_oracle(traded, ticks, actions, setting), whole=True)
+
+
+@cache
+def recorded(name: str) -> tuple[Instrument, Rows]:
+    """A recording of the market from its snapshot on, with the exchange's times as they are, and what it is of."""
+    if name == "usdm":
+        return recorded_ticks(name)
+    traded = Instrument(
+        id=0,
+        symbol="BTCUSD_PERP",
+        venue="binance_coinm",
+        kind="inverse_perpetual",
+        base="BTC",
+        quote="USD",
+        tick="0.1",
+        lot="1",
+        multiplier="100",
+    )
+    with warnings.catch_warnings(action="ignore", category=RecordingWarning):
+        ticks = load_ticks(DATA / "coinm_btcusd_perp_20240808.gz", traded)
+    return traded, ticks[np.flatnonzero(ticks["kind"] == TickKind.SNAPSHOT)[0] :]
+
+
+@pytest.mark.parametrize("queue", ["risk_averse", "power3"])
+@pytest.mark.parametrize("exchange", ["no_partial_fill", "partial_fill"])
+@pytest.mark.parametrize("name", ["usdm", "coinm"])
+def test_every_order_is_as_the_oracle_says_on_recorded_books(name: str, exchange: str, queue: str) -> None:
+    traded, ticks = recorded(name)
+    actions = random_actions(ticks, len(queue), orders=300, entry_ns=10 * MS, spread_ticks=8)
+    if exchange == "partial_fill":
+        actions = without_amends(actions)
+    setting = Setting(exchange, queue, (10 * MS, 10 * MS), inverse=name == "coinm")
+    theirs = run_oracle(traded, ticks, actions, setting)
+    check(run_ours(traded, ticks, actions, setting), theirs, whole=exchange == "no_partial_fill")

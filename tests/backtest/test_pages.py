@@ -2,45 +2,77 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
+from typing import Final
 
-import numba
 import pytest
 
 from backtest.execution_plot import LEGEND
 from backtest.metrics import METRICS
-from oms.compiled import cached_in, callback
-from oms.core.state import STATE
-from oms.exchange_model import use_model
-from oms.records import COMMAND, TICK, OrderState, TimeInForce
+from oms.assembly import build_core
+from oms.config import load_settings
+from oms.exchange_model import load_functions, load_model, use_model
+from oms.records import OrderState, TimeInForce
 from tests.backtest.consistency import check_model
 from tests.backtest.venue import SIDES, Venue, mirrored_book
 from tests.docs.pages import ROOT, blocks
+
+PAGE: Final = ROOT / "docs/matching.md"
+
+
+def venue_with(folder: Path, **files: str) -> Venue:
+    """A venue with models of the page's, each loaded from a file as settings name it."""
+    loaded = load_model("displayed")
+    for kind, text in files.items():
+        file = folder / f"my_{kind}.py"
+        file.write_text(text)
+        loaded |= load_functions(kind, str(file))
+    venue = Venue()
+    use_model(venue.st, loaded)
+    venue.kept_alive = loaded
+    return venue
 
 
 @pytest.fixture
 def touch(tmp_path: Path) -> Venue:
     """A venue with the example model of docs/matching.md."""
-    file = tmp_path / "touch.py"
-    file.write_text(blocks(ROOT / "docs/matching.md", "python")[0])
-    spec = importlib.util.spec_from_file_location("touch_of_the_page", file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    functions = {"on_request": COMMAND, "on_depth": TICK, "on_trade": TICK}
-    with cached_in(tmp_path):
-        model = {
-            name: callback(getattr(module, name), numba.from_dtype(dtype), STATE, checked=False)
-            for name, dtype in functions.items()
-        }
-    venue = Venue()
-    use_model(venue.st, model)
-    venue.kept_alive = model
-    return venue
+    return venue_with(tmp_path, matching=blocks(PAGE, "python")[0])
 
 
+def test_the_examples_are_as_short_as_is_said() -> None:
+    model, queue = (len(block.splitlines()) for block in blocks(PAGE, "python"))
+    assert model <= 30
+    assert queue <= 12
+
+
+@pytest.mark.pure
+@SIDES
+def test_the_example_queue_takes_half_of_a_cancel_from_ahead(tmp_path: Path, side: int) -> None:
+    venue = venue_with(tmp_path, queues=blocks(PAGE, "python")[1])
+    mirrored_book(venue, side, {1: 100}, {1: 10})
+    order = venue.submit(side, 1000 - side, 5)
+    venue.show((side, 1000 - side, 150))
+    venue.show((side, 1000 - side, 130))
+    assert venue.st[0]["model"]["orders"]["queue_ahead"][0] == 90
+    venue.trade(-side, 1000 - side, 92)
+    assert venue.filled(order) == 2
+    check_model(venue.st)
+
+
+def test_the_settings_choose_both_files(tmp_path: Path) -> None:
+    names = {}
+    for name, text in zip(("model", "queue"), blocks(PAGE, "python"), strict=True):
+        (tmp_path / f"my_{name}.py").write_text(text)
+        names[name] = f"my_{name}.py"
+    file = tmp_path / "zoms.toml"
+    file.write_text("".join(f'matching.{name} = "{value}"\n' for name, value in names.items()))
+    chosen = load_settings(file, {"replay": {"file": "none"}})
+    core = build_core(chosen)
+    assert set(core.model) == {"on_request", "on_depth", "on_trade", "on_level"}
+    assert [chosen.matching.model, chosen.matching.queue] == [str(tmp_path / name) for name in names.values()]
+
+
+@pytest.mark.pure
 @SIDES
 def test_the_example_model_does_what_the_page_says(touch: Venue, side: int) -> None:
     mirrored_book(touch, side, {1: 10}, {1: 1})

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as hs
 
+from oms.exchange_model import BOOK_MODELS
 from oms.records import (
     CommandKind,
     EventKind,
@@ -153,11 +154,14 @@ def test_volume_that_a_cut_order_does_not_take_goes_to_the_next() -> None:
     assert (fills_of(rig, CLOSING), fills_of(rig, client_id(1))) == ([3], [5])
 
 
-def test_fill_or_kill_is_not_cut() -> None:
-    rig = rig_of("displayed")
+@pytest.mark.parametrize("model", BOOK_MODELS)
+def test_fill_or_kill_is_not_cut(model: str) -> None:
+    rig = rig_of(model)
     terms: dict[str, int] = {"time_in_force": TimeInForce.FOK, "flags": OrderFlag.REDUCE_ONLY}
     rig.commands(new_order(CLOSING, SELL, BID_PX, 10, **terms))
     adopt(rig, 4)
+    arrive(rig)
+    rig.ticks(depth(BUY, BID_PX - 9, 1))  # one model waits for the next record
     arrive(rig)
     assert (fills_of(rig, CLOSING), ended(rig, CLOSING)) == ([], (OrderState.EXPIRED, Reason.REDUCE_ONLY))
 
@@ -210,7 +214,7 @@ STEPS: Final = hs.lists(
 )
 
 
-@given(STEPS, hs.sampled_from(MODELS), hs.sampled_from((0, LATENCY_NS)))
+@given(STEPS, hs.sampled_from(BOOK_MODELS), hs.sampled_from((0, LATENCY_NS)))
 def test_a_reduce_only_fill_never_opens_or_turns_a_position(
     steps: list[tuple[str, int, int]], model: str, latency_ns: int
 ) -> None:

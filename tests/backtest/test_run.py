@@ -163,16 +163,26 @@ def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
         backtest_file(demo_settings(), tmp_path / "nothing_here.gz")
 
 
-@pytest.mark.parametrize(("clock", "message"), [("dual", "comes later"), ("exchange", "unknown clock 'exchange'")])
-def test_a_clock_that_is_not_there_is_refused(clock: str, message: str) -> None:
+def test_a_clock_that_is_not_there_is_refused() -> None:
+    message = "unknown clock 'exchange': use local or dual"
     with pytest.raises(BacktestError, match=message):
-        backtest_file(demo_settings(), DEMO, clock=clock)
+        backtest_file(demo_settings(), DEMO, clock="exchange")
     with pytest.raises(BacktestError, match=message):
-        run_backtest(demo_settings(), demo_ticks(), clock=clock)
+        run_backtest(demo_settings(), demo_ticks(), clock="exchange")
+
+
+def test_two_clocks_give_other_fills_than_one_where_the_feed_takes_time_and_the_same_where_it_takes_none() -> None:
+    two = run_backtest(demo_settings(), demo_ticks(), clock="dual")
+    assert two.result.clock == "dual"
+    assert two.result.ticks_refused == 0
+    assert fill_rows(two.events) != fill_rows(demo_backtest().events)
+    at_once = demo_ticks().copy()
+    at_once["exch_ts"] = at_once["local_ts"]
+    assert fill_rows(run_backtest(demo_settings(), at_once, clock="dual").events) == fill_rows(demo_backtest().events)
 
 
 def test_an_unknown_model_is_refused() -> None:
-    with pytest.raises(ConfigError, match="unknown matching model 'magic': choose displayed or no_partial_fill"):
+    with pytest.raises(ConfigError, match="unknown matching model 'magic': choose displayed, touch, no_partial_fill"):
         run_backtest(demo_settings(matching={"model": "magic"}), demo_ticks())
 
 
