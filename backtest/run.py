@@ -10,12 +10,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from backtest.marks import sample_marks
+from oms.algorithms import algorithm_id
 from oms.assembly import PAPER_ACCOUNT, Core, build_core
 from oms.compiled import Progress
 from oms.config import Settings, qualified_symbol
@@ -24,6 +26,10 @@ from oms.decimals import cash_text
 from oms.engine import report_positions, step_commands, step_ticks, take_terms
 from oms.instruments import Instrument
 from oms.records import EVENT, TICK, EventKind, Reason, TickFlag, TickKind
+
+if TYPE_CHECKING:
+    from backtest.frames import Frame, Library
+    from backtest.performance import Performance
 
 CLOCKS: Final = ("local", "dual")
 """By whose clock the exchange acts: the receiver's, or its own."""
@@ -70,16 +76,50 @@ class BacktestResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Backtest(NamedTuple):
-    """A finished backtest: its figures, its events and the core as it ended."""
+    """A finished backtest: its figures, its events, the core as it ended, and the prices on the way."""
 
     result: BacktestResult
     events: npt.NDArray[np.void]
     core: Core
+    settings: Settings
+    marks: npt.NDArray[np.void]
+    """Of MARK_SAMPLE."""
 
     @property
     def fills(self) -> npt.NDArray[np.void]:
         """The ORDER_FILLED events, in order."""
         return self.events[self.events["kind"] == EventKind.ORDER_FILLED]
+
+    def performance(self) -> Performance:
+        """Equity, trades and metrics; see ``backtest.performance``."""
+        from backtest.performance import performance_of
+
+        return performance_of(
+            self.settings,
+            self.events,
+            self.marks,
+            [each.name for each in self.core.strategies],
+            algorithms=algorithms_of(self.core),
+            failures=_halts(self.core, self.events),
+        )
+
+    def trades_frame(self, library: Library = "pandas") -> Frame:
+        """The trades, a row each; see ``backtest.frames``."""
+        from backtest.frames import trades_frame
+
+        return trades_frame(self.performance(), library)
+
+    def fills_frame(self, library: Library = "pandas") -> Frame:
+        """The fills, a row each; see ``backtest.frames``."""
+        from backtest.frames import fills_frame
+
+        return fills_frame(self.performance(), library)
+
+    def equity_frame(self, library: Library = "pandas") -> Frame:
+        """The equity curves, a row for each time and scope; see ``backtest.frames``."""
+        from backtest.frames import equity_frame
+
+        return equity_frame(self.performance(), library)
 
 
 def check_clock(clock: str) -> None:
@@ -229,7 +269,7 @@ def run_backtest(
         ),
         problems=tuple(_halts(core, events)),
     )
-    return Backtest(result, events, core)
+    return Backtest(result, events, core, settings, sample_marks(settings.instruments, ticks))
 
 
 def backtest_file(
@@ -329,6 +369,14 @@ def _instrument_result(instrument: Instrument, position: Any, closing: Any) -> I
         fees=cash_text(position["fees"]),
         settlement=instrument.settlement,
     )
+
+
+def algorithms_of(core: Core) -> dict[int, str]:
+    """The algorithm of each parent order whose terms the core still has, by order id."""
+    names = {algorithm_id(each.name): each.name for each in core.algorithms}
+    terms = core.st[0]["terms"]
+    known = terms[terms["order_id"] != 0]
+    return {int(row["order_id"]): names[int(row["algorithm"])] for row in known if int(row["algorithm"]) in names}
 
 
 def _halts(core: Core, events: npt.NDArray[np.void]) -> list[str]:

@@ -72,6 +72,7 @@ KERNEL_SOURCES: Final = (
     "strategies/api.py",
     "strategies/rules.py",
     "strategies/requests.py",
+    "backtest/ledger_kernels.py",
     "backtest/market.py",
     "backtest/matching/*.py",
     "backtest/queues/*.py",

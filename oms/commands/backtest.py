@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,7 @@ import typer
 
 from oms.commands.options import Account, CommandError, Json, SettingsFile, parse_values, say, say_json, say_table
 from oms.commands.paper import Duration, InstrumentName, NoStrategy, Parameters, Strategy, session_settings
+from oms.commands.performance import print_performance, write_reports
 
 if TYPE_CHECKING:
     from backtest.algorithm import ParentRequest, ParentRun
@@ -54,6 +56,10 @@ def backtest(
     plot: Annotated[
         Path | None, typer.Option("--plot", help="Draw the execution: a .png or .svg file.", metavar="FILE")
     ] = None,
+    report: Annotated[
+        list[Path] | None,
+        typer.Option("--report", help="Write the tear sheet: an .html or .png file. Repeatable.", metavar="FILE"),
+    ] = None,
 ) -> None:
     """Run the strategies over a recorded stream in one compiled loop; the fills are those of a paper session.
 
@@ -61,6 +67,11 @@ def backtest(
     """
     import msgspec
 
+    from backtest.tear_sheet import check_tear_sheet
+
+    reports = report or []
+    for path in reports:
+        check_tear_sheet(path)
     settings = session_settings(
         settings_file=settings_file,
         replay=file,
@@ -80,17 +91,22 @@ def backtest(
 
         settings, algo = with_algorithm(settings, algo)
         request = ParentRequest(algo, side, qty, price, parse_values(algo_param or [], "--algo-param"), start)
-        run_algorithm(settings, request, clock, plot, as_json=as_json)
+        run_algorithm(settings, request, clock, plot, reports, as_json=as_json)
         return
+    from backtest.performance import report_of
     from backtest.run import backtest_file
 
-    result = backtest_file(settings, Path(settings.replay.file), clock, settings.replay.duration_s).result
+    done = backtest_file(settings, Path(settings.replay.file), clock, settings.replay.duration_s)
+    result = done.result
+    performance = done.performance()
     for problem in result.problems:
         sys.stderr.write(f"{problem}\n")
+    write_reports(performance, reports)
     if as_json:
-        say_json(msgspec.to_builtins(result))
+        say_json({**msgspec.to_builtins(result), "performance": msgspec.to_builtins(report_of(performance))})
     else:
         print_result(result)
+        print_performance(performance)
     if result.strategies_halted:
         raise typer.Exit(1)
 
@@ -109,7 +125,15 @@ def with_algorithm(settings: Settings, algo: str) -> tuple[Settings, str]:
     return msgspec.structs.replace(settings, algorithms=algorithms), read_algorithm(path).name
 
 
-def run_algorithm(settings: Settings, request: ParentRequest, clock: str, plot: Path | None, *, as_json: bool) -> None:
+def run_algorithm(
+    settings: Settings,
+    request: ParentRequest,
+    clock: str,
+    plot: Path | None,
+    reports: Sequence[Path] = (),
+    *,
+    as_json: bool,
+) -> None:
     """Run one parent order over the recording, and tell how its execution went."""
     import msgspec
 
@@ -126,6 +150,8 @@ def run_algorithm(settings: Settings, request: ParentRequest, clock: str, plot: 
         sys.stderr.write(f"{problem}\n")
     if plot is not None:
         save_plot(run.parent, market, plot)
+    if reports:
+        write_reports(run.backtest.performance(), reports)
     if as_json:
         ending = {"state": run.state.name.lower(), "reason": run.reason.name}
         say_json({"algorithm": request.algorithm, **ending, **msgspec.to_builtins(report)})

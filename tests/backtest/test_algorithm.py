@@ -70,6 +70,10 @@ def test_every_algorithm_works_an_order_over_the_recording(algorithm: str, side:
     assert report.benchmark("arrival").slippage_bps is not None
     if run.state == OrderState.FILLED:
         assert parent.filled_qty == parent.target_qty
+        (slippage,) = run.backtest.performance().slippage
+        assert (slippage.algorithm, slippage.parents, slippage.filled) == (algorithm, 1, report.filled)
+        arrival = float(report.benchmark("arrival").slippage_bps or "nan")
+        assert slippage.slippage_bps == slippage.worst_bps == pytest.approx(arrival, abs=1e-4)
     assert run.backtest.result.problems == ()
     position = run.backtest.core.st[0]["positions"][0, recorded().id, 0]
     assert int(position["qty"]) == parent.side * parent.filled_qty

@@ -9,6 +9,7 @@ import numba
 import pytest
 
 from backtest.execution_plot import LEGEND
+from backtest.metrics import METRICS
 from oms.compiled import cached_in, callback
 from oms.core.state import STATE
 from oms.exchange_model import use_model
@@ -78,3 +79,21 @@ def test_the_execution_report_from_python_runs(
     assert "filled, 100 %, in " in lines[1]
     assert "benchmark" in "".join(lines)
     assert lines[-1].strip() == LEGEND
+
+
+def test_the_results_from_python_run(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(ROOT)
+    exec(blocks(ROOT / "docs/results.md", "python")[0].replace("sheet.html", str(tmp_path / "sheet.html")), {})
+    out = capsys.readouterr().out
+    assert out.splitlines()[0].endswith(" USDT")
+    assert "the data are 20 s long" in out
+    assert "shape: (3, 11)" in out
+    assert (tmp_path / "sheet.html").exists()
+
+
+@pytest.mark.pure
+def test_the_page_of_results_has_every_metric_as_it_is_defined() -> None:
+    rows = [f"| `{each.name}` | {each.unit} | {each.formula} | {each.source} |" for each in METRICS]
+    assert "\n".join(rows) in (ROOT / "docs/results.md").read_text()

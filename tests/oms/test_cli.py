@@ -186,6 +186,7 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
         (["paper", "--replay", RECORDING, "--settings", "none.toml"], "cannot read settings none.toml"),
         (["backtest", RECORDING, "--clock", "dual"], "clock 'dual' comes later"),
         (["backtest", __file__], "test_cli.py"),
+        (["backtest", RECORDING, "--report", "sheet.pdf"], "sheet.pdf is neither HTML nor PNG"),
         (["stream", RECORDING, "--endpoint", "here"], "--endpoint 'here' is not like"),
         (["status"], "no session of account 'paper' runs"),
         (["order", "list"], "no session of account 'paper' runs"),
@@ -276,6 +277,18 @@ def test_backtest_of_the_recording_gives_the_session_its_figures(
     assert figures["position"] == summary["position"]
     assert figures["realized_pnl"] == summary["realized_pnl"]
     assert figures["fees"] == summary["fees"]
+    assert result["performance"]["whole"]["metrics"]["fees"] == summary["fees"]
+
+
+def test_backtest_prints_its_metrics_and_writes_its_tear_sheets(zoms: Zoms, tmp_path: Path) -> None:
+    files = [tmp_path / "sheet.html", tmp_path / "sheet.png"]
+    reports = [word for file in files for word in ("--report", os.fspath(file))]
+    status, out, err = zoms("backtest", RECORDING, "--duration", "10", *reports)
+    assert (status, err) == (0, "")
+    assert re.search(r"^net PnL +-?\d", out, re.MULTILINE)
+    assert "no Sharpe ratio, Sortino ratio: the data are 10 s long" in out
+    assert files[0].read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    assert files[1].read_bytes().startswith(b"\x89PNG")
 
 
 def test_backtest_with_a_strategy_that_fails_says_so_and_fails(zoms: Zoms, tmp_path: Path) -> None:
@@ -285,6 +298,8 @@ def test_backtest_with_a_strategy_that_fails_says_so_and_fails(zoms: Zoms, tmp_p
     assert status == 1
     assert "strategy failing failed at 2024-08-08T23:5" in err
     assert "ticks/s" in out
+    assert "no figures: a strategy failed: the run is not judged" in out
+    assert "net PnL" not in out
 
 
 @pytest.mark.parametrize("command", [["recorded"], ["orders"], ["fills"], ["positions"], ["journal"]])
