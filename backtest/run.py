@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from backtest.marks import sample_marks
 from oms.algorithms import algorithm_id
-from oms.assembly import PAPER_ACCOUNT, Core, build_core
+from oms.assembly import PAPER_ACCOUNT, Core, Loaded, build_core
 from oms.compiled import Progress
 from oms.config import Settings, qualified_symbol
 from oms.core.state import State
@@ -220,6 +220,8 @@ def run_backtest(
     clock: str = "local",
     report: Callable[[Progress], None] = lambda progress: None,
     orders: Orders | None = None,
+    loaded: Loaded | None = None,
+    marks: npt.NDArray[np.void] | None = None,
 ) -> Backtest:
     """Build a core from ``settings`` and run it over ``ticks``.
 
@@ -235,6 +237,10 @@ def run_backtest(
         Told about the progress of compiling.
     orders : Orders, optional
         Placed on the way.
+    loaded : Loaded, optional
+        As for ``build_core``: what several runs of the same files need not load again.
+    marks : array of MARK_SAMPLE, optional
+        ``sample_marks`` of these ticks: what several runs over them need not sample again.
 
     Raises
     ------
@@ -244,10 +250,10 @@ def run_backtest(
         When the clock is unknown, or the strategies wrote more than the core can hold at once.
     """
     check_clock(clock)
-    core = build_core(settings, two_clocks=clock == "dual", report=report)
-    rows = exchange_order(ticks)
+    core = build_core(settings, two_clocks=clock == "dual", loaded=loaded, report=report)
+    rows = exchange_order(ticks) if clock == "dual" else None
     start = time.perf_counter()
-    events = drive_both(core.st, ticks, rows, orders) if clock == "dual" else drive(core.st, ticks, orders)
+    events = drive(core.st, ticks, orders) if rows is None else drive_both(core.st, ticks, rows, orders)
     elapsed_s = time.perf_counter() - start
     s = core.st[0]
     closing = _closing_positions(core.st)
@@ -269,7 +275,9 @@ def run_backtest(
         ),
         problems=tuple(_halts(core, events)),
     )
-    return Backtest(result, events, core, settings, sample_marks(settings.instruments, ticks))
+    if marks is None:
+        marks = sample_marks(settings.instruments, ticks)
+    return Backtest(result, events, core, settings, marks)
 
 
 def backtest_file(

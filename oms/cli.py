@@ -8,7 +8,21 @@ from typing import Final
 
 import typer
 
-from oms.commands import adopt, algo, backtest, control, demo, orders, paper, redefine, replay, status, stored, stream
+from oms.commands import (
+    adopt,
+    algo,
+    backtest,
+    control,
+    demo,
+    optimize,
+    orders,
+    paper,
+    redefine,
+    replay,
+    status,
+    stored,
+    stream,
+)
 
 TRACEBACK_VARIABLE: Final = "ZOMS_TRACEBACK"
 
@@ -22,6 +36,7 @@ app = typer.Typer(
 )
 app.command()(paper.paper)
 app.command()(backtest.backtest)
+app.command()(optimize.optimize)
 app.command()(demo.demo)
 app.command()(stream.stream)
 app.command()(status.status)
