@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
@@ -31,7 +30,6 @@ OUTCOME: Final = "outcome"
 BARS: Final = "bars"
 TEST: Final = "test"
 """Names under which optuna's storage keeps what is ours."""
-JOURNAL: Final = "journal.log"
 COMPLETE: Final = "complete"
 PRUNED: Final = "pruned"
 FAILED: Final = "failed"
@@ -140,21 +138,6 @@ def quiet_optuna() -> Iterator[Any]:
             yield optuna
     finally:
         optuna.logging.set_verbosity(before)
-
-
-def open_storage(folder: Path) -> Any:
-    """optuna's storage in a study's folder; a last line that was cut off by a crash is taken away."""
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
-
-    path = folder / JOURNAL
-    if path.exists():
-        content = path.read_bytes()
-        whole = content.rfind(b"\n") + 1
-        if whole < len(content):
-            with path.open("r+b") as file:
-                file.truncate(whole)
-    return JournalStorage(JournalFileBackend(str(path)))
 
 
 class Search:

@@ -14,8 +14,8 @@ from oms.commands.options import Account, CommandError, DataDir, Json, SettingsF
 from oms.commands.paper import Duration, InstrumentName, Parameters, Strategy, session_settings
 
 if TYPE_CHECKING:
+    from backtest.optimise.results import FoldResult, Study
     from backtest.optimise.search import Report, Trial
-    from backtest.optimise.study import FoldResult, Study
 
 SHOWN_TRIALS = 10
 UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
