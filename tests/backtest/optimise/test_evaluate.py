@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -180,3 +181,19 @@ def test_part_without_ticks_is_a_failure(tmp_path: Path) -> None:
 
     with pytest.raises(EvaluationError, match="there are no ticks"):
         evaluate(settings, {}, np.zeros(0, TICK))
+
+
+def test_packed_task_runs_where_its_files_are_not(recorded: tuple[Settings, Rows], tmp_path: Path) -> None:
+    settings, ticks = recorded
+    whole = Part(int(ticks["local_ts"][0]), int(ticks["local_ts"][-1]) + 1)
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    write_parts(ticks, settings.instruments, [whole], folder)
+    task = Task(settings, folder, Target("net_pnl", 1), "dual")
+    here = task.open()(Job({}, (whole,)))
+    packed = pickle.loads(pickle.dumps(task.packed()))
+    for file in folder.iterdir():
+        file.unlink()
+    folder.rmdir()
+    assert packed.open()(Job({}, (whole,))) == here
+    assert here.figures["fills"] > 0

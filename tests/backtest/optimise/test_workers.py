@@ -91,6 +91,11 @@ def test_ray_runs_the_same_jobs() -> None:
         pool = new_pool(Fake(fail_above_5), 2, "auto")
         done = results(pool, 8)
         pool.close()
+        locked = new_pool(NotToOpen(), 1, "auto")
+        locked.submit(0, job(1))
+        with pytest.raises(OptimiseError, match=r"could not get ready: .*the door is locked"):
+            locked.take()
+        locked.close()
     finally:
         ray.shutdown()
     assert [done[number] for number in range(6)] == [valley(job(number)) for number in range(6)]
