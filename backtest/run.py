@@ -19,7 +19,7 @@ import numpy.typing as npt
 from backtest.data.clocks import exchange_order
 from backtest.marks import Sampler
 from oms.algorithms import algorithm_id
-from oms.assembly import PAPER_ACCOUNT, Core, build_core
+from oms.assembly import PAPER_ACCOUNT, Core, Loaded, build_core
 from oms.compiled import Progress
 from oms.config import Settings, qualified_symbol
 from oms.core.state import State
@@ -285,6 +285,7 @@ def run_backtest(
     clock: str = "local",
     report: Callable[[Progress], None] = lambda progress: None,
     orders: Orders | None = None,
+    loaded: Loaded | None = None,
 ) -> Backtest:
     """Build a core from ``settings`` and run it over ``ticks``.
 
@@ -300,6 +301,8 @@ def run_backtest(
         Told about the progress of compiling.
     orders : Orders, optional
         Placed on the way.
+    loaded : Loaded, optional
+        As for ``build_core``: what several runs of the same files need not load again.
 
     Raises
     ------
@@ -309,7 +312,7 @@ def run_backtest(
         When the clock is unknown, or the strategies wrote more than the core can hold at once.
     """
     check_clock(clock)
-    core = build_core(settings, two_clocks=clock == "dual", report=report)
+    core = build_core(settings, two_clocks=clock == "dual", loaded=loaded, report=report)
     driven = Drive(core.st, settings.instruments)
     if clock == "dual":
         rows = exchange_order(ticks)

@@ -69,6 +69,15 @@ _INTERVALS: Final = {"max_orders_per_second": "order_interval_ns", "max_cancels_
 assert set(CASH_LIMITS) < set(_WHOLE_LIMITS)
 
 
+class Loaded(NamedTuple):
+    """What settings name that is compiled: it holds no state, so that any number of cores may use it."""
+
+    strategies: tuple[LoadedStrategy, ...]
+    model: dict[str, Callback]
+    rules: tuple[LoadedRule, ...]
+    algorithms: tuple[LoadedAlgorithm, ...]
+
+
 class Core(NamedTuple):
     """A core ready to step, and what must be kept alive with it."""
 
@@ -164,32 +173,50 @@ def recorded_latencies(file: str) -> npt.NDArray[np.int64] | None:
     return read_latencies(Path(file))
 
 
+def load(settings: Settings, report: Callable[[Progress], None] = lambda progress: None) -> Loaded:
+    """Compile what the settings need, or take it from the cache.
+
+    Raises
+    ------
+    ConfigError, StrategyError
+        When a file cannot be used.
+    """
+    matching = settings.matching
+    precompile(
+        [f"matching/{matching.model}", f"queues/{matching.queue}"],
+        [chosen.file for chosen in settings.strategies],
+        (*built_in(), *settings.algorithm_files),
+        report,
+    )
+    compile_entries()
+    return Loaded(
+        strategies=tuple(load_strategy(Path(chosen.file)) for chosen in settings.strategies),
+        model=load_model(matching.model, matching.queue),
+        rules=tuple(load_rule(Path(chosen.file)) for chosen in settings.rules),
+        algorithms=(*built_in_algorithms(), *(load_algorithm(path) for path in settings.algorithm_files)),
+    )
+
+
 def build_core(
     settings: Settings,
     *,
     trading_state: TradingState = TradingState.ACTIVE,
     two_clocks: bool = False,
+    loaded: Loaded | None = None,
     report: Callable[[Progress], None] = lambda progress: None,
 ) -> Core:
-    """Compile what the settings need and return a core that holds it.
+    """Return a core that holds what the settings say.
 
-    With ``two_clocks`` its exchange model acts at exchange time, on books of its own: in a backtest.
+    With ``two_clocks`` its exchange model acts at exchange time, on books of its own: in a backtest. ``loaded`` is what
+    ``load`` gave for these settings, or for some that name the same files; without it they are loaded here.
 
     Raises
     ------
     ConfigError, StrategyError, GridError
         When a setting cannot be used.
     """
-    algorithm_files = (*built_in(), *settings.algorithm_files)
+    loaded = load(settings, report) if loaded is None else loaded
     matching = settings.matching
-    precompile(
-        [f"matching/{matching.model}", f"queues/{matching.queue}"],
-        [chosen.file for chosen in settings.strategies],
-        algorithm_files,
-        report,
-    )
-    compile_entries()
-    model = load_model(matching.model, matching.queue)
     st = new_state()
     define_accounts(st, settings, trading_state)
     for instrument in settings.instruments:
@@ -204,21 +231,19 @@ def build_core(
         matching.feed_latency_factor,
         recorded_latencies(matching.latencies),
     )
-    use_model(st, model, latency, queue_power=matching.queue_power, two_clocks=two_clocks)
+    use_model(st, loaded.model, latency, queue_power=matching.queue_power, two_clocks=two_clocks)
     define_costs(st, matching)
-    loaded = tuple(_load_strategy(st, settings, chosen) for chosen in settings.strategies)
-    rules = tuple(load_rule(Path(chosen.file)) for chosen in settings.rules)
-    for rule in rules:
+    for strategy, chosen in zip(loaded.strategies, settings.strategies, strict=True):
+        _enter_strategy(st, settings, strategy, chosen)
+    for rule in loaded.rules:
         define_rule(st, rule)
-    algorithms = (*built_in_algorithms(), *(load_algorithm(path) for path in settings.algorithm_files))
-    for algorithm in algorithms:
+    for algorithm in loaded.algorithms:
         define_algorithm(st, algorithm)
-    return Core(st, loaded, model, rules, algorithms, latency)
+    return Core(st, *loaded, latency=latency)
 
 
-def _load_strategy(st: State, settings: Settings, chosen: StrategySettings) -> LoadedStrategy:
+def _enter_strategy(st: State, settings: Settings, strategy: LoadedStrategy, chosen: StrategySettings) -> None:
     instrument = settings.instrument(chosen.instrument)
-    strategy = load_strategy(Path(chosen.file))
     number = define_strategy(
         st,
         strategy,
@@ -227,4 +252,3 @@ def _load_strategy(st: State, settings: Settings, chosen: StrategySettings) -> L
         parameters=dict(chosen.parameters),
     )
     define_strategy_limits(st, chosen.risk, instrument, number)
-    return strategy

@@ -16,6 +16,7 @@ from oms.commands import (
     data,
     demo,
     download,
+    optimize,
     orders,
     paper,
     redefine,
@@ -39,6 +40,7 @@ app.command()(paper.paper)
 app.command()(backtest.backtest)
 app.add_typer(data.app, name="data")
 app.command()(download.download)
+app.command()(optimize.optimize)
 app.command()(demo.demo)
 app.command()(stream.stream)
 app.command()(status.status)

@@ -9,6 +9,9 @@ import pytest
 
 from backtest.execution_plot import LEGEND
 from backtest.metrics import METRICS
+from backtest.optimise.folds import KINDS
+from backtest.optimise.pruning import PRUNERS
+from backtest.optimise.samplers import SAMPLERS
 from oms.assembly import build_core
 from oms.config import load_settings
 from oms.exchange_model import load_functions, load_model, use_model
@@ -123,6 +126,26 @@ def test_the_results_from_python_run(
     assert "the data are 20 s long" in out
     assert "shape: (3, 11)" in out
     assert (tmp_path / "sheet.html").exists()
+
+
+def test_the_search_from_python_runs(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("ZOMS_HOME", str(tmp_path))
+    exec(blocks(ROOT / "docs/optimise.md", "python")[0], {})
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("{'half_spread_ticks': ")
+    assert [line[:6] for line in lines[1:3]] == ["fold 1", "fold 2"]
+    assert lines[3].startswith("Overfitting(tries=6, deflated_sharpe=None")
+    assert len(lines) == 4 + 1 + 18
+
+
+@pytest.mark.pure
+def test_the_page_of_searches_names_every_choice() -> None:
+    text = (ROOT / "docs/optimise.md").read_text()
+    for name in (*SAMPLERS, *PRUNERS, *KINDS):
+        assert f"`{name}" in text or name == "none"
 
 
 @pytest.mark.pure

@@ -191,6 +191,17 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
         (["backtest", RECORDING, "--fees", "0"], "--fees '0' is not MAKER,TAKER"),
         (["backtest", __file__], "test_cli.py"),
         (["backtest", RECORDING, "--report", "sheet.pdf"], "sheet.pdf is neither HTML nor PNG"),
+        (["optimize", "--range", "half_spread_ticks=1:3"], "no recording is given: zoms optimize FILE"),
+        (["optimize", RECORDING], "no parameter is given to search: give one as NAME=LOW:HIGH"),
+        (
+            ["optimize", RECORDING, "--range", "half_spread_ticks=1:10:4"],
+            "does not divide into steps of 4: let it",
+        ),
+        (["optimize", RECORDING, "--range", "spread=1:3"], "strategy market_maker has no parameter 'spread' to search"),
+        (["optimize", RECORDING, "--range", "skew_ticks=1:3", "--target", "sharpe"], "sharpe_ratio needs 30 days"),
+        (["optimize", RECORDING, "--range", "skew_ticks=1:3", "--embargo", "1 hour"], "write 90s, 30m, 1h or 2d"),
+        (["optimize", "--resume", "none"], "there is no study 'none' in"),
+        (["optimize", RECORDING, "--resume", "none"], "leave FILE away"),
         (["stream", RECORDING, "--endpoint", "here"], "--endpoint 'here' is not like"),
         (["status"], "no session of account 'paper' runs"),
         (["order", "list"], "no session of account 'paper' runs"),
@@ -304,6 +315,42 @@ def test_backtest_with_a_strategy_that_fails_says_so_and_fails(zoms: Zoms, tmp_p
     assert "ticks/s" in out
     assert "no figures: a strategy failed: the run is not judged" in out
     assert "net PnL" not in out
+
+
+def test_optimize_searches_tests_and_tells_what_may_be_luck(zoms: Zoms) -> None:
+    ranges = ["--range", "half_spread_ticks=2:8:3", "--range", "skew_ticks=0,10"]
+    terms = ["--sampler", "grid", "--duration", "10", "--folds", "walk-forward:2", "--embargo", "1s", "--name", "mine"]
+    status, out, err = zoms("optimize", RECORDING, *ranges, *terms, "--constraint", "max_drawdown<=0.5")
+    assert (status, err.count("\n")) == (0, 1)
+    assert err.startswith("10 s of data are too few to choose parameters by")
+    assert re.search(r"^trial +half_spread_ticks +skew_ticks +total_return +max_drawdown +trades$", out, re.MULTILINE)
+    assert len(re.findall(r"^ +[0-5] +[258] +(?:0|10) ", out, re.MULTILINE)) == 6
+    assert re.search(r"^fold 2 +2024-08-08 23:5\d:\d\d - 23:5\d:\d\d +half_spread_ticks=", out, re.MULTILINE)
+    assert re.search(r"probability of overfitting +[01]\.\d{3}", out)
+    assert "deflated Sharpe ratio       -  (the data are 10 s long: it needs 30 days)" in out
+    again = zoms("optimize", "--resume", "mine", "--json")
+    assert again.status == 0
+    assert len(again.last_json["trials"]["whole"]) == 6
+    assert zoms("optimize", RECORDING, *ranges, *terms).err.startswith("zoms: study 'mine' exists already")
+
+
+def test_optimize_shows_the_front_of_several_targets(zoms: Zoms) -> None:
+    targets = ["--target", "net_pnl", "--target", "fees:min", "--sampler", "genetic"]
+    status, out, _ = zoms(
+        "optimize", RECORDING, "--range", "half_spread_ticks=2:8", *targets, "--trials", "6", "--duration", "3"
+    )
+    assert status == 0
+    assert out.startswith("Pareto front over all data, by net_pnl:max, fees:min:")
+
+
+def test_optimize_of_a_strategy_that_fails_has_no_figures(zoms: Zoms, tmp_path: Path) -> None:
+    failing = tmp_path / "failing.py"
+    failing.write_text('PARAMETERS = {"a": 1.0}\n\n\ndef on_tick(st, me, tick):\n    raise ValueError\n')
+    arguments = ["--strategy", os.fspath(failing), "--range", "a=1:3", "--duration", "1", "--sampler", "grid"]
+    status, out, err = zoms("optimize", RECORDING, *arguments)
+    assert (status, out) == (1, "")
+    assert "none of the first 3 trials of whole could be judged" in err
+    assert "strategy failing failed at 2024-08-08" in err
 
 
 @pytest.mark.parametrize("command", [["recorded"], ["orders"], ["fills"], ["positions"], ["journal"]])
