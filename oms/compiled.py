@@ -216,8 +216,9 @@ _inlining: Final[dict[str, str]] = {}
 def _inline_hot_kernels(library: Any, way: str) -> None:
     """Tell LLVM, before it optimizes an entry, which functions are to be part of their callers.
 
-    They become the entry's own, under names of its own: of a function that several entries have, all would use the one
-    that was loaded first, whether or not its arguments are still those that its name says.
+    On the way of an order they become the entry's own, under names of its own: of a function that several entries have,
+    all would use the one that was loaded first, whether or not its arguments are still those that its name says. What a
+    market data record passes is compiled faster without that, and runs no slower.
     """
     for function in library._final_module.functions:
         symbol = function.name
@@ -225,7 +226,7 @@ def _inline_hot_kernels(library: Any, way: str) -> None:
             continue
         if _hot.get(_qualified_name(symbol)) == way:
             function.add_function_attribute("alwaysinline")
-        if function.linkage == Linkage.linkonce_odr:
+        if way == ORDER_WAY and function.linkage == Linkage.linkonce_odr:
             function.linkage = Linkage.internal
             function.name = f"{library.name}.{symbol}"
 
