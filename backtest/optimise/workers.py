@@ -118,6 +118,11 @@ class ProcessPool:
         self._workers: list[_Worker] = []
         self._backlog: deque[tuple[int, Job]] = deque()
 
+    @property
+    def pids(self) -> list[int]:
+        """Of the processes that run."""
+        return [each.process.pid for each in self._workers]
+
     def submit(self, number: int, job: Job) -> None:
         self._backlog.append((number, job))
         self._feed()
