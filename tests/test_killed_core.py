@@ -56,7 +56,7 @@ def load(core: CoreProcess, random: Random, counter: int) -> int:
     return counter
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1])
 def test_killed_core_loses_and_doubles_nothing(tmp_path: Path, seed: int) -> None:
     random = Random(seed)
     settings = core_settings(tmp_path, journal={"segment_mb": 1, "snapshot_mb": 1, "sessions_kept": 100})

@@ -6,7 +6,6 @@ from decimal import Decimal
 from typing import Any
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
@@ -20,8 +19,6 @@ from oms.currencies import Conversion
 from oms.records import CASH_SCALE
 from tests.backtest.runs import KINDS, STEPS, Step, run_of
 from tests.oms.core.ledger import instrument_of
-
-pytestmark = pytest.mark.pure
 
 
 @settings(max_examples=60)

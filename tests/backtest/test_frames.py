@@ -16,7 +16,6 @@ from oms.records import CASH_SCALE
 from tests.backtest.runs import long_run
 from tests.backtest.test_performance import long_performance, long_settings
 
-pytestmark = pytest.mark.pure
 FRAMES = (trades_frame, fills_frame, equity_frame)
 
 

@@ -31,8 +31,6 @@ from backtest.metrics import (
 from backtest.trades import TRADE
 from oms.records import CASH_SCALE
 
-pytestmark = pytest.mark.pure
-
 START: Final = 1_704_067_200_000_000_000
 """Midnight of 2024-01-01."""
 COMPUTE: Final = {metric.name: metric.compute for metric in METRICS}

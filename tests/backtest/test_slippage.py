@@ -13,8 +13,6 @@ from oms.records import CASH_SCALE, EVENT, EventKind
 from tests.backtest.executions import INVERSE, LINEAR
 from tests.oms.core.builders import BUY, SELL, record
 
-pytestmark = pytest.mark.pure
-
 
 def progress(order_id: int, side: int, filled: int, average: float, arrival: float, **others: int) -> Rows:
     prices = {"last_px": round(average * CASH_SCALE), "realized_pnl": round(arrival * CASH_SCALE)}

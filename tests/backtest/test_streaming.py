@@ -165,7 +165,6 @@ def test_the_strategy_trades_the_first_instrument_that_is_named(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
-        ("bars.csv", "ts,open,high,low,close,volume\n1700000000,1,1,1,1,1\n1700000060,1,1,1,1,1\n", "holds bars"),
         ("back.csv", "ts,price,qty,side\n1700000001,1,1,buy\n1700000000,1,1,buy\n", "row 2: local_ts"),
         ("odd.csv", "ts,price,qty,side,mood\n1700000001,1,1,buy,1\n", "the unknown column mood"),
     ],

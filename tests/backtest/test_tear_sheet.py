@@ -24,8 +24,6 @@ from tests.backtest.runs import DAY_START, long_run
 from tests.backtest.test_performance import long_performance, long_settings
 from tests.oms.core.builders import record
 
-pytestmark = pytest.mark.pure
-
 
 class Page(HTMLParser):
     """The tables, the plots and the scripts of a page, and its text."""

@@ -6,7 +6,6 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
@@ -16,8 +15,6 @@ from backtest.trades import trades_of
 from oms.records import CASH_SCALE, EventKind, Liquidity, ReportKind
 from tests.backtest.runs import KINDS, LOWEST_PX, STEPS, Run, Step, run_of
 from tests.oms.core.builders import BUY, SELL, report, time_tick
-
-pytestmark = pytest.mark.pure
 
 
 def trades_in(run: Run) -> Rows:

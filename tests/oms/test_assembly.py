@@ -193,7 +193,7 @@ def test_core_starts_in_the_state_that_it_is_told() -> None:
 
 
 def test_unknown_matching_model_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match="unknown matching model 'magic': choose displayed or no_partial_fill"):
+    with pytest.raises(ConfigError, match=r"unknown matching model 'magic': choose displayed, .*, or give a \.py file"):
         load_model("magic")
 
 

@@ -17,8 +17,6 @@ from oms.instruments import Instrument
 from oms.records import Reason
 from tests.backtest.data.support import instrument
 
-pytestmark = pytest.mark.pure
-
 BARS = Path(__file__).resolve().parents[2] / "data/bars"
 MINUTE = 60 * 10**9
 HOUR = 60 * MINUTE

@@ -13,8 +13,6 @@ from backtest.data.clocks import MAX_FEED_LATENCY_NS, DataError, exchange_order
 from oms.records import TickKind
 from tests.backtest.data.support import MS, START_NS, ListSource, check_cuts, instrument, joined, message, record
 
-pytestmark = pytest.mark.pure
-
 S = 1_000_000_000
 
 

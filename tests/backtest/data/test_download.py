@@ -20,8 +20,6 @@ from oms.records import TickKind
 from tests.backtest.data.support import all_ticks, shipped_settings
 from tests.backtest.data.venue_server import VenueServer, serving
 
-pytestmark = pytest.mark.pure
-
 DAY = date(2024, 3, 5)
 NEXT = date(2024, 3, 6)
 TODAY = date(2024, 3, 8)

@@ -14,8 +14,6 @@ from backtest.data.merge import merge
 from oms.records import TickKind
 from tests.backtest.data.support import START_NS, ListSource, check_cuts, instrument, joined, message
 
-pytestmark = pytest.mark.pure
-
 
 @some.composite
 def sources(draw: Any) -> list[list[Any]]:

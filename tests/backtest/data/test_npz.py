@@ -33,8 +33,6 @@ from tests.backtest.data.support import (
     shipped_settings,
 )
 
-pytestmark = pytest.mark.pure
-
 DEMO = Path(__file__).resolve().parents[3] / "gateways/recordings/usdm_btcusdt_20240808_60s.gz"
 
 

@@ -36,8 +36,6 @@ from tests.backtest.data.support import (
     shipped_settings,
 )
 
-pytestmark = pytest.mark.pure
-
 RECORDINGS = Path(__file__).resolve().parents[3] / "gateways/recordings"
 DEMO = RECORDINGS / "usdm_btcusdt_20240808_60s.gz"
 USDM = "BTCUSDT.binance_usdm"

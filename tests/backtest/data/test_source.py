@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
 from backtest.data.source import Reading
 from oms.records import Reason
-
-pytestmark = pytest.mark.pure
 
 
 def test_a_sound_file_has_nothing_to_tell() -> None:

@@ -25,8 +25,6 @@ from backtest.data.tables import TableSource
 from oms.records import Reason, TickFlag, TickKind
 from tests.backtest.data.support import START_NS, all_ticks, check_cuts, instrument
 
-pytestmark = pytest.mark.pure
-
 US = START_NS // 1_000
 TRADED = instrument(tick="0.1", lot="0.001")
 

@@ -12,8 +12,6 @@ from hypothesis import strategies as some
 from backtest.optimise.errors import OptimiseError
 from backtest.optimise.folds import KINDS, ROLLING_BLOCKS, Part, make_folds, split
 
-pytestmark = pytest.mark.pure
-
 WHOLE = Part(1_000, 13_000)
 
 

@@ -20,8 +20,6 @@ from backtest.optimise.overfitting import (
     sharpe_ratios,
 )
 
-pytestmark = pytest.mark.pure
-
 
 def noise(seed: int, observations: int = 480, tries: int = 40) -> Floats:
     return np.random.default_rng(seed).normal(0, 0.01, (observations, tries))

@@ -10,8 +10,6 @@ from backtest.optimise.errors import OptimiseError
 from backtest.optimise.evaluate import Outcome
 from backtest.optimise.pruning import PRUNERS, check_pruner
 
-pytestmark = pytest.mark.pure
-
 
 def told(*values: float, **terms: bool) -> list[Outcome]:
     """Trials of four steps, each with its figure at every step."""

@@ -18,8 +18,6 @@ from backtest.optimise.search import Progress, Search, Trial, front_of, quiet_op
 from backtest.optimise.targets import parse_targets
 from tests.backtest.optimise.tasks import InlinePool, fail, fail_above_5, plan_in, valley
 
-pytestmark = pytest.mark.pure
-
 PARTS = (Part(0, 10),)
 
 

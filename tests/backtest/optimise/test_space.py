@@ -9,8 +9,6 @@ import pytest
 from backtest.optimise.errors import OptimiseError
 from backtest.optimise.space import check_names, grid_of, parse_space
 
-pytestmark = pytest.mark.pure
-
 
 @pytest.mark.parametrize(
     ("text", "values"),

@@ -22,8 +22,6 @@ from backtest.optimise.targets import (
 )
 from backtest.trades import TRADE
 
-pytestmark = pytest.mark.pure
-
 
 def test_targets_are_read_with_their_directions() -> None:
     targets = parse_targets(["sharpe", "max_drawdown", "fees:max", "turnover:min"])

@@ -119,6 +119,7 @@ def test_cancel_all_of_more_orders_than_the_output_holds_goes_on_when_it_is_empt
     rig = Rig()
     count = 3 * COMMAND_RING // (2 * MAX_OPEN_ORDERS)
     rig.st[0]["instruments"][3 : 3 + count] = rig.s["instruments"][0]
+    rig.st[0]["instruments_used"] = 3 + count
     rig.st[0]["limits"][0, 3 : 3 + count] = rig.s["limits"][0, 0]
     rig.open_market(*range(3, 3 + count))
     for instrument in range(3, 3 + count):
