@@ -54,7 +54,7 @@ def check(ours: Log, theirs: Log, *, whole: bool) -> None:
         assert ours.position == round(theirs.position)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(1))
 @pytest.mark.parametrize("queue", QUEUE_MODELS)
 @pytest.mark.parametrize("exchange", ["no_partial_fill", "partial_fill"])
 def test_every_order_is_as_the_oracle_says_after_each_step(exchange: str, queue: str, seed: int) -> None:

@@ -120,7 +120,7 @@ def test_a_longer_timeframes_bar_moves_nothing(venue: Bars) -> None:
     assert venue.fills(order) == []
 
 
-@settings(max_examples=60)
+@settings(max_examples=15)
 @given(
     bars=st.lists(
         st.tuples(*[st.integers(80, 120)] * 4, st.integers(0, 20)).map(

@@ -176,7 +176,7 @@ def merged(fills: Fills) -> Fills:
     return together
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(ACTIONS)
 def test_the_model_agrees_with_the_rules_applied_lot_by_lot(actions: list[Action]) -> None:
     venue = Venue()
@@ -196,7 +196,7 @@ def test_the_model_agrees_with_the_rules_applied_lot_by_lot(actions: list[Action
         check_model(venue.st)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(ACTIONS)
 def test_own_fills_never_exceed_what_was_displayed_or_traded(actions: list[Action]) -> None:
     venue = Venue()
@@ -236,7 +236,7 @@ def shown_by(action: Action) -> list[tuple[int, int, int]]:
 LATENCY_NS = some.sampled_from([0, 1, MS, 3 * MS, 10 * MS])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(ACTIONS, LATENCY_NS, LATENCY_NS, some.sampled_from(["displayed", "no_partial_fill"]))
 def test_every_order_ends_or_rests_whatever_the_latency(
     actions: list[Action], entry_ns: int, response_ns: int, model: str

@@ -21,7 +21,7 @@ from tests.backtest.runs import KINDS, STEPS, Step, run_of
 from tests.oms.core.ledger import instrument_of
 
 
-@settings(max_examples=60)
+@settings(max_examples=20)
 @given(name=some.sampled_from(KINDS), steps=STEPS, fifo=some.booleans())
 def test_every_point_is_the_cores_pnl_in_the_reporting_currency(name: str, steps: list[Step], fifo: bool) -> None:
     run = run_of(name, steps, fifo=fifo)

@@ -37,7 +37,7 @@ def column(ledger: Ledger, owner: int) -> int | None:
     return int(found[0]) if len(found) else None
 
 
-@settings(max_examples=40)
+@settings(max_examples=15)
 @given(name=some.sampled_from(KINDS), steps=STEPS, fifo=some.booleans())
 def test_every_position_is_the_cores_at_every_mark(name: str, steps: list[Step], fifo: bool) -> None:
     run = run_of(name, steps, fifo=fifo)
@@ -50,7 +50,7 @@ def test_every_position_is_the_cores_at_every_mark(name: str, steps: list[Step],
             assert {each: 0 if at is None else int(point[at][each]) for each in FIGURES} == expected
 
 
-@settings(max_examples=40)
+@settings(max_examples=15)
 @given(name=some.sampled_from(KINDS), steps=STEPS, fifo=some.booleans())
 def test_shares_together_are_the_account(name: str, steps: list[Step], fifo: bool) -> None:
     """Quantity and fees exactly; PnL but for what each share is rounded by on its own."""

@@ -249,7 +249,7 @@ def time_record(ts: int) -> Rows:
     return tick
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     model=some.sampled_from(MODELS),
     latency_us=some.sampled_from([0, 300, 1_000, 20_000]),

@@ -54,7 +54,7 @@ def average(prices: list[int], *, inverse: bool) -> int:
     return round(mean * CASH_SCALE)
 
 
-@settings(max_examples=60)
+@settings(max_examples=20)
 @given(name=some.sampled_from(KINDS), steps=STEPS, fifo=some.booleans())
 def test_trades_are_those_that_are_counted_lot_by_lot(name: str, steps: list[Step], fifo: bool) -> None:
     run = run_of(name, [step._replace(qty=step.qty % 50) for step in steps], fifo=fifo)
@@ -76,7 +76,7 @@ def test_trades_are_those_that_are_counted_lot_by_lot(name: str, steps: list[Ste
                 assert trade[column] == average(trip[part], inverse=run.instrument.inverse)
 
 
-@settings(max_examples=60)
+@settings(max_examples=20)
 @given(name=some.sampled_from(KINDS), steps=STEPS, fifo=some.booleans())
 def test_trades_add_up_to_the_positions(name: str, steps: list[Step], fifo: bool) -> None:
     """All PnL, fees and funding of a share are in its trades, each once."""
@@ -93,7 +93,7 @@ def test_trades_add_up_to_the_positions(name: str, steps: list[Step], fifo: bool
         assert (mine["side"] * (mine["qty"] - mine["closed_qty"])).sum() == held["qty"].sum()
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(name=some.sampled_from(KINDS), steps=STEPS)
 def test_closed_trades_are_the_same_under_fifo_but_for_what_each_fill_is_rounded_by(
     name: str, steps: list[Step]

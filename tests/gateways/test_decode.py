@@ -140,7 +140,7 @@ def check_any_bytes(market: str, message: bytes) -> None:
 
 
 @pytest.mark.parametrize("market", FILES)
-@settings(max_examples=1500 if JIT else 150, deadline=None)
+@settings(max_examples=500 if JIT else 150, deadline=None)
 @given(data=st.data())
 def test_mutated_messages_are_decoded_exactly_or_refused(market: str, data: st.DataObject) -> None:
     message = data.draw(st.sampled_from(samples(market)))
@@ -155,7 +155,7 @@ VALUES: st.SearchStrategy[object] = st.one_of(
 
 
 @pytest.mark.parametrize("market", FILES)
-@settings(max_examples=800 if JIT else 100, deadline=None)
+@settings(max_examples=250 if JIT else 100, deadline=None)
 @given(data=st.data())
 def test_changed_missing_and_reordered_fields_are_decoded_exactly_or_refused(market: str, data: st.DataObject) -> None:
     document = json.loads(data.draw(st.sampled_from(samples(market))))
@@ -172,7 +172,7 @@ def test_changed_missing_and_reordered_fields_are_decoded_exactly_or_refused(mar
     check_any_bytes(market, json.dumps(document, separators=(",", ":")).encode())
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(message=st.binary(max_size=300))
 @example(message=b"")
 @example(message=b"\0" * 50)
@@ -204,7 +204,7 @@ def test_a_message_of_more_levels_than_the_scanner_holds_is_decoded_slowly() -> 
 FIELDS = st.permutations(["e", "E", "T", "s", "t", "p", "q", "X", "m"])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(order=FIELDS, extra=st.booleans())
 def test_fields_in_any_order_give_the_same_trade(order: list[str], extra: bool) -> None:
     values = {
@@ -218,7 +218,7 @@ def test_fields_in_any_order_give_the_same_trade(order: list[str], extra: bool) 
     )  # fmt: skip
 
 
-@settings(max_examples=300 if JIT else 50, deadline=None)
+@settings(max_examples=50 if JIT else 50, deadline=None)
 @given(
     tick=st.sampled_from(["0.1", "0.01", "0.5", "0.25", "1", "10", "5", "0.00000001", "0.1000"]),
     steps=st.integers(0, 10**18),

@@ -148,7 +148,7 @@ def depth(kind: TickKind, update_id: int, previous_id: int, levels: list[tuple[i
 LEVELS = st.lists(st.tuples(st.sampled_from([1, -1]), st.integers(1, 6), st.integers(0, 3)), max_size=5)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(messages=st.lists(LEVELS, max_size=12), snapshot=LEVELS)
 def test_a_book_rebuilt_in_bulk_is_the_one_that_is_built_record_by_record(
     messages: list[list[tuple[int, int, int]]], snapshot: list[tuple[int, int, int]]

@@ -123,7 +123,7 @@ def test_bad_lines_are_counted_under_their_reasons_and_the_rest_goes_on(tmp_path
     assert len(counters.summary()) == len(set(bad.values()))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(cut=st.floats(0.01, 0.999))
 def test_a_truncated_gzip_file_gives_every_whole_line_before_the_damage(
     cut: float, tmp_path_factory: pytest.TempPathFactory
@@ -313,7 +313,7 @@ def test_a_wrong_sidecar_is_refused_by_name(text: str, words: list[str], tmp_pat
         assert word in str(caught.value)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(gaps=st.lists(st.integers(0, 5 * QUIET_NS), min_size=1, max_size=8), joined=st.booleans())
 def test_quiet_times_fill_every_silence_and_nothing_else(gaps: list[int], joined: bool) -> None:
     start = 10**18

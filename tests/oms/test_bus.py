@@ -131,7 +131,7 @@ def test_a_malformed_frame_is_refused_with_its_reason(damage: Callable[[bytes], 
     assert refusal.value.reason == Reason.MALFORMED
 
 
-@settings(max_examples=500)
+@settings(max_examples=200)
 @given(
     st.binary(max_size=300) | st.binary(max_size=300).map(lambda tail: bytes([WIRE_VERSION, RecordKind.TICK]) + tail)
 )

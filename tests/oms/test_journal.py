@@ -362,7 +362,7 @@ def overwrite(content: bytes, start: int, size: int, seed: int) -> bytes:
     return content[:start] + noise + content[start + size :]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     damage=st.sampled_from([remove, blank, repeat, overwrite]),
     start=st.integers(0, 2_000),
@@ -449,7 +449,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         list(read_journal(tmp_path / "gone.journal"))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(list(RECORD_DTYPES)), st.sampled_from(Direction), st.integers(1, 5))))
 def test_any_records_make_the_round_trip(
     tmp_path_factory: pytest.TempPathFactory, parts: list[tuple[RecordKind, Direction, int]]

@@ -71,7 +71,7 @@ def test_every_truncation_of_the_last_segment_is_torn(tmp_path: Path) -> None:
         assert not last.closed
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.integers(0, 8), st.integers(0, 2_000), st.integers(1, 900), st.integers(0, 2**32), st.booleans())
 def test_damage_is_found_where_the_reader_finds_it(
     tmp_path_factory: pytest.TempPathFactory, segment: int, start: int, size: int, seed: int, removes: bool

@@ -160,7 +160,7 @@ def test_every_flipped_byte_of_every_segment_is_named(tmp_path: Path) -> None:
         path.write_bytes(content)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.integers(0, 8), st.integers(0, 2_000), st.integers(1, 900), st.integers(0, 2**32), st.booleans())
 def test_damage_anywhere_never_gives_wrong_records(
     tmp_path_factory: pytest.TempPathFactory, segment: int, start: int, size: int, seed: int, removes: bool

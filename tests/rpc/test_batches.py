@@ -299,7 +299,7 @@ def test_numbers_of_codes_keep_their_meaning() -> None:
     assert CODE_NAMES[int(Reason.ORDER_RATE)] == "ORDER_RATE"
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.binary(max_size=400))
 def test_any_bytes_are_a_batch_or_an_error(tail: bytes) -> None:
     for payload in (b"zomB" + tail, encode_batch(BatchKind.ORDERS, new_orders(["a"], **TERMS)) + tail):

@@ -19,7 +19,7 @@ from rpc.requests import Hello, Ping, PlaceOrder, Subscribe
 from tests.rpc.conftest import PATIENT, World, decoded, make_settings
 
 RawSockets = Callable[[], zmq.Socket[bytes]]
-FEW = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FEW = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(scope="module")

@@ -401,7 +401,7 @@ def test_following_the_journal_leaves_what_was_not_published_to_be_read(
     assert stream.complete
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.data())
 def test_whatever_frames_arrive_every_event_comes_once_and_in_order(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

@@ -214,7 +214,7 @@ def test_a_truncated_array_gives_what_is_before_the_damage(tmp_path: Path) -> No
     assert "2 of its rows are missing; everything before the damage was read" in source.reading.summary()[0]
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(some.data())
 def test_damage_never_raises_anything_but_a_data_error(tmp_path: Path, data: Any) -> None:
     np.savez_compressed(tmp_path / "sound.npz", data=np.concatenate([row(2 | BUY_EVENT | BOTH)] * 50))

@@ -235,7 +235,7 @@ def test_no_file_is_an_error(tmp_path: Path) -> None:
         open_source(tmp_path / "none.csv", shipped_settings())
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(some.sampled_from(["a.csv", "a.csv.gz", "a.npz", "a.npy", "a.parquet", "a.gz", "a.zip", "a"]), some.data())
 def test_any_bytes_give_a_data_error_or_nothing(tmp_path: Path, name: str, data: Any) -> None:
     starts = [

@@ -327,7 +327,7 @@ def test_a_file_without_rows_is_an_error(tmp_path: Path, content: bytes) -> None
         all_ticks(TableSource(CsvFile(path), TRADED))
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     some.lists(some.lists(some.text(max_size=12) | some.sampled_from(["1700000000000", "10.1", "buy"]), max_size=6)),
     some.binary(max_size=20),
@@ -340,7 +340,7 @@ def test_garbage_never_raises_anything_but_a_data_error(tmp_path: Path, cells: l
         assert len(all_ticks(TableSource(CsvFile(path), TRADED))) >= 1
 
 
-@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(some.data())
 def test_damaged_parquet_never_raises_anything_but_a_data_error(tmp_path: Path, data: Any) -> None:
     table = pa.table({"ts": [1700000000000] * 50, "price": ["10.1"] * 50, "qty": ["1"] * 50, "side": ["buy"] * 50})
@@ -364,7 +364,7 @@ TYPES = [
 NAMED = {"trades": ["ts", "price", "qty", "side", "id"], "bars": ["ts", "open", "high", "low", "close", "volume"]}
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(some.sampled_from(sorted(NAMED)), some.lists(some.sampled_from(TYPES), min_size=6, max_size=6))
 def test_columns_of_any_type_are_read_or_named(tmp_path: Path, name: str, kinds: list[Any]) -> None:
     columns = {}

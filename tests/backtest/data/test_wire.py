@@ -279,7 +279,7 @@ def damaged(draw: Any) -> Any:
         return content
 
 
-@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(some.sampled_from(["okx", "htx", "bitmex"]), some.lists(damaged() | JSON, max_size=4), some.binary(max_size=30))
 def test_garbage_never_raises_anything_but_a_data_error(tmp_path: Path, venue: str, contents: Any, end: bytes) -> None:
     path = tmp_path / "stream.txt"

@@ -629,7 +629,7 @@ def working_qty(order: Any) -> int:
     return int(qty - order["filled_qty"])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(steps=STEPS, side=hs.sampled_from([BUY, SELL]), stop_limit=hs.booleans())
 def test_a_bracket_never_closes_more_than_it_opened(
     steps: list[tuple[str, int, int]], side: int, stop_limit: bool

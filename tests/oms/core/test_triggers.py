@@ -243,7 +243,7 @@ MOVES = hs.lists(hs.integers(BID_PX - 400, BID_PX + 400), min_size=1, max_size=6
 
 
 @pytest.mark.parametrize("unit", list(TrailUnit))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(prices=MOVES, side=hs.sampled_from([BUY, SELL]), trail=hs.integers(1, 60))
 def test_a_trailing_stop_is_where_the_definition_puts_it(
     unit: TrailUnit, prices: list[int], side: int, trail: int
@@ -264,7 +264,7 @@ def test_a_trailing_stop_is_where_the_definition_puts_it(
         assert rig.order(ORDER)["trigger_px"] == trigger
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     orders=hs.lists(
         hs.tuples(

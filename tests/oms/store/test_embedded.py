@@ -339,7 +339,7 @@ def tables(folder: Path) -> dict[str, list[tuple[Any, ...]]]:
         }
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(seed=st.integers(0, 2**32), cuts=st.lists(st.integers(0, 300), max_size=12), again=st.booleans())
 def test_any_batches_store_the_same_and_storing_twice_is_storing_once(
     tmp_path_factory: pytest.TempPathFactory, seed: int, cuts: list[int], again: bool
@@ -496,7 +496,7 @@ def test_a_store_of_another_schema_is_refused(tmp_path: Path) -> None:
             use(tmp_path)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(place=st.integers(0, 200_000), size=st.integers(1, 5_000), seed=st.integers(0, 1000))
 def test_a_damaged_store_gives_a_store_error_or_rows_never_another_error(
     tmp_path_factory: pytest.TempPathFactory, place: int, size: int, seed: int

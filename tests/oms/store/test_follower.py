@@ -216,7 +216,7 @@ def test_a_journal_that_cannot_be_read_is_noted_and_the_others_are_read(tmp_path
     assert "00000000000000000006.000000.journal cannot be read: Is a directory" in follower.notes[0][1]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     steps=st.lists(
         st.tuples(st.integers(1, 5), st.sampled_from(["take", "drop", "twice", "take and give", "crash", "rewind"])),

@@ -225,7 +225,7 @@ def test_a_torn_spool_gives_its_whole_chunks(tmp_path: Path) -> None:
         assert [chunk.first_seq for chunk in chunks] == [5, 8, 11][: cut // size]
 
 
-@settings(max_examples=200)
+@settings(max_examples=80)
 @given(st.binary(max_size=400), st.integers(0, 3))
 def test_a_damaged_spool_never_gives_more_than_whole_frames(
     tmp_path_factory: pytest.TempPathFactory, garbage: bytes, whole: int
