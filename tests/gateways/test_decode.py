@@ -218,7 +218,7 @@ def test_fields_in_any_order_give_the_same_trade(order: list[str], extra: bool) 
     )  # fmt: skip
 
 
-@settings(max_examples=50 if JIT else 50, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     tick=st.sampled_from(["0.1", "0.01", "0.5", "0.25", "1", "10", "5", "0.00000001", "0.1000"]),
     steps=st.integers(0, 10**18),

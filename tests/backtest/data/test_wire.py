@@ -108,16 +108,21 @@ def test_okx_trades_and_tickers() -> None:
 
 def test_bitmex_s_quotes_have_the_prices_of_its_book_s_touch() -> None:
     """The two streams run beside one another, so the prices are compared over the whole recording."""
-    book = BookRebuild()
+    book: dict[int, dict[int, int]] = {}
     touches: list[tuple[int, ...]] = []
     quotes: list[tuple[int, ...]] = []
     for each in split(all_ticks(WireSource(BITMEX, INVERSE))):
         if each["kind"][0] == TickKind.QUOTE:
             quotes.append(tuple(each[0][["px", "px_2"]].tolist()))
-        book.take(each)
-        levels = book.snapshot(0)
-        if levels is not None:
-            touches.append(tuple(int(levels["px"][levels["side"] == side][0]) for side in (1, -1)))
+        if each["kind"][0] == TickKind.SNAPSHOT:
+            book = {1: {}, -1: {}}
+        if not book or each["kind"][0] not in (TickKind.SNAPSHOT, TickKind.DEPTH):
+            continue
+        for side, px, qty in each[["side", "px", "qty"]].tolist():
+            book[side][px] = qty
+            if qty == 0:
+                del book[side][px]
+        touches.append((max(book[1]), min(book[-1])))
     assert len(quotes) == 286
     assert set(quotes) <= set(touches)
     assert quotes[-1] == touches[-1]
