@@ -1,18 +1,20 @@
 # make demo    paper trading on a recorded stream, about a minute
-# make test    linters, types, the whole test suite
+# make test    linters, types, the test suite
+# make thorough  the long tests too, and the types of the tests
 # make bench   the benchmarks, each beside its reference
 # make docs    write the generated pages anew
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-CODE := oms gateways strategies backtest rpc tests benchmarks
+SHIPPED := oms gateways strategies backtest rpc
+CODE := $(SHIPPED) tests benchmarks
 
 # Two workers: the suite is made for two cores, and more would not be quicker there, since many a test starts a session
 # of five processes. A file's tests stay together, as they share what is costly to set up.
 WORKERS := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo test lint types pure compiled tests bench docs clean
+.PHONY: help demo test thorough lint types pure compiled tests bench docs clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -29,8 +31,9 @@ lint: $(VENV)/.installed-test
 	$(BIN)/ruff check $(CODE) docs
 	$(BIN)/ruff format --check $(CODE) docs
 
+# Of what is shipped; those of the tests are checked by the thorough target.
 types: $(VENV)/.installed-test
-	$(BIN)/mypy
+	$(BIN)/mypy $(SHIPPED:%=-p %)
 
 # The kernels once more as plain Python: what the compiler would hide shows here, such as an index out of range or an overflow.
 pure: $(VENV)/.installed-test
@@ -41,6 +44,10 @@ compiled: $(VENV)/.installed-test
 	$(BIN)/python -m tests.compile_cache
 
 tests: $(VENV)/.installed-test
+	$(BIN)/pytest -q $(WORKERS) -m "not thorough"
+
+thorough: lint compiled
+	$(BIN)/mypy
 	$(BIN)/pytest -q $(WORKERS)
 
 bench: $(VENV)/.installed-bench

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.timeout(300)
 FINER: Final = ("tick=0.05", "lot=0.0005", "min_qty=0.0005")
 
 
+@pytest.mark.thorough
 def test_a_settlement_and_a_strategy_share_are_adopted_as_they_are_told(tmp_path: Path) -> None:
     settings = core_settings(tmp_path)
     with CoreProcess(settings) as core, running(settings):
@@ -44,6 +45,7 @@ def test_a_settlement_and_a_strategy_share_are_adopted_as_they_are_told(tmp_path
     assert int(share["realized_pnl"]) == 220 * CASH_SCALE + 1
 
 
+@pytest.mark.thorough
 def test_what_is_adopted_is_counted_in_the_version_in_force(tmp_path: Path) -> None:
     settings = core_settings(tmp_path, strategies=[])
     with CoreProcess(settings) as core, running(settings):
@@ -68,6 +70,7 @@ def states(settings: Settings) -> list[tuple[int, int, int]]:
     return [(int(each["aux"]), int(each["px"]), int(each["reason"])) for each in told]
 
 
+@pytest.mark.thorough
 def test_the_version_in_force_outlives_settings_that_show_what_it_replaced(tmp_path: Path) -> None:
     settings = core_settings(tmp_path, strategies=[])
     with CoreProcess(settings) as core, running(settings):
@@ -99,6 +102,7 @@ def test_the_version_in_force_outlives_settings_that_show_what_it_replaced(tmp_p
     assert result.returncode == 0, result.stderr
 
 
+@pytest.mark.thorough
 def test_settings_that_are_neither_are_refused_and_both_are_named(tmp_path: Path) -> None:
     settings = core_settings(tmp_path, strategies=[])
     with CoreProcess(settings) as core, running(settings):
@@ -120,6 +124,7 @@ def test_settings_that_are_neither_are_refused_and_both_are_named(tmp_path: Path
         core.start()
 
 
+@pytest.mark.thorough
 def test_an_instrument_that_was_changing_goes_on_after_a_restart(tmp_path: Path) -> None:
     settings = core_settings(tmp_path, strategies=[])
     with CoreProcess(settings) as core, running(settings):

@@ -36,6 +36,7 @@ def core_counters(folder: Path) -> dict[str, Any]:
     return counters
 
 
+@pytest.mark.thorough
 def test_trading_goes_on_in_the_new_version(tmp_path: Path) -> None:
     session = RunningSession(tmp_path)
     try:
@@ -55,6 +56,7 @@ def test_trading_goes_on_in_the_new_version(tmp_path: Path) -> None:
         assert session.end() == 0, "".join(session.lines)
 
 
+@pytest.mark.thorough
 def test_a_grid_that_refuses_most_of_the_recording_is_named_while_the_session_goes_on(tmp_path: Path) -> None:
     session = RunningSession(tmp_path)
     try:

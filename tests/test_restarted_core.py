@@ -61,7 +61,7 @@ def zoms(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str
     )
 
 
-@pytest.mark.parametrize("inputs", ["orders", "all"])
+@pytest.mark.parametrize("inputs", ["orders", pytest.param("all", marks=pytest.mark.thorough)])
 def test_clean_restart_keeps_the_trading_state_and_the_session_replays(tmp_path: Path, inputs: str) -> None:
     settings = core_settings(tmp_path, journal={"inputs": inputs, "segment_mb": 1})
     with CoreProcess(settings) as core:
@@ -139,6 +139,7 @@ def test_what_is_adopted_is_there_and_outlives_a_kill(tmp_path: Path) -> None:
     assert (int(order["qty"]), int(order["filled_qty"])) == (200, 100)
 
 
+@pytest.mark.thorough
 def test_damaged_journal_lets_no_core_come_up(tmp_path: Path) -> None:
     settings = core_settings(tmp_path)
     with CoreProcess(settings) as core:

@@ -17,6 +17,7 @@ from tests.test_restarted_core import zoms
 pytestmark = pytest.mark.timeout(300)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("inputs", ["all"])
 def test_old_segments_go_while_it_runs(tmp_path: Path, inputs: str) -> None:
     small = {"inputs": inputs, "segment_mb": 1, "snapshot_mb": 1, "session_kept_mb": 1, "sync": "batch"}

@@ -100,6 +100,7 @@ def test_paper_makes_the_orders_and_fills_of_a_backtest(tmp_path: Path, speed: s
     assert order_rows(events) == order_rows(backtest.events)
 
 
+@pytest.mark.thorough
 def test_timers_and_many_orders_are_the_same_in_paper_and_backtest(tmp_path: Path) -> None:
     """A strategy that asks at every tick, logs what it sees and has a timer of 3 ms: its log is the same too."""
     strategies = [{"file": os.fspath(STRATEGIES / "busy.py"), "instrument": "BTCUSDT.binance_usdm"}]

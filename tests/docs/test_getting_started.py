@@ -89,6 +89,7 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
         reader.session.kill()
 
 
+@pytest.mark.thorough
 def test_getting_started_works_as_it_stands(reader: Reader) -> None:
     commands = console_commands(ROOT / "docs" / "getting-started.md")
     assert len(commands) > 15

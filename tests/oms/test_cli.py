@@ -334,6 +334,7 @@ def test_optimize_searches_tests_and_tells_what_may_be_luck(zoms: Zoms) -> None:
     assert zoms("optimize", RECORDING, *ranges, *terms).err.startswith("zoms: study 'mine' exists already")
 
 
+@pytest.mark.thorough
 def test_optimize_shows_the_front_of_several_targets(zoms: Zoms) -> None:
     targets = ["--target", "net_pnl", "--target", "fees:min", "--sampler", "genetic"]
     status, out, _ = zoms(
@@ -343,6 +344,7 @@ def test_optimize_shows_the_front_of_several_targets(zoms: Zoms) -> None:
     assert out.startswith("Pareto front over all data, by net_pnl:max, fees:min:")
 
 
+@pytest.mark.thorough
 def test_optimize_of_a_strategy_that_fails_has_no_figures(zoms: Zoms, tmp_path: Path) -> None:
     failing = tmp_path / "failing.py"
     failing.write_text('PARAMETERS = {"a": 1.0}\n\n\ndef on_tick(st, me, tick):\n    raise ValueError\n')

@@ -28,6 +28,7 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.thorough
 def test_example_trades_in_a_backtest(example: Path) -> None:
     settings = load_settings(
         None,

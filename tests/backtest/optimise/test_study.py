@@ -121,6 +121,7 @@ def test_check_counts_each_set_of_parameters_once_and_doubts_the_best_of_noise()
     assert short.absent == {"deflated_sharpe": "the data are 20 days long: it needs 30 days"}
 
 
+@pytest.mark.thorough
 def test_two_workers_give_the_study_that_one_gives(tmp_path: Path) -> None:
     options = {"space": SPACE, "targets": ["net_pnl"], "sampler": "tpe", "trials": 18, "duration_s": 8, "name": "study"}
     one, two = (
@@ -134,6 +135,7 @@ def test_two_workers_give_the_study_that_one_gives(tmp_path: Path) -> None:
     assert any("8 s of data are too few" in warning for warning in one.warnings)
 
 
+@pytest.mark.thorough
 def test_study_is_gone_on_with_and_refused_where_its_strategy_has_changed(tmp_path: Path) -> None:
     strategy = tmp_path / "mine.py"
     strategy.write_text('PARAMETERS = {"a": 1.0}\n\n\ndef on_tick(st, me, tick):\n    pass\n')
@@ -159,6 +161,7 @@ def test_study_is_gone_on_with_and_refused_where_its_strategy_has_changed(tmp_pa
         resume(settings, "mine")
 
 
+@pytest.mark.thorough
 def test_interrupted_command_leaves_a_study_that_can_be_gone_on_with(tmp_path: Path) -> None:
     plan = plan_in(tmp_path, trials=400)
     child = subprocess.Popen(
