@@ -142,7 +142,10 @@ class AlgoRig(Rig):
         return self.reports(report(ReportKind.EXPIRED, int(order["order_id"]), reason=Reason.NO_LIQUIDITY))
 
     def confirm_amend(self, order: Any) -> Records:
+        """The exchange's answer to an amend: one to no more than has been filled meanwhile cancels the rest."""
         px, qty = int(order["pending_px"]), int(order["pending_qty"])
+        if qty <= order["filled_qty"]:
+            return self.confirm_cancel(order)
         return self.reports(report(ReportKind.AMENDED, int(order["order_id"]), px=px, qty=qty))
 
     def progress(self) -> Any:
