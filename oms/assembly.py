@@ -181,6 +181,9 @@ def load(settings: Settings, report: Callable[[Progress], None] = lambda progres
     ConfigError, StrategyError
         When a file cannot be used.
     """
+    from oms import engine  # its entries are compiled, or found in the cache, with those that are imported already
+
+    _ = engine
     matching = settings.matching
     precompile(
         [f"matching/{matching.model}", f"queues/{matching.queue}"],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 from oms.account_settings import LARGEST_LIMITS
 from oms.algorithms import algorithm_id, read_algorithms
 from oms.assembly import build_core
+from oms.compiled import JIT
 from oms.config import ConfigError, load_settings
 from oms.core.state import MAX_ACCOUNTS, NO_LIMIT, define_instrument, new_state
 from oms.exchange_model import load_model
@@ -201,3 +204,17 @@ def test_instrument_beyond_the_table_is_refused_by_name() -> None:
     far = Instrument(id=128, symbol="FAR", venue="v", kind="spot", base="FAR", quote="USDT", tick="1", lot="1")
     with pytest.raises(ValueError, match="instrument FAR has id 128: the core holds ids 0 to 127"):
         define_instrument(new_state(), far)
+
+
+@pytest.mark.skipif(not JIT, reason="about the compiler")
+def test_a_core_that_is_loaded_can_be_stepped_without_compiling() -> None:
+    """In a process that has imported nothing else, the step has its one version then."""
+    code = (
+        "from oms.assembly import load\n"
+        "from oms.config import load_settings\n"
+        "load(load_settings(None, {'replay': {'file': 'none'}}))\n"
+        "import sys\n"
+        "print(len(sys.modules['oms.engine'].step_ticks.overloads))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr
