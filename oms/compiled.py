@@ -14,6 +14,7 @@ With ``NUMBA_DISABLE_JIT=1`` everything runs as plain Python, slowly, for covera
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import platform
 import shutil
@@ -49,6 +50,9 @@ KERNEL_CACHES: Final = "kernels"
 STRATEGY_CACHES: Final = "strategies"
 KEPT_CACHES: Final = {KERNEL_CACHES: 24, STRATEGY_CACHES: 256}
 """Cache folders kept of each group: one a version of the kernels; one a version of a strategy and the kernels."""
+
+IN_USE_S: Final = 3600.0
+"""A folder opened within this time is not removed, however many there are."""
 
 _ROOT: Final = Path(__file__).resolve().parent.parent
 
@@ -124,13 +128,21 @@ def cache_folder(sources: Iterable[Path], group: str = KERNEL_CACHES) -> Path:
 
 
 def open_cache(sources: Iterable[Path], group: str = KERNEL_CACHES) -> Path:
-    """Return the cache folder for ``sources``, newly made or touched; the oldest of its group are removed."""
+    """Return the cache folder for ``sources``, newly made or touched; the oldest of its group are removed.
+
+    One process at a time opens a folder of a group, and what was opened within ``IN_USE_S`` stays: another process may
+    be about to read or write there.
+    """
     folder = cache_folder(sources, group)
-    folder.mkdir(parents=True, exist_ok=True)
-    os.utime(folder)
-    by_age = sorted((path for path in folder.parent.iterdir() if path.is_dir()), key=lambda path: path.stat().st_mtime)
-    for path in by_age[: -KEPT_CACHES[group]]:
-        shutil.rmtree(path, ignore_errors=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with open(folder.parent / "lock", "wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        folder.mkdir(exist_ok=True)
+        os.utime(folder)
+        opened_at = {path: path.stat().st_mtime for path in folder.parent.iterdir() if path.is_dir()}
+        for path in sorted(opened_at, key=opened_at.__getitem__)[: -KEPT_CACHES[group]]:
+            if opened_at[path] < time.time() - IN_USE_S:
+                shutil.rmtree(path, ignore_errors=True)
     return folder
 
 

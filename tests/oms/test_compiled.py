@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,22 @@ def test_oldest_caches_of_a_group_are_removed_and_the_other_group_stays(
     assert kernels.is_dir()
     assert kernels == cache_folder([tmp_path / "kernel.py"], KERNEL_CACHES)
     assert KEPT_CACHES[KERNEL_CACHES] >= 8
+
+
+def test_a_cache_that_was_just_opened_is_there_however_many_processes_open_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setitem(compiled.KEPT_CACHES, STRATEGY_CACHES, 1)
+    sources = [source(tmp_path, f"{number}.py", "") for number in range(4)]
+
+    def opens(first: int) -> bool:
+        return all(
+            open_cache([sources[(first + turn) % len(sources)]], STRATEGY_CACHES).is_dir() for turn in range(200)
+        )
+
+    with ThreadPoolExecutor(len(sources)) as threads:
+        assert all(threads.map(opens, range(len(sources))))
 
 
 @compiled_only
