@@ -26,6 +26,7 @@ from oms.core.state import (
     define_account,
     define_instrument,
     new_state,
+    touch_pages,
 )
 from oms.decimals import rate, scaled
 from oms.exchange_costs import define_costs
@@ -242,6 +243,7 @@ def build_core(
         define_rule(st, rule)
     for algorithm in loaded.algorithms:
         define_algorithm(st, algorithm)
+    touch_pages(st)
     return Core(st, *loaded, latency=latency)
 
 

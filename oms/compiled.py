@@ -161,6 +161,13 @@ if JIT:
     numba.config.CACHE_DIR = os.fspath(open_cache(kernel_sources()))
 
 
+_UNCOUNTED: Final = {"_nrt": False}
+"""Our own functions make no array, and whoever calls them holds those that they are given: no use is counted.
+
+Counting costs two atomic operations for each array that is handed on, which was a third of the time of a tick.
+"""
+
+
 def _plain(argument: Any) -> Any:
     """The one type that stands for all integers, or for all booleans."""
     if isinstance(argument, types.Integer | types.IntegerLiteral):
@@ -297,7 +304,7 @@ def _linked(function: Callable[P, R], fix_index: Callable[..., Any], **options: 
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
     """Mark a function that compiled code calls. It divides like C: a kernel tests its divisors."""
-    return cast("Callable[P, R]", _linked(function, _take_index_as_it_is, error_model="numpy"))
+    return cast("Callable[P, R]", _linked(function, _take_index_as_it_is, error_model="numpy", **_UNCOUNTED))
 
 
 def hot_kernel(function: Callable[P, R]) -> Callable[P, R]:
@@ -341,7 +348,7 @@ def entry(signature: Callable[[], Any], *, inlines: str = "") -> Callable[[Calla
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         if inlines:
             _inlining[function.__name__] = inlines
-        dispatcher = njit(error_model="numpy", nogil=True, cache=True)(function)
+        dispatcher = njit(error_model="numpy", nogil=True, cache=True, **_UNCOUNTED)(function)
         _entries.append(Entry(f"{function.__module__}.{function.__name__}", dispatcher, signature))
         return cast("Callable[P, R]", dispatcher)
 
@@ -416,7 +423,7 @@ if JIT:
 
     @intrinsic  # type: ignore[untyped-decorator]
     def prefetch_item(_typing: Any, items: Any, at: Any) -> Any:
-        """Ask for one element of an array of numbers; see ``prefetch``."""
+        """Ask for the first line of one element of an array, which need not be there; see ``prefetch``."""
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             start = make_array(signature.args[0])(context, builder, arguments[0]).data
@@ -436,15 +443,18 @@ if JIT:
         return types.int64(types.int64, types.int64), generate
 
     @intrinsic  # type: ignore[untyped-decorator]
-    def record_like(_typing: Any, record: Any, address: Any, at: Any) -> Any:
-        """Record number ``at`` of those that lie at ``address``, of the type of ``record``."""
+    def array_like(_typing: Any, array: Any, address: Any, count: Any) -> Any:
+        """The ``count`` records that lie at ``address``, as an array of the type of ``array``."""
 
-        def generate(_context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            size = ir.Constant(ir.IntType(64), signature.args[0].size)
-            place = builder.add(arguments[1], builder.mul(arguments[2], size))
-            return builder.inttoptr(place, arguments[0].type)
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            made = make_array(signature.return_type)(context, builder)
+            data = builder.inttoptr(arguments[1], made.data.type)
+            size = ir.Constant(context.get_value_type(types.intp), signature.return_type.dtype.size)
+            shape = (arguments[2],)
+            populate_array(made, data=data, shape=shape, strides=(size,), itemsize=size, meminfo=None)
+            return made._getvalue()
 
-        return record(record, types.int64, types.int64), generate
+        return array(array, types.int64, types.int64), generate
 
     @intrinsic  # type: ignore[untyped-decorator]
     def call_address(_typing: Any, address: Any, st: Any, number: Any, record: Any) -> Any:
@@ -547,11 +557,10 @@ else:
         """The pure-Python twin."""
         return ctypes.c_int64.from_address(int(address) + 8 * int(at)).value
 
-    def record_like(record: Any, address: int, at: int) -> Any:
+    def array_like(array: Any, address: int, count: int) -> Any:
         """The pure-Python twin."""
-        size = record.dtype.itemsize
-        memory = (ctypes.c_char * size).from_address(int(address) + int(at) * size)
-        return np.frombuffer(memory, record.dtype)[0]
+        memory = (ctypes.c_char * (int(count) * array.dtype.itemsize)).from_address(int(address))
+        return np.frombuffer(memory, array.dtype)
 
     def call_address(address: int, st: Any, number: int, record: Any) -> int:
         """The pure-Python twin: ``address`` is the function's number in a table, from 1.
@@ -605,9 +614,8 @@ def callback(function: Callable[..., None], record: Any, state: np.dtype[Any], *
         _functions.append(function)
         return Callback(len(_functions), function)
     signature = types.none(array_of(state), types.int64, record)
-    dispatcher = njit(
-        [signature], cache=True, nogil=True, boundscheck=checked, error_model="python" if checked else "numpy"
-    )(function)
+    options = {"boundscheck": True, "error_model": "python"} if checked else {"error_model": "numpy", **_UNCOUNTED}
+    dispatcher = njit([signature], cache=True, nogil=True, **options)(function)
     compiled = dispatcher.overloads[signature.args]
     return Callback(compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name), dispatcher)
 

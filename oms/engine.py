@@ -15,20 +15,20 @@ import numba
 from oms.compiled import (
     MARKET_WAY,
     ORDER_WAY,
+    array_like,
     array_of,
     call_address,
     copy_record,
     entry,
     hot_kernel,
     kernel,
-    record_like,
 )
 from oms.core.bars import STAGES, is_waited_for, move_to
 from oms.core.book import is_sound
 from oms.core.brackets import count_exits, refuse_whole
 from oms.core.contingency import follow_up
 from oms.core.events import MAX_POSITIONS, has_room, open_budget, write_positions
-from oms.core.exchange_view import take_rows
+from oms.core.exchange_rows import take_rows
 from oms.core.expiry import first_expired, unlink_timed
 from oms.core.halts import halt_failed, halt_strategy
 from oms.core.keeping import ask_cancel, end_held
@@ -396,35 +396,34 @@ def take_tick(st: State, tick: Record) -> bool:
 
 
 @kernel
-def let_happen(st: State, tick: Record) -> bool:
-    """Let everything act at an exchange with a clock of its own that happened there until a tick is received.
+def let_happen(st: State, rows: Any, until: int) -> bool:
+    """Let the rows of an exchange with a clock of its own act that happened there until a tick is received.
 
     What falls due in between comes between, and after what happens at the same time. False as ``advance``.
     """
     s = st[0]
     model = s["model"]
-    until = tick["local_ts"]
-    while model["rows_taken"] < model["rows_count"]:
-        ts = record_like(tick, model["rows"], model["rows_taken"])["exch_ts"]
+    while model["rows_taken"] < rows.shape[0]:
+        ts = rows[model["rows_taken"]]["exch_ts"]
         if ts > until:
             break
         if s["next_due"] < ts and not advance(st, ts):
             return False
-        take_rows(st, tick, min(until, s["next_due"]))
+        take_rows(st, rows, until)
     return True
 
 
 @kernel
-def take_some(st: State, ticks: Any, at: int) -> int:
+def take_some(st: State, ticks: Any, at: int, rows: Any) -> int:
     """Take the record in row ``at``, or the levels of one message from there; returns the first row not taken.
 
-    That is ``at`` itself when the outputs have no room.
+    That is ``at`` itself when the outputs have no room. ``rows`` are those of an exchange with a clock of its own.
     """
     s = st[0]
     if not has_room(s):
         return at
     tick = ticks[at]
-    if s["model"]["rows_taken"] < s["model"]["rows_count"] and not let_happen(st, tick):
+    if s["model"]["rows_taken"] < rows.shape[0] and not let_happen(st, rows, tick["local_ts"]):
         return at
     if s["next_due"] < tick["local_ts"] and not advance(st, tick["local_ts"]):
         return at
@@ -455,9 +454,10 @@ def step_ticks(st: State, ticks: Any, start: int, cause_ts: int) -> int:
     s["cause_ts"] = cause_ts
     if s["ticks"] == 0 and ticks.shape[0] > 0 and ticks[0]["kind"] != _QUIET and ticks[0]["kind"] != _HEARTBEAT:
         start_timers(s, ticks[0]["local_ts"])
+    rows = array_like(ticks, s["model"]["rows"], s["model"]["rows_count"])
     at = start
     while at < ticks.shape[0]:
-        following = take_some(st, ticks, at)
+        following = take_some(st, ticks, at, rows)
         if following == at:
             return at
         at = following

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from oms.checks import ConfigError
 from oms.compiled import Callback, callback
-from oms.core.state import ASK, BID, MAX_INSTRUMENTS, NO_ASK, NO_BID, STATE, State
+from oms.core.state import MAX_INSTRUMENTS, STATE, State, begin_books
 from oms.records import COMMAND, TICK
 
 BOOK_MODELS: Final = ("displayed", "touch", "no_partial_fill", "partial_fill", "next_tick", "probabilistic")
@@ -109,6 +109,4 @@ def use_model(
         row["latency_count"] = len(latency.recorded)
     row["queue_power"] = queue_power
     row["first_book"] = MAX_INSTRUMENTS if two_clocks else 0
-    if two_clocks:
-        st[0]["books"]["best"][MAX_INSTRUMENTS:, BID] = NO_BID
-        st[0]["books"]["best"][MAX_INSTRUMENTS:, ASK] = NO_ASK
+    begin_books(st)

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from oms.config import Settings, qualified_symbol
-from oms.core.state import MAX_ACCOUNTS, MAX_STRATEGIES, State, new_state
+from oms.core.state import MAX_ACCOUNTS, MAX_STRATEGIES, State, begin_books, new_state
 from oms.currencies import Wallet
 from oms.definition_rows import SET_BY_ASSEMBLY
 from oms.durable import DEFINED, Column, begin_session, kept_columns, restored_parts
@@ -187,6 +187,7 @@ def carry_definitions(target: State, source: State) -> None:
     for table, parts in DEFINED.items():
         column = Column(table, "")
         lay_over(column.of(target), column.of(source), parts)
+    begin_books(target)
     target[0]["wallets"]["balance"] = source[0]["wallets"]["balance"]
     for name in ("defined", "trading_state"):
         target[0]["scopes"][name][MAX_ACCOUNTS:] = source[0]["scopes"][name][MAX_ACCOUNTS:]

@@ -22,7 +22,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from oms.core.state import State
+from oms.core.state import State, begin_books
 from oms.durable import Values, kept_columns, restored_parts
 from oms.journal_writer import sync_folder
 from oms.margin_tiers import OptionMargin, option_rates
@@ -260,6 +260,7 @@ def restore(st: State, snapshot: Snapshot, *, definitions: bool = False) -> None
             reindex = True
             continue
         lay_over(column.of(st), values, None if everything else restored_parts(column))
+    begin_books(st)
     if reindex:
         from oms.core.indices import rebuild_indices
 

@@ -70,10 +70,10 @@ def _snapshot(book: Rows, instrument: int, version: int) -> Rows:
     for k, side in ((BID, 1), (ASK, -1)):
         px: Integers = np.arange(book["base"], book["base"] + BOOK_WINDOW)
         near = book["qty"][k][px & (BOOK_WINDOW - 1)]
-        far = book["far_qty"][k]
-        rows = np.zeros(np.count_nonzero(near > 0) + np.count_nonzero(far > 0), TICK)
-        rows["px"] = np.concatenate([px[near > 0], book["far_px"][k][far > 0]])
-        rows["qty"] = np.concatenate([near[near > 0], far[far > 0]])
+        far = book["far"][k][book["far"][k]["qty"] > 0]
+        rows = np.zeros(np.count_nonzero(near > 0) + len(far), TICK)
+        rows["px"] = np.concatenate([px[near > 0], far["px"]])
+        rows["qty"] = np.concatenate([near[near > 0], far["qty"]])
         rows["side"] = side
         sides.append(rows[np.argsort(-side * rows["px"], kind="stable")])
     levels = np.concatenate(sides)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from oms.compiled import kernel, market_kernel
+from oms.compiled import clear_record, copy_record, kernel, market_kernel
 from oms.core.state import (
     ASK,
     BID,
@@ -68,7 +68,7 @@ def is_sound_bar(bar: Record) -> bool:
     return bool(in_range(low, bar["qty"], 1) and high <= MAX_PX and low <= inner[0] and inner[1] <= high)
 
 
-@market_kernel
+@kernel
 def is_sound(tick: Record) -> bool:
     """True for a record that a market can have sent; a level of side 0 says only that a message came."""
     kind = tick["kind"]
@@ -94,12 +94,11 @@ def no_price(k: int) -> int:
     return NO_BID if k == BID else NO_ASK
 
 
-@market_kernel
+@kernel
 def far_row(book: Record, k: int, px: int) -> int:
     """Row of a far level of side ``k``, or the free row that it would take."""
-    prices = book["far_px"][k]
     row = (px * _SPREAD >> _SHIFT) & _FAR_MASK
-    while prices[row] != px and prices[row] != 0:
+    while book["far"][k, row]["px"] != px and book["far"][k, row]["px"] != 0:
         row = (row + 1) & _FAR_MASK
     return row
 
@@ -107,20 +106,16 @@ def far_row(book: Record, k: int, px: int) -> int:
 @kernel
 def squeeze_far(book: Record, k: int) -> None:
     """Give up the far rows of side ``k`` that hold no quantity: the others are entered anew."""
-    prices = book["far_px"][k]
-    quantities = book["far_qty"][k]
     kept = 0
     for row in range(FAR_ROWS):
-        if quantities[row] > 0:
-            book["far_kept_px"][kept] = prices[row]
-            book["far_kept_qty"][kept] = quantities[row]
+        level = book["far"][k, row]
+        if level["qty"] > 0:
+            copy_record(book["far_kept"][kept], level)
             kept += 1
-        prices[row] = 0
-        quantities[row] = 0
+        clear_record(level)
     for i in range(kept):
-        row = far_row(book, k, book["far_kept_px"][i])
-        prices[row] = book["far_kept_px"][i]
-        quantities[row] = book["far_kept_qty"][i]
+        level = book["far_kept"][i]
+        copy_record(book["far"][k, far_row(book, k, level["px"])], level)
     book["far_used"][k] = kept
 
 
@@ -132,10 +127,11 @@ def far_next(book: Record, k: int, px: int, direction: int) -> int:
     if book["far_count"][k] == 0:
         return found
     for row in range(FAR_ROWS):
-        away = (book["far_px"][k, row] - px) * direction
-        if book["far_qty"][k, row] > 0 and 0 < away < nearest:
+        level = book["far"][k, row]
+        away = (level["px"] - px) * direction
+        if level["qty"] > 0 and 0 < away < nearest:
             nearest = away
-            found = book["far_px"][k, row]
+            found = level["px"]
     return found
 
 
@@ -146,27 +142,28 @@ def drop_farthest(book: Record, k: int, px: int) -> bool:
     direction = 1 - 2 * k
     farthest = px
     for row in range(FAR_ROWS):
-        if book["far_qty"][k, row] > 0 and (book["far_px"][k, row] - farthest) * direction > 0:
-            farthest = book["far_px"][k, row]
+        level = book["far"][k, row]
+        if level["qty"] > 0 and (level["px"] - farthest) * direction > 0:
+            farthest = level["px"]
     if farthest == px:
         return False
-    book["far_qty"][k, far_row(book, k, farthest)] = 0
+    book["far"][k, far_row(book, k, farthest)]["qty"] = 0
     book["far_count"][k] -= 1
     return True
 
 
-@market_kernel
+@kernel
 def far_set(book: Record, k: int, px: int, qty: int) -> int:
     """Set one far level and return its quantity before. When there are too many the one farthest out is given up.
 
     A level that is removed leaves its row behind, empty: prices come again.
     """
-    row = far_row(book, k, px)
-    is_there = book["far_px"][k, row] == px
-    previous = book["far_qty"][k, row]
+    level = book["far"][k, far_row(book, k, px)]
+    is_there = level["px"] == px
+    previous = level["qty"]
     if previous > 0 or qty <= 0:
         if is_there:
-            book["far_qty"][k, row] = qty
+            level["qty"] = qty
             book["far_count"][k] -= int(qty <= 0 < previous)
         return previous
     if book["far_count"][k] == BOOK_FAR and not drop_farthest(book, k, px):
@@ -174,21 +171,21 @@ def far_set(book: Record, k: int, px: int, qty: int) -> int:
     if not is_there:
         if book["far_used"][k] == MAX_FAR_ROWS:
             squeeze_far(book, k)
-            row = far_row(book, k, px)
-        book["far_px"][k, row] = px
+            level = book["far"][k, far_row(book, k, px)]
+        level["px"] = px
         book["far_used"][k] += 1
-    book["far_qty"][k, row] = qty
+    level["qty"] = qty
     book["far_count"][k] += 1
     return 0
 
 
-@market_kernel
+@kernel
 def level_qty(book: Record, side: int, px: int) -> int:
     """Displayed lots of ``side`` at ``px``; hidden levels included."""
     k = (side + 1) >> 1
     if book["base"] <= px < book["base"] + BOOK_WINDOW:
         return book["qty"][k, px & _MASK]
-    return book["far_qty"][k, far_row(book, k, px)]
+    return book["far"][k, far_row(book, k, px)]["qty"]
 
 
 @kernel
@@ -231,18 +228,19 @@ def move_window(book: Record, px: int) -> None:
                 book["occupied"][k] -= 1
                 far_set(book, k, at, qty)
         for row in range(FAR_ROWS if book["far_count"][k] > 0 else 0):
-            at = book["far_px"][k, row]
-            if new <= at < new + BOOK_WINDOW and book["far_qty"][k, row] > 0:
-                quantities[at & _MASK] = book["far_qty"][k, row]
-                book["far_qty"][k, row] = 0
+            level = book["far"][k, row]
+            at = level["px"]
+            if new <= at < new + BOOK_WINDOW and level["qty"] > 0:
+                quantities[at & _MASK] = level["qty"]
+                level["qty"] = 0
                 book["far_count"][k] -= 1
                 book["occupied"][k] += 1
     book["base"] = new
 
 
-@market_kernel
-def set_level(book: Record, side: int, px: int, qty: int) -> int:
-    """Set the displayed quantity of one level, move the touch, and return the quantity before."""
+@kernel
+def move_level(book: Record, side: int, px: int, qty: int) -> int:
+    """``set_level`` for a level that is far, that comes to or through a best price, or that was one."""
     k = (side + 1) >> 1
     if book["base"] <= px < book["base"] + BOOK_WINDOW:
         at = px & _MASK
@@ -265,6 +263,23 @@ def set_level(book: Record, side: int, px: int, qty: int) -> int:
     return previous
 
 
+@market_kernel
+def set_level(book: Record, side: int, px: int, qty: int) -> int:
+    """Set the displayed quantity of one level, move the touch, and return the quantity before.
+
+    Most levels lie behind the best price: they change nothing else, and go one way without a branch.
+    """
+    k = (side + 1) >> 1
+    behind = (px - book["best"][k]) * side + int(qty <= 0) <= 0
+    if behind & (0 <= px - book["base"] < BOOK_WINDOW):
+        at = px & _MASK
+        previous = book["qty"][k, at]
+        book["qty"][k, at] = qty
+        book["occupied"][k] += int(qty > 0) - int(previous > 0)
+        return previous
+    return move_level(book, side, px, qty)
+
+
 @kernel
 def clear_book(book: Record, around_px: int) -> None:
     """Remove every level and centre the window on ``around_px``."""
@@ -275,8 +290,7 @@ def clear_book(book: Record, around_px: int) -> None:
                 quantities[at] = 0
         if book["far_used"][k] > 0:
             for row in range(FAR_ROWS):
-                book["far_px"][k, row] = 0
-                book["far_qty"][k, row] = 0
+                clear_record(book["far"][k, row])
         book["occupied"][k] = 0
         book["far_count"][k] = 0
         book["far_used"][k] = 0
@@ -301,7 +315,7 @@ def empty_book(book: Record, half_ticks: int) -> None:
     book["carried_half_ticks"] = half_ticks
 
 
-@market_kernel
+@kernel
 def begin_message(book: Record, tick: Record) -> int:
     """Decide by its update ids whether a message is applied; returns the Reason of a change of the book's state.
 
@@ -324,7 +338,7 @@ def begin_message(book: Record, tick: Record) -> int:
     return _NONE
 
 
-@market_kernel
+@kernel
 def end_message(book: Record, tick: Record) -> int:
     """Take note of an applied message's id; returns the Reason of a change of the book's state."""
     if book["skipping"] != 0:
@@ -336,7 +350,7 @@ def end_message(book: Record, tick: Record) -> int:
     return _NONE
 
 
-@market_kernel
+@kernel
 def apply_depth(s: Record, book: Record, tick: Record) -> int:
     """Apply one DEPTH or SNAPSHOT record to a book; ``s['change']`` tells what it changed.
 

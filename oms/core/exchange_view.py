@@ -1,7 +1,7 @@
 """What an exchange model is shown of the market, and the books that it goes by.
 
 With one clock the exchange's books are the core's own: it acts on a message when the core receives it. With two clocks
-they are the second half of ``books``: rows act there at their exchange time, before the core has them.
+they are the second half of ``books``; see ``exchange_rows``.
 
 A model is shown a level, or a trade, only where that can concern an own order: at a price at which one may rest, or one
 that reaches the best of them. A count by price, modulo a power of two, and the best prices tell; both may say so of an
@@ -12,18 +12,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from oms.compiled import call_address, market_kernel, record_like
-from oms.core.book import apply_depth, is_sound
-from oms.core.state import MAX_INSTRUMENTS, MODEL_BUCKETS, Record, State
-from oms.records import BookState, TickFlag, TickKind
+from oms.compiled import call_address, kernel, market_kernel
+from oms.core.state import MODEL_BUCKETS, Record, State
+from oms.records import BookState
 
-_DEPTH: Final = int(TickKind.DEPTH)
-_TRADE: Final = int(TickKind.TRADE)
-_SNAPSHOT: Final = int(TickKind.SNAPSHOT)
-_STALE_TICK: Final = int(TickKind.STALE)
 _SYNCED: Final = int(BookState.SYNCED)
-_STALE: Final = int(BookState.STALE)
-_FIRST: Final = int(TickFlag.FIRST)
 
 
 @market_kernel
@@ -45,21 +38,29 @@ def is_reached(s: Record, instrument: int, side: int, px: int) -> bool:
 
 
 @market_kernel
-def show_depth(st: State, tick: Record) -> None:
-    """Show the exchange model a level that its book has just been set to."""
-    s = st[0]
-    model = s["model"]
-    instrument = tick["instrument"]
-    if model["resting"][instrument] > 0:
-        px = tick["px"]
-        concerns = rests_near(s, instrument, px) or (tick["qty"] > 0 and is_reached(s, instrument, -tick["side"], px))
-    else:
-        concerns = False
-    if concerns or model["taken_count"] > 0:
-        call_address(model["on_depth"], st, 0, tick)
+def is_watched(s: Record, instrument: int) -> bool:
+    """False when no level of the instrument can concern the exchange model."""
+    return bool((s["model"]["resting"][instrument] > 0) | (s["model"]["taken_count"] > 0))
 
 
 @market_kernel
+def is_shown(s: Record, instrument: int, side: int, px: int, qty: int) -> bool:
+    """True when a level that is set can concern the exchange model."""
+    if s["model"]["taken_count"] > 0:
+        return True
+    if s["model"]["resting"][instrument] == 0:
+        return False
+    return bool(rests_near(s, instrument, px) | ((qty > 0) & is_reached(s, instrument, -side, px)))
+
+
+@kernel
+def show_depth(st: State, tick: Record) -> None:
+    """Show the exchange model a level that its book has just been set to; ``s['change']`` tells what it changed."""
+    if is_shown(st[0], tick["instrument"], tick["side"], tick["px"], tick["qty"]):
+        call_address(st[0]["model"]["on_depth"], st, 0, tick)
+
+
+@kernel
 def show_trade(st: State, tick: Record) -> None:
     """Show the exchange model a trade; its side is the aggressor's, so own orders of the other side may fill."""
     s = st[0]
@@ -68,41 +69,3 @@ def show_trade(st: State, tick: Record) -> None:
         return
     if is_reached(s, instrument, -tick["side"], tick["px"]):
         call_address(s["model"]["on_trade"], st, 0, tick)
-
-
-@market_kernel
-def take_at_exchange(st: State, tick: Record) -> None:
-    """Let one record of a known instrument act at an exchange that has books of its own."""
-    s = st[0]
-    kind = tick["kind"]
-    if kind == _DEPTH or kind == _SNAPSHOT:
-        book = exchange_book(s, tick["instrument"])
-        if not is_sound(tick):
-            book["skipping"] = 1
-            book["state"] = _STALE
-            return
-        apply_depth(s, book, tick)
-        if book["skipping"] == 0:
-            show_depth(st, tick)
-    elif kind == _TRADE:
-        if is_sound(tick):
-            show_trade(st, tick)
-    elif kind == _STALE_TICK:
-        exchange_book(s, tick["instrument"])["state"] = _STALE
-
-
-@market_kernel
-def take_rows(st: State, like: Record, until: int) -> None:
-    """Let the exchange's own records up to time ``until`` act, in their order; ``like`` is any record of their type."""
-    s = st[0]
-    model = s["model"]
-    while model["rows_taken"] < model["rows_count"]:
-        row = record_like(like, model["rows"], model["rows_taken"])
-        ts = row["exch_ts"]
-        if ts > until:
-            break
-        s["now"] = max(s["now"], ts)
-        instrument = row["instrument"]
-        if 0 <= instrument < MAX_INSTRUMENTS and s["instruments"][instrument]["defined"] != 0:
-            take_at_exchange(st, row)
-        model["rows_taken"] += 1

@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Any, Final
 
 from oms.compiled import kernel, market_kernel
-from oms.core.book import apply_depth, is_sound
+from oms.core.book import apply_depth
 from oms.core.events import new_event, open_budget
 from oms.core.exchange_view import show_depth, show_trade
+from oms.core.levels import set_levels
 from oms.core.mass_cancel import cancel_open
 from oms.core.own_reports import pay_fundings
 from oms.core.parent_wakes import wake_instrument
 from oms.core.state import ASK, BID, MAX_INSTRUMENTS, Record, State
-from oms.records import STRATEGY_CLIENT_BASE, BookState, EventKind, Reason, TickFlag, TickKind
+from oms.records import STRATEGY_CLIENT_BASE, BookState, EventKind, Reason, TickKind
 
 _DEPTH: Final = int(TickKind.DEPTH)
 _TRADE: Final = int(TickKind.TRADE)
@@ -21,8 +22,6 @@ _SNAPSHOT: Final = int(TickKind.SNAPSHOT)
 _MARK: Final = int(TickKind.MARK)
 _FUNDING: Final = int(TickKind.FUNDING)
 _STALE_TICK: Final = int(TickKind.STALE)
-_FIRST: Final = int(TickFlag.FIRST)
-_LAST: Final = int(TickFlag.LAST)
 _SYNCED: Final = int(BookState.SYNCED)
 _STALE: Final = int(BookState.STALE)
 _BOOK_STATE: Final = int(EventKind.BOOK_STATE)
@@ -72,7 +71,7 @@ def refuse_tick(s: Record, tick: Record) -> None:
         make_stale(s, tick, _MALFORMED)
 
 
-@market_kernel
+@kernel
 def take_depth(st: State, tick: Record) -> None:
     """A level: the book first, then the exchange model's own orders."""
     s = st[0]
@@ -129,31 +128,21 @@ def take_market(st: State, tick: Record) -> None:
 def take_levels(st: State, ticks: Any, start: int) -> int:
     """Take the levels of one message from row ``start`` on, up to its last; returns the first row that was not taken.
 
-    Nothing but the book and an exchange model looks at them before the message is complete. What is not a sound level
-    of a known instrument stops here, and goes the way of every other record. The output has room, and nothing is due.
+    What is not such a level of a known instrument goes the way of every other record. The output has room, and nothing
+    is due.
     """
     s = st[0]
     first = ticks[start]
     instrument = first["instrument"]
-    if not 0 <= instrument < MAX_INSTRUMENTS or s["instruments"][instrument]["defined"] == 0:
+    if s["feed_quiet"] != 0 or not 0 <= instrument < MAX_INSTRUMENTS or s["instruments"][instrument]["defined"] == 0:
         return start
-    version = s["instruments"][instrument]["version"]
-    kind = first["kind"]
-    ts = first["local_ts"]
-    if (kind != _DEPTH and kind != _SNAPSHOT) or s["feed_quiet"] != 0:
+    if first["version"] != 0 and first["version"] != s["instruments"][instrument]["version"]:
         return start
-    at = start
-    while at < ticks.shape[0]:
-        tick = ticks[at]
-        if tick["flags"] & _LAST or (tick["flags"] & _FIRST and at > start):
-            break
-        if tick["kind"] != kind or tick["local_ts"] != ts or tick["instrument"] != instrument or not is_sound(tick):
-            break
-        if tick["version"] != 0 and tick["version"] != version:
-            break
-        if at == start:
-            s["now"] = max(s["now"], ts)
-        take_depth(st, tick)
-        at += 1
-    s["ticks"] += at - start
-    return at
+    best = s["books"][instrument]["best"]
+    bid = best[BID]
+    ask = best[ASK]
+    s["now"] = max(s["now"], first["local_ts"])
+    following = set_levels(st, instrument, ticks, start)
+    s["ticks"] += following - start
+    s["market_updates"] += int(best[BID] != bid or best[ASK] != ask)
+    return following

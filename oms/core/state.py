@@ -6,7 +6,8 @@ under half a microsecond a call whatever it holds. Capacities are part of the ty
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterator
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -94,6 +95,14 @@ BID: Final = 1
 ASK: Final = 0
 """Index of a side in two-row tables: ``(side + 1) >> 1``."""
 
+FAR_LEVEL = np.dtype(
+    [
+        ("px", "i8"),  # 0: the row is free
+        ("qty", "i8"),  # 0: the level is gone, its row is used again when it comes back
+    ]
+)
+"""A level outside a book's dense window."""
+
 BOOK = np.dtype(
     [
         ("state", "i8"),  # BookState
@@ -119,10 +128,8 @@ BOOK = np.dtype(
         ("exch_ts", "i8"),
         ("local_ts", "i8"),
         ("qty", "i8", (2, BOOK_WINDOW)),  # lots at px & (BOOK_WINDOW - 1)
-        ("far_px", "i8", (2, FAR_ROWS)),  # open addressing by a hash; 0: the row is free
-        ("far_qty", "i8", (2, FAR_ROWS)),  # 0: the level is gone, its row is used again when it comes back
-        ("far_kept_px", "i8", (BOOK_FAR,)),  # scratch
-        ("far_kept_qty", "i8", (BOOK_FAR,)),
+        ("far", FAR_LEVEL, (2, FAR_ROWS)),  # open addressing by a hash of the price
+        ("far_kept", FAR_LEVEL, (BOOK_FAR,)),  # scratch
     ]
 )
 """The L2 book of one instrument."""
@@ -593,6 +600,11 @@ STATE = np.dtype(
 )
 
 
+PAGE_BYTES: Final = 4096
+TOUCHED_BYTES: Final = 1 << 20
+"""Of each table: room for 4,096 orders and 8,192 of their events."""
+
+
 def new_state() -> State:
     """An empty state: nothing is defined, every account is HALTED; pages are touched only as they are used."""
     st: State = np.zeros(1, STATE)
@@ -600,8 +612,6 @@ def new_state() -> State:
     s["next_due"] = NEVER
     s["retired_head"] = s["retired_tail"] = -1
     s["model"]["head"] = s["model"]["tail"] = -1
-    s["books"]["best"][:, BID] = NO_BID
-    s["books"]["best"][:, ASK] = NO_ASK
     s["order_lists"]["open_head"] = s["order_lists"]["armed_head"] = -1
     s["order_lists"]["wake_above"] = NO_ASK
     s["order_lists"]["wake_below"] = NO_BID
@@ -650,3 +660,53 @@ def define_instrument(st: State, instrument: Instrument) -> None:
         )
     st[0]["instruments"][instrument.id] = instrument.row()[0]
     st[0]["instruments_used"] = max(int(st[0]["instruments_used"]), instrument.id + 1)
+    begin_books(st)
+
+
+def books_in_use(st: State) -> list[int]:
+    """Rows of ``books`` of every defined instrument, in the core and at an exchange with a clock of its own."""
+    defined = np.flatnonzero(st[0]["instruments"]["defined"])
+    return np.unique([defined, defined + int(st[0]["model"]["first_book"])]).tolist()
+
+
+def begin_books(st: State) -> None:
+    """Make the books of every defined instrument empty ones; those that have begun stay as they are.
+
+    Books are three quarters of a state: those of no instrument are never touched, and take no memory.
+    """
+    for at in books_in_use(st):
+        best = st[0]["books"][at]["best"]
+        if not best.any():
+            best[ASK] = NO_ASK
+            best[BID] = NO_BID
+
+
+def touch_pages(st: State) -> None:
+    """Write to what will be used first: the first part of every table, and the books of every defined instrument.
+
+    The system gives memory a page at a time when it is first written to, and no order is to wait for that.
+    """
+    memory = st.view(np.uint8)
+    books = _place(STATE, "books")[0]
+    for at in books_in_use(st):
+        start = books + at * BOOK.itemsize
+        memory[start : start + BOOK.itemsize : PAGE_BYTES] += 0
+    for start, size in _tables(STATE):
+        memory[start : start + min(size, TOUCHED_BYTES) : PAGE_BYTES] += 0
+
+
+def _tables(record: np.dtype[Any], start: int = 0) -> Iterator[tuple[int, int]]:
+    """Offset and size of every table of a record but its books, in bytes."""
+    for name in record.names or ():
+        offset, size = _place(record, name)
+        if name == "model":
+            yield from _tables(record[name], start + offset)
+        elif name != "books":
+            yield start + offset, size
+
+
+def _place(record: np.dtype[Any], name: str) -> tuple[int, int]:
+    """Offset and size of a field in bytes."""
+    fields: Any = record.fields
+    kind, offset = fields[name][:2]
+    return offset, kind.itemsize

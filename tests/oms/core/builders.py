@@ -239,7 +239,7 @@ class Rig:
         """Every stored level of one side: lots by price."""
         book = self.book(instrument)
         k = (side + 1) >> 1
-        rows = zip(book["far_px"][k].tolist(), book["far_qty"][k].tolist(), strict=True)
+        rows = book["far"][k].tolist()
         found = {px: qty for px, qty in rows if qty > 0}
         base = int(book["base"])
         for at in np.flatnonzero(book["qty"][k]).tolist():
