@@ -37,12 +37,13 @@ from oms.core.state import (
 )
 from oms.records import COMMAND, EVENT, TICK, TradingState
 
-CALLBACKS: Final = ("on_tick", "on_bar", "on_fill", "on_timer")
+CALLBACKS: Final = ("on_tick", "on_bar", "on_fill", "on_end", "on_timer")
 RULE: Final = "check_order"
 ALGORITHM_FUNCTIONS: Final = ("start", "work")
 ARGUMENTS: Final = {
     "on_tick": "(st, me, tick)",
     "on_fill": "(st, me, event)",
+    "on_end": "(st, me, event)",
     "on_timer": "(st, me, now)",
     "on_bar": "(st, me, bar)",
     RULE: "(st, number, command)",
@@ -53,6 +54,7 @@ MODEL_ARGUMENTS: Final = "(st, number, record)"
 _ARGUMENT_TYPES: Final[dict[str, Callable[[], Any]]] = {
     "on_tick": lambda: numba.from_dtype(TICK),
     "on_fill": lambda: numba.from_dtype(EVENT),
+    "on_end": lambda: numba.from_dtype(EVENT),
     "on_timer": lambda: numba.int64,
     "on_bar": lambda: numba.from_dtype(TICK),
     RULE: lambda: numba.from_dtype(COMMAND),
