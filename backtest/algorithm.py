@@ -16,7 +16,7 @@ from backtest.parent_order import SCHEDULE, ParentOrder
 from backtest.run import Backtest, BacktestError, Orders, Recorded, read_recording, run_backtest, with_problems
 from backtest.streaming import problems_of, read_ticks
 from backtest.venues import Measure, measure_of
-from oms.algorithms import Algorithm, AlgorithmError, algorithm_id, exact_parameters, read_algorithms
+from oms.algorithms import Algorithm, AlgorithmError, exact_parameters, read_algorithms
 from oms.canonical import canonical_symbols
 from oms.compiled import Progress
 from oms.config import Settings
@@ -128,7 +128,7 @@ def records_of(
     terms = np.zeros(1, TERMS)
     values = algorithm.values(exact_parameters(algorithm, request.parameters, instrument))
     terms["order_id"] = PARENT_ID
-    terms["algorithm"] = algorithm_id(algorithm.name)
+    terms["algorithm"] = algorithm.id
     terms["parameters"][0, : len(values)] = values
     terms["routes"] = -1
     terms["routes"][0, : len(others)] = [each.id for each in others]

@@ -83,14 +83,14 @@ def algorithm(module: ModuleType, **parameters: float) -> Terms:
     AlgorithmError
         When there is no such parameter, or the value is outside its range.
     """
-    from oms.algorithms import algorithm_id, read_algorithm
+    from oms.algorithms import read_algorithm
 
     declared = read_algorithm(Path(str(module.__file__)))
     missing = PARENT_PARAMETERS - len(declared.parameters)
     ranges = [declared.ranges.get(name, (-math.inf, math.inf)) for name in declared.parameters]
     none = [0.0] * missing
     return Terms(
-        algorithm_id(declared.name),
+        declared.id,
         (*declared.values(parameters), *none),
         (*(lowest for lowest, _ in ranges), *none),
         (*(highest for _, highest in ranges), *none),

@@ -23,7 +23,7 @@ from typing import Any, Final, NamedTuple
 
 import numba
 
-from oms.algorithms import AlgorithmError, algorithm_id, read_algorithm
+from oms.algorithms import AlgorithmError, name_number, read_algorithm
 from oms.compiled import ALGORITHM_SOURCES, STRATEGY_CACHES, Callback, cached_in, callback, kernel_sources, open_cache
 from oms.core.state import (
     MAX_ACCOUNTS,
@@ -288,6 +288,8 @@ class LoadedAlgorithm(NamedTuple):
     parameters: dict[str, float]
     """Defaults by name, in the order of their numbers."""
     callbacks: dict[str, Callback]
+    id: int
+    """By which records name it."""
 
 
 def load_algorithm(path: Path) -> LoadedAlgorithm:
@@ -304,7 +306,7 @@ def load_algorithm(path: Path) -> LoadedAlgorithm:
             raise StrategyError(f"algorithm {path.name} does not define work{ARGUMENTS['work']}")
         callbacks = {name: _compile(module, name) for name in ALGORITHM_FUNCTIONS if hasattr(module, name)}
         declared = read_algorithm(path)
-    return LoadedAlgorithm(declared.name, path, declared.parameters, callbacks)
+    return LoadedAlgorithm(declared.name, path, declared.parameters, callbacks, declared.id)
 
 
 def define_algorithm(st: State, algorithm: LoadedAlgorithm) -> int:
@@ -317,12 +319,11 @@ def define_algorithm(st: State, algorithm: LoadedAlgorithm) -> int:
     """
     s = st[0]
     row = int(s["algorithms_used"])
-    number = algorithm_id(algorithm.name)
     if row == MAX_ALGORITHMS:
         raise StrategyError(f"algorithm {algorithm.name}: the core holds at most {MAX_ALGORITHMS} algorithms")
-    if number in s["algorithms"]["id"][:row]:
+    if any(name_number(algorithm.id) == name_number(int(each)) for each in s["algorithms"]["id"][:row]):
         raise StrategyError(f"algorithm {algorithm.name} is there already: give the file {algorithm.path} another name")
-    s["algorithms"][row]["id"] = number
+    s["algorithms"][row]["id"] = algorithm.id
     for name in ALGORITHM_FUNCTIONS:
         s["algorithms"][row][name] = algorithm.callbacks[name].address if name in algorithm.callbacks else 0
     s["algorithms_used"] = row + 1

@@ -17,6 +17,7 @@ from oms.core.state import MAX_PARENTS, MAX_STRATEGIES, TERMS_RING, Record
 from oms.core.units import set_units
 from oms.records import (
     ALGORITHM_CLIENT,
+    ALGORITHM_VERSION_BITS,
     LANES,
     ORDER_ID_COUNTER_BITS,
     PARENT_MEMORY,
@@ -53,6 +54,15 @@ def find_algorithm(s: Record, algorithm: int) -> int:
         if s["algorithms"][row]["id"] == algorithm:
             return row
     return -1
+
+
+@kernel
+def is_of_other_version(s: Record, algorithm: int) -> bool:
+    """True when an algorithm of that name is loaded, whose parameters are others than those that the id stands for."""
+    for row in range(s["algorithms_used"]):
+        if s["algorithms"][row]["id"] >> ALGORITHM_VERSION_BITS == algorithm >> ALGORITHM_VERSION_BITS:
+            return True
+    return False
 
 
 @kernel

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import pytest
 
-from oms.algorithms import AlgorithmError, algorithm_id
+from oms.algorithms import AlgorithmError, read_algorithms
 from oms.algos import best_limit, twap
 from oms.core.state import TERMS_RING
 from oms.records import EventKind, OrderState, ParentState, Reason
@@ -238,8 +238,8 @@ def test_more_orders_than_the_ring_of_terms_holds_have_each_its_own() -> None:
         rig.act(START_REST, BUY, BID_PX - 1_000, 20, 0)
     rig.act(START_TWAP, BUY, 0, 50, 0)
     twapped = rig.parent_row(rig.cell(ANSWER))
-    assert int(twapped["algorithm"]) == algorithm_id("twap")
-    assert int(rig.parent_row(FIRST_ID)["algorithm"]) == algorithm_id("best-limit")
+    assert int(twapped["algorithm"]) == read_algorithms(())["twap"].id
+    assert int(rig.parent_row(FIRST_ID)["algorithm"]) == read_algorithms(())["best-limit"].id
 
 
 def test_parameters_are_checked_where_the_file_is_loaded() -> None:
