@@ -11,20 +11,22 @@ import numpy as np
 import numpy.typing as npt
 
 from backtest.data.source import Source
-from backtest.market import Market, market_of
-from backtest.parent_order import SCHEDULE, ParentOrder, fills_of
+from backtest.market import Market
+from backtest.parent_order import SCHEDULE, ParentOrder
 from backtest.run import Backtest, BacktestError, Orders, Recorded, read_recording, run_backtest, with_problems
 from backtest.streaming import problems_of, read_ticks
-from oms.algorithms import Algorithm, algorithm_id, exact_parameters, read_algorithms
+from backtest.venues import Measure, measure_of
+from oms.algorithms import Algorithm, AlgorithmError, exact_parameters, read_algorithms
+from oms.canonical import canonical_symbols
 from oms.compiled import Progress
 from oms.config import Settings
 from oms.instruments import Instrument
 from oms.reasons import MEANINGS
 from oms.records import (
-    ALGORITHM_CLIENT,
     BUY,
     COMMAND,
     ORDER_ID_COUNTER_BITS,
+    ROUTES,
     RPC_CLIENT_BASE,
     SELL,
     TERMS,
@@ -54,7 +56,10 @@ class ParentRequest(NamedTuple):
     """The worst price; None: there is no limit."""
     parameters: Mapping[str, str] = MappingProxyType({})
     start_s: float = 0
-    """Seconds behind the first tick at which it is started; at the earliest when the book is complete."""
+    """Seconds behind the first tick at which it is started; at the earliest when every venue's book is complete."""
+    venues: Sequence[str] | None = None
+    """Other instruments in which it may trade, as in SYMBOL.VENUE. None: an algorithm that trades at several venues
+    gets those in the data that trade the asset of its own."""
 
 
 class ParentRun(NamedTuple):
@@ -65,12 +70,53 @@ class ParentRun(NamedTuple):
     state: OrderState
     """How the order ended; HELD: it was at work to the end of the data."""
     reason: Reason
+    measure: Measure
+    """In which ``parent`` is told, and its market is to be read."""
+
+
+def venues_of(
+    settings: Settings, request: ParentRequest, algorithm: Algorithm, instrument: Instrument, traded: Sequence[int]
+) -> tuple[Instrument, ...]:
+    """The instruments in which the order may trade, its own first.
+
+    Parameters
+    ----------
+    traded : sequence of int
+        Ids of the instruments that the data are of.
+
+    Raises
+    ------
+    AlgorithmError
+        When the algorithm trades at one venue and others are named, one is named twice, or there are too many.
+    ConfigError
+        When the settings do not define one.
+    """
+    if request.venues is None:
+        symbols = canonical_symbols(instrument)[:1]
+        found = [
+            each
+            for each in settings.instruments
+            if algorithm.several_venues and each.id in traded and canonical_symbols(each)[:1] == symbols != ()
+        ]
+        others = [each for each in found if each.id != instrument.id]
+    else:
+        others = [settings.instrument(name) for name in request.venues]
+    if others and not algorithm.several_venues:
+        raise AlgorithmError(f"algorithm {algorithm.name} trades at one venue: name no other")
+    if len({instrument.id, *(each.id for each in others)}) <= len(others):
+        raise AlgorithmError(
+            f"venues {', '.join(request.venues or ())} of {instrument.symbol}: name each instrument once, and the "
+            "order's own not at all"
+        )
+    if len(others) >= ROUTES:
+        raise AlgorithmError(f"{len(others) + 1} venues are more than the {ROUTES} that an order may have")
+    return instrument, *others
 
 
 def records_of(
-    request: ParentRequest, algorithm: Algorithm, instrument: Instrument
+    request: ParentRequest, algorithm: Algorithm, instrument: Instrument, others: Sequence[Instrument] = ()
 ) -> tuple[npt.NDArray[np.void], npt.NDArray[np.void]]:
-    """The TERMS and the COMMAND record that ask for the order.
+    """The TERMS and the COMMAND record that ask for the order, which may trade in ``others`` too.
 
     Raises
     ------
@@ -82,9 +128,10 @@ def records_of(
     terms = np.zeros(1, TERMS)
     values = algorithm.values(exact_parameters(algorithm, request.parameters, instrument))
     terms["order_id"] = PARENT_ID
-    terms["algorithm"] = algorithm_id(algorithm.name)
+    terms["algorithm"] = algorithm.id
     terms["parameters"][0, : len(values)] = values
     terms["routes"] = -1
+    terms["routes"][0, : len(others)] = [each.id for each in others]
     command = np.zeros(1, COMMAND)
     command["kind"] = CommandKind.NEW
     command["order_id"] = PARENT_ID
@@ -132,20 +179,22 @@ def run_parent(
 
     Raises
     ------
-    BacktestError, AlgorithmError, GridError, ConfigError, StrategyError
+    BacktestError, AlgorithmError, GridError, ConfigError, StrategyError, MarketError
         When the order is refused, or anything of it or of the settings cannot be used.
     """
     known = read_algorithms(settings.algorithm_files)
     if request.algorithm not in known:
         raise BacktestError(f"there is no algorithm {request.algorithm!r}: there are {', '.join(known)}")
-    terms, command = records_of(request, known[request.algorithm], instrument)
-    at = first_row(ticks, instrument, request.start_s)
+    algorithm = known[request.algorithm]
+    venues = venues_of(settings, request, algorithm, instrument, np.unique(ticks["instrument"]).tolist())
+    terms, command = records_of(request, algorithm, instrument, venues[1:])
+    at = max(first_row(ticks, each, request.start_s) for each in venues)
     done = run_backtest(settings, ticks, clock=clock, report=report, orders=Orders(at, terms, command))
-    return parent_run(done, instrument, int(command["px"][0]))
+    return parent_run(done, venues, int(command["px"][0]))
 
 
-def parent_run(done: Backtest, instrument: Instrument, limit_px: int) -> ParentRun:
-    """Read off the events of a backtest how its parent order went."""
+def parent_run(done: Backtest, venues: Sequence[Instrument], limit_px: int) -> ParentRun:
+    """Read off the events of a backtest how its parent order went; its own instrument is the first of ``venues``."""
     events = done.events
     own = events[events["order_id"] == PARENT_ID]
     refused = own[own["kind"] == EventKind.ORDER_REFUSED]
@@ -155,25 +204,29 @@ def parent_run(done: Backtest, instrument: Instrument, limit_px: int) -> ParentR
     ended = own[own["kind"] == EventKind.HELD_ENDED]
     state = OrderState(int(ended["state"][0])) if len(ended) else OrderState.HELD
     reason = Reason(int(ended["reason"][0])) if len(ended) else Reason.NONE
+    measure = measure_of(done.settings, done.marks, venues)
+    home = venues[0]
     progress = own[own["kind"] == EventKind.PROGRESS]
     schedule = np.zeros(len(progress), SCHEDULE)
     schedule["ts"] = progress["ts"]
-    schedule["due"] = progress["aux"]
-    is_child = events["order_id"] >> ORDER_ID_COUNTER_BITS == ALGORITHM_CLIENT
-    children = events[is_child & (events["kind"] == EventKind.ORDER_SUBMITTED)]
-    filled = fills_of(events[is_child])
+    schedule["due"] = measure.qty(progress["aux"], home)
+    children = events[(events["kind"] == EventKind.ORDER_SUBMITTED) & (events["aux"] == PARENT_ID)]
+    of_children = events[np.isin(events["order_id"], children["order_id"])]
+    filled = measure.fills(of_children)
+    start_ts = own["ts"][:1]
     parent = ParentOrder(
-        instrument=instrument,
+        instrument=measure.instrument,
         side=int(own["side"][0]),
-        target_qty=int(own["qty"][-1]),
-        start_ts=int(own["ts"][0]),
+        target_qty=int(measure.qty(own["qty"][-1:], home)[0]),
+        start_ts=int(start_ts[0]),
         end_ts=max(int(ended["ts"][0]) if len(ended) else int(done.core.st[0]["now"]), *filled["ts"].tolist(), 0),
         fills=filled,
-        limit_px=limit_px or None,
+        limit_px=int(measure.px(np.array([limit_px]), home, start_ts)[0]) or None,
         children=len(children),
         schedule=schedule if schedule["due"].any() else None,
+        venues=measure.by_venue(of_children),
     )
-    return ParentRun(done, parent, state, reason)
+    return ParentRun(done, parent, state, reason, measure)
 
 
 def run_parent_file(
@@ -209,7 +262,7 @@ def run_parent_sources(
 
     Raises
     ------
-    DataError, ConfigError, StrategyError, BacktestError, AlgorithmError, GridError
+    DataError, ConfigError, StrategyError, BacktestError, AlgorithmError, GridError, MarketError
         As ``backtest_sources`` and ``run_parent`` do.
     """
     ticks = read_ticks(sources, duration_s)
@@ -222,5 +275,4 @@ def _run_parent(
 ) -> tuple[ParentRun, Market]:
     run = run_parent(settings, recorded.ticks, recorded.instrument, request, clock=clock, report=report)
     done = run._replace(backtest=with_problems(run.backtest, recorded.problems))
-    own = recorded.ticks[recorded.ticks["instrument"] == recorded.instrument.id]
-    return done, market_of(recorded.instrument, own)
+    return done, run.measure.market(recorded.ticks)

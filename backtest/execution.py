@@ -24,7 +24,7 @@ from backtest.benchmarks import (
     volume_weighted,
 )
 from backtest.market import Market
-from backtest.parent_order import SIDES, ParentOrder
+from backtest.parent_order import SIDES, ParentOrder, VenueFills
 from oms.config import qualified_symbol
 from oms.decimals import Grid, cash_text
 from oms.figures import average_price_text
@@ -105,6 +105,8 @@ class ExecutionReport(msgspec.Struct, frozen=True, kw_only=True):
     """The largest one."""
     without_touch_ns: int
     """Time between start and end in which the mid price is not known; the TWAP leaves it out."""
+    venues: tuple[VenueFills, ...] = ()
+    """Of an order over several venues: what each filled. All else is in one measure of theirs."""
     absent: dict[str, str]
 
     def benchmark(self, name: str) -> Benchmark:
@@ -274,6 +276,7 @@ def execution_report(parent: ParentOrder, market: Market) -> ExecutionReport:
             share=_share(Fraction(deviation[1], parent.target_qty)),
         ),
         without_touch_ns=measured.mids.unknown_ns,
+        venues=parent.venues,
         absent=absent,
     )
 

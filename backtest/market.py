@@ -1,4 +1,4 @@
-"""The market of a recording as executions are measured by it: the mid price over time, and the trades.
+"""The market of a recording as executions are measured by it: the touch and the mid price over time, and the trades.
 
 The book is rebuilt by the core's own kernels, so the mid is the one that strategies and algorithms saw.
 """
@@ -24,6 +24,15 @@ _SNAPSHOT: Final = int(TickKind.SNAPSHOT)
 _LAST: Final = int(TickFlag.LAST)
 _SYNCED: Final = int(BookState.SYNCED)
 _STALE: Final = int(BookState.STALE)
+
+TOUCH = np.dtype(
+    [
+        ("ts", "<i8"),  # ns, local_ts of the message that made it
+        ("bid", "<i8"),  # ticks; 0: that side is empty, or the book is not known
+        ("ask", "<i8"),
+    ]
+)
+"""The best prices from ``ts`` on, until the next row."""
 
 MID = np.dtype(
     [
@@ -64,18 +73,19 @@ class Market(NamedTuple):
         return half_ticks[np.searchsorted(self.mids["ts"], ts, "right")]
 
 
-@entry(lambda: numba.int64(array_of(REBUILD), array_of(TICK, readonly=True), array_of(MID)))
-def trace_mid(rebuild: Rows, ticks: Any, mids: Any) -> int:
-    """Rebuild the book from the DEPTH, SNAPSHOT and STALE records of instrument 0, and write a MID for each change.
+@entry(lambda: numba.int64(array_of(REBUILD), array_of(TICK, readonly=True), array_of(TOUCH)))
+def trace_touch(rebuild: Rows, ticks: Any, touches: Any) -> int:
+    """Rebuild the book from the DEPTH, SNAPSHOT and STALE records of instrument 0, and write a TOUCH for each change.
 
-    ``mids`` has room for as many rows as there are ticks; returns how many were written. As in the core, a record that
-    cannot be takes the book out of step until the next snapshot.
+    ``touches`` has room for as many rows as there are ticks; returns how many were written. As in the core, a record
+    that cannot be takes the book out of step until the next snapshot.
     """
     state = rebuild[0]
     book = state["books"][0]
     best = book["best"]
     count = 0
-    before = 0
+    bid_before = 0
+    ask_before = 0
     for i in range(len(ticks)):
         tick = ticks[i]
         kind = tick["kind"]
@@ -89,13 +99,17 @@ def trace_mid(rebuild: Rows, ticks: Any, mids: Any) -> int:
                 book["state"] = _STALE
         if not tick["flags"] & _LAST:
             continue
-        half_ticks = 0
-        if book["state"] == _SYNCED and best[BID] != NO_BID and best[ASK] != NO_ASK:
-            half_ticks = best[BID] + best[ASK]
-        if half_ticks != before:
-            mids[count]["ts"] = tick["local_ts"]
-            mids[count]["half_ticks"] = half_ticks
-            before = half_ticks
+        bid = 0
+        ask = 0
+        if book["state"] == _SYNCED:
+            bid = best[BID] if best[BID] != NO_BID else 0
+            ask = best[ASK] if best[ASK] != NO_ASK else 0
+        if bid != bid_before or ask != ask_before:
+            touches[count]["ts"] = tick["local_ts"]
+            touches[count]["bid"] = bid
+            touches[count]["ask"] = ask
+            bid_before = bid
+            ask_before = ask
             count += 1
     return count
 
@@ -117,6 +131,12 @@ def market_of(instrument: Instrument, ticks: Rows) -> Market:
     MarketError
         When the ticks go back in time, or are counted in another version of the instrument.
     """
+    own = ticks_of(instrument, ticks)
+    return Market(mids_of(touches_of(own)), trades_of(own))
+
+
+def ticks_of(instrument: Instrument, ticks: Rows) -> Rows:
+    """The ticks of ``instrument`` among others; raises as ``market_of``."""
     own = ticks[(ticks["instrument"] == instrument.id) & (ticks["kind"] != TickKind.TIME)]
     if np.any(np.diff(own["local_ts"]) < 0):
         raise MarketError(f"the ticks of {instrument.symbol} go back in time: give them as they were received")
@@ -126,37 +146,55 @@ def market_of(instrument: Instrument, ticks: Rows) -> Market:
             f"ticks are counted in version {others[0]} of {instrument.symbol}, not in version {instrument.version}: "
             "give the definition that they were read with"
         )
+    return own
+
+
+def touches_of(own: Rows) -> Rows:
+    """The best prices that one instrument's ticks show, an array of TOUCH."""
     kind = own["kind"]
     is_level = (kind == TickKind.DEPTH) | (kind == TickKind.SNAPSHOT)
     is_stale = kind == TickKind.STALE
     if is_level.any():
-        mids = _book_mids(own[is_level | is_stale])
-    else:
-        mids = _quote_mids(own[(kind == TickKind.QUOTE) | is_stale])
+        return _book_touches(own[is_level | is_stale])
+    return _quote_touches(own[(kind == TickKind.QUOTE) | is_stale])
+
+
+def trades_of(own: Rows) -> Rows:
+    """The trades that one instrument's ticks tell, as far as they can be, an array of MARKET_TRADE."""
     sound = (own["px"] > 0) & (own["px"] <= MAX_PX) & (own["qty"] > 0) & (own["qty"] <= MAX_LEVEL_QTY)
-    traded = own[(kind == TickKind.TRADE) & sound]
+    traded = own[(own["kind"] == TickKind.TRADE) & sound]
     trades = np.zeros(len(traded), MARKET_TRADE)
     for name, source in {"ts": "local_ts", "px": "px", "qty": "qty"}.items():
         trades[name] = traded[source]
-    return Market(mids, trades)
+    return trades
 
 
-def _book_mids(levels: Rows) -> Rows:
+def mids_of(touches: Rows) -> Rows:
+    """The mid prices of a touch, an array of MID."""
+    known = (touches["bid"] > 0) & (touches["ask"] > 0)
+    half_ticks = np.where(known, touches["bid"] + touches["ask"], 0)
+    is_new = np.diff(half_ticks, prepend=0) != 0
+    mids = np.zeros(np.count_nonzero(is_new), MID)
+    mids["ts"] = touches["ts"][is_new]
+    mids["half_ticks"] = half_ticks[is_new]
+    return mids
+
+
+def _book_touches(levels: Rows) -> Rows:
     levels["instrument"] = 0  # a copy; the rebuilt state has one book
     rebuild = np.zeros(1, REBUILD)
     best = rebuild["books"]["best"]
     best[:, 0, BID] = NO_BID
     best[:, 0, ASK] = NO_ASK
-    mids = np.zeros(len(levels), MID)
-    return mids[: trace_mid(rebuild, levels, mids)]
+    touches = np.zeros(len(levels), TOUCH)
+    return touches[: trace_touch(rebuild, levels, touches)]
 
 
-def _quote_mids(quotes: Rows) -> Rows:
+def _quote_touches(quotes: Rows) -> Rows:
     sound = (quotes["kind"] == TickKind.QUOTE) & (quotes["px"] > 0) & (quotes["px"] <= quotes["px_2"])
     sound &= quotes["px_2"] <= MAX_PX
-    half_ticks = np.where(sound, quotes["px"] + quotes["px_2"], 0)
-    is_new = np.diff(half_ticks, prepend=0) != 0
-    mids = np.zeros(np.count_nonzero(is_new), MID)
-    mids["ts"] = quotes["local_ts"][is_new]
-    mids["half_ticks"] = half_ticks[is_new]
-    return mids
+    touches = np.zeros(len(quotes), TOUCH)
+    touches["ts"] = quotes["local_ts"]
+    touches["bid"] = np.where(sound, quotes["px"], 0)
+    touches["ask"] = np.where(sound, quotes["px_2"], 0)
+    return touches

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+import msgspec
 import numpy as np
 
 from backtest.benchmarks import Integers, exact_sum
@@ -40,6 +41,17 @@ class ExecutionError(ValueError):
     """An execution that cannot be, or cannot be drawn; the message names what is wrong with it."""
 
 
+class VenueFills(msgspec.Struct, frozen=True, kw_only=True):
+    """What an order filled at one of several venues, in that venue's own quantities, prices and currency."""
+
+    symbol: str
+    filled: str
+    fills: int
+    average_price: str | None
+    fees: str
+    settlement: str
+
+
 class ParentOrder(NamedTuple):
     """A parent order and its fills."""
 
@@ -59,6 +71,8 @@ class ParentOrder(NamedTuple):
     """Child orders sent, where that is known."""
     schedule: Rows | None = None
     """Of SCHEDULE, in order of time."""
+    venues: tuple[VenueFills, ...] = ()
+    """Of an order over several venues; ``fills`` are in one measure of theirs (``backtest.venues``)."""
 
     def check(self) -> None:
         """Check that this can be.

@@ -18,7 +18,6 @@ import numpy.typing as npt
 
 from backtest.data.clocks import exchange_order
 from backtest.marks import Sampler
-from oms.algorithms import algorithm_id
 from oms.assembly import PAPER_ACCOUNT, Core, Loaded, build_core
 from oms.compiled import Progress
 from oms.config import Settings, qualified_symbol
@@ -451,7 +450,7 @@ def _instrument_result(instrument: Instrument, position: Any, closing: Any) -> I
 
 def algorithms_of(core: Core) -> dict[int, str]:
     """The algorithm of each parent order whose terms the core still has, by order id."""
-    names = {algorithm_id(each.name): each.name for each in core.algorithms}
+    names = {each.id: each.name for each in core.algorithms}
     terms = core.st[0]["terms"]
     known = terms[terms["order_id"] != 0]
     return {int(row["order_id"]): names[int(row["algorithm"])] for row in known if int(row["algorithm"]) in names}

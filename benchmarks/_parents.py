@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from benchmarks._market import Ticks
-from oms.algorithms import algorithm_id, read_algorithms
+from oms.algorithms import read_algorithms
 from oms.records import (
     BUY,
     COMMAND,
@@ -75,7 +75,7 @@ def parent_orders(
         px = touches[instrument]
         trigger = {"trigger_ticks": float(px + STOP_TICKS * side)} if kind.algorithm == "stop" else {}
         values = known[kind.algorithm].values({**kind.parameters, **trigger})
-        terms[number]["algorithm"] = algorithm_id(kind.algorithm)
+        terms[number]["algorithm"] = known[kind.algorithm].id
         terms[number]["parameters"][: len(values)] = values
         command = commands[number]
         command["order_type"] = OrderType.LIMIT if kind.behind else OrderType.MARKET

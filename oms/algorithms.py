@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from oms.instruments import Instrument
-from oms.records import PARENT_PARAMETERS
+from oms.records import ALGORITHM_VERSION_BITS, PARENT_PARAMETERS
 
 BUILT_IN: Final = Path(__file__).resolve().parent / "algos"
 _NOT_ALGORITHMS: Final = frozenset({"__init__", "api", "routes", "schedule"})
 
 
-_DECLARED: Final = ("PARAMETERS", "RANGES", "SEVERAL_VENUES")
+_DECLARED: Final = ("PARAMETERS", "RANGES", "SEVERAL_VENUES", "VERSION")
 
 
 class AlgorithmError(ValueError):
@@ -39,6 +39,19 @@ class Algorithm(NamedTuple):
     """First line of its docstring."""
     several_venues: bool = False
     """It may trade in more instruments than the order's own."""
+    version: int = 1
+    """What the file says of what it keeps in its memory: an order of another version is not gone on with."""
+
+    @property
+    def id(self) -> int:
+        """The number by which records name it, above 0: of its name, then of its version and its parameters in order.
+
+        So an order that was started when a parameter had another place is never worked by what it does not mean.
+        """
+        told = "/".join((str(self.version), *self.parameters))
+        name = int.from_bytes(sha256(self.name.encode()).digest()[:8], "little") >> 2
+        own = int.from_bytes(sha256(told.encode()).digest()[:8], "little")
+        return name >> ALGORITHM_VERSION_BITS << ALGORITHM_VERSION_BITS | own % 2**ALGORITHM_VERSION_BITS
 
     def values(self, given: Mapping[str, float]) -> list[float]:
         """The parameters' values by number, the defaults where nothing is given.
@@ -98,9 +111,9 @@ def exact_parameters(
     return exact
 
 
-def algorithm_id(name: str) -> int:
-    """The number by which records name an algorithm: a hash of its name, above 0."""
-    return (int.from_bytes(sha256(name.encode()).digest()[:8], "little") >> 2) + 1
+def name_number(algorithm: int) -> int:
+    """What the ids of all versions of an algorithm have in common."""
+    return algorithm >> ALGORITHM_VERSION_BITS
 
 
 def built_in() -> list[Path]:
@@ -153,7 +166,10 @@ def read_algorithm(path: Path) -> Algorithm:
     pairs = {name: (float(low), float(high)) for name, (low, high) in ranges.items()}
     summary = docstring.strip().split("\n", 1)[0]
     several_venues = bool(found.get("SEVERAL_VENUES", False))
-    return Algorithm(path.stem.replace("_", "-"), path, values, pairs, summary, several_venues)
+    version = found.get("VERSION", 1)
+    if not isinstance(version, int):
+        raise AlgorithmError(f"algorithm {path.name}: VERSION is {version!r}: it must be a whole number")
+    return Algorithm(path.stem.replace("_", "-"), path, values, pairs, summary, several_venues, version)
 
 
 def read_algorithms(files: Iterable[Path]) -> dict[str, Algorithm]:

@@ -76,6 +76,7 @@ KERNEL_SOURCES: Final = (
     "strategies/api.py",
     "strategies/rules.py",
     "strategies/requests.py",
+    "strategies/algorithms.py",
     "backtest/ledger_kernels.py",
     "backtest/market.py",
     "backtest/matching/*.py",
@@ -86,8 +87,8 @@ KERNEL_SOURCES: Final = (
 )
 """Files whose text decides the machine code of the entries; patterns below the installed root."""
 
-ALGORITHM_SOURCES: Final = ("oms/algos/*.py",)
-"""Those that decide the machine code of execution algorithms beside them, and of nothing else."""
+ALGORITHM_SOURCES: Final = ("oms/algos/*.py", "oms/algorithms.py")
+"""Those that decide the machine code of execution algorithms, and of strategies that start them, beside them."""
 
 
 def kernel_sources(root: Path = _ROOT, patterns: Iterable[str] = KERNEL_SOURCES) -> list[Path]:

@@ -109,6 +109,7 @@ DEFINED: Final = {
         "instrument",
         "on_tick",
         "on_fill",
+        "on_end",
         "on_timer",
         "on_bar",
         "timer_interval_ns",

@@ -26,11 +26,11 @@ from oms.compiled import (
 from oms.core.bars import STAGES, is_waited_for, move_to
 from oms.core.book import is_sound
 from oms.core.brackets import count_exits, refuse_whole
+from oms.core.callbacks import call_strategy
 from oms.core.contingency import follow_up
 from oms.core.events import MAX_POSITIONS, has_room, open_budget, write_positions
 from oms.core.exchange_rows import take_rows
 from oms.core.expiry import first_expired, unlink_timed
-from oms.core.halts import halt_failed, halt_strategy
 from oms.core.keeping import ask_cancel, end_held
 from oms.core.market import refuse_tick, take_levels, take_market
 from oms.core.orders import look_ahead
@@ -68,7 +68,6 @@ _QUIET: Final = int(TickKind.QUIET)
 _HEARTBEAT: Final = int(TickKind.HEARTBEAT)
 _LAST: Final = int(TickFlag.LAST)
 _SYNCED: Final = int(BookState.SYNCED)
-_STRATEGY_EXCEPTION: Final = int(Reason.STRATEGY_EXCEPTION)
 _EXPIRED_GTD: Final = int(Reason.EXPIRED_GTD)
 _EXPIRED_DAY: Final = int(Reason.EXPIRED_DAY)
 _DAY: Final = int(TimeInForce.DAY)
@@ -82,19 +81,6 @@ _ON_ITS_WAY: Final = 4
 _MARKET_TAKEN: Final = 1
 _DUE_DONE: Final = 2
 _STRATEGIES_CALLED: Final = 3
-
-
-@kernel
-def call_strategy(st: State, number: int, address: int, record: Any) -> None:
-    """Call one callback of a strategy, and halt the strategy when it fails."""
-    s = st[0]
-    open_budget(s)
-    status = call_address(address, st, number, record)
-    if status != 0:
-        halt_strategy(s, number, _STRATEGY_EXCEPTION, status)
-    halt_failed(s, number)
-    if s["touched_count"] > 0:
-        follow_up(s)
 
 
 @kernel

@@ -26,7 +26,7 @@ GROUPS: Final = (
     (
         "Ends in the core",
         "Why the core cancelled an order, or ended one in its own keeping: HELD_ENDED, CANCEL_SUBMITTED.",
-        (*range(54, 60), *range(97, 100)),
+        (*range(54, 60), *range(97, 101)),
     ),
     ("Halts and books", "Why trading, a strategy or a book changed its state.", tuple(range(60, 80))),
 )
@@ -122,6 +122,8 @@ MEANINGS: Final = {
     " go together.",
     Reason.NO_PARENT: "No algorithm works the order: only one that an algorithm works is paused and resumed.",
     Reason.ALGORITHM_FAILED: "The algorithm raised an exception; its open children were cancelled.",
+    Reason.ALGORITHM_CHANGED: "The algorithm has other parameters, or another `VERSION`, than when the order was"
+    " started: start the rest of it anew.",
     Reason.TIME_OVER: "The time that the algorithm was given is over.",
     Reason.BELOW_MINIMUM: "What is left is less than the smallest order.",
 }

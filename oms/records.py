@@ -543,6 +543,7 @@ class Reason(IntEnum):
     ALGORITHM_FAILED = 97
     TIME_OVER = 98
     BELOW_MINIMUM = 99
+    ALGORITHM_CHANGED = 100
 
 
 FRAME = np.dtype(
@@ -689,6 +690,8 @@ ORDER_NAME = np.dtype(
 """What a client calls an order, 80 bytes: in the journal before the command that places it."""
 
 PARENT_PARAMETERS: Final = 16
+ALGORITHM_VERSION_BITS: Final = 24
+"""Lower part of an algorithm's id, which stands for what its parameters are; the rest stands for its name."""
 PARENT_MEMORY: Final = 32
 ROUTES: Final = 8
 """Instruments in which one parent order may have children."""
@@ -709,7 +712,7 @@ class ParentState(IntEnum):
 TERMS = np.dtype(
     [
         ("order_id", "<i8"),
-        ("algorithm", "<i8"),  # id of its name (``oms.algorithms.algorithm_id``)
+        ("algorithm", "<i8"),  # ``oms.algorithms.Algorithm.id``
         ("parameters", "<f8", (PARENT_PARAMETERS,)),
         ("routes", "<i4", (ROUTES,)),  # instruments beside the order's own in which it may trade; -1: none
     ]

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from oms.algorithms import Algorithm, algorithm_id
+from oms.algorithms import Algorithm, name_number
 from oms.journal_format import Entry
 from oms.record_fields import EventFields
 from oms.records import PARENT_PARAMETERS, ROUTES, TERMS, EventKind, RecordKind
@@ -42,7 +42,7 @@ class AlgorithmTerms(NamedTuple):
         """Terms by an algorithm's values in the order of their numbers, and the other instruments."""
         parameters = (*values, *(0.0 for _ in range(PARENT_PARAMETERS - len(values))))
         routes = (*venues, *(-1 for _ in range(ROUTES - len(venues))))
-        return cls(algorithm_id(algorithm.name), parameters, routes)
+        return cls(algorithm.id, parameters, routes)
 
     def record(self, order_id: int) -> bytes:
         """The bytes of a TERMS record."""
@@ -83,7 +83,8 @@ class TermsBook:
         self.algorithms = algorithms
         self.failed_writes = 0
         self._ledger = ledger
-        self._by_id = {algorithm_id(name): algorithm for name, algorithm in algorithms.items()}
+        self._by_id = {algorithm.id: algorithm for algorithm in algorithms.values()}
+        self._names = {name_number(algorithm.id): name for name, algorithm in algorithms.items()}
         self._known: dict[int, AlgorithmTerms] = {}
         self._asked: dict[int, _Asked] = {}
         self._told: dict[int, bytes] = {}
@@ -97,9 +98,14 @@ class TermsBook:
         return known
 
     def algorithm_of(self, order_id: int) -> Algorithm | None:
-        """The algorithm that works an order; None: it is not known, or not of this session."""
+        """The algorithm that works an order; None: it is not known, or not of this session, or of another version."""
         known = self.of(order_id)
         return self._by_id.get(known.algorithm) if known is not None else None
+
+    def name_of(self, order_id: int) -> str | None:
+        """The name of the algorithm that works an order, of whichever version; None as ``algorithm_of``."""
+        known = self.of(order_id)
+        return self._names.get(name_number(known.algorithm)) if known is not None else None
 
     def parameters_of(self, order_id: int) -> dict[str, float]:
         """The parameters by which an order is worked, as far as they are known."""

@@ -61,7 +61,7 @@ def order_names(folder: Path, order_ids: Iterable[int]) -> dict[int, OrderName]:
 
 
 def order_algorithms(folder: Path, order_ids: Iterable[int]) -> dict[int, int]:
-    """Numbers of the algorithms that work orders (``oms.algorithms.algorithm_id``), of those that any works.
+    """Numbers of the algorithms that work orders (``oms.algorithms.Algorithm.id``), of those that any works.
 
     Raises
     ------

@@ -57,13 +57,12 @@ def progress_of(views: Views, order: EventFields, told: EventFields | None) -> P
         return format((Decimal(px) * tick / CASH_SCALE).normalize(), "f") if px else None
 
     terms = views.terms_book.of(order.order_id)
-    algorithm = views.terms_book.algorithm_of(order.order_id)
     states, state = (PARENT_STATES, told.liquidity) if is_open else (STATES, order.state)
     return Progress(
         order_id=order.order_id,
         client=views.owner(order.order_id),
         client_order_id=views.client_order_id(order.order_id),
-        algorithm=algorithm.name if algorithm is not None else UNKNOWN,
+        algorithm=views.terms_book.name_of(order.order_id) or UNKNOWN,
         parameters=views.terms_book.parameters_of(order.order_id),
         symbol=views.symbol(order.instrument),
         venues=tuple(views.symbol(route) for route in terms.routes if route >= 0) if terms is not None else (),

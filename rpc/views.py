@@ -286,8 +286,7 @@ class Views:
     def _algorithm(self, order_id: int, row: EventFields) -> str | None:
         if row.trigger != Trigger.ALGORITHM:
             return None
-        algorithm = self.terms_book.algorithm_of(order_id)
-        return algorithm.name if algorithm is not None else UNKNOWN
+        return self.terms_book.name_of(order_id) or UNKNOWN
 
     def account(self, number: int) -> str:
         """The account's name."""

@@ -1,6 +1,6 @@
 """The API of compiled strategies.
 
-A strategy is one Python file. It declares its parameters and defines any of four functions in the Numba subset::
+A strategy is one Python file. It declares its parameters and defines any of five functions in the Numba subset::
 
     PARAMETERS = {"half_spread_ticks": 5.0}
     HALF_SPREAD = 0                      # a parameter's number is its place in PARAMETERS
@@ -8,6 +8,7 @@ A strategy is one Python file. It declares its parameters and defines any of fou
     def on_tick(st, me, tick): ...       # after each complete market data message of its instrument
     def on_bar(st, me, bar): ...         # after each complete bar, where the data are bars
     def on_fill(st, me, event): ...      # after each fill of its orders; an EVENT record
+    def on_end(st, me, event): ...       # after the end of an order that an algorithm worked for it; HELD_ENDED
     def on_timer(st, me, now): ...       # every TIMER_INTERVAL_NS, with the time it was due
 
 ``st`` is the core's state and ``me`` the strategy's number; pass both on to the functions here. Prices are in ticks,
@@ -27,6 +28,23 @@ from oms.core.orders import find_order
 from oms.core.orders import is_open as is_open_state
 from oms.core.state import ASK, BID, MAX_ACCOUNTS, NO_ASK, NO_BID, Record, State
 from oms.records import BUY, SELL, EventKind, TradingState
+from strategies.algorithms import (
+    PAUSED,
+    RUNNING,
+    STOPPING,
+    algorithm,
+    parameter_number,
+    parent_of,
+    pause,
+    resume,
+    set_parameter,
+    work_due_qty,
+    work_open_qty,
+    work_order,
+    work_order_over,
+    work_state,
+    worked_order,
+)
 from strategies.requests import (
     BASIS_POINTS,
     BID_ASK,
@@ -92,16 +110,20 @@ __all__ = [
     "NO_TRIGGER",
     "OCO",
     "OTO",
+    "PAUSED",
     "POST_ONLY",
     "REDUCE_ONLY",
     "REPLACE",
+    "RUNNING",
     "SELL",
     "SHORT_LEG",
     "STOP",
+    "STOPPING",
     "TAKE_PROFIT",
     "TICKS",
     "TRAILING",
     "account_pnl",
+    "algorithm",
     "amend",
     "amend_trigger",
     "bar_close",
@@ -139,8 +161,13 @@ __all__ = [
     "own_position",
     "own_realized_pnl",
     "parameter",
+    "parameter_number",
+    "parent_of",
+    "pause",
     "position",
     "replace",
+    "resume",
+    "set_parameter",
     "short_position",
     "submit",
     "submit_day",
@@ -153,6 +180,12 @@ __all__ = [
     "submit_trailing",
     "submit_until",
     "trading_state",
+    "work_due_qty",
+    "work_open_qty",
+    "work_order",
+    "work_order_over",
+    "work_state",
+    "worked_order",
 ]
 
 _LOG: Final = int(EventKind.LOG)

@@ -23,7 +23,7 @@ from typing import Any, Final, NamedTuple
 
 import numba
 
-from oms.algorithms import AlgorithmError, algorithm_id, read_algorithm
+from oms.algorithms import AlgorithmError, name_number, read_algorithm
 from oms.compiled import ALGORITHM_SOURCES, STRATEGY_CACHES, Callback, cached_in, callback, kernel_sources, open_cache
 from oms.core.state import (
     MAX_ACCOUNTS,
@@ -37,12 +37,13 @@ from oms.core.state import (
 )
 from oms.records import COMMAND, EVENT, TICK, TradingState
 
-CALLBACKS: Final = ("on_tick", "on_bar", "on_fill", "on_timer")
+CALLBACKS: Final = ("on_tick", "on_bar", "on_fill", "on_end", "on_timer")
 RULE: Final = "check_order"
 ALGORITHM_FUNCTIONS: Final = ("start", "work")
 ARGUMENTS: Final = {
     "on_tick": "(st, me, tick)",
     "on_fill": "(st, me, event)",
+    "on_end": "(st, me, event)",
     "on_timer": "(st, me, now)",
     "on_bar": "(st, me, bar)",
     RULE: "(st, number, command)",
@@ -53,6 +54,7 @@ MODEL_ARGUMENTS: Final = "(st, number, record)"
 _ARGUMENT_TYPES: Final[dict[str, Callable[[], Any]]] = {
     "on_tick": lambda: numba.from_dtype(TICK),
     "on_fill": lambda: numba.from_dtype(EVENT),
+    "on_end": lambda: numba.from_dtype(EVENT),
     "on_timer": lambda: numba.int64,
     "on_bar": lambda: numba.from_dtype(TICK),
     RULE: lambda: numba.from_dtype(COMMAND),
@@ -286,6 +288,8 @@ class LoadedAlgorithm(NamedTuple):
     parameters: dict[str, float]
     """Defaults by name, in the order of their numbers."""
     callbacks: dict[str, Callback]
+    id: int
+    """By which records name it."""
 
 
 def load_algorithm(path: Path) -> LoadedAlgorithm:
@@ -302,7 +306,7 @@ def load_algorithm(path: Path) -> LoadedAlgorithm:
             raise StrategyError(f"algorithm {path.name} does not define work{ARGUMENTS['work']}")
         callbacks = {name: _compile(module, name) for name in ALGORITHM_FUNCTIONS if hasattr(module, name)}
         declared = read_algorithm(path)
-    return LoadedAlgorithm(declared.name, path, declared.parameters, callbacks)
+    return LoadedAlgorithm(declared.name, path, declared.parameters, callbacks, declared.id)
 
 
 def define_algorithm(st: State, algorithm: LoadedAlgorithm) -> int:
@@ -315,12 +319,11 @@ def define_algorithm(st: State, algorithm: LoadedAlgorithm) -> int:
     """
     s = st[0]
     row = int(s["algorithms_used"])
-    number = algorithm_id(algorithm.name)
     if row == MAX_ALGORITHMS:
         raise StrategyError(f"algorithm {algorithm.name}: the core holds at most {MAX_ALGORITHMS} algorithms")
-    if number in s["algorithms"]["id"][:row]:
+    if any(name_number(algorithm.id) == name_number(int(each)) for each in s["algorithms"]["id"][:row]):
         raise StrategyError(f"algorithm {algorithm.name} is there already: give the file {algorithm.path} another name")
-    s["algorithms"][row]["id"] = number
+    s["algorithms"][row]["id"] = algorithm.id
     for name in ALGORITHM_FUNCTIONS:
         s["algorithms"][row][name] = algorithm.callbacks[name].address if name in algorithm.callbacks else 0
     s["algorithms_used"] = row + 1

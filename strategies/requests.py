@@ -78,12 +78,13 @@ def whole(number: int) -> int:
 
 
 @function
-def _within(number: int, lowest: int, highest: int, otherwise: int) -> int:
+def within_field(number: int, lowest: int, highest: int, otherwise: int) -> int:
+    """``number`` where it is within its field's values, ``otherwise`` else."""
     return number if lowest <= number <= highest else otherwise
 
 
 @function
-def _address(st: State, me: int, kind: int, order_id: int) -> Record:
+def address(st: State, me: int, kind: int, order_id: int) -> Record:
     """The scratch command, cleared, about an order of the strategy."""
     s = st[0]
     command = s["command"]
@@ -147,21 +148,21 @@ def submit_order(
     strategy = s["strategies"][me]
     strategy["order_counter"] += 1
     order_id = ((me + STRATEGY_CLIENT_BASE) << ORDER_ID_COUNTER_BITS) | strategy["order_counter"]
-    command = _address(st, me, _NEW, order_id)
+    command = address(st, me, _NEW, order_id)
     command["side"] = side if side == BUY or side == SELL else 0
-    command["order_type"] = _within(order_type, LIMIT, MARKET, 0)
-    command["time_in_force"] = _within(time_in_force, GTC, DAY, 0)
-    command["flags"] = _within(flags, 0, _MAX_FLAGS, _MAX_FLAGS)
+    command["order_type"] = within_field(order_type, LIMIT, MARKET, 0)
+    command["time_in_force"] = within_field(time_in_force, GTC, DAY, 0)
+    command["flags"] = within_field(flags, 0, _MAX_FLAGS, _MAX_FLAGS)
     command["px"] = whole(px)
     command["qty"] = whole(qty)
-    command["trigger"] = _within(trigger, NO_TRIGGER, TRAILING, _NO_SUCH)
-    command["trigger_source"] = _within(trigger_source, 0, BID_ASK, _NO_SUCH)
+    command["trigger"] = within_field(trigger, NO_TRIGGER, TRAILING, _NO_SUCH)
+    command["trigger_source"] = within_field(trigger_source, 0, BID_ASK, _NO_SUCH)
     command["trigger_px"] = whole(trigger_px)
-    command["trail"] = _within(whole(trail), 0, _MAX_TRAIL, -1)
-    command["trail_unit"] = _within(trail_unit, 0, BASIS_POINTS, _NO_SUCH)
+    command["trail"] = within_field(whole(trail), 0, _MAX_TRAIL, -1)
+    command["trail_unit"] = within_field(trail_unit, 0, BASIS_POINTS, _NO_SUCH)
     command["display_qty"] = whole(display_qty)
     command["expire_ts"] = whole(expire_ts)
-    command["contingency"] = _within(contingency, NO_CONTINGENCY, REPLACE, _NO_SUCH)
+    command["contingency"] = within_field(contingency, NO_CONTINGENCY, REPLACE, _NO_SUCH)
     command["parent_id"] = whole(parent_id)
     reason = request_new(s, command)
     if reason != 0:
@@ -343,11 +344,11 @@ def replace(st: State, me: int, order_id: int, px: int, qty: int) -> int:
 def _change(st: State, me: int, order_id: int, px: int, qty: int, trigger_px: int, trail: int) -> int:
     if order_id >> ORDER_ID_COUNTER_BITS != me + STRATEGY_CLIENT_BASE:
         return _NOT_OWNER
-    command = _address(st, me, _AMEND, order_id)
+    command = address(st, me, _AMEND, order_id)
     command["px"] = whole(px)
     command["qty"] = whole(qty)
     command["trigger_px"] = whole(trigger_px)
-    command["trail"] = _within(whole(trail), 0, _MAX_TRAIL, -1)
+    command["trail"] = within_field(whole(trail), 0, _MAX_TRAIL, -1)
     return request_amend(st[0], command)
 
 
@@ -368,7 +369,7 @@ def cancel(st: State, me: int, order_id: int) -> int:
     """Ask for the cancel of an own order; returns 0 or the Reason of refusal."""
     if order_id >> ORDER_ID_COUNTER_BITS != me + STRATEGY_CLIENT_BASE:
         return _NOT_OWNER
-    return request_cancel(st[0], _address(st, me, _CANCEL, order_id))
+    return request_cancel(st[0], address(st, me, _CANCEL, order_id))
 
 
 @function

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from backtest.benchmarks import Integers
-from backtest.market import MID, REBUILD, Rows, trace_mid
+from backtest.market import REBUILD, TOUCH, Rows, trace_touch
 from backtest.optimise.folds import Part
 from oms.core.state import ASK, BID, BOOK_WINDOW, NO_ASK, NO_BID
 from oms.instruments import Instrument
@@ -45,7 +45,7 @@ class Books:
             if len(levels):
                 self._versions[number] = int(levels["version"][-1])
                 levels["instrument"] = 0  # a copy; the rebuilt state has one book
-                trace_mid(rebuild, levels, np.zeros(len(levels), MID))
+                trace_touch(rebuild, levels, np.zeros(len(levels), TOUCH))
             for kind in CARRIED:
                 of_kind = own[own["kind"] == kind]
                 if len(of_kind):

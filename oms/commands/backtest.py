@@ -81,6 +81,15 @@ def backtest(
         list[str] | None,
         typer.Option("--algo-param", help="Set a parameter of the algorithm. Repeatable.", metavar="NAME=VALUE"),
     ] = None,
+    venues: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--venue",
+            help="Another instrument in which the order may trade. Repeatable. Default, for an algorithm of several "
+            "venues: those of the files that trade the asset of the first.",
+            metavar="SYMBOL",
+        ),
+    ] = None,
     start: Annotated[
         float, typer.Option("--start", help="Start the order so far into the recording.", metavar="SECONDS")
     ] = 0,
@@ -139,7 +148,8 @@ def backtest(
         from backtest.algorithm import ParentRequest
 
         settings, algo = with_algorithm(settings, algo)
-        request = ParentRequest(algo, side, qty, price, parse_values(algo_param or [], "--algo-param"), start)
+        chosen = parse_values(algo_param or [], "--algo-param")
+        request = ParentRequest(algo, side, qty, price, chosen, start, venues)
         run_algorithm(settings, sources, request, clock, plot, reports, as_json=as_json)
         return
     from backtest.performance import report_of

@@ -47,6 +47,22 @@ def print_execution(report: ExecutionReport) -> None:
         "off schedule": _deviation(report.schedule_deviation),
     }.items():
         say(f"{title:<18}{text}")
+    if report.venues:
+        say("")
+        say_table(
+            ["venue", "filled", "fills", "average price", "fees"],
+            [
+                [
+                    each.symbol,
+                    each.filled,
+                    f"{each.fills:,}",
+                    each.average_price or ABSENT,
+                    f"{each.fees} {each.settlement}",
+                ]
+                for each in report.venues
+            ],
+            frozenset(range(1, 5)),
+        )
     say("")
     say_table(
         ["benchmark", "price", "slippage bps"],

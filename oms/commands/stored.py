@@ -49,7 +49,7 @@ class Owners:
     """
 
     def __init__(self, settings: Settings, order_ids: Iterable[int], parents: Mapping[int, int] | None = None) -> None:
-        from oms.algorithms import algorithm_id, read_algorithms
+        from oms.algorithms import name_number, read_algorithms
         from oms.records import ALGORITHM_CLIENT, ORDER_ID_COUNTER_BITS
         from rpc.ledger import LEDGER_FOLDER
         from rpc.ledger_reader import order_algorithms, order_names
@@ -63,8 +63,10 @@ class Owners:
             if order_id >> ORDER_ID_COUNTER_BITS == ALGORITHM_CLIENT
         }
         self._names = order_names(folder, [*ids, *self._parents.values()])
-        titles = {algorithm_id(name): name for name in read_algorithms(settings.algorithm_files)}
-        self._algorithms = {key: titles.get(each, "unknown") for key, each in order_algorithms(folder, ids).items()}
+        titles = {name_number(each.id): name for name, each in read_algorithms(settings.algorithm_files).items()}
+        self._algorithms = {
+            key: titles.get(name_number(each), "unknown") for key, each in order_algorithms(folder, ids).items()
+        }
 
     def fields(self, order_id: int) -> dict[str, str | None]:
         """The same by name, and the algorithm; without an id of the owner's own None."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from oms.compiled import kernel
+from oms.core.callbacks import tell_end
 from oms.core.events import has_room
 from oms.core.parent_wakes import note_ranges, renew_next_parent, renew_ranges
 from oms.core.progress import tell_parent
@@ -21,14 +22,18 @@ _NONE: Final = int(Reason.NONE)
 
 @kernel
 def look_at(st: State, row: int) -> None:
-    """Look at one parent, unless it has ended meanwhile, and note what concerns it next."""
+    """Look at one parent, unless it has ended meanwhile, and note what concerns it next, or tell of its end."""
     s = st[0]
     wake = s["parent_wakes"][row]
     wake["woken"] = 0
-    if wake["slot"] != 0:
-        work_parent(st, row)
+    if wake["slot"] == 0:
+        return
+    slot = wake["slot"] - 1
+    work_parent(st, row)
     if wake["slot"] != 0:
         note_ranges(s, row)
+    else:
+        tell_end(st, slot)
 
 
 @kernel

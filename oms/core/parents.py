@@ -13,15 +13,17 @@ from oms.compiled import copy_record, hot_kernel, kernel
 from oms.core.expiry import unlink_timed
 from oms.core.orders import fillable_qty, find_order, is_open
 from oms.core.parent_wakes import forget_ranges, wake_parent
-from oms.core.state import MAX_PARENTS, TERMS_RING, Record
+from oms.core.state import MAX_PARENTS, MAX_STRATEGIES, TERMS_RING, Record
 from oms.core.units import set_units
 from oms.records import (
     ALGORITHM_CLIENT,
+    ALGORITHM_VERSION_BITS,
     LANES,
     ORDER_ID_COUNTER_BITS,
     PARENT_MEMORY,
     PARENT_PARAMETERS,
     ROUTES,
+    RPC_CLIENT_BASE,
     ParentState,
     Trigger,
 )
@@ -52,6 +54,15 @@ def find_algorithm(s: Record, algorithm: int) -> int:
         if s["algorithms"][row]["id"] == algorithm:
             return row
     return -1
+
+
+@kernel
+def is_of_other_version(s: Record, algorithm: int) -> bool:
+    """True when an algorithm of that name is loaded, whose parameters are others than those that the id stands for."""
+    for row in range(s["algorithms_used"]):
+        if s["algorithms"][row]["id"] >> ALGORITHM_VERSION_BITS == algorithm >> ALGORITHM_VERSION_BITS:
+            return True
+    return False
 
 
 @kernel
@@ -168,6 +179,17 @@ def seed_of(order_id: int) -> int:
 
 
 @kernel
+def seed_number(s: Record, order: Record) -> int:
+    """What an order's random numbers begin with: its id; of a strategy's order its place among those of the session.
+
+    A strategy's ids go on from session to session. So a paper session draws what a backtest of it draws.
+    """
+    if order["strategy"] < 0 or order["order_id"] >> ORDER_ID_COUNTER_BITS >= RPC_CLIENT_BASE:
+        return order["order_id"]
+    return s["strategies"][order["strategy"]]["orders"] * MAX_STRATEGIES + order["strategy"] + 1
+
+
+@kernel
 def set_routes(parent: Record, instrument: int, terms: Record) -> None:
     """Set the instruments in which a parent trades: its own, and those of its terms."""
     parent["routes"][0] = instrument
@@ -200,7 +222,7 @@ def new_parent(s: Record, slot: int, terms: int) -> int:
     parent["market_qty"] = 0
     parent["market_value"] = 0.0
     parent["children"] = 0
-    parent["random"] = seed_of(order["order_id"])
+    parent["random"] = seed_of(seed_number(s, order))
     parent["request_id"] = order["request_id"]
     for lane in range(LANES):
         parent["lanes"][lane] = 0

@@ -298,6 +298,7 @@ STRATEGY = np.dtype(
         ("on_tick", "i8"),  # addresses; 0: it has none
         ("on_bar", "i8"),
         ("on_fill", "i8"),
+        ("on_end", "i8"),
         ("on_timer", "i8"),
         ("timer_interval_ns", "i8"),
         ("timer_due", "i8"),

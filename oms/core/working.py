@@ -17,7 +17,7 @@ from oms.core.events import open_budget
 from oms.core.keeping import end_held
 from oms.core.orders import find_order, leaves_qty
 from oms.core.parent_wakes import forget_ranges
-from oms.core.parents import open_units, route_of_lane
+from oms.core.parents import is_of_other_version, open_units, route_of_lane
 from oms.core.progress import begin_parent, count_market, stop_parent, tell_parent
 from oms.core.sizing import least_qty
 from oms.core.state import NEVER, Record, State
@@ -34,6 +34,7 @@ _RUNNING: Final = int(ParentState.RUNNING)
 _STOPPING: Final = int(ParentState.STOPPING)
 _NONE: Final = int(Reason.NONE)
 _FAILED: Final = int(Reason.ALGORITHM_FAILED)
+_CHANGED: Final = int(Reason.ALGORITHM_CHANGED)
 _BAD_ALGORITHM: Final = int(Reason.BAD_ALGORITHM)
 _BELOW_MINIMUM: Final = int(Reason.BELOW_MINIMUM)
 
@@ -187,7 +188,8 @@ def stop_or_work(st: State, row: int) -> bool:
         wake["wake_ts"] = s["now"] + BLOCKED_NS if open_children > 0 else NEVER
         cancel_children(s, row)
     elif wake["algorithm"] < 0:
-        stop_parent(s, wake["slot"] - 1, _CANCELLED, _BAD_ALGORITHM, parent["request_id"])
+        reason = _CHANGED if is_of_other_version(s, parent["algorithm"]) else _BAD_ALGORITHM
+        stop_parent(s, wake["slot"] - 1, _CANCELLED, reason, parent["request_id"])
     elif may_work(s, row):
         run_algorithm(st, row)
     else:

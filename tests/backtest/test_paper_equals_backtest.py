@@ -71,9 +71,9 @@ def paper_session(file: Path, settings: Settings) -> tuple[Rows, dict[str, Any]]
     return events, json.loads(done.stdout.splitlines()[-1])
 
 
-def order_rows(events: Rows) -> list[tuple[Any, ...]]:
+def order_rows(events: Rows, besides: tuple[str, ...] = ()) -> list[tuple[Any, ...]]:
     """All that happened to orders, fills with price, quantity, liquidity and fee among it, but for the session."""
-    names = [name for name in EVENT.names or () if name not in OF_THE_SESSION]
+    names = [name for name in EVENT.names or () if name not in (*OF_THE_SESSION, *besides)]
     chosen = events[np.isin(events["kind"], [int(kind) for kind in ORDER_EVENTS])]
     return [tuple(row[name].item() for name in names) for row in chosen]
 
@@ -113,3 +113,18 @@ def test_timers_and_many_orders_are_the_same_in_paper_and_backtest(tmp_path: Pat
     ]
     assert len(logged[0]) > 30_000
     assert (logged[0] == logged[1]).all()
+
+
+def test_what_a_strategy_has_worked_is_the_same_in_paper_and_backtest(tmp_path: Path) -> None:
+    strategies = [{"file": os.fspath(STRATEGIES / "scheduler.py"), "instrument": "BTCUSDT.binance_usdm"}]
+    file, settings = session_settings(tmp_path, "max", strategies=strategies)
+    events, _ = paper_session(file, settings)
+    backtest = backtest_file(settings, DEMO, duration_s=CUT_S)
+    # A child's ORDER_SUBMITTED has its parent's id in ``aux``.
+    assert order_rows(events, ("aux",)) == order_rows(backtest.events, ("aux",))
+    told = [
+        run[run["kind"] == EventKind.LOG][["ts", "aux", "px", "qty", "last_px"]] for run in (events, backtest.events)
+    ]
+    assert (told[0] == told[1]).all()
+    assert np.count_nonzero(told[0]["aux"] == 1) > 2, "orders have ended"
+    assert {each.algorithm for each in backtest.performance().slippage} == {"twap", "best-limit"}

@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from backtest.algorithm import PARENT_ID, ParentRequest, ParentRun, first_row, parent_run, records_of
-from backtest.run import Backtest, Orders, run_backtest
-from oms.algorithms import read_algorithms
+from backtest.algorithm import PARENT_ID, ParentRequest, ParentRun, first_row, records_of, run_parent
+from backtest.execution import execution_report
+from backtest.run import Backtest, BacktestError, Orders, run_backtest
+from oms.algorithms import AlgorithmError, read_algorithms
 from oms.instruments import Instrument
 from oms.records import ALGORITHM_CLIENT, ORDER_ID_COUNTER_BITS, EventKind, Liquidity, OrderState, TickKind
 from tests.backtest.test_run import demo_settings, demo_ticks
@@ -59,12 +60,7 @@ def start_row() -> int:
 def ran(side: str, price: str | None = None) -> ParentRun:
     home, other = venues()
     request = ParentRequest("sor", side, QTY, price, start_s=START_S)
-    terms, command = records_of(request, read_algorithms(())["sor"], home)
-    terms["routes"][0, 0] = other.id
-    orders = Orders(start_row(), terms, command)
-    return parent_run(
-        run_backtest(settings_of(home, other), merged_ticks(), orders=orders), home, int(command["px"][0])
-    )
+    return run_parent(settings_of(home, other), merged_ticks(), home, request)
 
 
 def books_at(row: int) -> dict[int, dict[tuple[int, int], int]]:
@@ -91,6 +87,11 @@ def cheapest_lots(side: int, lots: int) -> Counter[tuple[int, int]]:
         if found.total() == lots:
             break
     return +found
+
+
+def far_limit() -> int:
+    """A limit for a sell that the market does not reach at once, in ticks."""
+    return max(px for (side, px), qty in books_at(start_row())[0].items() if side > 0 and qty > 0) + 30
 
 
 def fills_of_children(backtest: Backtest) -> Any:
@@ -124,10 +125,8 @@ def test_the_whole_order_is_filled_over_both_and_never_more(side: str) -> None:
 
 
 def test_an_order_beyond_the_market_rests_and_takes_on_both_venues_within_its_limit() -> None:
-    home, _ = venues()
-    bids = [px for (side, px), qty in books_at(start_row())[0].items() if side > 0 and qty > 0]
-    limit = max(bids) + 30
-    run = ran("sell", home.px_from_ticks(limit))
+    limit = far_limit()
+    run = ran("sell", venues()[0].px_from_ticks(limit))
     fills = fills_of_children(run.backtest)
     assert (run.state, int(fills["last_qty"].sum())) == (OrderState.FILLED, run.parent.target_qty)
     assert (fills["last_px"] >= limit).all()
@@ -140,11 +139,57 @@ def test_the_other_venue_alone_lets_an_order_go_on_whose_own_book_is_not_there()
     ticks = merged_ticks()
     alone = ticks[ticks["instrument"] == other.id]
     request = ParentRequest("sor", "buy", "1", start_s=START_S)
-    terms, command = records_of(request, read_algorithms(())["sor"], home)
-    terms["routes"][0, 0] = other.id
+    terms, command = records_of(request, read_algorithms(())["sor"], home, [other])
     at = first_row(alone, other, START_S)
     done = run_backtest(settings_of(home, other), alone, orders=Orders(at, terms, command))
     assert set(fills_of_children(done)["instrument"].tolist()) == {other.id}
     whole = done.core.st[0]["orders"]
     (order,) = whole[whole["order_id"] == PARENT_ID]
     assert order["state"] == OrderState.FILLED
+
+
+def test_the_order_is_measured_by_the_market_of_both() -> None:
+    home, _ = venues()
+    run = ran("sell", home.px_from_ticks(far_limit()))
+    market = run.measure.market(merged_ticks())
+    report = execution_report(run.parent, market)
+    assert (report.completion, report.filled, report.children) == ("1", "30.000", run.parent.children)
+    assert sum(float(each.filled) for each in report.venues) == pytest.approx(30)
+    assert [each.symbol for each in report.venues] == ["BTCUSDT.binance_usdm", "BTCUSDT.other"]
+    assert set(report.absent) <= {"pov", "schedule_deviation"}
+    books = books_at(start_row())
+    bid = max(px for book in books.values() for (of, px), qty in book.items() if of > 0 and qty > 0)
+    ask = min(px for book in books.values() for (of, px), qty in book.items() if of < 0 and qty > 0)
+    arrival = float(report.benchmark("arrival").price or "nan")
+    assert arrival == pytest.approx((bid + ask) / 2 * float(home.tick))
+    traded = merged_ticks()
+    traded = traded[(traded["kind"] == TickKind.TRADE) & (traded["qty"] > 0)]
+    inside = (traded["local_ts"] >= run.parent.start_ts) & (traded["local_ts"] <= run.parent.worked_until)
+    assert report.market_qty == home.qty_from_lots(int(traded["qty"][inside].sum()))
+
+
+def test_venues_can_be_named_and_an_order_may_stay_at_one() -> None:
+    home, other = venues()
+    chosen = settings_of(home, other)
+    alone = run_parent(chosen, merged_ticks(), home, ParentRequest("sor", "buy", "1", start_s=START_S, venues=()))
+    assert set(fills_of_children(alone.backtest)["instrument"].tolist()) == {0}
+    assert alone.parent.venues == ()
+    named = ParentRequest("sor", "buy", "1", start_s=START_S, venues=["BTCUSDT.other"])
+    assert len(run_parent(chosen, merged_ticks(), home, named).parent.venues) == 2
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "named", "error", "told"),
+    [
+        ("twap", ["BTCUSDT.other"], AlgorithmError, "algorithm twap trades at one venue: name no other"),
+        ("sor", ["BTCUSDT.other", "BTCUSDT.other"], AlgorithmError, "name each instrument once"),
+        ("sor", ["BTCUSDT.binance_usdm"], AlgorithmError, "the order's own not at all"),
+        ("sor", ["BTCUSDT.quiet"], BacktestError, "no snapshot of BTCUSDT in the data"),
+    ],
+)
+def test_venues_that_cannot_be_are_named(algorithm: str, named: list[str], error: type[Exception], told: str) -> None:
+    home, other = venues()
+    quiet = msgspec.structs.replace(other, id=2, venue="quiet")
+    request = ParentRequest(algorithm, "buy", "1", start_s=START_S, venues=named)
+    with pytest.raises(error, match=told):
+        run_parent(settings_of(home, other, quiet), merged_ticks(), home, request)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from oms.algorithms import AlgorithmError, algorithm_id, built_in, exact_parameters, read_algorithm, read_algorithms
+from oms.algorithms import AlgorithmError, built_in, exact_parameters, name_number, read_algorithm, read_algorithms
 from oms.decimals import GridError
 from tests.oms.core.builders import PERPETUAL
 
@@ -25,12 +25,33 @@ def test_every_built_in_algorithm_says_what_it_does_and_takes() -> None:
     for algorithm in known.values():
         assert algorithm.summary.endswith((".", ":"))
         assert set(algorithm.ranges) == set(algorithm.parameters)
-    assert len({algorithm_id(name) for name in known}) == len(known) == len(built_in())
+    assert len({name_number(each.id) for each in known.values()}) == len(known) == len(built_in())
 
 
 def test_parameters_have_their_defaults_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     algorithm = read_algorithm(written(tmp_path, 'PARAMETERS = {"a": 1, "b": 2.5}\n'))
     assert algorithm.values({"b": 3}) == [1.0, 3.0]
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ('PARAMETERS = {"a": 1, "b": 2}', True),
+        ('"""Another."""\nPARAMETERS = {"a": 5, "b": 6}\nRANGES = {"a": (0, 9)}\nVERSION = 1', True),
+        ('PARAMETERS = {"b": 2, "a": 1}', False),
+        ('PARAMETERS = {"a": 1, "b": 2, "c": 3}', False),
+        ('PARAMETERS = {"a": 1}', False),
+        ('PARAMETERS = {"a": 1, "b": 2}\nVERSION = 2', False),
+    ],
+)
+def test_an_id_stands_for_the_name_and_for_what_the_parameters_are(tmp_path: Path, text: str, same: bool) -> None:
+    first = read_algorithm(written(tmp_path, 'PARAMETERS = {"a": 1, "b": 2}')).id
+    second = read_algorithm(written(tmp_path, text)).id
+    assert (second == first) == same
+    assert name_number(second) == name_number(first)
+    other = read_algorithm(written(tmp_path, text, "other.py")).id
+    assert name_number(other) != name_number(first)
+    assert 0 < first < 2**62
 
 
 @pytest.mark.parametrize(
@@ -56,6 +77,7 @@ def test_what_cannot_be_is_named_with_its_remedy(tmp_path: Path, given: dict[str
         ("PARAMETERS = {'a': 1}\nRANGES = {'a': (2, 3)}", "the default of a must be within RANGES"),
         (f"PARAMETERS = {dict.fromkeys(map(str, range(17)), 0)}", "at most 16 numbers"),
         ("def work(", "cannot be read"),
+        ("VERSION = 1.5", "VERSION is 1.5: it must be a whole number"),
     ],
 )
 def test_a_file_that_declares_wrongly_is_named(tmp_path: Path, text: str, told: str) -> None:

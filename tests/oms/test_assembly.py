@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from oms.account_settings import LARGEST_LIMITS
-from oms.algorithms import algorithm_id, read_algorithms
+from oms.algorithms import read_algorithms
 from oms.assembly import build_core
 from oms.compiled import JIT
 from oms.config import ConfigError, load_settings
@@ -170,7 +170,7 @@ def test_algorithms_of_zoms_and_of_the_settings_are_loaded(tmp_path: Path) -> No
     names = [algorithm.name for algorithm in core.algorithms]
     assert names == [*read_algorithms([]), "do-nothing"]
     table = core.st[0]["algorithms"][: int(core.st[0]["algorithms_used"])]
-    assert table["id"].tolist() == [algorithm_id(name) for name in names]
+    assert table["id"].tolist() == [each.id for each in read_algorithms([mine]).values()]
     assert (table["work"] != 0).all()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import re
@@ -17,6 +18,7 @@ from typing import Any, NamedTuple
 import pytest
 import zmq
 
+from gateways.sidecar import sidecar_path
 from oms import cli
 from oms.bus import Subscriber, new_context
 from oms.commands.demo import demo_recording
@@ -315,6 +317,53 @@ def test_backtest_with_a_strategy_that_fails_says_so_and_fails(zoms: Zoms, tmp_p
     assert "ticks/s" in out
     assert "no figures: a strategy failed: the run is not judged" in out
     assert "net PnL" not in out
+
+
+def two_recordings(folder: Path) -> tuple[list[str], str]:
+    """The first seconds of the recording, and a copy of them as of another instrument; settings that have both."""
+    lines = gzip.decompress(Path(RECORDING).read_bytes()).splitlines(keepends=True)[:2500]
+    beside = sidecar_path(Path(RECORDING)).read_text()
+    for symbol in ("BTCUSDT", "BTCUSDC"):
+        for name, text in (("", b"".join(lines).decode()), (".toml", beside)):
+            renamed = text.replace("BTCUSDT", symbol).replace("btcusdt", symbol.lower())
+            (folder / f"{symbol}{name}").write_text(renamed)
+    common = 'venue = "binance_usdm"\nkind = "linear_perpetual"\nbase = "BTC"\ntick = "0.1"\nmin_notional = "5"\n'
+    path = folder / "two.toml"
+    path.write_text(
+        f'[[instruments]]\nid = 0\nsymbol = "BTCUSDT"\nquote = "USDT"\nlot = "0.001"\n{common}'
+        f'[[instruments]]\nid = 1\nsymbol = "BTCUSDC"\nquote = "USDC"\nlot = "0.0005"\n{common}'
+        '[currencies.USDC]\nrate = "1"\n'
+        '[accounts.paper]\nbalances = { "binance_usdm.USDT" = "5000000", "binance_usdm.USDC" = "5000000" }\n'
+        'position_mode = "netting"\nmargin_mode = "cross"\ncost_basis = "average"\nleverage = "5"\n'
+        'day_reset = "00:00 UTC"\nmax_gross_exposure = "1e7"\nmax_net_exposure = "1e7"\nmax_leverage = "3"\n'
+        'max_open_orders = 200\nmax_daily_loss = "1e6"\nmax_drawdown = "1e6"\nmax_orders_per_second = 200\n'
+        "max_cancels_per_second = 400\n"
+        + "".join(
+            f'[risk."{symbol}.binance_usdm"]\nmax_order_qty = "100"\nmax_order_notional = "1e7"\n'
+            'price_collar = "0.05"\nmax_position = "100"\nmax_open_orders = 50\nmax_orders_per_second = 100\n'
+            "max_book_age_ms = 5000\nduplicate_window_ms = 0\n"
+            for symbol in ("BTCUSDT", "BTCUSDC")
+        )
+    )
+    return [os.fspath(folder / symbol) for symbol in ("BTCUSDT", "BTCUSDC")], os.fspath(path)
+
+
+def test_an_order_over_two_recordings_is_routed_and_measured_over_both(zoms: Zoms, tmp_path: Path) -> None:
+    files, settings = two_recordings(tmp_path)
+    order = ("backtest", *files, "--settings", settings, "--algo", "sor", "--side", "buy", "--qty", "20")
+    status, out, err = zoms(*order, "--algo-param", "patience_s=1")
+    assert (status, err) == (0, "")
+    assert re.search(r"^20\.0+ filled, 100 %", out, re.MULTILINE)
+    assert re.search(r"^BTCUSDT.binance_usdm +\d+\.\d+ +\d+ .* USDT$", out, re.MULTILINE)
+    assert re.search(r"^BTCUSDC.binance_usdm +\d+\.\d+ +\d+ .* USDC$", out, re.MULTILINE)
+    named = zoms(*order, "--venue", "BTCUSDC.binance_usdm", "--algo-param", "patience_s=1", "--json").last_json
+    assert named["state"] == "filled"
+    shares = {each["symbol"]: float(each["filled"]) for each in named["venues"]}
+    assert set(shares) == {"BTCUSDT.binance_usdm", "BTCUSDC.binance_usdm"}
+    assert all(shares.values())
+    assert sum(shares.values()) == pytest.approx(20)
+    refused = zoms("backtest", *files, "--settings", settings, "--algo", "twap", "--qty", "1", "--venue", "BTCUSDC")
+    assert (refused.status, refused.err) == (1, "zoms: algorithm twap trades at one venue: name no other\n")
 
 
 def test_optimize_searches_tests_and_tells_what_may_be_luck(zoms: Zoms) -> None:

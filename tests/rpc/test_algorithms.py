@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from oms.algorithms import algorithm_id, read_algorithms
+from oms.algorithms import read_algorithms
 from oms.journal_format import Direction, Entry
 from oms.records import PARENT, CommandKind, RecordKind, Trigger
 from rpc.algorithm_terms import AlgorithmTerms, TermsBook, read_terms
@@ -70,7 +70,7 @@ def test_a_start_is_an_order_with_its_terms_ahead(core: ScriptedCore, desk: Clie
         Trigger.ALGORITHM,
         1000,
     )
-    assert int(said["algorithm"]) == algorithm_id("best-limit")
+    assert int(said["algorithm"]) == read_algorithms(())["best-limit"].id
     assert said["routes"].tolist() == [-1] * 8
     assert sent_parameters(core, order.order_id) == {**BEST.parameters, "offset_ticks": 2.0}
 
@@ -400,7 +400,7 @@ def test_the_core_says_in_the_journal_what_it_works_by(ledger: Ledger) -> None:
     book = TermsBook(ledger, {"best-limit": BEST})
     rows = np.zeros(2, PARENT)
     rows["order_id"] = 8
-    rows["algorithm"] = algorithm_id("best-limit")
+    rows["algorithm"] = read_algorithms(())["best-limit"].id
     rows["parameters"][:, 0] = [1, 3]
     rows["routes"] = [0, 4, -1, -1, -1, -1, -1, -1]
     book.take(Entry(RecordKind.PARENT, Direction.OUTPUT, 0, 0, rows, 0))

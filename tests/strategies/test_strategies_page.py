@@ -10,7 +10,7 @@ from backtest.run import backtest_file
 from oms.assembly import build_core
 from oms.config import load_settings
 from oms.core.state import ASK_BUDGET, STRATEGY_MEMORY, STRATEGY_PARAMETERS
-from oms.records import EventKind
+from oms.records import BUY, SELL, EventKind
 from strategies import api
 from strategies.loader import DEFAULT_TIMER_NS, MIN_TIMER_NS
 from tests.docs.pages import ROOT, blocks
@@ -22,7 +22,7 @@ RECORDING = ROOT / "gateways" / "recordings" / "usdm_btcusdt_20240808_60s.gz"
 @pytest.fixture(scope="module")
 def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One file for all tests, so that it is compiled once."""
-    (text,) = blocks(PAGE, "python")
+    text, _ = blocks(PAGE, "python")
     path = tmp_path_factory.mktemp("example") / "lean.py"
     path.write_text(text)
     return path
@@ -50,6 +50,18 @@ def test_example_trades_in_a_backtest(example: Path) -> None:
     kinds = set(backtest.events["kind"].tolist())
     assert {EventKind.LOG, EventKind.CANCEL_SUBMITTED, EventKind.ORDER_FILLED} <= kinds
     assert abs(int(backtest.core.st[0]["positions"][0, 0, 0]["qty"])) <= 50
+
+
+def test_example_has_orders_worked_in_a_backtest(tmp_path: Path) -> None:
+    path = tmp_path / "in_turn.py"
+    path.write_text(blocks(PAGE, "python")[1])
+    strategies = [{"file": str(path), "instrument": "BTCUSDT.binance_usdm"}]
+    settings = load_settings(None, {"replay": {"file": str(RECORDING)}, "strategies": strategies})
+    backtest = backtest_file(settings, RECORDING, duration_s=40)
+    assert (backtest.result.strategies_halted, backtest.result.refused) == (0, 0)
+    ended = backtest.events[backtest.events["kind"] == EventKind.HELD_ENDED]
+    assert ended["side"].tolist()[:2] == [BUY, SELL]
+    assert set(ended["filled_qty"].tolist()) == {200}
 
 
 def test_example_compiles_for_a_session(example: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from oms import engine
-from oms.algorithms import BUILT_IN, algorithm_id, read_algorithm
+from oms.algorithms import BUILT_IN, read_algorithm
 from oms.compiled import compile_entries
 from oms.core.orders import is_open
 from oms.records import (
@@ -48,9 +48,10 @@ def file_of(name: str) -> Path:
 def terms(order_id: int, name: str, routes: tuple[int, ...] = (), **parameters: float) -> Records:
     """The TERMS record of an order, the defaults where nothing is given."""
     row = np.zeros(1, TERMS)
-    values = read_algorithm(file_of(name)).values(parameters)
+    algorithm = read_algorithm(file_of(name))
+    values = algorithm.values(parameters)
     row["order_id"] = order_id
-    row["algorithm"] = algorithm_id(name)
+    row["algorithm"] = algorithm.id
     row["parameters"][0, : len(values)] = values
     row["routes"] = -1
     row["routes"][0, : len(routes)] = routes
