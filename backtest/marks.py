@@ -11,7 +11,7 @@ from backtest.benchmarks import Integers
 from backtest.market import Rows, market_of
 from oms.core.state import ASK, BID, NO_ASK, NO_BID, State
 from oms.instruments import Instrument
-from oms.records import BookState
+from oms.records import BookState, TickKind
 
 SECOND_NS: Final = 1_000_000_000
 MINUTE_NS: Final = 60 * SECOND_NS
@@ -95,8 +95,10 @@ class Sampler:
     def __init__(self, st: State, instruments: Iterable[Instrument]) -> None:
         self._books = st[0]["books"]
         self._ids = np.array([instrument.id for instrument in instruments], np.int64)
-        self._times: list[int] = []
+        self._times: list[Integers] = []
         self._half_ticks: list[Integers] = []
+        self._closes = np.zeros(len(self._ids), np.int64)
+        self._only_bars = True
         self._start_ts = 0
         self._interval_ns = sample_interval_ns(0)
         self._next_ts = 0
@@ -113,40 +115,70 @@ class Sampler:
     def sample(self, ts: int) -> None:
         """Take the marks as they stand, at the time that ``cuts`` has given."""
         self._keep(ts)
-        interval_ns = sample_interval_ns(ts - self._start_ts)
-        if interval_ns != self._interval_ns:
-            self._interval_ns = interval_ns
-            self._thin_out()
+        self._widen(ts)
         self._next_ts = (ts // self._interval_ns + 1) * self._interval_ns
+
+    def takes_at_once(self, ticks: Rows) -> bool:
+        """True for bars, when there was nothing else before them: ``sample_bars`` does the same quicker."""
+        self._only_bars = self._only_bars and bool((ticks["kind"] == TickKind.BAR).all())
+        return self._only_bars
+
+    def sample_bars(self, bars: Rows) -> None:
+        """Take the marks within bars alone, all at once: each is the close of the last bar until then."""
+        end_ts = int(bars["local_ts"][-1])
+        self._widen(end_ts)
+        interval_ns = self._interval_ns
+        whole = np.arange(-(-self._next_ts // interval_ns), -(-end_ts // interval_ns), dtype=np.int64) * interval_ns
+        ts = whole if self._times else np.union1d(whole, self._start_ts)
+        half_ticks = np.zeros((len(ts), len(self._ids)), np.int64)
+        numbers = bars["instrument"]
+        for at, number in enumerate(self._ids.tolist()):
+            (own,) = np.nonzero((numbers == number) & (bars["side"] == 0))
+            places = np.searchsorted(bars["local_ts"][own], ts, "right")
+            closes = np.append(self._closes[at], 2 * bars["px"][own])
+            half_ticks[:, at] = closes[places]
+            self._closes[at] = closes[-1]
+        self._times.append(ts)
+        self._half_ticks.append(half_ticks)
+        self._next_ts = max(self._next_ts, -(-end_ts // interval_ns) * interval_ns)
 
     def marks(self, end_ts: int) -> Rows:
         """All marks, with those at the end, as an array of MARK_SAMPLE."""
         if not len(self._ids) or not self._start_ts:
             return np.zeros(0, MARK_SAMPLE)
         self._keep(end_ts)
-        marks = np.zeros((len(self._times), len(self._ids)), MARK_SAMPLE)
-        marks["ts"] = np.array(self._times)[:, np.newaxis]
+        times = np.concatenate(self._times)
+        marks = np.zeros((len(times), len(self._ids)), MARK_SAMPLE)
+        marks["ts"] = times[:, np.newaxis]
         marks["instrument"] = self._ids
-        marks["half_ticks"] = np.array(self._half_ticks)
+        marks["half_ticks"] = np.concatenate(self._half_ticks)
         return marks[:, marks["half_ticks"].any(axis=0)].reshape(-1)
 
     def _keep(self, ts: int) -> None:
-        if self._times and self._times[-1] == ts:
-            self._half_ticks.pop()
-            self._times.pop()
+        if self._times and len(self._times[-1]) and self._times[-1][-1] == ts:
+            self._half_ticks[-1] = self._half_ticks[-1][:-1]
+            self._times[-1] = self._times[-1][:-1]
         best = self._books["best"][self._ids]
         quotes = self._books["quote_px"][self._ids]
         is_synced = self._books["state"][self._ids] == BookState.SYNCED
         has_book = is_synced & (best[:, BID] != NO_BID) & (best[:, ASK] != NO_ASK)
         has_quote = (self._books["state"][self._ids] == BookState.EMPTY) & (quotes > 0).all(axis=1)
         mids = np.where(has_book, best.sum(axis=1), np.where(has_quote, quotes.sum(axis=1), 0))
-        self._times.append(ts)
-        self._half_ticks.append(mids)
+        self._times.append(np.array([ts]))
+        self._half_ticks.append(mids[np.newaxis])
 
-    def _thin_out(self) -> None:
-        kept = [at for at, ts in enumerate(self._times) if at == 0 or ts % self._interval_ns == 0]
-        self._times = [self._times[at] for at in kept]
-        self._half_ticks = [self._half_ticks[at] for at in kept]
+    def _widen(self, ts: int) -> None:
+        """Go on with the interval for a stream that reaches to ``ts``; of what there is, that interval's is kept."""
+        interval_ns = sample_interval_ns(ts - self._start_ts)
+        if interval_ns == self._interval_ns:
+            return
+        self._interval_ns = interval_ns
+        if self._times:
+            times = np.concatenate(self._times)
+            kept = times % interval_ns == 0
+            kept[:1] = True
+            self._times = [times[kept]]
+            self._half_ticks = [np.concatenate(self._half_ticks)[kept]]
 
 
 def marks_at(marks: Rows, instrument: int, ts: Integers) -> Integers:

@@ -207,11 +207,14 @@ class Drive:
             self._sampler.begin(self.first_ts)
         begun = time.perf_counter()
         start = 0
-        for sample_ts, end in self._sampler.cuts(ticks):
+        at_once = self._sampler.takes_at_once(ticks)
+        for sample_ts, end in () if at_once else self._sampler.cuts(ticks):
             self._step(ticks[start:end])
             start = end
             self._sampler.sample(sample_ts)
         self._step(ticks[start:])
+        if at_once:
+            self._sampler.sample_bars(ticks)
         self.elapsed_s += time.perf_counter() - begun
         self.records += len(ticks)
         self.last_ts = int(ticks["local_ts"][-1])

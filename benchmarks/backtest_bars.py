@@ -14,11 +14,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from backtest.run import run_backtest
 from benchmarks._market import WIDE_ACCOUNT
-from oms.assembly import build_core
 from oms.config import Settings, load_settings
-from oms.core.state import clear_outputs
-from oms.engine import step_ticks
 from oms.records import TICK, TickFlag, TickKind
 
 Rows = npt.NDArray[np.void]
@@ -95,15 +93,8 @@ def bar_settings() -> Settings:
 
 
 def _ours(settings: Settings, bars: Rows) -> tuple[float, dict[str, int]]:
-    core = build_core(settings)
-    at = 0
-    start = time.perf_counter()
-    while at < len(bars):
-        at = step_ticks(core.st, bars, at, 0)
-        clear_outputs(core.st)
-    elapsed_s = time.perf_counter() - start
-    s = core.st[0]
-    return elapsed_s, {"orders": int(s["orders_sent"]), "fills": int(s["fills"]), "refused": int(s["orders_refused"])}
+    result = run_backtest(settings, bars).result
+    return result.elapsed_s, {"orders": result.orders, "fills": result.fills, "refused": result.refused}
 
 
 def _reference(bars: Rows) -> float:

@@ -22,6 +22,7 @@ from oms.compiled import (
     entry,
     hot_kernel,
     kernel,
+    market_kernel,
 )
 from oms.core.bars import STAGES, is_waited_for, move_to
 from oms.core.book import is_sound
@@ -31,6 +32,7 @@ from oms.core.contingency import follow_up
 from oms.core.events import MAX_POSITIONS, has_room, open_budget, write_positions
 from oms.core.exchange_rows import take_rows
 from oms.core.expiry import first_expired, unlink_timed
+from oms.core.idle import REVIEW_INTERVAL_NS, is_idle, skip_reviews
 from oms.core.keeping import ask_cancel, end_held
 from oms.core.market import refuse_tick, take_levels, take_market
 from oms.core.orders import look_ahead
@@ -41,7 +43,7 @@ from oms.core.progress import stop_parent
 from oms.core.redefine import take_definition
 from oms.core.reports import apply_report
 from oms.core.requests import handle_command
-from oms.core.review import REVIEW_INTERVAL_NS, is_idle, review, skip_reviews
+from oms.core.review import review
 from oms.core.state import MAX_ACCOUNTS, MAX_INSTRUMENTS, MODEL_QUEUE, STATE, TERMS_RING, Record, State
 from oms.core.trading import set_trading_state, state_of_scope
 from oms.core.triggers import fire_triggers
@@ -224,8 +226,11 @@ def advance(st: State, until: int) -> bool:
         s["now"] = max(s["now"], due)
         if model["answer_count"] > 0 and model["answers"][model["answer_head"]]["ts"] <= due:
             take_answer(st)
-        elif s["next_review"] <= due < earliest_input(s) and is_idle(s):
-            skip_reviews(s, min(until, s["quiet_until"], earliest_input(s)))
+        elif s["next_review"] <= due and is_idle(s):
+            inputs_due = earliest_input(s)
+            skip_reviews(s, min(until, s["quiet_until"], max(inputs_due, due + 1)))
+            s["next_due"] = min(s["next_review"], inputs_due)
+            continue
         elif s["next_review"] <= due:
             review(st)
             if s["touched_count"] > 0:
@@ -250,7 +255,7 @@ def catch_up(st: State) -> bool:
     return bool(st[0]["next_due"] > st[0]["now"] or advance(st, st[0]["now"] + 1))
 
 
-@kernel
+@market_kernel
 def take_bar(st: State, bar: Record) -> bool:
     """Let the market go a bar's way, and do what falls due at each point of it.
 
@@ -274,7 +279,7 @@ def take_bar(st: State, bar: Record) -> bool:
     return True
 
 
-@kernel
+@market_kernel
 def call_strategies(st: State, tick: Record) -> bool:
     """Call every strategy that follows the instrument, while its book can be traded on and its account may trade.
 
@@ -321,7 +326,7 @@ def report_all(s: Record) -> bool:
     return tell_every_parent(s)
 
 
-@kernel
+@market_kernel
 def take_tick(st: State, tick: Record) -> bool:
     """Everything that one market data record does; what is due before it has been done.
 
@@ -364,7 +369,7 @@ def take_tick(st: State, tick: Record) -> bool:
     if s["tick_stage"] == _ON_ITS_WAY:
         if tick["side"] == 0 and not take_bar(st, tick):
             return False
-        s["tick_stage"] = _MARKET_TAKEN
+        s["tick_stage"] = _DUE_DONE if tick["side"] == 0 else _MARKET_TAKEN
     if s["tick_stage"] == _MARKET_TAKEN:
         if not is_time and not (fire_triggers(s, tick["instrument"]) and work_concerned(st, tick["instrument"])):
             return False

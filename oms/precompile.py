@@ -28,6 +28,7 @@ from oms.compiled import (
 from oms.lifecycle import end_with_parent
 
 CORE: Final = "core"
+ASKED: Final = "asked"
 MODEL: Final = "model"
 STRATEGY: Final = "strategy"
 ALGORITHM: Final = "algorithm"
@@ -62,6 +63,10 @@ def compile_part(part: str, name: str) -> None:
 
         compile_entries(lambda progress: _say(progress.name))
         _ = (indices, kept_version, replay_step, standing, tick_feed)
+    elif part == ASKED:
+        from oms.core.asked import asked_callbacks
+
+        asked_callbacks()
     elif part == MODEL:
         from oms.exchange_model import load_functions
 
@@ -108,6 +113,7 @@ def precompile(
         return False
     wanted = [
         (CORE, ""),
+        (ASKED, ""),
         *((MODEL, name) for name in dict.fromkeys(models) if not name.endswith(".py")),
         *((STRATEGY, path) for path in dict.fromkeys(strategies)),
         *((ALGORITHM, os.fspath(path)) for path in dict.fromkeys(algorithms)),

@@ -20,7 +20,6 @@ from typing import Final, NamedTuple
 
 from oms.core.orders import find_order
 from oms.core.parents import is_worked, open_units
-from oms.core.requests import request_amend, request_new, request_pause
 from oms.core.state import MAX_PARENTS, TERMS_RING, Record, State
 from oms.records import (
     BUY,
@@ -35,7 +34,7 @@ from oms.records import (
     Reason,
     Trigger,
 )
-from strategies.requests import GTC, LIMIT, MARKET, address, function, whole, within_field
+from strategies.requests import GTC, LIMIT, MARKET, address, ask, function, whole, within_field
 
 RUNNING: Final = int(ParentState.RUNNING)
 PAUSED: Final = int(ParentState.PAUSED)
@@ -135,7 +134,7 @@ def _start(st: State, me: int, order_id: int, side: int, px: int, qty: int, flag
     command["px"] = whole(px)
     command["qty"] = whole(qty)
     command["trigger"] = _ALGORITHM
-    reason = request_new(s, command)
+    reason = ask(st, me, command)
     if reason != 0:
         s["strategies"][me]["refused"] += 1
         return -reason
@@ -238,7 +237,7 @@ def set_parameter(st: State, me: int, order_id: int, terms: Terms, number: int, 
     row["parameters"][number] = value
     command = address(st, me, _AMEND, order_id)
     command["trigger"] = _ALGORITHM
-    return request_amend(st[0], command)
+    return ask(st, me, command)
 
 
 @function
@@ -246,7 +245,7 @@ def pause(st: State, me: int, order_id: int) -> int:
     """Have an own order that is worked rest: its children are cancelled; returns 0 or the Reason of refusal."""
     if order_id >> ORDER_ID_COUNTER_BITS != me + STRATEGY_CLIENT_BASE:
         return _NOT_OWNER
-    return request_pause(st[0], address(st, me, _PAUSE, order_id))
+    return ask(st, me, address(st, me, _PAUSE, order_id))
 
 
 @function
@@ -254,7 +253,7 @@ def resume(st: State, me: int, order_id: int) -> int:
     """Let a paused order go on; returns 0 or the Reason of refusal."""
     if order_id >> ORDER_ID_COUNTER_BITS != me + STRATEGY_CLIENT_BASE:
         return _NOT_OWNER
-    return request_pause(st[0], address(st, me, _RESUME, order_id))
+    return ask(st, me, address(st, me, _RESUME, order_id))
 
 
 @function

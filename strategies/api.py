@@ -88,6 +88,7 @@ from strategies.requests import (
     submit_take_profit,
     submit_trailing,
     submit_until,
+    value,
 )
 
 __all__ = [
@@ -316,9 +317,10 @@ def short_position(st: State, me: int) -> int:
 def liquidation_distance(st: State, me: int) -> int:
     """How far the mark may move against the account's position until it is liquidated, in 1e-8 of the mark.
 
-    At the prices at which the account was valued last. Of a hedged position the nearer of both; zero or less when it is
+    At the market of now. Of a hedged position the nearer of both; zero or less when it is
     reached, above 1e8 when it cannot be.
     """
+    value(st, me)
     strategy = st[0]["strategies"][me]
     account = strategy["account"]
     instrument = strategy["instrument"]
@@ -341,7 +343,8 @@ def own_realized_pnl(st: State, me: int) -> int:
 
 @function
 def own_pnl(st: State, me: int) -> int:
-    """The strategy's PnL, realized and unrealized less fees, in 1e-8 of the reporting currency, as last valued."""
+    """The strategy's PnL, realized and unrealized less fees, in 1e-8 of the reporting currency."""
+    value(st, me)
     return st[0]["scopes"][MAX_ACCOUNTS + me]["pnl"]
 
 
@@ -354,6 +357,7 @@ def own_open_orders(st: State, me: int) -> int:
 @function
 def account_pnl(st: State, me: int) -> int:
     """The same as ``own_pnl`` of the strategy's account."""
+    value(st, me)
     return st[0]["scopes"][st[0]["strategies"][me]["account"]]["pnl"]
 
 

@@ -25,6 +25,7 @@ import numba
 
 from oms.algorithms import AlgorithmError, name_number, read_algorithm
 from oms.compiled import ALGORITHM_SOURCES, STRATEGY_CACHES, Callback, cached_in, callback, kernel_sources, open_cache
+from oms.core.asked import asked_callbacks
 from oms.core.state import (
     MAX_ACCOUNTS,
     MAX_ALGORITHMS,
@@ -406,6 +407,8 @@ def define_strategy(
     if unknown:
         known = ", ".join(strategy.parameters) or "none"
         raise StrategyError(f"strategy {strategy.name} has no parameter {unknown[0]!r}: it has {known}")
+    for name, compiled in asked_callbacks().items():
+        s[name] = compiled.address
     row = s["strategies"][number]
     row["defined"] = 1
     scope = s["scopes"][MAX_ACCOUNTS + number]

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from oms.compiled import user_kernel
-from oms.core.mass_cancel import cancel_open
+from oms.compiled import call_address, user_kernel
 from oms.core.orders import find_order
 from oms.core.outbox import clear_rare
-from oms.core.requests import request_amend, request_cancel, request_new
 from oms.core.state import Record, State
 from oms.records import (
     BUY,
@@ -63,6 +61,7 @@ _NEW: Final = int(CommandKind.NEW)
 _AMEND: Final = int(CommandKind.AMEND)
 _HELD: Final = int(OrderState.HELD)
 _CANCEL: Final = int(CommandKind.CANCEL)
+_CANCEL_ALL: Final = int(CommandKind.CANCEL_ALL)
 _NOT_OWNER: Final = int(Reason.NOT_OWNER)
 _UNKNOWN_ORDER: Final = int(Reason.UNKNOWN_ORDER)
 _MAX_FLAGS: Final = 2**16 - 1
@@ -105,6 +104,21 @@ def address(st: State, me: int, kind: int, order_id: int) -> Record:
     command["qty"] = 0
     clear_rare(command)
     return command
+
+
+@function
+def ask(st: State, me: int, command: Record) -> int:
+    """Have the core act on the scratch command; returns 0 or the Reason of refusal."""
+    if call_address(st[0]["on_ask"], st, me, command) != 0:
+        raise RuntimeError("the core could not act on a command")
+    return st[0]["answered"]
+
+
+@function
+def value(st: State, me: int) -> None:
+    """Have the core value the strategy and its account at the market of now."""
+    if call_address(st[0]["on_value"], st, me, st[0]["command"]) != 0:
+        raise RuntimeError("the core could not value the strategy")
 
 
 @function
@@ -164,7 +178,7 @@ def submit_order(
     command["expire_ts"] = whole(expire_ts)
     command["contingency"] = within_field(contingency, NO_CONTINGENCY, REPLACE, _NO_SUCH)
     command["parent_id"] = whole(parent_id)
-    reason = request_new(s, command)
+    reason = ask(st, me, command)
     if reason != 0:
         strategy["refused"] += 1
         return -reason
@@ -349,7 +363,7 @@ def _change(st: State, me: int, order_id: int, px: int, qty: int, trigger_px: in
     command["qty"] = whole(qty)
     command["trigger_px"] = whole(trigger_px)
     command["trail"] = within_field(whole(trail), 0, _MAX_TRAIL, -1)
-    return request_amend(st[0], command)
+    return ask(st, me, command)
 
 
 @function
@@ -369,11 +383,10 @@ def cancel(st: State, me: int, order_id: int) -> int:
     """Ask for the cancel of an own order; returns 0 or the Reason of refusal."""
     if order_id >> ORDER_ID_COUNTER_BITS != me + STRATEGY_CLIENT_BASE:
         return _NOT_OWNER
-    return request_cancel(st[0], address(st, me, _CANCEL, order_id))
+    return ask(st, me, address(st, me, _CANCEL, order_id))
 
 
 @function
 def cancel_all(st: State, me: int) -> None:
     """Ask for the cancel of all own orders, those held in the core included."""
-    s = st[0]
-    cancel_open(s, s["strategies"][me]["account"], -1, me, True, 0, 0, me + STRATEGY_CLIENT_BASE)
+    ask(st, me, address(st, me, _CANCEL_ALL, 0))

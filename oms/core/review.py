@@ -9,15 +9,14 @@ from typing import Final
 from oms.compiled import kernel
 from oms.core.flatten import CANCELS_A_REVIEW, cancel_scope, flatten_account
 from oms.core.halts import halt_failed
+from oms.core.idle import REVIEW_INTERVAL_NS, note_idle
 from oms.core.instrument_states import cancel_instrument, tell_instrument
 from oms.core.losses import review_losses
 from oms.core.own_reports import settle_expired
 from oms.core.redefine import drop_pending, is_changing, switch
-from oms.core.state import MAX_ACCOUNTS, NEVER, Record, State
+from oms.core.state import MAX_ACCOUNTS, Record, State
 from oms.core.trading import wake_review
 from oms.records import InstrumentState, Reason
-
-REVIEW_INTERVAL_NS: Final = 1_000_000_000
 
 _EXPIRED: Final = int(InstrumentState.EXPIRED)
 _INSTRUMENT_HALTED: Final = int(Reason.INSTRUMENT_HALTED)
@@ -98,39 +97,6 @@ def flatten_due(s: Record) -> None:
 
 
 @kernel
-def is_idle(s: Record) -> bool:
-    """True when a review that is due would find everything as the last one left it."""
-    return bool(
-        s["next_review"] < s["quiet_until"]
-        and s["reviewed_updates"] == s["market_updates"]
-        and s["reviewed_events"] == s["event_seq"]
-    )
-
-
-@kernel
-def skip_reviews(s: Record, until: int) -> None:
-    """Set the next review to the first one from ``until`` on."""
-    s["next_review"] = -(-until // REVIEW_INTERVAL_NS) * REVIEW_INTERVAL_NS
-
-
-@kernel
-def note_quiet(s: Record) -> None:
-    """Note as what the review leaves everything, and when time alone will change something."""
-    s["reviewed_updates"] = s["market_updates"]
-    s["reviewed_events"] = s["event_seq"]
-    s["quiet_until"] = NEVER
-    if s["flattening"] > 0 or s["switching"] > 0:
-        s["quiet_until"] = 0
-    for scope in range(MAX_ACCOUNTS + s["strategies_used"]):
-        sums = s["scopes"][scope]
-        if sums["defined"] != 0:
-            s["quiet_until"] = min(s["quiet_until"], 0 if sums["cancelling"] != 0 else sums["next_reset"])
-    for instrument in range(s["instruments_used"]):
-        if s["instruments"][instrument]["expiry_ts"] > 0:
-            s["quiet_until"] = min(s["quiet_until"], s["instruments"][instrument]["expiry_ts"])
-
-
-@kernel
 def review(st: State) -> None:
     """Look at everything once; what does not fit into one review is gone on with at the same time.
 
@@ -149,4 +115,4 @@ def review(st: State) -> None:
         wake_review(s, now)
         return
     flatten_due(s)
-    note_quiet(s)
+    note_idle(s)

@@ -11,6 +11,7 @@ from typing import Final
 from oms.compiled import call_address, kernel, state_of
 from oms.core.state import Record
 from oms.core.trading import scope_of_strategy, wake_review
+from oms.core.valuation import revalue
 from oms.records import CommandKind, Reason
 
 _AMEND: Final = int(CommandKind.AMEND)
@@ -22,6 +23,8 @@ _RULE_FAILED: Final = int(Reason.RULE_FAILED)
 @kernel
 def check_rules(s: Record, command: Record) -> int:
     """Ask every rule, in the order of the settings; the first that refuses decides."""
+    if s["rules_used"] > 0:
+        revalue(s, command["account"])
     for number in range(s["rules_used"]):
         rule = s["rules"][number]
         s["verdict"] = _NONE

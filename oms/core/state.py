@@ -507,8 +507,14 @@ STATE = np.dtype(
         ("reviewed_updates", "i8"),  # market_updates and event_seq as the last review left them
         ("reviewed_events", "i8"),
         ("quiet_until", "i8"),  # when time alone gives the next review something to do
+        ("quiet_instrument", "i8"),  # whose mark alone may move without the next review having something to do:
+        ("quiet_low", "i8"),  # from here, half ticks
+        ("quiet_high", "i8"),  # to here
         ("scopes_untold", "i8"),  # 1: no SCOPE events are written
         ("flattening", "i8"),  # accounts whose positions the kill switch is closing
+        ("on_ask", "i8"),  # address of what acts on a strategy's command,
+        ("on_value", "i8"),  # and of what values it
+        ("answered", "i8"),  # the Reason for which it refused the last one; 0: it did not
         ("verdict", "i8"),  # what a user's rule said of the order in hand
         ("rules_used", "i8"),
         ("reporting_currency", "i8"),
