@@ -76,6 +76,7 @@ def set_levels(st: State, book_at: int, rows: Any, start: int) -> int:
     is_exchange = book_at == model["first_book"] + instrument
     watched = is_exchange and is_watched(s, instrument)
     best = book["best"]
+    moved = 0
     at = start
     while at < rows.shape[0]:
         row = rows[at]
@@ -90,6 +91,7 @@ def set_levels(st: State, book_at: int, rows: Any, start: int) -> int:
         bid = best[BID]
         ask = best[ASK]
         previous = set_level(book, side, px, qty)
+        moved += int((best[BID] != bid) | (best[ASK] != ask) | (first["kind"] == _SNAPSHOT))
         at += 1
         if watched and is_shown(s, instrument, side, px, qty):
             change = s["change"]
@@ -98,4 +100,6 @@ def set_levels(st: State, book_at: int, rows: Any, start: int) -> int:
             change["previous_qty"] = previous
             call_address(model["on_depth"], st, 0, row)
             watched = is_watched(s, instrument)
+    if book_at == instrument:
+        s["market_updates"] += moved
     return at

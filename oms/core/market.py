@@ -138,11 +138,7 @@ def take_levels(st: State, ticks: Any, start: int) -> int:
         return start
     if first["version"] != 0 and first["version"] != s["instruments"][instrument]["version"]:
         return start
-    best = s["books"][instrument]["best"]
-    bid = best[BID]
-    ask = best[ASK]
     s["now"] = max(s["now"], first["local_ts"])
     following = set_levels(st, instrument, ticks, start)
     s["ticks"] += following - start
-    s["market_updates"] += int(best[BID] != bid or best[ASK] != ask)
     return following
