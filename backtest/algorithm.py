@@ -17,9 +17,11 @@ from backtest.run import Backtest, BacktestError, Orders, Recorded, read_recordi
 from backtest.streaming import problems_of, read_ticks
 from backtest.venues import Measure, measure_of
 from oms.algorithms import Algorithm, AlgorithmError, exact_parameters, read_algorithms
+from oms.assembly import PAPER_ACCOUNT
 from oms.canonical import canonical_symbols
 from oms.compiled import Progress
-from oms.config import Settings
+from oms.config import Settings, qualified_symbol
+from oms.core.state import MAX_QTY
 from oms.instruments import Instrument
 from oms.reasons import MEANINGS
 from oms.records import (
@@ -226,7 +228,25 @@ def parent_run(done: Backtest, venues: Sequence[Instrument], limit_px: int) -> P
         schedule=schedule if schedule["due"].any() else None,
         venues=measure.by_venue(of_children),
     )
-    return ParentRun(done, parent, state, reason, measure)
+    return ParentRun(with_problems(done, _beyond_limits(done, venues, parent, measure)), parent, state, reason, measure)
+
+
+def _beyond_limits(
+    done: Backtest, venues: Sequence[Instrument], parent: ParentOrder, measure: Measure
+) -> tuple[str, ...]:
+    """A line where an order was not filled, and is for more than the position limits let it: no event says so.
+
+    Its children are made smaller by what the limits leave, to nothing in the end.
+    """
+    limits = done.core.st[0]["limits"][PAPER_ACCOUNT]["max_position"]
+    most = sum(int(measure.qty(np.minimum(limits[[each.id]], MAX_QTY), each)[0]) for each in venues)
+    if parent.complete or parent.target_qty <= most:
+        return ()
+    names, qty = ", ".join(qualified_symbol(each) for each in venues), parent.instrument.qty_from_lots
+    return (
+        f"the order is for {qty(parent.target_qty)} and max_position of {names} is {qty(most)}: it was not filled"
+        " beyond that; give limits of your own by --settings",
+    )
 
 
 def run_parent_file(

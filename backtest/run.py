@@ -8,7 +8,7 @@ the strategies hear of it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -84,6 +84,8 @@ class Backtest(NamedTuple):
     settings: Settings
     marks: npt.NDArray[np.void]
     """Of MARK_SAMPLE."""
+    algorithms: Mapping[int, str]
+    """The algorithm of each order that one has worked, by order id."""
 
     @property
     def fills(self) -> npt.NDArray[np.void]:
@@ -99,7 +101,7 @@ class Backtest(NamedTuple):
             self.events,
             self.marks,
             [each.name for each in self.core.strategies],
-            algorithms=algorithms_of(self.core),
+            algorithms=self.algorithms,
             failures=_halts(self.core, self.events),
         )
 
@@ -181,6 +183,8 @@ class Drive:
         """Wall time of the steps."""
         self.first_ts = 0
         self.last_ts = 0
+        self.algorithms: dict[int, int] = {}
+        """Number of the algorithm of each order that one has worked, by order id."""
         self._events: list[npt.NDArray[np.void]] = [np.zeros(0, EVENT)]
         self._sampler = Sampler(st, instruments)
 
@@ -223,7 +227,7 @@ class Drive:
         """Place orders now, as a client places them."""
         take_terms(self.st, orders.terms)
         step_commands(self.st, orders.commands, 0)
-        self._events.append(take_events(self.st))
+        self._flush()
 
     def let_pass(self, until: int) -> None:
         """Let what is due up to ``until`` happen, and what acts at an exchange with a clock of its own."""
@@ -233,7 +237,15 @@ class Drive:
         start = 0
         while start < len(ticks):
             start = step_ticks(self.st, ticks, start, 0)
-            self._events.append(take_events(self.st))
+            self._flush()
+
+    def _flush(self) -> None:
+        """Empty the core's outputs, and keep what they hold."""
+        count = int(self.st[0]["parent_count"])
+        if count:
+            told = self.st[0]["told_parents"][:count]
+            self.algorithms.update(zip(told["order_id"].tolist(), told["algorithm"].tolist(), strict=True))
+        self._events.append(take_events(self.st))
 
 
 def drive(st: State, ticks: npt.NDArray[np.void], orders: Orders | None = None) -> npt.NDArray[np.void]:
@@ -349,7 +361,9 @@ def finished(core: Core, settings: Settings, clock: str, driven: Drive) -> Backt
         ),
         problems=tuple(_halts(core, events)),
     )
-    return Backtest(result, events, core, settings, driven.marks())
+    names = {each.id: each.name for each in core.algorithms}
+    algorithms = {order_id: names[number] for order_id, number in driven.algorithms.items()}
+    return Backtest(result, events, core, settings, driven.marks(), algorithms)
 
 
 def backtest_file(
@@ -449,14 +463,6 @@ def _instrument_result(instrument: Instrument, position: Any, closing: Any) -> I
         fees=cash_text(position["fees"]),
         settlement=instrument.settlement,
     )
-
-
-def algorithms_of(core: Core) -> dict[int, str]:
-    """The algorithm of each parent order whose terms the core still has, by order id."""
-    names = {each.id: each.name for each in core.algorithms}
-    terms = core.st[0]["terms"]
-    known = terms[terms["order_id"] != 0]
-    return {int(row["order_id"]): names[int(row["algorithm"])] for row in known if int(row["algorithm"]) in names}
 
 
 def _halts(core: Core, events: npt.NDArray[np.void]) -> list[str]:

@@ -119,7 +119,7 @@ MEANINGS: Final = {
     Reason.BAD_ALGORITHM: "No such execution algorithm is loaded; or the order is IOC or FOK, shows a part, or hangs on"
     " another, which no algorithm works.",
     Reason.BAD_PARAMETER: "The algorithm has no parameter of that name, its value is outside the range, or they do not"
-    " go together.",
+    " go together; or nor do the venues of the order: SOR needs one kind of instrument and one base currency.",
     Reason.NO_PARENT: "No algorithm works the order: only one that an algorithm works is paused and resumed.",
     Reason.ALGORITHM_FAILED: "The algorithm raised an exception; its open children were cancelled.",
     Reason.ALGORITHM_CHANGED: "The algorithm has other parameters, or another `VERSION`, than when the order was"

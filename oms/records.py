@@ -366,6 +366,9 @@ class EventKind(IntEnum):
     there is none; ``last_qty`` the lots in open children, ``aux`` the lots that its schedule wants filled by now,
     ``position_qty`` the time at which it began, ``liquidity`` its ParentState. ``px``, ``qty`` and ``filled_qty`` are
     the order's."""
+    FILLED_LATE = 33
+    """A child was filled after the end of the order that an algorithm worked: ``filled_qty`` of the order has it,
+    ``last_px`` and ``last_qty`` are the fill's in the child's instrument, ``aux`` is the child's id."""
 
 
 ORDER_EVENTS: Final = frozenset(
@@ -387,6 +390,7 @@ ORDER_EVENTS: Final = frozenset(
         EventKind.HELD_ENDED,
         EventKind.ORDER_ADOPTED,
         EventKind.PROGRESS,
+        EventKind.FILLED_LATE,
     }
 )
 """Events whose ``state``, ``px``, ``qty`` and ``filled_qty`` are the order as it stands after the event; ORDER_REFUSED

@@ -11,7 +11,7 @@ from oms.compiled import copy_record, hot_kernel, kernel
 from oms.core.book import mid_half_ticks
 from oms.core.events import emit_order
 from oms.core.expiry import unlink_timed
-from oms.core.orders import find_order
+from oms.core.orders import find_order, is_open
 from oms.core.parent_wakes import wake_parent
 from oms.core.parents import open_units, route_of, units_of
 from oms.core.quotes import quote_ratio, tick_value
@@ -27,6 +27,7 @@ STEADY_NS: Final = 1_000_000_000
 not say that: a venue may accept it and take it off at once."""
 
 _AMEND_REJECTED: Final = int(ReportKind.AMEND_REJECTED)
+_FILLED_LATE: Final = int(EventKind.FILLED_LATE)
 _PROGRESS: Final = int(EventKind.PROGRESS)
 _STOPPING: Final = int(ParentState.STOPPING)
 
@@ -106,6 +107,18 @@ def note_child_fill(s: Record, order: Record, qty: int, px: int, fee: int, reali
     route = route_of(parent, order["instrument"])
     if route >= 0:
         parent["refusals"][route] = 0
+
+
+@kernel
+def tell_late_fill(s: Record, order: Record, qty: int, px: int) -> None:
+    """Tell of a child's fill that came when its parent was done: no PROGRESS follows to say it."""
+    slot = find_order(s, order["parent_id"])
+    if slot < 0 or is_open(s["orders"][slot]["state"]):
+        return
+    event = s["events"][emit_order(s, slot, _FILLED_LATE, s["orders"][slot]["reason"])]
+    event["last_px"] = px
+    event["last_qty"] = qty
+    event["aux"] = order["order_id"]
 
 
 @kernel

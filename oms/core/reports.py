@@ -20,7 +20,7 @@ from oms.core.groups import note_fill, touch_group
 from oms.core.orders import ILLEGAL, OrderInput, completes, fillable_qty, find_order, is_open, leaves_qty, next_state
 from oms.core.parents import is_child
 from oms.core.positions import fee_of, fill_fits, fits, value_of
-from oms.core.progress import note_child_fill, note_child_report
+from oms.core.progress import note_child_fill, note_child_report, tell_late_fill
 from oms.core.state import EVENT_RING, MAX_PX, MAX_QTY, REPORT_RING, Record
 from oms.core.trades import remember_trade
 from oms.core.trading import CORE_CLIENT, note_closing_answer
@@ -229,6 +229,8 @@ def apply_terms(s: Record, slot: int, report: Record, px: int, qty: int) -> int:
     event["aux"] = report["trade_id"]
     emit_position(s, order["account"], order["instrument"], order["leg"], order["order_id"])
     tell_turned_leg(s, slot, report["trade_id"])
+    if is_child(order):
+        tell_late_fill(s, order, report["qty"], report["px"])
     return at
 
 

@@ -14,14 +14,16 @@ from backtest.algorithm import ParentRequest, ParentRun, run_parent
 from backtest.data.opening import open_sources
 from backtest.execution import execution_report
 from backtest.market import market_of
-from backtest.run import BacktestError
+from backtest.run import BacktestError, run_backtest
 from oms.algorithms import AlgorithmError, read_algorithms
 from oms.commands.backtest import run_algorithm, with_algorithm
 from oms.config import Settings
+from oms.core.state import TERMS_RING
 from oms.decimals import GridError
 from oms.instruments import Instrument
-from oms.records import OrderState, Reason
+from oms.records import EventKind, OrderState, Reason
 from tests.backtest.test_run import DEMO, demo_settings, demo_ticks
+from tests.backtest.venue import STRATEGIES
 from tests.docs.pages import ROOT, blocks
 
 QTY = "0.4"
@@ -107,6 +109,20 @@ def test_what_cannot_be_is_named(fields: dict[str, Any], error: type[Exception],
     request = {"algorithm": "best-limit", "side": "buy", "qty": QTY, **fields}
     with pytest.raises(error, match=told):
         run_parent(quiet(), demo_ticks(), recorded(), ParentRequest(**request))
+
+
+def test_an_order_beyond_the_position_limit_says_so() -> None:
+    (problem,) = ran("best-limit", qty="1.2").backtest.result.problems
+    assert problem.startswith("the order is for 1.200 and max_position of BTCUSDT.binance_usdm is 1.000: ")
+
+
+def test_the_algorithm_of_every_order_is_known_however_many_there_are() -> None:
+    strategies = [{"file": str(STRATEGIES / "restarter.py"), "instrument": "BTCUSDT.binance_usdm"}]
+    backtest = run_backtest(demo_settings(strategies=strategies), demo_ticks())
+    held = backtest.events[backtest.events["kind"] == EventKind.ORDER_HELD]
+    assert len(held) > TERMS_RING
+    assert set(backtest.algorithms) == set(held["order_id"].tolist())
+    assert {each.algorithm for each in backtest.performance().slippage} == {"best-limit"}
 
 
 def test_parameters_that_do_not_go_together_reject_the_order() -> None:

@@ -116,6 +116,7 @@ def test_random_sessions_see_events_of_every_kind(tmp_path: Path) -> None:
         EventKind.STRATEGY_HALTED,
         EventKind.DEFINITION_REFUSED,
         EventKind.LEG_TURNED,
+        EventKind.FILLED_LATE,  # tests/oms/algos/test_late_fills.py
     }
     assert {each.name for each in EventKind if each not in seen} <= {each.name for each in never}
 
