@@ -77,6 +77,7 @@ KERNEL_SOURCES: Final = (
     "strategies/rules.py",
     "strategies/requests.py",
     "backtest/ledger_kernels.py",
+    "backtest/liquidation/*.py",
     "backtest/market.py",
     "backtest/matching/*.py",
     "backtest/queues/*.py",

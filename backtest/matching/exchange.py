@@ -11,7 +11,7 @@ from typing import Final
 
 from backtest.matching.costs import slipped_px, state_fee
 from backtest.matching.quantities import raw_qty
-from oms.compiled import call_address, kernel
+from oms.compiled import call_address, clear_record, kernel
 from oms.core.book import next_occupied
 from oms.core.exchange_view import exchange_book, rests_near
 from oms.core.latencies import response_latency
@@ -28,6 +28,7 @@ AMEND_REJECTED: Final = int(ReportKind.AMEND_REJECTED)
 CANCELLED: Final = int(ReportKind.CANCELLED)
 CANCEL_REJECTED: Final = int(ReportKind.CANCEL_REJECTED)
 EXPIRED: Final = int(ReportKind.EXPIRED)
+ADOPTED: Final = int(ReportKind.ADOPTED)
 MAKER: Final = int(Liquidity.MAKER)
 TAKER: Final = int(Liquidity.TAKER)
 
@@ -43,6 +44,7 @@ _REDUCE_ONLY_REASON: Final = int(Reason.REDUCE_ONLY)
 _NO_LIQUIDITY: Final = int(Reason.NO_LIQUIDITY)
 _UNKNOWN: Final = int(Reason.UNKNOWN_AT_EXCHANGE)
 _MODEL_FULL: Final = int(Reason.MODEL_FULL)
+_LIQUIDATION: Final = int(Reason.LIQUIDATION)
 
 
 @kernel
@@ -68,10 +70,10 @@ def answer(s: Record, order: Record, kind: int, reason: int, px: int, qty: int, 
     due = s["now"] + response_latency(s, order["instrument"])
     if count > 0:
         due = max(due, model["answers"][(model["answer_head"] + count - 1) % MODEL_QUEUE]["ts"])
+    clear_record(report)
     report["ts"] = due
     report["exch_ts"] = s["now"]
     report["order_id"] = order["order_id"]
-    report["trade_id"] = 0
     report["kind"] = kind
     report["side"] = order["side"]
     report["liquidity"] = liquidity
@@ -80,8 +82,6 @@ def answer(s: Record, order: Record, kind: int, reason: int, px: int, qty: int, 
     report["account"] = order["account"]
     report["px"] = px
     report["qty"] = qty
-    report["fee"] = 0
-    report["fee_known"] = 0
     if kind == FILL:
         model["trade_counter"] += 1
         report["trade_id"] = model["trade_counter"]
@@ -125,7 +125,7 @@ def closable_qty(s: Record, order: Record) -> int:
         ):
             continue
         slot = find_order(s, report["order_id"])
-        if slot >= 0 and s["orders"][slot]["leg"] == leg:
+        if (s["orders"][slot]["leg"] if slot >= 0 else leg_of(report["flags"])) == leg:
             qty += report["side"] * report["qty"]
     return max(-qty * order["side"], 0)
 
@@ -265,6 +265,14 @@ def remove(s: Record, slot: int) -> None:
 
 
 @kernel
+def was_liquidated(s: Record, slot: int) -> bool:
+    """True when the core had not heard of its wallet's liquidation when the order in ``slot`` left: it is rejected."""
+    order = s["orders"][slot]
+    wallet = s["instruments"][order["instrument"]]["settle_wallet"]
+    return bool(wallet >= 0 and order["updated_ts"] < s["model"]["liquidated_ts"][order["account"], wallet])
+
+
+@kernel
 def enter(s: Record, command: Record) -> int:
     """Copy an order that has reached the exchange into the model's table and return its slot; -1: answer it no more."""
     slot = find_order(s, command["order_id"])
@@ -284,6 +292,9 @@ def enter(s: Record, command: Record) -> int:
     order["reduces"] = 1 + leg_of(command["flags"]) if command["flags"] & _REDUCE_ONLY else 0
     if not has_answer_room(s):
         plain_answer(s, order, REJECTED, _MODEL_FULL)
+        return -1
+    if was_liquidated(s, slot):
+        plain_answer(s, order, REJECTED, _LIQUIDATION)
         return -1
     return slot
 

@@ -14,6 +14,7 @@ from typing import Final
 
 from oms.compiled import call_address, market_kernel, record_like
 from oms.core.book import apply_depth, is_sound
+from oms.core.margin_watch import watch_margins
 from oms.core.state import MAX_INSTRUMENTS, MODEL_BUCKETS, Record, State
 from oms.records import BookState, TickFlag, TickKind
 
@@ -23,7 +24,8 @@ _SNAPSHOT: Final = int(TickKind.SNAPSHOT)
 _STALE_TICK: Final = int(TickKind.STALE)
 _SYNCED: Final = int(BookState.SYNCED)
 _STALE: Final = int(BookState.STALE)
-_FIRST: Final = int(TickFlag.FIRST)
+_MARK: Final = int(TickKind.MARK)
+_LAST: Final = int(TickFlag.LAST)
 
 
 @market_kernel
@@ -87,8 +89,13 @@ def take_at_exchange(st: State, tick: Record) -> None:
     elif kind == _TRADE:
         if is_sound(tick):
             show_trade(st, tick)
+    elif kind == _MARK:
+        if is_sound(tick):
+            exchange_book(s, tick["instrument"])["mark_px"] = tick["px"]
     elif kind == _STALE_TICK:
         exchange_book(s, tick["instrument"])["state"] = _STALE
+    if tick["flags"] & _LAST:
+        watch_margins(st, tick["instrument"], tick)
 
 
 @market_kernel
