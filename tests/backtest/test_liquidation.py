@@ -148,6 +148,59 @@ def test_each_leg_of_a_hedging_account_is_closed() -> None:
     assert desk.s["positions"]["qty"][0, 0].tolist() == [0, 0]
 
 
+def short_calls() -> Desk:
+    """Two calls sold short at 49 on 500 of the currency, on an underlying at 1000; their mark is 50."""
+    call = Instrument(
+        id=1,
+        symbol="CALL",
+        venue="binance_usdm",
+        kind="option",
+        option_kind="call",
+        strike="1000",
+        expiry="2030-01-01T00:00:00Z",
+        base="C0",
+        quote="USDT",
+        underlying="C0USDT.binance_usdm",
+        tick="1",
+        lot="1",
+        maker_fee_rate="0",
+        taker_fee_rate="0",
+    )
+    desk = Desk(contract(0), call, balance=500)
+    desk.s["instruments"]["underlying"][1] = 0
+    move(desk, 1_000)
+    hold(desk, -2, 50, 1)
+    return desk
+
+
+def test_a_short_option_is_closed_by_its_own_mark() -> None:
+    desk = short_calls()
+    # 500 + 98 - 2 m = 0.075 * 2 * 1000 at 224; nothing is left at 299
+    move(desk, 223, 1)
+    assert liquidations(desk) == []
+    move(desk, 224, 1)
+    assert liquidations(desk) == [(1, 2, 299)]
+    assert balance(desk) == 0
+
+
+def test_a_short_option_is_closed_by_its_underlyings_price() -> None:
+    desk = short_calls()
+    move(desk, 200, 1)
+    # 500 + 98 - 2 * 200 = 0.075 * 2 u at 1320
+    move(desk, 1_319)
+    assert liquidations(desk) == []
+    move(desk, 1_320)
+    assert liquidations(desk) == [(1, 2, 299)]
+
+
+def test_a_bought_option_is_left_alone() -> None:
+    desk = short_calls()
+    hold(desk, 4, 50, 1)
+    move(desk, 1, 1)
+    assert liquidations(desk) == []
+    assert desk.position(1)["qty"] == 2
+
+
 def test_at_the_mark_what_is_left_after_the_fee_stays() -> None:
     desk = Desk()
     set_up(desk, 1_000, liquidation=Liquidation.MARK, liquidation_fee_rate=CASH_SCALE // 100)

@@ -98,6 +98,17 @@ def test_it_comes_when_the_exchange_sees_the_mark(clock: str, known_ns: int) -> 
     assert told.ts == START_NS + 52 * 100 * MS + FEED_NS + known_ns + 2 * MS  # the mark is 948
 
 
+@pytest.mark.parametrize(("clock", "known_ns"), [("local", 0), ("dual", -FEED_NS)])
+def test_the_venues_mark_counts_on_both_clocks(clock: str, known_ns: int) -> None:
+    books = falling(range(1_000, 999, -1))
+    marks = np.zeros(3, TICK)
+    marks["exch_ts"] = START_NS + MS * np.array([1_000, 2_000, 3_000])
+    marks["local_ts"] = marks["exch_ts"] + FEED_NS
+    marks["kind"], marks["flags"], marks["px"] = TickKind.MARK, BOTH, [990, 949, 948]
+    (told,) = ran(np.concatenate([books, marks]), clock).result.liquidations
+    assert told.ts == START_NS + 3_000 * MS + FEED_NS + known_ns
+
+
 @pytest.mark.parametrize("clock", ["local", "dual"])
 def test_off_it_goes_on(clock: str) -> None:
     backtest = ran(falling(range(1_000, 900, -1)), clock, liquidation="off")
