@@ -2,7 +2,7 @@
 
 - **Cross**: the balance of a venue's wallet in a currency, without what is assigned to isolated positions, with the
   unrealized PnL of its cross positions, against the sum of their maintenance margins. All of these positions are
-  closed, and every order at the exchange that draws on the wallet is cancelled before; one on its way is rejected.
+  closed, and every order but spot that draws on the wallet is cancelled before; one on its way is rejected.
 - **Isolated**: the position's own margin and unrealized PnL against its own maintenance margin. It is closed, and the
   account's orders in its instrument are cancelled before.
 - **At which price** (``Liquidation``): of bankruptcy, at which nothing is left; or the mark, less a fee of the value,

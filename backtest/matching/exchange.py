@@ -18,6 +18,7 @@ from oms.core.latencies import response_latency
 from oms.core.orders import find_order
 from oms.core.state import ASK, BID, MODEL_BUCKETS, MODEL_QUEUE, NO_ASK, NO_BID, Record, State
 from oms.core.trading import leg_of
+from oms.instrument_kinds import InstrumentKind
 from oms.records import CommandKind, Liquidity, OrderFlag, OrderType, Reason, ReportKind, TimeInForce
 
 ACCEPTED: Final = int(ReportKind.ACCEPTED)
@@ -45,6 +46,7 @@ _NO_LIQUIDITY: Final = int(Reason.NO_LIQUIDITY)
 _UNKNOWN: Final = int(Reason.UNKNOWN_AT_EXCHANGE)
 _MODEL_FULL: Final = int(Reason.MODEL_FULL)
 _LIQUIDATION: Final = int(Reason.LIQUIDATION)
+_SPOT: Final = int(InstrumentKind.SPOT)
 
 
 @kernel
@@ -268,8 +270,11 @@ def remove(s: Record, slot: int) -> None:
 def was_liquidated(s: Record, slot: int) -> bool:
     """True when the core had not heard of its wallet's liquidation when the order in ``slot`` left: it is rejected."""
     order = s["orders"][slot]
-    wallet = s["instruments"][order["instrument"]]["settle_wallet"]
-    return bool(wallet >= 0 and order["updated_ts"] < s["model"]["liquidated_ts"][order["account"], wallet])
+    definition = s["instruments"][order["instrument"]]
+    wallet = definition["settle_wallet"]
+    if wallet < 0 or definition["kind"] == _SPOT:
+        return False
+    return bool(order["updated_ts"] < s["model"]["liquidated_ts"][order["account"], wallet])
 
 
 @kernel
