@@ -46,6 +46,8 @@ TRADE_NUMBERS: Final = (
     "maker_share",
 )
 """Columns of a TradeReport that become floats."""
+TRADE_PLAIN: Final = ("is_open", "is_liquidated", "holding_ns", "fills")
+"""Those that are booleans and integers."""
 CURVE_COLUMNS: Final = ("pnl", "realized_pnl", "unrealized_pnl", "fees", "funding", "exposure")
 
 
@@ -70,7 +72,7 @@ def trades_frame(performance: Performance, library: Library = "pandas") -> Frame
         elif name in TRADE_NUMBERS:
             columns[name] = np.array([np.nan if each is None else float(each) for each in values], np.float64)
         else:
-            columns[name] = np.array(values, object if name not in ("is_open", "holding_ns", "fills") else None)
+            columns[name] = np.array(values, None if name in TRADE_PLAIN else object)
     return frame_of(columns, library)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable
 from typing import Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from backtest.benchmarks import Integers
 from backtest.ledger_kernels import COST_POOL, FILLED, FUNDING, MOVE, POINT, SETTLED, trace_ledger
@@ -19,7 +20,7 @@ from backtest.marks import marks_at
 from oms.core.state import MAX_INSTRUMENTS, MAX_LEGS
 from oms.definition_rows import INSTRUMENT
 from oms.instruments import Instrument
-from oms.records import POSITION, EventKind, OrderFlag
+from oms.records import EXCHANGE_CLIENT, ORDER_ID_COUNTER_BITS, POSITION, EventKind, OrderFlag
 
 MOVING_KINDS: Final = (FILLED, FUNDING, SETTLED)
 
@@ -37,6 +38,12 @@ POSITION_KEY = np.dtype(
     ]
 )
 """Whose position it is, and in what."""
+
+
+def of_exchange(moves: Rows) -> npt.NDArray[np.bool_]:
+    """Which of an array of MOVE are fills of the exchange's own orders, by which it liquidates."""
+    is_own: npt.NDArray[np.bool_] = moves["order_id"] >> ORDER_ID_COUNTER_BITS == EXCHANGE_CLIENT
+    return is_own & (moves["kind"] == FILLED)
 
 
 class LedgerError(ValueError):

@@ -39,6 +39,8 @@ class Sample(NamedTuple):
     """Value of its fills, cash of the reporting currency."""
     maker_traded: int
     """The part of it that was traded as a maker."""
+    liquidations: int = 0
+    """Fills by which the exchange closed positions."""
 
     @property
     def equity(self) -> Floats:
@@ -298,6 +300,7 @@ METRICS: Final = (
     Metric("expectancy", "cash", "mean net PnL of closed trades", "", expectancy),
     Metric("average_holding", "ns", "mean time from entry to exit of closed trades", "", average_holding),
     Metric("fills", "count", "fills", "", lambda sample: sample.fills),
+    Metric("liquidations", "count", "fills by which the exchange closed positions", "", lambda s: s.liquidations),
     Metric("turnover", "cash", "sum of the fills' values", "", lambda sample: sample.traded),
     Metric("turnover_ratio", "ratio", "turnover / capital", "", turnover_ratio),
     Metric("exposure", "share", "mean over time of the open positions' values / capital", "", exposure),

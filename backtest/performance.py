@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from backtest.benchmarks import exact_sum
 from backtest.equity import Floats, capital_of, curve_of, rates_at, to_cash
-from backtest.ledger import ACCOUNT, NO_STRATEGY, Ledger, ledger_of
+from backtest.ledger import ACCOUNT, NO_STRATEGY, Ledger, ledger_of, of_exchange
 from backtest.ledger_kernels import FILLED
 from backtest.market import Rows
 from backtest.marks import DAY_NS
@@ -70,6 +70,8 @@ class TradeReport(msgspec.Struct, frozen=True, kw_only=True):
     symbol: str
     side: str
     is_open: bool
+    is_liquidated: bool
+    """The exchange closed it."""
     entry_ts: int
     exit_ts: int
     """Open: the end of the data."""
@@ -268,6 +270,7 @@ class _Builder(NamedTuple):
             fills=len(moves),
             traded=exact_sum(values),
             maker_traded=exact_sum(values[moves["liquidity"] == Liquidity.MAKER]),
+            liquidations=int(of_exchange(moves).sum()),
         )
         figures = no_figures("a strategy failed: the run is not judged") if self.has_failed else figures_of(sample)
         return Scope(kind, name, sample, figures, positions)
@@ -360,6 +363,7 @@ def _trade_report(performance: Performance, trade: np.void) -> TradeReport:
         symbol=qualified_symbol(instrument),
         side=SIDES[int(trade["side"])],
         is_open=bool(trade["is_open"]),
+        is_liquidated=bool(trade["is_liquidated"]),
         entry_ts=int(trade["entry_ts"]),
         exit_ts=int(trade["exit_ts"]),
         holding_ns=int(trade["exit_ts"] - trade["entry_ts"]),

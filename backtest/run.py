@@ -8,7 +8,7 @@ the strategies hear of it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -55,6 +55,23 @@ class InstrumentResult(msgspec.Struct, frozen=True, kw_only=True):
     settlement: str
 
 
+class LiquidationResult(msgspec.Struct, frozen=True, kw_only=True):
+    """A position that the exchange closed, or a strategy's share of it; numbers but the time are decimal text."""
+
+    ts: int
+    """When the core heard of it, ns."""
+    account: str
+    strategy: str
+    """Empty: no strategy's."""
+    symbol: str
+    side: str
+    """Of the position: ``long`` or ``short``."""
+    qty: str
+    price: str
+    fee: str
+    settlement: str
+
+
 class BacktestResult(msgspec.Struct, frozen=True, kw_only=True):
     """The figures of one backtest."""
 
@@ -71,6 +88,7 @@ class BacktestResult(msgspec.Struct, frozen=True, kw_only=True):
     """Wall time of the run itself, without loading and compiling."""
     ticks_per_s: float
     instruments: tuple[InstrumentResult, ...]
+    liquidations: tuple[LiquidationResult, ...] = ()
     problems: tuple[str, ...] = ()
     """What was wrong, a line each: strategies that failed, and what of a file could not be read."""
 
@@ -359,6 +377,7 @@ def finished(core: Core, settings: Settings, clock: str, driven: Drive) -> Backt
             _instrument_result(instrument, s["positions"][PAPER_ACCOUNT, instrument.id, 0], closing.get(instrument.id))
             for instrument in settings.instruments
         ),
+        liquidations=tuple(_liquidations(core, settings, events)),
         problems=tuple(_halts(core, events)),
     )
     names = {each.id: each.name for each in core.algorithms}
@@ -463,6 +482,24 @@ def _instrument_result(instrument: Instrument, position: Any, closing: Any) -> I
         fees=cash_text(position["fees"]),
         settlement=instrument.settlement,
     )
+
+
+def _liquidations(core: Core, settings: Settings, events: npt.NDArray[np.void]) -> Iterator[LiquidationResult]:
+    """The fills by which the exchange closed positions, in order."""
+    by_id = {each.id: each for each in settings.instruments}
+    for event in events[(events["kind"] == EventKind.ORDER_FILLED) & (events["reason"] == Reason.LIQUIDATION)]:
+        instrument = by_id[int(event["instrument"])]
+        yield LiquidationResult(
+            ts=int(event["ts"]),
+            account=settings.account_names[int(event["account"])],
+            strategy=core.strategies[event["strategy"]].name if event["strategy"] >= 0 else "",
+            symbol=qualified_symbol(instrument),
+            side="short" if event["side"] > 0 else "long",
+            qty=instrument.qty_from_lots(event["last_qty"]),
+            price=instrument.px_from_ticks(int(event["last_px"])),
+            fee=cash_text(event["fees"]),
+            settlement=instrument.settlement,
+        )
 
 
 def _halts(core: Core, events: npt.NDArray[np.void]) -> list[str]:

@@ -252,7 +252,7 @@ def trades_table(trades: Sequence[TradeReport]) -> str:
     rows = [
         [
             time_text(each.entry_ts),
-            "open" if each.is_open else time_text(each.exit_ts),
+            "open" if each.is_open else time_text(each.exit_ts) + " liquidated" * each.is_liquidated,
             each.strategy,
             each.symbol,
             each.side,

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from backtest.benchmarks import Integers, average_px
 from backtest.equity import Floats, to_cash
-from backtest.ledger import ACCOUNT, Ledger
+from backtest.ledger import ACCOUNT, Ledger, of_exchange
 from backtest.ledger_kernels import FILLED, SETTLED
 from backtest.market import Rows
 from oms.instruments import Instrument
@@ -30,6 +30,7 @@ TRADE = np.dtype(
         ("leg", "<i8"),
         ("side", "<i8"),  # +1 long, -1 short
         ("is_open", "?"),  # at the end of the run
+        ("is_liquidated", "?"),  # the exchange closed it
         ("entry_ts", "<i8"),
         ("exit_ts", "<i8"),  # of the last fill; open: the end of the run
         ("entry_px", "<i8"),  # average, 1e-8 ticks
@@ -100,6 +101,7 @@ def trips_of(ledger: Ledger, position: int, instrument: Instrument, rates: Float
     trades["is_open"][len(last) :] = True
     trades["exit_ts"] = int(ledger.ts[-1]) if len(ledger.ts) else 0
     trades["exit_ts"][: len(last)] = moves["ts"][last]
+    trades["is_liquidated"][: len(last)] = of_exchange(moves)[last]
 
     def summed(opening: Objects | Integers, closing: Objects | Integers) -> Objects:
         total = np.zeros(count, object)

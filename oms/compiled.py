@@ -78,6 +78,7 @@ KERNEL_SOURCES: Final = (
     "strategies/requests.py",
     "strategies/algorithms.py",
     "backtest/ledger_kernels.py",
+    "backtest/liquidation/*.py",
     "backtest/market.py",
     "backtest/matching/*.py",
     "backtest/queues/*.py",

@@ -34,6 +34,7 @@ from oms.core.exchange_rows import take_rows
 from oms.core.expiry import first_expired, unlink_timed
 from oms.core.idle import REVIEW_INTERVAL_NS, is_idle, skip_reviews
 from oms.core.keeping import ask_cancel, end_held
+from oms.core.margin_watch import leaves_band, watch_margins
 from oms.core.market import refuse_tick, take_levels, take_market
 from oms.core.orders import look_ahead
 from oms.core.parent_rounds import tell_every_parent, work_concerned, work_due
@@ -127,22 +128,8 @@ def take_answer(st: State) -> None:
     """Deliver the exchange model's oldest answer."""
     s = st[0]
     model = s["model"]
-    source = model["answers"][model["answer_head"]]
     report = s["report"]
-    report["ts"] = source["ts"]
-    report["exch_ts"] = source["exch_ts"]
-    report["order_id"] = source["order_id"]
-    report["trade_id"] = source["trade_id"]
-    report["kind"] = source["kind"]
-    report["side"] = source["side"]
-    report["liquidity"] = source["liquidity"]
-    report["fee_known"] = source["fee_known"]
-    report["fee"] = source["fee"]
-    report["reason"] = source["reason"]
-    report["instrument"] = source["instrument"]
-    report["account"] = source["account"]
-    report["px"] = source["px"]
-    report["qty"] = source["qty"]
+    copy_record(report, model["answers"][model["answer_head"]])
     model["answer_head"] = (model["answer_head"] + 1) % MODEL_QUEUE
     model["answer_count"] -= 1
     deliver_report(st, report)
@@ -263,7 +250,7 @@ def take_bar(st: State, bar: Record) -> bool:
     """
     s = st[0]
     instrument = bar["instrument"]
-    if s["bar_stage"] == 0 and not is_waited_for(s, instrument):
+    if s["bar_stage"] == 0 and not is_waited_for(s, instrument) and not leaves_band(s, bar):
         s["bar_stage"] = STAGES - 2  # nobody waits for what comes before the close
     while s["bar_stage"] < STAGES:
         if not has_room(s):
@@ -274,6 +261,8 @@ def take_bar(st: State, bar: Record) -> bool:
         if not (fire_triggers(s, instrument) and work_concerned(st, instrument)):
             return False
         if s["next_due"] <= bar["local_ts"] and not advance(st, bar["local_ts"] + 1):
+            return False
+        if watch_margins(st, instrument, bar) and not advance(st, bar["local_ts"] + 1):
             return False
         s["bar_stage"] += 1
     return True
@@ -374,6 +363,9 @@ def take_tick(st: State, tick: Record) -> bool:
         if not is_time and not (fire_triggers(s, tick["instrument"]) and work_concerned(st, tick["instrument"])):
             return False
         if s["next_due"] <= ts and not advance(st, ts + 1):
+            return False
+        is_seen = not is_time and s["model"]["first_book"] == 0
+        if is_seen and watch_margins(st, tick["instrument"], tick) and not advance(st, ts + 1):
             return False
         s["tick_stage"] = _DUE_DONE
     if s["tick_stage"] == _DUE_DONE:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from backtest.matching.chance import seeded
+from oms.core.margin_watch import note_margins
 from oms.core.state import State
 from oms.decimals import rate
-from oms.records import FeeBasis
+from oms.records import FeeBasis, Liquidation
 from oms.session_settings import IMPACT_POWERS, MatchingSettings
 
 
 def define_costs(st: State, matching: MatchingSettings) -> None:
-    """Enter slippage, impact, fees and chances; no account has traded anything yet."""
+    """Enter slippage, impact, fees, chances and liquidation; no account has traded anything yet."""
     model = st[0]["model"]
     model["slippage_ticks"] = matching.slippage_ticks
     model["impact_power"] = IMPACT_POWERS[matching.impact]
@@ -24,3 +25,6 @@ def define_costs(st: State, matching: MatchingSettings) -> None:
     for row, tier in zip(model["fee_tiers"], matching.fee_tiers, strict=False):
         for name in ("traded_value", "maker_fee_rate", "taker_fee_rate"):
             row[name] = rate(name, getattr(tier, name))
+    model["liquidation"] = Liquidation[matching.liquidation.upper()]
+    model["liquidation_fee_rate"] = rate("liquidation_fee_rate", matching.liquidation_fee_rate)
+    note_margins(st[0])

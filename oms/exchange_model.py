@@ -26,9 +26,13 @@ QUEUE_MODELS: Final = ("risk_averse", "log", "log2", "power1", "power2", "power3
 
 EXCHANGE_FUNCTIONS: Final = {"on_request": COMMAND, "on_depth": TICK, "on_trade": TICK}
 QUEUE_FUNCTIONS: Final = {"on_level": TICK}
+LIQUIDATION: Final = "maintenance"
+"""What liquidates: the module of ``backtest/liquidation``."""
+MARGIN_FUNCTIONS: Final = {"on_margin": TICK}
 _KINDS: Final = {
     "matching": ("matching model", MATCHING_MODELS, EXCHANGE_FUNCTIONS),
     "queues": ("queue model", QUEUE_MODELS, QUEUE_FUNCTIONS),
+    "liquidation": ("liquidation", (LIQUIDATION,), MARGIN_FUNCTIONS),
 }
 """What each folder of ``backtest`` holds: what it is called, its modules by name, their functions."""
 
@@ -73,8 +77,9 @@ def load_functions(folder: str, name: str) -> dict[str, Callback]:
 
 
 def load_model(name: str, queue: str = QUEUE_MODELS[0]) -> dict[str, Callback]:
-    """The compiled functions of an exchange model and of a queue model; raises as ``load_functions``."""
-    return {**load_functions("matching", name), **load_functions("queues", queue)}
+    """The compiled functions of an exchange model, a queue model and the liquidation; raises as ``load_functions``."""
+    chosen = {"matching": name, "queues": queue, "liquidation": LIQUIDATION}
+    return {function: each for kind in chosen.items() for function, each in load_functions(*kind).items()}
 
 
 def use_model(

@@ -279,6 +279,9 @@ class Figures:
         self.note(f"position of {self._account(event)} in {self._symbol(event)} was settled")
 
     def _on_adopted(self, event: Any) -> None:
+        if event["reason"] == Reason.LIQUIDATION:
+            self.note(f"{self._account(event)} is liquidated in {self._symbol(event)}: its margin is used up")
+            return
         what = "an order" if event["kind"] == EventKind.ORDER_ADOPTED else "the position"
         self.note(f"{what} of {self._account(event)} in {self._symbol(event)} was adopted")
 

@@ -14,7 +14,8 @@ GROUPS: Final = (
     ),
     (
         "The exchange's answer",
-        "The event is ORDER_REJECTED, ORDER_EXPIRED, AMEND_REJECTED or CANCEL_REJECTED.",
+        "The event is ORDER_REJECTED, ORDER_EXPIRED, AMEND_REJECTED or CANCEL_REJECTED; of a liquidation also "
+        "ORDER_CANCELLED, ORDER_ADOPTED and ORDER_FILLED.",
         tuple(range(40, 50)),
     ),
     (
@@ -77,6 +78,8 @@ MEANINGS: Final = {
     Reason.NO_LIQUIDITY: "Nothing, or not enough for fill-or-kill, was displayed at the price; the rest is given up.",
     Reason.UNKNOWN_AT_EXCHANGE: "The exchange does not know the order (any more).",
     Reason.MODEL_FULL: "The exchange model of paper mode holds as many orders as it can.",
+    Reason.LIQUIDATION: "The maintenance margin was reached: the exchange cancels the orders, rejects those on the way,"
+    " and closes the position.",
     Reason.ILLEGAL_TRANSITION: "The report is not possible in the order's state.",
     Reason.DUPLICATE_TRADE: "The trade id has been applied already.",
     Reason.OVERFILL: "The fill is larger than what the order has left.",

@@ -38,6 +38,9 @@ RPC_CLIENT_BASE: Final = 1024
 ALGORITHM_CLIENT: Final = RPC_CLIENT_BASE - 2
 """Client index of the children of parent orders; the one above it is the core's own."""
 
+EXCHANGE_CLIENT: Final = RPC_CLIENT_BASE - 3
+"""Client index of an exchange model's own orders, by which it liquidates."""
+
 
 class RecordKind(IntEnum):
     """What a frame's records are; the second byte of every frame, so that a subscriber can filter by prefix."""
@@ -261,6 +264,17 @@ class FeeBasis(IntEnum):
     """Its quantity, an amount for each unit."""
     TIERS = 2
     """Its value, at the rates of the account's tier."""
+
+
+class Liquidation(IntEnum):
+    """At which price an exchange model closes a position whose maintenance margin is reached."""
+
+    OFF = 0
+    """It closes none."""
+    BANKRUPTCY = 1
+    """The one at which nothing is left of the margin."""
+    MARK = 2
+    """The mark, less a fee; that of bankruptcy where it is past it."""
 
 
 class Liquidity(IntEnum):
@@ -497,6 +511,7 @@ class Reason(IntEnum):
     NO_LIQUIDITY = 41
     UNKNOWN_AT_EXCHANGE = 42
     MODEL_FULL = 43
+    LIQUIDATION = 44
     # reports that the core did not apply
     ILLEGAL_TRANSITION = 50
     DUPLICATE_TRADE = 51

@@ -98,6 +98,10 @@ class MatchingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     taker_fee_per_unit: str = "0"
     fee_tiers: tuple[FeeTierSettings, ...] = ()
     """Ascending from a traded value of 0 on."""
+    liquidation: Literal["bankruptcy", "mark", "off"] = "bankruptcy"
+    """At which price a position is closed whose maintenance margin is reached; ``off``: it stays."""
+    liquidation_fee_rate: str = "0"
+    """Of the value that is closed at the mark; at most what is left of the margin."""
 
     def __post_init__(self) -> None:
         for name, most in _MOST.items():
@@ -111,6 +115,13 @@ class MatchingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         if self.impact != "none" and self.impact_rate == 0:
             raise ConfigError(f"matching impact {self.impact!r} needs impact_rate: a part of the price, such as 0.001")
         self._check_fees()
+        if not 0 <= (fee_rate := _rate("liquidation_fee_rate", self.liquidation_fee_rate)) <= CASH_SCALE:
+            raise ConfigError(f"matching liquidation_fee_rate {self.liquidation_fee_rate} must be 0 to 1")
+        if fee_rate and self.liquidation != "mark":
+            raise ConfigError(
+                f"matching liquidation_fee_rate {self.liquidation_fee_rate} is charged at the mark price: set "
+                'liquidation = "mark"; at the price of bankruptcy nothing is left for a fee'
+            )
 
     def _check_fees(self) -> None:
         for name in ("maker_fee_per_unit", "taker_fee_per_unit"):

@@ -21,6 +21,7 @@ from oms.records import (
     ALGORITHM_CLIENT,
     CASH_SCALE,
     EVERY_PRICE,
+    EXCHANGE_CLIENT,
     ORDER_ID_COUNTER_BITS,
     RPC_CLIENT_BASE,
     STRATEGY_CLIENT_BASE,
@@ -191,6 +192,8 @@ class Views:
         index = owner_index(order_id, self._terms)
         if index == ALGORITHM_CLIENT:
             return "algorithm"  # its parent is no longer known
+        if index == EXCHANGE_CLIENT:
+            return "exchange"
         if index < RPC_CLIENT_BASE:
             return self.strategy(index - STRATEGY_CLIENT_BASE)
         return self._ledger.client_name(index) or f"client {index}"

@@ -13,7 +13,7 @@ from typing import Final
 
 from oms.algorithms import built_in
 from oms.compiled import compile_entries
-from oms.exchange_model import MATCHING_MODELS, QUEUE_MODELS
+from oms.exchange_model import LIQUIDATION, MATCHING_MODELS, QUEUE_MODELS
 from oms.precompile import precompile
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -35,6 +35,7 @@ def fill() -> bool:
     compile_entries()
     strategies = [str(path) for pattern in STRATEGIES for path in sorted(ROOT.glob(pattern))]
     models = [*(f"matching/{name}" for name in MATCHING_MODELS), *(f"queues/{name}" for name in QUEUE_MODELS)]
+    models.append(f"liquidation/{LIQUIDATION}")
     return precompile(models, strategies, built_in())
 
 

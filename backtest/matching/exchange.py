@@ -11,13 +11,14 @@ from typing import Final
 
 from backtest.matching.costs import slipped_px, state_fee
 from backtest.matching.quantities import raw_qty
-from oms.compiled import call_address, kernel
+from oms.compiled import call_address, clear_record, kernel
 from oms.core.book import next_occupied
 from oms.core.exchange_view import exchange_book, rests_near
 from oms.core.latencies import response_latency
 from oms.core.orders import find_order
 from oms.core.state import ASK, BID, MODEL_BUCKETS, MODEL_QUEUE, NO_ASK, NO_BID, Record, State
 from oms.core.trading import leg_of
+from oms.instrument_kinds import InstrumentKind
 from oms.records import CommandKind, Liquidity, OrderFlag, OrderType, Reason, ReportKind, TimeInForce
 
 ACCEPTED: Final = int(ReportKind.ACCEPTED)
@@ -28,6 +29,7 @@ AMEND_REJECTED: Final = int(ReportKind.AMEND_REJECTED)
 CANCELLED: Final = int(ReportKind.CANCELLED)
 CANCEL_REJECTED: Final = int(ReportKind.CANCEL_REJECTED)
 EXPIRED: Final = int(ReportKind.EXPIRED)
+ADOPTED: Final = int(ReportKind.ADOPTED)
 MAKER: Final = int(Liquidity.MAKER)
 TAKER: Final = int(Liquidity.TAKER)
 
@@ -43,6 +45,8 @@ _REDUCE_ONLY_REASON: Final = int(Reason.REDUCE_ONLY)
 _NO_LIQUIDITY: Final = int(Reason.NO_LIQUIDITY)
 _UNKNOWN: Final = int(Reason.UNKNOWN_AT_EXCHANGE)
 _MODEL_FULL: Final = int(Reason.MODEL_FULL)
+_LIQUIDATION: Final = int(Reason.LIQUIDATION)
+_SPOT: Final = int(InstrumentKind.SPOT)
 
 
 @kernel
@@ -68,10 +72,10 @@ def answer(s: Record, order: Record, kind: int, reason: int, px: int, qty: int, 
     due = s["now"] + response_latency(s, order["instrument"])
     if count > 0:
         due = max(due, model["answers"][(model["answer_head"] + count - 1) % MODEL_QUEUE]["ts"])
+    clear_record(report)
     report["ts"] = due
     report["exch_ts"] = s["now"]
     report["order_id"] = order["order_id"]
-    report["trade_id"] = 0
     report["kind"] = kind
     report["side"] = order["side"]
     report["liquidity"] = liquidity
@@ -80,8 +84,6 @@ def answer(s: Record, order: Record, kind: int, reason: int, px: int, qty: int, 
     report["account"] = order["account"]
     report["px"] = px
     report["qty"] = qty
-    report["fee"] = 0
-    report["fee_known"] = 0
     if kind == FILL:
         model["trade_counter"] += 1
         report["trade_id"] = model["trade_counter"]
@@ -125,7 +127,7 @@ def closable_qty(s: Record, order: Record) -> int:
         ):
             continue
         slot = find_order(s, report["order_id"])
-        if slot >= 0 and s["orders"][slot]["leg"] == leg:
+        if (s["orders"][slot]["leg"] if slot >= 0 else leg_of(report["flags"])) == leg:
             qty += report["side"] * report["qty"]
     return max(-qty * order["side"], 0)
 
@@ -265,6 +267,17 @@ def remove(s: Record, slot: int) -> None:
 
 
 @kernel
+def was_liquidated(s: Record, slot: int) -> bool:
+    """True when the core had not heard of its wallet's liquidation when the order in ``slot`` left: it is rejected."""
+    order = s["orders"][slot]
+    definition = s["instruments"][order["instrument"]]
+    wallet = definition["settle_wallet"]
+    if wallet < 0 or definition["kind"] == _SPOT:
+        return False
+    return bool(order["updated_ts"] < s["model"]["liquidated_ts"][order["account"], wallet])
+
+
+@kernel
 def enter(s: Record, command: Record) -> int:
     """Copy an order that has reached the exchange into the model's table and return its slot; -1: answer it no more."""
     slot = find_order(s, command["order_id"])
@@ -284,6 +297,9 @@ def enter(s: Record, command: Record) -> int:
     order["reduces"] = 1 + leg_of(command["flags"]) if command["flags"] & _REDUCE_ONLY else 0
     if not has_answer_room(s):
         plain_answer(s, order, REJECTED, _MODEL_FULL)
+        return -1
+    if was_liquidated(s, slot):
+        plain_answer(s, order, REJECTED, _LIQUIDATION)
         return -1
     return slot
 

@@ -201,6 +201,7 @@ def joined_sample(samples: Sequence[Sample]) -> Sample:
         fills=sum(each.fills for each in samples),
         traded=sum(each.traded for each in samples),
         maker_traded=sum(each.maker_traded for each in samples),
+        liquidations=sum(each.liquidations for each in samples),
     )
 
 

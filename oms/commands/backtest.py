@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -26,6 +26,8 @@ from oms.commands.paper import Duration, NoStrategy, Parameters, Strategy, sessi
 from oms.commands.performance import print_performance, write_reports
 
 UNITS_NS: Final = {"s": 10**9, "m": 60 * 10**9, "h": 3_600 * 10**9, "d": 86_400 * 10**9}
+MOST_LIQUIDATIONS: Final = 10
+"""Lines of liquidations that are printed."""
 
 if TYPE_CHECKING:
     from backtest.algorithm import ParentRequest, ParentRun
@@ -243,6 +245,8 @@ def run_algorithm(
         say_json({"algorithm": request.algorithm, **ending, **msgspec.to_builtins(report)})
         return
     print_execution(report)
+    for line in liquidation_lines(run.backtest.result):
+        say(line)
     say("")
     say(f"{request.algorithm}: {ending_text(run)}")
     say("")
@@ -261,6 +265,22 @@ def ending_text(run: ParentRun) -> str:
     return f"{run.state.name.lower()}, {run.reason.name}: {MEANINGS[run.reason]}"
 
 
+def liquidation_lines(result: BacktestResult) -> Iterator[str]:
+    """What the exchange liquidated, a line each; of many the first."""
+    import numpy as np
+
+    for each in result.liquidations[:MOST_LIQUIDATIONS]:
+        whose = f" of {each.strategy}" if each.strategy else ""
+        fee = f", fee {each.fee} {each.settlement}" if float(each.fee) else ""
+        yield (
+            f"liquidated at {np.datetime64(each.ts, 'ns')}Z: {each.side} {each.qty} {each.symbol}{whose} "
+            f"at {each.price}{fee}"
+        )
+    more = len(result.liquidations) - MOST_LIQUIDATIONS
+    if more > 0:
+        yield f"liquidated {more:,} times more: see --json"
+
+
 def print_result(result: BacktestResult) -> None:
     """The figures of a backtest in words."""
     say(
@@ -268,6 +288,8 @@ def print_result(result: BacktestResult) -> None:
         f"{result.ticks_per_s:,.0f} ticks/s"
     )
     say(f"{result.orders:,} orders sent, {result.refused:,} refused by risk, {result.fills:,} fills")
+    for line in liquidation_lines(result):
+        say(line)
     say("")
     say_table(
         ["instrument", "fills", "bought", "sold", "position", "realized", "unrealized", "fees"],

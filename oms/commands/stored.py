@@ -84,7 +84,7 @@ class Owners:
 
     def cells(self, order_id: int) -> list[str]:
         """Owner, and the owner's id for the order; its number where there is none."""
-        from oms.records import ORDER_ID_COUNTER_BITS, RPC_CLIENT_BASE, STRATEGY_CLIENT_BASE
+        from oms.records import EXCHANGE_CLIENT, ORDER_ID_COUNTER_BITS, RPC_CLIENT_BASE, STRATEGY_CLIENT_BASE
 
         name = self._names.get(order_id)
         if name is not None:
@@ -96,7 +96,7 @@ class Owners:
         number = client - STRATEGY_CLIENT_BASE
         if 0 <= number < len(self._strategies) and client < RPC_CLIENT_BASE:
             return [self._strategies[number], str(order_id)]
-        return [f"client {client}", str(order_id)]
+        return ["exchange" if client == EXCHANGE_CLIENT else f"client {client}", str(order_id)]
 
 
 def say_rows(

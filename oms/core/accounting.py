@@ -16,6 +16,7 @@ from oms.core.funds import base_cash, counted_value, spot_wallet
 from oms.core.isolated import may_be_isolated, move_margin, pay_from_margin
 from oms.core.losses import watch_losses
 from oms.core.margin_use import place_margin
+from oms.core.margin_watch import note_margins
 from oms.core.positions import apply_fill, book_funding, fee_of, value_of
 from oms.core.self_trade import note_resting
 from oms.core.state import MAX_ACCOUNTS, Record
@@ -153,6 +154,7 @@ def recount(s: Record, scope: int, instrument: int, leg: int) -> None:
     count_exposure(s, scope, instrument, leg)
     count_pnl(s, scope, instrument, leg)
     watch_losses(s, scope)
+    note_margins(s)
 
 
 @kernel
@@ -215,3 +217,4 @@ def set_balance(s: Record, account: int, wallet: int, balance: int) -> None:
     rate = conversion_rate(s, row["currency"])
     s["scopes"][account]["equity_start"] += whole_cash((balance - row["balance"]) * rate)
     row["balance"] = balance
+    note_margins(s)

@@ -148,7 +148,7 @@ def adopt_order(s: Record, report: Record) -> None:
     order["qty"] = report["qty"]
     order["full_qty"] = report["qty"]
     order["filled_qty"] = report["qty"] - report["leaves_qty"]
-    emit_order(s, slot, _ORDER_ADOPTED, _NONE)
+    emit_order(s, slot, _ORDER_ADOPTED, report["reason"])
 
 
 @kernel

@@ -12,14 +12,17 @@ from oms.compiled import kernel, market_kernel
 from oms.core.book import apply_depth, is_sound
 from oms.core.exchange_view import exchange_book, show_depth, show_trade
 from oms.core.levels import set_levels
+from oms.core.margin_watch import watch_margins
 from oms.core.state import MAX_INSTRUMENTS, Record, State
-from oms.records import BookState, TickKind
+from oms.records import BookState, TickFlag, TickKind
 
 _DEPTH: Final = int(TickKind.DEPTH)
 _TRADE: Final = int(TickKind.TRADE)
 _SNAPSHOT: Final = int(TickKind.SNAPSHOT)
 _STALE_TICK: Final = int(TickKind.STALE)
+_MARK: Final = int(TickKind.MARK)
 _STALE: Final = int(BookState.STALE)
+_LAST: Final = int(TickFlag.LAST)
 
 
 @kernel
@@ -39,8 +42,13 @@ def take_at_exchange(st: State, tick: Record) -> None:
     elif kind == _TRADE:
         if is_sound(tick):
             show_trade(st, tick)
+    elif kind == _MARK:
+        if is_sound(tick):
+            exchange_book(s, tick["instrument"])["mark_px"] = tick["px"]
     elif kind == _STALE_TICK:
         exchange_book(s, tick["instrument"])["state"] = _STALE
+    if tick["flags"] & _LAST:
+        watch_margins(st, tick["instrument"], tick)
 
 
 @market_kernel

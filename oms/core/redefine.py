@@ -17,6 +17,7 @@ from oms.core.book import empty_book, mid_half_ticks
 from oms.core.events import emit_position, new_event
 from oms.core.exact import product_fits, quotient_fits, wide_divide
 from oms.core.instrument_states import tell_instrument
+from oms.core.margin_watch import note_margins
 from oms.core.regrid import RegridResult, ratio_of, regrid_position, regrid_result, same_contract
 from oms.core.state import (
     ASK,
@@ -313,6 +314,7 @@ def switch(s: Record, instrument: int) -> None:
         return
     had_book = s["books"][instrument]["state"] != _EMPTY
     put_in_force(s, instrument)
+    note_margins(s)
     tell_instrument(s, instrument, _NEW_VERSION)
     for account in range(MAX_ACCOUNTS):
         for leg in range(MAX_LEGS):

@@ -446,6 +446,7 @@ MODEL = np.dtype(
         ("on_depth", "i8"),
         ("on_trade", "i8"),
         ("on_level", "i8"),  # of the queue model
+        ("on_margin", "i8"),  # of what liquidates
         ("queue_power", "f8"),
         ("rows", "i8"),  # address of TICK records that act at the exchange by its own clock
         ("rows_count", "i8"),
@@ -472,6 +473,12 @@ MODEL = np.dtype(
         ("fee_tier", "i8", (MAX_ACCOUNTS,)),
         ("traded_value", "f8", (MAX_ACCOUNTS, FEE_DAYS + 1)),  # cash in the reporting currency, at day % (FEE_DAYS + 1)
         ("trade_counter", "i8"),
+        ("liquidation", "i8"),  # Liquidation
+        ("liquidation_fee_rate", "i8"),  # 1e-8 of the value, where it closes at the mark
+        ("watch", "i8"),  # margin_watch: whether the bands below hold
+        ("mark_below", "i8", (MAX_INSTRUMENTS,)),  # half ticks: within its band no mark brings a margin to be used up
+        ("mark_above", "i8", (MAX_INSTRUMENTS,)),
+        ("liquidated_ts", "i8", (MAX_ACCOUNTS, MAX_WALLETS)),  # when the core is told of a wallet's last liquidation
         ("request_head", "i8"),
         ("request_count", "i8"),
         ("answer_head", "i8"),

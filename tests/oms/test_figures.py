@@ -180,6 +180,10 @@ def test_fill_names_its_owner() -> None:
         ),
         ({"kind": EventKind.SETTLED}, "position of paper in BTCUSDT.binance_usdm was settled"),
         ({"kind": EventKind.ORDER_ADOPTED}, "an order of paper in BTCUSDT.binance_usdm was adopted"),
+        (
+            {"kind": EventKind.ORDER_ADOPTED, "reason": Reason.LIQUIDATION},
+            "paper is liquidated in BTCUSDT.binance_usdm: its margin is used up",
+        ),
         ({"kind": EventKind.POSITION_ADOPTED}, "the position of paper in BTCUSDT.binance_usdm was adopted"),
         (
             {"kind": EventKind.STRATEGY_HALTED, "strategy": 0, "reason": Reason.STRATEGY_EXCEPTION},

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from oms.algorithms import read_algorithms
 from oms.commands.orders import say_orders
 from oms.commands.stored import Owners
-from oms.records import ALGORITHM_CLIENT, ORDER_ID_COUNTER_BITS, STRATEGY_CLIENT_BASE
+from oms.records import ALGORITHM_CLIENT, EXCHANGE_CLIENT, ORDER_ID_COUNTER_BITS, STRATEGY_CLIENT_BASE
 from rpc.algorithm_terms import AlgorithmTerms
 from rpc.ledger import Ledger
 from tests.rpc.conftest import make_settings
@@ -43,4 +43,6 @@ def test_a_stored_order_is_shown_with_its_owner_and_the_owners_id(tmp_path: Path
     assert owners.cells(child) == ["desk", str(child)]
     assert owners.fields(child) == {"owner": "desk", "client_order_id": None, "algorithm": None}
     assert owners.cells(makers) == ["maker", str(makers)]
+    liquidating = EXCHANGE_CLIENT << ORDER_ID_COUNTER_BITS | 1
+    assert owners.cells(liquidating) == ["exchange", str(liquidating)]
     assert owners.cells(lost) == [f"client {index + 1}", str(lost)]

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from oms.records import CASH_SCALE, EVERY_PRICE, EventKind, OrderFlag, Reason
+from oms.records import (
+    CASH_SCALE,
+    EVERY_PRICE,
+    EXCHANGE_CLIENT,
+    ORDER_ID_COUNTER_BITS,
+    SELL,
+    EventKind,
+    OrderFlag,
+    OrderState,
+    OrderType,
+    Reason,
+    TimeInForce,
+)
 from rpc.client import Client, OutcomeUnknownError, RpcError
 from rpc.entities import StandingEvent, TradingStateEvent
 from tests.rpc.conftest import World, wait_for
@@ -124,6 +136,21 @@ def test_a_position_tells_how_far_its_liquidation_is(
     wait_for(lambda: len(desk.positions()) == 1, "the position")
     (position,) = desk.positions()
     assert (position.liquidation_price, position.liquidation_distance) == (price, distance)
+
+
+def test_an_order_by_which_the_exchange_liquidates_is_the_exchanges(core: ScriptedCore, desk: Client) -> None:
+    order_id = EXCHANGE_CLIENT << ORDER_ID_COUNTER_BITS | 1
+    order = {"instrument": 0, "strategy": -1, "side": SELL, "order_type": OrderType.LIMIT, "px": 1_000, "qty": 5}
+    fill = {"state": OrderState.FILLED, "filled_qty": 5, "last_px": 1_000, "last_qty": 5, "liquidity": 2, "aux": 1}
+    reason = Reason.LIQUIDATION
+    terms = {**order, "order_id": order_id, "reason": reason, "time_in_force": TimeInForce.GTC, "version": 1}
+    core.tell(EventKind.ORDER_ADOPTED, **terms, state=OrderState.LIVE)
+    core.tell(EventKind.ORDER_FILLED, **terms, **fill)
+    wait_for(lambda: len(desk.fills(scope="account")) == 1, "the fill")
+    (told,) = desk.orders(scope="account", open_only=False)
+    assert (told.client, told.state, told.reason) == ("exchange", "filled", "LIQUIDATION")
+    assert [each.client for each in desk.fills(scope="account")] == ["exchange"]
+    assert desk.fills() == []
 
 
 def test_standings_are_told_in_the_reporting_currency(core: ScriptedCore, desk: Client) -> None:
