@@ -58,6 +58,9 @@ table is not done: a report is then counted and told as REPORT_IGNORED (`ILLEGAL
   exchange has acknowledged it. One that has filled while an amend to more was in flight is open until that is answered.
 - An order counts against the limits from the moment of asking, with the largest quantity that may yet fill: an amend
   in flight at the larger of both quantities, an order with a cancel in flight until the cancel is confirmed.
+- A HELD order, such as a stop that has not fired, is **held by the core and not at the exchange**: it survives a
+  restart, but watches nothing while the core is down. `zoms order` says so of each; a position that must be protected
+  whatever happens to the core needs a stop at the exchange as well.
 
 `FILL` leaves a rest, `FILL_UP` completes the order: the last fill, or the answer to an amend after it that leaves
 nothing. `CANCEL_REJECTED_FIRST` is a rejected cancel while an amend waits for its answer. `REQUEST_AMEND` and

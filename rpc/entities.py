@@ -88,7 +88,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     fees: str | None
     """What its fills have paid in fees, in the settlement currency; received is negative. None: as above."""
     state: str
-    """An OrderState's name in lower case, or ``unknown``."""
+    """An OrderState's name in lower case, or ``unknown``. ``held``: by the core, not at the exchange."""
     reason: str
     """Why it was refused, rejected or ended; ``NONE`` otherwise."""
     ts: int

@@ -49,6 +49,9 @@ CLIENT_NAME: Final = "cli"
 ANSWER_S: Final = 2.0
 """How long to wait for the exchange's answer after the core has taken a request."""
 
+HELD_HERE: Final = "held by the core, not at the exchange"
+"""What is said of a held order's state: a stop, an exit or a parent order that works only while the core runs."""
+
 _PENDING: Final = frozenset({"pending_new", "pending_amend", "pending_cancel"})
 
 app = typer.Typer(help="Place, amend, cancel and list orders.", no_args_is_help=True, rich_markup_mode=None)
@@ -131,7 +134,8 @@ def say_order(order: Order, as_json: bool) -> None:
         filled += f", realized {order.realized_pnl}" if order.realized_pnl is not None else ""
         filled += f", fees {order.fees}" if order.fees is not None else ""
     why = "" if order.reason in ("NONE", "") else f" ({order.reason})"
-    say(f"{order.client_order_id}: {order.side} {order.qty} {order.symbol} {at}: {order.state}{filled}{why}")
+    state = HELD_HERE if order.state == "held" else order.state
+    say(f"{order.client_order_id}: {order.side} {order.qty} {order.symbol} {at}: {state}{filled}{why}")
 
 
 @app.command()
@@ -408,3 +412,5 @@ def say_orders(orders: list[Order]) -> None:
         ],
         frozenset({4, 5, 6}),
     )
+    if any(each.state == "held" for each in orders):
+        say(f"held: {HELD_HERE}")

@@ -508,9 +508,15 @@ def test_stop_is_placed_moved_replaced_and_cancelled(live: Zoms) -> None:
     placed = live(
         "order", "place", "sell", "BTCUSDT", "0.01", "--type", "stop-market", "--trigger", "50000", "--id", "s"
     )
-    assert placed.out == "s: sell 0.010 BTCUSDT.binance_usdm at the market, stop 50000.0: held\n"
+    assert (
+        placed.out
+        == "s: sell 0.010 BTCUSDT.binance_usdm at the market, stop 50000.0: held by the core, not at the exchange\n"
+    )
     moved = live("order", "amend", "s", "--trigger", "50001")
-    assert moved.out == "s: sell 0.010 BTCUSDT.binance_usdm at the market, stop 50001.0: held\n"
+    assert (
+        moved.out
+        == "s: sell 0.010 BTCUSDT.binance_usdm at the market, stop 50001.0: held by the core, not at the exchange\n"
+    )
     assert "market from 50001.0" in live("order", "list").out
     replaced = live("order", "replace", "s", "--trigger", "50002", "--new-id", "s-2", "--json").last_json
     assert (replaced["contingency"], replaced["trigger_price"]) == ("replace", "50002.0")
@@ -535,7 +541,9 @@ def test_bracket_is_an_entry_with_a_target_and_a_stop(live: Zoms) -> None:
     exits = ("--target", "62500", "--stop", "60500")
     lines = live("order", "bracket", "buy", "BTCUSDT", "0.01", "--price", "61000", *exits, "--id", "b").out.splitlines()
     assert [line.split(":")[0] for line in lines] == ["b", "b-target", "b-stop"]
-    assert lines[2].endswith("sell 0.010 BTCUSDT.binance_usdm at the market, stop 60500.0: held")
+    assert lines[2].endswith(
+        "sell 0.010 BTCUSDT.binance_usdm at the market, stop 60500.0: held by the core, not at the exchange"
+    )
     assert live("order", "cancel", "b").status == 0
     assert live("order", "list").out == "no orders\n"
 
