@@ -215,7 +215,9 @@ def _forward(pipe: Connection, folder: str) -> None:
     poller = zmq.Poller()
     poller.register(ticks, zmq.POLLIN)
     poller.register(answers, zmq.POLLIN)
-    order = bytearray(HEADER_BYTES + COMMAND.itemsize)
+    command = np.zeros(1, COMMAND)
+    command["order_id"] = STRATEGY_CLIENT_BASE << ORDER_ID_COUNTER_BITS  # as a strategy's: only those are measured
+    order = bytearray(HEADER_BYTES) + command.tobytes()
     order[0], order[1], order[4] = WIRE_VERSION, int(RecordKind.COMMAND), 1
     at = HEADER_BYTES + COMMAND.fields["wall_ts"][1]  # type: ignore[index]
     taken = 0
