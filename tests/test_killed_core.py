@@ -20,7 +20,7 @@ from oms.recovery import definitions_of, recover
 from tests.oms.core.builders import Records, amend, cancel, client_id, new_order
 from tests.oms.core_process import CoreProcess, core_settings, submitted
 
-KILLS = int(os.environ.get("ZOMS_KILLS", "5"))
+KILLS = int(os.environ.get("ZOMS_KILLS", "3"))
 """Kills a seed; each under load, at a moment of its own."""
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.skipif(not JIT, reason="a core as plain Python takes no load")]
