@@ -30,12 +30,15 @@ from backtest.matching.exchange import (
     take,
     would_cross,
 )
+from backtest.matching.no_partial_fill import on_depth
 from backtest.matching.quantities import displayed_qty
-from oms.compiled import call_address, kernel
+from oms.compiled import kernel
 from oms.core.book import level_qty
-from oms.core.exchange_view import exchange_book, rests_near
+from oms.core.exchange_view import exchange_book
 from oms.core.state import NO_ASK, NO_BID, Record, State
 from oms.records import OrderFlag, OrderType, Reason, TimeInForce
+
+__all__ = ["on_depth", "on_request", "on_trade"]
 
 _MARKET: Final = int(OrderType.MARKET)
 _FOK: Final = int(TimeInForce.FOK)
@@ -106,31 +109,6 @@ def on_request(st: State, _me: int, command: Record) -> None:
     slot = receive(s, command)
     if slot >= 0:
         match(s, slot, command)
-
-
-def on_depth(st: State, _me: int, tick: Record) -> None:
-    """A level of the book has been set: advance the queues at it, then fill what the other side's touch has reached."""
-    s = st[0]
-    model = s["model"]
-    instrument = tick["instrument"]
-    side = tick["side"]
-    if model["resting"][instrument] == 0 or side == 0:
-        return
-    best = exchange_book(s, instrument)["best"][(side + 1) >> 1]
-    improved = (best - s["change"]["best"][(side + 1) >> 1]) * side > 0
-    near = rests_near(s, instrument, tick["px"])
-    if not near and not improved:
-        return
-    slot = model["head"][instrument]
-    while slot >= 0:
-        order = model["orders"][slot]
-        following = order["next"]
-        if order["side"] == side:
-            if order["px"] == tick["px"]:
-                call_address(model["on_level"], st, slot, tick)
-        elif improved and (order["px"] - best) * side <= 0:
-            fill_resting(s, slot, order["leaves"])
-        slot = following
 
 
 def on_trade(st: State, _me: int, tick: Record) -> None:
