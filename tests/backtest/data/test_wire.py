@@ -39,6 +39,7 @@ def traded(symbol: str, venue: str, tick: str, lot: str) -> Instrument:
 
 BITCOIN = traded("BTC-USDT", "okx", "0.1", "0.00000001")
 OMG = traded("OMGBTC", "htx", "0.0000000001", "0.000000000001")
+COARSE = traded("OMGBTC", "htx", "0.1", "0.001")
 ZEN = traded("ZENETH", "htx", "0.000000000001", "0.00000001")
 INVERSE = Instrument(
     id=0, symbol="XBTUSD", venue="bitmex", kind="inverse_perpetual", base="XBT", quote="USD", tick="0.5", lot="1"
@@ -200,6 +201,72 @@ def test_okx_a_missing_update_is_a_gap_to_the_core(tmp_path: Path) -> None:
         assert check(WireSource(stream(tmp_path, *lines[:count]), BITCOIN), settings_of(BITCOIN)).sequence_gaps == gaps
 
 
+def htx(seconds: int, channel: str, tick: dict[str, Any], *, answer: bool = False) -> str:
+    names = ("rep", "data") if answer else ("ch", "tick")
+    content = {names[0]: f"market.omgbtc.{channel}", "ts": 1_700_000_000_000 + seconds, names[1]: tick}
+    return f"{1_700_000_000 + seconds}.5: {json.dumps(content)}"
+
+
+def change(seconds: int, previous: int, number: int, px: str, qty: str = "1") -> str:
+    return htx(seconds, "mbp.150", {"seqNum": number, "prevSeqNum": previous, "bids": [[px, qty]]})
+
+
+def answer(seconds: int, number: int, *pxs: str) -> str:
+    tick = {"seqNum": number, "bids": [[px, "1"] for px in pxs], "asks": []}
+    return htx(seconds, "mbp.150", tick, answer=True)
+
+
+def htx_bids(folder: Path, *lines: str) -> tuple[list[float] | None, int]:
+    """The bids that a stream leaves, None where the book is not known; and how often it came out of step."""
+    source = WireSource(stream(folder, *lines), COARSE)
+    gaps = check(source, settings_of(COARSE)).sequence_gaps
+    rebuilt = BookRebuild()
+    rebuilt.take(all_ticks(source))
+    book = rebuilt.snapshot(1)
+    return None if book is None else (book["px"] / 10).tolist(), gaps
+
+
+def test_htx_changes_ahead_of_the_answer_are_kept_and_those_that_it_holds_are_not(tmp_path: Path) -> None:
+    lines = [
+        change(0, 1, 2, "0.2"),
+        change(1, 2, 5, "0.3"),
+        change(2, 5, 9, "0.4"),
+        answer(3, 5, "0.1", "0.3"),
+        change(4, 9, 11, "0.1", "0"),
+    ]
+    assert htx_bids(tmp_path, *lines) == ([0.4, 0.3], 0)
+
+
+def test_htx_behind_a_lost_change_the_next_answer_brings_the_book(tmp_path: Path) -> None:
+    lines = [answer(0, 5, "0.1"), change(1, 5, 6, "0.2"), change(2, 7, 8, "0.3"), change(3, 8, 9, "0.4")]
+    assert htx_bids(tmp_path, *lines) == (None, 1)
+    assert htx_bids(tmp_path, *lines, answer(4, 8, "0.3")) == ([0.4, 0.3], 1)
+
+
+def test_htx_an_answer_older_than_the_changes_that_are_known_is_no_book(tmp_path: Path) -> None:
+    assert htx_bids(tmp_path, change(0, 7, 8, "0.2"), answer(1, 5, "0.1")) == (None, 1)
+
+
+def test_htx_updates_of_a_swap_count_up(tmp_path: Path) -> None:
+    def book(seconds: int, event: str, version: int, px: str) -> str:
+        tick = {"event": event, "version": version, "bids": [[px, "1"]], "asks": []}
+        return htx(seconds, "depth.size_150.high_freq", tick)
+
+    lines = [book(0, "snapshot", 7, "0.1"), book(1, "update", 8, "0.2")]
+    assert htx_bids(tmp_path, *lines) == ([0.2, 0.1], 0)
+    assert htx_bids(tmp_path, *lines, book(2, "update", 10, "0.3")) == (None, 1)
+
+
+def test_htx_refreshed_books_are_whole_and_a_swap_s_trades_have_their_id(tmp_path: Path) -> None:
+    lines = [
+        htx(each, "mbp.refresh.20", {"seqNum": each, "bids": [[px, "1"]]}) for each, px in enumerate(("0.1", "0.2"))
+    ]
+    assert htx_bids(tmp_path, *lines) == ([0.2], 0)
+    row = {"id": 77, "ts": 1_700_000_000_000, "price": "0.5", "amount": "3", "direction": "sell"}
+    (trade,) = all_ticks(WireSource(stream(tmp_path, htx(0, "trade.detail", {"data": [row]})), COARSE))
+    assert trade[["side", "px", "update_id"]].tolist() == (-1, 5, 77)
+
+
 def bitmex_book(seconds: int, action: str, *rows: dict[str, Any]) -> str:
     data = [{"symbol": "XBTUSD", "side": "Buy", **row} for row in rows]
     return f"{1_700_000_000 + seconds}: {json.dumps({'table': 'orderBookL2', 'action': action, 'data': data})}"
@@ -262,6 +329,13 @@ SHAPES = some.sampled_from(
             "data": [{"px": "1", "sz": "1", "side": "buy", "ts": "1"}],
         },
         {"ch": "market.btcusdt.depth.step0", "ts": 1, "tick": {"bids": [[1.5, 2.5]], "asks": []}},
+        {"ch": "market.btcusdt.mbp.20", "ts": 1, "tick": {"seqNum": 2, "prevSeqNum": 1, "bids": [[1.5, 2.5]]}},
+        {"rep": "market.btcusdt.mbp.20", "ts": 1, "data": {"seqNum": 1, "bids": [[1.5, 2.5]], "asks": []}},
+        {
+            "ch": "market.btcusdt.depth.size_20.high_freq",
+            "ts": 1,
+            "tick": {"event": "update", "version": 1, "bids": [[1.5, 2.5]], "asks": []},
+        },
         {"ch": "market.btcusdt.trade.detail", "tick": {"data": [{"price": 1, "amount": 1, "direction": "buy"}]}},
         {"table": "orderBookL2", "action": "partial", "data": [{"symbol": "BTCUSDT", "id": 1, "side": "Buy"}]},
         {"table": "trade", "action": "insert", "data": [{"symbol": "BTCUSDT", "side": "Buy", "trdMatchID": "x"}]},
