@@ -243,6 +243,7 @@ def test_progress_tells_what_is_done_and_the_best(tmp_path: Path) -> None:
         ({"sampler": "grid", "trials": 5}, "5 trials are not enough for a grid of 410 points"),
         ({"trials": -1}, "trials -1: it must be 0 or more"),
         ({"seed": -1}, "seed -1"),
+        ({"trial_timeout_s": -1.0}, "trial timeout -1.0 s: it must be 0 or more"),
         ({"embargo_s": 5.0}, "an embargo of 5 s is between training and test: give --folds too"),
         ({"embargo_s": float("nan"), "folds": "k-fold:3"}, "embargo nan s"),
         ({"folds": "k-fold"}, "are not KIND:NUMBER"),
