@@ -13,7 +13,16 @@ import numpy.typing as npt
 from backtest.data.source import Source
 from backtest.market import Market
 from backtest.parent_order import SCHEDULE, ParentOrder
-from backtest.run import Backtest, BacktestError, Orders, Recorded, read_recording, run_backtest, with_problems
+from backtest.run import (
+    Backtest,
+    BacktestError,
+    Orders,
+    Recorded,
+    check_book_model,
+    read_recording,
+    run_backtest,
+    with_problems,
+)
 from backtest.streaming import problems_of, read_ticks
 from backtest.venues import Measure, measure_of
 from oms.algorithms import Algorithm, AlgorithmError, exact_parameters, read_algorithms
@@ -293,6 +302,7 @@ def run_parent_sources(
 def _run_parent(
     settings: Settings, recorded: Recorded, request: ParentRequest, clock: str, report: Callable[[Progress], None]
 ) -> tuple[ParentRun, Market]:
+    check_book_model(settings)
     run = run_parent(settings, recorded.ticks, recorded.instrument, request, clock=clock, report=report)
     done = run._replace(backtest=with_problems(run.backtest, recorded.problems))
     return done, run.measure.market(recorded.ticks)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -302,6 +303,7 @@ def _warnings(whole: Sample, left_out: Sequence[str], unconverted: Sequence[str]
 def report_of(performance: Performance) -> PerformanceReport:
     """The results for machines."""
     ts = performance.ledger.ts
+    scope_report = partial(_scope_report, is_unjudged=bool(performance.failures))
     return PerformanceReport(
         currency=performance.settings.reporting_currency,
         start_ts=int(ts[0]) if len(ts) else 0,
@@ -309,16 +311,16 @@ def report_of(performance: Performance) -> PerformanceReport:
         days=performance.whole.sample.length_ns / DAY_NS,
         failures=performance.failures,
         warnings=performance.warnings,
-        whole=_scope_report(performance.whole),
-        strategies=tuple(map(_scope_report, performance.scopes_of(STRATEGY))),
-        instruments=tuple(map(_scope_report, performance.scopes_of(INSTRUMENT))),
+        whole=scope_report(performance.whole),
+        strategies=tuple(map(scope_report, performance.scopes_of(STRATEGY))),
+        instruments=tuple(map(scope_report, performance.scopes_of(INSTRUMENT))),
         slippage=performance.slippage,
         trades=tuple(_trade_report(performance, trade) for trade in performance.trades),
         ts=tuple(ts.tolist()),
     )
 
 
-def _scope_report(scope: Scope) -> ScopeReport:
+def _scope_report(scope: Scope, *, is_unjudged: bool) -> ScopeReport:
     curve = scope.sample.curve
     columns = {name: curve[name] for name in CurveReport.__struct_fields__ if name != "equity"}
     columns["equity"] = curve["pnl"] + scope.sample.capital
@@ -328,7 +330,7 @@ def _scope_report(scope: Scope) -> ScopeReport:
         capital=cash_text(scope.sample.capital),
         metrics=scope.figures.values,
         absent=scope.figures.absent,
-        months=months_of(scope.sample),
+        months=() if is_unjudged else months_of(scope.sample),
         curve=CurveReport(**{name: tuple(map(cash_text, column.tolist())) for name, column in columns.items()}),
     )
 

@@ -17,6 +17,7 @@ from backtest.run import (
     Backtest,
     BacktestError,
     Drive,
+    check_book_model,
     check_clock,
     finished,
     run_backtest,
@@ -145,6 +146,7 @@ def backtest_sources(
         As ``run_backtest`` does.
     """
     check_clock(clock)
+    check_book_model(settings)
     core = build_core(settings, two_clocks=clock == "dual", report=report)
     driven = Drive(core.st, settings.instruments)
     drive_blocks(driven, stream(sources, clock, duration_s))
@@ -155,6 +157,7 @@ def backtest_bars(
     settings: Settings,
     sources: Sequence[BarSource],
     timeframes_ns: Sequence[int] = (),
+    duration_s: float = 0,
     *,
     report: Callable[[Progress], None] = lambda progress: None,
 ) -> Backtest:
@@ -167,6 +170,8 @@ def backtest_bars(
     sources : sequence of BarSource
     timeframes_ns : sequence of int
         Longer bars that strategies get too, made of those of the data.
+    duration_s : float
+        Stop so long after the first bar's opening; 0: at the end.
     report : callable
         Told about the progress of compiling.
 
@@ -184,5 +189,7 @@ def backtest_bars(
         matching = msgspec.structs.replace(settings.matching, model=BAR_MODEL)
         settings = msgspec.structs.replace(settings, matching=matching)
     ticks = read_bar_ticks(sources, timeframes_ns)
+    if duration_s and len(ticks):
+        ticks = ticks[ticks["local_ts"] <= ticks["exch_ts"].min() + round(duration_s * NS_PER_S)]
     backtest = run_backtest(settings, ticks, report=report)
     return with_problems(backtest, tuple(text for source in sources for text in source.reading.summary()))

@@ -6,6 +6,7 @@ The HTML file is whole in itself and needs no network. Plots are drawn by plotly
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -45,6 +46,9 @@ def check_tear_sheet(path: Path) -> None:
     folder = path.absolute().parent
     if not folder.is_dir():
         raise TearSheetError(f"report {path} cannot be written: there is no folder {folder}")
+    if path.is_dir() or not os.access(path if path.exists() else folder, os.W_OK):
+        what = f"{path} is a folder" if path.is_dir() else f"{path if path.exists() else folder} is read-only"
+        raise TearSheetError(f"report {path} cannot be written: {what}, name another file")
     library = FORMATS[path.suffix][0]
     try:
         import_module(library)

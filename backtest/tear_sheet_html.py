@@ -217,7 +217,7 @@ def metrics_table(performance: Performance) -> str:
 def month_table(performance: Performance) -> str:
     """Returns of the whole: a row for each year, a column for each month, the year at the end."""
     years: dict[str, dict[str, float]] = {}
-    for each in months_of(performance.whole.sample):
+    for each in () if performance.failures else months_of(performance.whole.sample):
         year, month = each.month.split("-")
         if each.total_return is not None:
             years.setdefault(year, {})[month] = each.total_return

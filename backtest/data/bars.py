@@ -172,7 +172,9 @@ def resample(bars: Bars, interval_ns: int, *, utc_offset_ns: int = 0) -> Bars:
         return bars.copy()
     short_ns = int(bars["ts_close"][0] - bars["ts_open"][0])
     if interval_ns < short_ns or interval_ns % short_ns:
-        raise DataError(f"bars of {interval_ns} ns cannot be made of bars of {short_ns} ns: give a multiple")
+        raise DataError(
+            f"bars of {interval_text(interval_ns)} cannot be made of bars of {interval_text(short_ns)}: give a multiple"
+        )
     if utc_offset_ns % short_ns:
         raise DataError(f"a zone {utc_offset_ns} ns ahead of UTC cuts bars of {short_ns} ns in two")
     if (np.diff(bars["ts_open"]) <= 0).any() or (bars["ts_close"] - bars["ts_open"] != short_ns).any():

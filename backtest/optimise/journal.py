@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from optuna.storages import JournalStorage
 from optuna.storages.journal import BaseJournalBackend
+from optuna.storages.journal._storage import JournalOperation
 
 from backtest.optimise.errors import OptimiseError
 
@@ -20,7 +21,10 @@ JOURNAL: Final = "journal.log"
 
 
 class Journal(BaseJournalBackend):
-    """The lines of a journal; one that a crash has cut off at the end is taken away.
+    """The lines of a journal; what a crash has cut off at its end is taken away.
+
+    That is a line without its end, and the lines of a trial in the middle of whose choice it came: a trial's first user
+    attribute says that it is chosen. It will be chosen again, as it was.
 
     Raises ``OptimiseError`` for a file with any other line that is no JSON.
     """
@@ -30,11 +34,22 @@ class Journal(BaseJournalBackend):
         content = path.read_bytes()
         whole = content.rfind(b"\n") + 1
         self._lines: list[dict[str, Any]] = []
-        for number, line in enumerate(content[:whole].splitlines(), 1):
+        choice: tuple[int, int] | None = None  # where the last one begins that is not known to be whole: line, byte
+        begin = 0
+        for number, line in enumerate(content[:whole].splitlines(keepends=True)):
             try:
                 self._lines.append(json.loads(line))
             except ValueError as error:
-                raise OptimiseError(f"line {number} of {path} is damaged ({error}): begin a new study") from None
+                raise OptimiseError(f"line {number + 1} of {path} is damaged ({error}): begin a new study") from None
+            operation = self._lines[-1]["op_code"]
+            if operation == JournalOperation.CREATE_TRIAL:
+                choice = number, begin
+            elif operation == JournalOperation.SET_TRIAL_USER_ATTR:
+                choice = None
+            begin += len(line)
+        if choice is not None:
+            del self._lines[choice[0] :]
+            whole = choice[1]
         self._file = path.open("ab")
         self._file.truncate(whole)
 

@@ -50,6 +50,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     seed: int = 1
     clock: str = "local"
     duration_s: float = 0.0
+    trial_timeout_s: float = 0.0
+    """A trial that runs longer has failed; 0: it may take any time."""
     facts: dict[str, str] = {}
     """Digests of the data and of the files of code, by what they are of: a search goes on only where they are equal."""
 
@@ -67,7 +69,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         for what, number in (("trials", self.trials), ("parts", self.parts), ("seed", self.seed)):
             if number < 0:
                 raise OptimiseError(f"{what} {number}: it must be 0 or more")
-        for what, seconds in (("embargo", self.embargo_s), ("duration", self.duration_s)):
+        times = (("embargo", self.embargo_s), ("duration", self.duration_s), ("trial timeout", self.trial_timeout_s))
+        for what, seconds in times:
             if not 0 <= seconds < float("inf"):
                 raise OptimiseError(f"{what} {seconds} s: it must be 0 or more")
         if self.embargo_s and not self.folds:

@@ -223,8 +223,8 @@ class Search:
                 self._study.enqueue_trial(self._optuna_values(self._grid[number]))
             trial = self._study.ask(self._distributions)
             bars = PRUNERS[self._plan.pruner](self._told, number, len(self._parts), self._targets[0].direction)
-            if any(bar is not None for bar in bars):
-                trial.set_user_attr(BARS, bars)
+            # Set even where there are none: it tells the journal that the trial is chosen.
+            trial.set_user_attr(BARS, bars if any(bar is not None for bar in bars) else ())
             self._asked.append(trial)
             self._start(pool, done, number, trial)
             number += 1

@@ -58,6 +58,7 @@ def optimise(
     name: str = "",
     clock: str = "local",
     duration_s: float = 0.0,
+    trial_timeout_s: float = 0.0,
     workers: int = 0,
     ray_address: str = "",
     report: Report = silent,
@@ -91,6 +92,8 @@ def optimise(
         Of its folder; empty: the strategy's name and the time.
     clock, duration_s
         As for a backtest; the duration is that of each file.
+    trial_timeout_s : float
+        A trial that runs longer, over all of its parts, has failed; 0: it may take any time. Not with Ray.
     workers : int
         0: one for each core.
     ray_address : str
@@ -123,6 +126,7 @@ def optimise(
         seed=seed,
         clock=clock,
         duration_s=duration_s,
+        trial_timeout_s=trial_timeout_s,
     )
     if (plan.folder / PLAN_FILE).exists():
         raise OptimiseError(
@@ -136,12 +140,14 @@ def resume(
     name: str,
     *,
     trials: int = 0,
+    trial_timeout_s: float = 0.0,
     workers: int = 0,
     ray_address: str = "",
     report: Report = silent,
     compiling: Callable[[Compiling], None] = lambda progress: None,
 ) -> Study:
-    """Go on with a study of the account of ``settings``, as it was asked for; or with more ``trials``.
+    """Go on with a study of the account of ``settings``, as it was asked for; or with more ``trials`` or another
+    ``trial_timeout_s``.
 
     Raises
     ------
@@ -153,6 +159,8 @@ def resume(
         if trials < plan.trial_count:
             raise OptimiseError(f"study {name!r} has {plan.trial_count} trials: it can get more, not {trials}")
         plan = msgspec.structs.replace(plan, trials=trials)
+    if trial_timeout_s:
+        plan = msgspec.structs.replace(plan, trial_timeout_s=trial_timeout_s)
     return run_plan(plan, workers=workers, ray_address=ray_address, report=report, compiling=compiling)
 
 
@@ -206,7 +214,7 @@ def run_searches(
 ) -> Study:
     """Run every search of a plan over data of this length, with workers that open ``task``; keep its results."""
     with quiet_optuna(), _kept(plan):
-        pool: Pool = new_pool(task, workers, ray_address)
+        pool: Pool = new_pool(task, workers, ray_address, timeout_s=plan.trial_timeout_s)
         try:
             from backtest.optimise.journal import open_storage
 

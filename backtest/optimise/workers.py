@@ -1,8 +1,8 @@
 """Worker processes that run jobs: on this machine, or with Ray on several, behind one small contract.
 
 Each worker opens the search's task once, which loads the compiled code, and then runs one job after another. A process
-is started anew for them, not forked, and does not import the caller's script: that may be anything. When one dies, its
-job has failed and another one takes its place.
+is started anew for them, not forked, and does not import the caller's script: that may be anything. When one dies, or
+its job takes longer than it may, its job has failed and another one takes its place.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -90,11 +91,14 @@ class _Worker:
         self.connection = Connection(ours.detach())
         self.number: int | None = None
         self.is_ready = False
+        self.since_s = 0.0
+        """When it began to run its job, by the monotonic clock."""
         self._send(sys.path)
         self._send(task)
 
     def give(self, number: int, job: Job) -> None:
         self.number = number
+        self.since_s = time.monotonic()
         self._send(job)
 
     def _send(self, content: object) -> None:
@@ -110,10 +114,21 @@ class _Worker:
 
 
 class ProcessPool:
-    """Processes on this machine, started when there is something to do."""
+    """Processes on this machine, started when there is something to do.
 
-    def __init__(self, task: Opener, size: int) -> None:
+    Parameters
+    ----------
+    task : Opener
+    size : int
+        How many processes at most.
+    timeout_s : float
+        A job that runs longer has failed, and its process is ended; 0: it may take any time. Getting ready is not
+        counted.
+    """
+
+    def __init__(self, task: Opener, size: int, timeout_s: float = 0.0) -> None:
         self.size = size
+        self._timeout_s = timeout_s
         self._task = task
         self._workers: list[_Worker] = []
         self._backlog: deque[tuple[int, Job]] = deque()
@@ -138,14 +153,40 @@ class ProcessPool:
             worker.give(*self._backlog.popleft())
 
     def take(self) -> tuple[int, Outcome]:
+        done: tuple[int, Outcome] | None
         while True:
+            late = [each for each in self._timed() if self._left_s(each) <= 0 and not each.connection.poll()]
+            if late:
+                done = self._give_up(late[0])
+                self._feed()
+                return done
             by_connection = {each.connection: each for each in self._workers if each.number is not None}
-            for connection in wait(list(by_connection)):
+            for connection in wait(list(by_connection), self._patience_s()):
                 worker = by_connection[connection]  # type: ignore[index]
                 done = self._hear(worker)
                 if done is not None:
                     self._feed()
                     return done
+
+    def _timed(self) -> list[_Worker]:
+        """The workers whose jobs' time is running."""
+        return [each for each in self._workers if each.is_ready and each.number is not None and self._timeout_s]
+
+    def _left_s(self, worker: _Worker) -> float:
+        return worker.since_s + self._timeout_s - time.monotonic()
+
+    def _patience_s(self) -> float | None:
+        """How long to wait for what workers say; None: as long as it takes."""
+        left_s = [self._left_s(each) for each in self._timed()]
+        return max(min(left_s), 0.0) if left_s else None
+
+    def _give_up(self, worker: _Worker) -> tuple[int, Outcome]:
+        """End a worker in the middle of its job, which has failed."""
+        number = worker.number
+        assert number is not None
+        self._workers.remove(worker)
+        worker.end()
+        return number, Outcome(failure=f"it ran longer than {self._timeout_s:g} s and was ended")
 
     def _hear(self, worker: _Worker) -> tuple[int, Outcome] | None:
         """What a worker says; None when it is only ready."""
@@ -161,6 +202,7 @@ class ProcessPool:
         if told != READY:
             raise OptimiseError(told)
         worker.is_ready = True
+        worker.since_s = time.monotonic()
         return None
 
     def _bury(self, worker: _Worker) -> Outcome:
@@ -259,19 +301,23 @@ class _RayWorker:
         return outcome_of(self._run, job)
 
 
-def new_pool(task: Opener, size: int = 0, ray_address: str = "") -> Pool:
+def new_pool(task: Opener, size: int = 0, ray_address: str = "", *, timeout_s: float = 0.0) -> Pool:
     """Workers for ``task``: ``size`` of them, or 0 for one for each core (of the cluster, where there is an address).
+
+    A job that runs longer than ``timeout_s`` has failed; 0: it may take any time.
 
     Raises
     ------
     OptimiseError
-        When ``size`` is below 0, or there is no Ray or no cluster at the address.
+        When ``size`` is below 0, there is no Ray or no cluster at the address, or jobs there are to have a time limit.
     """
     if size < 0:
         raise OptimiseError(f"{size} workers are too few: give 1 or more, or 0 for one for each core")
     if ray_address:
+        if timeout_s:
+            raise OptimiseError("a trial's time can be limited on this machine only, not with Ray: leave one away")
         return RayPool(task, ray_address, size)
-    return ProcessPool(task, size or cores())
+    return ProcessPool(task, size or cores(), timeout_s)
 
 
 def cores() -> int:

@@ -76,7 +76,7 @@ def backtest(
             "--algo", help="Have this algorithm work an order, and report its execution.", metavar="NAME|FILE.py"
         ),
     ] = None,
-    side: Annotated[str, typer.Option("--side", help="Of the order: buy or sell.")] = "buy",
+    side: Annotated[str | None, typer.Option("--side", help="Of the order: buy or sell. [buy]")] = None,
     qty: Annotated[str | None, typer.Option("--qty", help="Of the order.", metavar="QUANTITY")] = None,
     price: Annotated[str | None, typer.Option("--price", help="The worst price that it may pay.")] = None,
     algo_param: Annotated[
@@ -93,8 +93,8 @@ def backtest(
         ),
     ] = None,
     start: Annotated[
-        float, typer.Option("--start", help="Start the order so far into the recording.", metavar="SECONDS")
-    ] = 0,
+        float | None, typer.Option("--start", help="Start the order so far into the recording.", metavar="SECONDS")
+    ] = None,
     plot: Annotated[
         Path | None, typer.Option("--plot", help="Draw the execution: a .png or .svg file.", metavar="FILE")
     ] = None,
@@ -119,7 +119,13 @@ def backtest(
 
     from backtest.streaming import backtest_bars, backtest_sources
     from backtest.tear_sheet import check_tear_sheet
+    from oms.exchange_model import BOOK_MODELS
 
+    of_an_order: dict[str, object] = {"side": side, "qty": qty, "price": price, "algo-param": algo_param}
+    of_an_order |= {"venue": venues, "start": start, "plot": plot}
+    given = [option for option, value in of_an_order.items() if value is not None]
+    if algo is None and given:
+        raise CommandError(f"--{given[0]} is of an order that --algo works: give --algo NAME too")
     reports = report or []
     for path in reports:
         check_tear_sheet(path)
@@ -130,6 +136,8 @@ def backtest(
         raise CommandError(f"--timeframe {timeframe[0] if timeframe else ''} is for bars, and the data are ticks")
     if bars and (algo is not None or clock != "local"):
         raise CommandError(f"{bars[0].path} holds bars: they have one clock and no book for --algo to work in")
+    if bars and exchange_model in BOOK_MODELS:
+        raise CommandError(f"--exchange-model {exchange_model} needs a book, and the data are bars: leave it away")
     settings = session_settings(
         settings_file=settings_file,
         replay=file[0],
@@ -151,13 +159,13 @@ def backtest(
 
         settings, algo = with_algorithm(settings, algo)
         chosen = parse_values(algo_param or [], "--algo-param")
-        request = ParentRequest(algo, side, qty, price, chosen, start, venues)
+        request = ParentRequest(algo, side or "buy", qty, price, chosen, start or 0.0, venues)
         run_algorithm(settings, sources, request, clock, plot, reports, as_json=as_json)
         return
     from backtest.performance import report_of
 
     if bars:
-        done = backtest_bars(settings, bars, timeframes_ns)
+        done = backtest_bars(settings, bars, timeframes_ns, settings.replay.duration_s)
     else:
         done = backtest_sources(settings, sources, clock, settings.replay.duration_s)
     result = done.result

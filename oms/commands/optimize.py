@@ -64,6 +64,14 @@ def optimize(
     ] = "tpe",
     trials: Annotated[int, typer.Option("--trials", help="Of each search. 0: 100, or a whole grid.")] = 0,
     workers: Annotated[int, typer.Option("--workers", help="Processes that run trials. 0: one for each core.")] = 0,
+    trial_timeout: Annotated[
+        float,
+        typer.Option(
+            "--trial-timeout",
+            help="A trial that runs longer has failed, and the search goes on. 0: it may take any time.",
+            metavar="SECONDS",
+        ),
+    ] = 0,
     folds: Annotated[
         str,
         typer.Option(
@@ -89,7 +97,11 @@ def optimize(
     ] = "",
     resume: Annotated[
         str | None,
-        typer.Option("--resume", help="Go on with this study; --trials may ask for more of them.", metavar="NAME"),
+        typer.Option(
+            "--resume",
+            help="Go on with this study; --trials may ask for more of them, --trial-timeout for another.",
+            metavar="NAME",
+        ),
     ] = None,
     clock: Annotated[
         str, typer.Option("--clock", help="As of zoms backtest: local or dual.", metavar="CLOCK")
@@ -116,6 +128,7 @@ def optimize(
                 stored_settings(account, data_dir),
                 resume,
                 trials=trials,
+                trial_timeout_s=trial_timeout,
                 workers=workers,
                 ray_address=ray,
                 report=report,
@@ -153,6 +166,7 @@ def optimize(
                 name=name,
                 clock=clock,
                 duration_s=settings.replay.duration_s,
+                trial_timeout_s=trial_timeout,
                 workers=workers,
                 ray_address=ray,
                 report=report,

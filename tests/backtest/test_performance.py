@@ -98,6 +98,7 @@ def test_a_strategy_that_failed_has_no_figures() -> None:
     for scope in (report.whole, *report.strategies, *report.instruments):
         assert set(scope.metrics.values()) == {None}
         assert set(scope.absent.values()) == {"a strategy failed: the run is not judged"}
+        assert scope.months == ()
 
 
 # Scopes

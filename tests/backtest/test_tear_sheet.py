@@ -176,6 +176,7 @@ def test_a_failure_stands_first_and_no_figure_with_it() -> None:
     page = Page(tear_sheet_html(performance))
     assert page.notes[0] == why
     assert {cell for row in page.tables["metrics"][1:] for cell in row[1:]} == {"-"}
+    assert page.tables["months"][1:] == []
 
 
 def test_the_page_loads_nothing_and_has_no_button_that_sends_it_away() -> None:
@@ -248,6 +249,17 @@ def test_a_file_of_another_kind_is_refused(name: str, tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there_is_named_before_anything_is_run(tmp_path: Path) -> None:
     with pytest.raises(TearSheetError, match=f"there is no folder {tmp_path}/nowhere"):
         check_tear_sheet(tmp_path / "nowhere" / "report.html")
+
+
+def test_a_file_that_cannot_be_written_is_named_before_anything_is_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "folder.html").mkdir()
+    with pytest.raises(TearSheetError, match=r"folder\.html cannot be written: .*folder\.html is a folder"):
+        check_tear_sheet(tmp_path / "folder.html")
+    monkeypatch.setattr("os.access", lambda path, mode: False)  # to the superuser nothing is read-only
+    with pytest.raises(TearSheetError, match=f"report.html cannot be written: {tmp_path} is read-only"):
+        check_tear_sheet(tmp_path / "report.html")
 
 
 @pytest.mark.parametrize(("name", "library"), [("report.html", "plotly"), ("report.png", "matplotlib")])

@@ -31,6 +31,12 @@ from oms.records import RecordKind
 from tests.docs.pages import ROOT
 
 RECORDING = os.fspath(demo_recording())
+BARS = [
+    "backtest",
+    os.fspath(Path(__file__).parents[2] / "tests/data/bars/cryptofuture_binance_minute_btcusd_20221213_trade.csv.gz"),
+    "--instrument",
+    "BTCUSDT.binance_usdm",
+]
 DEADLINE_S = 120.0
 ZOMS = [sys.executable, "-P", "-m", "oms.cli"]
 
@@ -192,6 +198,15 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
         (["backtest", RECORDING, "--latency", "soon"], "--latency 'soon' is no time"),
         (["backtest", RECORDING, "--fees", "0"], "--fees '0' is not MAKER,TAKER"),
         (["backtest", __file__], "test_cli.py"),
+        (["backtest", RECORDING, "--qty", "1"], "--qty is of an order that --algo works: give --algo NAME too"),
+        (["backtest", RECORDING, "--start", "5"], "--start is of an order that --algo works"),
+        (
+            ["backtest", RECORDING, "--exchange-model", "bar"],
+            "exchange model 'bar' is for bars, and the data are ticks",
+        ),
+        (["backtest", RECORDING, "--algo", "twap", "--qty", "1", "--exchange-model", "bar"], "'bar' is for bars"),
+        ([*BARS, "--exchange-model", "displayed"], "--exchange-model displayed needs a book, and the data are bars"),
+        ([*BARS, "--timeframe", "90s"], "bars of 90s cannot be made of bars of 1m: give a multiple"),
         (["backtest", RECORDING, "--report", "sheet.pdf"], "sheet.pdf is neither HTML nor PNG"),
         (["optimize", "--range", "half_spread_ticks=1:3"], "no recording is given: zoms optimize FILE"),
         (["optimize", RECORDING], "no parameter is given to search: give one as NAME=LOW:HIGH"),
@@ -306,6 +321,37 @@ def test_backtest_prints_its_metrics_and_writes_its_tear_sheets(zoms: Zoms, tmp_
     assert "no Sharpe ratio, Sortino ratio: the data are 10 s long" in out
     assert files[0].read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
     assert files[1].read_bytes().startswith(b"\x89PNG")
+
+
+def test_backtest_of_bars_gives_strategies_both_timeframes_and_fills_at_the_next_open(
+    zoms: Zoms, tmp_path: Path
+) -> None:
+    """Bought at the close of the second minute, filled at the third's open; sold likewise behind two long bars."""
+    strategy = tmp_path / "two_frames.py"
+    strategy.write_text(
+        "from strategies.api import BUY, SELL, bar_timeframe, memory, submit_market\n"
+        "def on_bar(st, me, bar):\n"
+        "    kept = memory(st, me)\n"
+        "    k = bar_timeframe(bar)\n"
+        "    kept[k] += 1\n"
+        "    if k == 0 and kept[0] == 2:\n"
+        "        submit_market(st, me, BUY, 5)\n"
+        "    elif k == 1 and kept[1] == 2:\n"
+        "        submit_market(st, me, SELL, 5)\n"
+    )
+    rows = [f"2024-08-05T00:{minute:02}:00Z,{60_000 + minute},60100,59900,60050,10" for minute in range(12)]
+    data = tmp_path / "minutes.csv"
+    data.write_text("\n".join(["time,open,high,low,close,volume", *rows]))
+    told = [*("backtest", os.fspath(data)), *BARS[2:], "--strategy", os.fspath(strategy), "--timeframe", "5m", "--json"]
+    status, out, err = zoms(*told)
+    assert (status, err) == (0, "")
+    result = json.loads(out)
+    assert result["model"] == "bar"
+    (trade,) = result["performance"]["trades"]
+    assert (trade["entry_price"], trade["exit_price"], trade["qty"]) == ("60002", "60010", "0.005")
+    assert result["performance"]["whole"]["metrics"]["sharpe_ratio"] is None
+    short = json.loads(zoms(*told, "--duration", "240")[1])
+    assert (short["ticks"], short["fills"]) == (4, 1)
 
 
 def test_backtest_with_a_strategy_that_fails_says_so_and_fails(zoms: Zoms, tmp_path: Path) -> None:

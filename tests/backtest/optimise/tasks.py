@@ -45,6 +45,15 @@ def die_at_3(job: Job) -> Outcome:
     return valley(job)
 
 
+def hang_at_3(job: Job) -> Outcome:
+    """Never comes back from 3, and hears no signal that can be passed over."""
+    if job.parameters["half_spread_ticks"] == 3:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        while True:
+            signal.pause()
+    return valley(job)
+
+
 def where(_job: Job) -> Outcome:
     """The process that it runs in."""
     return Outcome(figures={"pid": float(os.getpid())})

@@ -114,6 +114,19 @@ def test_search_goes_on_behind_a_line_that_was_cut_off(tmp_path: Path) -> None:
     assert trials_of(plan, tmp_path / "cut", InlinePool(valley)) == trials_of(plan, tmp_path / "w", InlinePool(valley))
 
 
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_search_goes_on_from_wherever_its_journal_ends(sampler: str, tmp_path: Path) -> None:
+    space = ("half_spread_ticks=1:3", "skew_ticks=0.0:20.0:10.0")
+    plan = plan_in(tmp_path, sampler=sampler, space=space, trials=9, constraints=("trades>=1",))
+    whole = trials_of(plan, tmp_path / "whole", InlinePool(valley, 3, 1))
+    lines = (tmp_path / "whole" / JOURNAL).read_bytes().splitlines(keepends=True)
+    for count in range(len(lines)):
+        cut = tmp_path / f"cut {count}"
+        cut.mkdir()
+        (cut / JOURNAL).write_bytes(b"".join(lines[:count]))
+        assert trials_of(plan, cut, InlinePool(valley, 3, 2)) == whole, f"cut behind line {count}"
+
+
 def test_finished_search_runs_nothing_again(tmp_path: Path) -> None:
     plan = plan_in(tmp_path)
     first = trials_of(plan, tmp_path / "s", InlinePool(valley))
@@ -243,6 +256,7 @@ def test_progress_tells_what_is_done_and_the_best(tmp_path: Path) -> None:
         ({"sampler": "grid", "trials": 5}, "5 trials are not enough for a grid of 410 points"),
         ({"trials": -1}, "trials -1: it must be 0 or more"),
         ({"seed": -1}, "seed -1"),
+        ({"trial_timeout_s": -1.0}, "trial timeout -1.0 s: it must be 0 or more"),
         ({"embargo_s": 5.0}, "an embargo of 5 s is between training and test: give --folds too"),
         ({"embargo_s": float("nan"), "folds": "k-fold:3"}, "embargo nan s"),
         ({"folds": "k-fold"}, "are not KIND:NUMBER"),

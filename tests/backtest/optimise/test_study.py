@@ -22,7 +22,7 @@ from backtest.optimise.search import Progress, Trial
 from backtest.optimise.study import optimise, resume, run_searches
 from oms.commands.demo import demo_recording
 from oms.config import Settings, load_settings
-from tests.backtest.optimise.tasks import PEAK, Fake, NotToOpen, plan_in, valley
+from tests.backtest.optimise.tasks import PEAK, Fake, NotToOpen, hang_at_3, plan_in, valley
 
 WHOLE = Part(0, 1_200)
 DAY_NS = 86_400 * 10**9
@@ -82,6 +82,17 @@ def test_no_trial_within_the_constraints_is_no_best_one(tmp_path: Path) -> None:
     assert [(fold.chosen, fold.tested) for fold in study.folds] == [(None, None)] * 2
     assert "no trial kept the constraints: there is no best one" in study.warnings
     assert study.overfitting.absent["backtest_overfitting"] == "no trial kept the constraints"
+
+
+def test_trial_that_runs_too_long_has_failed_and_the_study_goes_on(tmp_path: Path) -> None:
+    space = ("half_spread_ticks=1:5",)
+    plan = plan_in(tmp_path, space=space, sampler="grid", trials=0, trial_timeout_s=0.5)
+    study = run_searches(plan, WHOLE, Fake(hang_at_3), workers=1)
+    failed = [each for each in study.trials["whole"] if each.state == "failed"]
+    assert [(each.parameters["half_spread_ticks"], each.failure) for each in failed] == [
+        (3, "it ran longer than 0.5 s and was ended")
+    ]
+    assert len(study.trials["whole"]) == 5
 
 
 def test_study_that_another_process_is_at_is_refused(tmp_path: Path) -> None:

@@ -12,14 +12,14 @@ from backtest.optimise.errors import OptimiseError
 from backtest.optimise.evaluate import Job, Outcome
 from backtest.optimise.folds import Part
 from backtest.optimise.workers import Opener, Pool, cores, new_pool
-from tests.backtest.optimise.tasks import Fake, NotToOpen, die_at_3, fail_above_5, valley, where
+from tests.backtest.optimise.tasks import Fake, NotToOpen, die_at_3, fail_above_5, hang_at_3, valley, where
 
 PARTS = (Part(0, 10),)
 
 
 @contextmanager
-def pool_of(task: Opener, size: int) -> Iterator[Pool]:
-    pool = new_pool(task, size)
+def pool_of(task: Opener, size: int, timeout_s: float = 0.0) -> Iterator[Pool]:
+    pool = new_pool(task, size, timeout_s=timeout_s)
     try:
         yield pool
     finally:
@@ -59,6 +59,25 @@ def test_job_that_kills_its_worker_has_failed_and_the_others_are_run() -> None:
         done = results(pool, 8)
     assert done[3].failure == "its worker process was killed by SIGKILL"
     assert [done[number] for number in (0, 1, 2, 4, 5, 6, 7)] == [valley(job(at)) for at in (0, 1, 2, 4, 5, 6, 7)]
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_job_that_runs_too_long_has_failed_and_the_others_are_run(size: int) -> None:
+    with pool_of(Fake(hang_at_3), size, timeout_s=0.5) as pool:
+        done = results(pool, 8)
+    assert done[3].failure == "it ran longer than 0.5 s and was ended"
+    assert [done[number] for number in (0, 1, 2, 4, 5, 6, 7)] == [valley(job(at)) for at in (0, 1, 2, 4, 5, 6, 7)]
+
+
+def test_getting_ready_is_not_in_a_jobs_time() -> None:
+    with pool_of(Fake(valley), 1, timeout_s=0.01) as pool:  # a process needs longer than that to start
+        pool.submit(0, job(1))
+        assert pool.take() == (0, valley(job(1)))
+
+
+def test_jobs_on_other_machines_have_no_time_limit() -> None:
+    with pytest.raises(OptimiseError, match="a trial's time can be limited on this machine only, not with Ray"):
+        new_pool(Fake(valley), 0, "auto", timeout_s=1.0)
 
 
 def test_task_that_cannot_be_opened_ends_everything_with_its_reason() -> None:
