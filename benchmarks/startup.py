@@ -1,7 +1,8 @@
-"""Start-up and memory: the cold and the warm start of a core, and what stays resident in a long run.
+"""Start-up and memory: the cold and the warm start of a core, a new strategy, and what stays resident in a long run.
 
 A cold start compiles everything into an empty cache; a warm one loads it. The reference is the start of a Python that
-imports Numba and compiles one trivial function, which no program built on it can undercut.
+imports Numba and compiles one trivial function, which no program built on it can undercut. A new strategy is one that
+the cache does not have, while it has the core; its reference is that trivial function's compilation alone.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any, Final
 from oms.compiled import CACHE_VARIABLE
 
 ROUNDS_OF_THE_RECORDING: Final = 20
+MUST_COMPILE_S: Final = 2
 _START: Final = """
 import json, time
 from benchmarks._market import market_maker_settings, recorded_ticks
@@ -56,10 +58,27 @@ for _ in range({ROUNDS_OF_THE_RECORDING}):
     seen.append(rss_mb())
 print(json.dumps([seen[1], seen[-1], int(s["ticks"]), int(s["orders_sent"])]))
 """
+_NEW_STRATEGIES: Final = """
+import json, sys, tempfile, time
+from pathlib import Path
+import strategies
+from strategies.loader import load_strategy
+text = (Path(strategies.__file__).parent / "market_maker.py").read_text()
+took_s = []
+with tempfile.TemporaryDirectory(prefix="zoms") as folder:
+    for number in range(2):
+        path = Path(folder) / f"strategy_{number}.py"
+        path.write_text(text + f"# version {number}\\n")
+        start = time.perf_counter()
+        load_strategy(path)
+        took_s.append(time.perf_counter() - start)
+print(json.dumps(took_s))
+"""
 _TRIVIAL: Final = """
 import time, numba, json
+start = time.perf_counter()
 numba.njit(lambda a: a + 1)(1)
-print(json.dumps([0.0, time.time(), 0.0]))
+print(json.dumps([time.perf_counter() - start, time.time(), 0.0]))
 """
 
 
@@ -80,9 +99,9 @@ def _run(code: str, cache: str) -> tuple[list[float], float]:
 
 
 def measure() -> Iterator[dict[str, Any]]:
-    """Seconds from a process's start to its first quote, cold and warm; resident memory and its growth."""
+    """Seconds from a process's start to its first quote, cold and warm; of a new strategy; memory and its growth."""
     with tempfile.TemporaryDirectory(prefix="zoms") as cache:
-        (_, ended, _), started = _run(_TRIVIAL, cache)
+        (compiled_s, ended, _), started = _run(_TRIVIAL, cache)
         trivial_s = ended - started
         for name in ("cold", "warm"):
             (built_s, first_order, rss), started = _run(_START, cache)
@@ -94,6 +113,17 @@ def measure() -> Iterator[dict[str, Any]]:
                 "reference_name": "importing Numba and compiling one trivial function",
                 "ratio": (first_order - started) / trivial_s,
                 "details": {"building_the_core_s": built_s, "rss_mb": rss},
+            }
+        new_s, _ = _run(_NEW_STRATEGIES, cache)
+        for name, took_s in zip(("first", "next"), new_s, strict=True):
+            yield {
+                "name": f"new_strategy_{name}",
+                "unit": "s",
+                "ours": took_s,
+                "reference": compiled_s,
+                "reference_name": "Numba's first compilation of one trivial function",
+                "ratio": took_s / compiled_s,
+                "details": {"must_s": MUST_COMPILE_S},
             }
         (early_mb, late_mb, ticks, orders), _ = _run(_LONG_RUN, cache)
         yield {
