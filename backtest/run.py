@@ -8,6 +8,7 @@ the strategies hear of it.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -90,6 +91,9 @@ class BacktestResult(msgspec.Struct, frozen=True, kw_only=True):
     ticks_per_s: float
     instruments: tuple[InstrumentResult, ...]
     liquidations: tuple[LiquidationResult, ...] = ()
+    refusals: dict[str, int] = {}
+    """How many requests were refused, by reason, the most frequent first; those that found the core's output full are
+    in ``refused`` alone."""
     problems: tuple[str, ...] = ()
     """What was wrong, a line each: strategies that failed, and what of a file could not be read."""
 
@@ -387,6 +391,7 @@ def finished(core: Core, settings: Settings, clock: str, driven: Drive) -> Backt
             for instrument in settings.instruments
         ),
         liquidations=tuple(_liquidations(core, settings, events)),
+        refusals=_refusals(events),
         problems=tuple(_halts(core, events)),
     )
     names = {each.id: each.name for each in core.algorithms}
@@ -510,6 +515,12 @@ def _liquidations(core: Core, settings: Settings, events: npt.NDArray[np.void]) 
             fee=cash_text(event["fees"]),
             settlement=instrument.settlement,
         )
+
+
+def _refusals(events: npt.NDArray[np.void]) -> dict[str, int]:
+    """How often a request was refused, by reason."""
+    reasons = events["reason"][events["kind"] == EventKind.ORDER_REFUSED]
+    return {Reason(reason).name: count for reason, count in Counter(reasons.tolist()).most_common()}
 
 
 def _halts(core: Core, events: npt.NDArray[np.void]) -> list[str]:

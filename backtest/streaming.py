@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -32,6 +33,13 @@ from oms.exchange_model import BAR_MODEL, MATCHING_MODELS
 from oms.records import TICK
 
 Ticks = npt.NDArray[np.void]
+NO_LATENCY: Final[dict[str, Any]] = {
+    "entry_latency_us": 0,
+    "response_latency_us": 0,
+    "feed_latency_factor": 0.0,
+    "latencies": "",
+}
+"""Settings of an exchange model whose answers are there at once."""
 
 
 def stream(sources: Sequence[Source], clock: str = "local", duration_s: float = 0) -> Iterator[Block]:
@@ -161,7 +169,10 @@ def backtest_bars(
     *,
     report: Callable[[Progress], None] = lambda progress: None,
 ) -> Backtest:
-    """Run a backtest over bars, with the exchange model for them.
+    """Run a backtest over bars, with the exchange model for them, and without latency.
+
+    A whole bar has one time, its close: a request that is under way for any time at all would miss the rest of its way,
+    and a stop that is reached in a bar would be overtaken by the target behind it.
 
     Parameters
     ----------
@@ -185,9 +196,10 @@ def backtest_bars(
     model = settings.matching.model
     if model not in (MATCHING_MODELS[0], BAR_MODEL) and not model.endswith(".py"):
         raise BacktestError(f"exchange model {model!r} needs a book, and the data are bars: use {BAR_MODEL!r}")
-    if not model.endswith(".py"):
-        matching = msgspec.structs.replace(settings.matching, model=BAR_MODEL)
-        settings = msgspec.structs.replace(settings, matching=matching)
+    matching = msgspec.structs.replace(
+        settings.matching, model=model if model.endswith(".py") else BAR_MODEL, **NO_LATENCY
+    )
+    settings = msgspec.structs.replace(settings, matching=matching)
     ticks = read_bar_ticks(sources, timeframes_ns)
     if duration_s and len(ticks):
         ticks = ticks[ticks["local_ts"] <= ticks["exch_ts"].min() + round(duration_s * NS_PER_S)]

@@ -200,11 +200,19 @@ def load_strategy(path: Path) -> LoadedStrategy:
     Raises
     ------
     StrategyError
-        When the file is missing, does not import or compile, defines no callback, or declares something wrongly.
+        When the file is missing, does not import or compile, defines no callback or one that is not known, or declares
+        something wrongly.
     """
     path = path.expanduser().absolute()
     with _loaded(path, "strategy") as module:
         callbacks = {name: _compile(module, name) for name in CALLBACKS if hasattr(module, name)}
+    own = (name for name, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__)
+    unknown = next((name for name in own if name.startswith("on_") and name not in CALLBACKS), None)
+    if unknown is not None:
+        raise StrategyError(
+            f"strategy {path.name}: {unknown} is no callback: name a function of your own otherwise, callbacks are "
+            f"{', '.join(CALLBACKS)}"
+        )
     if not callbacks:
         raise StrategyError(f"strategy {path.name} defines none of {', '.join(CALLBACKS)}")
     return LoadedStrategy(

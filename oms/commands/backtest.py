@@ -136,8 +136,14 @@ def backtest(
         raise CommandError(f"--timeframe {timeframe[0] if timeframe else ''} is for bars, and the data are ticks")
     if bars and (algo is not None or clock != "local"):
         raise CommandError(f"{bars[0].path} holds bars: they have one clock and no book for --algo to work in")
-    if bars and exchange_model in BOOK_MODELS:
-        raise CommandError(f"--exchange-model {exchange_model} needs a book, and the data are bars: leave it away")
+    of_ticks = {
+        "exchange-model": exchange_model if exchange_model in BOOK_MODELS else None,
+        "queue-model": queue_model,
+        "latency": latency,
+    }
+    for option, value in of_ticks.items():
+        if bars and value is not None:
+            raise CommandError(f"--{option} {value} is for ticks, and {bars[0].path} holds bars: leave it away")
     settings = session_settings(
         settings_file=settings_file,
         replay=file[0],
@@ -295,7 +301,9 @@ def print_result(result: BacktestResult) -> None:
         f"{result.ticks:,} ticks ({result.recorded_s:,.1f} s of the market) in {result.elapsed_s:.3f} s: "
         f"{result.ticks_per_s:,.0f} ticks/s"
     )
-    say(f"{result.orders:,} orders sent, {result.refused:,} refused by risk, {result.fills:,} fills")
+    why = ", ".join(f"{reason} {count:,}" for reason, count in result.refusals.items())
+    refused = f"{result.refused:,} refused by risk{f' ({why})' if why else ''}"
+    say(f"{result.orders:,} orders sent, {refused}, {result.fills:,} fills")
     for line in liquidation_lines(result):
         say(line)
     say("")

@@ -126,6 +126,13 @@ def test_no_ticks_give_an_empty_result() -> None:
     assert backtest.result.instruments[0].unrealized_pnl == "0"
 
 
+def test_refused_requests_are_counted_by_reason() -> None:
+    nothing = {"file": "market_maker", "instrument": "BTCUSDT.binance_usdm", "parameters": {"order_lots": 0.0}}
+    result = run_backtest(demo_settings(strategies=[nothing]), demo_ticks()).result
+    assert result.refusals == {Reason.QTY_BELOW_MIN.name: result.refused}
+    assert result.refused > 0
+
+
 def test_a_strategy_that_fails_is_a_problem_of_the_result() -> None:
     chosen = demo_settings(strategies=[{"file": str(STRATEGIES / "failing.py"), "instrument": "BTCUSDT.binance_usdm"}])
     result = run_backtest(chosen, demo_ticks()).result

@@ -114,6 +114,10 @@ def test_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
         ("x = 1\ny = x // 0\n", "ZeroDivisionError in mine.py line 2"),
         ("import sys\nsys.exit(3)\n", "SystemExit in mine.py line 2: 3"),
         ("PARAMETERS = {'a': 1.0}\n", "defines none of on_tick, on_bar, on_fill, on_end, on_timer"),
+        (
+            EMPTY + "def on_start(st, me):\n    pass\n",
+            "on_start is no callback: name a function of your own otherwise, callbacks are on_tick, on_bar, on_fill",
+        ),
         ("on_tick = 5\n", "on_tick must be a function of three arguments, (st, me, tick)"),
         ("def on_fill(st, me):\n    pass\n", "on_fill must be a function of three arguments, (st, me, event)"),
         ("PARAMETERS = {'a': 'x'}\n" + EMPTY, "parameter a is 'x': it must be a finite number"),
