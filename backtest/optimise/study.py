@@ -266,4 +266,8 @@ def _kept(plan: Plan) -> Iterator[None]:
         except BlockingIOError:
             raise OptimiseError(f"another process is at study {plan.name!r}: wait for it, or name another") from None
         write_file(plan.folder / PLAN_FILE, msgspec.json.format(msgspec.json.encode(plan)))
-        yield
+        try:
+            yield
+        except KeyboardInterrupt as interrupt:
+            interrupt.add_note(f"study {plan.name} is kept: zoms optimize --resume {plan.name} goes on with it")
+            raise

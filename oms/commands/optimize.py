@@ -185,7 +185,7 @@ def optimize(
 
 @contextmanager
 def progress_bar() -> Iterator[Report]:
-    """A bar on stderr for each search, where that is a terminal."""
+    """A bar on stderr for each search, where that is a terminal; of an interrupted one, how it is gone on with."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
@@ -210,7 +210,13 @@ def progress_bar() -> Iterator[Report]:
             ]
             bars.update(by_name[progress.search], completed=progress.done, note=", ".join(notes))
 
-        yield report
+        try:
+            yield report
+        except KeyboardInterrupt as interrupt:
+            bars.stop()
+            for note in getattr(interrupt, "__notes__", ()):
+                sys.stderr.write(f"zoms: {note}\n")
+            raise
 
 
 def print_study(study: Study) -> None:

@@ -178,14 +178,17 @@ def test_interrupted_command_leaves_a_study_that_can_be_gone_on_with(tmp_path: P
     child = subprocess.Popen(
         [sys.executable, "-m", "tests.backtest.optimise.endless", str(tmp_path)],
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         text=True,
     )
     assert child.stdout is not None
-    with child.stdout:
+    with child:
         assert child.stdout.readline() == "20 done\n"
         child.send_signal(signal.SIGINT)
-        assert child.wait(timeout=60) != 0
+        _, err = child.communicate(timeout=60)
+    assert child.returncode != 0
+    assert "study study is kept: zoms optimize --resume study goes on with it" in err
     study = run_searches(plan, WHOLE, Fake(valley), workers=1)
     whole = run_searches(plan_in(tmp_path, trials=400, name="whole"), WHOLE, Fake(valley), workers=1)
     assert study.trials == whole.trials
