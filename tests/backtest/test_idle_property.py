@@ -26,6 +26,7 @@ START_PX: Final = 20_000
 CONTRACTS: Final = tuple(instrument(number, tick="0.1", lot="0.01") for number in range(2))
 NO_ACCOUNT: Final = MAX_ACCOUNTS - 1
 """No settings here have as many accounts."""
+ACCOUNTS: Final = ("paper", "second")
 
 OF_THE_BAND: Final = (
     "reviewed_updates",
@@ -63,6 +64,7 @@ class Trader(NamedTuple):
     lots: int
     daily_loss: int
     drawdown: int
+    account: str = ACCOUNTS[0]
 
 
 class Run(NamedTuple):
@@ -101,6 +103,7 @@ TRADERS: Final = some.lists(
         lots=some.sampled_from([1, 5, 300]),
         daily_loss=LIMITS,
         drawdown=LIMITS,
+        account=some.sampled_from(ACCOUNTS),
     ),
     min_size=1,
     max_size=3,
@@ -142,7 +145,7 @@ def loaded(count: int) -> Loaded:
 
 
 def settings_for(traders: list[Trader], daily_loss: int, drawdown: int) -> Settings:
-    """These strategies in one account, which has limits of loss too."""
+    """These strategies in accounts that have these limits of loss each."""
     account = msgspec.structs.replace(
         rich_account(CONTRACTS), max_daily_loss=str(daily_loss), max_drawdown=str(drawdown)
     )
@@ -151,12 +154,15 @@ def settings_for(traders: list[Trader], daily_loss: int, drawdown: int) -> Setti
             "file": str(STRATEGIES / "roamer.py"),
             "instrument": f"TEST{trader.number}",
             "name": f"roamer-{at}",
+            "account": trader.account,
             "parameters": {"seed": float(trader.seed), "lots": float(trader.lots)},
             "risk": {"max_daily_loss": str(trader.daily_loss), "max_drawdown": str(trader.drawdown)},
         }
         for at, trader in enumerate(traders)
     ]
-    return settings_of(*CONTRACTS, model="bar", accounts={"paper": msgspec.to_builtins(account)}, strategies=strategies)
+    return settings_of(
+        *CONTRACTS, model="bar", accounts=dict.fromkeys(ACCOUNTS, msgspec.to_builtins(account)), strategies=strategies
+    )
 
 
 def review_every_second(st: State) -> None:
