@@ -26,6 +26,7 @@ START_PX: Final = 20_000
 CONTRACTS: Final = tuple(instrument(number, tick="0.1", lot="0.01") for number in range(2))
 NO_ACCOUNT: Final = MAX_ACCOUNTS - 1
 """No settings here have as many accounts."""
+ACCOUNTS: Final = ("paper", "second")
 
 OF_THE_BAND: Final = (
     "reviewed_updates",
@@ -44,7 +45,8 @@ class Market(NamedTuple):
     """Bars of one or two instruments, at random."""
 
     seed: int
-    count: int
+    number: int
+    """Of bars."""
     bar_s: int
     move: int
     """Ticks that a close is from the one before, as a standard deviation."""
@@ -62,6 +64,7 @@ class Trader(NamedTuple):
     lots: int
     daily_loss: int
     drawdown: int
+    account: str = ACCOUNTS[0]
 
 
 class Run(NamedTuple):
@@ -78,15 +81,15 @@ class Run(NamedTuple):
 ANYONE: Final = Trader(seed=1, number=0, lots=5, daily_loss=100, drawdown=100)
 FAR: Final = 10**9
 """A limit of loss that nothing reaches."""
-LOSING: Final = Market(seed=3, count=300, bar_s=5, move=40, jumps=0.02, gaps=0.02)
+LOSING: Final = Market(seed=3, number=300, bar_s=5, move=40, jumps=0.02, gaps=0.02)
 LOSERS: Final = [Trader(3, 0, 20, daily_loss=10, drawdown=FAR), Trader(103, 0, 20, daily_loss=FAR, drawdown=10)]
 """In that market they reach their limits."""
-CALM: Final = Market(seed=1, count=300, bar_s=60, move=1, jumps=0.0, gaps=0.0)
+CALM: Final = Market(seed=1, number=300, bar_s=60, move=1, jumps=0.0, gaps=0.0)
 LIMITS: Final = some.one_of(some.integers(1, 200), some.integers(200, 3_000), some.just(FAR))
 MARKETS: Final = some.builds(
     Market,
     seed=some.integers(0, 2**32 - 1),
-    count=some.integers(1, 400),
+    number=some.integers(1, 400),
     bar_s=some.sampled_from([1, 5, 60]),
     move=some.sampled_from([1, 5, 40, 400]),
     jumps=some.sampled_from([0.0, 0.02]),
@@ -100,6 +103,7 @@ TRADERS: Final = some.lists(
         lots=some.sampled_from([1, 5, 300]),
         daily_loss=LIMITS,
         drawdown=LIMITS,
+        account=some.sampled_from(ACCOUNTS),
     ),
     min_size=1,
     max_size=3,
@@ -109,13 +113,15 @@ TRADERS: Final = some.lists(
 def bars_of(market: Market) -> Rows:
     """The bars, those of an instrument never going below one tick; at each time of both instruments, or of one."""
     random = np.random.default_rng(market.seed)
-    ticks = np.zeros(market.count, TICK)
-    wait_s = np.where(random.random(market.count) < market.gaps, random.integers(1, 1_800, market.count), market.bar_s)
+    ticks = np.zeros(market.number, TICK)
+    wait_s = np.where(
+        random.random(market.number) < market.gaps, random.integers(1, 1_800, market.number), market.bar_s
+    )
     ticks["local_ts"] = START_NS + np.cumsum(wait_s) * 10**9
-    ticks["local_ts"] += np.where(random.random(market.count) < 0.1, random.integers(0, 10**9, market.count), 0)
+    ticks["local_ts"] += np.where(random.random(market.number) < 0.1, random.integers(0, 10**9, market.number), 0)
     ticks["local_ts"].sort()
     ticks["exch_ts"] = ticks["local_ts"] - market.bar_s * 10**9
-    ticks["instrument"] = random.random(market.count) < 0.2
+    ticks["instrument"] = random.random(market.number) < 0.2
     closes = np.full(2, START_PX)
     for row in ticks:
         number = int(row["instrument"])
@@ -127,7 +133,7 @@ def bars_of(market: Market) -> Rows:
         row["px_2"], row["qty_2"], row["update_id"], row["px"] = begin, high, low, end
         closes[number] = end
     ticks["kind"] = TickKind.BAR
-    ticks["qty"] = random.integers(0, 2_000, market.count)
+    ticks["qty"] = random.integers(0, 2_000, market.number)
     ticks["flags"] = BOTH
     return ticks
 
@@ -139,7 +145,7 @@ def loaded(count: int) -> Loaded:
 
 
 def settings_for(traders: list[Trader], daily_loss: int, drawdown: int) -> Settings:
-    """These strategies in one account, which has limits of loss too."""
+    """These strategies in accounts that have these limits of loss each."""
     account = msgspec.structs.replace(
         rich_account(CONTRACTS), max_daily_loss=str(daily_loss), max_drawdown=str(drawdown)
     )
@@ -148,12 +154,15 @@ def settings_for(traders: list[Trader], daily_loss: int, drawdown: int) -> Setti
             "file": str(STRATEGIES / "roamer.py"),
             "instrument": f"TEST{trader.number}",
             "name": f"roamer-{at}",
+            "account": trader.account,
             "parameters": {"seed": float(trader.seed), "lots": float(trader.lots)},
             "risk": {"max_daily_loss": str(trader.daily_loss), "max_drawdown": str(trader.drawdown)},
         }
         for at, trader in enumerate(traders)
     ]
-    return settings_of(*CONTRACTS, model="bar", accounts={"paper": msgspec.to_builtins(account)}, strategies=strategies)
+    return settings_of(
+        *CONTRACTS, model="bar", accounts=dict.fromkeys(ACCOUNTS, msgspec.to_builtins(account)), strategies=strategies
+    )
 
 
 def review_every_second(st: State) -> None:
