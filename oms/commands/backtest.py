@@ -16,6 +16,7 @@ from oms.commands.options import (
     CommandError,
     Json,
     SettingsFile,
+    compile_line,
     overrides,
     parse_values,
     say,
@@ -170,10 +171,11 @@ def backtest(
         return
     from backtest.performance import report_of
 
-    if bars:
-        done = backtest_bars(settings, bars, timeframes_ns, settings.replay.duration_s)
-    else:
-        done = backtest_sources(settings, sources, clock, settings.replay.duration_s)
+    with compile_line() as tell:
+        if bars:
+            done = backtest_bars(settings, bars, timeframes_ns, settings.replay.duration_s, report=tell)
+        else:
+            done = backtest_sources(settings, sources, clock, settings.replay.duration_s, report=tell)
     result = done.result
     performance = done.performance()
     for problem in result.problems:
@@ -246,7 +248,8 @@ def run_algorithm(
 
     if plot is not None:
         check_picture(plot)
-    run, market = run_parent_sources(settings, sources, request, clock, settings.replay.duration_s)
+    with compile_line() as tell:
+        run, market = run_parent_sources(settings, sources, request, clock, settings.replay.duration_s, report=tell)
     report = execution_report(run.parent, market)
     for problem in run.backtest.result.problems:
         sys.stderr.write(f"{problem}\n")

@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from oms.commands.options import Account, CommandError, DataDir, Json, SettingsFile, say, say_json, say_table
+from oms.commands.options import (
+    Account,
+    CommandError,
+    DataDir,
+    Json,
+    SettingsFile,
+    compile_line,
+    say,
+    say_json,
+    say_table,
+)
 from oms.commands.paper import Duration, InstrumentName, Parameters, Strategy, session_settings
 
 if TYPE_CHECKING:
@@ -123,7 +133,7 @@ def optimize(
         given = [option for option, value in (("FILE", files), ("--range", ranges), ("--target", target)) if value]
         if given:
             raise CommandError(f"--resume goes on with what study {resume} was asked for: leave {given[0]} away")
-        with progress_bar() as report:
+        with progress_bar() as report, compile_line(anew=False) as tell:
             found = studies.resume(
                 stored_settings(account, data_dir),
                 resume,
@@ -132,6 +142,7 @@ def optimize(
                 workers=workers,
                 ray_address=ray,
                 report=report,
+                compiling=tell,
             )
     else:
         if not files:
@@ -149,7 +160,7 @@ def optimize(
             no_strategy=False,
         )
         embargo_s = seconds_of(embargo)
-        with progress_bar() as report:
+        with progress_bar() as report, compile_line(anew=False) as tell:
             found = studies.optimise(
                 settings,
                 files,
@@ -170,6 +181,7 @@ def optimize(
                 workers=workers,
                 ray_address=ray,
                 report=report,
+                compiling=tell,
             )
     for warning in found.warnings:
         sys.stderr.write(f"{warning}\n")

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 if TYPE_CHECKING:
+    from oms.compiled import Progress
     from oms.config import Settings
+
+CLEAR_LINE: Final = "\r\x1b[K"
+"""To a terminal: back to the line's begin, and clear it."""
 
 Account = Annotated[
     str | None, typer.Option("--account", help="Account; each has its own data and one session.", metavar="NAME")
@@ -112,6 +118,31 @@ def running_settings(account: str | None, folder: Path | None) -> Settings:
 
 def say(text: str) -> None:
     sys.stdout.write(f"{text}\n")
+
+
+@contextmanager
+def compile_line(anew: bool = True) -> Iterator[Callable[[Progress], None]]:
+    """Say on a terminal that something compiles, which may take minutes; nothing when all of it is in the cache.
+
+    In a line of stderr that is written ``anew`` as it goes on, or once.
+    """
+    is_shown = sys.stderr.isatty()
+    said = False
+
+    def tell(progress: Progress) -> None:
+        nonlocal said
+        if not is_shown or not progress.total or (said and not anew):
+            return
+        done = f"{progress.done} of {progress.total}, {progress.elapsed_s:.0f} s  {progress.name}"
+        sys.stderr.write(f"{CLEAR_LINE}compiling {done}" if anew else "compiling what is not in the cache yet\n")
+        sys.stderr.flush()
+        said = True
+
+    try:
+        yield tell
+    finally:
+        if said and anew:
+            sys.stderr.write(CLEAR_LINE)
 
 
 def say_bad_input(count: int, account_dir: str) -> None:
