@@ -129,7 +129,8 @@ class Sampler:
         self._widen(end_ts)
         interval_ns = self._interval_ns
         whole = np.arange(-(-self._next_ts // interval_ns), -(-end_ts // interval_ns), dtype=np.int64) * interval_ns
-        ts = whole if self._times else np.union1d(whole, self._start_ts)
+        wants_start = not self._times and self._start_ts < end_ts  # until then more of the first time may come
+        ts = np.union1d(whole, self._start_ts) if wants_start else whole
         half_ticks = np.zeros((len(ts), len(self._ids)), np.int64)
         numbers = bars["instrument"]
         for at, number in enumerate(self._ids.tolist()):
@@ -138,14 +139,16 @@ class Sampler:
             closes = np.append(self._closes[at], 2 * bars["px"][own])
             half_ticks[:, at] = closes[places]
             self._closes[at] = closes[-1]
-        self._times.append(ts)
-        self._half_ticks.append(half_ticks)
+        if len(ts):
+            self._times.append(ts)
+            self._half_ticks.append(half_ticks)
         self._next_ts = max(self._next_ts, -(-end_ts // interval_ns) * interval_ns)
 
     def marks(self, end_ts: int) -> Rows:
         """All marks, with those at the end, as an array of MARK_SAMPLE."""
         if not len(self._ids) or not self._start_ts:
             return np.zeros(0, MARK_SAMPLE)
+        self._widen(end_ts)
         self._keep(end_ts)
         times = np.concatenate(self._times)
         marks = np.zeros((len(times), len(self._ids)), MARK_SAMPLE)
