@@ -527,6 +527,7 @@ def _halts(core: Core, events: npt.NDArray[np.void]) -> list[str]:
     """A line for each strategy that was stopped."""
     return [
         f"strategy {core.strategies[event['strategy']].name} failed at {np.datetime64(int(event['ts']), 'ns')}Z "
-        f"({Reason(int(event['reason'])).name}) and was stopped: the figures do not judge it"
+        f"({Reason(int(event['reason'])).name}) and was stopped: the figures do not judge it; to see the line that "
+        f"raises, run it with NUMBA_DISABLE_JIT=1"
         for event in events[events["kind"] == EventKind.STRATEGY_HALTED]
     ]

@@ -19,6 +19,7 @@ import os
 import platform
 import shutil
 import time
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache, wraps
@@ -567,12 +568,14 @@ else:
     def call_address(address: int, st: Any, number: int, record: Any) -> int:
         """The pure-Python twin: ``address`` is the function's number in a table, from 1.
 
-        NumPy's numbers divide by zero with a warning; here they raise, as compiled code does.
+        NumPy's numbers divide by zero with a warning; here they raise, as compiled code does. What is raised is
+        printed, which compiled code cannot do.
         """
         try:
             with np.errstate(divide="raise", invalid="raise"):
                 _functions[address - 1](st, int(number), record)
         except Exception:  # noqa: BLE001  (a user's callback may raise anything; the status tells the core)
+            traceback.print_exc()
             return 1
         return 0
 

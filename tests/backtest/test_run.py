@@ -140,6 +140,7 @@ def test_a_strategy_that_fails_is_a_problem_of_the_result() -> None:
     assert len(result.problems) == 1
     assert result.problems[0].startswith("strategy failing failed at 2024-08-08T23:5")
     assert Reason.STRATEGY_EXCEPTION.name in result.problems[0]
+    assert "NUMBA_DISABLE_JIT=1" in result.problems[0]
 
 
 # Files and clocks

@@ -74,6 +74,19 @@ def test_function_called_by_address_takes_its_number_as_an_int64() -> None:
     assert answer[0] == 3 << 40
 
 
+@pytest.mark.pure
+@pytest.mark.skipif(JIT, reason="compiled code has no traceback")
+def test_what_a_callback_raises_is_printed_with_its_line(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail(_st: Any, _number: int, _record: Any) -> None:
+        raise ZeroDivisionError("at this line")
+
+    kept = compiled.callback(fail, None, STATE, checked=False)
+    assert compiled.call_address(kept.address, None, 0, None) == 1
+    printed = capsys.readouterr().err
+    assert 'raise ZeroDivisionError("at this line")' in printed
+    assert Path(__file__).name in printed
+
+
 def test_every_file_with_compiled_functions_decides_the_key() -> None:
     with_kernels = {
         path
