@@ -331,6 +331,7 @@ def run_backtest(
     report: Callable[[Progress], None] = lambda progress: None,
     orders: Orders | None = None,
     loaded: Loaded | None = None,
+    exchange: npt.NDArray[np.void] | None = None,
 ) -> Backtest:
     """Build a core from ``settings`` and run it over ``ticks``.
 
@@ -348,6 +349,8 @@ def run_backtest(
         Placed on the way.
     loaded : Loaded, optional
         As for ``build_core``: what several runs of the same files need not load again.
+    exchange : array of TICK, optional
+        The records in the exchange's order, where it is known, for its own clock; else it is made from ``ticks``.
 
     Raises
     ------
@@ -360,10 +363,10 @@ def run_backtest(
     core = build_core(settings, two_clocks=clock == "dual", loaded=loaded, report=report)
     driven = Drive(core.st, settings.instruments)
     if clock == "dual":
-        rows = exchange_order(ticks)
+        rows = exchange_order(ticks) if exchange is None else exchange
         set_exchange_rows(core.st, rows)
     drive_with(driven, ticks, orders)
-    if clock == "dual" and len(ticks):
+    if clock == "dual" and len(rows):
         driven.let_pass(max(int(rows["exch_ts"][-1]), driven.last_ts))
     return finished(core, settings, clock, driven)
 

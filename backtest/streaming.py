@@ -100,7 +100,7 @@ def read_ticks(sources: Sequence[Source], duration_s: float = 0) -> Ticks:
     return np.concatenate([np.zeros(0, TICK), *(block.local for block in stream(sources, "local", duration_s))])
 
 
-def problems_of(sources: Iterable[Source]) -> tuple[str, ...]:
+def problems_of(sources: Iterable[Source | BarSource]) -> tuple[str, ...]:
     """What of sources that have been read could not be used, a line each."""
     return tuple(text for source in sources for text in source.reading.summary())
 
@@ -193,15 +193,34 @@ def backtest_bars(
     BacktestError
         When the settings choose an exchange model that needs a book.
     """
+    settings = bar_settings(settings)
+    backtest = run_backtest(settings, read_bars(sources, timeframes_ns, duration_s), report=report)
+    return with_problems(backtest, problems_of(sources))
+
+
+def bar_settings(settings: Settings) -> Settings:
+    """``settings`` for data that are bars: with the exchange model for them, and without latency.
+
+    Raises
+    ------
+    BacktestError
+        When they choose an exchange model that needs a book.
+    """
     model = settings.matching.model
     if model not in (MATCHING_MODELS[0], BAR_MODEL) and not model.endswith(".py"):
         raise BacktestError(f"exchange model {model!r} needs a book, and the data are bars: use {BAR_MODEL!r}")
     matching = msgspec.structs.replace(
         settings.matching, model=model if model.endswith(".py") else BAR_MODEL, **NO_LATENCY
     )
-    settings = msgspec.structs.replace(settings, matching=matching)
+    return msgspec.structs.replace(settings, matching=matching)
+
+
+def read_bars(sources: Sequence[BarSource], timeframes_ns: Sequence[int] = (), duration_s: float = 0) -> Ticks:
+    """The bars as one array of BAR records, up to ``duration_s`` after the first one's opening; 0: all of them.
+
+    Raises as ``read_bar_ticks`` does.
+    """
     ticks = read_bar_ticks(sources, timeframes_ns)
     if duration_s and len(ticks):
         ticks = ticks[ticks["local_ts"] <= ticks["exch_ts"].min() + round(duration_s * NS_PER_S)]
-    backtest = run_backtest(settings, ticks, report=report)
-    return with_problems(backtest, tuple(text for source in sources for text in source.reading.summary()))
+    return ticks

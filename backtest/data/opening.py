@@ -119,7 +119,7 @@ def open_each(paths: Sequence[Path], settings: Settings, instruments: Sequence[s
 def open_sources(
     paths: Sequence[Path], settings: Settings, instruments: Sequence[str] = ()
 ) -> tuple[list[Source], list[BarSource]]:
-    """Open several: the sources of ticks and those of bars.
+    """Open several: the sources of ticks or those of bars.
 
     Files of one instrument and format that follow one another in time are chained, in the order given. Quotes make the
     book of an instrument that no other file gives a book.
@@ -127,7 +127,7 @@ def open_sources(
     Raises
     ------
     DataError, ConfigError
-        As ``open_source`` does, and when an instrument's data are given twice.
+        As ``open_source`` does, when an instrument's data are given twice, and when some files hold ticks, others bars.
     """
     opened = open_each(paths, settings, instruments)
     sources = [each for each in opened if isinstance(each, Source)]
@@ -138,9 +138,12 @@ def open_sources(
         else each
         for each in sources
     ]
+    bars = [each for each in opened if isinstance(each, BarSource)]
+    if sources and bars:
+        raise DataError(f"{bars[0].path} holds bars, {sources[0].path} ticks: run them apart")
     chained = _chained(sources)
     check_given_once(chained)
-    return chained, [each for each in opened if isinstance(each, BarSource)]
+    return chained, bars
 
 
 def _chained(sources: Sequence[Source]) -> list[Source]:

@@ -19,7 +19,7 @@ from backtest.equity import EQUITY, Floats
 from backtest.marks import DAY_NS, sample_interval_ns
 from backtest.metrics import LEAST_DAYS, METRICS, Metric, Sample, daily_returns
 from backtest.optimise.folds import Part
-from backtest.optimise.parts import read_part
+from backtest.optimise.parts import STAMPS, read_part
 from backtest.optimise.targets import SIZES, Target
 from oms.records import CASH_SCALE
 
@@ -110,7 +110,7 @@ class Evaluator:
     def __init__(self, task: Task, loaded: Loaded) -> None:
         self._task = task
         self._loaded = loaded
-        self._parts: dict[Part, Rows] = {}
+        self._parts: dict[Part, tuple[Rows, ...]] = {}
 
     def run(self, job: Job) -> Outcome:
         """Run a job; raises what the backtest raises, and ``EvaluationError`` where a strategy failed."""
@@ -132,9 +132,11 @@ class Evaluator:
 
     def _sample(self, parameters: Mapping[str, float], part: Part) -> Sample:
         if part not in self._parts:
-            self._parts[part] = read_part(self._task.folder, part)
-        ticks = self._parts[part]
-        return evaluate(self._task.settings, parameters, ticks, clock=self._task.clock, loaded=self._loaded)
+            stamps = STAMPS if self._task.clock == "dual" else STAMPS[:1]
+            self._parts[part] = tuple(read_part(self._task.folder, part, stamp) for stamp in stamps)
+        return evaluate(
+            self._task.settings, parameters, *self._parts[part], clock=self._task.clock, loaded=self._loaded
+        )
 
 
 def with_parameters(settings: Settings, parameters: Mapping[str, float]) -> Settings:
@@ -149,11 +151,13 @@ def evaluate(
     settings: Settings,
     parameters: Mapping[str, float],
     ticks: Rows,
+    exchange: Rows | None = None,
     *,
     clock: str = "local",
     loaded: Loaded | None = None,
 ) -> Sample:
-    """Run the strategies with these parameters over ``ticks``: what came of it.
+    """Run the strategies with these parameters over ``ticks``, and ``exchange`` as the exchange's own order of them:
+    what came of it.
 
     Raises
     ------
@@ -166,7 +170,7 @@ def evaluate(
 
     if not len(ticks):
         raise EvaluationError("there are no ticks in this part of the data")
-    backtest = run_backtest(with_parameters(settings, parameters), ticks, clock=clock, loaded=loaded)
+    backtest = run_backtest(with_parameters(settings, parameters), ticks, clock=clock, loaded=loaded, exchange=exchange)
     performance = backtest.performance()
     if performance.failures:
         raise EvaluationError(performance.failures[0])

@@ -1,12 +1,14 @@
 """Parts of the data as files that worker processes map into memory, so that memory does not grow with their number.
 
 A part that begins in the middle of the data begins with what is known there: the book as the core's own kernels have
-it, the last quote and the last mark price of each instrument.
+it, the last quote and the last mark price of each instrument. At an exchange with a clock of its own it begins with
+what had happened there by then, a feed's latency ahead of what had been received.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +24,10 @@ from oms.records import TICK, BookState, TickFlag, TickKind
 LEVELS: Final = (TickKind.DEPTH, TickKind.SNAPSHOT, TickKind.STALE)
 CARRIED: Final = (TickKind.QUOTE, TickKind.MARK)
 """Kinds of which the last record counts."""
+CHUNK_ROWS: Final = 1_048_576
+"""Records that are looked at at a time: 64 MiB."""
+STAMPS: Final = ("local_ts", "exch_ts")
+"""The times that order the records: of receipt, and at the exchange."""
 
 
 class Books:
@@ -39,6 +45,10 @@ class Books:
 
     def take(self, ticks: Rows) -> None:
         """Bring them forward by these ticks."""
+        for chunk in _chunks(ticks):
+            self._take(chunk)
+
+    def _take(self, ticks: Rows) -> None:
         for number, rebuild in self._rebuilds.items():
             own = ticks[(ticks["instrument"] == number) & (ticks["kind"] != TickKind.TIME)]
             levels = own[np.isin(own["kind"], LEVELS)]
@@ -88,46 +98,58 @@ def _snapshot(book: Rows, instrument: int, version: int) -> Rows:
     return levels
 
 
-def _file(folder: Path, start_ts: int) -> Path:
-    return folder / f"{start_ts}.npy"
+def _chunks(rows: Rows) -> Iterator[Rows]:
+    return (rows[start : start + CHUNK_ROWS] for start in range(0, len(rows), CHUNK_ROWS))
 
 
-def write_parts(ticks: Rows, instruments: Sequence[Instrument], parts: Iterable[Part], folder: Path) -> None:
+def _place(rows: Rows, stamp: str, ts: int) -> int:
+    """Of the first row that is not before ``ts``; without a copy of all times, as numpy would make one."""
+    return bisect_left(rows, ts, key=lambda row: int(row[stamp]))
+
+
+def _file(folder: Path, start_ts: int, stamp: str) -> Path:
+    return folder / f"{start_ts}.{stamp}.npy"
+
+
+def write_parts(
+    ticks: Rows, instruments: Sequence[Instrument], parts: Iterable[Part], folder: Path, stamp: str = "local_ts"
+) -> None:
     """Write a file for each time at which parts start, with the ticks up to the end of the last one of them.
 
     Parameters
     ----------
     ticks : array of TICK
-        In order of ``local_ts``.
+        In order of ``stamp``.
     instruments : sequence of Instrument
         Those of the ticks.
     parts : iterable of Part
     folder : Path
         Which exists.
+    stamp : str
+        ``local_ts``, the order of receipt, or ``exch_ts``, the exchange's.
     """
     ends: dict[int, int] = {}
     for part in parts:
         ends[part.start_ts] = max(part.end_ts, ends.get(part.start_ts, 0))
-    local_ts = ticks["local_ts"]
     books = Books(instruments)
     taken = 0
     for start_ts, end_ts in sorted(ends.items()):
-        first, last = np.searchsorted(local_ts, [start_ts, end_ts]).tolist()
+        first, last = _place(ticks, stamp, start_ts), _place(ticks, stamp, end_ts)
         books.take(ticks[taken:first])
         taken = first
         rows = ticks[first:last]
         opening: Rows = np.zeros(0, TICK)
         if first and len(rows):
-            opening = books.opening(int(rows["local_ts"][0]), int(rows["exch_ts"].min()))
+            opening = books.opening(*(int(rows[each][0] if each == stamp else rows[each].min()) for each in STAMPS))
         file = np.lib.format.open_memmap(  # type: ignore[no-untyped-call]
-            _file(folder, start_ts), mode="w+", dtype=TICK, shape=(len(opening) + len(rows),)
+            _file(folder, start_ts, stamp), mode="w+", dtype=TICK, shape=(len(opening) + len(rows),)
         )
         file[: len(opening)] = opening
         file[len(opening) :] = rows
         file.flush()
 
 
-def read_part(folder: Path, part: Part) -> Rows:
-    """The ticks of a part, mapped into memory, read only."""
-    ticks: Rows = np.load(_file(folder, part.start_ts), mmap_mode="r")
-    return ticks[: np.searchsorted(ticks["local_ts"], part.end_ts)]
+def read_part(folder: Path, part: Part, stamp: str = "local_ts") -> Rows:
+    """The ticks of a part in the order of ``stamp``, mapped into memory, read only."""
+    ticks: Rows = np.load(_file(folder, part.start_ts, stamp), mmap_mode="r")
+    return ticks[: _place(ticks, stamp, part.end_ts)]

@@ -36,6 +36,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     name: str
     settings: Settings
     files: tuple[str, ...]
+    instruments: tuple[str, ...] = ()
+    """Of the files that do not say what they are of, in order."""
+    timeframes_ns: tuple[int, ...] = ()
+    """Longer bars that strategies get beside those of the data."""
     space: tuple[str, ...]
     targets: tuple[str, ...]
     constraints: tuple[str, ...] = ()
@@ -61,7 +65,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
                 f"name {self.name!r} cannot be a folder's name: use letters, digits, '.', '-' and '_', at most 64"
             )
         if not self.files:
-            raise OptimiseError("no recording is given to run the strategy over: give a file")
+            raise OptimiseError("no market data is given to run the strategy over: give a file")
         if not self.settings.strategies:
             raise OptimiseError("there is no strategy to search parameters of: name one")
         if self.clock not in CLOCKS:
@@ -146,15 +150,18 @@ def studies_folder(settings: Settings) -> Path:
     return settings.store_dir / "optimise"
 
 
-def facts_of(settings: Settings, ticks: Rows) -> dict[str, str]:
-    """Digests of what decides a search's results beside its plan."""
+def facts_of(settings: Settings, *orders: Rows) -> dict[str, str]:
+    """Digests of what decides a search's results beside its plan: the data, in each of their orders, and the code."""
     from strategies.loader import cache_sources
 
     files = [each.file for each in settings.strategies]
     files += [each.file for each in settings.rules]
     files += [each.file for each in settings.algorithms]
     code = {f"the code of {file}": _digest(cache_sources(Path(file))) for file in files}
-    return {"the data": sha256(np.ascontiguousarray(ticks).view(np.uint8).data).hexdigest(), **code}
+    data = sha256()
+    for rows in orders:
+        data.update(np.ascontiguousarray(rows).view(np.uint8).data)
+    return {"the data": data.hexdigest(), **code}
 
 
 def _digest(paths: Sequence[Path]) -> str:

@@ -149,8 +149,14 @@ def write_study(folder: Path, study: Study) -> None:
     partial.replace(folder / TRIALS_FILE)
 
 
-def study_of(plan: Plan, whole: Part, trials: dict[str, tuple[Trial, ...]], folds: tuple[FoldResult, ...]) -> Study:
-    """The results of a plan whose searches had these trials."""
+def study_of(
+    plan: Plan,
+    whole: Part,
+    trials: dict[str, tuple[Trial, ...]],
+    folds: tuple[FoldResult, ...],
+    problems: Sequence[str] = (),
+) -> Study:
+    """The results of a plan whose searches had these trials, over data with these problems."""
     front = front_of(trials[WHOLE], plan.parsed_targets)
     return Study(
         name=plan.name,
@@ -163,7 +169,7 @@ def study_of(plan: Plan, whole: Part, trials: dict[str, tuple[Trial, ...]], fold
         front=tuple(front),
         folds=folds,
         overfitting=overfitting_of(trials[WHOLE], front[0] if front else None, whole.length_ns),
-        warnings=_warnings(trials, front, whole),
+        warnings=(*problems, *_warnings(trials, front, whole)),
         trials=trials,
     )
 

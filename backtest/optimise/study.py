@@ -1,4 +1,4 @@
-"""Searching the parameters of strategies over recordings: what is asked, and what came of it.
+"""Searching the parameters of strategies over market data: what is asked, and what came of it.
 
 A study has one search over the whole data, and with folds one for each of them, whose choice is then tested on data
 that it has not seen. All of it is kept in a folder of the account's store, so that it can be gone on with.
@@ -13,15 +13,14 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
-import numpy as np
 
+from backtest.optimise.data import open_data, read_data
 from backtest.optimise.errors import OptimiseError
 from backtest.optimise.evaluate import Task
 from backtest.optimise.folds import Part
-from backtest.optimise.parts import write_parts
 from backtest.optimise.plan import Plan, facts_of, studies_folder
 from backtest.optimise.results import FoldResult, Study, study_of, write_file, write_study
 from backtest.optimise.search import Progress, Report, Search, quiet_optuna
@@ -29,7 +28,6 @@ from backtest.optimise.workers import Opener, Pool, new_pool
 from oms.compiled import Progress as Compiling
 
 if TYPE_CHECKING:
-    from backtest.market import Rows
     from oms.config import Settings
 
 PLAN_FILE: Final = "plan.json"
@@ -47,6 +45,8 @@ def optimise(
     space: Sequence[str],
     targets: Sequence[str],
     *,
+    instruments: Sequence[str] = (),
+    timeframes_ns: Sequence[int] = (),
     constraints: Sequence[str] = (),
     sampler: str = "tpe",
     pruner: str = "none",
@@ -64,18 +64,22 @@ def optimise(
     report: Report = silent,
     compiling: Callable[[Compiling], None] = lambda progress: None,
 ) -> Study:
-    """Search the strategies' parameters over recordings.
+    """Search the strategies' parameters over market data.
 
     Parameters
     ----------
     settings : Settings
         As for a backtest; the searched parameters go to every strategy of it.
     files : sequence of paths
-        Recordings of instruments that the settings define; their ticks are put in the order of receipt.
+        Of any format that ``backtest.data.opening.open_sources`` opens: ticks, merged by time, or bars.
     space : sequence of str
         ``NAME=LOW:HIGH``, ``NAME=LOW:HIGH:STEP`` or ``NAME=A,B,C``.
     targets : sequence of str
         Metrics, such as ``total_return`` or ``fees:min``; of several the Pareto front is sought.
+    instruments : sequence of str
+        For the files that do not say what they are of, in order: ``SYMBOL.VENUE``.
+    timeframes_ns : sequence of int
+        As for ``backtest_bars``.
     constraints : sequence of str
         Such as ``max_drawdown<=0.2``.
     sampler, pruner : str
@@ -91,7 +95,7 @@ def optimise(
     name : str
         Of its folder; empty: the strategy's name and the time.
     clock, duration_s
-        As for a backtest; the duration is that of each file.
+        As for a backtest.
     trial_timeout_s : float
         A trial that runs longer, over all of its parts, has failed; 0: it may take any time. Not with Ray.
     workers : int
@@ -105,7 +109,7 @@ def optimise(
     ------
     OptimiseError
         When something of it cannot be, or nothing could be judged.
-    ConfigError, StrategyError, RecordingError
+    ConfigError, StrategyError, DataError, BacktestError
         When a setting or a file cannot be used.
     """
     now = datetime.now(UTC)
@@ -114,6 +118,8 @@ def optimise(
         name=name or f"{title[:40]}-{now:%Y%m%dT%H%M%S}",
         settings=settings,
         files=tuple(os.fspath(Path(file).expanduser().absolute()) for file in files),
+        instruments=tuple(instruments),
+        timeframes_ns=tuple(timeframes_ns),
         space=tuple(space),
         targets=tuple(targets),
         constraints=tuple(constraints),
@@ -188,12 +194,13 @@ def run_plan(
     from oms.assembly import load
 
     with quiet_optuna(), TemporaryDirectory(prefix="zoms-optimise-") as folder:
-        load(plan.settings, compiling)
+        opened = open_data(plan)
+        load(opened.settings, compiling)
         plan.check_strategies()
-        ticks = read_ticks(plan)
-        whole = Part(int(ticks["local_ts"][0]), int(ticks["local_ts"][-1]) + 1)
+        data = read_data(plan, opened, Path(folder))
+        whole = data.whole
         plan.check_lengths(whole)
-        facts = facts_of(plan.settings, ticks)
+        facts = facts_of(plan.settings, *data.orders)
         for what, digest in plan.facts.items():
             if facts.get(what) != digest:
                 raise OptimiseError(
@@ -203,16 +210,27 @@ def run_plan(
         plan = msgspec.structs.replace(plan, facts=facts)
         searches, tests = plan.searches_of(whole), [fold.test for fold in plan.folds_of(whole)]
         every = [*(part for parts in searches.values() for part in parts), *tests]
-        write_parts(ticks, _instruments_of(plan, ticks), every, Path(folder))
-        del ticks
-        task = Task(plan.settings, Path(folder), plan.parsed_targets[0], plan.clock)
-        return run_searches(plan, whole, task, workers=workers, ray_address=ray_address, report=report)
+        data.write_parts(every, Path(folder))
+        problems = data.problems
+        del data
+        task = Task(opened.settings, Path(folder), plan.parsed_targets[0], plan.clock)
+        return run_searches(plan, whole, task, problems, workers=workers, ray_address=ray_address, report=report)
 
 
 def run_searches(
-    plan: Plan, whole: Part, task: Opener, *, workers: int = 0, ray_address: str = "", report: Report = silent
+    plan: Plan,
+    whole: Part,
+    task: Opener,
+    problems: Sequence[str] = (),
+    *,
+    workers: int = 0,
+    ray_address: str = "",
+    report: Report = silent,
 ) -> Study:
-    """Run every search of a plan over data of this length, with workers that open ``task``; keep its results."""
+    """Run every search of a plan over data of this length, with workers that open ``task``; keep its results.
+
+    ``problems`` of the data are among its warnings.
+    """
     with quiet_optuna(), _kept(plan):
         pool: Pool = new_pool(task, workers, ray_address, timeout_s=plan.trial_timeout_s)
         try:
@@ -231,23 +249,9 @@ def run_searches(
                     folds.append(FoldResult(name=name, train=fold.train, test=fold.test, chosen=chosen, tested=tested))
         finally:
             pool.close()
-        study = study_of(plan, whole, trials, tuple(folds))
+        study = study_of(plan, whole, trials, tuple(folds), problems)
         write_study(plan.folder, study)
     return study
-
-
-def read_ticks(plan: Plan) -> Rows:
-    """The ticks of all files in the order of receipt; raises as ``read_recording`` does."""
-    from backtest.run import read_recording
-
-    ticks = np.concatenate([read_recording(plan.settings, Path(file), plan.duration_s).ticks for file in plan.files])
-    local_ts = ticks["local_ts"]
-    return ticks if (local_ts[1:] >= local_ts[:-1]).all() else ticks[np.argsort(local_ts, kind="stable")]
-
-
-def _instruments_of(plan: Plan, ticks: Rows) -> list[Any]:
-    traded = set(np.unique(ticks["instrument"]).tolist())
-    return [each for each in plan.settings.instruments if each.id in traded]
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,29 +9,27 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from oms.commands.exchange_options import ExchangeModel, Fees, Latencies, QueueModel, with_exchange
+from oms.commands.exchange_options import ExchangeModel, Fees, Latencies, QueueModel
+from oms.commands.market_data import Clock, Instruments, Timeframes, open_data
 from oms.commands.options import (
     Account,
     CommandError,
     Json,
     SettingsFile,
     compile_line,
-    overrides,
     parse_values,
     say,
     say_json,
     say_table,
 )
-from oms.commands.paper import Duration, NoStrategy, Parameters, Strategy, session_settings
+from oms.commands.paper import Duration, NoStrategy, Parameters, Strategy
 from oms.commands.performance import print_performance, write_reports
 
-UNITS_NS: Final = {"s": 10**9, "m": 60 * 10**9, "h": 3_600 * 10**9, "d": 86_400 * 10**9}
 MOST_LIQUIDATIONS: Final = 10
 """Lines of liquidations that are printed."""
 
 if TYPE_CHECKING:
     from backtest.algorithm import ParentRequest, ParentRun
-    from backtest.data.bars import BarSource
     from backtest.data.source import Source
     from backtest.run import BacktestResult
     from oms.config import Settings
@@ -43,28 +40,13 @@ def backtest(
         list[Path],
         typer.Argument(help="Recorded streams and other market data, merged by time.", metavar="FILE..."),
     ],
-    clock: Annotated[
-        str,
-        typer.Option(
-            "--clock",
-            help="local: the exchange acts in record time and receive order, as in paper; dual: at its own time.",
-            metavar="CLOCK",
-        ),
-    ] = "local",
+    clock: Clock = "local",
     duration: Duration = None,
     as_json: Json = False,
     settings_file: SettingsFile = None,
     account: Account = None,
     strategy: Strategy = None,
-    instrument: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--instrument",
-            help="What a file is of that does not say so itself, in the files' order. --strategy trades the first. "
-            "Repeatable.",
-            metavar="SYMBOL.VENUE",
-        ),
-    ] = None,
+    instrument: Instruments = None,
     param: Parameters = None,
     no_strategy: NoStrategy = False,
     exchange_model: ExchangeModel = None,
@@ -99,14 +81,7 @@ def backtest(
     plot: Annotated[
         Path | None, typer.Option("--plot", help="Draw the execution: a .png or .svg file.", metavar="FILE")
     ] = None,
-    timeframe: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--timeframe",
-            help="Give strategies these longer bars too, such as 1h. Repeatable.",
-            metavar="TIME",
-        ),
-    ] = None,
+    timeframe: Timeframes = None,
     report: Annotated[
         list[Path] | None,
         typer.Option("--report", help="Write the tear sheet: an .html or .png file. Repeatable.", metavar="FILE"),
@@ -120,7 +95,6 @@ def backtest(
 
     from backtest.streaming import backtest_bars, backtest_sources
     from backtest.tear_sheet import check_tear_sheet
-    from oms.exchange_model import BOOK_MODELS
 
     of_an_order: dict[str, object] = {"side": side, "qty": qty, "price": price, "algo-param": algo_param}
     of_an_order |= {"venue": venues, "start": start, "plot": plot}
@@ -130,35 +104,24 @@ def backtest(
     reports = report or []
     for path in reports:
         check_tear_sheet(path)
-    names = instrument or []
-    sources, bars = open_files(settings_file, account, file, names, strategy)
-    timeframes_ns = [interval_of(text) for text in timeframe or []]
-    if timeframes_ns and not bars:
-        raise CommandError(f"--timeframe {timeframe[0] if timeframe else ''} is for bars, and the data are ticks")
-    if bars and (algo is not None or clock != "local"):
-        raise CommandError(f"{bars[0].path} holds bars: they have one clock and no book for --algo to work in")
-    of_ticks = {
-        "exchange-model": exchange_model if exchange_model in BOOK_MODELS else None,
-        "queue-model": queue_model,
-        "latency": latency,
-    }
-    for option, value in of_ticks.items():
-        if bars and value is not None:
-            raise CommandError(f"--{option} {value} is for ticks, and {bars[0].path} holds bars: leave it away")
-    settings = session_settings(
+    data = open_data(
+        file,
         settings_file=settings_file,
-        replay=file[0],
-        speed="max",
-        duration=duration,
         account=account,
-        data_dir=None,
+        duration=duration,
+        instruments=instrument,
+        timeframes=timeframe,
         strategy=strategy,
-        instrument=None,
         parameters=param,
         no_strategy=no_strategy or (algo is not None and strategy is None),
-        recorded=names[0] if names else (sources or bars)[0].symbol,
+        exchange_model=exchange_model,
+        queue_model=queue_model,
+        latency=latency,
+        fees=fees,
     )
-    settings = with_exchange(settings, exchange_model, queue_model, latency, fees)
+    settings = data.settings
+    if data.bars and (algo is not None or clock != "local"):
+        raise CommandError(f"{data.bars[0].path} holds bars: they have one clock and no book for --algo to work in")
     if algo is not None:
         if qty is None:
             raise CommandError("--algo works an order of a quantity: give it by --qty, such as --qty 0.5")
@@ -167,15 +130,15 @@ def backtest(
         settings, algo = with_algorithm(settings, algo)
         chosen = parse_values(algo_param or [], "--algo-param")
         request = ParentRequest(algo, side or "buy", qty, price, chosen, start or 0.0, venues)
-        run_algorithm(settings, sources, request, clock, plot, reports, as_json=as_json)
+        run_algorithm(settings, data.sources, request, clock, plot, reports, as_json=as_json)
         return
     from backtest.performance import report_of
 
     with compile_line() as tell:
-        if bars:
-            done = backtest_bars(settings, bars, timeframes_ns, settings.replay.duration_s, report=tell)
+        if data.bars:
+            done = backtest_bars(settings, data.bars, data.timeframes_ns, settings.replay.duration_s, report=tell)
         else:
-            done = backtest_sources(settings, sources, clock, settings.replay.duration_s, report=tell)
+            done = backtest_sources(settings, data.sources, clock, settings.replay.duration_s, report=tell)
     result = done.result
     performance = done.performance()
     for problem in result.problems:
@@ -188,30 +151,6 @@ def backtest(
         print_performance(performance)
     if result.strategies_halted:
         raise typer.Exit(1)
-
-
-def open_files(
-    settings_file: Path | None, account: str | None, files: list[Path], names: list[str], strategy: str | None
-) -> tuple[list[Source], list[BarSource]]:
-    """Open the market data of a backtest: ticks or bars; raises ``DataError``, ``ConfigError`` or ``CommandError``."""
-    from backtest.data.opening import open_sources
-    from oms.config import load_settings
-
-    settings = load_settings(settings_file, {**overrides(account, None), "replay": {"file": ""}})
-    sources, bars = open_sources(files, settings, names)
-    if bars and sources:
-        raise CommandError(f"{bars[0].path} holds bars, {sources[0].path} ticks: run them apart")
-    if names and strategy is None and sources and all(source.names_instrument for source in sources):
-        raise CommandError(f"--instrument {names[0]}: every file says itself what it is of; give --strategy FILE too")
-    return sources, bars
-
-
-def interval_of(text: str) -> int:
-    """An interval such as ``15m``, ``1h`` or ``1d`` in ns; raises ``CommandError`` for what is none."""
-    found = re.fullmatch(r"([1-9][0-9]{0,5})([smhd])", text)
-    if found is None:
-        raise CommandError(f"--timeframe {text!r} is no interval such as 15m, 1h or 1d")
-    return int(found[1]) * UNITS_NS[found[2]]
 
 
 def with_algorithm(settings: Settings, algo: str) -> tuple[Settings, str]:

@@ -1,4 +1,4 @@
-"""``zoms optimize``: searching a strategy's parameters over recordings."""
+"""``zoms optimize``: searching a strategy's parameters over market data."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from oms.commands.exchange_options import ExchangeModel, Fees, Latencies, QueueModel
+from oms.commands.market_data import UNITS_NS, Clock, Instruments, Timeframes, open_data
 from oms.commands.options import (
     Account,
     CommandError,
@@ -21,28 +23,27 @@ from oms.commands.options import (
     say_json,
     say_table,
 )
-from oms.commands.paper import Duration, InstrumentName, Parameters, Strategy, session_settings
+from oms.commands.paper import Duration, Parameters, Strategy
 
 if TYPE_CHECKING:
     from backtest.optimise.results import FoldResult, Study
     from backtest.optimise.search import Report, Trial
 
 SHOWN_TRIALS = 10
-UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
 def seconds_of(text: str) -> float:
     """The seconds of a duration such as ``90s``, ``1h`` or ``2d``; raises ``CommandError``."""
     number, unit = text[:-1], text[-1:]
     try:
-        seconds = float(number) * UNITS_S[unit]
+        seconds = float(number) * UNITS_NS[unit] / 1e9
     except (KeyError, ValueError):
         raise CommandError(f"--embargo {text!r} is no duration: write 90s, 30m, 1h or 2d") from None
     return seconds
 
 
 def optimize(
-    files: Annotated[list[Path] | None, typer.Argument(help="Recorded streams.", metavar="FILE...")] = None,
+    files: Annotated[list[Path] | None, typer.Argument(help="As of zoms backtest.", metavar="FILE...")] = None,
     strategy: Strategy = None,
     ranges: Annotated[
         list[str] | None,
@@ -113,24 +114,31 @@ def optimize(
             metavar="NAME",
         ),
     ] = None,
-    clock: Annotated[
-        str, typer.Option("--clock", help="As of zoms backtest: local or dual.", metavar="CLOCK")
-    ] = "local",
+    clock: Clock = "local",
     duration: Duration = None,
     ray: Annotated[str, typer.Option("--ray", help="Run on the Ray cluster at this address.", metavar="ADDRESS")] = "",
     as_json: Json = False,
     settings_file: SettingsFile = None,
     account: Account = None,
     data_dir: DataDir = None,
-    instrument: InstrumentName = None,
+    instrument: Instruments = None,
     param: Parameters = None,
+    exchange_model: ExchangeModel = None,
+    queue_model: QueueModel = None,
+    latency: Latencies = None,
+    fees: Fees = None,
+    timeframe: Timeframes = None,
 ) -> None:
-    """Search parameters of a strategy over recorded streams, and check the result for over-fitting."""
+    """Search parameters of a strategy over market data, and check the result for over-fitting."""
     from backtest.optimise import study as studies
     from oms.commands.options import stored_settings
 
     if resume is not None:
-        given = [option for option, value in (("FILE", files), ("--range", ranges), ("--target", target)) if value]
+        asked: dict[str, object] = {"FILE": files, "--range": ranges, "--target": target, "--constraint": constraint}
+        asked |= {"--strategy": strategy, "--instrument": instrument, "--param": param, "--settings": settings_file}
+        asked |= {"--exchange-model": exchange_model, "--queue-model": queue_model, "--latency": latency}
+        asked |= {"--fees": fees, "--timeframe": timeframe, "--duration": duration, "--folds": folds, "--name": name}
+        given = [option for option, value in asked.items() if value]
         if given:
             raise CommandError(f"--resume goes on with what study {resume} was asked for: leave {given[0]} away")
         with progress_bar() as report, compile_line(anew=False) as tell:
@@ -146,26 +154,31 @@ def optimize(
             )
     else:
         if not files:
-            raise CommandError("no recording is given: zoms optimize FILE --range NAME=LOW:HIGH")
-        settings = session_settings(
+            raise CommandError("no market data is given: zoms optimize FILE --range NAME=LOW:HIGH")
+        data = open_data(
+            files,
             settings_file=settings_file,
-            replay=files[0],
-            speed="max",
-            duration=duration,
             account=account,
             data_dir=data_dir,
+            duration=duration,
+            instruments=instrument,
+            timeframes=timeframe,
             strategy=strategy,
-            instrument=instrument,
             parameters=param,
-            no_strategy=False,
+            exchange_model=exchange_model,
+            queue_model=queue_model,
+            latency=latency,
+            fees=fees,
         )
         embargo_s = seconds_of(embargo)
         with progress_bar() as report, compile_line(anew=False) as tell:
             found = studies.optimise(
-                settings,
+                data.settings,
                 files,
                 ranges or [],
                 target or ["total_return"],
+                instruments=instrument or [],
+                timeframes_ns=data.timeframes_ns,
                 constraints=constraint or [],
                 sampler=sampler,
                 pruner=pruner,
@@ -176,7 +189,7 @@ def optimize(
                 seed=seed,
                 name=name,
                 clock=clock,
-                duration_s=settings.replay.duration_s,
+                duration_s=data.settings.replay.duration_s,
                 trial_timeout_s=trial_timeout,
                 workers=workers,
                 ray_address=ray,

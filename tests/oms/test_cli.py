@@ -210,7 +210,7 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
         ([*BARS, "--queue-model", "log"], "--queue-model log is for ticks, and"),
         ([*BARS, "--timeframe", "90s"], "bars of 90s cannot be made of bars of 1m: give a multiple"),
         (["backtest", RECORDING, "--report", "sheet.pdf"], "sheet.pdf is neither HTML nor PNG"),
-        (["optimize", "--range", "half_spread_ticks=1:3"], "no recording is given: zoms optimize FILE"),
+        (["optimize", "--range", "half_spread_ticks=1:3"], "no market data is given: zoms optimize FILE"),
         (["optimize", RECORDING], "no parameter is given to search: give one as NAME=LOW:HIGH"),
         (
             ["optimize", RECORDING, "--range", "half_spread_ticks=1:10:4"],
@@ -220,6 +220,9 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
         (["optimize", RECORDING, "--range", "skew_ticks=1:3", "--target", "sharpe"], "sharpe_ratio needs 30 days"),
         (["optimize", RECORDING, "--range", "skew_ticks=1:3", "--embargo", "1 hour"], "write 90s, 30m, 1h or 2d"),
         (["optimize", "--resume", "none"], "there is no study 'none' in"),
+        (["optimize", RECORDING, "--range", "skew_ticks=1:3", "--timeframe", "1h"], "--timeframe 1h is for bars, and"),
+        (["optimize", *BARS[1:], "--range", "skew_ticks=1:3", "--clock", "dual"], "holds bars: they have one clock"),
+        (["optimize", *BARS[1:2], "--range", "skew_ticks=1:3"], "does not say which instrument it is of: name it by"),
         (["optimize", RECORDING, "--resume", "none"], "leave FILE away"),
         (["stream", RECORDING, "--endpoint", "here"], "--endpoint 'here' is not like"),
         (["status"], "no session of account 'paper' runs"),
@@ -429,6 +432,25 @@ def test_optimize_searches_tests_and_tells_what_may_be_luck(zoms: Zoms) -> None:
     assert again.status == 0
     assert len(again.last_json["trials"]["whole"]) == 6
     assert zoms("optimize", RECORDING, *ranges, *terms).err.startswith("zoms: study 'mine' exists already")
+
+
+def test_optimize_takes_bars_and_options_about_the_exchange(zoms: Zoms) -> None:
+    about = ["--strategy", "moving_average", "--fees", "0.0001,0.0002", "--timeframe", "5m", "--duration", "60000"]
+    grid = ["--range", "fast_bars=5:15:10", "--param", "slow_bars=30", "--sampler", "grid", "--target", "net_pnl"]
+    status, out, err = zoms("optimize", *BARS[1:], *about, *grid, "--name", "bars", "--json")
+    assert (status, err.count("\n")) == (0, 1)
+    assert err.startswith("59,940 s of data are too few")
+    for trial in json.loads(out)["trials"]["whole"]:
+        parameters = ["--param", f"fast_bars={trial['parameters']['fast_bars']}", "--param", "slow_bars=30"]
+        alone = json.loads(zoms(*BARS, *about, *parameters, "--json").out)
+        metrics = alone["performance"]["whole"]["metrics"]
+        assert trial["figures"]["fills"] == alone["fills"] > 0
+        assert trial["figures"]["net_pnl"] == pytest.approx(float(metrics["net_pnl"]))
+    again = zoms("optimize", "--resume", "bars", "--fees", "0,0")
+    assert (again.status, again.err) == (
+        1,
+        "zoms: --resume goes on with what study bars was asked for: leave --fees away\n",
+    )
 
 
 @pytest.mark.thorough

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from backtest.data.clocks import exchange_order
 from backtest.equity import EQUITY
 from backtest.market import Rows
 from backtest.marks import DAY_NS, HOUR_NS
@@ -189,6 +190,7 @@ def test_packed_task_runs_where_its_files_are_not(recorded: tuple[Settings, Rows
     folder = tmp_path / "parts"
     folder.mkdir()
     write_parts(ticks, settings.instruments, [whole], folder)
+    write_parts(exchange_order(ticks), settings.instruments, [whole], folder, "exch_ts")
     task = Task(settings, folder, Target("net_pnl", 1), "dual")
     here = task.open()(Job({}, (whole,)))
     packed = pickle.loads(pickle.dumps(task.packed()))

@@ -263,7 +263,7 @@ def test_progress_tells_what_is_done_and_the_best(tmp_path: Path) -> None:
         ({"pruner": "median", "parts": 1}, "there is 1: give --parts 5"),
         ({"clock": "wall"}, "unknown clock 'wall'"),
         ({"name": "a/b"}, "cannot be a folder's name"),
-        ({"files": ()}, "no recording is given"),
+        ({"files": ()}, "no market data is given"),
         ({"constraints": ("trades>5",)}, "is not METRIC<=NUMBER"),
     ],
 )
