@@ -23,6 +23,8 @@ from oms.instruments import Instrument
 from oms.records import EXCHANGE_CLIENT, ORDER_ID_COUNTER_BITS, POSITION, EventKind, OrderFlag
 
 MOVING_KINDS: Final = (FILLED, FUNDING, SETTLED)
+LEDGER_KINDS: Final = (*MOVING_KINDS, EventKind.POSITION_ADOPTED)
+"""Of all events that a ledger looks at."""
 
 ACCOUNT: Final = -2
 """Owner of an account's whole position."""

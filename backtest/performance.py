@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from backtest.benchmarks import exact_sum
 from backtest.equity import Floats, capital_of, curve_of, rates_at, to_cash
-from backtest.ledger import ACCOUNT, NO_STRATEGY, Ledger, ledger_of, of_exchange
+from backtest.ledger import ACCOUNT, LEDGER_KINDS, NO_STRATEGY, Ledger, ledger_of, of_exchange
 from backtest.ledger_kernels import FILLED
 from backtest.market import Rows
 from backtest.marks import DAY_NS
@@ -25,10 +25,13 @@ from oms.config import qualified_symbol
 from oms.decimals import cash_text, scaled
 from oms.figures import average_price_text
 from oms.instruments import Instrument
-from oms.records import Liquidity
+from oms.records import EventKind, Liquidity
 
 if TYPE_CHECKING:
     from oms.config import Settings
+
+JUDGED_KINDS: Final = (*LEDGER_KINDS, EventKind.PROGRESS)
+"""Of the events that results are made of."""
 
 WHOLE: Final = "whole"
 STRATEGY: Final = "strategy"
@@ -191,7 +194,7 @@ def performance_of(
     settings : Settings
         Of the run.
     events : array of EVENT
-        Every event of the run, in order.
+        Those of the run that are of ``JUDGED_KINDS``, in order; others do not matter.
     marks : array of MARK_SAMPLE
         In order of time.
     strategy_names : sequence of str

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backtest.data.clocks import exchange_order
+from backtest.event_log import EventLog
 from backtest.marks import Sampler
 from oms.assembly import PAPER_ACCOUNT, Core, Loaded, build_core
 from oms.compiled import Progress
@@ -27,7 +28,7 @@ from oms.decimals import cash_text
 from oms.engine import report_positions, step_commands, step_ticks, take_terms
 from oms.exchange_model import BAR_MODEL, BOOK_MODELS
 from oms.instruments import Instrument
-from oms.records import EVENT, TICK, EventKind, Reason, TickFlag, TickKind
+from oms.records import TICK, EventKind, Reason, TickFlag, TickKind
 
 if TYPE_CHECKING:
     from backtest.frames import Frame, Library
@@ -102,7 +103,7 @@ class Backtest(NamedTuple):
     """A finished backtest: its figures, its events, the core as it ended, and the prices on the way."""
 
     result: BacktestResult
-    events: npt.NDArray[np.void]
+    log: EventLog
     core: Core
     settings: Settings
     marks: npt.NDArray[np.void]
@@ -111,21 +112,26 @@ class Backtest(NamedTuple):
     """The algorithm of each order that one has worked, by order id."""
 
     @property
+    def events(self) -> npt.NDArray[np.void]:
+        """Every event, in order; not to be written to."""
+        return self.log.all()
+
+    @property
     def fills(self) -> npt.NDArray[np.void]:
         """The ORDER_FILLED events, in order."""
-        return self.events[self.events["kind"] == EventKind.ORDER_FILLED]
+        return self.log.of((EventKind.ORDER_FILLED,))
 
     def performance(self) -> Performance:
         """Equity, trades and metrics; see ``backtest.performance``."""
-        from backtest.performance import performance_of
+        from backtest.performance import JUDGED_KINDS, performance_of
 
         return performance_of(
             self.settings,
-            self.events,
+            self.log.of(JUDGED_KINDS),
             self.marks,
             [each.name for each in self.core.strategies],
             algorithms=self.algorithms,
-            failures=_halts(self.core, self.events),
+            failures=_halts(self.core, self.log),
         )
 
     def trades_frame(self, library: Library = "pandas") -> Frame:
@@ -216,13 +222,8 @@ class Drive:
         self.last_ts = 0
         self.algorithms: dict[int, int] = {}
         """Number of the algorithm of each order that one has worked, by order id."""
-        self._events: list[npt.NDArray[np.void]] = [np.zeros(0, EVENT)]
+        self.log = EventLog()
         self._sampler = Sampler(st, instruments)
-
-    @property
-    def events(self) -> npt.NDArray[np.void]:
-        """Every event so far, as one EVENT array."""
-        return np.concatenate(self._events)
 
     @property
     def extent(self) -> Extent:
@@ -276,7 +277,7 @@ class Drive:
         if count:
             told = self.st[0]["told_parents"][:count]
             self.algorithms.update(zip(told["order_id"].tolist(), told["algorithm"].tolist(), strict=True))
-        self._events.append(take_events(self.st))
+        self.log.add(take_events(self.st))
 
 
 def drive(st: State, ticks: npt.NDArray[np.void], orders: Orders | None = None) -> npt.NDArray[np.void]:
@@ -289,7 +290,7 @@ def drive(st: State, ticks: npt.NDArray[np.void], orders: Orders | None = None) 
     """
     driven = Drive(st)
     drive_with(driven, ticks, orders)
-    return driven.events
+    return driven.log.all()
 
 
 def drive_with(driven: Drive, ticks: npt.NDArray[np.void], orders: Orders | None) -> None:
@@ -374,7 +375,7 @@ def run_backtest(
 def finished(core: Core, settings: Settings, clock: str, driven: Drive) -> Backtest:
     """The figures of a core that has gone through all of its data."""
     s = core.st[0]
-    events = driven.events
+    log = driven.log
     extent = driven.extent
     closing = _closing_positions(core.st)
     result = BacktestResult(
@@ -393,13 +394,13 @@ def finished(core: Core, settings: Settings, clock: str, driven: Drive) -> Backt
             _instrument_result(instrument, s["positions"][PAPER_ACCOUNT, instrument.id, 0], closing.get(instrument.id))
             for instrument in settings.instruments
         ),
-        liquidations=tuple(_liquidations(core, settings, events)),
-        refusals=_refusals(events),
-        problems=tuple(_halts(core, events)),
+        liquidations=tuple(_liquidations(core, settings, log)),
+        refusals=_refusals(log),
+        problems=tuple(_halts(core, log)),
     )
     names = {each.id: each.name for each in core.algorithms}
     algorithms = {order_id: names[number] for order_id, number in driven.algorithms.items()}
-    return Backtest(result, events, core, settings, driven.marks(), algorithms)
+    return Backtest(result, log, core, settings, driven.marks(), algorithms)
 
 
 def backtest_file(
@@ -502,10 +503,11 @@ def _instrument_result(instrument: Instrument, position: Any, closing: Any) -> I
     )
 
 
-def _liquidations(core: Core, settings: Settings, events: npt.NDArray[np.void]) -> Iterator[LiquidationResult]:
+def _liquidations(core: Core, settings: Settings, log: EventLog) -> Iterator[LiquidationResult]:
     """The fills by which the exchange closed positions, in order."""
     by_id = {each.id: each for each in settings.instruments}
-    for event in events[(events["kind"] == EventKind.ORDER_FILLED) & (events["reason"] == Reason.LIQUIDATION)]:
+    fills = log.of((EventKind.ORDER_FILLED,))
+    for event in fills[fills["reason"] == Reason.LIQUIDATION]:
         instrument = by_id[int(event["instrument"])]
         yield LiquidationResult(
             ts=int(event["ts"]),
@@ -520,17 +522,19 @@ def _liquidations(core: Core, settings: Settings, events: npt.NDArray[np.void]) 
         )
 
 
-def _refusals(events: npt.NDArray[np.void]) -> dict[str, int]:
+def _refusals(log: EventLog) -> dict[str, int]:
     """How often a request was refused, by reason."""
-    reasons = events["reason"][events["kind"] == EventKind.ORDER_REFUSED]
-    return {Reason(reason).name: count for reason, count in Counter(reasons.tolist()).most_common()}
+    counts: Counter[int] = Counter()
+    for events in log.blocks():
+        counts.update(events["reason"][events["kind"] == EventKind.ORDER_REFUSED].tolist())
+    return {Reason(reason).name: count for reason, count in counts.most_common()}
 
 
-def _halts(core: Core, events: npt.NDArray[np.void]) -> list[str]:
+def _halts(core: Core, log: EventLog) -> list[str]:
     """A line for each strategy that was stopped."""
     return [
         f"strategy {core.strategies[event['strategy']].name} failed at {np.datetime64(int(event['ts']), 'ns')}Z "
         f"({Reason(int(event['reason'])).name}) and was stopped: the figures do not judge it; to see the line that "
         f"raises, run it with NUMBA_DISABLE_JIT=1"
-        for event in events[events["kind"] == EventKind.STRATEGY_HALTED]
+        for event in log.of((EventKind.STRATEGY_HALTED,))
     ]

@@ -40,7 +40,7 @@ print(json.dumps({{
     "rows_per_s": result.ticks_per_s,
     "orders": result.orders,
     "fills": result.fills,
-    "events": len(backtest.events),
+    "events": len(backtest.log),
     "days": result.recorded_s / 86_400,
     "problems": list(result.problems),
 }}))

@@ -185,7 +185,7 @@ def driven(chosen: Settings, bars: Rows, *, passes_over: bool) -> Run:
         reviewed.append(int(st[0]["reviewed_updates"]))
     st[0]["quiet_until"] = 0
     drive.let_pass(int(bars["local_ts"][-1]) + 2 * REVIEW_INTERVAL_NS)
-    return Run(st, drive.events, losses, reviewed)
+    return Run(st, drive.log.all(), losses, reviewed)
 
 
 def fields_of(st: State) -> dict[str, bytes]:
