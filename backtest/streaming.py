@@ -41,11 +41,9 @@ NO_LATENCY: Final[dict[str, Any]] = {
     "latencies": "",
 }
 """Settings of an exchange model whose answers are there at once."""
-TRIM_BLOCKS: Final = 4
-"""Blocks after which freed memory goes back to the system. They are of different sizes and the allocator does not find
-room for one in the hole of another: without it, memory grows with the length of the stream."""
 _TRIM: Final = getattr(ctypes.CDLL(None), "malloc_trim", lambda pad: 0)
-"""Of glibc; elsewhere nothing."""
+"""Gives freed memory back to the system; of glibc, elsewhere nothing. Blocks are of different sizes, and the allocator
+does not find room for one in the hole of another: without it, memory grows with the length of the stream."""
 
 
 def stream(sources: Sequence[Source], clock: str = "local", duration_s: float = 0) -> Iterator[Block]:
@@ -119,9 +117,8 @@ def drive_blocks(driven: Drive, blocks: Iterable[Block]) -> None:
     BacktestError
         When events were lost.
     """
-    for number, block in enumerate(blocks):
-        if number % TRIM_BLOCKS == 0:
-            _TRIM(0)
+    for block in blocks:
+        _TRIM(0)
         if block.exchange is None:
             driven.take(block.local)
             continue
