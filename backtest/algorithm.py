@@ -18,7 +18,6 @@ from backtest.run import (
     BacktestError,
     Orders,
     Recorded,
-    check_book_model,
     read_recording,
     run_backtest,
     with_problems,
@@ -302,7 +301,7 @@ def run_parent_sources(
 def _run_parent(
     settings: Settings, recorded: Recorded, request: ParentRequest, clock: str, report: Callable[[Progress], None]
 ) -> tuple[ParentRun, Market]:
-    check_book_model(settings)
+    settings.matching.check_book_model()
     run = run_parent(settings, recorded.ticks, recorded.instrument, request, clock=clock, report=report)
     done = run._replace(backtest=with_problems(run.backtest, recorded.problems))
     return done, run.measure.market(recorded.ticks)

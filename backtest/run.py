@@ -25,7 +25,6 @@ from oms.config import Settings, qualified_symbol
 from oms.core.state import State
 from oms.decimals import cash_text
 from oms.engine import report_positions, step_commands, step_ticks, take_terms
-from oms.exchange_model import BAR_MODEL, BOOK_MODELS
 from oms.instruments import Instrument
 from oms.records import EVENT, TICK, EventKind, Reason, TickFlag, TickKind
 
@@ -151,14 +150,6 @@ def check_clock(clock: str) -> None:
     """Raise ``BacktestError`` when there is no clock called ``clock``."""
     if clock not in CLOCKS:
         raise BacktestError(f"unknown clock {clock!r}: use {' or '.join(CLOCKS)}")
-
-
-def check_book_model(settings: Settings) -> None:
-    """Raise ``BacktestError`` when the exchange model is the one for bars, by which no order meets a tick."""
-    if settings.matching.model == BAR_MODEL:
-        raise BacktestError(
-            f"exchange model {BAR_MODEL!r} is for bars, and the data are ticks: use {', '.join(BOOK_MODELS)}"
-        )
 
 
 class Extent(NamedTuple):
@@ -430,7 +421,7 @@ def backtest_file(
         As ``run_backtest`` does.
     """
     check_clock(clock)
-    check_book_model(settings)
+    settings.matching.check_book_model()
     recorded = read_recording(settings, path, duration_s)
     return with_problems(run_backtest(settings, recorded.ticks, clock=clock, report=report), recorded.problems)
 

@@ -120,7 +120,7 @@ def backtest(
 
     from backtest.streaming import backtest_bars, backtest_sources
     from backtest.tear_sheet import check_tear_sheet
-    from oms.exchange_model import BOOK_MODELS
+    from oms.session_settings import BOOK_MODELS
 
     of_an_order: dict[str, object] = {"side": side, "qty": qty, "price": price, "algo-param": algo_param}
     of_an_order |= {"venue": venues, "start": start, "plot": plot}
