@@ -89,6 +89,7 @@ class BacktestResult(msgspec.Struct, frozen=True, kw_only=True):
     """Wall time of the run itself, without loading and compiling."""
     ticks_per_s: float
     instruments: tuple[InstrumentResult, ...]
+    """Empty when a strategy failed: what follows a failure is no result."""
     liquidations: tuple[LiquidationResult, ...] = ()
     refusals: dict[str, int] = {}
     """How many requests were refused, by reason, the most frequent first; those that found the core's output full are
@@ -365,6 +366,7 @@ def finished(core: Core, settings: Settings, clock: str, driven: Drive) -> Backt
     events = driven.events
     extent = driven.extent
     closing = _closing_positions(core.st)
+    halted = int(s["strategies"]["halted"].sum())
     result = BacktestResult(
         clock=clock,
         model=settings.matching.model,
@@ -373,13 +375,14 @@ def finished(core: Core, settings: Settings, clock: str, driven: Drive) -> Backt
         orders=int(s["orders_sent"]),
         refused=int(s["orders_refused"]),
         fills=int(s["fills"]),
-        strategies_halted=int(s["strategies"]["halted"].sum()),
+        strategies_halted=halted,
         recorded_s=extent.recorded_s,
         elapsed_s=extent.elapsed_s,
         ticks_per_s=extent.records / extent.elapsed_s if extent.elapsed_s > 0 else 0.0,
         instruments=tuple(
             _instrument_result(instrument, s["positions"][PAPER_ACCOUNT, instrument.id, 0], closing.get(instrument.id))
             for instrument in settings.instruments
+            if not halted
         ),
         liquidations=tuple(_liquidations(core, settings, events)),
         refusals=_refusals(events),

@@ -340,6 +340,8 @@ def test_backtest_with_a_strategy_that_fails_says_so_and_fails(zoms: Zoms, tmp_p
     assert "ticks/s" in out
     assert "no figures: a strategy failed: the run is not judged" in out
     assert "net PnL" not in out
+    assert "realized" not in out
+    assert "BTCUSDT" not in out
 
 
 def two_recordings(folder: Path) -> tuple[list[str], str]:
