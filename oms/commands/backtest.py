@@ -182,12 +182,12 @@ def backtest(
     performance = done.performance()
     for problem in result.problems:
         sys.stderr.write(f"{problem}\n")
-    write_reports(performance, reports)
     if as_json:
         say_json({**msgspec.to_builtins(result), "performance": msgspec.to_builtins(report_of(performance))})
     else:
         print_result(result)
         print_performance(performance)
+    write_reports(performance, reports)
     if result.strategies_halted:
         raise typer.Exit(1)
     check_whole(sources or bars)
@@ -264,15 +264,15 @@ def run_algorithm(
         sys.stderr.write(f"{problem}\n")
     if run.backtest.result.strategies_halted:
         raise CommandError("the execution is not judged: a strategy beside it failed")
-    if plot is not None:
-        save_plot(run.parent, market, plot)
-    if reports:
-        write_reports(run.backtest.performance(), reports)
     if as_json:
         ending = {"state": run.state.name.lower(), "reason": run.reason.name}
         say_json({"algorithm": request.algorithm, **ending, **msgspec.to_builtins(report)})
     else:
         print_run(request.algorithm, run, report, market)
+    if plot is not None:
+        save_plot(run.parent, market, plot)
+    if reports:
+        write_reports(run.backtest.performance(), reports)
     check_whole(sources)
 
 

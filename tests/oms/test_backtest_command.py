@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -70,3 +74,47 @@ def test_an_order_beside_a_strategy_that_fails_is_not_judged(zoms: Zoms, how: tu
     assert (status, out) == (1, "")
     assert "strategy failing failed at 2024-08-08T23:5" in err
     assert err.endswith("zoms: the execution is not judged: a strategy beside it failed\n")
+
+
+@pytest.mark.parametrize(
+    ("option", "name"), [("--report", "sheet.html"), ("--report", "sheet.png"), ("--plot", "a.svg")]
+)
+def test_figures_are_shown_although_a_file_cannot_be_written(
+    zoms: Zoms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str, name: str
+) -> None:
+    def no_room(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "replace", no_room)
+    path = tmp_path / name
+    status, out, err = zoms("backtest", os.fspath(RECORDING), "--duration", "5", *ORDER, option, os.fspath(path))
+    assert status == 1
+    assert re.search(r"^average price +\d", out, re.MULTILINE)
+    assert err.count("\n") == 1
+    assert re.match(rf"zoms: (report|plot) {path} cannot be written: No space left on device\n", err)
+    assert not list(tmp_path.glob(f"*{path.suffix}"))
+
+
+def test_a_plot_in_a_folder_that_is_not_there_is_refused_before_the_run(zoms: Zoms, tmp_path: Path) -> None:
+    path = tmp_path / "nowhere" / "a.png"
+    status, out, err = zoms("backtest", os.fspath(RECORDING), *ORDER, "--plot", os.fspath(path))
+    assert (status, out) == (1, "")
+    assert err == f"zoms: plot {path} cannot be written: there is no folder {path.parent}\n"
+
+
+@pytest.mark.parametrize("words", [["version"], ["data", "check", os.fspath(RECORDING), "--json"]])
+def test_output_that_finds_the_disk_full_is_an_error_in_one_line(words: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "oms.cli", *words], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 1
+    assert done.stderr == "zoms: standard output cannot be written: No space left on device\n"
+
+
+def test_much_output_that_finds_the_disk_full_is_the_same_error() -> None:
+    """More than a buffer holds: it fails within the command."""
+    code = "from oms import cli; cli.app = lambda: cli.stored.say('x' * 10**6); cli.main()"
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "zoms: standard output cannot be written: No space left on device\n")
