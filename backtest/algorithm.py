@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -163,8 +164,10 @@ def first_row(ticks: npt.NDArray[np.void], instrument: Instrument, start_s: floa
     Raises
     ------
     BacktestError
-        When the data end before that.
+        When ``start_s`` is no time behind the first tick, or the data end before that.
     """
+    if not 0 <= start_s < math.inf:
+        raise BacktestError(f"the order cannot start {start_s:g} s behind the first tick: give zero or more seconds")
     own = ticks["instrument"] == instrument.id
     whole = own & (ticks["kind"] == TickKind.SNAPSHOT) & ((ticks["flags"] & TickFlag.LAST) != 0)
     if not whole.any():

@@ -102,6 +102,13 @@ def test_a_plot_in_a_folder_that_is_not_there_is_refused_before_the_run(zoms: Zo
     assert err == f"zoms: plot {path} cannot be written: there is no folder {path.parent}\n"
 
 
+@pytest.mark.parametrize("start", ["-5", "nan", "inf"])
+def test_an_order_starts_within_the_data(zoms: Zoms, start: str) -> None:
+    status, out, err = zoms("backtest", os.fspath(RECORDING), *ORDER, "--duration", "2", "--start", start)
+    assert (status, out) == (1, "")
+    assert err == f"zoms: the order cannot start {start} s behind the first tick: give zero or more seconds\n"
+
+
 @pytest.mark.parametrize("words", [["version"], ["data", "check", os.fspath(RECORDING), "--json"]])
 def test_output_that_finds_the_disk_full_is_an_error_in_one_line(words: list[str]) -> None:
     with Path("/dev/full").open("w") as full:
