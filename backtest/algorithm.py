@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -18,7 +19,6 @@ from backtest.run import (
     BacktestError,
     Orders,
     Recorded,
-    check_book_model,
     read_recording,
     run_backtest,
     with_problems,
@@ -164,8 +164,10 @@ def first_row(ticks: npt.NDArray[np.void], instrument: Instrument, start_s: floa
     Raises
     ------
     BacktestError
-        When the data end before that.
+        When ``start_s`` is no time behind the first tick, or the data end before that.
     """
+    if not 0 <= start_s < math.inf:
+        raise BacktestError(f"the order cannot start {start_s:g} s behind the first tick: give zero or more seconds")
     own = ticks["instrument"] == instrument.id
     whole = own & (ticks["kind"] == TickKind.SNAPSHOT) & ((ticks["flags"] & TickFlag.LAST) != 0)
     if not whole.any():
@@ -302,7 +304,7 @@ def run_parent_sources(
 def _run_parent(
     settings: Settings, recorded: Recorded, request: ParentRequest, clock: str, report: Callable[[Progress], None]
 ) -> tuple[ParentRun, Market]:
-    check_book_model(settings)
+    settings.matching.check_book_model()
     run = run_parent(settings, recorded.ticks, recorded.instrument, request, clock=clock, report=report)
     done = run._replace(backtest=with_problems(run.backtest, recorded.problems))
     return done, run.measure.market(recorded.ticks)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from backtest.benchmarks import Integers
 from backtest.market import Market
 from backtest.parent_order import SIDES, ExecutionError, ParentOrder
+from backtest.whole_file import check_writable, whole_file
 from oms.config import qualified_symbol
 from oms.figures import average_price_text
 from oms.instruments import Instrument
@@ -73,9 +74,10 @@ def plot_text(parent: ParentOrder, market: Market, *, width: int = 64, height: i
 
 
 def check_picture(path: Path) -> None:
-    """Check that a plot can be drawn into the file at ``path``; raises ``ExecutionError`` as ``save_plot`` does."""
+    """Check that a plot can be drawn into the file at ``path``; raises as ``save_plot`` does."""
     if path.suffix not in PICTURE_SUFFIXES:
         raise ExecutionError(f"plot {path} is neither a PNG nor an SVG: name it like {path.stem or 'plot'}.png")
+    check_writable(path, "plot")
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:
@@ -89,8 +91,8 @@ def save_plot(parent: ParentOrder, market: Market, path: Path) -> None:
     ------
     ExecutionError
         When the name ends otherwise, or matplotlib is not installed.
-    OSError
-        When the file cannot be written.
+    FileError
+        When the file cannot be written; one that was there is then as it was.
     """
     check_picture(path)
     from matplotlib.figure import Figure
@@ -105,7 +107,8 @@ def save_plot(parent: ParentOrder, market: Market, path: Path) -> None:
         f"{SIDES[parent.side]} {instrument.qty_from_lots(parent.target_qty)} {qualified_symbol(instrument)}"
     )
     prices.set_xlabel(f"seconds since {start:%Y-%m-%d %H:%M:%S.%f} UTC")
-    figure.savefig(path)
+    with whole_file(path, "plot") as partial:
+        figure.savefig(partial)
 
 
 def _rows(qty: int, target_qty: int, height: int) -> int:

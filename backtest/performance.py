@@ -127,6 +127,7 @@ class PerformanceReport(msgspec.Struct, frozen=True, kw_only=True):
     strategies: tuple[ScopeReport, ...]
     instruments: tuple[ScopeReport, ...]
     slippage: tuple[AlgorithmSlippage, ...]
+    """Empty when a strategy failed."""
     trades: tuple[TradeReport, ...]
     ts: tuple[int, ...]
     """Of every curve's rows, ns."""
@@ -248,7 +249,7 @@ def performance_of(
         scopes=tuple(scopes),
         failures=tuple(failures),
         warnings=_warnings(scopes[0].sample, left_out, _unconverted(ledger, by_id, rates)),
-        slippage=slippage_by_algorithm(events, by_id, algorithms),
+        slippage=() if failures else slippage_by_algorithm(events, by_id, algorithms),
     )
 
 

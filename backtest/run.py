@@ -26,7 +26,6 @@ from oms.config import Settings, qualified_symbol
 from oms.core.state import State
 from oms.decimals import cash_text
 from oms.engine import report_positions, step_commands, step_ticks, take_terms
-from oms.exchange_model import BAR_MODEL, BOOK_MODELS
 from oms.instruments import Instrument
 from oms.records import TICK, EventKind, Reason, TickFlag, TickKind
 
@@ -91,6 +90,7 @@ class BacktestResult(msgspec.Struct, frozen=True, kw_only=True):
     """Wall time of the run itself, without loading and compiling."""
     ticks_per_s: float
     instruments: tuple[InstrumentResult, ...]
+    """Empty when a strategy failed: what follows a failure is no result."""
     liquidations: tuple[LiquidationResult, ...] = ()
     refusals: dict[str, int] = {}
     """How many requests were refused, by reason, the most frequent first; those that found the core's output full are
@@ -157,14 +157,6 @@ def check_clock(clock: str) -> None:
     """Raise ``BacktestError`` when there is no clock called ``clock``."""
     if clock not in CLOCKS:
         raise BacktestError(f"unknown clock {clock!r}: use {' or '.join(CLOCKS)}")
-
-
-def check_book_model(settings: Settings) -> None:
-    """Raise ``BacktestError`` when the exchange model is the one for bars, by which no order meets a tick."""
-    if settings.matching.model == BAR_MODEL:
-        raise BacktestError(
-            f"exchange model {BAR_MODEL!r} is for bars, and the data are ticks: use {', '.join(BOOK_MODELS)}"
-        )
 
 
 class Extent(NamedTuple):
@@ -378,6 +370,7 @@ def finished(core: Core, settings: Settings, clock: str, driven: Drive) -> Backt
     log = driven.log
     extent = driven.extent
     closing = _closing_positions(core.st)
+    halted = int(s["strategies"]["halted"].sum())
     result = BacktestResult(
         clock=clock,
         model=settings.matching.model,
@@ -386,13 +379,14 @@ def finished(core: Core, settings: Settings, clock: str, driven: Drive) -> Backt
         orders=int(s["orders_sent"]),
         refused=int(s["orders_refused"]),
         fills=int(s["fills"]),
-        strategies_halted=int(s["strategies"]["halted"].sum()),
+        strategies_halted=halted,
         recorded_s=extent.recorded_s,
         elapsed_s=extent.elapsed_s,
         ticks_per_s=extent.records / extent.elapsed_s if extent.elapsed_s > 0 else 0.0,
         instruments=tuple(
             _instrument_result(instrument, s["positions"][PAPER_ACCOUNT, instrument.id, 0], closing.get(instrument.id))
             for instrument in settings.instruments
+            if not halted
         ),
         liquidations=tuple(_liquidations(core, settings, log)),
         refusals=_refusals(log),
@@ -434,7 +428,7 @@ def backtest_file(
         As ``run_backtest`` does.
     """
     check_clock(clock)
-    check_book_model(settings)
+    settings.matching.check_book_model()
     recorded = read_recording(settings, path, duration_s)
     return with_problems(run_backtest(settings, recorded.ticks, clock=clock, report=report), recorded.problems)
 

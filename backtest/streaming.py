@@ -19,7 +19,6 @@ from backtest.run import (
     Backtest,
     BacktestError,
     Drive,
-    check_book_model,
     check_clock,
     finished,
     run_backtest,
@@ -30,8 +29,8 @@ from gateways.recording import NS_PER_S, QUIET_NS, time_ticks, with_quiet_times
 from oms.assembly import build_core
 from oms.compiled import Progress
 from oms.config import Settings
-from oms.exchange_model import BAR_MODEL, MATCHING_MODELS
 from oms.records import TICK
+from oms.session_settings import BAR_MODEL, MATCHING_MODELS
 
 Ticks = npt.NDArray[np.void]
 NO_LATENCY: Final[dict[str, Any]] = {
@@ -159,7 +158,7 @@ def backtest_sources(
         As ``run_backtest`` does.
     """
     check_clock(clock)
-    check_book_model(settings)
+    settings.matching.check_book_model()
     core = build_core(settings, two_clocks=clock == "dual", report=report)
     driven = Drive(core.st, settings.instruments)
     drive_blocks(driven, stream(sources, clock, duration_s))

@@ -6,11 +6,12 @@ The HTML file is whole in itself and needs no network. Plots are drawn by plotly
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+from backtest.whole_file import check_writable, whole_file
 
 if TYPE_CHECKING:
     from backtest.performance import Performance
@@ -40,15 +41,10 @@ FORMATS: Final[dict[str, tuple[str, Callable[[Performance, Path], None]]]] = {
 
 
 def check_tear_sheet(path: Path) -> None:
-    """Check that a tear sheet can be written to the file at ``path``; raises ``TearSheetError`` as below."""
+    """Check that a tear sheet can be written to the file at ``path``; raises as ``save_tear_sheet`` does."""
     if path.suffix not in FORMATS:
         raise TearSheetError(f"report {path} is neither HTML nor PNG: name it like {path.stem or 'report'}.html")
-    folder = path.absolute().parent
-    if not folder.is_dir():
-        raise TearSheetError(f"report {path} cannot be written: there is no folder {folder}")
-    if path.is_dir() or not os.access(path if path.exists() else folder, os.W_OK):
-        what = f"{path} is a folder" if path.is_dir() else f"{path if path.exists() else folder} is read-only"
-        raise TearSheetError(f"report {path} cannot be written: {what}, name another file")
+    check_writable(path, "report")
     library = FORMATS[path.suffix][0]
     try:
         import_module(library)
@@ -62,9 +58,10 @@ def save_tear_sheet(performance: Performance, path: Path) -> None:
     Raises
     ------
     TearSheetError
-        When the name ends otherwise, the folder does not exist, or what draws it is not installed.
-    OSError
-        When the file cannot be written.
+        When the name ends otherwise, or what draws it is not installed.
+    FileError
+        When the file cannot be written; one that was there is then as it was.
     """
     check_tear_sheet(path)
-    FORMATS[path.suffix][1](performance, path)
+    with whole_file(path, "report") as partial:
+        FORMATS[path.suffix][1](performance, partial)

@@ -25,6 +25,7 @@ from oms.commands import (
     stored,
     stream,
 )
+from oms.commands.options import OutputError, flush_output, say
 
 TRACEBACK_VARIABLE: Final = "ZOMS_TRACEBACK"
 
@@ -67,23 +68,33 @@ def version() -> None:
     from importlib.metadata import version as version_of
 
     libraries = ", ".join(f"{name} {version_of(name)}" for name in ("numba", "numpy", "pyzmq", "msgspec"))
-    sys.stdout.write(f"zoms {version_of('zoms')} (Python {platform.python_version()}, {libraries})\n")
+    say(f"zoms {version_of('zoms')} (Python {platform.python_version()}, {libraries})")
 
 
 def main() -> None:
     """Run the command line and exit."""
     try:
-        app()
+        try:
+            app()
+        finally:
+            flush_output()  # later it would be no error of ours
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_output()
         sys.exit(1)
     except Exception as error:  # the last border: whatever it is becomes one line
         if os.environ.get(TRACEBACK_VARIABLE):
             raise
+        if isinstance(error, OutputError):
+            drop_output()
         sys.stderr.write(f"zoms: {error_line(error)}\n")
         sys.exit(1)
+
+
+def drop_output() -> None:
+    """Let what has not been written to standard output yet go to nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def error_line(error: Exception) -> str:

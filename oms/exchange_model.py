@@ -14,13 +14,8 @@ from oms.checks import ConfigError
 from oms.compiled import Callback, callback
 from oms.core.state import MAX_INSTRUMENTS, STATE, State, begin_books
 from oms.records import COMMAND, TICK
+from oms.session_settings import MATCHING_MODELS
 
-BOOK_MODELS: Final = ("displayed", "touch", "no_partial_fill", "partial_fill", "next_tick", "probabilistic")
-"""Exchange models that go by a book."""
-BAR_MODEL: Final = "bar"
-"""The one for bars."""
-MATCHING_MODELS: Final = (*BOOK_MODELS, BAR_MODEL)
-"""Exchange models by name: the modules of ``backtest/matching`` that can be chosen."""
 QUEUE_MODELS: Final = ("risk_averse", "log", "log2", "power1", "power2", "power3")
 """Queue models by name: the modules of ``backtest/queues`` that can be chosen."""
 

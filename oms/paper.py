@@ -44,10 +44,11 @@ class PaperSession:
     Raises
     ------
     LockError, BusError, ConfigError
-        As ``Supervisor`` does.
+        As ``Supervisor`` does; ``ConfigError`` for the exchange model of bars too.
     """
 
     def __init__(self, settings: Settings, listen: Callable[[LogLine], None] = lambda line: None) -> None:
+        settings.matching.check_book_model()
         self.settings = settings
         self.supervisor = Supervisor(settings, listen=listen)
         self.figures = Figures(settings, self.supervisor.children)

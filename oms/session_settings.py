@@ -13,6 +13,12 @@ from oms.core.state import MAX_FEE_TIERS
 from oms.decimals import GridError, rate
 from oms.records import CASH_SCALE
 
+BOOK_MODELS: Final = ("displayed", "touch", "no_partial_fill", "partial_fill", "next_tick", "probabilistic")
+"""Exchange models that go by a book."""
+BAR_MODEL: Final = "bar"
+"""The one for bars."""
+MATCHING_MODELS: Final = (*BOOK_MODELS, BAR_MODEL)
+"""Exchange models by name: the modules of ``backtest/matching`` that can be chosen."""
 MAX_JOURNAL_MB: Final = 4_096
 MAX_FEE_PER_UNIT: Final = 20
 """Of the settlement currency: times the largest quantity it fits 64 bits."""
@@ -121,6 +127,13 @@ class MatchingSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
             raise ConfigError(
                 f"matching liquidation_fee_rate {self.liquidation_fee_rate} is charged at the mark price: set "
                 'liquidation = "mark"; at the price of bankruptcy nothing is left for a fee'
+            )
+
+    def check_book_model(self) -> None:
+        """Raise ``ConfigError`` when the exchange model is the one for bars, by which no order meets a tick."""
+        if self.model == BAR_MODEL:
+            raise ConfigError(
+                f"exchange model {BAR_MODEL!r} is for bars, and the data are ticks: use {', '.join(BOOK_MODELS)}"
             )
 
     def _check_fees(self) -> None:

@@ -13,8 +13,9 @@ from typing import Final
 
 from oms.algorithms import built_in
 from oms.compiled import compile_entries
-from oms.exchange_model import LIQUIDATION, MATCHING_MODELS, QUEUE_MODELS
+from oms.exchange_model import LIQUIDATION, QUEUE_MODELS
 from oms.precompile import precompile
+from oms.session_settings import MATCHING_MODELS
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 STRATEGIES: Final = (

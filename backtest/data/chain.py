@@ -44,5 +44,12 @@ class ChainSource(Source):
                         f"of {self.symbol} in order of time, each once"
                     )
                 last_ts = int(part.ticks["local_ts"][-1])
+                self._add_up(number)
                 yield part
+            self._add_up(number)
+
+    def _add_up(self, last: int) -> None:
+        """Say what has become of the rows of the sources up to ``last``: who reads may stop before the end."""
+        self.reading = Reading()
+        for source in self.sources[: last + 1]:
             self.reading.add(source.reading)

@@ -12,16 +12,13 @@ import numpy.typing as npt
 from backtest.data.bars import BarSource, interval_text
 from backtest.data.clocks import DataError
 from backtest.data.messages import MessageMarker, WholeMessages
-from backtest.data.source import STAMPS, Part, Reading, Side, Source, Ticks
+from backtest.data.source import STAMPS, TOLERATED_SHARE, Part, Reading, Side, Source, Ticks
 from oms.config import Settings
 from oms.records import TickFlag, TickKind
 
 Integers = npt.NDArray[np.int64]
 
 DEFAULT_SILENCE_S: Final = 60.0
-TOLERATED_SHARE: Final = 0.001
-"""Of refused rows, crossed quotes and repeated trades: results do not hang on fewer."""
-
 SAMPLE: Final = 1_048_576
 """Feed latencies that are kept for the percentiles."""
 
@@ -188,12 +185,11 @@ def _take_reading(reading: Reading, found: Check) -> None:
     found.ignored = dict(reading.ignored)
     found.inexact = reading.inexact
     found.notes += [*reading.doubts, *reading.notes]
-    refused = sum(reading.refused.values())
     if reading.damage:
         found.problems.append(reading.damage)
     for reason, first in reading.problems.items():
         text = f"{reading.refused[reason]:,} refused as {reason.name}, the first: {first}"
-        (found.problems if refused > TOLERATED_SHARE * max(reading.rows, 1) else found.remarks).append(text)
+        (found.problems if reading.has_many_refused else found.remarks).append(text)
     if reading.set_back:
         found.problems.append(f"{reading.set_back:,} messages were received before the one ahead of them")
     if reading.inexact:

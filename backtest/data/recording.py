@@ -9,7 +9,7 @@ import numpy as np
 from backtest.data.clocks import DataError
 from backtest.data.source import Part, Reading, Source
 from gateways.lines import CHUNK_BYTES, RecordingError
-from gateways.recording import TickReader
+from gateways.recording import ReadCounters, TickReader
 from gateways.sidecar import Recording
 from oms.instruments import Instrument
 from oms.records import TickKind
@@ -42,11 +42,16 @@ class RecordingSource(Source):
         try:
             reader = TickReader(self._recording, self.instrument, chunk_bytes=4 * CHUNK_BYTES)
             for ticks in reader.sequenced():
+                self._take_counters(reader.counters)
                 yield Part(ticks, np.arange(records + 1, records + 1 + len(ticks)))
                 records += len(ticks)
         except RecordingError as error:
             raise DataError(str(error)) from None
-        counters = reader.counters
+        self._take_counters(reader.counters)
+
+    def _take_counters(self, counters: ReadCounters) -> None:
+        """Say what has become of the lines so far: who reads may stop before the end."""
+        reading = self.reading
         reading.rows = counters.messages + counters.ignored + sum(counters.refused.values())
         if counters.ignored:
             reading.ignored["messages without market data of ours"] = counters.ignored

@@ -24,6 +24,8 @@ __all__ = ["BLOCK_ROWS", "Block", "Clock", "DataError", "Part", "Reading", "Side
 Ticks = npt.NDArray[np.void]
 Integers = npt.NDArray[np.int64]
 
+TOLERATED_SHARE: Final = 0.001
+"""Of rows that are not sound: results do not hang on fewer."""
 BLOCK_ROWS: Final = 262_144
 """Rows of a file that are read at a time: 16 MiB of records."""
 
@@ -66,6 +68,16 @@ class Reading(msgspec.Struct):
     """What was found out about the file, such as the unit of its times."""
     damage: str = ""
     """Why the end of the file could not be read; empty when it could."""
+
+    @property
+    def has_many_refused(self) -> bool:
+        """Whether more rows were refused than are tolerated."""
+        return sum(self.refused.values()) > TOLERATED_SHARE * max(self.rows, 1)
+
+    @property
+    def lacks_data(self) -> bool:
+        """Whether so much could not be used that results are unreliable: the end of the file, or too many rows."""
+        return bool(self.damage) or self.has_many_refused
 
     def refuse(self, reason: Reason, count: int, first: str) -> None:
         """Count refused rows, and keep the words about the first of each reason."""

@@ -22,7 +22,6 @@ from backtest.optimise.errors import OptimiseError
 from backtest.optimise.folds import Part
 from backtest.optimise.parts import STAMPS, write_parts
 from backtest.optimise.plan import Plan
-from backtest.run import check_book_model
 from backtest.streaming import bar_settings, problems_of, read_bars, stream
 from oms.config import Settings
 from oms.instruments import Instrument
@@ -85,7 +84,7 @@ def open_data(plan: Plan) -> Opened:
     if not bars:
         if plan.timeframes_ns:
             raise OptimiseError("longer timeframes are made of bars, and the data are ticks: leave them away")
-        check_book_model(plan.settings)
+        plan.settings.matching.check_book_model()
         return Opened(plan.settings, sources, bars)
     if plan.clock != "local":
         raise OptimiseError(f"{bars[0].path} holds bars: they have one clock, local")
@@ -100,7 +99,7 @@ def read_data(plan: Plan, opened: Opened, folder: Path) -> StudyData:
     DataError
         When a file cannot be read.
     OptimiseError
-        When they hold nothing within the plan's duration.
+        When they hold nothing within the plan's duration, or lack what is damaged.
     """
     exchange: Rows | None = None
     if opened.bars:
@@ -110,6 +109,12 @@ def read_data(plan: Plan, opened: Opened, folder: Path) -> StudyData:
         ticks, exchange = write_orders(blocks, folder, two=plan.clock == "dual")
     if not len(ticks):
         raise OptimiseError(f"there are no data within {plan.duration_s:g} s of their begin: search over more of them")
+    for each in opened.files:
+        if each.reading.lacks_data:
+            raise OptimiseError(
+                f"{problems_of([each])[-1]}: what is found over part of the data is not what was asked for; mend the "
+                "file, or let --duration end before"
+            )
     instruments = tuple({each.instrument.id: each.instrument for each in opened.files}.values())
     return StudyData(ticks, exchange, instruments, problems_of(opened.files))
 

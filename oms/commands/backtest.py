@@ -30,7 +30,10 @@ MOST_LIQUIDATIONS: Final = 10
 
 if TYPE_CHECKING:
     from backtest.algorithm import ParentRequest, ParentRun
+    from backtest.data.bars import BarSource
     from backtest.data.source import Source
+    from backtest.execution import ExecutionReport
+    from backtest.market import Market
     from backtest.run import BacktestResult
     from oms.config import Settings
 
@@ -143,14 +146,22 @@ def backtest(
     performance = done.performance()
     for problem in result.problems:
         sys.stderr.write(f"{problem}\n")
-    write_reports(performance, reports)
     if as_json:
         say_json({**msgspec.to_builtins(result), "performance": msgspec.to_builtins(report_of(performance))})
     else:
         print_result(result)
         print_performance(performance)
+    write_reports(performance, reports)
     if result.strategies_halted:
         raise typer.Exit(1)
+    check_whole(data.sources or data.bars)
+
+
+def check_whole(sources: Sequence[Source | BarSource]) -> None:
+    """Raise ``CommandError`` when so much of the data could not be used that the figures are not to be relied on."""
+    for source in sources:
+        if source.reading.lacks_data:
+            raise CommandError(f"the figures lack what of {source.path} could not be used: see zoms data check")
 
 
 def with_algorithm(settings: Settings, algo: str) -> tuple[Settings, str]:
@@ -182,8 +193,7 @@ def run_algorithm(
 
     from backtest.algorithm import run_parent_sources
     from backtest.execution import execution_report
-    from backtest.execution_plot import check_picture, plot_text, save_plot
-    from oms.commands.execution import print_execution
+    from backtest.execution_plot import check_picture, save_plot
 
     if plot is not None:
         check_picture(plot)
@@ -192,19 +202,30 @@ def run_algorithm(
     report = execution_report(run.parent, market)
     for problem in run.backtest.result.problems:
         sys.stderr.write(f"{problem}\n")
+    if run.backtest.result.strategies_halted:
+        raise CommandError("the execution is not judged: a strategy beside it failed")
+    if as_json:
+        ending = {"state": run.state.name.lower(), "reason": run.reason.name}
+        say_json({"algorithm": request.algorithm, **ending, **msgspec.to_builtins(report)})
+    else:
+        print_run(request.algorithm, run, report, market)
     if plot is not None:
         save_plot(run.parent, market, plot)
     if reports:
         write_reports(run.backtest.performance(), reports)
-    if as_json:
-        ending = {"state": run.state.name.lower(), "reason": run.reason.name}
-        say_json({"algorithm": request.algorithm, **ending, **msgspec.to_builtins(report)})
-        return
+    check_whole(sources)
+
+
+def print_run(algorithm: str, run: ParentRun, report: ExecutionReport, market: Market) -> None:
+    """How the execution of an order went, in words and as a plot."""
+    from backtest.execution_plot import plot_text
+    from oms.commands.execution import print_execution
+
     print_execution(report)
     for line in liquidation_lines(run.backtest.result):
         say(line)
     say("")
-    say(f"{request.algorithm}: {ending_text(run)}")
+    say(f"{algorithm}: {ending_text(run)}")
     say("")
     say(plot_text(run.parent, market))
 
@@ -248,6 +269,8 @@ def print_result(result: BacktestResult) -> None:
     say(f"{result.orders:,} orders sent, {refused}, {result.fills:,} fills")
     for line in liquidation_lines(result):
         say(line)
+    if not result.instruments:
+        return
     say("")
     say_table(
         ["instrument", "fills", "bought", "sold", "position", "realized", "unrealized", "fees"],

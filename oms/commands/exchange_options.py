@@ -145,7 +145,7 @@ def with_exchange(
 
     given: dict[str, Any] = {}
     if model is not None:
-        from oms.exchange_model import MATCHING_MODELS
+        from oms.session_settings import MATCHING_MODELS
 
         given["model"] = chosen_model("--exchange-model", model, MATCHING_MODELS)
     if queue is not None:

@@ -84,7 +84,7 @@ def open_data(
     """
     from backtest.data.opening import open_sources
     from oms.config import load_settings
-    from oms.exchange_model import BOOK_MODELS
+    from oms.session_settings import BOOK_MODELS
 
     names = instruments or []
     defined = load_settings(settings_file, {**overrides(account, None), "replay": {"file": ""}})

@@ -45,6 +45,10 @@ class CommandError(Exception):
     """A command cannot do what was asked; the message is one line that names the thing and the remedy."""
 
 
+class OutputError(Exception):
+    """Standard output cannot be written, as where it is a file on a full disk."""
+
+
 def parse_parameters(given: list[str]) -> dict[str, float]:
     """``NAME=NUMBER`` texts as parameters; raises ``CommandError`` naming the one that is not like that."""
     parameters = {}
@@ -117,7 +121,25 @@ def running_settings(account: str | None, folder: Path | None) -> Settings:
 
 
 def say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
+    with _output():
+        sys.stdout.write(f"{text}\n")
+
+
+def flush_output() -> None:
+    """Write what standard output still holds back; raises ``OutputError``."""
+    with _output():
+        sys.stdout.flush()
+
+
+@contextmanager
+def _output() -> Iterator[None]:
+    """Where standard output is written; a reader that has gone away is no error of it."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(f"standard output cannot be written: {error.strerror}") from None
 
 
 @contextmanager

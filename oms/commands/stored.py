@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -315,7 +314,7 @@ def print_entry(entry: Entry, name: str) -> None:
     fields = entry.records.dtype.names or ()
     for record in entry.records:
         values = " ".join(f"{field}={record[field]}" for field in fields if field != "spare" and record[field])
-        sys.stdout.write(f"{entry.number} {time_text(entry.ts)} {name}: {values}\n")
+        say(f"{entry.number} {time_text(entry.ts)} {name}: {values}")
 
 
 def last_journal(journal_dir: Path) -> Path:

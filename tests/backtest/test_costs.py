@@ -10,9 +10,8 @@ import pytest
 from oms.config import ConfigError, MatchingSettings
 from oms.core.state import NEVER
 from oms.exchange_costs import define_costs
-from oms.exchange_model import BOOK_MODELS
 from oms.records import CASH_SCALE, EventKind, Liquidity, OrderState
-from oms.session_settings import FeeTierSettings
+from oms.session_settings import BOOK_MODELS, FeeTierSettings
 from tests.backtest.venue import SIDES, START_NS, Venue, mirrored_book
 
 pytestmark = pytest.mark.pure

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from backtest.equity import EQUITY
-from backtest.marks import DAY_NS
+from backtest.marks import DAY_NS, MARK_SAMPLE
 from backtest.metrics import METRICS, Sample
 from backtest.performance import (
     NO_STRATEGY_NAME,
@@ -28,7 +28,7 @@ from oms.config import Settings
 from oms.core.state import MAX_ACCOUNTS
 from oms.core.valuation import revalue
 from oms.decimals import cash_text
-from oms.records import CASH_SCALE
+from oms.records import CASH_SCALE, EVENT, EventKind
 from tests.backtest.runs import DAY_START, long_run
 from tests.backtest.test_run import demo_backtest, demo_settings
 from tests.backtest.venue import instrument, settings_of
@@ -99,6 +99,20 @@ def test_a_strategy_that_failed_has_no_figures() -> None:
         assert set(scope.metrics.values()) == {None}
         assert set(scope.absent.values()) == {"a strategy failed: the run is not judged"}
         assert scope.months == ()
+
+
+@pytest.mark.pure
+def test_a_strategy_that_failed_leaves_no_slippage() -> None:
+    settings = long_settings()
+    progress = np.zeros(1, EVENT)
+    progress["kind"], progress["order_id"], progress["ts"] = EventKind.PROGRESS, 77, DAY_START
+    progress["strategy"], progress["side"], progress["filled_qty"] = -1, 1, 4
+    progress["last_px"], progress["realized_pnl"] = 101 * CASH_SCALE, 100 * CASH_SCALE
+    for failures in ([], ["strategy maker failed"]):
+        performance = performance_of(
+            settings, progress, np.zeros(0, MARK_SAMPLE), ["maker"], algorithms={77: "twap"}, failures=failures
+        )
+        assert len(performance.slippage) == (0 if failures else 1)
 
 
 # Scopes

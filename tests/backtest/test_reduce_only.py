@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as hs
 
-from oms.exchange_model import BOOK_MODELS
 from oms.records import (
     CommandKind,
     EventKind,
@@ -18,6 +17,7 @@ from oms.records import (
     ReportKind,
     TimeInForce,
 )
+from oms.session_settings import BOOK_MODELS
 from tests.oms.core.builders import (
     ASK_PX,
     BID_PX,

@@ -143,6 +143,14 @@ def test_a_strategy_that_fails_is_a_problem_of_the_result() -> None:
     assert "NUMBA_DISABLE_JIT=1" in result.problems[0]
 
 
+def test_a_run_of_which_one_strategy_failed_has_no_figures_of_any_instrument() -> None:
+    strategies = [{"file": str(STRATEGIES / "failing.py"), "instrument": "BTCUSDT.binance_usdm"}]
+    chosen = demo_settings(strategies=[*msgspec.to_builtins(demo_settings().strategies), *strategies])
+    result = run_backtest(chosen, demo_ticks()).result
+    assert result.fills > 0
+    assert result.instruments == ()
+
+
 # Files and clocks
 
 

@@ -19,6 +19,7 @@ from backtest.metrics import METRICS, value_text
 from backtest.performance import Performance, performance_of, report_of
 from backtest.tear_sheet import TearSheetError, check_tear_sheet, save_tear_sheet
 from backtest.tear_sheet_html import LISTED_TRADES, tear_sheet_html
+from backtest.whole_file import FileError
 from oms.records import CASH_SCALE, EVENT, EventKind
 from tests.backtest.runs import DAY_START, long_run
 from tests.backtest.test_performance import long_performance, long_settings
@@ -247,7 +248,7 @@ def test_a_file_of_another_kind_is_refused(name: str, tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_not_there_is_named_before_anything_is_run(tmp_path: Path) -> None:
-    with pytest.raises(TearSheetError, match=f"there is no folder {tmp_path}/nowhere"):
+    with pytest.raises(FileError, match=f"there is no folder {tmp_path}/nowhere"):
         check_tear_sheet(tmp_path / "nowhere" / "report.html")
 
 
@@ -255,10 +256,10 @@ def test_a_file_that_cannot_be_written_is_named_before_anything_is_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "folder.html").mkdir()
-    with pytest.raises(TearSheetError, match=r"folder\.html cannot be written: .*folder\.html is a folder"):
+    with pytest.raises(FileError, match=r"folder\.html cannot be written: .*folder\.html is a folder"):
         check_tear_sheet(tmp_path / "folder.html")
     monkeypatch.setattr("os.access", lambda path, mode: False)  # to the superuser nothing is read-only
-    with pytest.raises(TearSheetError, match=f"report.html cannot be written: {tmp_path} is read-only"):
+    with pytest.raises(FileError, match=f"report.html cannot be written: {tmp_path} is read-only"):
         check_tear_sheet(tmp_path / "report.html")
 
 

@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import zmq
@@ -29,6 +29,7 @@ from oms.config import load_settings
 from oms.lifecycle import Heartbeat
 from oms.records import RecordKind
 from tests.docs.pages import ROOT
+from tests.oms.command_line import Zoms
 
 RECORDING = os.fspath(demo_recording())
 BARS = [
@@ -41,41 +42,6 @@ DEADLINE_S = 120.0
 ZOMS = [sys.executable, "-P", "-m", "oms.cli"]
 
 pytestmark = pytest.mark.timeout(300)
-
-
-class Outcome(NamedTuple):
-    status: int
-    out: str
-    err: str
-
-    @property
-    def last_json(self) -> Any:
-        return json.loads(self.out.strip().splitlines()[-1])
-
-
-class Zoms:
-    """Runs ``zoms`` commands in this process on a data folder of their own."""
-
-    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-        self.folder = folder
-        self._capsys = capsys
-        self._monkeypatch = monkeypatch
-
-    def __call__(self, *arguments: str) -> Outcome:
-        self._monkeypatch.setenv("ZOMS_HOME", os.fspath(self.folder))
-        self._monkeypatch.setattr(sys, "argv", ["zoms", *arguments])
-        self._capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        captured = self._capsys.readouterr()
-        status = ended.value.code
-        assert status is None or isinstance(status, int)
-        return Outcome(status or 0, captured.out, captured.err)
-
-
-@pytest.fixture
-def zoms(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Zoms:
-    return Zoms(tmp_path, capsys, monkeypatch)
 
 
 def settings_file(folder: Path, *, loop: bool = False) -> Path:
@@ -247,6 +213,15 @@ def test_error_is_one_clear_line(zoms: Zoms, arguments: list[str], message: str)
     assert out == ""
 
 
+@pytest.mark.parametrize("command", [["paper", "--replay", RECORDING], ["backtest", RECORDING]])
+def test_the_exchange_model_for_bars_is_refused_for_ticks(zoms: Zoms, tmp_path: Path, command: list[str]) -> None:
+    path = tmp_path / "bar.toml"
+    path.write_text('[matching]\nmodel = "bar"\n')
+    status, out, err = zoms(*command, "--settings", os.fspath(path))
+    assert (status, out) == (1, "")
+    assert err.startswith("zoms: exchange model 'bar' is for bars, and the data are ticks: use displayed, ")
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -368,6 +343,8 @@ def test_backtest_with_a_strategy_that_fails_says_so_and_fails(zoms: Zoms, tmp_p
     assert "ticks/s" in out
     assert "no figures: a strategy failed: the run is not judged" in out
     assert "net PnL" not in out
+    assert "realized" not in out
+    assert "BTCUSDT" not in out
 
 
 def two_recordings(folder: Path) -> tuple[list[str], str]:

@@ -22,7 +22,7 @@ from backtest.streaming import backtest_bars, backtest_sources
 from gateways.recording import load_ticks
 from oms.assembly import load
 from oms.commands.demo import demo_recording
-from oms.config import load_settings
+from oms.config import ConfigError, load_settings
 from oms.records import TickKind
 from tests.backtest.oracle import oracle_rows
 from tests.backtest.test_streaming import SPOT
@@ -133,13 +133,19 @@ def test_part_of_two_clocks_begins_with_what_each_knew(tmp_path: Path) -> None:
         assert len(before)
 
 
+@pytest.mark.filterwarnings("ignore::gateways.recording.RecordingWarning")  # those that it is about
 def test_what_of_the_data_could_not_be_used_is_told(tmp_path: Path) -> None:
+    (problem,) = data_of(plan_of(tmp_path, SPOT, duration_s=0.0), tmp_path).problems
+    assert problem.startswith("3 refused as QTY_BELOW_MIN, the first: ")
+
+
+def test_damaged_data_are_not_searched_over_but_for_what_is_whole(tmp_path: Path) -> None:
     cut = tmp_path / "cut.gz"
     cut.write_bytes(DEMO.read_bytes()[:200_000])
     cut.with_suffix(".toml").write_text(DEMO.with_suffix(".toml").read_text())
-    problems = data_of(plan_of(tmp_path, cut, duration_s=0.0), tmp_path).problems
-    assert len(problems) == 1
-    assert "everything before the damage was read" in problems[0]
+    with pytest.raises(OptimiseError, match=r"cut.gz .* mend the file, or let --duration end before"):
+        data_of(plan_of(tmp_path, cut, duration_s=0.0), tmp_path)
+    assert data_of(plan_of(tmp_path, cut, duration_s=5.0), tmp_path).problems == ()
 
 
 @pytest.mark.parametrize(
@@ -164,7 +170,7 @@ def test_exchange_model_of_the_other_kind_of_data_is_an_error(tmp_path: Path) ->
     def settings(model: str) -> Any:
         return load_settings(None, {"replay": {"file": ""}, "matching": {"model": model}})
 
-    with pytest.raises(BacktestError, match="'bar' is for bars, and the data are ticks"):
+    with pytest.raises(ConfigError, match="'bar' is for bars, and the data are ticks"):
         open_data(plan_of(tmp_path, DEMO, settings=settings("bar")))
     with pytest.raises(BacktestError, match="'touch' needs a book, and the data are bars"):
         open_data(plan_of(tmp_path, BARS, instruments=(USDM,), settings=settings("touch")))
