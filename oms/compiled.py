@@ -21,7 +21,7 @@ import shutil
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import lru_cache, wraps
 from hashlib import sha256
 from pathlib import Path
@@ -49,8 +49,10 @@ JIT: Final = not numba.config.DISABLE_JIT
 CACHE_VARIABLE: Final = "ZOMS_CACHE"
 KERNEL_CACHES: Final = "kernels"
 STRATEGY_CACHES: Final = "strategies"
-KEPT_CACHES: Final = {KERNEL_CACHES: 24, STRATEGY_CACHES: 256}
-"""Cache folders kept of each group: one a version of the kernels; one a version of a strategy and the kernels."""
+SANDBOX_CACHES: Final = "sandbox"
+KEPT_CACHES: Final = {KERNEL_CACHES: 24, STRATEGY_CACHES: 256, SANDBOX_CACHES: 24}
+"""Cache folders kept of each group: one a version of the kernels; one a version of a strategy and the kernels; one a
+version of the sandbox exchange's matching engine."""
 
 IN_USE_S: Final = 3600.0
 """A folder opened within this time is not removed, however many there are."""
@@ -91,6 +93,14 @@ KERNEL_SOURCES: Final = (
 
 ALGORITHM_SOURCES: Final = ("oms/algos/*.py", "oms/algorithms.py")
 """Those that decide the machine code of execution algorithms, and of strategies that start them, beside them."""
+
+SANDBOX_SOURCES: Final = (
+    "oms/compiled.py",
+    "oms/records.py",
+    "oms/definition_rows.py",
+    "gateways/sandbox/engine/*.py",
+)
+"""Those that decide the machine code of the sandbox exchange's matching engine: it is no part of the core."""
 
 
 def kernel_sources(root: Path = _ROOT, patterns: Iterable[str] = KERNEL_SOURCES) -> list[Path]:
@@ -342,16 +352,20 @@ class Entry(NamedTuple):
 _entries: list[Entry] = []
 
 
-def entry(signature: Callable[[], Any], *, inlines: str = "") -> Callable[[Callable[P, R]], Callable[P, R]]:
+def entry(
+    signature: Callable[[], Any], *, inlines: str = "", cache: Path | None = None
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Mark a function that Python calls; ``signature`` makes its one Numba signature when it is compiled.
 
-    The hot kernels of the way that it ``inlines`` become part of their callers in it.
+    The hot kernels of the way that it ``inlines`` become part of their callers in it. One that is no part of the core
+    has its machine code in the folder ``cache``.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         if inlines:
             _inlining[function.__name__] = inlines
-        dispatcher = njit(error_model="numpy", nogil=True, cache=True, **_UNCOUNTED)(function)
+        with cached_in(cache) if cache else nullcontext():
+            dispatcher = njit(error_model="numpy", nogil=True, cache=True, **_UNCOUNTED)(function)
         _entries.append(Entry(f"{function.__module__}.{function.__name__}", dispatcher, signature))
         return cast("Callable[P, R]", dispatcher)
 

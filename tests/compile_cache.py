@@ -29,10 +29,11 @@ STRATEGIES: Final = (
 
 
 def fill() -> bool:
-    """Compile the core, the exchange models, strategies, algorithms and the gateways' scanner; False: all was there."""
+    """Compile the core, exchange models, strategies, algorithms, gateways and sandbox; False: all was there."""
     from gateways import scanner
+    from gateways.sandbox import matching
 
-    _ = scanner
+    _ = (scanner, matching)
     compile_entries()
     strategies = [str(path) for pattern in STRATEGIES for path in sorted(ROOT.glob(pattern))]
     models = [*(f"matching/{name}" for name in MATCHING_MODELS), *(f"queues/{name}" for name in QUEUE_MODELS)]

@@ -24,6 +24,8 @@ from oms.compiled import (
     JIT,
     KEPT_CACHES,
     KERNEL_CACHES,
+    KERNEL_SOURCES,
+    SANDBOX_SOURCES,
     STRATEGY_CACHES,
     Progress,
     cache_folder,
@@ -95,14 +97,17 @@ def test_every_file_with_compiled_functions_decides_the_key() -> None:
         if DECORATOR.search(path.read_text()) and path.name not in SHIPPED_STRATEGIES
     }
     assert len(with_kernels) > 10
-    assert with_kernels <= set(kernel_sources()) | set(kernel_sources(patterns=ALGORITHM_SOURCES))
+    groups = (KERNEL_SOURCES, ALGORITHM_SOURCES, SANDBOX_SOURCES)
+    assert with_kernels <= {path for group in groups for path in kernel_sources(patterns=group)}
 
 
-def test_every_kernel_module_imports_only_modules_that_decide_the_key_too() -> None:
-    known = {path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".") for path in kernel_sources()}
+@pytest.mark.parametrize("group", [KERNEL_SOURCES, SANDBOX_SOURCES])
+def test_every_kernel_module_imports_only_modules_that_decide_the_key_too(group: tuple[str, ...]) -> None:
+    sources = kernel_sources(patterns=group)
+    known = {path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".") for path in sources}
     light = {"oms.bus", "oms.journal_reader", "oms.journal_segments", "oms.journal_versions"}  # Python sides
     imported = re.compile(rf"^from ((?:{'|'.join(PACKAGES)})[\w.]*) import (.+)", re.MULTILINE)
-    for path in kernel_sources():
+    for path in sources:
         for module, names in imported.findall(path.read_text()):
             if module in light or (ROOT / module.replace(".", "/")).is_dir():
                 assert module in light or all(f"{module}.{name.strip()}" in known for name in names.split(","))

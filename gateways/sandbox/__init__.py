@@ -1,0 +1,1 @@
+"""A sandbox exchange: real venues' wire protocols on loopback, over a recorded stream."""
