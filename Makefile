@@ -14,6 +14,12 @@ CODE := $(SHIPPED) tests benchmarks
 # of five processes. A file's tests stay together, as they share what is costly to set up.
 WORKERS := -n 2 --dist loadfile --no-loadscope-reorder
 
+# Python may keep what it has made of a source file, whatever the environment says: the tests start hundreds of processes.
+unexport PYTHONDONTWRITEBYTECODE
+
+# What is imported is turned into bytecode when it first is: of what is installed, most never is.
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
+
 .PHONY: help demo test thorough lint types pure compiled tests bench docs clean
 
 help:
@@ -22,8 +28,9 @@ help:
 demo: $(VENV)/.installed
 	@$(BIN)/zoms demo
 
-# The compiler leaves one core idle for a while, enough for all that is quick; the tests then have both for themselves.
-test: $(VENV)/.installed-test
+# What only tests need is installed while the compiler runs, and then all that is quick is run beside it; the tests then
+# have both cores for themselves.
+test: $(VENV)/.installed-compile
 	@$(MAKE) --no-print-directory --jobs --output-sync lint types pure compiled
 	@$(MAKE) --no-print-directory tests
 
@@ -40,7 +47,7 @@ pure: $(VENV)/.installed-test
 	NUMBA_DISABLE_JIT=1 $(BIN)/pytest -q -m pure -W error::RuntimeWarning
 
 # What several tests load, compiled once and for all workers.
-compiled: $(VENV)/.installed-test
+compiled: $(VENV)/.installed-compile
 	$(BIN)/python -m tests.compile_cache
 
 tests: $(VENV)/.installed-test
@@ -64,15 +71,20 @@ $(BIN)/python:
 	  { echo "$(PYTHON) is $$($(PYTHON) -V 2>&1), zoms needs Python 3.11 or later: make PYTHON=python3.12 demo"; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || \
 	  { rm -rf $(VENV); echo "cannot make a virtual environment: apt-get install python3-venv, then again"; exit 1; }
+	@$(INSTALL) --upgrade pip  # the one that comes with Python may take twice as long
 
 $(VENV)/.installed: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	$(INSTALL) -e .
 	@touch $@
 
-$(VENV)/.installed-test: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
+$(VENV)/.installed-compile: pyproject.toml | $(BIN)/python
+	$(INSTALL) -e '.[compile]'
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed-compile
+	$(INSTALL) -e '.[test]'
 	@touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-bench: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
+	$(INSTALL) -e '.[bench]'
 	@touch $@ $(VENV)/.installed

@@ -22,22 +22,25 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
-from functools import lru_cache, wraps
+from functools import cache, lru_cache, wraps
 from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, NamedTuple, ParamSpec, TypeVar, cast
 
 import numba
 import numpy as np
-from llvmlite import ir
+from llvmlite import binding, ir
 from llvmlite.binding import Linkage
 from numba import njit, types
 from numba.core import cgutils
+from numba.core.caching import CompileResultCacheImpl, FunctionCache
 from numba.core.codegen import CPUCodeLibrary
 from numba.core.config import _OptLevel
 from numba.core.cpu import CPUContext
+from numba.core.targetconfig import TargetConfig
 from numba.extending import intrinsic
-from numba.np import arrayobj
+from numba.np import arrayobj, linalg
 from numba.np.arrayobj import make_array, populate_array
 
 P = ParamSpec("P")
@@ -122,8 +125,6 @@ def cache_key(sources: Iterable[Path]) -> str:
 
 
 def _cpu_name() -> str:
-    from llvmlite import binding
-
     return f"{binding.get_host_cpu_name()} {binding.get_host_cpu_features().flatten()}"
 
 
@@ -269,9 +270,84 @@ def _optimize(library: Any, optimize: Callable[[Any], None] = CPUCodeLibrary._op
     optimize(library)
 
 
+def _all_options(flags: Any) -> dict[str, Any]:
+    """Every option of a function's compiler flags, which Numba compares tens of thousands of times."""
+    kind: Any = type(flags)
+    return {**_default_options(kind), **flags._values}
+
+
+@cache
+def _default_options(kind: Any) -> dict[str, Any]:
+    return {name: option.default for name, option in kind.options.items()}
+
+
+def _find_blas() -> None:
+    """Whether there is linear algebra, for which Numba would import all of SciPy's each time that a process starts."""
+    if find_spec("scipy") is None:
+        raise ImportError("SciPy is required for linear algebra")
+
+
+@contextmanager
+def _blas_when_used() -> Iterator[None]:
+    before = linalg.ensure_blas
+    linalg.ensure_blas = _find_blas
+    try:
+        yield
+    finally:
+        linalg.ensure_blas = before
+
+
 if JIT:
     CPUCodeLibrary._optimize_final_module = _optimize
+    TargetConfig.values = _all_options
     types.Record.__repr__ = lru_cache(types.Record.__repr__)  # the state's is long, and asked for thousands of times
+    binding.ffi.lib._lock._cblist.clear()  # Numba times each of tens of thousands of calls of LLVM, for nobody
+    with _blas_when_used():
+        from numba.np import arraymath
+
+        _ = arraymath
+
+
+class _MachineCode(CompileResultCacheImpl):  # type: ignore[misc]
+    """How what Python or the core calls by address lies in the cache: as machine code alone.
+
+    Numba keeps two more things beside it and reads them at each start, which took longer than all else: the bitcode, to
+    be made part of other functions, which ours never is, and the types in words.
+    """
+
+    def reduce(self, result: Any) -> Any:
+        (name, kind, (machine_code, _)), description, *others = super().reduce(result)
+        symbols = {description.llvm_func_name, description.llvm_cpython_wrapper_name}
+        others[_TYPES_IN_WORDS] = ""
+        return symbols, ((name, kind, (machine_code, _NO_BITCODE)), description, *others)
+
+    def rebuild(self, target: Any, kept: Any) -> Any:
+        symbols, reduced = kept
+        target.codegen()._engine._defined_symbols |= symbols
+        result = super().rebuild(target, reduced)
+        result.library._shared_module = None
+        return result
+
+
+class _MachineCodeCache(FunctionCache):  # type: ignore[misc]
+    _impl_class = _MachineCode
+
+
+_TYPES_IN_WORDS: Final = 4
+"""Where they stand among what a compiled function is reduced to, behind its code and its description."""
+_NO_BITCODE: Final = binding.parse_assembly("").as_bitcode()
+
+
+def _compiled_once(function: Callable[..., Any], **options: Any) -> Any:
+    """A dispatcher that takes its machine code from the cache folder, and leaves it there."""
+
+    def refuse(*_arguments: Any) -> Any:
+        raise TypeError(f"{function.__name__} is called by address or from Python, not from compiled code")
+
+    dispatcher = njit(nogil=True, **options)(function)
+    dispatcher._cache = _MachineCodeCache(function)
+    dispatcher.get_call_template = refuse
+    return dispatcher
 
 
 _NARROW: Final = frozenset({np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32})
@@ -303,15 +379,18 @@ def _linked(function: Callable[P, R], fix_index: Callable[..., Any], **options: 
     if not JIT:
         return _widening(function)
     dispatcher = njit(nogil=True, **options)(function)
-    for_callers = njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)(function)
+
+    @cache
+    def for_callers() -> Any:  # a process that finds all in the cache needs none of the hundreds
+        return njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **options)(function)
 
     def get_call_template(arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
         plain = {name: _plain(each) for name, each in keywords.items()}
         with _for_callers_only(fix_index):
-            return for_callers.get_call_template(tuple(map(_plain, arguments)), plain)
+            return for_callers().get_call_template(tuple(map(_plain, arguments)), plain)
 
     dispatcher.get_call_template = get_call_template
-    dispatcher.get_overload = for_callers.get_overload
+    dispatcher.get_overload = lambda signature: for_callers().get_overload(signature)
     return dispatcher
 
 
@@ -353,19 +432,19 @@ _entries: list[Entry] = []
 
 
 def entry(
-    signature: Callable[[], Any], *, inlines: str = "", cache: Path | None = None
+    signature: Callable[[], Any], *, inlines: str = "", folder: Path | None = None
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Mark a function that Python calls; ``signature`` makes its one Numba signature when it is compiled.
 
     The hot kernels of the way that it ``inlines`` become part of their callers in it. One that is no part of the core
-    has its machine code in the folder ``cache``.
+    has its machine code in this ``folder``.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         if inlines:
             _inlining[function.__name__] = inlines
-        with cached_in(cache) if cache else nullcontext():
-            dispatcher = njit(error_model="numpy", nogil=True, cache=True, **_UNCOUNTED)(function)
+        with cached_in(folder) if folder else nullcontext():
+            dispatcher = _compiled_once(function, error_model="numpy", **_UNCOUNTED) if JIT else function
         _entries.append(Entry(f"{function.__module__}.{function.__name__}", dispatcher, signature))
         return cast("Callable[P, R]", dispatcher)
 
@@ -634,7 +713,9 @@ def callback(function: Callable[..., None], record: Any, state: np.dtype[Any], *
         return Callback(len(_functions), function)
     signature = types.none(array_of(state), types.int64, record)
     options = {"boundscheck": True, "error_model": "python"} if checked else {"error_model": "numpy", **_UNCOUNTED}
-    dispatcher = njit([signature], cache=True, nogil=True, **options)(function)
+    dispatcher = _compiled_once(function, **options)
+    dispatcher.compile(signature)
+    dispatcher.disable_compile()
     compiled = dispatcher.overloads[signature.args]
     return Callback(compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name), dispatcher)
 

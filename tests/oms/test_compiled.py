@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numba import types
+from numba import njit, types
+from numba.core.errors import NumbaError
 from numba.core.funcdesc import default_mangler
 
 import oms
@@ -127,6 +128,31 @@ def test_hot_kernels_are_found_by_the_names_that_numba_gives_them() -> None:
     for name in compiled._hot:
         symbol = default_mangler(name, (types.int64, types.float64), abi_tags=("v12", "c8tJT"))
         assert compiled._qualified_name(symbol) == name
+
+
+@compiled_only
+def test_compiled_code_cannot_make_an_entry_part_of_itself() -> None:
+    caller = njit(lambda st: not engine.report_positions(st))
+    with pytest.raises((TypeError, NumbaError), match="is called by address or from Python"):
+        caller.compile(types.boolean(compiled.array_of(STATE)))
+
+
+LINEAR_ALGEBRA = """
+import sys
+import numpy as np
+from numba import njit
+from oms.compiled import compile_entries
+from oms.core import standing
+compile_entries()
+print("scipy.linalg" in sys.modules, njit(lambda a: a @ a)(np.eye(2)).tolist())
+"""
+
+
+@compiled_only
+def test_a_process_imports_linear_algebra_only_when_it_is_used() -> None:
+    pytest.importorskip("scipy")
+    done = subprocess.run([sys.executable, "-c", LINEAR_ALGEBRA], capture_output=True, text=True, check=True)
+    assert done.stdout.split(maxsplit=1) == ["False", "[[1.0, 0.0], [0.0, 1.0]]\n"]
 
 
 def test_key_depends_on_each_text_and_name(tmp_path: Path) -> None:

@@ -52,7 +52,8 @@ class Checked(JournalledRig):
     def _step(self, step: Any, records: Records, *arguments: int) -> Records:
         events = super()._step(step, records, *arguments)
         if self.started:
-            again = self.begun.copy()
+            again: State = new_state()  # a copy would touch every page of a state
+            carry_definitions(again, self.begun)
             Replay(again).session(self.folder, SESSION)
             assert list(differences(self.st, again, every_input=False)) == []
             sums = again[0]["scopes"][0]

@@ -44,7 +44,7 @@ def has_outcome_room(s: Record) -> bool:
 @entry(
     lambda: types.int64(array_of(STATE), array_of(OPERATION, readonly=True), types.int64),
     inlines=ORDER_WAY,
-    cache=_CACHE,
+    folder=_CACHE,
 )
 def match_operations(st: State, operations: State, start: int) -> int:
     """Do operations from ``start`` on, as long as there is room for outcomes; returns the first that is not done."""
@@ -57,7 +57,7 @@ def match_operations(st: State, operations: State, start: int) -> int:
     return at
 
 
-@entry(lambda: types.int64(array_of(STATE), array_of(TICK, readonly=True), types.int64), cache=_CACHE)
+@entry(lambda: types.int64(array_of(STATE), array_of(TICK, readonly=True), types.int64), folder=_CACHE)
 def match_ticks(st: State, ticks: State, start: int) -> int:
     """Take records of the stream from ``start`` on, as ``match_operations`` does."""
     s = st[0]
@@ -69,7 +69,7 @@ def match_ticks(st: State, ticks: State, start: int) -> int:
     return at
 
 
-@entry(lambda: types.int64(array_of(STATE), types.int64, array_of(QUANTITY_AT)), cache=_CACHE)
+@entry(lambda: types.int64(array_of(STATE), types.int64, array_of(QUANTITY_AT)), folder=_CACHE)
 def read_levels(st: State, side: int, out: State) -> int:
     """Fill ``out`` with the visible levels of a side, best first; returns how many there are."""
     s = st[0]

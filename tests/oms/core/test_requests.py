@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
 
 import numpy as np
 import pytest
@@ -275,9 +274,9 @@ def test_after_any_inputs_the_accounts_agree(external: bool, inputs: list[tuple[
     assert_accounts_agree(rig)
 
 
-def everything(rig: Rig) -> dict[str, Any]:
-    """The whole state and all that came out of it, as bytes."""
-    return {"state": rig.st.tobytes(), "events": rig.events.tobytes(), "sent": rig.sent.tobytes()}
+def outputs(rig: Rig) -> dict[str, bytes]:
+    """All that came out of it, as bytes."""
+    return {"events": rig.events.tobytes(), "sent": rig.sent.tobytes()}
 
 
 @pytest.mark.skipif(not JIT, reason="compares the whole state")
@@ -288,7 +287,9 @@ def test_same_inputs_give_the_same_state_and_events_byte_for_byte(inputs: list[t
     for rig in rigs:
         rig.open_market(qty=20)
         play(rig, inputs)
-    assert everything(rigs[0]) == everything(rigs[1])
+    first, second = (rig.st.view(np.int64) for rig in rigs)  # in place: 200 MB of bytes take long to copy
+    assert np.array_equal(first, second)
+    assert outputs(rigs[0]) == outputs(rigs[1])
 
 
 @pytest.mark.pure
