@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -15,21 +13,12 @@ from backtest.tear_sheet import save_tear_sheet
 from backtest.whole_file import FileError, check_writable, whole_file
 from tests.backtest.test_execution_plot import market, order
 from tests.backtest.test_performance import long_performance
+from tests.full_disk import files_bounded_to
 
 pytestmark = pytest.mark.pure
 
 ROOM_BYTES: Final = 2_000
-
-
-@contextmanager
-def little_room() -> Iterator[None]:
-    """No file can get longer than ``ROOM_BYTES``, as on a disk that is nearly full."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (ROOM_BYTES, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+"""What a file may take, as on a disk that is nearly full."""
 
 
 def names(folder: Path) -> list[str]:
@@ -63,7 +52,7 @@ def test_a_full_disk_is_said_with_the_files_name(tmp_path: Path) -> None:
 def test_a_tear_sheet_that_has_no_room_leaves_nothing(tmp_path: Path, name: str) -> None:
     performance = long_performance()
     said = rf"^report {tmp_path}/{name} cannot be written: File too large$"
-    with pytest.raises(FileError, match=said), little_room():
+    with pytest.raises(FileError, match=said), files_bounded_to(ROOM_BYTES):
         save_tear_sheet(performance, tmp_path / name)
     assert names(tmp_path) == []
 
@@ -71,7 +60,10 @@ def test_a_tear_sheet_that_has_no_room_leaves_nothing(tmp_path: Path, name: str)
 @pytest.mark.parametrize("name", ["plot.png", "plot.svg"])
 def test_a_plot_that_has_no_room_leaves_the_one_before(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("before")
-    with pytest.raises(FileError, match=rf"^plot {tmp_path}/{name} cannot be written: File too large$"), little_room():
+    with (
+        pytest.raises(FileError, match=rf"^plot {tmp_path}/{name} cannot be written: File too large$"),
+        files_bounded_to(ROOM_BYTES),
+    ):
         save_plot(order(), market(), tmp_path / name)
     assert (tmp_path / name).read_text() == "before"
     assert names(tmp_path) == [name]

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import resource
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,6 +37,7 @@ from oms.records import (
 )
 from oms.recovery import Past
 from oms.snapshot import Definitions
+from tests.full_disk import files_bounded_to
 from tests.oms.core.builders import (
     ASK_PX,
     BID_PX,
@@ -448,19 +446,6 @@ def test_nothing_leaves_before_it_is_in_the_journal(make_bench: Callable[..., Be
         assert time.monotonic() < deadline
         bench.exchange.socket.poll(10)
     assert frame.records["order_id"].tolist() == [client_id(1), client_id(2)]
-
-
-@contextmanager
-def files_bounded_to(size: int) -> Iterator[None]:
-    """Within the block no file grows beyond ``size``, as on a full disk; the test's own output may be such a file."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        signal.signal(signal.SIGXFSZ, handler)
 
 
 def test_full_disk_stops_the_loop_with_nothing_published(make_bench: Callable[..., Bench]) -> None:

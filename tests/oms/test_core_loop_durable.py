@@ -13,8 +13,9 @@ import pytest
 from oms.config import JournalSettings
 from oms.journal import Direction, Journal, JournalError, MetaKind, read_journal
 from oms.records import CommandKind, EventKind, Reason, RecordKind, ReportKind, TickKind, TradingState, Trigger
+from tests.full_disk import files_bounded_to
 from tests.oms.core.builders import ASK_PX, BID_PX, BUY, client_id, depth, fill, kinds, new_order, report, snapshot
-from tests.oms.test_core_loop import SAMPLES, Bench, files_bounded_to
+from tests.oms.test_core_loop import SAMPLES, Bench
 from tests.oms.test_journal_sync import Gate
 
 

@@ -23,9 +23,9 @@ from oms.snapshot import (
     snapshots,
     write_snapshot,
 )
+from tests.full_disk import files_bounded_to
 from tests.oms.core.builders import Rig
 from tests.oms.journalled import SESSION, random_steps, run
-from tests.oms.test_core_loop import files_bounded_to
 
 RATES = {"option_initial_rate": 15_000_000, "option_least_rate": 10_000_000, "option_maintenance_rate": 7_500_000}
 PLACE = Place(SESSION, 2, 77, 31)

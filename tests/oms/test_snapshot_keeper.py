@@ -12,9 +12,9 @@ from oms.journal_segments import sessions
 from oms.records import RecordKind
 from oms.snapshot import Definitions, Place, SnapshotError, snapshots
 from oms.snapshot_keeper import SnapshotKeeper, remove_old_sessions
+from tests.full_disk import files_bounded_to
 from tests.oms.core.builders import Rig
 from tests.oms.journals import events, write_segments
-from tests.oms.test_core_loop import files_bounded_to
 
 SESSION = 1_795_000_000_000_000_000
 

@@ -33,7 +33,7 @@ from rpc.client import RpcError
 from rpc.limits import Limits
 from rpc.messages import MessageError, RpcCode, encode
 from rpc.requests import Hello
-from tests.oms.test_core_loop import files_bounded_to
+from tests.full_disk import files_bounded_to
 from tests.rpc.conftest import PATIENT, QUICK, World, wait_for
 from tests.rpc.test_garbage import ask
 from tests.rpc.test_orders import core_of

@@ -19,7 +19,7 @@ from rpc.ledger import FILE, Ledger, LedgerError
 from rpc.ledger_log import LedgerLog, decode_row, encode_row, encode_rows, logs, read_log
 from rpc.ledger_rows import Settled, Step, moves_of
 from rpc.seen_names import SeenNames
-from tests.oms.test_core_loop import files_bounded_to
+from tests.full_disk import files_bounded_to
 
 COMMAND = b"c" * 128
 
