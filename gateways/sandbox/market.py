@@ -1,0 +1,226 @@
+"""The market behind the sandbox: a recorded stream, frame by frame, with the book, the quote and the trades it leaves.
+
+What clients are sent is the recording itself, byte for byte, and nothing of their own orders: so market data equals an
+independent decode of the file. The matching engine, which does know their orders, is fed with the same frames.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+import msgspec
+import numpy as np
+
+from gateways.binance import MessageDecoder, Ticks
+from gateways.book import BookRebuild
+from gateways.lines import LineReader, RecordingError
+from gateways.sequencer import SnapshotSequencer
+from gateways.sidecar import LINE, Recording
+from oms.instruments import Instrument
+from oms.records import TICK, TickKind
+
+MAX_TRADES: Final = 1000
+"""Recent trades that are kept for whoever asks."""
+
+BETWEEN_PASSES_NS: Final = 1_000_000_000
+"""Recorded time between the last frame of one pass and the first of the next."""
+
+
+class Frame(NamedTuple):
+    """One recorded message.
+
+    Attributes
+    ----------
+    ts : int
+        When it was received, ns: of the recording, corrected by its clock offset, and going on from pass to pass.
+    channel : str
+        Such as ``depth``, ``trade`` or ``bookTicker``; empty for an answer to a request.
+    payload : bytes
+        The event as it was sent, without the envelope of a combined stream.
+    ticks : array of TICK
+        What it comes to, in the order in which a book takes it; perhaps none.
+    restarts : bool
+        It is the first of another pass: the stream has begun anew, with ids that go back.
+    """
+
+    ts: int
+    channel: str
+    payload: bytes
+    ticks: Ticks
+    restarts: bool = False
+
+
+class Trade(NamedTuple):
+    """One public trade, in ticks and lots; ``side`` is the taker's."""
+
+    ts: int
+    trade_id: int
+    side: int
+    px: int
+    qty: int
+
+
+class Quote(NamedTuple):
+    """Best bid and ask with their quantities, in ticks and lots."""
+
+    ts: int
+    update_id: int
+    bid_px: int
+    bid_qty: int
+    ask_px: int
+    ask_qty: int
+
+
+class _Envelope(msgspec.Struct):
+    stream: str = ""
+    data: msgspec.Raw = msgspec.Raw()
+
+
+_envelope: Final = msgspec.json.Decoder(_Envelope)
+
+
+class RecordedMarket:
+    """Takes a recording frame by frame.
+
+    Parameters
+    ----------
+    recording, instrument
+        What the file holds, and the grid of its prices and quantities.
+    loop
+        Begin again at the end, for ever.
+
+    Attributes
+    ----------
+    trades : deque of Trade
+        The latest, oldest first.
+    quote : Quote or None
+        The latest.
+    px_decimals, qty_decimals : int
+        Decimals with which the recording writes prices and quantities.
+    """
+
+    def __init__(self, recording: Recording, instrument: Instrument, *, loop: bool = False) -> None:
+        self.recording = recording
+        self.instrument = instrument
+        self.trades: deque[Trade] = deque(maxlen=MAX_TRADES)
+        self.quote: Quote | None = None
+        self.px_decimals = self.qty_decimals = 0
+        self.ts = 0
+        self._loop = loop
+        self._shift = 0
+        self._decoder = MessageDecoder(recording.venue, instrument)
+        self._frames = self._passes()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._book = BookRebuild()
+        self._sequencer = SnapshotSequencer()
+
+    def open(self) -> list[Frame]:
+        """Take frames until there is a book, and return them.
+
+        Raises
+        ------
+        RecordingError
+            When the recording has no depth snapshot.
+        """
+        taken = []
+        while not self.is_in_step:
+            frame = self.step()
+            if frame is None or frame.restarts:
+                raise RecordingError(
+                    f"recording {self.recording.path} has no depth snapshot, and so no book: "
+                    f"record one, or choose another recording"
+                )
+            taken.append(frame)
+        return taken
+
+    @property
+    def is_in_step(self) -> bool:
+        """Whether the book is known: not between the begin of a pass and its snapshot."""
+        return self._sequencer.in_step
+
+    def step(self) -> Frame | None:
+        """Take the next frame; None at the end."""
+        frame = next(self._frames, None)
+        if frame is not None:
+            self.ts = frame.ts
+        return frame
+
+    def book(self) -> Ticks:
+        """The recorded book as SNAPSHOT records, bids before asks, best first.
+
+        Raises
+        ------
+        RecordingError
+            When the recording has a gap, and no snapshot behind it yet.
+        """
+        snapshot = self._book.snapshot(self.ts)
+        if snapshot is None:
+            raise RecordingError(f"recording {self.recording.path} has a gap: its book is unknown for the moment")
+        return snapshot
+
+    def _passes(self) -> Iterator[Frame]:
+        first_ts = 0
+        restarts = False
+        while True:
+            for line in self._lines():
+                match = LINE.fullmatch(line)
+                if match is None:
+                    continue
+                ts = int(match[1]) - self.recording.clock_offset_ns + self._shift
+                frame = self._frame(max(ts, self.ts), match[2], restarts)
+                first_ts = first_ts or frame.ts
+                restarts = False
+                yield frame
+            if not self._loop:
+                return
+            self._shift += self.ts - first_ts + BETWEEN_PASSES_NS
+            first_ts = 0
+            restarts = True
+            self._begin()
+
+    def _lines(self) -> Iterator[bytes]:
+        for chunk in LineReader(self.recording.path).chunks():
+            yield from (line.strip() for line in chunk.split(b"\n") if line.strip())
+
+    def _frame(self, ts: int, message: bytes, restarts: bool) -> Frame:
+        try:
+            envelope = _envelope.decode(message)
+        except (msgspec.DecodeError, msgspec.ValidationError):
+            return Frame(ts, "", message, _NO_TICKS, restarts)
+        channel = envelope.stream.partition("@")[2].partition("@")[0]
+        ticks = self._sequencer.take(self._decoder.decode(message, ts).copy())
+        self._note(ticks)
+        if channel == "depth" and not self.px_decimals:
+            self._note_decimals(bytes(envelope.data))
+        return Frame(ts, channel, bytes(envelope.data) or message, ticks, restarts)
+
+    def _note(self, ticks: Ticks) -> None:
+        self._book.take(ticks)
+        for tick in ticks[ticks["kind"] == TickKind.TRADE]:
+            self.trades.append(
+                Trade(
+                    int(tick["exch_ts"]), int(tick["update_id"]), int(tick["side"]), int(tick["px"]), int(tick["qty"])
+                )
+            )
+        quotes = ticks[ticks["kind"] == TickKind.QUOTE]
+        if len(quotes):
+            last = quotes[-1]
+            fields = ("exch_ts", "update_id", "px", "qty", "px_2", "qty_2")
+            self.quote = Quote(*(int(last[name]) for name in fields))
+
+    def _note_decimals(self, payload: bytes) -> None:
+        levels = msgspec.json.decode(payload, type=_Levels)
+        for px, qty in [*levels.bids, *levels.asks][:1]:
+            self.px_decimals, self.qty_decimals = (len(text.partition(".")[2]) for text in (px, qty))
+
+
+class _Levels(msgspec.Struct):
+    bids: list[tuple[str, str]] = msgspec.field(name="b")
+    asks: list[tuple[str, str]] = msgspec.field(name="a")
+
+
+_NO_TICKS: Final = np.zeros(0, TICK)
