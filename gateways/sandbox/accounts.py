@@ -110,6 +110,8 @@ class Account:
     """Of the open quantity, tick-lots, signed as ``qty``."""
     updated_ms: int = 0
     """When the position changed last; 0: never."""
+    realized_pnl: int = 0
+    """Of all fills, before fees."""
     wallet_ms: int = 0
     """When the wallet changed last."""
     open_orders: dict[int, Order] = field(default_factory=dict)

@@ -97,6 +97,11 @@ class Conditionals:
         self._open: dict[int, Conditional] = {}
         exchange.listeners.append(self._on_event)
 
+    @property
+    def are_open(self) -> bool:
+        """Whether any waits."""
+        return bool(self._open)
+
     def open_of(self, account: Account) -> list[Conditional]:
         """Those of an account that still wait."""
         return [each for each in self._open.values() if each.account is account]

@@ -23,6 +23,8 @@ FIRST_ORDER_ID: Final = 8_389_760_000_000
 """Order ids of the venue are of this size: a client that keeps them in 32 bits must fail here too."""
 
 NS_PER_MS: Final = 1_000_000
+_TRADE: Final = int(TickKind.TRADE)
+_QUOTE: Final = int(TickKind.QUOTE)
 
 
 class Engine(Protocol):
@@ -92,6 +94,8 @@ class Exchange:
         Each is called with each ``Event``.
     orders : dict of Order by order id
         All of them, open or not.
+    newest : dict of Order by account number and the client's id
+        The last of each id.
     """
 
     def __init__(self, instrument: Instrument, engine: Engine, now_ns: Callable[[], int]) -> None:
@@ -100,6 +104,7 @@ class Exchange:
         self.engine = engine
         self.listeners: list[Callable[[Event], None]] = []
         self.orders: dict[int, Order] = {}
+        self.newest: dict[tuple[int, str], Order] = {}
         self.accounts: list[Account] = []
         self.mark_px = Fraction(0)
         self.last_px = 0
@@ -141,6 +146,7 @@ class Exchange:
         except RefusedError:
             del self.orders[order.order_id]
             raise
+        self.newest[order.account.number, order.client_order_id] = order
 
     def cancel(self, order: Order) -> None:
         """Cancel an order; raises ``RefusedError`` when it is not open."""
@@ -166,14 +172,20 @@ class Exchange:
 
     def move(self, ticks: Ticks) -> None:
         """Let the recorded market move by TICK rows; resting orders may fill."""
-        for tick in ticks[(ticks["kind"] == TickKind.TRADE) | (ticks["kind"] == TickKind.QUOTE)]:
-            if tick["kind"] == TickKind.TRADE:
-                self.last_px = int(tick["px"])
-            else:
-                self.bid_px, self.ask_px = int(tick["px"]), int(tick["px_2"])
-                self.mark_px = Fraction(self.bid_px + self.ask_px, 2)
-        if len(ticks):
-            self._take(self.engine.background(ticks))
+        if not len(ticks):
+            return
+        for kind, note in ((_TRADE, self._note_trade), (_QUOTE, self._note_quote)):
+            at = np.flatnonzero(ticks["kind"] == kind)
+            if len(at):
+                note(ticks[at[-1]])
+        self._take(self.engine.background(ticks))
+
+    def _note_trade(self, tick: np.void) -> None:
+        self.last_px = int(tick["px"])
+
+    def _note_quote(self, tick: np.void) -> None:
+        self.bid_px, self.ask_px = int(tick["px"]), int(tick["px_2"])
+        self.mark_px = Fraction(self.bid_px + self.ask_px, 2)
 
     def _check_margin(self, order: Order, px: int = 0, qty: int = 0) -> None:
         """Refuse what the account cannot put up; what makes its exposure smaller is always taken."""
@@ -218,6 +230,8 @@ class Exchange:
 
     def _take(self, outcomes: Ticks) -> None:
         """Book what the engine says, in order."""
+        if not len(outcomes):
+            return
         touched: dict[int, Account] = {}
         for outcome in outcomes[outcomes["kind"] != OutcomeKind.REJECTED]:
             order = self.orders[int(outcome["order_id"])]
@@ -263,6 +277,7 @@ class Exchange:
         fill = Fill(order, trade_id, px, qty, bool(is_maker), *booked, now_ms)
         account.fills.append(fill)
         account.incomes.append(Income("COMMISSION", -booked.fee, trade_id, now_ms))
+        account.realized_pnl += booked.realized_pnl
         if booked.realized_pnl:
             account.incomes.append(Income("REALIZED_PNL", booked.realized_pnl, trade_id, now_ms))
         return fill

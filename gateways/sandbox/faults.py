@@ -110,6 +110,11 @@ class FaultPlan:
             if not 0 <= rate <= 1:
                 raise FaultError(f"fault {fault.value} has rate {rate}: give one from 0 (never) to 1 (always)")
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing ever goes wrong."""
+        return not self.rates
+
     def happens(self, fault: Fault) -> bool:
         """Take the next decision of a kind."""
         rate = self.rates.get(fault, 0.0)

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from itertools import islice
 from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
 
 from gateways.binance import MessageDecoder, Ticks
-from gateways.book import BookRebuild
+from gateways.book import BookRebuild, joined_ticks
 from gateways.lines import LineReader, RecordingError
+from gateways.recording import time_ticks
 from gateways.sequencer import SnapshotSequencer
 from gateways.sidecar import LINE, Recording
 from oms.instruments import Instrument
@@ -24,8 +26,17 @@ from oms.records import TICK, TickKind
 MAX_TRADES: Final = 1000
 """Recent trades that are kept for whoever asks."""
 
+MAX_UNBOOKED: Final = 4096
+"""Steps after which the book is brought up to date though nobody has asked for it."""
+
 BETWEEN_PASSES_NS: Final = 1_000_000_000
 """Recorded time between the last frame of one pass and the first of the next."""
+
+
+_TRADE: Final = int(TickKind.TRADE)
+_QUOTE: Final = int(TickKind.QUOTE)
+TRADE_FIELDS: Final = ("exch_ts", "update_id", "side", "px", "qty")
+_QUOTE_FIELDS: Final = ("exch_ts", "update_id", "px", "qty", "px_2", "qty_2")
 
 
 class Frame(NamedTuple):
@@ -39,8 +50,8 @@ class Frame(NamedTuple):
         Such as ``depth``, ``trade`` or ``bookTicker``; empty for an answer to a request.
     payload : bytes
         The event as it was sent, without the envelope of a combined stream.
-    ticks : array of TICK
-        What it comes to, in the order in which a book takes it; perhaps none.
+    records : bytes
+        What it decodes to.
     restarts : bool
         It is the first of another pass: the stream has begun anew, with ids that go back.
     """
@@ -48,8 +59,20 @@ class Frame(NamedTuple):
     ts: int
     channel: str
     payload: bytes
-    ticks: Ticks
+    records: bytes = b""
     restarts: bool = False
+
+    @property
+    def ticks(self) -> Ticks:
+        """Its records: an array of TICK, perhaps empty, read-only."""
+        return np.frombuffer(self.records, TICK)
+
+
+class Batch(NamedTuple):
+    """Recorded messages in a row, and their ticks in the order in which a book takes them: TICK records."""
+
+    frames: list[Frame]
+    ticks: Ticks
 
 
 class Trade(NamedTuple):
@@ -112,42 +135,45 @@ class RecordedMarket:
         self._shift = 0
         self._decoder = MessageDecoder(recording.venue, instrument)
         self._frames = self._passes()
-        self._begin()
-
-    def _begin(self) -> None:
-        self._book = BookRebuild()
         self._sequencer = SnapshotSequencer()
+        self._book = BookRebuild()
+        self._unbooked: list[Ticks] = []
 
-    def open(self) -> list[Frame]:
-        """Take frames until there is a book, and return them.
+    def open(self) -> Batch:
+        """Take messages until there is a book, and return them.
 
         Raises
         ------
         RecordingError
             When the recording has no depth snapshot.
         """
-        taken = []
+        batches: list[Batch] = []
         while not self.is_in_step:
-            frame = self.step()
-            if frame is None or frame.restarts:
+            batches.append(self.step())
+            if not batches[-1].frames or batches[-1].frames[0].restarts:
                 raise RecordingError(
                     f"recording {self.recording.path} has no depth snapshot, and so no book: "
                     f"record one, or choose another recording"
                 )
-            taken.append(frame)
-        return taken
+        frames = [frame for batch in batches for frame in batch.frames]
+        return Batch(frames, joined_ticks([batch.ticks for batch in batches]))
 
     @property
     def is_in_step(self) -> bool:
         """Whether the book is known: not between the begin of a pass and its snapshot."""
         return self._sequencer.in_step
 
-    def step(self) -> Frame | None:
-        """Take the next frame; None at the end."""
-        frame = next(self._frames, None)
-        if frame is not None:
-            self.ts = frame.ts
-        return frame
+    def step(self, count: int = 1) -> Batch:
+        """Take the next messages; fewer, or none, at the end."""
+        frames = list(islice(self._frames, count))
+        parts: list[bytes] = []
+        for frame in frames:
+            if frame.restarts:
+                parts.append(self._stale(frame.ts))
+            parts.append(frame.records)
+        ticks = self._sequencer.take(np.frombuffer(b"".join(parts), TICK))
+        self._note(ticks)
+        return Batch(frames, ticks)
 
     def book(self) -> Ticks:
         """The recorded book as SNAPSHOT records, bids before asks, best first.
@@ -157,6 +183,7 @@ class RecordedMarket:
         RecordingError
             When the recording has a gap, and no snapshot behind it yet.
         """
+        self._catch_up()
         snapshot = self._book.snapshot(self.ts)
         if snapshot is None:
             raise RecordingError(f"recording {self.recording.path} has a gap: its book is unknown for the moment")
@@ -174,13 +201,13 @@ class RecordedMarket:
                 frame = self._frame(max(ts, self.ts), match[2], restarts)
                 first_ts = first_ts or frame.ts
                 restarts = False
+                self.ts = frame.ts
                 yield frame
             if not self._loop:
                 return
             self._shift += self.ts - first_ts + BETWEEN_PASSES_NS
             first_ts = 0
             restarts = True
-            self._begin()
 
     def _lines(self) -> Iterator[bytes]:
         for chunk in LineReader(self.recording.path).chunks():
@@ -190,27 +217,37 @@ class RecordedMarket:
         try:
             envelope = _envelope.decode(message)
         except (msgspec.DecodeError, msgspec.ValidationError):
-            return Frame(ts, "", message, _NO_TICKS, restarts)
+            return Frame(ts, "", message, restarts=restarts)
         channel = envelope.stream.partition("@")[2].partition("@")[0]
-        ticks = self._sequencer.take(self._decoder.decode(message, ts).copy())
-        self._note(ticks)
         if channel == "depth" and not self.px_decimals:
             self._note_decimals(bytes(envelope.data))
-        return Frame(ts, channel, bytes(envelope.data) or message, ticks, restarts)
+        records = self._decoder.decode(message, ts).tobytes()
+        return Frame(ts, channel, bytes(envelope.data) or message, records, restarts)
+
+    def _stale(self, ts: int) -> bytes:
+        stale = time_ticks(np.array([ts]), self.instrument.id, TickKind.STALE)
+        stale["version"] = self.instrument.version
+        return stale.tobytes()
 
     def _note(self, ticks: Ticks) -> None:
-        self._book.take(ticks)
-        for tick in ticks[ticks["kind"] == TickKind.TRADE]:
-            self.trades.append(
-                Trade(
-                    int(tick["exch_ts"]), int(tick["update_id"]), int(tick["side"]), int(tick["px"]), int(tick["qty"])
-                )
-            )
-        quotes = ticks[ticks["kind"] == TickKind.QUOTE]
+        kinds = ticks["kind"]
+        self.trades.extend(Trade(*row) for row in ticks[kinds == _TRADE][list(TRADE_FIELDS)].tolist())
+        quotes = np.flatnonzero(kinds == _QUOTE)
         if len(quotes):
-            last = quotes[-1]
-            fields = ("exch_ts", "update_id", "px", "qty", "px_2", "qty_2")
-            self.quote = Quote(*(int(last[name]) for name in fields))
+            self.quote = Quote(*ticks[quotes[-1:]][list(_QUOTE_FIELDS)].tolist()[0])
+        self._unbooked.append(ticks)
+        if len(self._unbooked) >= MAX_UNBOOKED:
+            self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Bring the book up to date: it is asked for more seldom than it changes."""
+        ticks = joined_ticks(self._unbooked)
+        self._unbooked.clear()
+        stale = np.flatnonzero(ticks["kind"] == TickKind.STALE)
+        if len(stale):
+            self._book = BookRebuild()
+            ticks = ticks[stale[-1] :]
+        self._book.take(ticks)
 
     def _note_decimals(self, payload: bytes) -> None:
         levels = msgspec.json.decode(payload, type=_Levels)
@@ -221,6 +258,3 @@ class RecordedMarket:
 class _Levels(msgspec.Struct):
     bids: list[tuple[str, str]] = msgspec.field(name="b")
     asks: list[tuple[str, str]] = msgspec.field(name="a")
-
-
-_NO_TICKS: Final = np.zeros(0, TICK)

@@ -33,7 +33,7 @@ from oms.records import CASH_SCALE
 
 DEFAULT_BALANCE: Final = 100_000 * CASH_SCALE
 NS_PER_S: Final = 1_000_000_000
-FLAT_OUT_STEPS: Final = 64
+FLAT_OUT_STEPS: Final = 256
 """Messages of a replay that is as fast as it can be between two looks at the clients."""
 
 
@@ -141,15 +141,17 @@ class Sandbox:
     def step(self, count: int = 1) -> list[Frame]:
         """Let so many recorded messages come, and return them; fewer at the end.
 
-        A pass that begins anew goes on to its book: the messages until then come with its first.
+        A pass that begins anew goes on to its book: the messages until then come with its first. Where a conditional
+        order waits they come one by one, so that none is passed over.
         """
         taken: list[Frame] = []
         while len(taken) < count or not self.venue.market.is_in_step:
-            frame = self.venue.market.step()
-            if frame is None:
+            wanted = 1 if self.venue.conditionals.are_open else max(count - len(taken), 1)
+            batch = self.venue.market.step(wanted)
+            if not batch.frames:
                 break
-            self.venue.take(frame)
-            taken.append(frame)
+            self.venue.take(batch)
+            taken += batch.frames
         return taken
 
     def advance(self, ms: int) -> None:

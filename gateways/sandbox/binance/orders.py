@@ -210,7 +210,8 @@ def _read(venue: Venue, call: Call, given: Parameters) -> Order:
         check_percent(venue.instrument, side, px, mark_px, venue.market.px_decimals)
     if not is_reduce_only:
         check_notional(venue.instrument, Fraction(px) if is_limit else mark_px, qty)
-    if any(open_order.client_order_id == client_id for open_order in account.open_orders.values()):
+    namesake = venue.exchange.newest.get((account.number, client_id))
+    if namesake is not None and namesake.status.is_open:
         raise ApiError(Error.DUPLICATE_CLIENT_ID)
     if len(account.open_orders) >= MAX_ORDERS:
         raise ApiError(Error.TOO_MANY_OPEN)
@@ -252,21 +253,13 @@ def _find(call: Call, given: Parameters, *, only_open: bool) -> Order:
     missing = Error.UNKNOWN_ORDER if only_open else Error.NO_ORDER
     if "orderId" in given:
         order = venue.exchange.orders.get(given.whole("orderId"))
-        named = [order] if order is not None and order.account is account else []
     elif "origClientOrderId" in given:
-        client_id = given.text("origClientOrderId")
-        named = [
-            each
-            for each in venue.exchange.orders.values()
-            if each.account is account and each.client_order_id == client_id
-        ]
+        order = venue.exchange.newest.get((account.number, given.text("origClientOrderId")))
     else:
         raise ApiError(Error.MISSING_EITHER, "orderId", "origClientOrderId")
-    if only_open:
-        named = [each for each in named if each.status.is_open]
-    if not named:
+    if order is None or order.account is not account or (only_open and not order.status.is_open):
         raise ApiError(missing)
-    return named[-1]
+    return order
 
 
 def _each(venue: Venue, call: Call, most: int, act: Callable[[Parameters], Json]) -> list[Json]:

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import re
+import struct
 from collections import deque
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
@@ -33,13 +35,16 @@ MOST_REQUESTS: Final = 10
 MOST_STREAMS: Final = 1024
 """Streams of one connection."""
 
-MOST_WAITING: Final = 100_000
-"""Messages that wait for a slow client before the connection ends."""
+MOST_WAITING: Final = 64 * 1024 * 1024
+"""Bytes that wait for a slow client before the connection ends."""
+
+HIGH_WATER: Final = 1024 * 1024
+"""Bytes that the operating system has not taken yet, beyond which a connection writes no more."""
+
+DRAIN_S: Final = 0.001
+"""How long it then waits before it looks again."""
 
 PATH: Final = re.compile(r"/(?P<entry>public|market|private)/(?P<mode>ws|stream)(?:/(?P<names>.*))?")
-
-_BROKEN: Final = object()
-"""In a connection's queue: it ends here, without a closing handshake."""
 
 
 class Channel(NamedTuple):
@@ -59,6 +64,18 @@ CHANNELS: Final = (
 """Of a depth stream at any speed the messages are the recorded ones."""
 
 
+def framed(message: bytes) -> bytes:
+    """A text message as a server sends it: one final, unmasked frame (RFC 6455, 5.2)."""
+    length = len(message)
+    if length < 126:
+        head = struct.pack("!BB", 0x81, length)
+    elif length < 65536:
+        head = struct.pack("!BBH", 0x81, 126, length)
+    else:
+        head = struct.pack("!BBQ", 0x81, 127, length)
+    return head + message
+
+
 class Request(msgspec.Struct):
     """What a client asks on a connection."""
 
@@ -73,6 +90,7 @@ class Streams:
     def __init__(self, venue: Venue) -> None:
         self.venue = venue
         self.connections: set[Connection] = set()
+        self._heard: dict[str, list[tuple[Connection, str]]] | None = None
         symbol = re.escape(venue.instrument.symbol.lower())
         self._channels = [
             (re.compile(pattern.pattern.replace("{symbol}", symbol)), channel) for pattern, channel in CHANNELS
@@ -95,36 +113,45 @@ class Streams:
             connection.add(name)
         connection.add(request.query.get("listenKey", ""))
         self.connections.add(connection)
+        self.changed()
         timer = ("day", id(connection))
         self.venue.timers.set(timer, DAY_MS, connection.end)
         try:
             await connection.run()
         finally:
             self.connections.discard(connection)
+            self.changed()
             self.venue.timers.set(timer, 0, connection.end)
         return socket
 
+    def are_heard(self, events: str) -> bool:
+        """Whether anybody listens to such market data events."""
+        return bool(self._listeners().get(events))
+
     def publish(self, events: str, payload: bytes) -> None:
         """Send an event to every market data stream that carries such."""
-        for connection in self.connections:
-            for name in connection.names:
-                channel = self.channel_of(name)
-                if channel is not None and channel == (connection.entry, events):
-                    connection.send(name, payload)
+        for connection, name in self._listeners().get(events, ()):
+            connection.send(name, payload)
+
+    def changed(self) -> None:
+        """Who listens to what has changed."""
+        self._heard = None
+
+    def _listeners(self) -> dict[str, list[tuple[Connection, str]]]:
+        if self._heard is None:
+            self._heard = {}
+            for connection in self.connections:
+                for name in connection.names:
+                    channel = self.channel_of(name)
+                    if channel is not None and channel.entry == connection.entry:
+                        self._heard.setdefault(channel.events, []).append((connection, name))
+        return self._heard
 
     def publish_private(self, key: str | None, payload: bytes) -> None:
         """Send an event to the private streams of a listen key."""
         for connection in self.connections:
             if key is not None and connection.entry == "private" and key in connection.names:
                 connection.send(key, payload, is_private=True)
-
-    def is_carried(self, events: str) -> bool:
-        """Whether anybody listens to such events."""
-        return any(
-            self.channel_of(name) == (connection.entry, events)
-            for connection in self.connections
-            for name in connection.names
-        )
 
     def end_all(self, *entries: str) -> None:
         """End the connections of these entries, as a restart of the exchange does."""
@@ -151,7 +178,8 @@ class Connection:
         self._request = request
         self._socket = socket
         self._is_combined = is_combined
-        self._waiting: asyncio.Queue[bytes | object] = asyncio.Queue()
+        self._queue: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._queued_bytes = 0
         self._held: list[bytes] = []
         self._asked: deque[float] = deque(maxlen=MOST_REQUESTS)
 
@@ -159,11 +187,15 @@ class Connection:
         """Carry a stream from now on."""
         if name:
             self.names[name] = None
+            self._streams.changed()
 
     def send(self, name: str, payload: bytes, *, is_private: bool = False) -> None:
         """Queue an event, or do to it what the fault plan says."""
         message = b'{"stream":"%s","data":%s}' % (name.encode(), payload) if self._is_combined else payload
         plan = self._streams.venue.faults
+        if plan.is_quiet:
+            self._put(message)
+            return
         kinds = [Fault.DISCONNECT, Fault.DROP, Fault.DUPLICATE, Fault.REORDER]
         fault = plan.first(*([Fault.EXPIRE_KEY] if is_private else []), *kinds)
         if fault is Fault.DISCONNECT:
@@ -189,11 +221,11 @@ class Connection:
 
     def end(self) -> None:
         """Break the connection behind what is queued."""
-        self._waiting.put_nowait(_BROKEN)
+        self._queue.put_nowait(None)
 
     async def flush(self) -> None:
         """Wait until everything queued is written."""
-        await self._waiting.join()
+        await self._queue.join()
 
     async def run(self) -> None:
         """Write what is queued, and read what the client asks, until one of them ends."""
@@ -208,28 +240,40 @@ class Connection:
             self._drop_queue()
 
     def _put(self, message: bytes) -> None:
-        if self._waiting.qsize() >= MOST_WAITING:
+        frame = framed(message)
+        self._queued_bytes += len(frame)
+        if self._queued_bytes > MOST_WAITING:
             self.end()
         else:
-            self._waiting.put_nowait(message)
+            self._queue.put_nowait(frame)
+
+    def _taken(self) -> list[bytes | None]:
+        """What is queued."""
+        return [self._queue.get_nowait() for _ in range(self._queue.qsize())]
 
     def _drop_queue(self) -> None:
-        while not self._waiting.empty():
-            self._waiting.get_nowait()
-            self._waiting.task_done()
+        for _ in self._taken():
+            self._queue.task_done()
 
     async def _write(self) -> None:
+        """Write what is queued, as much at a time as there is: a write takes longer than a message."""
         while True:
-            message = await self._waiting.get()
+            frames = [await self._queue.get(), *self._taken()]
             try:
-                if not isinstance(message, bytes):
+                sound = [frame for frame in takewhile(lambda frame: frame is not None, frames) if frame is not None]
+                transport = self._request.transport
+                if transport is None or transport.is_closing():
+                    return
+                transport.write(b"".join(sound))
+                self._queued_bytes -= sum(map(len, sound))
+                while transport.get_write_buffer_size() > HIGH_WATER:
+                    await asyncio.sleep(DRAIN_S)
+                if len(sound) < len(frames):
                     self._abort()
                     return
-                await self._socket.send_frame(message, WSMsgType.TEXT)
-            except ConnectionError:
-                return
             finally:
-                self._waiting.task_done()
+                for _ in frames:
+                    self._queue.task_done()
 
     def _abort(self) -> None:
         if self._request.transport is not None:
@@ -272,6 +316,7 @@ class Connection:
         """UNSUBSCRIBE."""
         for name in names:
             self.names.pop(name, None)
+        self._streams.changed()
 
     def subscriptions(self, _params: list[Any]) -> list[str]:
         """LIST_SUBSCRIPTIONS."""

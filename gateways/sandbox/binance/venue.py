@@ -26,7 +26,7 @@ from gateways.sandbox.clock import Clock, Timers
 from gateways.sandbox.conditionals import Conditional, Conditionals
 from gateways.sandbox.exchange import Engine, Event, Exchange, RefusedError
 from gateways.sandbox.faults import Fault, FaultPlan
-from gateways.sandbox.market import Frame, RecordedMarket, Trade
+from gateways.sandbox.market import TRADE_FIELDS, Batch, Frame, RecordedMarket, Trade
 from oms.instruments import Instrument
 
 HOSTS: Final = ("fapi.binance.com", "fstream.binance.com")
@@ -69,7 +69,7 @@ class Venue:
     engine
         Of the same instrument.
     opened
-        The frames that opening the market took.
+        What opening the market took.
     faults
         What goes wrong.
 
@@ -83,9 +83,7 @@ class Venue:
 
     hosts = HOSTS
 
-    def __init__(
-        self, market: RecordedMarket, engine: Engine, opened: list[Frame], faults: FaultPlan | None = None
-    ) -> None:
+    def __init__(self, market: RecordedMarket, engine: Engine, opened: Batch, faults: FaultPlan | None = None) -> None:
         self.market = market
         self.instrument: Instrument = market.instrument
         self.clock = Clock()
@@ -104,8 +102,7 @@ class Venue:
         self._marked_ms = 0
         self.exchange.listeners.append(self._on_event)
         self.conditionals.listeners.append(self._on_conditional)
-        for frame in opened:
-            self.exchange.move(frame.ticks)
+        self.exchange.move(opened.ticks)
 
     def open_account(self, credentials: Credentials, wallet: int) -> Account:
         """A new account with so much cash, in 1e-8 of the settlement currency, and the key that opens it."""
@@ -118,22 +115,27 @@ class Venue:
         """Parameters to be read strictly."""
         return Parameters(given, self.instrument, self.market.px_decimals)
 
-    def take(self, frame: Frame) -> None:
-        """Let the market move by a frame of the recording, and pass it on."""
-        if frame.restarts:
-            self.streams.end_all("public", "market")
-        self.exchange.move(frame.ticks)
+    def take(self, batch: Batch) -> None:
+        """Let the market move by recorded messages, and pass them on."""
+        self.exchange.move(batch.ticks)
         self.conditionals.check()
-        if not frame.channel:
-            return
-        self.streams.publish(frame.channel, self._shifted(frame.payload))
+        for frame in batch.frames:
+            if frame.restarts:
+                self.streams.end_all("public", "market")
+            if frame.channel:
+                self._pass_on(frame)
+
+    def _pass_on(self, frame: Frame) -> None:
+        streams = self.streams
+        if streams.are_heard(frame.channel):
+            streams.publish(frame.channel, self._shifted(frame.payload))
         event_ms = frame.ts // 1_000_000 + self.shift_ms
-        if frame.channel == "trade" and len(frame.ticks) and self.streams.is_carried("aggTrade"):
-            last: Trade = self.market.trades[-1]
-            self.streams.publish("aggTrade", msgspec.json.encode(aggregate_event(self, last, event_ms)))
+        if frame.channel == "trade" and frame.records and streams.are_heard("aggTrade"):
+            trade = Trade(*frame.ticks[list(TRADE_FIELDS)].tolist()[0])
+            streams.publish("aggTrade", msgspec.json.encode(aggregate_event(self, trade, event_ms)))
         if not self._marked_ms <= event_ms < self._marked_ms + MARK_MS:
             self._marked_ms = event_ms
-            self.streams.publish("markPrice", msgspec.json.encode(mark_event(self, event_ms)))
+            streams.publish("markPrice", msgspec.json.encode(mark_event(self, event_ms)))
 
     def begin_maintenance(self) -> None:
         """Answer nothing more, and end all streams."""

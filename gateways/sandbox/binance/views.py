@@ -158,7 +158,7 @@ class Views:
             "pa": self.qty(account.qty),
             "ep": self.entry(account),
             "bep": self._break_even(account),
-            "cr": cash(sum(each.amount for each in account.incomes if each.kind == "REALIZED_PNL")),
+            "cr": cash(account.realized_pnl),
             "up": cash(self.exchange.ledger.unrealized_pnl(account, mark_px)),
             "mt": "cross",
             "iw": "0",

@@ -192,10 +192,10 @@ async def test_codes_of_what_is_wrong_with_an_order(desk: Desk) -> None:
 @on_sandbox()
 async def test_order_counts_are_told_and_limited(desk: Desk) -> None:
     await desk.exchange.load_markets()
+    begin_ten_seconds(desk)
     await desk.buy(0.01, FAR)
     headers = desk.exchange.last_response_headers
     assert headers["X-MBX-ORDER-COUNT-10S"] == headers["X-MBX-ORDER-COUNT-1M"] == "1"
-    begin_ten_seconds(desk)
     desk.venue.limits.charge_orders("0", 0, 299, desk.venue.clock.now_ms)
     with pytest.raises(ccxt.DDoSProtection, match="300 orders per TEN_SECONDS"):
         await desk.buy(0.01, FAR)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -45,20 +44,9 @@ def test_balance_that_is_no_number_is_refused() -> None:
 @pytest.mark.timeout(300)
 def test_where_it_listens_is_printed_for_programs(tmp_path: Path) -> None:
     ca = tmp_path / "ca.pem"
-    words = [
-        "sandbox",
-        "--venue",
-        "binance",
-        "--replay",
-        os.fspath(RECORDING),
-        "--port",
-        "0",
-        "--accounts",
-        "2",
-        "--json",
-    ]
+    words = f"sandbox --venue binance --replay {RECORDING} --port 0 --accounts 2 --json --ca {ca}".split()
     serving = subprocess.Popen(
-        [sys.executable, "-m", "oms.cli", "sandbox", *words, "--ca", os.fspath(ca)],
+        [sys.executable, "-m", "oms.cli", *words],
         stdout=subprocess.PIPE,
         text=True,
         cwd=ROOT,

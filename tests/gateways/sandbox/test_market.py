@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gateways.book import BookRebuild
+from gateways.book import BookRebuild, joined_ticks
 from gateways.lines import RecordingError
 from gateways.recording import read_ticks
-from gateways.sandbox.market import BETWEEN_PASSES_NS, Frame, RecordedMarket
+from gateways.sandbox.market import BETWEEN_PASSES_NS, RecordedMarket
 from gateways.sidecar import open_recording
 from tests.gateways.sandbox.desk import RECORDING, shipped_instrument
 from tests.gateways.test_recording import real_lines, write_recording
@@ -26,20 +26,31 @@ def new_market(file: Path = RECORDING, *, loop: bool = False) -> RecordedMarket:
 
 def test_frames_are_the_recorded_bytes() -> None:
     market = new_market()
-    frames = [*market.open(), *(market.step() for _ in range(STEPS))]
+    frames = market.open().frames + market.step(STEPS).frames
     with gzip.open(RECORDING) as lines:
         for frame, line in zip(frames, lines, strict=False):
-            assert frame is not None
             message = line.split(b" ", 1)[1].strip()
             assert frame.payload in message
             assert json.loads(frame.payload) == (json.loads(message).get("data") or json.loads(message))
 
 
+@pytest.mark.parametrize("count", [1, 7, STEPS])
+def test_steps_of_any_length_come_to_the_same(count: int) -> None:
+    market, whole = new_market(), new_market()
+    market.open()
+    whole.open()
+    batches = [market.step(min(count, STEPS - done)) for done in range(0, STEPS, count)]
+    expected = whole.step(STEPS)
+    assert [frame for batch in batches for frame in batch.frames] == expected.frames
+    np.testing.assert_array_equal(joined_ticks([batch.ticks for batch in batches]), expected.ticks)
+    assert (market.quote, list(market.trades)) == (whole.quote, list(whole.trades))
+    np.testing.assert_array_equal(market.book(), whole.book())
+
+
 def test_book_is_that_of_the_whole_decode() -> None:
     market = new_market()
     market.open()
-    for _ in range(STEPS):
-        market.step()
+    market.step(STEPS)
     recording = open_recording(RECORDING)
     ticks, _ = read_ticks(recording, shipped_instrument(), duration_s=30)
     expected = BookRebuild()
@@ -58,10 +69,9 @@ def test_decimals_are_the_recordings() -> None:
 def test_loop_begins_anew_with_time_going_on(tmp_path: Path) -> None:
     file = write_recording(tmp_path / "x.gz", real_lines(300))
     market = new_market(file, loop=True)
-    frames: list[Frame] = market.open()
+    frames = market.open().frames
     while not frames[-1].restarts:
-        frame = market.step()
-        assert frame is not None
+        (frame,) = market.step().frames
         frames.append(frame)
     assert not market.is_in_step
     assert frames[-1].payload == frames[0].payload
@@ -73,10 +83,9 @@ def test_loop_begins_anew_with_time_going_on(tmp_path: Path) -> None:
 
 def test_end_is_told(tmp_path: Path) -> None:
     market = new_market(write_recording(tmp_path / "x.gz", real_lines(300)))
-    count = len(market.open())
-    while market.step() is not None:
-        count += 1
+    count = len(market.open().frames) + len(market.step(1000).frames)
     assert count == 300
+    assert market.step().frames == []
 
 
 def test_recording_without_a_snapshot_is_refused(tmp_path: Path) -> None:
