@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from gateways.sandbox.engine.records import OutcomeKind, Record
-from oms.compiled import kernel
+from oms.compiled import hot_kernel
 from oms.records import Liquidity, Reason
 
 _FILL: Final = int(OutcomeKind.FILL)
@@ -13,7 +13,7 @@ _NONE: Final = int(Reason.NONE)
 _NO_LIQUIDITY: Final = int(Liquidity.NONE)
 
 
-@kernel
+@hot_kernel
 def new_outcome(s: Record, kind: int, reason: int, order: Record) -> Record:
     """A row for an outcome, with the order's facts; room is made sure of for each whole operation."""
     outcome = s["outcomes"][s["outcome_count"]]
@@ -32,13 +32,13 @@ def new_outcome(s: Record, kind: int, reason: int, order: Record) -> Record:
     return outcome
 
 
-@kernel
+@hot_kernel
 def tell(s: Record, kind: int, reason: int, order: Record) -> None:
     """The order is accepted, amended or rejected."""
     new_outcome(s, kind, reason, order)
 
 
-@kernel
+@hot_kernel
 def tell_end(s: Record, kind: int, reason: int, order: Record) -> None:
     """The order has ended with what was left of it open."""
     outcome = new_outcome(s, kind, reason, order)
@@ -46,7 +46,7 @@ def tell_end(s: Record, kind: int, reason: int, order: Record) -> None:
     outcome["left"] = 0
 
 
-@kernel
+@hot_kernel
 def tell_fill(s: Record, order: Record, px: int, qty: int, liquidity: int) -> None:
     """The order has traded ``qty`` lots, which are off its ``left`` already, in the last trade."""
     outcome = new_outcome(s, _FILL, _NONE, order)
@@ -56,7 +56,7 @@ def tell_fill(s: Record, order: Record, px: int, qty: int, liquidity: int) -> No
     outcome["trade_id"] = s["trades"]
 
 
-@kernel
+@hot_kernel
 def begin_trade(s: Record, px: int, qty: int) -> None:
     """There is one more trade of orders of ours."""
     s["trades"] += 1

@@ -14,7 +14,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from gateways.sandbox.engine.records import TIER_STARTS, TIERS, WINDOW, WORD_BITS, Record
-from oms.compiled import JIT, kernel
+from oms.compiled import JIT, hot_kernel
 
 NO_RANK: Final = WINDOW
 """Behind every rank: there is no such price."""
@@ -43,25 +43,25 @@ else:
         return (int(word) & -int(word)).bit_length() - 1
 
 
-@kernel
+@hot_kernel
 def side_row(side: int) -> int:
     """Row of a side in tables with one for each."""
     return (side + 1) >> 1
 
 
-@kernel
+@hot_kernel
 def rank_of(s: Record, side: int, px: int) -> int:
     """Rank of a price among those of a side; outside 0 to ``NO_RANK`` - 1 where the window does not hold it."""
     return px - s["base"] if side < 0 else s["base"] + (WINDOW - 1) - px
 
 
-@kernel
+@hot_kernel
 def px_of(s: Record, side: int, rank: int) -> int:
     """The price of a rank."""
     return s["base"] + rank if side < 0 else s["base"] + (WINDOW - 1) - rank
 
 
-@kernel
+@hot_kernel
 def mark(s: Record, side: int, rank: int) -> None:
     """There is quantity at a rank."""
     words = s["occupied"][side_row(side)]
@@ -74,7 +74,7 @@ def mark(s: Record, side: int, rank: int) -> None:
         rank >>= WORD_BITS
 
 
-@kernel
+@hot_kernel
 def unmark(s: Record, side: int, rank: int) -> None:
     """There is no quantity at a rank any more."""
     words = s["occupied"][side_row(side)]
@@ -87,7 +87,7 @@ def unmark(s: Record, side: int, rank: int) -> None:
         rank >>= WORD_BITS
 
 
-@kernel
+@hot_kernel
 def lowest_below(words: Any, tier: int, at: int) -> int:
     """The lowest rank below bit ``at`` of a tier, which is set."""
     while tier > 0:
@@ -96,7 +96,7 @@ def lowest_below(words: Any, tier: int, at: int) -> int:
     return at
 
 
-@kernel
+@hot_kernel
 def best_rank(s: Record, side: int) -> int:
     """The best rank of a side, or ``NO_RANK``."""
     words = s["occupied"][side_row(side)]
@@ -104,7 +104,7 @@ def best_rank(s: Record, side: int) -> int:
     return lowest_below(words, _TOP, lowest_bit(top)) if top != 0 else NO_RANK
 
 
-@kernel
+@hot_kernel
 def next_rank(s: Record, side: int, rank: int) -> int:
     """The best rank of a side behind ``rank``, or ``NO_RANK``."""
     words = s["occupied"][side_row(side)]

@@ -11,7 +11,7 @@ from typing import Final
 
 from gateways.sandbox.engine.prices import mark, px_of, rank_of, side_row, unmark
 from gateways.sandbox.engine.records import ID_INDEX, MAX_LEVELS, MAX_ORDERS, Record
-from oms.compiled import copy_record, kernel
+from oms.compiled import copy_record, hot_kernel
 
 IN_HAND: Final = 0
 """Row of the order in hand."""
@@ -22,13 +22,13 @@ _KNUTH: Final = 2_654_435_769
 _SHIFT: Final = 15
 
 
-@kernel
+@hot_kernel
 def home_of(order_id: int) -> int:
     """First position of an order id in the index."""
     return ((order_id ^ (order_id >> 31)) & _LOW_31_BITS) * _KNUTH >> _SHIFT & _MASK
 
 
-@kernel
+@hot_kernel
 def index_position(s: Record, order_id: int) -> int:
     """Position of an order id in the index, or the free one that it would take."""
     index = s["order_index"]
@@ -38,13 +38,13 @@ def index_position(s: Record, order_id: int) -> int:
     return at
 
 
-@kernel
+@hot_kernel
 def find_order(s: Record, order_id: int) -> int:
     """Row of an open order; 0: there is none."""
     return s["order_index"][index_position(s, order_id)]
 
 
-@kernel
+@hot_kernel
 def forget_id(s: Record, order_id: int) -> None:
     """Take an order id out of the index; those behind it that would not be found any more move up."""
     index = s["order_index"]
@@ -61,13 +61,13 @@ def forget_id(s: Record, order_id: int) -> None:
     index[hole] = 0
 
 
-@kernel
+@hot_kernel
 def find_level(s: Record, side: int, rank: int) -> int:
     """Row of a level; 0: there is none."""
     return s["level_at"][side_row(side), rank]
 
 
-@kernel
+@hot_kernel
 def make_level(s: Record, side: int, rank: int) -> int:
     """Row of a level, new where there is none; 0: there is no room."""
     row = find_level(s, side, rank)
@@ -91,19 +91,19 @@ def make_level(s: Record, side: int, rank: int) -> int:
     return row
 
 
-@kernel
+@hot_kernel
 def available_qty(level: Record) -> int:
     """Lots of the background that can be taken."""
     return level["displayed"] - level["taken"]
 
 
-@kernel
+@hot_kernel
 def visible_qty(level: Record) -> int:
     """Lots of background and orders."""
     return available_qty(level) + level["own"]
 
 
-@kernel
+@hot_kernel
 def settle(s: Record, row: int) -> None:
     """Whether there is quantity at a level has perhaps changed; a level without any use is given up."""
     level = s["levels"][row]
@@ -119,29 +119,19 @@ def settle(s: Record, row: int) -> None:
         s["level_count"] -= 1
 
 
-@kernel
+@hot_kernel
 def has_room(s: Record, side: int, px: int) -> bool:
     """True when one more order can rest at a price."""
     has_level = s["level_count"] < MAX_LEVELS or find_level(s, side, rank_of(s, side, px)) != 0
     return bool(s["order_count"] < MAX_ORDERS and has_level)
 
 
-@kernel
-def rest(s: Record) -> None:
-    """Put the order in hand at the end of the queue at its price; there is room."""
-    terms = s["orders"][IN_HAND]
-    row = make_level(s, terms["side"], rank_of(s, terms["side"], terms["px"]))
-    level = s["levels"][row]
-    slot = s["free_order"]
-    if slot != 0:
-        s["free_order"] = s["orders"][slot]["next"]
-    else:
-        s["used_orders"] += 1
-        slot = s["used_orders"]
+@hot_kernel
+def join(s: Record, slot: int) -> None:
+    """Put an order at the end of the queue at its price; there is room."""
     order = s["orders"][slot]
-    copy_record(order, terms)
-    s["order_index"][index_position(s, order["order_id"])] = slot
-    s["order_count"] += 1
+    row = make_level(s, order["side"], rank_of(s, order["side"], order["px"]))
+    level = s["levels"][row]
     order["gap"] = max(available_qty(level) - level["ahead"], 0)
     order["level"] = row
     order["next"] = 0
@@ -155,9 +145,24 @@ def rest(s: Record) -> None:
     settle(s, row)
 
 
-@kernel
-def remove(s: Record, slot: int) -> None:
-    """Take an order out of its queue and of the index. Its row still says what it was, until the next order rests."""
+@hot_kernel
+def keep(s: Record) -> None:
+    """Let the order in hand rest: it takes a row of its own; there is room."""
+    slot = s["free_order"]
+    if slot != 0:
+        s["free_order"] = s["orders"][slot]["next"]
+    else:
+        s["used_orders"] += 1
+        slot = s["used_orders"]
+    copy_record(s["orders"][slot], s["orders"][IN_HAND])
+    s["order_index"][index_position(s, s["orders"][slot]["order_id"])] = slot
+    s["order_count"] += 1
+    join(s, slot)
+
+
+@hot_kernel
+def leave(s: Record, slot: int) -> None:
+    """Take an order out of its queue."""
     order = s["orders"][slot]
     level = s["levels"][order["level"]]
     following = order["next"]
@@ -172,14 +177,27 @@ def remove(s: Record, slot: int) -> None:
     else:
         level["first"] = following
     level["own"] -= order["left"]
+    settle(s, order["level"])
+
+
+@hot_kernel
+def give_up(s: Record, slot: int) -> None:
+    """Forget an order that is in no queue. Its row still says what it was, until the next order rests."""
+    order = s["orders"][slot]
     forget_id(s, order["order_id"])
     s["order_count"] -= 1
     order["next"] = s["free_order"]
     s["free_order"] = slot
-    settle(s, order["level"])
 
 
-@kernel
+@hot_kernel
+def remove(s: Record, slot: int) -> None:
+    """Take an order out of its queue and forget it."""
+    leave(s, slot)
+    give_up(s, slot)
+
+
+@hot_kernel
 def reduce(s: Record, slot: int, qty: int) -> None:
     """Take lots off an order where it stands; one of which nothing is left is removed."""
     order = s["orders"][slot]
@@ -189,7 +207,7 @@ def reduce(s: Record, slot: int, qty: int) -> None:
         remove(s, slot)
 
 
-@kernel
+@hot_kernel
 def pass_gap(s: Record, slot: int, qty: int) -> None:
     """Lots ahead of an order have gone."""
     order = s["orders"][slot]
@@ -197,7 +215,7 @@ def pass_gap(s: Record, slot: int, qty: int) -> None:
     s["levels"][order["level"]]["ahead"] -= qty
 
 
-@kernel
+@hot_kernel
 def cap_ahead(s: Record, level: Record) -> None:
     """No more of the background is ahead than is displayed: what has left stood as far back as it can have."""
     slot = level["last"]
@@ -207,7 +225,7 @@ def cap_ahead(s: Record, level: Record) -> None:
         slot = s["orders"][slot]["prev"]
 
 
-@kernel
+@hot_kernel
 def level_px(s: Record, level: Record) -> int:
     """The price of a level."""
     return px_of(s, level["side"], level["rank"])

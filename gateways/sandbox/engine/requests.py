@@ -24,12 +24,15 @@ from gateways.sandbox.engine.queue import (
     available_qty,
     find_level,
     find_order,
+    give_up,
     has_room,
+    join,
+    keep,
+    leave,
     level_px,
     pass_gap,
     reduce,
     remove,
-    rest,
     settle,
     visible_qty,
 )
@@ -42,7 +45,7 @@ from gateways.sandbox.engine.records import (
     OutcomeKind,
     Record,
 )
-from oms.compiled import copy_record, kernel
+from oms.compiled import hot_kernel
 from oms.records import Liquidity, OrderType, Reason, TimeInForce
 
 _PLACE: Final = int(OperationKind.PLACE)
@@ -82,7 +85,7 @@ _SELF_TRADE: Final = int(Reason.SELF_TRADE)
 _REQUESTED: Final = int(Reason.REQUESTED)
 
 
-@kernel
+@hot_kernel
 def check_terms(s: Record, side: int, px: int, qty: int) -> int:
     """The Reason why nothing can be ordered at a price and a quantity, or NONE."""
     if qty < 1:
@@ -94,7 +97,7 @@ def check_terms(s: Record, side: int, px: int, qty: int) -> int:
     return _NONE
 
 
-@kernel
+@hot_kernel
 def check_order(s: Record, operation: Record) -> int:
     """The Reason why an order cannot be accepted, whatever the book holds, or NONE."""
     order_type = operation["order_type"]
@@ -120,13 +123,13 @@ def check_order(s: Record, operation: Record) -> int:
     return _NONE
 
 
-@kernel
+@hot_kernel
 def worst_rank(s: Record, side: int, px: int, order_type: int) -> int:
     """Worst rank of the other side at which an order of ``side`` takes."""
     return rank_of(s, -side, px) if order_type == _LIMIT else NO_RANK - 1
 
 
-@kernel
+@hot_kernel
 def can_fill(s: Record, side: int, worst: int, qty: int) -> bool:
     """True when the other side shows ``qty`` lots down to rank ``worst``."""
     rank = best_rank(s, -side)
@@ -136,10 +139,9 @@ def can_fill(s: Record, side: int, worst: int, qty: int) -> bool:
     return qty <= 0
 
 
-@kernel
-def take_background(s: Record, row: int, slot: int, qty: int) -> None:
-    """The order in hand takes lots of the background at a level: what is ahead of ``slot``, or 0: what is last."""
-    order = s["orders"][IN_HAND]
+@hot_kernel
+def take_background(s: Record, order: Record, row: int, slot: int, qty: int) -> None:
+    """An order takes lots of the background at a level: what is ahead of ``slot``, or 0: what is last."""
     level = s["levels"][row]
     level["taken"] += qty
     order["left"] -= qty
@@ -151,10 +153,9 @@ def take_background(s: Record, row: int, slot: int, qty: int) -> None:
     tell_fill(s, order, px, qty, _TAKER)
 
 
-@kernel
-def take_order(s: Record, slot: int) -> None:
-    """The order in hand trades with a resting one."""
-    order = s["orders"][IN_HAND]
+@hot_kernel
+def take_order(s: Record, order: Record, slot: int) -> None:
+    """An order trades with a resting one."""
     maker = s["orders"][slot]
     qty = min(order["left"], maker["left"])
     px = maker["px"]
@@ -165,10 +166,9 @@ def take_order(s: Record, slot: int) -> None:
     tell_fill(s, maker, px, qty, _MAKER)
 
 
-@kernel
-def take_level(s: Record, row: int, prevention: int) -> bool:
-    """Take from a level by time, as far as the order in hand wants; False: it met an order of its own and expires."""
-    order = s["orders"][IN_HAND]
+@hot_kernel
+def take_level(s: Record, order: Record, row: int, prevention: int) -> bool:
+    """Take from a level by time, as far as an order wants; False: it met one of its own account and expires."""
     level = s["levels"][row]
     while order["left"] > 0:
         slot = level["first"]
@@ -176,7 +176,7 @@ def take_level(s: Record, row: int, prevention: int) -> bool:
         if slot != 0:
             ahead = min(ahead, s["orders"][slot]["gap"])
         if ahead > 0:
-            take_background(s, row, slot, min(order["left"], ahead))
+            take_background(s, order, row, slot, min(order["left"], ahead))
         elif slot == 0:
             break
         elif prevention != 0 and s["orders"][slot]["account"] == order["account"]:
@@ -186,25 +186,24 @@ def take_level(s: Record, row: int, prevention: int) -> bool:
             if prevention & _EXPIRE_TAKER:
                 return False
         else:
-            take_order(s, slot)
+            take_order(s, order, slot)
     return True
 
 
-@kernel
-def take(s: Record, worst: int, prevention: int) -> bool:
-    """Take from the other side, best price first; False: the order in hand met one of its own and expires."""
-    order = s["orders"][IN_HAND]
+@hot_kernel
+def take(s: Record, order: Record, worst: int, prevention: int) -> bool:
+    """Take from the other side, best price first; False: the order met one of its own account and expires."""
     side = -order["side"]
     while order["left"] > 0:
         rank = best_rank(s, side)
         if rank > worst:
             break
-        if not take_level(s, find_level(s, side, rank), prevention):
+        if not take_level(s, order, find_level(s, side, rank), prevention):
             return False
     return True
 
 
-@kernel
+@hot_kernel
 def take_hold(s: Record, operation: Record) -> None:
     """Put a new order in hand."""
     order = s["orders"][IN_HAND]
@@ -217,7 +216,7 @@ def take_hold(s: Record, operation: Record) -> None:
     order["flags"] = operation["flags"]
 
 
-@kernel
+@hot_kernel
 def place(s: Record, operation: Record) -> None:
     """PLACE."""
     take_hold(s, operation)
@@ -240,15 +239,15 @@ def place(s: Record, operation: Record) -> None:
         return
     tell(s, _ACCEPTED, _NONE, order)
     prevention = operation["flags"] & _EXPIRE_BOTH if tif != _FOK else 0
-    if not take(s, worst, prevention):
+    if not take(s, order, worst, prevention):
         tell_end(s, _EXPIRED, _SELF_TRADE, order)
     elif order["left"] > 0 and operation["order_type"] == _LIMIT and tif == _GTC:
-        rest(s)
+        keep(s)
     elif order["left"] > 0:
         tell_end(s, _EXPIRED, _NO_LIQUIDITY, order)
 
 
-@kernel
+@hot_kernel
 def reject_unknown(s: Record, operation: Record) -> None:
     """An operation is about no open order of its account."""
     take_hold(s, operation)
@@ -256,21 +255,21 @@ def reject_unknown(s: Record, operation: Record) -> None:
     tell(s, _REJECTED, _UNKNOWN, s["orders"][IN_HAND])
 
 
-@kernel
+@hot_kernel
 def find_own(s: Record, operation: Record) -> int:
     """Row of the open order that an operation is about; 0: its account has none of that id."""
     slot = find_order(s, operation["order_id"])
     return slot if s["orders"][slot]["account"] == operation["account"] else 0
 
 
-@kernel
+@hot_kernel
 def end(s: Record, slot: int, reason: int) -> None:
     """Cancel a resting order."""
     remove(s, slot)
     tell_end(s, _CANCELLED, reason, s["orders"][slot])
 
 
-@kernel
+@hot_kernel
 def cancel(s: Record, operation: Record) -> None:
     """CANCEL."""
     slot = find_own(s, operation)
@@ -280,24 +279,26 @@ def cancel(s: Record, operation: Record) -> None:
         end(s, slot, _REQUESTED)
 
 
-@kernel
+@hot_kernel
 def requeue(s: Record, slot: int, operation: Record) -> None:
-    """Take an order out of the book and bring it back at the end of the queue of its new price; it may take."""
-    remove(s, slot)
-    order = s["orders"][IN_HAND]
-    copy_record(order, s["orders"][slot])
+    """Take an order out of its queue and bring it to the end of the one at its new price; it may take."""
+    leave(s, slot)
+    order = s["orders"][slot]
     order["left"] += operation["qty"] - order["qty"]
     order["qty"] = operation["qty"]
     order["px"] = operation["px"]
     tell(s, _AMENDED, _NONE, order)
     worst = rank_of(s, -order["side"], order["px"])
-    if not take(s, worst, operation["flags"] & _EXPIRE_BOTH):
+    if not take(s, order, worst, operation["flags"] & _EXPIRE_BOTH):
         tell_end(s, _EXPIRED, _SELF_TRADE, order)
+        give_up(s, slot)
     elif order["left"] > 0:
-        rest(s)
+        join(s, slot)
+    else:
+        give_up(s, slot)
 
 
-@kernel
+@hot_kernel
 def amend(s: Record, operation: Record) -> None:
     """AMEND."""
     slot = find_own(s, operation)
@@ -326,7 +327,7 @@ def amend(s: Record, operation: Record) -> None:
         requeue(s, slot, operation)
 
 
-@kernel
+@hot_kernel
 def operate(s: Record, operation: Record) -> None:
     """Do one operation; its outcomes are added to ``outcomes``."""
     s["ts"] = operation["ts"]

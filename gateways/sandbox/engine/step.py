@@ -19,7 +19,17 @@ from gateways.sandbox.engine.records import (
     State,
 )
 from gateways.sandbox.engine.requests import operate
-from oms.compiled import JIT, SANDBOX_CACHES, SANDBOX_SOURCES, array_of, entry, kernel, kernel_sources, open_cache
+from oms.compiled import (
+    JIT,
+    ORDER_WAY,
+    SANDBOX_CACHES,
+    SANDBOX_SOURCES,
+    array_of,
+    entry,
+    kernel,
+    kernel_sources,
+    open_cache,
+)
 from oms.records import TICK
 
 _CACHE: Final = open_cache(kernel_sources(patterns=SANDBOX_SOURCES), SANDBOX_CACHES) if JIT else None
@@ -31,8 +41,12 @@ def has_outcome_room(s: Record) -> bool:
     return bool(s["outcome_count"] <= MAX_OUTCOMES - OUTCOMES_OF_ONE)
 
 
-@entry(lambda: types.int64(array_of(STATE), array_of(OPERATION, readonly=True), types.int64), cache=_CACHE)
-def step_operations(st: State, operations: State, start: int) -> int:
+@entry(
+    lambda: types.int64(array_of(STATE), array_of(OPERATION, readonly=True), types.int64),
+    inlines=ORDER_WAY,
+    cache=_CACHE,
+)
+def match_operations(st: State, operations: State, start: int) -> int:
     """Do operations from ``start`` on, as long as there is room for outcomes; returns the first that is not done."""
     s = st[0]
     s["outcome_count"] = 0
@@ -44,8 +58,8 @@ def step_operations(st: State, operations: State, start: int) -> int:
 
 
 @entry(lambda: types.int64(array_of(STATE), array_of(TICK, readonly=True), types.int64), cache=_CACHE)
-def step_ticks(st: State, ticks: State, start: int) -> int:
-    """Take records of the stream from ``start`` on, as ``step_operations`` does."""
+def match_ticks(st: State, ticks: State, start: int) -> int:
+    """Take records of the stream from ``start`` on, as ``match_operations`` does."""
     s = st[0]
     s["outcome_count"] = 0
     at = start

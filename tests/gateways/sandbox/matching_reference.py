@@ -79,9 +79,8 @@ class Reference:
 
     def prices(self, side: int) -> list[int]:
         """Prices with visible quantity, best first."""
-        known = {px for at, px in self.background if at == side} | {
-            each.px for each in self.orders if each.side == side
-        }
+        known = {px for at, px in self.background if at == side}
+        known |= {order.px for order in self.orders if order.side == side}
         return sorted((px for px in known if self.visible(side, px) > 0), reverse=side > 0)
 
     def levels(self, side: int) -> list[tuple[int, int]]:
@@ -115,23 +114,22 @@ class Reference:
     # operations
 
     def operate(self, operation: Any) -> None:
-        kind = int(operation["kind"])
-        terms = [int(operation[name]) for name in ("order_id", "account", "side", "px", "qty")]
+        kind, order_type, tif, flags = (int(operation[name]) for name in ("kind", "order_type", "tif", "flags"))
+        order_id, account, side = (int(operation[name]) for name in ("order_id", "account", "side"))
+        px, qty = int(operation["px"]), int(operation["qty"])
+        asked = Order(order_id, account, side, px if order_type == OrderType.LIMIT else 0, qty, qty, flags)
         if kind == OperationKind.PLACE:
-            order_type, tif, flags = (int(operation[name]) for name in ("order_type", "tif", "flags"))
-            if order_type != OrderType.LIMIT:
-                terms[3] = 0
-            self.place(Order(*terms, left=terms[4], flags=flags), order_type, tif)
+            self.place(asked, order_type, tif)
             return
-        order = self.find(terms[0], terms[1])
+        order = self.find(order_id, account)
         if order is None:
-            terms[3] = terms[3] if operation["order_type"] == OrderType.LIMIT else 0
-            self.tell(OutcomeKind.REJECTED, Order(*terms, left=0), Reason.UNKNOWN_AT_EXCHANGE)
+            asked.left = 0
+            self.tell(OutcomeKind.REJECTED, asked, Reason.UNKNOWN_AT_EXCHANGE)
         elif kind == OperationKind.CANCEL:
             self.orders.remove(order)
             self.tell(OutcomeKind.CANCELLED, order, Reason.REQUESTED)
         else:
-            self.amend(order, terms[3], terms[4], int(operation["flags"]))
+            self.amend(order, px, qty, flags)
 
     def place(self, order: Order, order_type: int, tif: int) -> None:
         limit = order.px if order_type == OrderType.LIMIT else order.side * WORST

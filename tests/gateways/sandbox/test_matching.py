@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
+from gateways.sandbox.engine import step
 from gateways.sandbox.matching import (
     OPERATION,
     TICKS_AROUND,
@@ -14,6 +18,7 @@ from gateways.sandbox.matching import (
     Records,
     Trade,
 )
+from oms.compiled import JIT, SANDBOX_CACHES, SANDBOX_SOURCES, cache_folder, kernel_sources
 from oms.records import BUY, SELL, Liquidity, Reason, TickKind, TimeInForce
 from tests.gateways.sandbox.matching_rows import (
     TS,
@@ -189,6 +194,10 @@ def test_an_order_that_becomes_larger_does_not_keep_its_place(matching: Matching
     assert after_amend(matching, amend(1, 100, 6, flags=OperationFlag.KEEP_PRIORITY)) == [2, 1]
 
 
+def test_an_order_that_changes_nothing_does_not_keep_its_place(matching: Matching) -> None:
+    assert after_amend(matching, amend(1, 100, 5, flags=OperationFlag.KEEP_PRIORITY)) == [2, 1]
+
+
 def test_the_new_quantity_is_the_orders_in_all(matching: Matching) -> None:
     matching.operate(np.concatenate([place(1, BUY, 100, 5), place(2, SELL, 100, 2, account=OTHER)]))
     assert brief(matching.operate(amend(1, 101, 9))) == [("AMENDED", 1, 9, 7)]
@@ -292,6 +301,12 @@ def test_an_order_waits_for_what_was_displayed_before_it(matching: Matching) -> 
     assert fills(matching.background(trade(SELL, 100, 9))) == [(1, 100, 1)]
 
 
+def test_an_order_does_not_wait_for_what_has_been_taken(matching: Matching) -> None:
+    matching.background(snapshot((BUY, 100, 5)))
+    matching.operate(np.concatenate([market(1, SELL, 3), place(2, BUY, 100, 2)]))
+    assert fills(matching.background(trade(SELL, 100, 3))) == [(2, 100, 1)]
+
+
 def test_a_fill_by_the_background_is_the_makers_at_the_exchanges_time(matching: Matching) -> None:
     matching.operate(place(1, BUY, 100, 2))
     outcomes = matching.background(trade(SELL, 100, 4))
@@ -355,6 +370,11 @@ def test_quotes_and_old_messages_change_nothing(matching: Matching) -> None:
     assert book(matching)[BUY] == [(100, 3)]
 
 
+def test_a_message_that_ends_with_the_snapshots_id_is_applied(matching: Matching) -> None:
+    matching.background(np.concatenate([snapshot((BUY, 100, 3), update_id=5), depth(5, (BUY, 100, 4))]))
+    assert book(matching)[BUY] == [(100, 4)]
+
+
 def test_a_stream_that_has_not_begun_with_a_snapshot_displays_nothing(matching: Matching) -> None:
     matching.background(depth(2, (BUY, 100, 9)))
     assert matching.best_bid is None
@@ -371,6 +391,13 @@ def test_a_lost_stream_displays_nothing_and_orders_keep_their_places(matching: M
     assert matching.gaps == (0 if lost["kind"][0] == TickKind.STALE else 1)
 
 
+def test_what_is_not_displayed_any_more_cannot_be_taken_though_an_order_waits_for_it(matching: Matching) -> None:
+    matching.background(snapshot((BUY, 100, 3)))
+    matching.operate(place(1, BUY, 100, 2))
+    matching.background(stale())
+    assert fills(matching.operate(market(2, SELL, 4, account=OTHER))) == [(2, 100, 2), (1, 100, 2)]
+
+
 def test_an_order_is_first_where_a_snapshot_does_not_name_its_level(matching: Matching) -> None:
     matching.background(snapshot((BUY, 100, 3), (BUY, 99, 3)))
     matching.operate(place(1, BUY, 100, 2))
@@ -384,6 +411,14 @@ def test_prices_far_from_the_market_are_left_out_and_counted() -> None:
     matching.background(snapshot((BUY, low, 1), (SELL, high, 1), (BUY, low - 1, 1), (SELL, high + 1, 1)))
     assert book(matching) == {BUY: [(low, 1)], SELL: [(high, 1)]}
     assert matching.levels_dropped == 2
+
+
+@pytest.mark.skipif(not JIT, reason="about the compiler's cache")
+def test_the_engines_machine_code_is_no_part_of_the_cores() -> None:
+    folder = cache_folder(kernel_sources(patterns=SANDBOX_SOURCES), SANDBOX_CACHES)
+    entries: list[Any] = [step.match_operations, step.match_ticks, step.read_levels]
+    assert all(Path(each.stats.cache_path).parent == folder for each in entries)
+    assert not set(kernel_sources()) & set(Path(step.__file__).parent.iterdir())
 
 
 def test_no_operation_has_no_outcome(matching: Matching) -> None:

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateways.recording import load_ticks
-from gateways.sandbox.engine.records import MAX_LEVELS, OUTCOMES_OF_ONE
+from gateways.sandbox.engine.queue import home_of
+from gateways.sandbox.engine.records import ID_INDEX, MAX_LEVELS, OUTCOMES_OF_ONE
 from gateways.sandbox.matching import (
     MAX_ORDERS,
     OPERATION,
@@ -39,7 +40,7 @@ from tests.gateways.sandbox.matching_rows import (
     trade,
 )
 
-LOW, HIGH = 95, 105
+LOW, HIGH = 97, 103
 
 sides = st.sampled_from([BUY, SELL])
 prices = st.integers(LOW, HIGH)
@@ -47,7 +48,7 @@ lots = st.integers(1, 12)
 operation_rows = st.fixed_dictionaries(
     {
         "kind": st.sampled_from([OperationKind.PLACE] * 3 + [OperationKind.CANCEL, OperationKind.AMEND]),
-        "order_id": st.integers(1, 12),
+        "order_id": st.integers(1, 9),
         "account": st.integers(1, 2),
         "side": sides,
         "px": st.integers(LOW, HIGH) | st.just(0),
@@ -93,6 +94,7 @@ class Both:
         assert visible == {side: self.reference.levels(side) for side in (BUY, SELL)}
         assert self.matching.last_trade == self.reference.last_trade
         assert self.matching.open_orders == len(self.reference.orders)
+        assert lots_ahead(self.matching) == {order.order_id: order.ahead for order in self.reference.orders}
         assert self.matching.gaps == self.reference.gaps
         assert_not_crossed(self.reference.orders)
         return self.reference.outcomes[before:]
@@ -116,6 +118,20 @@ class Both:
             return self.background(self.message(TickKind.DEPTH, [(0, 0, 0)]))
         kind = TickKind.SNAPSHOT if what == "snapshot" else TickKind.DEPTH
         return self.background(self.message(kind, terms))  # type: ignore[arg-type]
+
+
+def lots_ahead(matching: Matching) -> dict[int, int]:
+    """Lots of the background that are ahead of each order that rests."""
+    state = matching._st[0]
+    found = {}
+    for level in state["levels"][1 : state["used_levels"] + 1]:
+        slot, ahead = level["first"], 0
+        while level["side"] != 0 and slot != 0:
+            order = state["orders"][slot]
+            ahead += int(order["gap"])
+            found[int(order["order_id"])] = ahead
+            slot = order["next"]
+    return found
 
 
 def assert_not_crossed(orders: list[Order]) -> None:
@@ -343,19 +359,23 @@ def test_a_full_table_of_levels_refuses_orders_at_new_prices_and_counts_levels()
 
 @pytest.mark.pure
 def test_ids_of_any_kind_are_found_again() -> None:
-    """Ids that lie together in the index, and are taken out of it in another order than they came."""
+    """Ids that lie together in the index, over its end, are taken out of it in another order than they came."""
     random = np.random.default_rng(5)
     matching = Matching()
-    ids = [*range(1, 60), *(2**40 * np.arange(1, 60)).tolist(), *(2**17 * np.arange(1, 60)).tolist(), 2**62]
-    ids = list(dict.fromkeys(int(each) for each in random.permutation(np.array(ids, np.int64))))
-    for order_id in ids:
+    many = np.arange(1, 2**21)
+    home = ((many ^ many >> 31) & 2**31 - 1) * 2_654_435_769 >> 15 & ID_INDEX - 1
+    assert home[6] == home_of(7)
+    ids = [*many[(home + 2) % ID_INDEX < 4].tolist(), *(2**40 * np.arange(1, 60)).tolist(), 2**62]
+    for order_id in random.permutation(ids).tolist():
         matching.operate(place(order_id, BUY, 100, 1))
     open_ids = set(ids)
-    for order_id in random.permutation(np.array(ids, np.int64)).tolist():
+    for order_id in random.permutation(ids).tolist():
         assert matching.operate(cancel(order_id))["kind"].tolist() == [OutcomeKind.CANCELLED]
         open_ids.discard(order_id)
         assert matching.operate(cancel(order_id))["kind"].tolist() == [OutcomeKind.REJECTED]
         assert matching.open_orders == len(open_ids)
+        probe = next(iter(open_ids), 0)
+        assert probe == 0 or matching.operate(place(probe, BUY, 100, 1))["reason"] == Reason.DUPLICATE_ORDER_ID
 
 
 def test_the_engine_takes_rows_that_lie_in_the_middle_of_a_frame() -> None:
