@@ -39,6 +39,8 @@ class Fault(Enum):
     """Nothing is done: too many requests."""
     BAN = "ban"
     """Nothing is done: banned for going on after that."""
+    MAINTENANCE = "maintenance"
+    """Nothing is done: the exchange says that it is under maintenance."""
     # messages of streams
     DROP = "drop"
     """A message never comes."""

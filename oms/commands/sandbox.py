@@ -44,6 +44,9 @@ def sandbox(
         ),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of what goes wrong: the same seed replays.", min=0)] = 0,
+    clock_skew: Annotated[
+        int, typer.Option("--clock-skew", help="How far its clock is ahead of this machine's.", metavar="MS")
+    ] = 0,
     ca: Annotated[
         Path | None,
         typer.Option("--ca", help="Where to write its authority's certificate.", metavar="FILE"),
@@ -79,6 +82,7 @@ def sandbox(
         port=port,
         loop=not once,
     )
+    made.venue.clock.skew_ms = clock_skew
     uvloop.run(_serve(made, parse_speed(speed or settings.replay.speed), ca_file, as_json=as_json))
 
 

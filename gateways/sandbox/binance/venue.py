@@ -41,7 +41,14 @@ DELAY_S: Final = 0.3
 
 _TIMES: Final = re.compile(rb'"([ET])":(\d{13})')
 
-BEFORE: Final = (Fault.LOSE_REQUEST, Fault.BUSY, Fault.HTML, Fault.RATE_LIMIT, Fault.BAN)
+BEFORE: Final = (
+    Fault.LOSE_REQUEST,
+    Fault.BUSY,
+    Fault.HTML,
+    Fault.RATE_LIMIT,
+    Fault.BAN,
+    Fault.MAINTENANCE,
+)
 AFTER: Final = (Fault.LOSE_ANSWER, Fault.UNKNOWN, Fault.DELAY)
 
 
@@ -209,6 +216,7 @@ class Venue:
             return web.Response(text=page, status=HTTPStatus.BAD_GATEWAY, content_type="text/html")
         error = {
             Fault.BUSY: ApiError(Error.BUSY),
+            Fault.MAINTENANCE: ApiError(Error.MAINTENANCE),
             Fault.RATE_LIMIT: ApiError(Error.TOO_MANY_REQUESTS, 2400, retry_after_s=1),
             Fault.BAN: ApiError(Error.BANNED, self.clock.now_ms + 2000, retry_after_s=2),
         }[fault]

@@ -31,6 +31,7 @@ def always(desk: Desk, *faults: Fault) -> None:
         (Fault.HTML, ccxt.ExchangeNotAvailable, False),
         (Fault.RATE_LIMIT, ccxt.DDoSProtection, False),
         (Fault.BAN, ccxt.DDoSProtection, False),
+        (Fault.MAINTENANCE, ccxt.OnMaintenance, False),
     ],
 )
 def test_order_whose_answer_fails(fault: Fault, error: type[Exception], done: bool) -> None:
