@@ -29,10 +29,10 @@ This page is made from the commands themselves (`oms/commands/`, a file for each
 Exit status: 0 when all went well; 1 when something did not, with one line on stderr that says what and what to do; 2
 for a command line that cannot be understood. Commands that print figures or rows take `--json`.
 
-`zoms paper`, `backtest`, `optimize`, `stream` and `demo` start something, `download` fetches history. `status`,
-`order`, `algo`, `adopt`, `halt`, `resume`, `reduce`, `kill` and `redefine` speak to the session that runs on the
-account. `recorded`, `orders`, `fills`, `positions`, `journal`, `replay` and `data check` read what is on disk, whether
-a session runs or not.
+`zoms paper`, `backtest`, `optimize`, `stream`, `sandbox` and `demo` start something, `download` fetches history.
+`status`, `order`, `algo`, `adopt`, `halt`, `resume`, `reduce`, `kill` and `redefine` speak to the session that runs on
+the account. `recorded`, `orders`, `fills`, `positions`, `journal`, `replay` and `data check` read what is on disk,
+whether a session runs or not.
 
 In a paper session time is the recording's: a `--good-till` time, the end of a DAY order and an account's `day_reset`
 come when the recording reaches them.

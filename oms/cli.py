@@ -21,6 +21,7 @@ from oms.commands import (
     paper,
     redefine,
     replay,
+    sandbox,
     status,
     stored,
     stream,
@@ -44,6 +45,7 @@ app.command()(download.download)
 app.command()(optimize.optimize)
 app.command()(demo.demo)
 app.command()(stream.stream)
+app.command()(sandbox.sandbox)
 app.command()(status.status)
 app.add_typer(orders.app, name="order")
 app.add_typer(algo.app, name="algo")

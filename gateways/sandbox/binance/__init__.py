@@ -1,0 +1,1 @@
+"""Binance USD-M futures: how the sandbox speaks as that venue."""
