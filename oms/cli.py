@@ -16,6 +16,7 @@ from oms.commands import (
     data,
     demo,
     download,
+    kill_switch,
     optimize,
     orders,
     paper,
@@ -54,6 +55,7 @@ app.command()(control.halt)
 app.command()(control.resume)
 app.command()(control.reduce)
 app.command()(control.kill)
+app.command("kill-switch")(kill_switch.kill_switch)
 app.command()(redefine.redefine)
 app.command()(stored.recorded)
 app.command("orders")(stored.stored_orders)

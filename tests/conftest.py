@@ -5,9 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from tests.oms.command_line import Zoms
 
 HUGE_PAGES = "NUMPY_MADVISE_HUGEPAGE"
 """NumPy reads it once, when it is imported; 0: an array takes memory by the small page, as it is touched."""
@@ -40,3 +45,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return item.path not in long_files
 
     items.sort(key=is_short)
+
+
+@pytest.fixture
+def zoms(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Zoms:
+    """The command line, on a data folder of its own."""
+    from tests.oms.command_line import Zoms
+
+    return Zoms(tmp_path, capsys, monkeypatch)

@@ -1,0 +1,102 @@
+"""``zoms kill-switch``: exchanges themselves are asked to cancel everything, without anything else of zoms."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from oms.commands.options import CommandError, Json, say, say_json
+
+if TYPE_CHECKING:
+    from gateways.credentials import Credentials
+    from gateways.kill_switch import Verdict
+
+
+def kill_switch(
+    venues: Annotated[
+        list[str] | None, typer.Argument(help="Default: all that there are keys for.", metavar="[VENUE...]")
+    ] = None,
+    deadline: Annotated[
+        float, typer.Option("--deadline", help="Give up after this long.", metavar="SECONDS", min=1.0)
+    ] = 120.0,
+    sandbox_port: Annotated[
+        int | None,
+        typer.Option("--sandbox-port", help="Ask the sandbox exchange on this port instead.", metavar="PORT"),
+    ] = None,
+    sandbox_ca: Annotated[
+        Path | None, typer.Option("--sandbox-ca", help="Its authority's certificate.", metavar="FILE")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Cancel every order at the exchanges, and prove that none is open; works when all of zoms is dead or hangs."""
+    import asyncio
+
+    from gateways.kill_switch import VENUES, Sandbox, run_kill_switch
+
+    unknown = [name for name in venues or [] if name not in VENUES]
+    if unknown:
+        raise CommandError(f"there is no kill switch for {unknown[0]!r}: there is one for {', '.join(VENUES)}")
+    sandbox = None
+    if sandbox_port is not None:
+        from oms.commands.sandbox import CA_FILE
+        from oms.settings import data_dir
+
+        ca = (sandbox_ca or data_dir() / CA_FILE).expanduser()
+        if not ca.is_file():
+            raise CommandError(f"there is no certificate {ca}: zoms sandbox writes it; name it by --sandbox-ca")
+        sandbox = Sandbox(sandbox_port, ca)
+    elif sandbox_ca is not None:
+        raise CommandError(f"--sandbox-ca {sandbox_ca} is of a sandbox exchange: give --sandbox-port too")
+    asked = credentials_for(list(VENUES), venues)
+
+    def tell(line: str) -> None:
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
+
+    try:
+        verdicts = asyncio.run(run_kill_switch(asked, sandbox, say=tell, deadline_s=deadline))
+    except ImportError as error:
+        raise CommandError(f"the kill switch needs ccxt ({error}): pip install 'zoms[exchanges]'") from None
+    if as_json:
+        import msgspec
+
+        say_json(msgspec.to_builtins(verdicts))
+    else:
+        for verdict in verdicts:
+            print_verdict(verdict)
+    if not all(verdict.is_clear for verdict in verdicts):
+        raise typer.Exit(1)
+
+
+def credentials_for(known: list[str], named: list[str] | None) -> dict[str, Credentials]:
+    """The keys of the venues that are named, or of all that there are keys for; raises ``CredentialsError``."""
+    from gateways.credentials import CredentialsError, read_credentials
+
+    if named:
+        return {name: read_credentials(name) for name in named}
+    found = {}
+    for name in known:
+        try:
+            found[name] = read_credentials(name)
+        except CredentialsError:
+            if name == known[-1] and not found:
+                raise
+    return found
+
+
+def print_verdict(verdict: Verdict) -> None:
+    """How a venue stands, in words."""
+    ended = f"{verdict.ended:,} that were open are no more"
+    if verdict.is_clear:
+        say(f"{verdict.venue}: no order is open; {ended}")
+    else:
+        say(f"{verdict.venue}: NOT CLEAR: {verdict.problem}; {ended}")
+    for order in verdict.left:
+        say(f"  open      {order.text}")
+    for position in verdict.positions:
+        say(f"  position  {position.side} {position.qty} {position.symbol}, which is not closed")
+    if verdict.is_clear and verdict.problem:
+        say(f"  positions could not be looked at: {verdict.problem}")
