@@ -11,63 +11,22 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from gateways.credentials import Credentials
-
-if TYPE_CHECKING:
-    import aiohttp
+from gateways.venues import REQUEST_S, VENUES, Sandbox, Venue, connected, one_line
 
 T = TypeVar("T")
 Say = Callable[[str], None]
 
-REQUEST_S: Final = 10.0
-"""How long one request may take."""
 PAUSE_S: Final = 2.5
 """Between two looks at what is open, and before a request that failed is sent again the first time. A look at the open
 orders of all symbols has a weight of 80 at Binance, of 2,400 a minute."""
 LONGEST_PAUSE_S: Final = 15.0
 """It doubles up to this, where the exchange does not say how long to wait."""
 DEADLINE_S: Final = 120.0
-
-
-class Venue(msgspec.Struct, frozen=True, kw_only=True):
-    """How one exchange is asked, all through ccxt's own functions."""
-
-    exchange: str
-    """ccxt's name of it."""
-    hosts: tuple[str, ...]
-    """Host names that a sandbox stands for."""
-    options: Mapping[str, Any] = {}
-    order_kinds: Mapping[str, Mapping[str, Any]]
-    """Kinds of orders that it keeps apart, and the parameters by which ccxt is asked for each."""
-    receive_window_s: float = 10.0
-
-
-VENUES: Final = {
-    "binance_usdm": Venue(
-        exchange="binanceusdm",
-        hosts=("fapi.binance.com", "fstream.binance.com"),
-        options={
-            "fetchCurrencies": False,
-            "fetchMargins": False,
-            "fetchMarkets": {"types": ["linear"]},
-            "fetchOpenOrders": {"warnWithoutSymbol": False},
-        },
-        order_kinds={"order": {}, "conditional order": {"trigger": True}},
-    ),
-}
-
-
-class Sandbox(msgspec.Struct, frozen=True):
-    """A sandbox exchange on this machine that stands for the venue."""
-
-    port: int
-    ca: Path
-    """Its authority's certificate."""
 
 
 class OpenOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,8 +77,7 @@ class KillSwitch:
 
     Parameters
     ----------
-    name : str
-        One of ``VENUES``.
+    venue : Venue
     credentials : Credentials
     sandbox : Sandbox, optional
         Ask it instead of the venue.
@@ -133,7 +91,7 @@ class KillSwitch:
 
     def __init__(
         self,
-        name: str,
+        venue: Venue,
         credentials: Credentials,
         sandbox: Sandbox | None = None,
         *,
@@ -142,8 +100,7 @@ class KillSwitch:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._name = name
-        self._venue = VENUES[name]
+        self._venue = venue
         self._credentials = credentials
         self._sandbox = sandbox
         self._listener = say
@@ -157,21 +114,16 @@ class KillSwitch:
 
     async def run(self) -> Verdict:
         """Cancel everything; never raises for what the exchange or the way to it does."""
-        session = self._session()
-        self._exchange = self._connected(session)
         positions: tuple[Position, ...] = ()
         problem = ""
-        try:
-            await self._clear()
-            positions = await self._asked("positions", self._positions)
-        except UnansweredError as error:
-            problem = str(error)
-        finally:
-            await self._exchange.close()
-            if session is not None:
-                await session.close()
+        async with connected(self._venue, self._credentials, self._sandbox) as self._exchange:
+            try:
+                await self._clear()
+                positions = await self._asked("positions", self._positions)
+            except UnansweredError as error:
+                problem = str(error)
         return Verdict(
-            venue=self._name,
+            venue=self._venue.name,
             is_clear=self._is_clear,
             ended=len(self._seen) - len(self._open),
             left=self._open,
@@ -180,7 +132,7 @@ class KillSwitch:
         )
 
     def _say(self, line: str) -> None:
-        self._listener(f"{self._name}: {line}")
+        self._listener(f"{self._venue.name}: {line}")
 
     async def _clear(self) -> None:
         """Cancel until nothing has been open for the venue's receive window."""
@@ -246,9 +198,9 @@ class KillSwitch:
                 async with asyncio.timeout(REQUEST_S):
                     return await ask()
             except (AuthenticationError, PermissionDenied) as error:
-                raise UnansweredError(f"the keys are refused: {_one_line(error)}") from None
+                raise UnansweredError(f"the keys are refused: {one_line(error)}") from None
             except (BaseError, OSError, TimeoutError) as error:
-                text = _one_line(error)
+                text = one_line(error)
                 if text != last:
                     self._say(f"{what}: {text}; asking again")
                     last = text
@@ -264,21 +216,6 @@ class KillSwitch:
         except ValueError:
             return 0.0
 
-    def _session(self) -> aiohttp.ClientSession | None:
-        if self._sandbox is None:
-            return None
-        from gateways.sandbox.pointing import pointed_session
-
-        return pointed_session(self._sandbox.port, self._sandbox.ca.read_bytes(), self._venue.hosts)
-
-    def _connected(self, session: aiohttp.ClientSession | None) -> Any:
-        import ccxt.async_support as ccxt
-
-        login: dict[str, Any] = {"apiKey": self._credentials.key, "secret": self._credentials.secret}
-        options = {"adjustForTimeDifference": True, **self._venue.options}
-        given = {"options": options, "enableRateLimit": False, "timeout": int(REQUEST_S * 1000)}
-        return getattr(ccxt, self._venue.exchange)({**login, **given, **({"session": session} if session else {})})
-
 
 def _open_order(kind: str, order: Mapping[str, Any]) -> OpenOrder:
     price = order.get("price") or order.get("triggerPrice") or "the market"
@@ -293,15 +230,12 @@ def _open_order(kind: str, order: Mapping[str, Any]) -> OpenOrder:
     )
 
 
-def _one_line(error: BaseException) -> str:
-    return f"{type(error).__name__} {' '.join(str(error).split())}".strip()[:300]
-
-
 async def run_kill_switch(
     venues: Mapping[str, Credentials], sandbox: Sandbox | None = None, *, say: Say, deadline_s: float = DEADLINE_S
 ) -> list[Verdict]:
     """The kill switch of several venues at once: none waits for another."""
     switches = [
-        KillSwitch(name, credentials, sandbox, say=say, deadline_s=deadline_s) for name, credentials in venues.items()
+        KillSwitch(VENUES[name], credentials, sandbox, say=say, deadline_s=deadline_s)
+        for name, credentials in venues.items()
     ]
     return list(await asyncio.gather(*(each.run() for each in switches)))

@@ -15,6 +15,7 @@ from oms.commands import (
     control,
     data,
     demo,
+    doctor,
     download,
     kill_switch,
     optimize,
@@ -47,6 +48,7 @@ app.command()(optimize.optimize)
 app.command()(demo.demo)
 app.command()(stream.stream)
 app.command()(sandbox.sandbox)
+app.command()(doctor.doctor)
 app.command()(status.status)
 app.add_typer(orders.app, name="order")
 app.add_typer(algo.app, name="algo")

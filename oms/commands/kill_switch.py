@@ -13,6 +13,13 @@ from oms.commands.options import CommandError, Json, say, say_json
 if TYPE_CHECKING:
     from gateways.credentials import Credentials
     from gateways.kill_switch import Verdict
+    from gateways.venues import Sandbox
+
+SandboxPort = Annotated[
+    int | None,
+    typer.Option("--sandbox-port", help="Ask the sandbox exchange on this port instead.", metavar="PORT"),
+]
+SandboxCa = Annotated[Path | None, typer.Option("--sandbox-ca", help="Its authority's certificate.", metavar="FILE")]
 
 
 def kill_switch(
@@ -22,34 +29,20 @@ def kill_switch(
     deadline: Annotated[
         float, typer.Option("--deadline", help="Give up after this long.", metavar="SECONDS", min=1.0)
     ] = 120.0,
-    sandbox_port: Annotated[
-        int | None,
-        typer.Option("--sandbox-port", help="Ask the sandbox exchange on this port instead.", metavar="PORT"),
-    ] = None,
-    sandbox_ca: Annotated[
-        Path | None, typer.Option("--sandbox-ca", help="Its authority's certificate.", metavar="FILE")
-    ] = None,
+    sandbox_port: SandboxPort = None,
+    sandbox_ca: SandboxCa = None,
     as_json: Json = False,
 ) -> None:
     """Cancel every order at the exchanges, and prove that none is open; works when all of zoms is dead or hangs."""
     import asyncio
 
-    from gateways.kill_switch import VENUES, Sandbox, run_kill_switch
+    from gateways.kill_switch import run_kill_switch
+    from gateways.venues import VENUES
 
     unknown = [name for name in venues or [] if name not in VENUES]
     if unknown:
         raise CommandError(f"there is no kill switch for {unknown[0]!r}: there is one for {', '.join(VENUES)}")
-    sandbox = None
-    if sandbox_port is not None:
-        from oms.commands.sandbox import CA_FILE
-        from oms.settings import data_dir
-
-        ca = (sandbox_ca or data_dir() / CA_FILE).expanduser()
-        if not ca.is_file():
-            raise CommandError(f"there is no certificate {ca}: zoms sandbox writes it; name it by --sandbox-ca")
-        sandbox = Sandbox(sandbox_port, ca)
-    elif sandbox_ca is not None:
-        raise CommandError(f"--sandbox-ca {sandbox_ca} is of a sandbox exchange: give --sandbox-port too")
+    sandbox = sandbox_of(sandbox_port, sandbox_ca)
     asked = credentials_for(list(VENUES), venues)
 
     def tell(line: str) -> None:
@@ -69,6 +62,22 @@ def kill_switch(
             print_verdict(verdict)
     if not all(verdict.is_clear for verdict in verdicts):
         raise typer.Exit(1)
+
+
+def sandbox_of(port: int | None, ca: Path | None) -> Sandbox | None:
+    """The sandbox that these options name; raises ``CommandError``."""
+    from gateways.venues import Sandbox
+    from oms.commands.sandbox import CA_FILE
+    from oms.settings import data_dir
+
+    if port is None:
+        if ca is not None:
+            raise CommandError(f"--sandbox-ca {ca} is of a sandbox exchange: give --sandbox-port too")
+        return None
+    file = (ca or data_dir() / CA_FILE).expanduser()
+    if not file.is_file():
+        raise CommandError(f"there is no certificate {file}: zoms sandbox writes it; name it by --sandbox-ca")
+    return Sandbox(port, file)
 
 
 def credentials_for(known: list[str], named: list[str] | None) -> dict[str, Credentials]:

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from gateways.credentials import Credentials, CredentialsError, read_credentials
-from gateways.kill_switch import KillSwitch, Sandbox, Verdict
+from gateways.kill_switch import KillSwitch, Verdict
 from gateways.sandbox.faults import Fault
+from gateways.venues import VENUES, Sandbox
 from oms.commands.kill_switch import print_verdict
 from tests.gateways.sandbox.desk import SYMBOL, Desk, on_sandbox
 from tests.oms.command_line import Zoms
@@ -45,7 +46,7 @@ class Trial:
         login = desk.sandbox.login
         credentials = given.pop("credentials", None) or Credentials(login["apiKey"], login["secret"])
         self.switch = KillSwitch(
-            "binance_usdm",
+            VENUES["binance_usdm"],
             credentials,
             Sandbox(desk.sandbox.port, ca),
             say=self.said.append,

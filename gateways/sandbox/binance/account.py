@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from gateways.sandbox.binance.errors import ApiError, Error
 from gateways.sandbox.binance.limits import ORDERS
@@ -14,6 +14,20 @@ if TYPE_CHECKING:
     from gateways.sandbox.binance.venue import Call, Venue
 
 DONE: Json = {"code": 200, "msg": "success"}
+
+KEY_PERMISSIONS: Final = {
+    "ipRestrict": True,
+    "enableReading": True,
+    "enableWithdrawals": False,
+    "enableInternalTransfer": False,
+    "enableMargin": False,
+    "enableFutures": True,
+    "permitsUniversalTransfer": False,
+    "enableVanillaOptions": False,
+    "enableSpotAndMarginTrading": False,
+    "enablePortfolioMarginTrading": False,
+}
+"""What a key may do at first: trade futures, from addresses that it is bound to, and nothing else."""
 
 
 def account_v3(venue: Venue, call: Call) -> Json:
@@ -190,3 +204,9 @@ def close_listen_key(venue: Venue, call: Call) -> Json:
     """ "Close User Data Stream"."""
     venue.listen_keys.close(call.owner)
     return {}
+
+
+def key_permissions(venue: Venue, call: Call) -> Json:
+    """ "Get API Key Permission" (Binance, Wallet)."""
+    _ = call
+    return {"createTime": 1_700_000_000_000, **venue.permissions}

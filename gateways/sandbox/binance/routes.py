@@ -108,6 +108,7 @@ ROUTES: Final[dict[tuple[str, str], Route]] = {
     ("POST", "/fapi/v1/multiAssetsMargin"): Route(account.set_multi_assets),
     ("POST", "/fapi/v1/marginType"): Route(account.set_margin_type),
     ("GET", "/fapi/v1/rateLimit/order"): Route(account.order_limits),
+    ("GET", "/sapi/v1/account/apiRestrictions"): Route(account.key_permissions),
     ("POST", "/fapi/v1/listenKey"): Route(account.new_listen_key, security=Security.KEY),
     ("PUT", "/fapi/v1/listenKey"): Route(account.keep_listen_key, security=Security.KEY),
     ("DELETE", "/fapi/v1/listenKey"): Route(account.close_listen_key, security=Security.KEY),

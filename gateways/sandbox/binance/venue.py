@@ -12,6 +12,7 @@ import msgspec
 from aiohttp import web
 
 from gateways.sandbox.accounts import Account
+from gateways.sandbox.binance.account import KEY_PERMISSIONS
 from gateways.sandbox.binance.errors import ApiError, Error, html_page
 from gateways.sandbox.binance.limits import RateLimits
 from gateways.sandbox.binance.listen_keys import ListenKeys
@@ -29,7 +30,7 @@ from gateways.sandbox.faults import Fault, FaultPlan
 from gateways.sandbox.market import TRADE_FIELDS, Batch, Frame, RecordedMarket, Trade
 from oms.instruments import Instrument
 
-HOSTS: Final = ("fapi.binance.com", "fstream.binance.com")
+HOSTS: Final = ("fapi.binance.com", "fstream.binance.com", "api.binance.com")
 """The exchange's hosts that the sandbox stands for."""
 
 RECORDED_VENUE: Final = "binance_usdm"
@@ -84,6 +85,8 @@ class Venue:
     ----------
     is_in_maintenance : bool
         Every request is answered with that; set it to begin, and connections end.
+    permissions : dict
+        What every key may do, as the exchange calls it.
     shift_ms : int
         Added to the times of recorded events: 0 leaves them as they are.
     """
@@ -103,6 +106,7 @@ class Venue:
         self.streams = Streams(self)
         self.listen_keys = ListenKeys(self.timers, self._tell_expired)
         self.is_in_maintenance = False
+        self.permissions: dict[str, bool] = dict(KEY_PERMISSIONS)
         self.shift_ms = 0
         self._secrets: dict[str, str] = {}
         self._accounts: dict[str, Account] = {}

@@ -1,0 +1,224 @@
+"""The doctor: whether this machine, these settings and these keys are fit to trade real money, a line for each check.
+
+It asks and changes nothing. What it refuses must be mended before ``zoms firm`` starts; what it warns of should be.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from fractions import Fraction
+from typing import Any, Final, Literal, NamedTuple
+
+import msgspec
+
+from gateways.credentials import Credentials, CredentialsError, read_credentials
+from gateways.venues import REQUEST_S, VENUES, Sandbox, Venue, connected, one_line
+from oms.config import Settings, load_settings, qualified_symbol
+from oms.instruments import Instrument
+from oms.lock import holder
+
+CLOCK_SAMPLES: Final = 5
+REFUSED_OFFSET_MS: Final = 1_000
+"""How far this machine's clock may be from the exchange's: Binance takes no request from further ahead."""
+WARNED_OFFSET_MS: Final = 250
+REFUSED_DISK_MB: Final = 1_024
+WARNED_DISK_MB: Final = 10_240
+MOVING_MONEY: Final = ("enableWithdrawals", "enableInternalTransfer", "permitsUniversalTransfer")
+"""Permissions of Binance's keys by which money leaves the account."""
+
+Level = Literal["ok", "warning", "refused"]
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """What one check has found."""
+
+    check: str
+    level: Level
+    text: str
+
+
+class Bounds(NamedTuple):
+    """From where on a figure is warned of, and from where on it is refused."""
+
+    warned: float
+    refused: float
+
+    def level(self, value: float) -> Level:
+        if value >= self.refused:
+            return "refused"
+        return "warning" if value >= self.warned else "ok"
+
+
+# This machine and the settings
+
+
+def check_limits(settings: Settings) -> Iterator[Finding]:
+    """Whether the user has set limits, of instruments and of accounts: those that zoms ships are for trying it."""
+    shipped = load_settings(None, {"replay": {"file": ""}})
+    (shipped_account,) = shipped.accounts.values()
+    found = []
+    if settings.risk == shipped.risk:
+        found.append(Finding("limits", "refused", "of instruments are those that zoms ships: set [risk] of your own"))
+    for name, account in settings.accounts.items():
+        if account == shipped_account:
+            found.append(Finding("limits", "refused", f"of account {name} are those that zoms ships: set your own"))
+    for instrument in settings.instruments:
+        if settings.risk_limits(instrument) is None:
+            name = qualified_symbol(instrument)
+            found.append(Finding("limits", "warning", f"{name} has none and cannot be traded: set [risk.{name!r}]"))
+    yield from found or [Finding("limits", "ok", "they are your own")]
+
+
+def check_disk(settings: Settings, usage: Callable[[Any], Any] = shutil.disk_usage) -> Iterator[Finding]:
+    """Whether there is room for the journal and the store."""
+    folder = settings.account_dir
+    while not folder.exists():
+        folder = folder.parent
+    free_mb = usage(folder).free // 2**20
+    level = Bounds(-WARNED_DISK_MB, -REFUSED_DISK_MB).level(-free_mb)
+    need = "" if level == "ok" else f": a session needs {REFUSED_DISK_MB:,} MB, and should have {WARNED_DISK_MB:,}"
+    yield Finding("disk", level, f"{free_mb:,} MB are free where {settings.account_dir} is{need}")
+
+
+def check_instance(settings: Settings) -> Iterator[Finding]:
+    """Whether no other session has the account."""
+    pid = holder(settings)
+    if pid:
+        yield Finding("one session", "refused", f"account {settings.account!r} is in use by process {pid}: end it")
+    else:
+        yield Finding("one session", "ok", f"account {settings.account!r} is free")
+
+
+# A venue
+
+
+async def check_clock(exchange: Any, now_ms: Callable[[], float]) -> list[Finding]:
+    """How far this machine's clock is from the exchange's, by the quickest of some answers."""
+    samples = []
+    for _ in range(CLOCK_SAMPLES):
+        sent_ms = now_ms()
+        server_ms = await exchange.fetch_time()
+        came_ms = now_ms()
+        samples.append((came_ms - sent_ms, (sent_ms + came_ms) / 2 - server_ms))
+    round_trip_ms, ahead_ms = min(samples)
+    level = Bounds(WARNED_OFFSET_MS, REFUSED_OFFSET_MS).level(abs(ahead_ms))
+    remedy = "" if level == "ok" else ": have it set by NTP"
+    way = "ahead of" if ahead_ms >= 0 else "behind"
+    known_ms = round_trip_ms / 2 + 1
+    return [Finding("clock", level, f"{abs(ahead_ms):.0f} ms {way} the exchange's, known to {known_ms:.0f} ms{remedy}")]
+
+
+async def check_keys_of_binance(exchange: Any, *, may_withdraw: bool) -> list[Finding]:
+    """What the keys may do (Binance, Wallet: "Get API Key Permission")."""
+    told = await exchange.sapiGetAccountApiRestrictions()
+    found = [Finding("keys", "ok", "they are valid")]
+    if not told.get("enableFutures"):
+        found.append(Finding("keys", "refused", "they may not trade futures: enable it for the key"))
+    moving = [name for name in MOVING_MONEY if told.get(name)]
+    if moving:
+        level: Level = "warning" if may_withdraw else "refused"
+        found.append(
+            Finding("keys", level, f"they may move money away ({', '.join(moving)}): forbid it, or --allow-withdrawals")
+        )
+    if not told.get("ipRestrict"):
+        found.append(Finding("keys", "warning", "they work from any address: bind the key to this machine's"))
+    return found
+
+
+async def check_instruments(exchange: Any, instruments: Sequence[Instrument]) -> list[Finding]:
+    """Whether the settings define the instruments as the exchange does."""
+    markets = {market["id"]: market for market in (await exchange.load_markets()).values()}
+    found = []
+    for instrument in instruments:
+        market = markets.get(instrument.symbol)
+        if market is None or not market["active"]:
+            found.append(Finding("instruments", "refused", f"the exchange does not trade {instrument.symbol}"))
+            continue
+        for what, ours, theirs in (
+            ("tick", instrument.tick, market["precision"]["price"]),
+            ("lot", instrument.lot, market["precision"]["amount"]),
+        ):
+            if Fraction(ours) != Fraction(str(theirs)):
+                text = f"{instrument.symbol} has {what} {ours}, at the exchange {theirs}: set that"
+                found.append(Finding("instruments", "refused", text))
+    return found or [Finding("instruments", "ok", ", ".join(each.symbol for each in instruments))]
+
+
+async def check_position_mode(exchange: Any, settings: Settings) -> list[Finding]:
+    """Whether the exchange keeps positions as the settings say."""
+    hedged = (await exchange.fetch_position_mode())["hedged"]
+    ours = settings.accounts[settings.account].position_mode
+    theirs = "hedging" if hedged else "netting"
+    if ours != theirs:
+        return [Finding("position mode", "refused", f"{ours} in the settings, {theirs} at the exchange: change one")]
+    return [Finding("position mode", "ok", ours)]
+
+
+async def examine_venue(
+    venue: Venue,
+    settings: Settings,
+    sandbox: Sandbox | None = None,
+    *,
+    may_withdraw: bool = False,
+    credentials: Credentials | None = None,
+    now_ms: Callable[[], float] = lambda: time.time_ns() / 1e6,
+) -> list[Finding]:
+    """All checks of a venue; never raises for what the exchange or the way to it does."""
+    try:
+        login = credentials or read_credentials(venue.name)
+    except CredentialsError as error:
+        return [Finding("keys", "refused", str(error))]
+    instruments = [each for each in settings.instruments if each.venue == venue.name]
+    found: list[Finding] = []
+    async with connected(venue, login, sandbox) as exchange:
+        checks: dict[str, Callable[[], Awaitable[list[Finding]]]] = {
+            "clock": lambda: check_clock(exchange, now_ms),
+            "keys": lambda: check_keys_of_binance(exchange, may_withdraw=may_withdraw),
+            "instruments": lambda: check_instruments(exchange, instruments),
+            "position mode": lambda: check_position_mode(exchange, settings),
+        }
+        for name, check in checks.items():
+            found += await _answered(name, check)
+    return found
+
+
+async def _answered(name: str, check: Callable[[], Awaitable[list[Finding]]]) -> list[Finding]:
+    """What a check finds, or that it had no answer: that is not fit to trade on."""
+    from ccxt.base.errors import BaseError
+
+    try:
+        async with asyncio.timeout(REQUEST_S):
+            return await check()
+    except (BaseError, OSError, TimeoutError) as error:
+        return [Finding(name, "refused", f"it could not be found out: {one_line(error)}")]
+
+
+def examine(
+    settings: Settings, sandbox: Sandbox | None = None, *, may_withdraw: bool = False
+) -> dict[str, list[Finding]]:
+    """Every check: those of this machine, and those of each venue of the settings' instruments, by its name.
+
+    Parameters
+    ----------
+    settings : Settings
+    sandbox : Sandbox, optional
+        Ask it instead of the venues.
+    may_withdraw : bool
+        Only warn of keys that may move money away.
+    """
+    found = {
+        "this machine": [
+            *check_limits(settings),
+            *check_disk(settings),
+            *check_instance(settings),
+        ]
+    }
+    for name in dict.fromkeys(each.venue for each in settings.instruments):
+        if name in VENUES:
+            found[name] = asyncio.run(examine_venue(VENUES[name], settings, sandbox, may_withdraw=may_withdraw))
+        else:
+            found[name] = [Finding("venue", "warning", f"zoms knows it from recordings only, but {', '.join(VENUES)}")]
+    return found

@@ -1,0 +1,47 @@
+"""``zoms doctor``: whether this machine, the settings and the keys are fit to trade real money."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from oms.commands.kill_switch import SandboxCa, SandboxPort, sandbox_of
+from oms.commands.options import Account, CommandError, DataDir, Json, SettingsFile, overrides, say, say_json
+
+
+def doctor(
+    settings_file: SettingsFile = None,
+    account: Account = None,
+    data_dir: DataDir = None,
+    allow_withdrawals: Annotated[
+        bool, typer.Option("--allow-withdrawals", help="Only warn of keys that may move money away.")
+    ] = False,
+    sandbox_port: SandboxPort = None,
+    sandbox_ca: SandboxCa = None,
+    as_json: Json = False,
+) -> None:
+    """Check limits, disk, clock, keys and their permissions, and what the exchanges say of instruments and account."""
+    from gateways.doctor import examine
+    from oms.config import load_settings
+
+    settings = load_settings(settings_file, {**overrides(account, data_dir), "replay": {"file": ""}})
+    sandbox = sandbox_of(sandbox_port, sandbox_ca)
+    try:
+        found = examine(settings, sandbox, may_withdraw=allow_withdrawals)
+    except ImportError as error:
+        raise CommandError(f"the doctor needs ccxt ({error}): pip install 'zoms[exchanges]'") from None
+    findings = [finding for each in found.values() for finding in each]
+    if as_json:
+        import msgspec
+
+        say_json(msgspec.to_builtins(found))
+    else:
+        for whose, each in found.items():
+            say(whose)
+            for finding in each:
+                say(f"  {finding.level:<8} {finding.check}: {finding.text}")
+        refused = sum(finding.level == "refused" for finding in findings)
+        say(f"{refused} to be mended before real orders" if refused else "fit to trade")
+    if any(finding.level == "refused" for finding in findings):
+        raise typer.Exit(1)
