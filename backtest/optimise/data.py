@@ -21,8 +21,9 @@ from backtest.event_log import write_whole
 from backtest.market import Rows
 from backtest.optimise.errors import OptimiseError
 from backtest.optimise.folds import Part
-from backtest.optimise.parts import STAMPS, room, write_parts
+from backtest.optimise.parts import STAMPS, write_parts
 from backtest.optimise.plan import Plan
+from backtest.room import room
 from backtest.streaming import bar_settings, problems_of, read_bars, stream
 from oms.config import Settings
 from oms.instruments import Instrument
@@ -100,7 +101,9 @@ def read_data(plan: Plan, opened: Opened, folder: Path) -> StudyData:
     DataError
         When a file cannot be read.
     OptimiseError
-        When they hold nothing within the plan's duration, or lack what is damaged, or there is no room for them.
+        When they hold nothing within the plan's duration, or lack what is damaged.
+    RoomError
+        When there is no room for them.
     """
     exchange: Rows | None = None
     if opened.bars:
@@ -123,7 +126,7 @@ def read_data(plan: Plan, opened: Opened, folder: Path) -> StudyData:
 def write_orders(blocks: Iterable[Block], folder: Path, *, two: bool) -> tuple[Rows, Rows | None]:
     """Write a stream to a file of records for each order; returns them mapped into memory, read only.
 
-    Raises ``OptimiseError`` when there is no room for them.
+    Raises ``RoomError`` when there is no room for them.
     """
     paths = [folder / f"{stamp}.records" for stamp in (STAMPS if two else STAMPS[:1])]
     with ExitStack() as stack:
@@ -131,7 +134,7 @@ def write_orders(blocks: Iterable[Block], folder: Path, *, two: bool) -> tuple[R
         for block in blocks:
             for file, rows in zip(files, (block.local, block.exchange), strict=False):
                 assert rows is not None
-                with room(folder):
+                with room(folder, "the data"):
                     write_whole(file, rows)
     orders = [_mapped(path) for path in paths]
     return orders[0], orders[1] if two else None

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -18,8 +17,8 @@ import numpy as np
 from backtest.benchmarks import Integers
 from backtest.event_log import write_whole
 from backtest.market import REBUILD, TOUCH, Rows, trace_touch
-from backtest.optimise.errors import OptimiseError
 from backtest.optimise.folds import Part
+from backtest.room import room
 from oms.core.state import ASK, BID, BOOK_WINDOW, NO_ASK, NO_BID
 from oms.instruments import Instrument
 from oms.records import TICK, BookState, TickFlag, TickKind
@@ -114,17 +113,6 @@ def _file(folder: Path, start_ts: int, stamp: str) -> Path:
     return folder / f"{start_ts}.{stamp}.npy"
 
 
-@contextmanager
-def room(folder: Path) -> Iterator[None]:
-    """Around writing to a file of ``folder``; raises ``OptimiseError`` where there is no room for it."""
-    try:
-        yield
-    except OSError as error:
-        raise OptimiseError(
-            f"{folder} has no room for the data ({error.strerror}): make some, or name another folder by TMPDIR"
-        ) from error
-
-
 def write_parts(
     ticks: Rows, instruments: Sequence[Instrument], parts: Iterable[Part], folder: Path, stamp: str = "local_ts"
 ) -> None:
@@ -144,7 +132,7 @@ def write_parts(
 
     Raises
     ------
-    OptimiseError
+    RoomError
         When there is no room for them.
     """
     ends: dict[int, int] = {}
@@ -162,7 +150,7 @@ def write_parts(
             opening = books.opening(*(int(rows[each][0] if each == stamp else rows[each].min()) for each in STAMPS))
         header = {"descr": TICK.descr, "fortran_order": False, "shape": (len(opening) + len(rows),)}
         # written and not mapped: on a full disk a write to mapped memory is the end of the process
-        with room(folder), _file(folder, start_ts, stamp).open("wb", buffering=0) as file:
+        with room(folder, "the data"), _file(folder, start_ts, stamp).open("wb", buffering=0) as file:
             np.lib.format.write_array_header_1_0(file, header)  # type: ignore[no-untyped-call]
             write_whole(file, opening)
             write_whole(file, rows)

@@ -18,6 +18,7 @@ from backtest.optimise.folds import Part
 from backtest.optimise.parts import read_part
 from backtest.optimise.plan import Plan, facts_of
 from backtest.optimise.targets import Target
+from backtest.room import RoomError
 from backtest.run import Backtest, BacktestError
 from backtest.streaming import backtest_bars, backtest_sources
 from gateways.recording import load_ticks
@@ -209,5 +210,5 @@ def test_what_decides_the_exchange_is_among_the_facts(tmp_path: Path) -> None:
 
 def test_no_room_for_the_records_is_an_error_that_names_the_folder(tmp_path: Path) -> None:
     opened = open_data(plan := plan_of(tmp_path, DEMO))
-    with files_bounded_to(10_000), pytest.raises(OptimiseError, match=rf"{tmp_path} has no room for the data"):
+    with files_bounded_to(10_000), pytest.raises(RoomError, match=rf"{tmp_path} has no room for the data"):
         read_data(plan, opened, tmp_path)

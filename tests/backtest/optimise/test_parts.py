@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from backtest.market import Rows, market_of
-from backtest.optimise.errors import OptimiseError
 from backtest.optimise.folds import Part
 from backtest.optimise.parts import Books, read_part, write_parts
+from backtest.room import RoomError
 from oms.records import TICK, TickFlag, TickKind
 from tests.full_disk import files_bounded_to
 from tests.oms.core.builders import SPOT, depth, message, snapshot, tick, trade
@@ -134,7 +134,7 @@ def test_no_room_for_parts_is_an_error_that_says_how_to_make_some(tmp_path: Path
     """Were they written through mapped memory, a disk that is full would be a bus error."""
     ticks = np.zeros(1_000, TICK)
     ticks["local_ts"] = np.arange(1_000)
-    with files_bounded_to(10_000), pytest.raises(OptimiseError, match=r"no room for the data \(.*\): .* by TMPDIR"):
+    with files_bounded_to(10_000), pytest.raises(RoomError, match=r"no room for the data \(.*\): .* by TMPDIR"):
         write_parts(ticks, [], [Part(0, 1_000)], tmp_path)
 
 
