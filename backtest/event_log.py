@@ -11,6 +11,7 @@ from typing import IO, Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from backtest.room import room
 from oms.records import EVENT
 
 Events = npt.NDArray[np.void]
@@ -38,7 +39,7 @@ class EventLog:
         return self._filed + self._count
 
     def add(self, events: Events) -> None:
-        """Keep these too; raises ``OSError`` when there is no room for the file."""
+        """Keep these too; raises ``RoomError`` when there is no room for the file."""
         while len(events):
             if self._count == len(self._held):
                 self._write()
@@ -49,9 +50,10 @@ class EventLog:
 
     def _write(self) -> None:
         """Bring what is held to the file."""
-        if self._file is None:
-            self._file = tempfile.TemporaryFile(prefix="zoms-events-", buffering=0)  # noqa: SIM115 - it stays open
-        write_whole(self._file, self._held[: self._count])
+        with room(tempfile.gettempdir(), "the run's events"):
+            if self._file is None:
+                self._file = tempfile.TemporaryFile(prefix="zoms-events-", buffering=0)  # noqa: SIM115 - it stays open
+            write_whole(self._file, self._held[: self._count])
         self._filed += self._count
         self._count = 0
 

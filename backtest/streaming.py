@@ -226,5 +226,6 @@ def read_bars(sources: Sequence[BarSource], timeframes_ns: Sequence[int] = (), d
     """
     ticks = read_bar_ticks(sources, timeframes_ns)
     if duration_s and len(ticks):
-        ticks = ticks[ticks["local_ts"] <= ticks["exch_ts"].min() + round(duration_s * NS_PER_S)]
+        first_ts = ticks["exch_ts"][ticks["side"] == 0].min()  # a longer bar may open before there are data
+        ticks = ticks[ticks["local_ts"] <= first_ts + round(duration_s * NS_PER_S)]
     return ticks

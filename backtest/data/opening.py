@@ -80,6 +80,15 @@ class NamedInstruments:
         self._given += 1
         return self._settings.instrument(name)
 
+    def check_given(self) -> None:
+        """Raise ``DataError`` where more were named than there are files for; the first may be for a strategy alone."""
+        surplus = self._names[max(self._given, 1) :]
+        if surplus:
+            raise DataError(
+                f"instrument {surplus[0]} is named for no file: {self._given} of the files do not say themselves what "
+                "they are of; leave it away"
+            )
+
 
 def open_source(path: Path, settings: Settings, instrument: str | None = None) -> Source | BarSource:
     """Open one file or folder of market data.
@@ -103,7 +112,7 @@ def open_source(path: Path, settings: Settings, instrument: str | None = None) -
 
 
 def open_each(paths: Sequence[Path], settings: Settings, instruments: Sequence[str] = ()) -> list[Source | BarSource]:
-    """Open several, each by itself; raises as ``open_source`` does.
+    """Open several, each by itself; raises as ``open_source`` does, and ``DataError`` for an instrument too many.
 
     Parameters
     ----------
@@ -113,7 +122,9 @@ def open_each(paths: Sequence[Path], settings: Settings, instruments: Sequence[s
         For the files that do not say what they are of, in order; the last goes to all that are left.
     """
     named = NamedInstruments(settings, instruments)
-    return [_open(path, settings, named) for path in paths]
+    opened = [_open(path, settings, named) for path in paths]
+    named.check_given()
+    return opened
 
 
 def open_sources(
@@ -127,7 +138,7 @@ def open_sources(
     Raises
     ------
     DataError, ConfigError
-        As ``open_source`` does, when an instrument's data are given twice, and when some files hold ticks, others bars.
+        As ``open_each`` does, when an instrument's data are given twice, and when some files hold ticks, others bars.
     """
     opened = open_each(paths, settings, instruments)
     sources = [each for each in opened if isinstance(each, Source)]

@@ -79,8 +79,14 @@ def open_stored(path: Path, settings: Settings) -> StoredSource:
     if path.is_dir():
         folders = sorted({each.parent for each in path.rglob(f"*{SUFFIX}")})
         if len(folders) != 1:
-            found = ": give one of " + ", ".join(map(str, folders)) if folders else ""
-            raise DataError(f"folder {path} holds the ticks of {len(folders)} instruments and sessions{found}")
+            if not folders:
+                raise DataError(
+                    f"folder {path} holds no ticks of a recorder and no downloaded history: give one that does"
+                )
+            found = ", ".join(map(str, folders))
+            raise DataError(
+                f"folder {path} holds the ticks of {len(folders)} instruments and sessions: give one of {found}"
+            )
         path = folders[0]
     file = min(path.glob(f"*{SUFFIX}")) if path.is_dir() else path
     symbol = file_facts(file).get("symbol", "")

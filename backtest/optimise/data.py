@@ -17,11 +17,13 @@ from backtest.data.bars import BarSource
 from backtest.data.clocks import Block
 from backtest.data.opening import open_sources
 from backtest.data.source import Source
+from backtest.event_log import write_whole
 from backtest.market import Rows
 from backtest.optimise.errors import OptimiseError
 from backtest.optimise.folds import Part
 from backtest.optimise.parts import STAMPS, write_parts
 from backtest.optimise.plan import Plan
+from backtest.room import room
 from backtest.streaming import bar_settings, problems_of, read_bars, stream
 from oms.config import Settings
 from oms.instruments import Instrument
@@ -100,6 +102,8 @@ def read_data(plan: Plan, opened: Opened, folder: Path) -> StudyData:
         When a file cannot be read.
     OptimiseError
         When they hold nothing within the plan's duration, or lack what is damaged.
+    RoomError
+        When there is no room for them.
     """
     exchange: Rows | None = None
     if opened.bars:
@@ -120,13 +124,18 @@ def read_data(plan: Plan, opened: Opened, folder: Path) -> StudyData:
 
 
 def write_orders(blocks: Iterable[Block], folder: Path, *, two: bool) -> tuple[Rows, Rows | None]:
-    """Write a stream to a file of records for each order; returns them mapped into memory, read only."""
+    """Write a stream to a file of records for each order; returns them mapped into memory, read only.
+
+    Raises ``RoomError`` when there is no room for them.
+    """
     paths = [folder / f"{stamp}.records" for stamp in (STAMPS if two else STAMPS[:1])]
     with ExitStack() as stack:
-        files = [stack.enter_context(path.open("wb")) for path in paths]
+        files = [stack.enter_context(path.open("wb", buffering=0)) for path in paths]
         for block in blocks:
             for file, rows in zip(files, (block.local, block.exchange), strict=False):
-                file.write(np.ascontiguousarray(rows).view(np.uint8).data)
+                assert rows is not None
+                with room(folder, "the data"):
+                    write_whole(file, rows)
     orders = [_mapped(path) for path in paths]
     return orders[0], orders[1] if two else None
 

@@ -95,7 +95,7 @@ KINDS: Final[dict[str, Callable[[Part, int, int], list[Fold]]]] = {
 def parse_folds(text: str) -> tuple[str, int]:
     """Kind and number of folds of a text such as ``walk-forward:5``; raises ``OptimiseError``."""
     kind, _, number = text.partition(":")
-    if kind not in KINDS or not number.isdigit() or not LEAST_FOLDS <= int(number) <= MOST_FOLDS:
+    if kind not in KINDS or not number.isdecimal() or not LEAST_FOLDS <= int(number) <= MOST_FOLDS:
         raise OptimiseError(
             f"folds {text!r} are not KIND:NUMBER, such as walk-forward:5: kinds are {', '.join(KINDS)}, and the "
             f"number is from {LEAST_FOLDS} to {MOST_FOLDS}"

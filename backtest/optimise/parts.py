@@ -15,8 +15,10 @@ from typing import Final
 import numpy as np
 
 from backtest.benchmarks import Integers
+from backtest.event_log import write_whole
 from backtest.market import REBUILD, TOUCH, Rows, trace_touch
 from backtest.optimise.folds import Part
+from backtest.room import room
 from oms.core.state import ASK, BID, BOOK_WINDOW, NO_ASK, NO_BID
 from oms.instruments import Instrument
 from oms.records import TICK, BookState, TickFlag, TickKind
@@ -127,6 +129,11 @@ def write_parts(
         Which exists.
     stamp : str
         ``local_ts``, the order of receipt, or ``exch_ts``, the exchange's.
+
+    Raises
+    ------
+    RoomError
+        When there is no room for them.
     """
     ends: dict[int, int] = {}
     for part in parts:
@@ -141,12 +148,12 @@ def write_parts(
         opening: Rows = np.zeros(0, TICK)
         if first and len(rows):
             opening = books.opening(*(int(rows[each][0] if each == stamp else rows[each].min()) for each in STAMPS))
-        file = np.lib.format.open_memmap(  # type: ignore[no-untyped-call]
-            _file(folder, start_ts, stamp), mode="w+", dtype=TICK, shape=(len(opening) + len(rows),)
-        )
-        file[: len(opening)] = opening
-        file[len(opening) :] = rows
-        file.flush()
+        header = {"descr": TICK.descr, "fortran_order": False, "shape": (len(opening) + len(rows),)}
+        # written and not mapped: on a full disk a write to mapped memory is the end of the process
+        with room(folder, "the data"), _file(folder, start_ts, stamp).open("wb", buffering=0) as file:
+            np.lib.format.write_array_header_1_0(file, header)  # type: ignore[no-untyped-call]
+            write_whole(file, opening)
+            write_whole(file, rows)
 
 
 def read_part(folder: Path, part: Part, stamp: str = "local_ts") -> Rows:

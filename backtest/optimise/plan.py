@@ -142,7 +142,14 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         from strategies.loader import load_strategy
 
         for chosen in self.settings.strategies:
-            check_names(self.parsed_space, load_strategy(Path(chosen.file)).parameters, chosen.title)
+            known = load_strategy(Path(chosen.file)).parameters
+            check_names((each.name for each in self.parsed_space), known, chosen.title, "to search")
+            check_names(chosen.parameters, known, chosen.title, "to set")
+
+
+def folder_name(title: str) -> str:
+    """A strategy's title as the name of a folder that a plan may have."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", title).lstrip("._-") or "study"
 
 
 def studies_folder(settings: Settings) -> Path:
@@ -151,13 +158,19 @@ def studies_folder(settings: Settings) -> Path:
 
 
 def facts_of(settings: Settings, *orders: Rows) -> dict[str, str]:
-    """Digests of what decides a search's results beside its plan: the data, in each of their orders, and the code."""
+    """Digests of what decides a search's results beside its plan: the data, in each of their orders, the code, and
+    recorded latencies.
+    """
     from strategies.loader import cache_sources
 
+    matching = settings.matching
     files = [each.file for each in settings.strategies]
     files += [each.file for each in settings.rules]
     files += [each.file for each in settings.algorithms]
+    files += [model for model in (matching.model, matching.queue) if model.endswith(".py")]
     code = {f"the code of {file}": _digest(cache_sources(Path(file))) for file in files}
+    if matching.latencies:
+        code[f"the latencies of {matching.latencies}"] = _digest([Path(matching.latencies)])
     data = sha256()
     for rows in orders:
         data.update(np.ascontiguousarray(rows).view(np.uint8).data)

@@ -128,6 +128,12 @@ def _numbers(rows: Sequence[MetricFigures], name: str) -> Any:
     return np.array([row.get(name, np.nan) for row in rows], np.float64)
 
 
+NOTHING_TRADED: Final = (
+    "no trial over all data has traded: there is nothing to choose by. A strategy of ticks does nothing over bars, nor "
+    "one of bars over ticks"
+)
+
+
 def write_file(path: Path, content: bytes) -> None:
     """Write a file whole, or leave the one that is there."""
     partial = path.with_suffix(".partial")
@@ -185,7 +191,7 @@ def overfitting_of(trials: Sequence[Trial], best: Trial | None, length_ns: int) 
         why = (
             "no trial kept the constraints"
             if best is None
-            else "the best trial has no returns: its equity fell to zero"
+            else "the best trial has no returns: its equity fell to zero, or the data are too short"
         )
         return Overfitting(tries=len(different), absent=dict.fromkeys(names, why))
     rows = [each for each in compared.values() if len(each.returns) == len(best.returns)]
@@ -216,6 +222,9 @@ def _warnings(trials: dict[str, tuple[Trial, ...]], front: Sequence[Trial], whol
         )
     if not front:
         found.append("no trial kept the constraints: there is no best one")
+    complete = [each for each in trials[WHOLE] if each.state == COMPLETE]
+    if complete and not any(each.figures.get("fills", 1) for each in complete):
+        found.append(NOTHING_TRADED)
     for name, of_search in trials.items():
         failed = [each for each in of_search if each.failure]
         if failed:

@@ -140,12 +140,12 @@ def _ranged(name: str, low: Decimal, high: Decimal, step: Decimal | None) -> Par
     return Parameter(name, low, high, step)
 
 
-def check_names(space: Space, known: Mapping[str, float], strategy: str) -> None:
-    """Raise ``OptimiseError`` for a parameter that the strategy does not have."""
-    for parameter in space:
-        if parameter.name not in known:
+def check_names(names: Iterable[str], known: Mapping[str, float], strategy: str, purpose: str) -> None:
+    """Raise ``OptimiseError`` for a parameter that the strategy does not have; ``purpose`` says what it was for."""
+    for name in names:
+        if name not in known:
             there = ", ".join(known) or "none"
-            raise OptimiseError(f"strategy {strategy} has no parameter {parameter.name!r} to search: it has {there}")
+            raise OptimiseError(f"strategy {strategy} has no parameter {name!r} {purpose}: it has {there}")
 
 
 def grid_of(space: Space) -> list[dict[str, float]]:

@@ -21,7 +21,7 @@ from backtest.optimise.data import open_data, read_data
 from backtest.optimise.errors import OptimiseError
 from backtest.optimise.evaluate import Task
 from backtest.optimise.folds import Part
-from backtest.optimise.plan import Plan, facts_of, studies_folder
+from backtest.optimise.plan import Plan, facts_of, folder_name, studies_folder
 from backtest.optimise.results import FoldResult, Study, study_of, write_file, write_study
 from backtest.optimise.search import Progress, Report, Search, quiet_optuna
 from backtest.optimise.workers import Opener, Pool, new_pool
@@ -113,7 +113,7 @@ def optimise(
         When a setting or a file cannot be used.
     """
     now = datetime.now(UTC)
-    title = settings.strategies[0].title if settings.strategies else "study"
+    title = folder_name(settings.strategies[0].title if settings.strategies else "")
     plan = Plan(
         name=name or f"{title[:40]}-{now:%Y%m%dT%H%M%S}",
         settings=settings,
@@ -261,9 +261,12 @@ def _kept(plan: Plan) -> Iterator[None]:
     Raises
     ------
     OptimiseError
-        When another process is at it.
+        When another process is at it, or the folder cannot be made.
     """
-    plan.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        plan.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise OptimiseError(f"study folder {plan.folder} cannot be made: {error.strerror}") from None
     with (plan.folder / LOCK_FILE).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -272,6 +275,6 @@ def _kept(plan: Plan) -> Iterator[None]:
         write_file(plan.folder / PLAN_FILE, msgspec.json.format(msgspec.json.encode(plan)))
         try:
             yield
-        except KeyboardInterrupt as interrupt:
+        except (KeyboardInterrupt, SystemExit) as interrupt:
             interrupt.add_note(f"study {plan.name} is kept: zoms optimize --resume {plan.name} goes on with it")
             raise

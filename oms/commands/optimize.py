@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -19,6 +20,7 @@ from oms.commands.options import (
     Json,
     SettingsFile,
     compile_line,
+    parse_parameters,
     say,
     say_json,
     say_table,
@@ -30,6 +32,10 @@ if TYPE_CHECKING:
     from backtest.optimise.search import Report, Trial
 
 SHOWN_TRIALS = 10
+WITH_RESUME: Final = frozenset(
+    {"resume", "trials", "trial_timeout", "workers", "ray", "as_json", "account", "data_dir"}
+)
+"""Arguments that do not change what a study was asked for."""
 
 
 def seconds_of(text: str) -> float:
@@ -42,7 +48,35 @@ def seconds_of(text: str) -> float:
     return seconds
 
 
+@contextmanager
+def ended_in_order() -> Iterator[None]:
+    """Let a signal that asks for the end unwind the command as Ctrl-C does, so that its temporary files go with it."""
+
+    def end(number: int, _frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    asked = [each for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) is signal.SIG_DFL]
+    for each in asked:
+        signal.signal(each, end)
+    try:
+        yield
+    finally:
+        for each in asked:
+            signal.signal(each, signal.SIG_DFL)
+
+
+def given_options(context: typer.Context) -> dict[str, str]:
+    """What the command line gives, as its help calls it, by the argument's name."""
+    given: dict[str, str] = {}
+    for each in context.command.params:
+        source = context.get_parameter_source(each.name or "")
+        if source is not None and source.name == "COMMANDLINE":
+            given[each.name or ""] = each.opts[0] if each.param_type_name == "option" else "FILE"
+    return given
+
+
 def optimize(
+    context: typer.Context,
     files: Annotated[list[Path] | None, typer.Argument(help="As of zoms backtest.", metavar="FILE...")] = None,
     strategy: Strategy = None,
     ranges: Annotated[
@@ -134,14 +168,10 @@ def optimize(
     from oms.commands.options import stored_settings
 
     if resume is not None:
-        asked: dict[str, object] = {"FILE": files, "--range": ranges, "--target": target, "--constraint": constraint}
-        asked |= {"--strategy": strategy, "--instrument": instrument, "--param": param, "--settings": settings_file}
-        asked |= {"--exchange-model": exchange_model, "--queue-model": queue_model, "--latency": latency}
-        asked |= {"--fees": fees, "--timeframe": timeframe, "--duration": duration, "--folds": folds, "--name": name}
-        given = [option for option, value in asked.items() if value]
+        given = [option for name, option in given_options(context).items() if name not in WITH_RESUME]
         if given:
             raise CommandError(f"--resume goes on with what study {resume} was asked for: leave {given[0]} away")
-        with progress_bar() as report, compile_line(anew=False) as tell:
+        with ended_in_order(), progress_bar() as report, compile_line(anew=False) as tell:
             found = studies.resume(
                 stored_settings(account, data_dir),
                 resume,
@@ -155,6 +185,9 @@ def optimize(
     else:
         if not files:
             raise CommandError("no market data is given: zoms optimize FILE --range NAME=LOW:HIGH")
+        searched = {text.partition("=")[0].strip() for text in ranges or []} & set(parse_parameters(param or []))
+        if searched:
+            raise CommandError(f"--param {min(searched)} has no effect beside --range {min(searched)}: leave one away")
         data = open_data(
             files,
             settings_file=settings_file,
@@ -171,7 +204,7 @@ def optimize(
             fees=fees,
         )
         embargo_s = seconds_of(embargo)
-        with progress_bar() as report, compile_line(anew=False) as tell:
+        with ended_in_order(), progress_bar() as report, compile_line(anew=False) as tell:
             found = studies.optimise(
                 data.settings,
                 files,
@@ -237,7 +270,7 @@ def progress_bar() -> Iterator[Report]:
 
         try:
             yield report
-        except KeyboardInterrupt as interrupt:
+        except (KeyboardInterrupt, SystemExit) as interrupt:
             bars.stop()
             for note in getattr(interrupt, "__notes__", ()):
                 sys.stderr.write(f"zoms: {note}\n")

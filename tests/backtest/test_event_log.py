@@ -11,10 +11,12 @@ from backtest import event_log
 from backtest.data.opening import open_sources
 from backtest.event_log import EventLog
 from backtest.market import Rows
+from backtest.room import RoomError
 from backtest.run import run_backtest
 from backtest.streaming import read_ticks
 from oms.records import EVENT
 from tests.backtest.test_run import DEMO, demo_settings
+from tests.full_disk import files_bounded_to
 
 
 def events(first: int, count: int) -> Rows:
@@ -64,3 +66,10 @@ def test_results_do_not_depend_on_where_the_events_are(monkeypatch: pytest.Monke
     ours, theirs = (each.performance().whole.sample.curve for each in (filed, held))
     assert ours.tobytes() == theirs.tobytes()
     assert len(held.fills)
+
+
+def test_no_room_for_events_is_an_error_that_says_how_to_make_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_log, "HELD_EVENTS", 100)
+    log = EventLog()
+    with files_bounded_to(1_000), pytest.raises(RoomError, match=r"no room for the run's events \(.*\): .* by TMPDIR"):
+        log.add(np.zeros(300, EVENT))

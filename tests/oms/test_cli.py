@@ -190,6 +190,18 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
         (["optimize", *BARS[1:], "--range", "skew_ticks=1:3", "--clock", "dual"], "holds bars: they have one clock"),
         (["optimize", *BARS[1:2], "--range", "skew_ticks=1:3"], "does not say which instrument it is of: name it by"),
         (["optimize", RECORDING, "--resume", "none"], "leave FILE away"),
+        (["optimize", "--resume", "none", "--clock", "dual"], "what study none was asked for: leave --clock away"),
+        (["optimize", "--resume", "none", "--seed", "1"], "leave --seed away"),
+        (["optimize", "--resume", "none", "--embargo", "1s"], "leave --embargo away"),
+        (
+            ["optimize", RECORDING, "--range", "skew_ticks=1:3", "--param", "skew_ticks=2"],
+            "--param skew_ticks has no effect beside --range skew_ticks: leave one away",
+        ),
+        (
+            ["optimize", RECORDING, "--range", "skew_ticks=1:3", "--param", "skew=2"],
+            "has no parameter 'skew' to set: it has",
+        ),
+        ([*BARS, "--instrument", "X.okx"], "instrument X.okx is named for no file"),
         (["stream", RECORDING, "--endpoint", "here"], "--endpoint 'here' is not like"),
         (["status"], "no session of account 'paper' runs"),
         (["order", "list"], "no session of account 'paper' runs"),

@@ -205,8 +205,17 @@ def test_a_folder_of_several_instruments_lists_them(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"ticks of 2 instruments and sessions: give one of .*7-BTCUSDT"):
         open_source(tmp_path, shipped_settings())
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="holds the ticks of 0 instruments"):
+    with pytest.raises(DataError, match="empty holds no ticks of a recorder and no downloaded history: give"):
         open_source(tmp_path / "empty", shipped_settings())
+
+
+def test_more_instruments_than_files_to_name_are_an_error(tmp_path: Path) -> None:
+    days = [quotes(tmp_path), quotes(tmp_path, "b.csv", 1_700_000_100_000)]
+    open_sources(days, shipped_settings(), [USDM, SPOT])
+    open_sources([DEMO], shipped_settings(), [USDM])  # for the strategy
+    for file, number in ((days[0], 1), (DEMO, 0)):
+        with pytest.raises(DataError, match=rf"BTCUSDT.binance_spot is named for no file: {number} of the files"):
+            open_sources([file], shipped_settings(), [USDM, SPOT])
 
 
 # What cannot be read

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -15,8 +16,9 @@ from backtest.optimise.errors import OptimiseError
 from backtest.optimise.evaluate import Evaluator, Job, Task, all_figures
 from backtest.optimise.folds import Part
 from backtest.optimise.parts import read_part
-from backtest.optimise.plan import Plan
+from backtest.optimise.plan import Plan, facts_of
 from backtest.optimise.targets import Target
+from backtest.room import RoomError
 from backtest.run import Backtest, BacktestError
 from backtest.streaming import backtest_bars, backtest_sources
 from gateways.recording import load_ticks
@@ -26,6 +28,7 @@ from oms.config import ConfigError, load_settings
 from oms.records import TickKind
 from tests.backtest.oracle import oracle_rows
 from tests.backtest.test_streaming import SPOT
+from tests.full_disk import files_bounded_to
 
 DEMO = demo_recording()
 USDM = "BTCUSDT.binance_usdm"
@@ -174,3 +177,38 @@ def test_exchange_model_of_the_other_kind_of_data_is_an_error(tmp_path: Path) ->
         open_data(plan_of(tmp_path, DEMO, settings=settings("bar")))
     with pytest.raises(BacktestError, match="'touch' needs a book, and the data are bars"):
         open_data(plan_of(tmp_path, BARS, instruments=(USDM,), settings=settings("touch")))
+
+
+def test_duration_of_bars_begins_with_the_data_whatever_the_timeframes(tmp_path: Path) -> None:
+    """A long bar that the data begin in the middle of opens before they do."""
+    rows = [f"{1_700_001_000_000 + minute * 60_000},1,1,1,1,1" for minute in range(120)]  # from 22:30 on
+    (tmp_path / "bars.csv").write_text("\n".join(["timestamp,open,high,low,close,volume", *rows]) + "\n")
+    of_bars = plan_of(tmp_path, tmp_path / "bars.csv", instruments=(USDM,), duration_s=3_600.0)
+    with_hours = msgspec.structs.replace(of_bars, timeframes_ns=(3_600 * 10**9,))
+    alone, both = (data_of(plan, tmp_path).ticks for plan in (of_bars, with_hours))
+    assert len(alone) == 60
+    assert both[both["side"] == 0].tobytes() == alone.tobytes()
+    assert len(both) == 61
+
+
+def test_what_decides_the_exchange_is_among_the_facts(tmp_path: Path) -> None:
+    model, queue, latencies = (tmp_path / name for name in ("model.py", "queue.py", "latencies.csv"))
+    for file in (model, queue, latencies):
+        file.write_text("")
+    chosen = {"model": str(model), "queue": str(queue), "latencies": str(latencies)}
+    settings = load_settings(None, {"replay": {"file": ""}, "strategies": [], "matching": chosen})
+    before = facts_of(settings)
+    for file in (model, queue, latencies):
+        file.write_text("# changed")
+    after = facts_of(settings)
+    assert [what for what in before if before[what] != after[what]] == [
+        f"the code of {model}",
+        f"the code of {queue}",
+        f"the latencies of {latencies}",
+    ]
+
+
+def test_no_room_for_the_records_is_an_error_that_names_the_folder(tmp_path: Path) -> None:
+    opened = open_data(plan := plan_of(tmp_path, DEMO))
+    with files_bounded_to(10_000), pytest.raises(RoomError, match=rf"{tmp_path} has no room for the data"):
+        read_data(plan, opened, tmp_path)

@@ -12,7 +12,9 @@ from hypothesis import strategies as some
 from backtest.market import Rows, market_of
 from backtest.optimise.folds import Part
 from backtest.optimise.parts import Books, read_part, write_parts
+from backtest.room import RoomError
 from oms.records import TICK, TickFlag, TickKind
+from tests.full_disk import files_bounded_to
 from tests.oms.core.builders import SPOT, depth, message, snapshot, tick, trade
 from tests.oms.core.ledger import instrument_of
 
@@ -126,3 +128,19 @@ def test_part_without_ticks_is_empty(tmp_path: Path) -> None:
     write_parts(ticks, [LINEAR], [part], tmp_path)
     assert read_part(tmp_path, part).dtype == TICK
     assert len(read_part(tmp_path, part)) == 0
+
+
+def test_no_room_for_parts_is_an_error_that_says_how_to_make_some(tmp_path: Path) -> None:
+    """Were they written through mapped memory, a disk that is full would be a bus error."""
+    ticks = np.zeros(1_000, TICK)
+    ticks["local_ts"] = np.arange(1_000)
+    with files_bounded_to(10_000), pytest.raises(RoomError, match=r"no room for the data \(.*\): .* by TMPDIR"):
+        write_parts(ticks, [], [Part(0, 1_000)], tmp_path)
+
+
+def test_parts_are_written_and_not_mapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(np, "memmap")
+    ticks = np.zeros(10, TICK)
+    ticks["local_ts"] = np.arange(10)
+    write_parts(ticks, [], [Part(2, 8)], tmp_path)
+    assert (tmp_path / "2.local_ts.npy").read_bytes()[-6 * TICK.itemsize :] == ticks[2:8].tobytes()

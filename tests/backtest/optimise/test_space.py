@@ -84,4 +84,4 @@ def test_grid_too_large_to_run_is_refused_before_it_is_made() -> None:
 
 def test_unknown_parameter_is_named_with_those_that_there_are() -> None:
     with pytest.raises(OptimiseError, match="strategy s has no parameter 'b' to search: it has a, c"):
-        check_names(parse_space(["a=1:2", "b=1:2"]), {"a": 1.0, "c": 2.0}, "s")
+        check_names(["a", "b"], {"a": 1.0, "c": 2.0}, "s", "to search")

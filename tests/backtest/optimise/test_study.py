@@ -16,8 +16,8 @@ import pytest
 from backtest.optimise.errors import OptimiseError
 from backtest.optimise.evaluate import Job, Outcome
 from backtest.optimise.folds import Part
-from backtest.optimise.plan import studies_folder
-from backtest.optimise.results import RESULT_FILE, TRIALS_FILE, overfitting_of
+from backtest.optimise.plan import folder_name, studies_folder
+from backtest.optimise.results import NOTHING_TRADED, RESULT_FILE, TRIALS_FILE, overfitting_of
 from backtest.optimise.search import Progress, Trial
 from backtest.optimise.study import optimise, resume, run_searches
 from oms.commands.demo import demo_recording
@@ -31,6 +31,10 @@ SPACE = ("half_spread_ticks=2:10:2", "skew_ticks=0,10")
 
 def settings_of(folder: Path) -> Settings:
     return load_settings(None, {"replay": {"file": str(demo_recording())}, "data_dir": str(folder)})
+
+
+def idle(_job: Job) -> Outcome:
+    return Outcome(figures={"total_return": 0.0, "fees": 0.0, "trades": 0.0, "fills": 0.0}, steps=(0.0,))
 
 
 def later_is_wider(job: Job) -> Outcome:
@@ -93,6 +97,24 @@ def test_trial_that_runs_too_long_has_failed_and_the_study_goes_on(tmp_path: Pat
         (3, "it ran longer than 0.5 s and was ended")
     ]
     assert len(study.trials["whole"]) == 5
+
+
+@pytest.mark.parametrize(
+    ("title", "name"), [("my maker", "my_maker"), ("_é.1", "1"), ("дно", "study"), ("", "study"), ("a-b", "a-b")]
+)
+def test_any_title_of_a_strategy_names_a_folder(title: str, name: str) -> None:
+    assert folder_name(title) == name
+
+
+def test_study_that_never_traded_says_so(tmp_path: Path) -> None:
+    plan = plan_in(tmp_path, trials=4)
+    assert NOTHING_TRADED in run_searches(plan, WHOLE, Fake(idle), workers=1).warnings
+
+
+def test_study_whose_folder_cannot_be_made_is_an_error_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OptimiseError, match=r"study folder .*/file/.*/study cannot be made: Not a directory"):
+        run_searches(plan_in(tmp_path / "file"), WHOLE, NotToOpen())
 
 
 def test_study_that_another_process_is_at_is_refused(tmp_path: Path) -> None:

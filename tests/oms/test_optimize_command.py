@@ -1,0 +1,37 @@
+"""What ``zoms optimize`` does about the process that it runs in."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from oms.commands.optimize import ended_in_order
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_signal_that_asks_for_the_end_unwinds_the_command(number: signal.Signals) -> None:
+    unwound = []
+
+    def command() -> None:
+        try:
+            os.kill(os.getpid(), number)
+            signal.pause()
+        finally:
+            unwound.append(number)
+
+    with pytest.raises(SystemExit) as ended, ended_in_order():
+        command()
+    assert (ended.value.code, unwound) == (128 + number, [number])
+    assert signal.getsignal(number) is signal.SIG_DFL
+
+
+def test_signal_that_is_passed_over_stays_so() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as under nohup
+    try:
+        with ended_in_order():
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
