@@ -20,7 +20,7 @@ from typing import Final
 import aiohttp
 from aiohttp import web
 
-from gateways.sandbox.binance.security import Credentials
+from gateways.credentials import Credentials
 from gateways.sandbox.binance.venue import RECORDED_VENUE, Venue
 from gateways.sandbox.certificates import Authority
 from gateways.sandbox.faults import FaultPlan

@@ -25,13 +25,6 @@ _KEY: Final = re.compile(r"[A-Za-z0-9]{64}")
 _SIGNATURE: Final = re.compile(r"(?:^|&)signature=([^&]*)")
 
 
-class Credentials(NamedTuple):
-    """A key of the API, 64 letters and digits, and its secret."""
-
-    key: str
-    secret: str
-
-
 class Sent(NamedTuple):
     """The parameters of a request: as they were sent, and by name."""
 

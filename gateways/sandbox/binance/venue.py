@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from aiohttp import web
 
+from gateways.credentials import Credentials
 from gateways.sandbox.accounts import Account
 from gateways.sandbox.binance.account import KEY_PERMISSIONS
 from gateways.sandbox.binance.errors import ApiError, Error, html_page
@@ -20,7 +21,7 @@ from gateways.sandbox.binance.orders import translated
 from gateways.sandbox.binance.parameters import Parameters
 from gateways.sandbox.binance.public import aggregate_event, mark_event
 from gateways.sandbox.binance.routes import ROUTES, Route, Security
-from gateways.sandbox.binance.security import Credentials, Sent, check_signature, check_time, owner_of
+from gateways.sandbox.binance.security import Sent, check_signature, check_time, owner_of
 from gateways.sandbox.binance.streams import Streams
 from gateways.sandbox.binance.views import Json, Views
 from gateways.sandbox.clock import Clock, Timers

@@ -139,7 +139,7 @@ async def test_maintenance_is_told(desk: Desk) -> None:
 async def test_nothing_but_the_exchanges_hosts_is_reached(desk: Desk) -> None:
     wire = Wire(desk.sandbox)
     with pytest.raises(aiohttp.ClientConnectorDNSError):
-        await wire.session.get("https://api.binance.com/api/v3/time")
+        await wire.session.get("https://dapi.binance.com/dapi/v1/time")
     await wire.close()
 
 
