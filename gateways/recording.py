@@ -29,6 +29,9 @@ NS_PER_S: Final = 1_000_000_000
 QUIET_NS: Final = 100_000_000
 """In a recorded silence longer than this, a TIME record is made each time it has passed."""
 
+_END: Final = int(Stop.END)
+_UNRECOGNISED: Final = int(Stop.UNRECOGNISED)
+
 MAX_SILENCE_NS: Final = 86_400 * NS_PER_S
 """A line that is later than its predecessor by more than this has a broken timestamp."""
 
@@ -100,34 +103,38 @@ class LineDecoder:
         self._decoder = MessageDecoder(venue, instrument)
         self._decoder.scanner["clock_offset"] = clock_offset_ns
         self._decoder.scanner["max_silence"] = max_silence_ns
+        self._scanner = self._decoder.scanner[0]
+        self._position = self._decoder.scanner["position"]
+        self._results = self._decoder.scanner[["position", "messages", "set_back", "stop"]]
+        self._out: Ticks = self._decoder.scanner["out"][0]
         self._origin = origin
         self._line_number = 1  # of the line at _counted_to in the chunk
         self._counted_to = 0
 
     def decode(self, chunk: bytes) -> list[Ticks]:
         """Return the ticks of whole lines, in parts that are each whole messages; the last line may lack its newline.
+        The arrays may be read-only.
 
         Times never go back: a timestamp before its predecessor's is set to that.
         """
         counters = self.counters
-        state = self._decoder.scanner
-        scanner, out = state[0], state["out"][0]
+        state, position = self._decoder.scanner, self._position
         parts: list[Ticks] = []
-        scanner["position"] = 0
+        position[0] = 0
         while True:
             count = scan_lines(chunk, state)
-            counters.messages += int(scanner["messages"])
-            counters.set_back += int(scanner["set_back"])
+            start, messages, set_back, stop = self._results.item()
+            counters.messages += messages
+            counters.set_back += set_back
             if count:
-                parts.append(out[:count].copy())
-            if scanner["stop"] == Stop.END:
+                parts.append(np.frombuffer(self._out[:count].tobytes(), TICK))  # ten times as fast as a copy
+            if stop == _END:
                 break
-            if scanner["stop"] == Stop.UNRECOGNISED:
-                start = int(scanner["position"])
+            if stop == _UNRECOGNISED:
                 end = chunk.find(b"\n", start)
                 end = len(chunk) if end < 0 else end
                 ticks = self._decode_line(chunk, start, end)
-                scanner["position"] = end + 1
+                position[0] = end + 1
                 if ticks is not None:
                     parts.append(ticks)
         self._line_number += chunk.count(b"\n", self._counted_to)
@@ -158,7 +165,7 @@ class LineDecoder:
         match = LINE.fullmatch(line)
         if match is None:
             return refused(Reason.MALFORMED, f"{line[:60]!r} is not a 19-digit timestamp in ns, a space and a message")
-        scanner = self._decoder.scanner[0]
+        scanner = self._scanner
         last_ts = int(scanner["last_ts"])
         stamp = int(match[1]) - int(scanner["clock_offset"])
         if int(match[1]) > MAX_VALUE or (last_ts > 0 and stamp - last_ts > int(scanner["max_silence"])):

@@ -22,6 +22,13 @@ Ticks = npt.NDArray[np.void]
 MAX_WAITING: Final = 500_000
 """Records of updates that wait for a snapshot; the oldest are given up beyond it."""
 
+# As plain integers and bytes: an enum's members take long to look up.
+_DEPTH: Final = int(TickKind.DEPTH)
+_FIRST: Final = int(TickFlag.FIRST)
+_DEPTH_BYTE: Final = bytes([TickKind.DEPTH])
+_SNAPSHOT_BYTE: Final = bytes([TickKind.SNAPSHOT])
+_STALE_BYTE: Final = bytes([TickKind.STALE])
+
 
 class SnapshotSequencer:
     """Orders the snapshots and updates of one instrument's stream.
@@ -63,11 +70,11 @@ class SnapshotSequencer:
             Whole messages of one instrument, in order of receipt.
         """
         kinds = ticks["kind"]
-        turns = np.flatnonzero(
-            ((kinds == TickKind.SNAPSHOT) & ((ticks["flags"] & TickFlag.FIRST) != 0)) | (kinds == TickKind.STALE)
-        )
-        if len(turns) == 0:
-            return self._pass(ticks)
+        present = kinds.tobytes()  # looking for a byte is the quickest way to see that there is nothing to do
+        if _SNAPSHOT_BYTE not in present and _STALE_BYTE not in present:
+            return self._pass(ticks) if _DEPTH_BYTE in present else ticks
+        is_first = (ticks["flags"] & _FIRST) != 0
+        turns = np.flatnonzero(((kinds == TickKind.SNAPSHOT) & is_first) | (kinds == TickKind.STALE))
         parts: list[Ticks] = []
         start = 0
         for turn in turns:
@@ -84,26 +91,24 @@ class SnapshotSequencer:
 
     def _pass(self, ticks: Ticks) -> Ticks:
         """Take note of updates, and return these ticks: with STALE where there is a gap, if that is to be marked."""
-        updates = np.flatnonzero(ticks["kind"] == TickKind.DEPTH)
-        if len(updates) == 0:
-            return ticks
-        depth = ticks[updates]
-        gap = first_gap(depth, self._update_id) if self.in_step else 0
-        if gap < 0:
-            self._update_id = max(self._update_id, int(depth["update_id"].max()))
-            return ticks
-        self._wait(depth[gap:])
+        at = 0
+        if self.in_step:
+            at, self._update_id = first_gap(ticks, self._update_id)
+            if at < 0:
+                return ticks
+        self._wait(ticks[at:][ticks["kind"][at:] == _DEPTH])
         if not self.in_step:
             return ticks
         self.in_step = False
         self.gaps += 1
         if not self._marks_gaps:
             return ticks
-        at = updates[gap]
         stale = stale_tick(*(int(ticks[at][name]) for name in ("local_ts", "instrument", "version")))
         return np.concatenate([ticks[:at], stale, ticks[at:]])
 
     def _wait(self, depth: Ticks) -> None:
+        if not len(depth):
+            return
         self._waiting.append(depth)
         self._waiting_records += len(depth)
         while len(self._waiting) > 1 and self._waiting_records > MAX_WAITING:
@@ -121,10 +126,10 @@ class SnapshotSequencer:
         again = [newer for part in self._waiting if len(newer := part[part["update_id"] > snapshot_id])]
         last_id = snapshot_id
         for part in again:
-            if first_gap(part, last_id) >= 0:
+            gap, last_id = first_gap(part, last_id)
+            if gap >= 0:
                 self.unfit += 1
                 return []
-            last_id = max(last_id, int(part["update_id"].max()))
         self._forget()
         self.in_step = True
         self._update_id = last_id
@@ -134,16 +139,19 @@ class SnapshotSequencer:
         return [snapshot, *again]
 
 
-def first_gap(depth: Ticks, update_id: int) -> int:
-    """Row of the first update that does not follow the one before it, in a book of this id; -1: each does.
+def first_gap(ticks: Ticks, update_id: int) -> tuple[int, int]:
+    """Row of the first update that does not follow the one before it, and the id of the book up to there.
 
-    An update follows when the id before it is not above the book's; an older one than the book is passed over.
+    The row is -1 when each follows: when the id before it is not above the book's, which is ``update_id`` at first. An
+    older one than the book is passed over.
     """
-    heads = np.flatnonzero(depth["flags"] & TickFlag.FIRST)
-    ids = depth["update_id"][heads]
-    before = np.maximum.accumulate(np.concatenate(([update_id], ids[:-1])))
-    missing = np.flatnonzero(depth["px_2"][heads] > before)
-    return int(heads[missing[0]]) if len(missing) else -1
+    heads = ((ticks["kind"] == _DEPTH) & (ticks["flags"] & _FIRST).astype(np.bool_)).nonzero()[0]
+    ids, previous_ids = ticks["update_id"][heads].tolist(), ticks["px_2"][heads].tolist()
+    for row, own_id, previous_id in zip(heads.tolist(), ids, previous_ids, strict=True):
+        if previous_id > update_id:
+            return row, update_id
+        update_id = max(update_id, own_id)
+    return -1, update_id
 
 
 def stale_tick(ts: int, instrument: int, version: int) -> Ticks:

@@ -44,8 +44,10 @@ class PicowsConnection(Connection, picows.WSListener):
         self._ts = self._ts or time.time_ns()
         kind = frame.msg_type
         try:
-            if kind in (_TEXT, _BINARY, _CONTINUATION):
-                self._take(frame)
+            if kind is _TEXT and frame.fin and not self._fragments:
+                self._sink.take(frame.get_payload_as_bytes(), self._ts)
+            elif kind in (_TEXT, _BINARY, _CONTINUATION):
+                self._take_fragment(frame)
             elif kind == _CLOSE:
                 transport.send_close(frame.get_close_code(), frame.get_close_message())
                 transport.disconnect()
@@ -60,15 +62,12 @@ class PicowsConnection(Connection, picows.WSListener):
         """The connection is gone."""
         self.has_ended()
 
-    def _take(self, frame: picows.WSFrame) -> None:
-        message = frame.get_payload_as_bytes()
-        if not frame.fin or self._fragments:
-            self._fragments.append(message)
-            if not frame.fin:
-                return
-            message = b"".join(self._fragments)
+    def _take_fragment(self, frame: picows.WSFrame) -> None:
+        """A part of a message, or all of one that is not text; the last part completes it."""
+        self._fragments.append(frame.get_payload_as_bytes())
+        if frame.fin:
+            self._sink.take(b"".join(self._fragments), self._ts)
             self._fragments.clear()
-        self._sink.take(message, self._ts)
 
 
 async def connect(url: str, route: Route, sink: Sink) -> Connection:

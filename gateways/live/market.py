@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from gateways.book import BookRebuild
+from gateways.book import BookRebuild, joined_ticks
 from gateways.live.client import Backoff, Policy
 from gateways.live.repeats import Repeats
 from gateways.live.requests import RequestError
@@ -82,7 +82,7 @@ class Market:
         parts = self._decoder.decode(b"".join(self._lines))
         self._lines.clear()
         if parts:
-            self._send(self.repeats.take(parts[0] if len(parts) == 1 else np.concatenate(parts)))
+            self._send(self.repeats.take(parts[0] if len(parts) == 1 else joined_ticks(parts)))
 
     @property
     def is_in_step(self) -> bool:
@@ -162,7 +162,7 @@ class Market:
         ticks = self.sequencer.take(ticks)
         if not len(ticks):
             return
-        self._last_ts = int(ticks["local_ts"][-1])
+        self._last_ts = ticks["local_ts"].item(-1)
         self.ticks += len(ticks)
         self._publish(ticks)
         self._book.take(ticks)

@@ -9,6 +9,7 @@ subscriber: what it loses it knows, by the frames' numbers.
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
@@ -26,7 +27,7 @@ from gateways.live.connection import Connect
 from gateways.live.market import Market
 from gateways.live.requests import RequestError, Requests
 from gateways.live.route import Route, route_of
-from gateways.replay import HEARTBEATS_WAITED, MAX_SLEEP_S, RefusalLog, frame_end
+from gateways.replay import HEARTBEATS_WAITED, MAX_FRAME_RECORDS, MAX_SLEEP_S, RefusalLog, frame_end
 from oms.bus import Publisher
 from oms.checks import ConfigError
 from oms.compiled import Progress, compile_entries
@@ -170,13 +171,19 @@ class LiveData:
         }
 
     def _publish(self, ticks: Ticks) -> None:
+        if len(ticks) <= MAX_FRAME_RECORDS:
+            self._send(ticks)
+            return
         ends = np.flatnonzero(ticks["flags"] & TickFlag.LAST) + 1
         start = 0
         while start < len(ticks):
             stop = frame_end(ends, start, len(ticks))
-            self._publisher.send(ticks[start:stop])
-            self.frames += 1
+            self._send(ticks[start:stop])
             start = stop
+
+    def _send(self, records: Ticks) -> None:
+        self._publisher.send(records)
+        self.frames += 1
 
 
 def run(settings: Settings, life: Lifecycle, context: zmq.Context[Any]) -> int:
@@ -223,6 +230,8 @@ def run(settings: Settings, life: Lifecycle, context: zmq.Context[Any]) -> int:
             refusal.look()
         return not life.stopping
 
+    gc.collect()
+    gc.freeze()  # what the compiler left need not be looked at again
     if not life.stopping:
         run_loop(serve(live, attend))
     for refusal in refusals:

@@ -7,14 +7,19 @@ has lost may come late by another, so the last of them are remembered one by one
 from __future__ import annotations
 
 from collections import deque
+from operator import itemgetter
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from oms.records import TickFlag, TickKind
+from oms.records import TICK, TickFlag, TickKind
 
 Ticks = npt.NDArray[np.void]
+
+_facts: Final = itemgetter(*(list(TICK.fields or ()).index(name) for name in ("kind", "update_id", "exch_ts")))
+_TRADE: Final = int(TickKind.TRADE)
+_FIRST: Final = int(TickFlag.FIRST)
 
 REMEMBERED_TRADES: Final = 4_096
 
@@ -43,14 +48,10 @@ class Repeats:
 
     def take(self, ticks: Ticks) -> Ticks:
         """Return whole messages without those that came before: the same array while there are none."""
-        starts = np.flatnonzero(ticks["flags"] & TickFlag.FIRST)
-        heads = ticks[starts]
-        kinds = heads["kind"].tolist()
-        is_new = [
-            self._is_new(*head)
-            for head in zip(kinds, heads["update_id"].tolist(), heads["exch_ts"].tolist(), strict=True)
-        ]
-        if all(is_new):
+        # one by one, as plain numbers: mostly one or two messages come at a time
+        starts = [row for row, flags in enumerate(ticks["flags"].tolist()) if flags & _FIRST]
+        is_new = [self._is_new(*_facts(ticks.item(row))) for row in starts]
+        if False not in is_new:
             return ticks
         self.count += is_new.count(False)
         lengths = np.diff(np.append(starts, len(ticks)))
@@ -64,7 +65,7 @@ class Repeats:
         self._in_order.clear()
 
     def _is_new(self, kind: int, update_id: int, exch_ts: int) -> bool:
-        if kind == TickKind.TRADE:
+        if kind == _TRADE:
             return self._is_new_trade(update_id)
         name = _ID.get(kind)
         if name is None:
