@@ -39,12 +39,17 @@ class _Forwarding(picows.WSListener):
             self._socket.send(frame.get_payload_as_bytes())
 
 
+def listened_to(endpoint: str) -> Publisher:
+    """A socket that drops nothing, with its subscriber."""
+    publisher = Publisher(new_context(), endpoint, RecordKind.TICK, Source.GATEWAY, lossless=True)
+    while not publisher.poll_subscribers(timeout_ms=100):
+        pass
+    return publisher
+
+
 async def raw(route: Route, instrument: Instrument, endpoint: str) -> None:
     """Connect again and again, as often as the connection ends."""
-    context = new_context()
-    socket = context.socket(zmq.PUB)
-    socket.setsockopt(zmq.SNDHWM, 0)
-    socket.bind(endpoint)
+    socket = listened_to(endpoint).socket
 
     async def opened(address: Any) -> Any:
         return await route.connected(address.host, address.port)
@@ -61,9 +66,7 @@ async def raw(route: Route, instrument: Instrument, endpoint: str) -> None:
 
 async def live(route: Route, instrument: Instrument, endpoint: str) -> None:
     """The gateway as its process runs it."""
-    publisher = Publisher(new_context(), endpoint, RecordKind.TICK, Source.GATEWAY)
-    publisher.socket.setsockopt(zmq.SNDHWM, 0)
-    data = LiveData([instrument], route, publisher, PATIENT)
+    data = LiveData([instrument], route, listened_to(endpoint), PATIENT)
     running = asyncio.ensure_future(data.run())
     while not running.done():
         data.look()
