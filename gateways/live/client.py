@@ -121,7 +121,7 @@ class Stream:
                 connection = await self._connect(self.url, self._route, self._sink)
             except OSError as error:  # a timeout is one too
                 self.failed += 1
-                self.last_error = f"{self.url}: {error or type(error).__name__}"
+                self.last_error = f"{self.url}: {str(error) or type(error).__name__}"
                 await asyncio.sleep(self._backoff.next_s())
                 continue
             self.opened += 1

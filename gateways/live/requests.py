@@ -56,7 +56,7 @@ class Requests:
             async with self._session.get(url, params=parameters) as answer:
                 body = await answer.read()
         except (aiohttp.ClientError, OSError) as error:  # a timeout is one too
-            raise RequestError(f"{url}: {error or type(error).__name__}") from error
+            raise RequestError(f"{url}: {str(error) or type(error).__name__}") from error
         if answer.status != 200:
             text = body[:MAX_ERROR_TEXT].decode("utf-8", "replace")
             wait = answer.headers.get("Retry-After", "")
