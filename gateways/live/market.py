@@ -91,16 +91,16 @@ class Market:
 
     def set_up(self, *, is_up: bool) -> None:
         """The streams of the book are up from now on, or none of them is: then the book is stale."""
-        if self._is_up and not is_up:
+        was_up, self._is_up = self._is_up, is_up
+        if was_up and not is_up:
             self.make_stale()
-        self._is_up = is_up
         self._note_step()
 
     def set_trading(self, *, is_trading: bool) -> None:
         """The exchange trades the instrument from now on, or not: then its book is stale."""
-        if self._is_trading and not is_trading:
+        was_trading, self._is_trading = self._is_trading, is_trading
+        if was_trading and not is_trading:
             self.make_stale()
-        self._is_trading = is_trading
         self._note_step()
 
     def check(self, silent_s: float) -> None:

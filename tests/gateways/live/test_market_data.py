@@ -172,8 +172,13 @@ async def test_book_of_which_nothing_new_is_heard_is_stale_though_something_come
     await floor.until(lambda: floor.market.is_in_step)
     (connection,) = [each for each in floor.venue.streams.connections if each.entry == "public"]
 
+    told = 0
+
     def is_stale() -> bool:
-        connection.tell(b'{"result":null,"id":1}')
+        nonlocal told
+        if floor.market.counters.ignored == told:
+            connection.tell(b'{"result":null,"id":1}')
+            told += 1
         floor.live.look()
         return len(floor.outlet.of(STALE)) > 0
 
