@@ -9,6 +9,9 @@ a change of the lot, far from the market), and to refuse the message would leave
 
 Field names follow the exchange's documents: ``E`` event time and ``T`` transaction time in ms, ``s`` symbol, ``U`` and
 ``u`` first and last update id of the message, ``pu`` the last update id of the message before it.
+
+A mark price comes once a second and is on no grid: it is decoded by field name always, to the nearest tick. The message
+says when funding is next due and at which rate; the first one behind that time gives a FUNDING record too.
 """
 
 from __future__ import annotations
@@ -24,10 +27,10 @@ import numpy.typing as npt
 
 from gateways.layouts import NS_PER_MS, new_scanner
 from gateways.scanner import UNRECOGNISED, scan_message
-from oms.decimals import GridError
+from oms.decimals import GridError, rate
 from oms.instrument_kinds import InstrumentKind
 from oms.instruments import MAX_VALUE, Instrument
-from oms.records import TICK, Reason, TickFlag, TickKind
+from oms.records import CASH_SCALE, TICK, Reason, TickFlag, TickKind
 
 Ticks = npt.NDArray[np.void]
 
@@ -211,6 +214,14 @@ class _BookTicker(_Event, kw_only=True):
     ask_qty: str = msgspec.field(name="A")
 
 
+class _Mark(_Event, kw_only=True):
+    """``T``, elsewhere the transaction time, is here the time at which funding is next due."""
+
+    mark_px: str = msgspec.field(name="p")
+    index_px: str = msgspec.field(default="0", name="i")
+    funding_rate: str = msgspec.field(default="", name="r")
+
+
 Level = tuple[str, str]
 
 
@@ -234,10 +245,16 @@ class _Snapshot(msgspec.Struct, kw_only=True):
 _envelope: Final = msgspec.json.Decoder(_Envelope)
 _trade: Final = msgspec.json.Decoder(_Trade)
 _book_ticker: Final = msgspec.json.Decoder(_BookTicker)
+_mark: Final = msgspec.json.Decoder(_Mark)
 _depth: Final = msgspec.json.Decoder(_Depth)
 _snapshot: Final = msgspec.json.Decoder(_Snapshot)
 
-_EVENTS: Final = {TickKind.TRADE: "trade", TickKind.QUOTE: "bookTicker", TickKind.DEPTH: "depthUpdate"}
+_EVENTS: Final = {
+    TickKind.TRADE: "trade",
+    TickKind.QUOTE: "bookTicker",
+    TickKind.DEPTH: "depthUpdate",
+    TickKind.MARK: "markPriceUpdate",
+}
 _PLAIN_DECIMAL: Final = re.compile(r"[0-9]{1,40}(\.[0-9]{1,40})?", re.ASCII)
 
 
@@ -269,6 +286,7 @@ class MessageDecoder:
         self.refused: Counter[Reason] = Counter()
         self.last_refusal = ""
         self._refused_levels: list[Refusal] = []
+        self._funding = (0, 0)  # when it is next due, ms, and its rate in 1e-8; 0: it is not known
         stream = instrument.symbol.lower()
         names = {"$stream": stream, "$SYMBOL": instrument.symbol, "$PAIR": instrument.symbol.partition("_")[0]}
         self.scanner = new_scanner(instrument, [(kind, _named(text, names)) for kind, text in self.venue.layouts])
@@ -278,6 +296,7 @@ class MessageDecoder:
             (re.compile(re.escape(stream) + "@bookTicker", re.ASCII), self._decode_book_ticker),
             (re.compile(re.escape(stream) + "@trade", re.ASCII), self._decode_trade),
             (re.compile(re.escape(stream) + "@depth(@[0-9]+ms)?", re.ASCII), self._decode_depth),
+            (re.compile(re.escape(stream) + "@markPrice(@1s)?", re.ASCII), self._decode_mark),
         )
 
     def decode(self, message: bytes, local_ts: int) -> Ticks:
@@ -322,7 +341,7 @@ class MessageDecoder:
         symbol = envelope.stream.partition("@")[0]
         if symbol and symbol != self.instrument.symbol.lower():
             raise _Refused(Reason.UNKNOWN_INSTRUMENT, f"stream {envelope.stream} is not of {self.instrument.symbol}")
-        raise _Refused(Reason.NONE, f"stream {envelope.stream!r} carries no trade, quote or depth update")
+        raise _Refused(Reason.NONE, f"stream {envelope.stream!r} carries no market data of ours")
 
     def _decode_trade(self, payload: bytes, local_ts: int) -> Ticks:
         trade = _trade.decode(payload)
@@ -342,6 +361,29 @@ class MessageDecoder:
         ticks["px_2"] = self._px(quote.ask_px)
         ticks["qty_2"] = self._qty(quote.ask_qty)
         return ticks
+
+    def _decode_mark(self, payload: bytes, local_ts: int) -> Ticks:
+        mark = _mark.decode(payload)
+        funding_ms, mark.transaction_ms = mark.transaction_ms or 0, None
+        self._checked("time of funding in ns", funding_ms * NS_PER_MS)
+        funding_rate = rate("funding rate", mark.funding_rate or "0")
+        self._checked("size of the funding rate", abs(funding_rate))
+        due_ms, due_rate = self._funding
+        is_due = 0 < due_ms <= (mark.event_ms or 0) and due_ms < funding_ms
+        ticks = self._ticks(1 + is_due, TickKind.MARK, mark, 0, local_ts)
+        ticks["px"][-1] = self._nearest_tick(mark.mark_px)
+        ticks["px_2"][-1] = self._nearest_tick(mark.index_px)
+        if is_due:
+            ticks["kind"][0] = TickKind.FUNDING
+            ticks["exch_ts"][0] = due_ms * NS_PER_MS
+            ticks["qty"][0] = due_rate
+        if funding_ms >= due_ms:  # a message may overtake one of another connection
+            self._funding = (funding_ms, funding_rate)
+        return ticks
+
+    def _nearest_tick(self, text: str) -> int:
+        ticks, fraction = self.instrument.average_to_ticks(_plain("price", text))
+        return ticks + (2 * fraction >= CASH_SCALE)
 
     def _decode_depth(self, payload: bytes, local_ts: int) -> Ticks:
         depth = _depth.decode(payload)

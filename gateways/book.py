@@ -11,37 +11,56 @@ import numpy as np
 from gateways.binance import Ticks
 from oms.records import TICK, TickFlag, TickKind
 
-COMPACT_RECORDS: Final = 200_000
+COMPACT_RECORDS: Final = 32_768
+"""Levels stated since a snapshot, from which on only the last word on each is kept."""
+
+LEFT_RECORDS: Final = 4_096
+"""Records that are left to be applied until the book is asked for."""
+
+_ABOUT_THE_BOOK: Final = (TickKind.DEPTH, TickKind.SNAPSHOT, TickKind.STALE)
 
 
 class BookRebuild:
     """Takes ticks in order and gives the book that they leave.
 
     The update ids are followed as the core follows them: a message older than the book is passed over, one that does
-    not follow makes the book unknown until the next snapshot.
+    not follow makes the book unknown until the next snapshot, and so does STALE.
     """
 
     def __init__(self) -> None:
+        self._left: list[Ticks] = []
+        self._left_records = 0
         self._parts: list[Ticks] = []
         self._records = 0
         self._update_id = -1  # -1: no book
         self._exch_ts = 0
 
     def take(self, ticks: Ticks) -> None:
-        """Apply whole messages; those that are no levels are passed over."""
-        kind = ticks["kind"]
-        levels = ticks[(kind == TickKind.DEPTH) | (kind == TickKind.SNAPSHOT)]
+        """Apply whole messages, which must not change any more; those that are no levels are passed over."""
+        self._left.append(ticks)
+        self._left_records += len(ticks)
+        if self._left_records >= LEFT_RECORDS:
+            self._apply()
+
+    def _apply(self) -> None:
+        """Apply what was left: a book is asked for more seldom than it changes."""
+        ticks = joined_ticks(self._left)
+        self._left, self._left_records = [], 0
+        levels = ticks[np.isin(ticks["kind"], _ABOUT_THE_BOOK)]
         starts = np.flatnonzero(levels["flags"] & TickFlag.FIRST)
         heads = levels[starts]
         facts = zip(
             pairwise([*starts.tolist(), len(levels)]),
-            (heads["kind"] == TickKind.SNAPSHOT).tolist(),
+            heads["kind"].tolist(),
             heads["update_id"].tolist(),
             heads["px_2"].tolist(),
             strict=True,
         )
-        for (start, stop), is_snapshot, update_id, previous_id in facts:
-            if is_snapshot:
+        for (start, stop), kind, update_id, previous_id in facts:
+            if kind == TickKind.STALE:
+                self._update_id = -1
+                continue
+            if kind == TickKind.SNAPSHOT:
                 self._parts, self._records = [], 0
             elif self._update_id < 0 or update_id < self._update_id:
                 continue
@@ -58,6 +77,7 @@ class BookRebuild:
 
     def snapshot(self, local_ts: int) -> Ticks | None:
         """The book as one SNAPSHOT message received at ``local_ts``, best levels first; None when it is unknown."""
+        self._apply()
         if self._update_id < 0:
             return None
         levels = self._levels()

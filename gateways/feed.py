@@ -8,10 +8,11 @@ import numpy as np
 
 from gateways.binance import Ticks
 from gateways.book import BookRebuild, book_after
-from gateways.recording import NS_PER_S, ReadCounters, TickReader, time_ticks, with_quiet_times
+from gateways.recording import NS_PER_S, ReadCounters, TickReader, with_quiet_times
+from gateways.sequencer import stale_tick
 from gateways.sidecar import Recording
 from oms.instruments import MAX_VALUE, Instrument
-from oms.records import TickFlag, TickKind
+from oms.records import TickFlag
 
 CHUNK_BYTES = 64 * 1024
 """Text that is decoded at a time: well under a millisecond's work, so that a paced replay is not held up."""
@@ -104,7 +105,7 @@ class Feed:
             if book is not None:  # whole passes have been sent before
                 self._shift = max(self._shift, (self.resume_ts - self.first_ts) // period * period)
             else:
-                yield self._stale(self.first_ts + self._shift)
+                yield stale_tick(self.first_ts + self._shift, self.instrument.id, self.instrument.version)
 
     def go_on(self, instrument: Instrument, ts: int) -> None:
         """Have the next ``batches`` go on behind the tick sent last, of time ``ts``, on another definition's grid.
@@ -145,14 +146,9 @@ class Feed:
                 batch["exch_ts"] += self._shift
             yield batch
 
-    def _stale(self, ts: int) -> Ticks:
-        stale = time_ticks(np.array([ts]), self.instrument.id, TickKind.STALE)
-        stale["version"] = self.instrument.version
-        return stale
-
     def _resumption(self, book: BookRebuild) -> Ticks:
         ts, self.resume_ts = self.resume_ts, 0
         self._previous_ts = ts
-        stale = self._stale(ts)
+        stale = stale_tick(ts, self.instrument.id, self.instrument.version)
         snapshot = book.snapshot(ts)
         return stale if snapshot is None else np.concatenate([stale, snapshot])

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 import numpy as np
@@ -24,7 +24,7 @@ from gateways.binance import Ticks
 from gateways.feed import Feed
 from gateways.in_force import InForce
 from gateways.progress import ProgressFile
-from gateways.recording import NS_PER_S
+from gateways.recording import NS_PER_S, ReadCounters
 from gateways.sidecar import open_recording
 from oms.bus import Publisher, new_context
 from oms.compiled import Progress, compile_entries
@@ -219,13 +219,21 @@ class Replay:
                 return
 
 
+class Counted(Protocol):
+    """What has counters of what it has read: a feed, a live market."""
+
+    @property
+    def counters(self) -> ReadCounters:
+        """Those of the version that it is in."""
+
+
 class RefusalLog:
     """Writes what a feed refuses to stderr: the first line of each reason as it comes, how many there were at the end.
 
     A feed that goes on in another version is told of anew.
     """
 
-    def __init__(self, feed: Feed) -> None:
+    def __init__(self, feed: Counted) -> None:
         self._feed = feed
         self._counters = feed.counters
         self._told = 0

@@ -25,7 +25,7 @@ from oms.account_settings import (
 from oms.checks import ConfigError
 from oms.decode_errors import decode_error_text
 from oms.definitions import add_definitions
-from oms.session_settings import JournalSettings, MatchingSettings, ReplaySettings
+from oms.session_settings import JournalSettings, LiveSettings, MatchingSettings, ReplaySettings
 from oms.settings import DATA_DIR_VARIABLE, Settings, data_dir, qualified_symbol
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "ConfigError",
     "CurrencySettings",
     "JournalSettings",
+    "LiveSettings",
     "MatchingSettings",
     "ReplaySettings",
     "RiskSettings",
@@ -53,7 +54,7 @@ __all__ = [
 SESSION_FILE: Final = "session.json"
 DEFAULTS_FILE: Final = Path(__file__).with_name("defaults.toml")
 SHIPPED_STRATEGIES: Final = Path(__file__).resolve().parent.parent / "strategies"
-MERGED_TABLES: Final = ("replay", "matching", "journal")
+MERGED_TABLES: Final = ("replay", "live", "matching", "journal")
 """Tables of a settings file whose names are laid over the defaults one by one; all else replaces the default whole."""
 
 RENAMED: Final = {"journal_sync": ("journal", "sync")}
@@ -141,20 +142,21 @@ def _lay_over(tree: dict[str, Any], given: Mapping[str, Any]) -> None:
 
 def _with_absolute_paths(tree: dict[str, Any], folder: Path) -> dict[str, Any]:
     """``tree`` with its files' paths made absolute; values of a wrong type are left to the decoder."""
-    replay = tree.get("replay")
-    if isinstance(replay, dict) and isinstance(replay.get("file"), str):
-        tree["replay"] = {**replay, "file": os.fspath((folder / Path(replay["file"]).expanduser()).absolute())}
+    for table, name in (("replay", "file"), ("live", "sandbox_ca")):
+        given = tree.get(table)
+        if isinstance(given, dict) and isinstance(given.get(name), str) and given[name]:
+            tree[table] = {**given, name: os.fspath((folder / Path(given[name]).expanduser()).absolute())}
     matching = tree.get("matching")
     if isinstance(matching, dict):
         tree["matching"] = {**matching, **_matching_files(matching, folder)}
     for table, absolute in (("strategies", strategy_file), ("rules", rule_file), ("algorithms", algorithm_file)):
-        given = tree.get(table)
-        if isinstance(given, list):
+        listed = tree.get(table)
+        if isinstance(listed, list):
             tree[table] = [
                 {**each, "file": absolute(each["file"], folder)}
                 if isinstance(each, dict) and isinstance(each.get("file"), str)
                 else each
-                for each in given
+                for each in listed
             ]
     return tree
 

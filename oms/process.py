@@ -36,6 +36,9 @@ PROCESSES: Final = {
 }
 """What each process of the family runs: ``run(settings, life, context) -> exit status``."""
 
+LIVE_PROCESSES: Final = {"gateway": "gateways.live.market_data:run"}
+"""What runs instead where the settings name instruments whose market data are live."""
+
 MAX_WAIT_MS: Final = 50
 PAUSE_OF_GC: Final = 1_000_000
 
@@ -200,7 +203,8 @@ def main(arguments: list[str]) -> int:
     try:
         settings = read_session(Path(session_file))
         life = Lifecycle(name, context, settings.heartbeat_endpoint, settings.heartbeat_s)
-        module, _, function = PROCESSES[name].partition(":")
+        processes = PROCESSES | (LIVE_PROCESSES if settings.live.instruments else {})
+        module, _, function = processes[name].partition(":")
         status: int = getattr(importlib.import_module(module), function)(settings, life, context)
         life.close()
     except (BusError, ConfigError, JournalError, OSError, RuntimeError, ValueError) as error:

@@ -22,6 +22,8 @@ MATCHING_MODELS: Final = (*BOOK_MODELS, BAR_MODEL)
 MAX_JOURNAL_MB: Final = 4_096
 MAX_FEE_PER_UNIT: Final = 20
 """Of the settlement currency: times the largest quantity it fits 64 bits."""
+MAX_CONNECTIONS: Final = 8
+MAX_PORT: Final = 65_535
 _MOST: Final = {
     "queue_power": 100,
     "feed_latency_factor": 1_000,
@@ -55,6 +57,29 @@ class ReplaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
                 raise ConfigError(f"replay speed {self.speed!r} is not a factor above zero such as 1 or 10, nor 'max'")
         if not 0 <= self.duration_s < math.inf:
             raise ConfigError(f"replay duration_s {self.duration_s} must be zero (the whole file) or more seconds")
+
+
+class LiveSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Market data from the exchange itself, instead of a recorded stream."""
+
+    instruments: tuple[str, ...] = ()
+    """Whose data to take; empty: none, the recorded stream is replayed."""
+    connections: int = 1
+    """To each stream; what several bring is taken from the one that brings it first."""
+    silent_s: float = 10.0
+    """A connection that has brought nothing for so long is opened anew, a book that nothing is heard of is stale."""
+    sandbox_port: int = 0
+    """Where a sandbox exchange listens on this machine that stands for the venue; 0: the venue itself."""
+    sandbox_ca: str = ""
+    """The file with the certificate of the sandbox's authority."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.connections <= MAX_CONNECTIONS:
+            raise ConfigError(f"live connections {self.connections} must be 1 to {MAX_CONNECTIONS}")
+        if not 0 < self.silent_s < math.inf:
+            raise ConfigError(f"live silent_s {self.silent_s} must be above zero seconds")
+        if not 0 <= self.sandbox_port <= MAX_PORT:
+            raise ConfigError(f"live sandbox_port {self.sandbox_port} must be 0 to {MAX_PORT}")
 
 
 class FeeTierSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -32,7 +32,7 @@ from oms.definitions import FILE as DEFINITIONS_FILE
 from oms.definitions import Definitions
 from oms.instrument_kinds import MARGINED_KINDS
 from oms.instruments import Instrument, underlying_of
-from oms.session_settings import SYNC_OF_MODE, JournalSettings, MatchingSettings, ReplaySettings
+from oms.session_settings import SYNC_OF_MODE, JournalSettings, LiveSettings, MatchingSettings, ReplaySettings
 
 DATA_DIR_VARIABLE: Final = "ZOMS_HOME"
 MAX_SOCKET_FOLDER_BYTES: Final = 80
@@ -56,6 +56,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """A process that has sent no heartbeat for this long is killed and started again; not while it compiles."""
     record_ticks: bool = True
     replay: ReplaySettings
+    live: LiveSettings = LiveSettings()
     matching: MatchingSettings = MatchingSettings()
     journal: JournalSettings = JournalSettings()
     instruments: tuple[Instrument, ...]
@@ -98,6 +99,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         check_once("instrument", (qualified_symbol(instrument) for instrument in self.instruments))
         self._check_risk("", self.risk)
         self._check_accounts()
+        check_once("live instrument", (qualified_symbol(each) for each in self.live_instruments))
         for strategy in self.strategies:
             self.account_number(strategy.account)
             _check_limits(self.instrument(strategy.instrument), strategy.risk)
@@ -158,6 +160,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             raise ConfigError(f"instrument {name!r} is ambiguous: say {choice}")
         known = ", ".join(qualified_symbol(each) for each in self.instruments)
         raise ConfigError(f"unknown instrument {name!r}: the settings define {known}")
+
+    @property
+    def live_instruments(self) -> tuple[Instrument, ...]:
+        """Those whose market data come from the exchange itself; raises as ``instrument`` does."""
+        return tuple(self.instrument(name) for name in self.live.instruments)
 
     def instruments_called(self, name: str) -> list[Instrument]:
         """Every instrument of that name, as ``instrument`` understands it: several where venues share a symbol."""

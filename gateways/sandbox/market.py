@@ -17,17 +17,13 @@ import numpy as np
 from gateways.binance import MessageDecoder, Ticks
 from gateways.book import BookRebuild, joined_ticks
 from gateways.lines import LineReader, RecordingError
-from gateways.recording import time_ticks
-from gateways.sequencer import SnapshotSequencer
+from gateways.sequencer import SnapshotSequencer, stale_tick
 from gateways.sidecar import LINE, Recording
 from oms.instruments import Instrument
 from oms.records import TICK, TickKind
 
 MAX_TRADES: Final = 1000
 """Recent trades that are kept for whoever asks."""
-
-MAX_UNBOOKED: Final = 4096
-"""Steps after which the book is brought up to date though nobody has asked for it."""
 
 BETWEEN_PASSES_NS: Final = 1_000_000_000
 """Recorded time between the last frame of one pass and the first of the next."""
@@ -137,7 +133,6 @@ class RecordedMarket:
         self._frames = self._passes()
         self._sequencer = SnapshotSequencer()
         self._book = BookRebuild()
-        self._unbooked: list[Ticks] = []
 
     def open(self) -> Batch:
         """Take messages until there is a book, and return them.
@@ -169,7 +164,8 @@ class RecordedMarket:
         parts: list[bytes] = []
         for frame in frames:
             if frame.restarts:
-                parts.append(self._stale(frame.ts))
+                stale = stale_tick(frame.ts, self.instrument.id, self.instrument.version)
+                parts.append(stale.tobytes())
             parts.append(frame.records)
         ticks = self._sequencer.take(np.frombuffer(b"".join(parts), TICK))
         self._note(ticks)
@@ -183,7 +179,6 @@ class RecordedMarket:
         RecordingError
             When the recording has a gap, and no snapshot behind it yet.
         """
-        self._catch_up()
         snapshot = self._book.snapshot(self.ts)
         if snapshot is None:
             raise RecordingError(f"recording {self.recording.path} has a gap: its book is unknown for the moment")
@@ -224,29 +219,12 @@ class RecordedMarket:
         records = self._decoder.decode(message, ts).tobytes()
         return Frame(ts, channel, bytes(envelope.data) or message, records, restarts)
 
-    def _stale(self, ts: int) -> bytes:
-        stale = time_ticks(np.array([ts]), self.instrument.id, TickKind.STALE)
-        stale["version"] = self.instrument.version
-        return stale.tobytes()
-
     def _note(self, ticks: Ticks) -> None:
         kinds = ticks["kind"]
         self.trades.extend(Trade(*row) for row in ticks[kinds == _TRADE][list(TRADE_FIELDS)].tolist())
         quotes = np.flatnonzero(kinds == _QUOTE)
         if len(quotes):
             self.quote = Quote(*ticks[quotes[-1:]][list(_QUOTE_FIELDS)].tolist()[0])
-        self._unbooked.append(ticks)
-        if len(self._unbooked) >= MAX_UNBOOKED:
-            self._catch_up()
-
-    def _catch_up(self) -> None:
-        """Bring the book up to date: it is asked for more seldom than it changes."""
-        ticks = joined_ticks(self._unbooked)
-        self._unbooked.clear()
-        stale = np.flatnonzero(ticks["kind"] == TickKind.STALE)
-        if len(stale):
-            self._book = BookRebuild()
-            ticks = ticks[stale[-1] :]
         self._book.take(ticks)
 
     def _note_decimals(self, payload: bytes) -> None:

@@ -85,7 +85,14 @@ def test_every_page_is_in_the_index() -> None:
 def test_settings_page_names_every_setting() -> None:
     text = (ROOT / "docs" / "settings.md").read_text()
     settings = load_settings(overrides={"replay": {"file": "x.gz"}})
-    structs = (settings, settings.replay, settings.matching, settings.instruments[0], *settings.risk.values())
+    structs = (
+        settings,
+        settings.replay,
+        settings.live,
+        settings.matching,
+        settings.instruments[0],
+        *settings.risk.values(),
+    )
     account = settings.accounts["paper"]
     others = (account, StrategyRisk(), CurrencySettings(rate="1"), RuleSettings(file=""), AlgorithmSettings(file=""))
     for struct in (*structs, settings.journal, *settings.strategies, *others):

@@ -1,0 +1,1 @@
+"""Live market data of exchanges: native WebSocket streams as TICK records."""

@@ -1,0 +1,168 @@
+"""A WebSocket stream that is kept up: watched, opened again when it ends, and exchanged before the venue ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from gateways.live.connection import Connect, Connection, Sink, fastest
+from gateways.live.route import Route
+
+
+class Policy(NamedTuple):
+    """How patient a client is; all in seconds."""
+
+    silent_s: float = 10.0
+    """A connection that has brought nothing for so long is opened anew."""
+    lasts_s: float = 23.5 * 3600
+    """A connection is exchanged after so long: venues end them after a day."""
+    first_wait_s: float = 0.1
+    """Before the second try; doubled for each further one."""
+    longest_wait_s: float = 30.0
+    snapshot_every_s: float = 1.0
+    """Least time between two requests for a snapshot of one book."""
+
+
+DEFAULT_POLICY: Final = Policy()
+
+
+class Backoff:
+    """Waits that double, from the policy's first to its longest, each drawn from its upper half: so that many clients
+    of one venue do not all come back at the same moment."""
+
+    def __init__(self, first_s: float, longest_s: float) -> None:
+        self._first_s = first_s
+        self._longest_s = longest_s
+        self._next_s = first_s
+
+    def next_s(self) -> float:
+        """How long to wait now."""
+        most_s, self._next_s = self._next_s, min(2 * self._next_s, self._longest_s)
+        return random.uniform(most_s / 2, most_s)
+
+    def reset(self) -> None:
+        """It went well: the next wait is the first one again."""
+        self._next_s = self._first_s
+
+
+class Stream:
+    """One address, connected.
+
+    What is subscribed is part of the address, so a new connection has the same streams as the one before.
+
+    Parameters
+    ----------
+    url, route
+        Where to connect.
+    sink
+        Takes the messages.
+    on_change
+        Called when the stream has come up or gone down.
+    policy
+        How patient it is.
+    connect
+        By which library; None: the fastest that is installed.
+
+    Attributes
+    ----------
+    opened : int
+        Connections made so far.
+    failed : int
+        Tries to connect that failed.
+    silent : int
+        Connections that were given up because nothing came.
+    last_error : str
+        Why the last try failed.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        route: Route,
+        sink: Sink,
+        on_change: Callable[[], None] = lambda: None,
+        policy: Policy = DEFAULT_POLICY,
+        connect: Connect | None = None,
+    ) -> None:
+        self.url = url
+        self.opened = 0
+        self.failed = 0
+        self.silent = 0
+        self.last_error = ""
+        self._route = route
+        self._sink = sink
+        self._on_change = on_change
+        self._policy = policy
+        self._connect = connect or fastest()
+        self._backoff = Backoff(policy.first_wait_s, policy.longest_wait_s)
+        self._held: Connection | None = None
+
+    @property
+    def is_up(self) -> bool:
+        """Whether there is a connection."""
+        return self._held is not None and not self._held.ended.done()
+
+    async def run(self) -> None:
+        """Keep the stream up until cancelled; raises what the sink raises."""
+        try:
+            while True:
+                await self._exchange(await self._open())
+                await self._watch()
+        finally:
+            self._let_go()
+
+    async def _open(self) -> Connection:
+        """A new connection, however many tries it takes."""
+        while True:
+            try:
+                connection = await self._connect(self.url, self._route, self._sink)
+            except OSError as error:  # a timeout is one too
+                self.failed += 1
+                self.last_error = f"{self.url}: {str(error) or type(error).__name__}"
+                await asyncio.sleep(self._backoff.next_s())
+                continue
+            self.opened += 1
+            return connection
+
+    async def _exchange(self, successor: Connection) -> None:
+        """Let the successor take over: from a connection that is still up only when it brings something itself."""
+        held, self._held = self._held, successor
+        try:
+            if held is not None and not held.ended.done():
+                signs = (successor.heard, successor.ended, held.ended)
+                await asyncio.wait(signs, timeout=self._policy.silent_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if held is not None:
+                held.close()
+        successor.ended.add_done_callback(lambda _: self._on_change())
+        self._on_change()
+
+    async def _watch(self) -> None:
+        """Return when the connection has ended, or is to be exchanged for another one."""
+        held = self._held
+        assert held is not None
+        exchange_s = time.monotonic() + self._policy.lasts_s
+        while True:
+            now_s = time.monotonic()
+            if now_s >= exchange_s:
+                return
+            if now_s >= held.heard_s + self._policy.silent_s:
+                self.silent += 1
+                self._let_go()
+                break
+            await asyncio.wait((held.ended,), timeout=min(exchange_s, held.heard_s + self._policy.silent_s) - now_s)
+            if held.ended.done():
+                held.ended.result()
+                break
+        if held.heard.done():
+            self._backoff.reset()
+        await asyncio.sleep(self._backoff.next_s())
+
+    def _let_go(self) -> None:
+        held, self._held = self._held, None
+        if held is not None:
+            held.close()
+            self._on_change()

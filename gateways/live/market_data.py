@@ -1,0 +1,269 @@
+"""The gateway process of live market data: an exchange's streams on the bus as they arrive.
+
+What one read of a socket has brought goes out at once, in frames of at most ``MAX_FRAME_RECORDS``. A subscriber that
+joins in the middle (a restarted core) gets the books of that moment as SNAPSHOTs. When the core has put another version
+of an instrument in force, its ticks go on in that, behind STALE and a new snapshot. Nothing waits for a slow
+subscriber: what it loses it knows, by the frames' numbers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sys
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
+from typing import Any, Final, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import zmq
+
+from gateways.in_force import InForce
+from gateways.live import binance_usdm
+from gateways.live.client import DEFAULT_POLICY, Policy, Stream
+from gateways.live.clock import ClockOffset
+from gateways.live.connection import Connect
+from gateways.live.market import Market
+from gateways.live.requests import RequestError, Requests
+from gateways.live.route import Route, route_of
+from gateways.replay import HEARTBEATS_WAITED, MAX_FRAME_RECORDS, MAX_SLEEP_S, RefusalLog, frame_end
+from oms.bus import Publisher
+from oms.checks import ConfigError
+from oms.compiled import Progress, compile_entries
+from oms.config import Settings
+from oms.instruments import Instrument
+from oms.lifecycle import Lifecycle
+from oms.records import RecordKind, Source, TickFlag
+
+Ticks = npt.NDArray[np.void]
+
+LOOK_S: Final = MAX_SLEEP_S
+"""Longest time without a look at the subscribers, the versions in force and the stop flag."""
+
+ASK_EVERY_S: Final = 60.0
+"""Between two looks at the exchange's clock and the instruments' status."""
+
+
+class Outlet(Protocol):
+    """What takes the frames: a ``Publisher``."""
+
+    def send(self, records: Ticks) -> None:
+        """Send one frame."""
+
+    def poll_subscribers(self) -> int:
+        """How many subscribers there are now."""
+
+
+class LiveData:
+    """The live markets of one venue on one socket.
+
+    Parameters
+    ----------
+    instruments
+        Of Binance USD-M.
+    route
+        Where the venue is.
+    publisher
+        Of TICK frames.
+    policy
+        How patient the streams are.
+    connections
+        To each stream.
+    connect
+        By which library; None: the fastest that is installed.
+
+    Attributes
+    ----------
+    markets : list of Market
+    streams : list of Stream
+        All of them, those that carry books and the others.
+    frames : int
+        Frames published.
+    """
+
+    def __init__(
+        self,
+        instruments: Sequence[Instrument],
+        route: Route,
+        publisher: Outlet,
+        policy: Policy = DEFAULT_POLICY,
+        connections: int = 1,
+        connect: Connect | None = None,
+    ) -> None:
+        self.markets = [Market(instrument, self._publish) for instrument in instruments]
+        self.streams: list[Stream] = []
+        self.clock = ClockOffset()
+        self.frames = 0
+        self._route = route
+        self._publisher = publisher
+        self._policy = policy
+        self._subscribers = publisher.poll_subscribers()
+        for market in self.markets:
+            self._add_streams(market, connections, connect)
+
+    def _add_streams(self, market: Market, connections: int, connect: Connect | None) -> None:
+        def book_changed() -> None:
+            market.set_up(is_up=any(stream.is_up for stream in of_book))
+
+        def streams(address: str, on_change: Callable[[], None]) -> list[Stream]:
+            arguments = (address, self._route, market, on_change, self._policy, connect)
+            return [Stream(*arguments) for _ in range(connections)]
+
+        of_book = streams(binance_usdm.book_address(market.instrument), book_changed)
+        self.streams += [*of_book, *streams(binance_usdm.other_address(market.instrument), lambda: None)]
+
+    async def run(self) -> None:
+        """Keep everything up until cancelled; raises what goes wrong here, not at the exchange."""
+        async with Requests(self._route) as requests, asyncio.TaskGroup() as tasks:
+            work: list[Coroutine[Any, Any, None]] = [stream.run() for stream in self.streams]
+
+            def ask(instrument: Instrument) -> Awaitable[bytes]:
+                return binance_usdm.snapshot(requests, instrument)
+
+            work += [market.keep_in_step(ask, self._policy) for market in self.markets]
+            for each in [*work, self._ask(requests)]:
+                tasks.create_task(each)
+
+    async def _ask(self, requests: Requests) -> None:
+        """Ask for the exchange's time and what it trades, again and again; an answer that does not come is missed."""
+        while True:
+            with suppress(RequestError):
+                await self.clock.measure(lambda: binance_usdm.server_ms(requests))
+            with suppress(RequestError):
+                self.note_statuses(await binance_usdm.statuses(requests))
+            await asyncio.sleep(ASK_EVERY_S)
+
+    def note_statuses(self, statuses: dict[str, str]) -> None:
+        """Take note of what the exchange trades; an instrument that it does not know it does not trade."""
+        for market in self.markets:
+            market.set_trading(is_trading=statuses.get(market.instrument.symbol) == binance_usdm.TRADING)
+
+    def look(self) -> None:
+        """Welcome new subscribers, and see that no book is old."""
+        known, self._subscribers = self._subscribers, self._publisher.poll_subscribers()
+        for market in self.markets:
+            market.check(self._policy.silent_s)
+            if self._subscribers > known and (book := market.book()) is not None:
+                self._publish(book)
+
+    def counters(self) -> dict[str, float]:
+        """The gateway's heartbeat counters."""
+        markets, streams = self.markets, self.streams
+        read = [market.counters for market in markets]
+        return {
+            "messages": float(sum(each.messages for each in read)),
+            "ticks": float(sum(market.ticks for market in markets)),
+            "refused": float(sum(each.refused.total() for each in read)),
+            "ignored": float(sum(each.ignored for each in read)),
+            "slow": float(sum(each.slow for each in read)),
+            "repeated": float(sum(market.repeats.count for market in markets)),
+            "gaps": float(sum(market.sequencer.gaps for market in markets)),
+            "snapshots": float(sum(market.snapshots for market in markets)),
+            "snapshots_failed": float(sum(market.snapshots_failed for market in markets)),
+            "stale": float(sum(not market.is_in_step for market in markets)),
+            "connected": float(sum(stream.is_up for stream in streams)),
+            "opened": float(sum(stream.opened for stream in streams)),
+            "failed": float(sum(stream.failed for stream in streams)),
+            "silent": float(sum(stream.silent for stream in streams)),
+            "clock_offset_ms": self.clock.offset_ms,
+            "clock_error_ms": self.clock.error_ms,
+        }
+
+    def _publish(self, ticks: Ticks) -> None:
+        if len(ticks) <= MAX_FRAME_RECORDS:
+            self._send(ticks)
+            return
+        ends = np.flatnonzero(ticks["flags"] & TickFlag.LAST) + 1
+        start = 0
+        while start < len(ticks):
+            stop = frame_end(ends, start, len(ticks))
+            self._send(ticks[start:stop])
+            start = stop
+
+    def _send(self, records: Ticks) -> None:
+        self._publisher.send(records)
+        self.frames += 1
+
+
+def run(settings: Settings, life: Lifecycle, context: zmq.Context[Any]) -> int:
+    """The gateway process; see ``oms.process``.
+
+    Raises
+    ------
+    ConfigError, BusError
+        When an instrument or the endpoint cannot be used.
+    """
+    instruments = settings.live_instruments
+    for instrument in instruments:
+        if instrument.venue != binance_usdm.VENUE:
+            raise ConfigError(
+                f"live instrument {instrument.symbol} is of {instrument.venue}: live market data are of "
+                f"{binance_usdm.VENUE} yet"
+            )
+    route = route_of(settings.live, binance_usdm.HOSTS)
+    publisher = Publisher(context, settings.ticks_endpoint, RecordKind.TICK, Source.GATEWAY)
+    in_force = [InForce(settings, context, instrument) for instrument in instruments]
+
+    def on_progress(progress: Progress) -> None:
+        life.beat({"compiled": progress.done, "to_compile": progress.total}, "compiling")
+
+    def going_on() -> bool:
+        life.beat({"subscribers": publisher.subscribers}, "ready")
+        return not life.stopping
+
+    compile_entries(on_progress)
+    expected = 2 if settings.record_ticks else 1
+    while publisher.poll_subscribers(timeout_ms=int(LOOK_S * 1000)) < expected and going_on():
+        pass
+    told = [each.wait(HEARTBEATS_WAITED * settings.heartbeat_s, going_on) for each in in_force]
+    policy = Policy(silent_s=settings.live.silent_s)
+    live = LiveData(told, route, publisher, policy, settings.live.connections)
+    refusals = [RefusalLog(market) for market in live.markets]
+
+    def attend() -> bool:
+        life.beat(live.counters(), "ready")
+        for market, core in zip(live.markets, in_force, strict=True):
+            if (instrument := core.look()) is not market.instrument:
+                market.change_version(instrument)
+        for refusal in refusals:
+            refusal.look()
+        return not life.stopping
+
+    gc.collect()
+    gc.freeze()  # what the compiler left need not be looked at again
+    if not life.stopping:
+        run_loop(serve(live, attend))
+    for refusal in refusals:
+        refusal.close()
+    life.beat(live.counters(), "stopping")
+    for each in in_force:
+        each.close()
+    publisher.close()
+    return 0
+
+
+async def serve(live: LiveData, attend: Callable[[], bool]) -> None:
+    """Run until ``attend``, which is called at least every ``LOOK_S``, says no."""
+    running = asyncio.ensure_future(live.run())
+    try:
+        while attend() and not running.done():
+            live.look()
+            await asyncio.wait((running,), timeout=LOOK_S)
+        if running.done():
+            running.result()
+    finally:
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+
+
+def run_loop(work: Coroutine[Any, Any, None]) -> None:
+    """Run on uvloop where it is installed."""
+    try:
+        import uvloop
+    except ImportError:
+        sys.stderr.write("uvloop is not installed, and market data are slower without it: pip install zoms[live]\n")
+        asyncio.run(work)
+    else:
+        uvloop.run(work)

@@ -1,0 +1,90 @@
+"""Where an exchange's host names lead, and whose certificates are believed: the internet, or a sandbox on loopback.
+
+The names stay the exchange's own either way, so that a client does the same on both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Collection
+from pathlib import Path
+
+import aiohttp
+from aiohttp.abc import AbstractResolver
+
+from gateways.sandbox.pointing import SandboxResolver
+from oms.checks import ConfigError
+from oms.session_settings import LiveSettings
+
+TOTAL_S = 10.0
+"""How long a request may take in all."""
+
+
+class Route:
+    """How to reach an exchange.
+
+    Parameters
+    ----------
+    tls
+        Whose certificates are believed.
+    resolver
+        Where names lead; None: where the system says.
+    """
+
+    def __init__(self, tls: ssl.SSLContext, resolver: AbstractResolver | None = None) -> None:
+        self.tls = tls
+        self._resolver = resolver
+
+    def session(self) -> aiohttp.ClientSession:
+        """A session for requests; to be closed by its user."""
+        family = socket.AF_UNSPEC if self._resolver is None else socket.AF_INET
+        connector = aiohttp.TCPConnector(resolver=self._resolver, ssl=self.tls, family=family)
+        return aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=TOTAL_S))
+
+    async def connected(self, host: str, port: int) -> socket.socket | None:
+        """A socket to where the resolver says that ``host`` is; None: whoever connects is to find it by the system.
+
+        Raises
+        ------
+        OSError
+            For an unknown host, or when nothing listens there.
+        """
+        if self._resolver is None:
+            return None
+        (found, *_) = await self._resolver.resolve(host, port, socket.AF_INET)
+        made = socket.socket(found["family"], socket.SOCK_STREAM)
+        made.setblocking(False)
+        try:
+            await asyncio.get_running_loop().sock_connect(made, (found["host"], found["port"]))
+        except BaseException:
+            made.close()
+            raise
+        return made
+
+
+def route_of(live: LiveSettings, hosts: Collection[str]) -> Route:
+    """The route that the settings name.
+
+    Parameters
+    ----------
+    live
+        With ``sandbox_port`` the sandbox there, whose authority is ``sandbox_ca``; else the internet.
+    hosts
+        The exchange's host names.
+
+    Raises
+    ------
+    ConfigError
+        When the authority cannot be read.
+    """
+    if not live.sandbox_port:
+        return Route(ssl.create_default_context())
+    try:
+        tls = ssl.create_default_context(cadata=Path(live.sandbox_ca).read_text())
+    except (OSError, ssl.SSLError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"live sandbox_ca {live.sandbox_ca!r} is no certificate: {error}; give the file that zoms sandbox names"
+        ) from None
+    return Route(tls, SandboxResolver(live.sandbox_port, hosts))

@@ -1,0 +1,155 @@
+"""What keeps a stream up: waits between tries, the library that is taken, messages in parts."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import sys
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateways.live.client import Backoff, Policy, Stream
+from gateways.live.connection import Connection, Sink, fastest
+from gateways.live.route import Route
+
+pytestmark = pytest.mark.pure
+
+
+class Kept:
+    """A sink that keeps what it is given, flushes as None."""
+
+    def __init__(self) -> None:
+        self.messages: list[bytes | None] = []
+
+    def take(self, message: bytes, ts: int) -> None:
+        assert ts > 10**18
+        self.messages.append(message)
+
+    def flush(self) -> None:
+        self.messages.append(None)
+
+
+class Held(Connection):
+    """A connection that a test ends."""
+
+    def close(self) -> None:
+        self.has_ended()
+
+
+@given(first_s=st.floats(0.001, 1.0), tries=st.integers(1, 20))
+def test_waits_double_up_to_the_longest_and_are_drawn_from_the_upper_half(first_s: float, tries: int) -> None:
+    backoff = Backoff(first_s, 10.0)
+    for number in range(tries):
+        most_s = min(first_s * 2**number, 10.0)
+        assert most_s / 2 <= backoff.next_s() <= most_s
+    backoff.reset()
+    assert backoff.next_s() <= first_s
+
+
+def test_waits_of_two_clients_differ() -> None:
+    assert len({Backoff(1.0, 10.0).next_s() for _ in range(20)}) > 10
+
+
+def test_without_picows_the_connections_are_those_of_aiohttp(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "picows", None)
+    monkeypatch.delitem(sys.modules, "gateways.live.by_picows", raising=False)
+    assert fastest().__module__ == "gateways.live.by_aiohttp"
+
+
+def test_with_picows_they_are_its_own() -> None:
+    pytest.importorskip("picows")
+    assert fastest().__module__ == "gateways.live.by_picows"
+
+
+def test_message_in_parts_is_one_and_a_read_ends_with_its_last_frame() -> None:
+    picows = pytest.importorskip("picows")
+    from gateways.live.by_picows import PicowsConnection
+
+    kinds = picows.WSMsgType
+    sink = Kept()
+
+    async def receive() -> None:
+        connection = PicowsConnection(sink)
+        for kind, payload, is_final in (
+            (kinds.TEXT, b"whole", True),
+            (kinds.TEXT, b"in ", False),
+            (kinds.PING, b"", True),
+            (kinds.CONTINUATION, b"two ", False),
+            (kinds.CONTINUATION, b"parts", True),
+            (kinds.BINARY, b"bytes", True),
+        ):
+            frame: Any = picows.picows._make_test_ws_frame(kind, payload, is_final, False)
+            connection.on_ws_frame(None, frame)  # type: ignore[arg-type]
+        assert connection.heard.done()
+
+    asyncio.run(receive())
+    assert [message for message in sink.messages if message is not None] == [b"whole", b"in two parts", b"bytes"]
+    assert sink.messages.count(None) == 6  # each of these frames is the last of its read
+
+
+def run_stream(policy: Policy, outcomes: list[Exception | None], until: Any) -> tuple[Stream, list[Held]]:
+    """A stream whose tries come to these, then hold; runs until ``until(stream, made)``."""
+    made: list[Held] = []
+
+    async def connect(_url: str, _route: Route, sink: Sink) -> Connection:
+        outcome = outcomes.pop(0) if outcomes else None
+        if outcome is not None:
+            raise outcome
+        made.append(Held(sink))
+        return made[-1]
+
+    async def run() -> Stream:
+        stream = Stream("wss://x", Route(ssl.create_default_context()), Kept(), policy=policy, connect=connect)
+        running = asyncio.ensure_future(stream.run())
+        async with asyncio.timeout(30):
+            while not until(stream, made) and not running.done():
+                await asyncio.sleep(0)
+        if running.done():
+            running.result()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        return stream
+
+    return asyncio.run(run()), made
+
+
+QUICK = Policy(first_wait_s=0.001, longest_wait_s=0.002)
+
+
+def test_failed_tries_are_counted_and_said_and_made_again() -> None:
+    stream, made = run_stream(QUICK, [OSError("no route"), TimeoutError()], lambda stream, _made: stream.is_up)
+    assert (stream.failed, stream.opened, len(made)) == (2, 1, 1)
+    assert stream.last_error == "wss://x: TimeoutError"
+
+
+def test_successor_takes_over_once_it_has_brought_something() -> None:
+    taken_over: list[bool] = []
+
+    def until(stream: Stream, made: list[Held]) -> bool:
+        if len(made) == 2 and not taken_over:
+            taken_over.append(made[0].ended.done())
+            made[1].has_arrived()
+        return len(made) >= 2 and made[0].ended.done()
+
+    stream, made = run_stream(QUICK._replace(lasts_s=0.01), [], until)
+    assert taken_over == [False]
+    assert stream.silent == 0
+    assert made[1].ended.done()  # with the stream
+
+
+def test_what_the_sink_raises_ends_the_stream() -> None:
+    def until(_stream: Stream, made: list[Held]) -> bool:
+        for each in made:
+            each.has_ended(ZeroDivisionError())
+        return False
+
+    with pytest.raises(ZeroDivisionError):
+        run_stream(QUICK, [], until)
+
+
+def test_nothing_is_held_when_it_is_cancelled_in_the_midst_of_an_exchange() -> None:
+    _, made = run_stream(QUICK._replace(lasts_s=0.01), [], lambda _stream, made: len(made) == 2)
+    assert all(each.ended.done() for each in made)
