@@ -24,7 +24,8 @@ class Clock:
     async def wait(self, event: asyncio.Event, seconds: float) -> bool:
         """Wait for an event, at most so long; whether it came."""
         try:
-            await asyncio.wait_for(event.wait(), seconds)
+            async with asyncio.timeout(seconds):  # wait_for of Python 3.11 may swallow a cancellation
+                await event.wait()
         except TimeoutError:
             return False
         return True

@@ -150,10 +150,11 @@ class OrderGateway:
                 if not self.trades:
                     self.why_not = f"reconciling failed: {error}"
                 return False
-            if self.stream.is_open and not self._is_halted:
+            if self.stream.is_open and not self._is_halted and not self.trades:
                 self.trades = True
                 self.why_not = ""
                 self.traded.set()
+                self._log("reconciled: trading")
             return True
 
     def counters(self) -> dict[str, float]:
@@ -394,10 +395,11 @@ class OrderGateway:
 
     def _refuse(self, why: str) -> None:
         """Trade no more until the next reconciliation goes well."""
+        if self.trades or why != self.why_not:
+            self._log(f"not trading: {why}")
         self.trades = False
         self.why_not = why
         self.traded.clear()
-        self._log(f"not trading: {why}")
 
     async def _reconcile_now_and_then(self) -> None:
         while True:

@@ -64,7 +64,7 @@ class Booth:
         self.venue = BinanceUsdm(self.exchange, (self.instrument,), clock)
         self.known = Known(0, ClientIds("test"), (self.instrument,), {"USDT": 0}, self._tell, clock.time_ns)
         options = {"grace_s": GRACE_S, "reconcile_s": 10**6, "switch_s": 0.0, **options}
-        self.gateway = OrderGateway(self.venue, self.exchange, self.known, clock, self.lines.append, **options)
+        self.gateway = OrderGateway(self.venue, self.exchange, self.known, clock, self._say, **options)
 
     @property
     def account(self) -> Account:
@@ -128,7 +128,7 @@ class Booth:
         return found
 
     async def until(self, reached: Callable[[], Any]) -> None:
-        """Wait for reports until ``reached()`` is true."""
+        """Wait for reports and lines of the log until ``reached()`` is true."""
         while not reached():
             self._came.clear()
             await self._came.wait()
@@ -151,6 +151,10 @@ class Booth:
         """Best displayed price of a side, ticks."""
         levels = self.sandbox.venue.market.book()
         return int(side * (side * levels["px"][levels["side"] == side]).max())
+
+    def _say(self, line: str) -> None:
+        self.lines.append(line)
+        self._came.set()
 
     def _tell(self, report: Records) -> None:
         self.reports.append(report[0].copy())
