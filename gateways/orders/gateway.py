@@ -16,7 +16,7 @@ import numpy as np
 from gateways.orders.clock import Clock
 from gateways.orders.known import Known, KnownError, Order, Stage
 from gateways.orders.limiter import RateError
-from gateways.orders.outcomes import REQUEST_ERRORS, Outcome, Verdict, outcome_of
+from gateways.orders.outcomes import REQUEST_ERRORS, Outcome, Verdict, outcome_of, told_text
 from gateways.orders.private import PrivateStream
 from gateways.orders.reconcile import Reconciler
 from gateways.orders.unknown import Resolver
@@ -148,7 +148,7 @@ class OrderGateway:
             except REQUEST_ERRORS as error:
                 self._note(outcome_of(error, self.venue.codes, sent_once=False))
                 if not self.trades:
-                    self.why_not = f"reconciling failed: {error}"
+                    self.why_not = f"reconciling failed: {told_text(error)}"
                 return False
             if self.stream.is_open and not self._is_halted and not self.trades:
                 self.trades = True

@@ -199,11 +199,11 @@ class Known:
             It is how the order stands now, with no request about it on its way: terms that differ are told.
         """
         order = self.find(view.instrument, view.client_id, view.venue_order_id)
-        if order is None or order.stage is Stage.ENDED:
+        if order is None:
+            return None
+        self._bind(order, view.venue_order_id)
+        if order.stage is Stage.ENDED:
             return order
-        if not order.venue_order_id:
-            order.venue_order_id = view.venue_order_id
-            self._by_venue_id[order.instrument.id, view.venue_order_id] = order
         self._accept(order, view.exch_ts)
         order.said_filled_qty = max(order.said_filled_qty, view.filled_qty)
         terms = (view.px, view.qty)
@@ -223,6 +223,7 @@ class Known:
         if order is None:
             self._take_foreign(fill)
             return None
+        self._bind(order, fill.venue_order_id)
         if fill.trade_id in order.trades:
             self.repeated += 1
             return order
@@ -333,6 +334,12 @@ class Known:
         self._payments.add(view.payment_id)
         self._move_cash(view.instrument, -view.fee)
         self._tell_of_account(ReportKind.FUNDING, view.instrument, fee=view.fee, exch_ts=view.exch_ts, fee_known=1)
+
+    def _bind(self, order: Order, venue_order_id: int) -> None:
+        """Learn the exchange's id of an order, by which alone its list of trades names it."""
+        if not order.venue_order_id:
+            order.venue_order_id = venue_order_id
+            self._by_venue_id[order.instrument.id, venue_order_id] = order
 
     def _take_foreign(self, fill: FillView) -> None:
         trade = (fill.instrument, fill.side, fill.trade_id)

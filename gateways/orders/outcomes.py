@@ -84,7 +84,11 @@ CODED: Final[Code] = (Verdict.REFUSED, Reason.EXCHANGE_REFUSED)
 REQUEST_ERRORS: Final = (ccxt.BaseError, aiohttp.ClientError, OSError, ValueError, TypeError, LookupError)
 """What a request through ccxt can end in; ``TimeoutError`` is an ``OSError``."""
 
+MOST_TEXT: Final = 300
+"""Characters of an exception that are logged."""
+
 _NEVER_CONNECTED: Final = (aiohttp.ClientConnectorError, socket.gaierror, ConnectionRefusedError)
+_QUERY: Final = re.compile(r"\?\S+=\S*")
 _CODE: Final = re.compile(r'"code"\s*:\s*"?(-?\d+)')
 
 
@@ -98,7 +102,7 @@ def outcome_of(error: BaseException, codes: Mapping[int, Code], *, sent_once: bo
     sent_once
         False for a request that the HTTP client may have sent more than once.
     """
-    text = f"{type(error).__name__}: {error}"
+    text = told_text(error)
     if sent_once and isinstance(error.__cause__, _NEVER_CONNECTED):
         return Outcome(Verdict.NOT_ACCEPTED, Reason.EXCHANGE_UNAVAILABLE, 0, text)
     found = _CODE.search(str(error))
@@ -109,3 +113,9 @@ def outcome_of(error: BaseException, codes: Mapping[int, Code], *, sent_once: bo
         return Outcome(*CODED, code, text)
     known = next((TABLE[each] for each in type(error).__mro__ if each in TABLE), UNKNOWN)
     return Outcome(*known, code, text)
+
+
+def told_text(error: BaseException) -> str:
+    """An exception for the log: one line, without the parameters and the signature of a request."""
+    words = _QUERY.sub("?...", " ".join(str(error).split()))
+    return f"{type(error).__name__}: {words[:MOST_TEXT]}"

@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from gateways.orders.clock import Clock
-from gateways.orders.outcomes import REQUEST_ERRORS
+from gateways.orders.outcomes import REQUEST_ERRORS, told_text
 from gateways.orders.venue import Venue
 from gateways.orders.views import Notice, Told
 
@@ -78,7 +78,7 @@ class PrivateStream:
             try:
                 failures = 0 if await self._connect_and_listen() else failures + 1
             except REQUEST_ERRORS as error:
-                self._why = f"{type(error).__name__}: {error}"
+                self._why = told_text(error)
                 failures += 1
             self.is_open = False
             self._on_lost(self._why)
@@ -128,7 +128,7 @@ class PrivateStream:
             try:
                 await self._venue.keep_stream()
             except REQUEST_ERRORS as error:
-                self._why = f"the key could not be kept: {error}"
+                self._why = f"the key could not be kept: {told_text(error)}"
                 return
 
     def _handle(self, _client: Any, message: Any) -> None:
@@ -150,5 +150,5 @@ async def _end_of(future: Any) -> str:
     try:
         await asyncio.shield(future)
     except REQUEST_ERRORS as error:
-        return f"{type(error).__name__}: {error}"
+        return told_text(error)
     return ""

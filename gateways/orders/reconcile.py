@@ -12,7 +12,7 @@ from typing import Final
 from gateways.orders.known import Known, KnownError, Order, Stage
 from gateways.orders.outcomes import REQUEST_ERRORS, Verdict, outcome_of
 from gateways.orders.venue import Venue
-from gateways.orders.views import OrderView, PositionView
+from gateways.orders.views import FillView, OrderView, PositionView
 from oms.instruments import Instrument
 
 MOST_READS: Final = 10
@@ -42,6 +42,8 @@ class Reconciler:
         self._known = known
         self._since_ts = since_ts
         self._next_trade: dict[int, int | None] = dict.fromkeys(known.instruments)
+        self._others: set[int] = set()
+        """Ids at the venue of orders that are none of ours."""
         self.done = 0
         self.adopted = 0
         self.missed_fills = 0
@@ -78,13 +80,28 @@ class Reconciler:
             asked = self._next_trade[instrument.id]
             page = await self._venue.fills_from(instrument, asked)
             for fill in page.fills:
-                is_old = asked is None and self._known.find(fill.instrument, "", fill.venue_order_id) is None
-                if not is_old:  # what others did before the session is in the positions that it begins with
-                    self._known.take_fill(fill)
+                if await self._is_ours(instrument, fill) or asked is not None:
+                    self._known.take_fill(
+                        fill
+                    )  # what others did before is in the positions that the session begins with
             last = page.fills[-1].trade_id + 1 if page.fills else asked
             self._next_trade[instrument.id] = last or 0
             if page.is_last:
                 return self._known.news != before
+
+    async def _is_ours(self, instrument: Instrument, fill: FillView) -> bool:
+        """Whether a fill is of a known order: one whose answer has not come is known by its client order id only."""
+        venue_order_id = fill.venue_order_id
+        if self._known.find(instrument.id, "", venue_order_id) is not None:
+            return True
+        if venue_order_id in self._others or not any(
+            order.stage is Stage.PENDING for order in self._known.orders.values()
+        ):
+            return False
+        if self._known.take_order(await self._venue.query_by_venue_id(instrument, venue_order_id)) is not None:
+            return True
+        self._others.add(venue_order_id)
+        return False
 
     async def _orders(self, instrument: Instrument) -> None:
         """Ends that were missed, terms that differ, and orders that were placed elsewhere."""

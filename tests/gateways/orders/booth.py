@@ -161,6 +161,17 @@ class Booth:
         self._came.set()
 
 
+def answered_by(booth: Booth, name: str, answer: Callable[[Any], Awaitable[Any]]) -> None:
+    """Have one of ccxt's methods answered otherwise, the first time."""
+    real = getattr(booth.exchange, name)
+
+    async def method(request: Any) -> Any:
+        setattr(booth.exchange, name, real)
+        return await answer(lambda: real(request))
+
+    setattr(booth.exchange, name, method)
+
+
 def on_booth(
     clock: Callable[[], Clock] = Clock, **options: Any
 ) -> Callable[[Callable[[Booth], Awaitable[None]]], Callable[[], None]]:

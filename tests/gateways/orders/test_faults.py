@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -10,7 +9,7 @@ import pytest
 from gateways.orders.outcomes import Verdict
 from gateways.sandbox.faults import Fault, FaultPlan
 from oms.records import Reason, ReportKind
-from tests.gateways.orders.booth import FAR, Booth, SkippingClock, on_booth
+from tests.gateways.orders.booth import FAR, Booth, SkippingClock, answered_by, on_booth
 
 
 class OneFault(FaultPlan):
@@ -151,17 +150,6 @@ async def test_cancel_of_an_order_that_was_never_there_ends_with_its_rejection(b
     order_id = booth.place(1, 100, FAR)
     booth.cancel(order_id)
     assert await booth.done(order_id, ReportKind.REJECTED) == ["REJECTED"]
-
-
-def answered_by(booth: Booth, name: str, answer: Callable[[Any], Awaitable[Any]]) -> None:
-    """Have one of ccxt's methods answered otherwise, the first time."""
-    real = getattr(booth.exchange, name)
-
-    async def method(request: Any) -> Any:
-        setattr(booth.exchange, name, real)
-        return await answer(lambda: real(request))
-
-    setattr(booth.exchange, name, method)
 
 
 @on_booth()

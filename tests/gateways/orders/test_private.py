@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from gateways.orders.private import KEEP_S, MOST_MISSED
 from gateways.sandbox.faults import Fault, FaultPlan
 from oms.records import ReportKind
-from tests.gateways.orders.booth import FAR, Booth, SkippingClock, on_booth
+from tests.gateways.orders.booth import FAR, Booth, SkippingClock, answered_by, on_booth
 
 
 class PrivateFaults(FaultPlan):
@@ -125,3 +126,17 @@ async def test_stream_that_brings_nothing_is_opened_anew(booth: Booth) -> None:
         await booth.done(booth.place(1, 10), ReportKind.FILL)
     await booth.until(lambda: booth.gateway.stream.connections == 2 and booth.gateway.trades)
     assert sum(each["kind"] == ReportKind.FILL for each in booth.reports) == len(booth.account.fills)
+
+
+@on_booth()
+async def test_order_of_which_only_its_fill_was_heard_is_known_by_its_venue_id(booth: Booth) -> None:
+    async def nothing(real: Any) -> dict[str, Any]:
+        await real()
+        await booth.until(lambda: not booth.known.orders)
+        return {}
+
+    booth.sandbox.venue.faults = PrivateFaults(Fault.DROP, 1)
+    answered_by(booth, "fapiPrivatePostOrder", nothing)
+    await booth.done(booth.place(1, 10), ReportKind.FILL)
+    assert await booth.gateway.reconcile()
+    assert sum(each["kind"] == ReportKind.FILL for each in booth.reports) == 1
