@@ -87,12 +87,12 @@ class BinanceUsdm:
     codes: Mapping[int, Code] = CODES
 
     def __init__(
-        self, exchange: Any, instruments: tuple[Instrument, ...], clock: Clock, patience_s: float = 10.0
+        self, exchange: Any, instruments: tuple[Instrument, ...], clock: Clock, patience_s: float | None = 10.0
     ) -> None:
         self.exchange = exchange
         self.limiter = Limiter(LIMITS, clock)
         self._by_symbol = {each.symbol: each for each in instruments}
-        self._patience_s = patience_s
+        self.patience_s = patience_s
         exchange.on_rest_response = self._observe
 
     @property
@@ -289,7 +289,7 @@ class BinanceUsdm:
         order: Order | None = None,
     ) -> Any:
         """Wait for the turn, note when an order was asked for, and send."""
-        await self.limiter.turn(cost, priority, self._patience_s if priority is Priority.ORDER else None)
+        await self.limiter.turn(cost, priority, self.patience_s if priority is Priority.ORDER else None)
         if order is not None:
             order.sent_s = self.limiter.now_s()
         sending: Awaitable[Any] = method(dict(request))

@@ -23,7 +23,7 @@ from gateways.orders.unknown import Resolver
 from gateways.orders.venue import CommandError, Venue
 from gateways.orders.views import FillView, Notice, OrderView, Told
 from oms.bus import Records
-from oms.records import CommandKind, Reason, ReportKind
+from oms.records import CommandKind, OrderState, Reason, ReportKind
 
 RECONCILE_S: Final = 30.0
 """Between two reconciliations of a quiet session."""
@@ -128,9 +128,11 @@ class OrderGateway:
             if work is not None:
                 self._spawn(work(command))
 
-    def recover(self, order: Order) -> None:
-        """Find out about an order that a session before has asked for and had no answer to."""
-        self._spawn(self._resolve_new(order))
+    def recover(self, order: Order, state: OrderState) -> None:
+        """Take on an order that a session before has left in ``state``, and find out what it does not say."""
+        order.sent_s = self._clock.now_s()
+        self.known.add(order)
+        self._spawn(self._recover(order, state))
 
     async def idle(self) -> None:
         """Wait until no command and no question is being worked."""
@@ -206,6 +208,35 @@ class OrderGateway:
             self.known.reject(order, Reason.NOT_PLACED)
         else:
             self._take(view)
+
+    async def _recover(self, order: Order, state: OrderState) -> None:
+        """Ask for a new order; for terms, once the amend can come no more; and cancel again."""
+        if state is OrderState.PENDING_NEW:
+            await self._resolve_new(order)
+            return
+        await self._trace(order)
+        if state is OrderState.PENDING_CANCEL:
+            await self._end(order)
+        elif state is OrderState.PENDING_AMEND:
+            await self._clock.sleep(self.venue.receive_window_s)
+            view = await self.resolver.ask(order)
+            terms = (order.px, order.qty)
+            order.asked = terms if view is None or (view.px, view.qty) == terms else (view.px, view.qty)
+            if view is not None and order.asked != terms:
+                self._take(view)
+            self.known.reject_amend(order, Reason.NOT_PLACED)
+
+    async def _trace(self, order: Order) -> None:
+        """Tell the fills that were told before from those that were missed."""
+        while order.untraced_qty:
+            try:
+                if not order.venue_order_id:
+                    self.known.bind(order, (await self.venue.query(order)).venue_order_id)
+                await self.reconciler.trace(order)
+                return
+            except REQUEST_ERRORS as error:
+                self._note(outcome_of(error, self.venue.codes, sent_once=False))
+                await self._clock.sleep(RETRY_S[-1])
 
     async def _amend(self, command: np.void) -> None:
         order = self._found(command)

@@ -71,6 +71,8 @@ class Order:
     """As far as has been told."""
     said_filled_qty: int = 0
     """The most that the exchange has said."""
+    untraced_qty: int = 0
+    """Of ``filled_qty`` what was told in a session before, by trades whose ids are not known."""
     asked: tuple[int, int] | None = None
     """Price and quantity of the amend in flight."""
     end: End | None = None
@@ -201,7 +203,7 @@ class Known:
         order = self.find(view.instrument, view.client_id, view.venue_order_id)
         if order is None:
             return None
-        self._bind(order, view.venue_order_id)
+        self.bind(order, view.venue_order_id)
         if order.stage is Stage.ENDED:
             return order
         self._accept(order, view.exch_ts)
@@ -223,7 +225,7 @@ class Known:
         if order is None:
             self._take_foreign(fill)
             return None
-        self._bind(order, fill.venue_order_id)
+        self.bind(order, fill.venue_order_id)
         if fill.trade_id in order.trades:
             self.repeated += 1
             return order
@@ -248,6 +250,13 @@ class Known:
         )
         self._settle(order)
         return order
+
+    def trace(self, order: Order, fills: list[FillView]) -> None:
+        """Learn which of an order's fills, in the order of their ids, were told before it was known here."""
+        for fill in fills:
+            if order.untraced_qty > 0 and fill.trade_id not in order.trades:
+                order.untraced_qty -= fill.qty
+                order.trades.add(fill.trade_id)
 
     def reject(self, order: Order, reason: int) -> None:
         """The order does not exist, and never will."""
@@ -298,6 +307,7 @@ class Known:
             venue_order_id=view.venue_order_id,
             filled_qty=view.filled_qty,
             said_filled_qty=view.filled_qty,
+            untraced_qty=view.filled_qty,
             heard_ts=view.exch_ts,
         )
         self.add(order)
@@ -335,7 +345,7 @@ class Known:
         self._move_cash(view.instrument, -view.fee)
         self._tell_of_account(ReportKind.FUNDING, view.instrument, fee=view.fee, exch_ts=view.exch_ts, fee_known=1)
 
-    def _bind(self, order: Order, venue_order_id: int) -> None:
+    def bind(self, order: Order, venue_order_id: int) -> None:
         """Learn the exchange's id of an order, by which alone its list of trades names it."""
         if not order.venue_order_id:
             order.venue_order_id = venue_order_id

@@ -135,13 +135,13 @@ class Reconciler:
     async def _adopt(self, view: OrderView) -> None:
         order = self._known.adopt(view)
         self.adopted += 1
-        told_qty = 0
-        for fill in await self._venue.fills_of(order):  # of which the core learns by the order as it stands
-            if told_qty < view.filled_qty:
-                told_qty += fill.qty
-                order.trades.add(fill.trade_id)
-            else:
-                self._known.take_fill(fill)
+        await self.trace(order)
+        await self.collect(order)
+
+    async def trace(self, order: Order) -> None:
+        """Find out by which trades an order had filled what the core knows of already."""
+        if order.untraced_qty:
+            self._known.trace(order, await self._venue.fills_of(order))
 
     async def _account(self) -> None:
         """Positions, balances and funding, at a moment at which nothing happens."""
@@ -161,8 +161,7 @@ class Reconciler:
         for number, qty in known.positions.items():
             view = positions.get(number, PositionView(number, 0, 0, 0))
             shown_qty = view.qty
-            is_first = not self.done and not qty
-            if shown_qty != qty + known.foreign[number] and not is_first:
+            if shown_qty != qty + known.foreign[number] and self.done:
                 raise KnownError(
                     f"position in {known.instruments[number].symbol} is {shown_qty} lots at the exchange, {qty} are "
                     f"known and {known.foreign[number]} are of other orders: nothing explains the rest"

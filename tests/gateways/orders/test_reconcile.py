@@ -8,7 +8,7 @@ import numpy as np
 
 from gateways.orders.known import Order, Stage
 from gateways.sandbox.faults import Fault
-from oms.records import OrderType, ReportKind, TimeInForce
+from oms.records import OrderState, OrderType, ReportKind, TimeInForce
 from tests.gateways.orders.booth import FAR, Booth, SkippingClock, on_booth
 
 
@@ -156,8 +156,55 @@ async def test_orders_of_a_session_before_are_resolved(booth: Booth) -> None:
             FAR,
             100,
         )
-        booth.known.add(order)
-        assert order.stage is Stage.PENDING
-        booth.gateway.recover(order)
+        booth.gateway.recover(order, OrderState.PENDING_NEW)
     assert await booth.done(placed, ReportKind.ACCEPTED) == ["ACCEPTED"]
     assert await booth.done(absent, ReportKind.REJECTED) == ["REJECTED"]
+
+
+@on_booth(is_open=False, clock=SkippingClock)
+async def test_order_of_a_session_before_tells_only_the_fills_that_were_missed(booth: Booth) -> None:
+    await booth.venue.open()
+    order_id = booth.new_id()
+    price = booth.instrument.px_from_ticks(booth.best(-1))
+    await elsewhere(booth, "SELL", "20", price, newClientOrderId=booth.known.ids.text(order_id))
+    booth.market_moves(lambda: len(booth.account.fills) >= 3)
+    told = booth.account.fills[0]
+    order = Order(
+        order_id,
+        booth.known.ids.text(order_id),
+        booth.instrument,
+        -1,
+        OrderType.LIMIT,
+        TimeInForce.GTC,
+        0,
+        booth.best(-1),
+        20_000,
+        stage=Stage.LIVE,
+        filled_qty=told.qty,
+        said_filled_qty=told.qty,
+        untraced_qty=told.qty,
+    )
+    (shown,) = booth.account.open_orders.values()
+    order.px = shown.px
+    booth.gateway.recover(order, OrderState.LIVE)
+    await booth.gateway.idle()
+    booth.gateway.start()
+    await booth.gateway.traded.wait()
+    missed = [int(report["trade_id"]) for report in booth.reports if report["kind"] == ReportKind.FILL]
+    assert missed == [fill.trade_id for fill in booth.account.fills[1:]]
+    assert last(booth, ReportKind.POSITION)["qty"] == booth.account.qty
+
+
+@on_booth(is_open=False, clock=SkippingClock)
+async def test_amends_and_cancels_of_a_session_before_are_answered(booth: Booth) -> None:
+    await booth.venue.open()
+    ids = {state: booth.new_id() for state in (OrderState.PENDING_AMEND, OrderState.PENDING_CANCEL)}
+    unchanged = booth.new_id()
+    for state, order_id in [*ids.items(), (OrderState.PENDING_AMEND, unchanged)]:
+        await elsewhere(booth, "BUY", "0.1", "61000", newClientOrderId=booth.known.ids.text(order_id))
+        terms = (OrderType.LIMIT, TimeInForce.GTC, 0, FAR if order_id == unchanged else FAR - 10, 100)
+        order = Order(order_id, booth.known.ids.text(order_id), booth.instrument, 1, *terms, stage=Stage.LIVE)
+        booth.gateway.recover(order, state)
+    assert await booth.done(ids[OrderState.PENDING_AMEND], ReportKind.AMENDED) == ["AMENDED"]
+    assert await booth.done(ids[OrderState.PENDING_CANCEL], ReportKind.CANCELLED) == ["CANCELLED"]
+    assert await booth.done(unchanged, ReportKind.AMEND_REJECTED) == ["AMEND_REJECTED"]
