@@ -191,11 +191,12 @@ def on_booth(
 async def _run(body: Callable[[Booth], Awaitable[None]], clock: Clock, options: dict[str, Any]) -> None:
     options = dict(options)
     is_open = options.pop("is_open", True)
+    deadline_s = options.pop("deadline_s", DEADLINE_S)
     async with Sandbox(open_recording(RECORDING), shipped_instrument()) as sandbox:
         sandbox.step(50)
         booth = Booth(sandbox, clock, **options)
         try:
-            async with asyncio.timeout(DEADLINE_S):
+            async with asyncio.timeout(deadline_s):
                 if is_open:
                     await booth.open()
                 await body(booth)
