@@ -80,6 +80,13 @@ MEANINGS: Final = {
     Reason.MODEL_FULL: "The exchange model of paper mode holds as many orders as it can.",
     Reason.LIQUIDATION: "The maintenance margin was reached: the exchange cancels the orders, rejects those on the way,"
     " and closes the position.",
+    Reason.EXCHANGE_REFUSED: "The exchange refused it for a reason of its own; the gateway's log has its words.",
+    Reason.EXCHANGE_UNAVAILABLE: "The exchange did not look at it: too many requests, maintenance, or no connection.",
+    Reason.NOT_PLACED: "Its answer was lost, and the exchange was asked until it was certain that there is no such"
+    " order.",
+    Reason.NOT_RECONCILED: "The gateway has not brought the exchange's state and the core's together, or could not;"
+    " only cancels pass.",
+    Reason.KEYS_REFUSED: "The exchange refuses the keys: the gateway sends no orders until it is started again.",
     Reason.ILLEGAL_TRANSITION: "The report is not possible in the order's state.",
     Reason.DUPLICATE_TRADE: "The trade id has been applied already.",
     Reason.OVERFILL: "The fill is larger than what the order has left.",

@@ -512,6 +512,11 @@ class Reason(IntEnum):
     UNKNOWN_AT_EXCHANGE = 42
     MODEL_FULL = 43
     LIQUIDATION = 44
+    EXCHANGE_REFUSED = 45
+    EXCHANGE_UNAVAILABLE = 46
+    NOT_PLACED = 47
+    NOT_RECONCILED = 48
+    KEYS_REFUSED = 49
     # reports that the core did not apply
     ILLEGAL_TRANSITION = 50
     DUPLICATE_TRADE = 51

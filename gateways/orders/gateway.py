@@ -1,0 +1,465 @@
+"""The order side of one account at one venue: commands become requests, and what becomes of those becomes reports.
+
+Each command is worked by a task of its own. Requests about one order leave one after the other, and nothing is sent
+again but a cancel. New orders and amends leave only while the private stream is open and the account is reconciled;
+cancels always do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final
+
+import numpy as np
+
+from gateways.orders.clock import Clock
+from gateways.orders.known import Known, KnownError, Order, Stage
+from gateways.orders.limiter import RateError
+from gateways.orders.outcomes import REQUEST_ERRORS, Outcome, Verdict, outcome_of, told_text
+from gateways.orders.private import PrivateStream
+from gateways.orders.reconcile import Reconciler
+from gateways.orders.unknown import Resolver
+from gateways.orders.venue import CommandError, Venue
+from gateways.orders.views import FillView, Notice, OrderView, Told
+from oms.bus import Records
+from oms.records import CommandKind, OrderState, Reason, ReportKind
+
+RECONCILE_S: Final = 30.0
+"""Between two reconciliations of a quiet session."""
+RETRY_S: Final = (0.5, 1.0, 2.0, 5.0, 10.0)
+"""Between attempts to reconcile; the last one again and again."""
+GRACE_S: Final = 0.5
+"""How long the stream may take with a fill that an answer has told of."""
+SWITCH_S: Final = 60.0
+"""After which the exchange cancels all orders of an account whose gateway has died or hangs."""
+
+Ask = Callable[[], Awaitable[OrderView | None]]
+
+
+class OrderGateway:
+    """Works commands.
+
+    Parameters
+    ----------
+    venue
+        Open.
+    exchange
+        Its ccxt.
+    known
+        What the core has been told.
+    clock
+        The time that it waits in.
+    log
+        Takes a line about what somebody should see.
+    grace_s, reconcile_s, switch_s
+        See the constants; ``switch_s`` 0: no dead man's switch.
+
+    Attributes
+    ----------
+    trades : bool
+        Whether new orders and amends leave.
+    why_not : str
+        What stands against it.
+    outcomes : dict of int by Verdict
+        How often each has come.
+    """
+
+    def __init__(
+        self,
+        venue: Venue,
+        exchange: Any,
+        known: Known,
+        clock: Clock,
+        log: Callable[[str], None],
+        *,
+        grace_s: float = GRACE_S,
+        reconcile_s: float = RECONCILE_S,
+        switch_s: float = SWITCH_S,
+    ) -> None:
+        self.venue = venue
+        self.known = known
+        self.resolver = Resolver(venue, known, clock)
+        self.reconciler = Reconciler(venue, known, clock.time_ns())
+        self.stream = PrivateStream(venue, exchange, clock, self._take, self._on_open, self._on_lost)
+        self.trades = False
+        self.why_not = "not reconciled yet"
+        self.outcomes: dict[Verdict, int] = dict.fromkeys(Verdict, 0)
+        self.traded = asyncio.Event()
+        """Set while it trades."""
+        self._clock = clock
+        self._log = log
+        self._grace_s = grace_s
+        self._reconcile_s = reconcile_s
+        self._switch_s = switch_s
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._services: list[asyncio.Task[None]] = []
+        self._collecting: set[Order] = set()
+        self._wanted = asyncio.Event()
+        self._reconciling = asyncio.Lock()
+        self._is_halted = False
+        self._work: dict[int, Callable[[np.void], Coroutine[Any, Any, None]]] = {
+            CommandKind.NEW: self._new,
+            CommandKind.AMEND: self._amend,
+            CommandKind.CANCEL: self._cancel,
+            CommandKind.CANCEL_ALL: self._cancel_all,
+        }
+
+    def start(self) -> None:
+        """Begin: the stream, which reconciles when it opens, and what is done again and again."""
+        services = [self.stream.run(), self._reconcile_now_and_then()]
+        if self._switch_s:
+            services.append(self._keep_switch())
+        self._services = [asyncio.ensure_future(each) for each in services]
+        for each in self._services:
+            each.add_done_callback(self._on_service_end)
+
+    async def close(self) -> None:
+        """End everything; orders stay as they are."""
+        tasks = [*self._services, *self._tasks]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def take(self, commands: Records) -> None:
+        """Work COMMAND records; those that are not for an exchange are passed over."""
+        for command in commands:
+            work = self._work.get(int(command["kind"]))
+            if work is not None:
+                self._spawn(work(command))
+
+    def recover(self, order: Order, state: OrderState) -> None:
+        """Take on an order that a session before has left in ``state``, and find out what it does not say."""
+        order.sent_s = self._clock.now_s()
+        self.known.add(order)
+        self._spawn(self._recover(order, state))
+
+    async def idle(self) -> None:
+        """Wait until no command and no question is being worked."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def reconcile(self) -> bool:
+        """Reconcile now; whether it went well. Trading is refused when the two sides cannot be brought together."""
+        async with self._reconciling:
+            try:
+                await self.reconciler.run()
+            except KnownError as error:
+                self._refuse(str(error))
+                return False
+            except REQUEST_ERRORS as error:
+                self._note(outcome_of(error, self.venue.codes, sent_once=False))
+                if not self.trades:
+                    self.why_not = f"reconciling failed: {told_text(error)}"
+                return False
+            if self.stream.is_open and not self._is_halted and not self.trades:
+                self.trades = True
+                self.why_not = ""
+                self.traded.set()
+                self._log("reconciled: trading")
+            return True
+
+    def counters(self) -> dict[str, float]:
+        """For the heartbeat."""
+        return {
+            "trades": float(self.trades),
+            "open_orders": float(len(self.known.orders)),
+            "working": float(len(self._tasks)),
+            "asked": float(self.resolver.asked),
+            "reconciled": float(self.reconciler.done),
+            "adopted": float(self.reconciler.adopted),
+            "missed_fills": float(self.reconciler.missed_fills),
+            "repeated_fills": float(self.known.repeated),
+            "connections": float(self.stream.connections),
+            "private_messages": float(self.stream.messages),
+            "requests": float(self.venue.limiter.granted),
+            "rate_refused": float(self.venue.limiter.refused),
+            "pause_s": self.venue.limiter.pause_s,
+            **{f"outcome_{verdict.name.lower()}": float(count) for verdict, count in self.outcomes.items()},
+        }
+
+    async def _new(self, command: np.void) -> None:
+        if self.known.is_known(int(command["order_id"])):
+            return  # the bus has said it again: the id is the key
+        if not self._is_ours(command):
+            self.known.refuse_unknown(command, ReportKind.REJECTED, Reason.UNKNOWN_ACCOUNT)
+            return
+        order = self.known.new(command)
+        try:
+            self.venue.check(order)
+        except CommandError as error:
+            self.known.reject(order, error.reason)
+            return
+        async with order.lock:
+            if not self.trades:
+                self.known.reject(order, self._refusal)
+                return
+            outcome = await self._asked(order, lambda: self.venue.place(order), sent_once=True)
+        if outcome is None:
+            return
+        if outcome.verdict in (Verdict.UNKNOWN, Verdict.DUPLICATE, Verdict.GONE, Verdict.UNCHANGED):
+            await self._resolve_new(order)
+        else:
+            self.known.reject(order, outcome.reason)
+
+    async def _resolve_new(self, order: Order) -> None:
+        view = await self.resolver.ask(order)
+        if view is None:
+            self.known.reject(order, Reason.NOT_PLACED)
+        else:
+            self._take(view)
+
+    async def _recover(self, order: Order, state: OrderState) -> None:
+        """Ask for a new order; for terms, once the amend can come no more; and cancel again."""
+        if state is OrderState.PENDING_NEW:
+            await self._resolve_new(order)
+            return
+        await self._trace(order)
+        if state is OrderState.PENDING_CANCEL:
+            await self._end(order)
+        elif state is OrderState.PENDING_AMEND:
+            await self._clock.sleep(self.venue.receive_window_s)
+            view = await self.resolver.ask(order)
+            terms = (order.px, order.qty)
+            order.asked = terms if view is None or (view.px, view.qty) == terms else (view.px, view.qty)
+            if view is not None and order.asked != terms:
+                self._take(view)
+            self.known.reject_amend(order, Reason.NOT_PLACED)
+
+    async def _trace(self, order: Order) -> None:
+        """Tell the fills that were told before from those that were missed."""
+        while order.untraced_qty:
+            try:
+                if not order.venue_order_id:
+                    self.known.bind(order, (await self.venue.query(order)).venue_order_id)
+                await self.reconciler.trace(order)
+                return
+            except REQUEST_ERRORS as error:
+                self._note(outcome_of(error, self.venue.codes, sent_once=False))
+                await self._clock.sleep(RETRY_S[-1])
+
+    async def _amend(self, command: np.void) -> None:
+        order = self._found(command)
+        if order is None:
+            self.known.refuse_unknown(command, ReportKind.AMEND_REJECTED, Reason.UNKNOWN_ORDER)
+            return
+        px, qty = int(command["px"]), int(command["qty"])
+        async with order.lock:
+            order.asked = (px, qty)
+            if not self.trades or order.stage is Stage.ENDED:
+                self.known.reject_amend(order, self._refusal if not self.trades else Reason.ORDER_NOT_OPEN)
+                return
+            outcome = await self._asked(order, lambda: self.venue.amend(order, px, qty), sent_once=False)
+        if outcome is None:
+            return
+        if outcome.verdict in (Verdict.REFUSED, Verdict.NOT_ACCEPTED, Verdict.RESYNC, Verdict.HALT):
+            self.known.reject_amend(order, outcome.reason)
+        else:
+            await self._resolve_amend(order, is_done=outcome.verdict is not Verdict.UNKNOWN, reason=outcome.reason)
+
+    async def _resolve_amend(self, order: Order, *, is_done: bool, reason: Reason) -> None:
+        """Ask until the order has the terms asked for, has ended, or can get them no more."""
+        for wait_s in (0.0, *RETRY_S, self.venue.receive_window_s):
+            await self._clock.sleep(wait_s)
+            is_past = self._clock.now_s() - order.sent_s >= self.venue.receive_window_s
+            view = await self.resolver.ask(order)
+            if view is not None:
+                self._take(view)
+            if order.asked is None or view is None or order.end is not None or is_done or is_past:
+                break
+        self.known.reject_amend(order, reason)
+
+    async def _cancel(self, command: np.void) -> None:
+        order = self._found(command)
+        if order is None:
+            self.known.refuse_unknown(command, ReportKind.CANCEL_REJECTED, Reason.UNKNOWN_ORDER)
+        else:
+            await self._end(order)
+
+    async def _cancel_all(self, command: np.void) -> None:
+        """Each order that is meant, and where no strategy is named those too that nobody knows of."""
+        if command["account"] not in (-1, self.known.account):
+            return
+        instrument, strategy = int(command["instrument"]), int(command["strategy"])
+        for order in list(self.known.orders.values()):
+            if instrument in (-1, order.instrument.id) and strategy in (-1, order.strategy):
+                self._spawn(self._end(order))
+        if strategy >= 0:
+            return
+        for each in self.known.instruments.values():
+            if instrument in (-1, each.id):
+                try:
+                    await self.venue.cancel_all(each)
+                except REQUEST_ERRORS as error:
+                    self._note(outcome_of(error, self.venue.codes, sent_once=False))
+        self._wanted.set()
+
+    async def _end(self, order: Order) -> None:
+        """Cancel an order, as often as it takes to be certain of its end."""
+        while not order.is_done:
+            async with order.lock:
+                if order.is_done:
+                    return
+                outcome = await self._asked(order, lambda: self.venue.cancel(order), sent_once=False)
+            if outcome is None:
+                return
+            if outcome.verdict in (Verdict.REFUSED, Verdict.HALT):
+                self.known.reject_cancel(order, outcome.reason)
+                return
+            if outcome.verdict in (Verdict.NOT_ACCEPTED, Verdict.RESYNC):
+                await self._clock.sleep(RETRY_S[0])
+            elif order.stage is Stage.PENDING:
+                await self._resolve_new(order)
+            else:
+                await self._ask_end(order)
+
+    async def _ask_end(self, order: Order) -> None:
+        view = await self.resolver.ask(order)
+        if view is None:
+            self._refuse(f"order {order.order_id} was accepted, and the exchange knows it no more")
+            await self._clock.sleep(RETRY_S[-1])
+        else:
+            self._take(view)
+
+    async def _asked(self, order: Order, ask: Ask, *, sent_once: bool) -> Outcome | None:
+        """Send a request about an order and take its answer; None: it was done."""
+        try:
+            view = await ask()
+        except RateError as error:
+            self._log(str(error))
+            return Outcome(Verdict.REFUSED, Reason.ORDER_RATE, 0, str(error))
+        except REQUEST_ERRORS as error:
+            outcome = outcome_of(error, self.venue.codes, sent_once=sent_once)
+            self._note(outcome)
+            await self._heed(outcome)
+            return outcome
+        if view is None:
+            return Outcome(Verdict.UNKNOWN, Reason.EXCHANGE_UNAVAILABLE, 0, "an answer without an order")
+        self._take(view)
+        return None
+
+    def _note(self, outcome: Outcome) -> None:
+        self.outcomes[outcome.verdict] += 1
+        self._log(f"{outcome.verdict.name} ({outcome.reason.name}): {outcome.text}")
+
+    async def _heed(self, outcome: Outcome) -> None:
+        """Do what an outcome means for the whole venue."""
+        if outcome.verdict is Verdict.HALT:
+            self._is_halted = True
+            self._refuse(f"the exchange refuses the keys: {outcome.text}")
+        elif outcome.verdict is Verdict.NOT_ACCEPTED:
+            self.venue.limiter.pause(RETRY_S[0])
+            self._wanted.set()
+        elif outcome.verdict is Verdict.RESYNC:
+            try:
+                await self.venue.set_clock()
+            except REQUEST_ERRORS as error:
+                self._note(outcome_of(error, self.venue.codes, sent_once=False))
+
+    @property
+    def _refusal(self) -> Reason:
+        return Reason.KEYS_REFUSED if self._is_halted else Reason.NOT_RECONCILED
+
+    def _is_ours(self, command: np.void) -> bool:
+        return bool(command["account"] == self.known.account and int(command["instrument"]) in self.known.instruments)
+
+    def _found(self, command: np.void) -> Order | None:
+        """The order that a command is about; one of a session before is known from the command on."""
+        order_id = int(command["order_id"])
+        order = self.known.orders.get(order_id)
+        if order is not None or self.known.is_known(order_id) or not self._is_ours(command):
+            return order
+        order = self.known.new(command)
+        order.stage = Stage.LIVE
+        return order
+
+    def _take(self, told: Told) -> None:
+        """Take what the exchange says, whichever way it comes."""
+        if told is Notice.FUNDING_PAID:
+            self._wanted.set()
+            return
+        try:
+            if isinstance(told, FillView):
+                if self.known.take_fill(told) is None:
+                    self._wanted.set()
+            elif isinstance(told, OrderView):
+                order = self.known.take_order(told)
+                if order is not None and order.owes and order not in self._collecting:
+                    self._collecting.add(order)
+                    self._spawn(self._collect(order))
+        except KnownError as error:
+            self._refuse(str(error))
+
+    async def _collect(self, order: Order) -> None:
+        """Wait for fills that the stream should bring; where it does not, ask for them."""
+        try:
+            deadline_s = self._clock.now_s() + self._grace_s
+            while order.owes and (left_s := deadline_s - self._clock.now_s()) > 0:
+                order.changed.clear()
+                if not await self._clock.wait(order.changed, left_s):
+                    break
+            if order.owes and self.stream.is_open:
+                self.stream.doubt()
+            while order.owes:
+                try:
+                    await self.reconciler.collect(order)
+                except KnownError as error:
+                    self._refuse(str(error))
+                    return
+                except REQUEST_ERRORS as error:
+                    self._note(outcome_of(error, self.venue.codes, sent_once=False))
+                if order.owes:
+                    await self._clock.sleep(RETRY_S[0])
+        finally:
+            self._collecting.discard(order)
+
+    async def _on_open(self) -> None:
+        """A stream is there: what it did not bring is asked for before anything is sent."""
+        attempt = 0
+        while not await self.reconcile() and not self._is_halted:
+            await self._clock.sleep(RETRY_S[min(attempt, len(RETRY_S) - 1)])
+            attempt += 1
+
+    def _on_lost(self, why: str) -> None:
+        if not self._is_halted:
+            self._refuse(f"the private stream is lost: {why}")
+
+    def _refuse(self, why: str) -> None:
+        """Trade no more until the next reconciliation goes well."""
+        if self.trades or why != self.why_not:
+            self._log(f"not trading: {why}")
+        self.trades = False
+        self.why_not = why
+        self.traded.clear()
+
+    async def _reconcile_now_and_then(self) -> None:
+        while True:
+            await self._clock.wait(self._wanted, self._reconcile_s)
+            self._wanted.clear()
+            if self.stream.is_open:
+                await self.reconcile()
+
+    async def _keep_switch(self) -> None:
+        """Tell the exchange three times in its time that this process lives and its loop turns."""
+        while True:
+            for instrument in self.known.instruments.values():
+                try:
+                    await self.venue.arm(instrument, self._switch_s)
+                except REQUEST_ERRORS as error:
+                    self._note(outcome_of(error, self.venue.codes, sent_once=False))
+            await self._clock.sleep(self._switch_s / 3)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._on_task_end)
+
+    def _on_task_end(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._on_service_end(task)
+
+    def _on_service_end(self, task: asyncio.Task[None]) -> None:
+        """An error of our own: fail closed, and say it."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._is_halted = True
+            self._refuse(f"an error of the gateway's own: {error!r}")

@@ -1,0 +1,92 @@
+"""Order ids of ours as text for an exchange, and ids of an exchange as our integers.
+
+The text is ``zoms``, six characters that stand for the session's account, and the order id as thirteen digits to base
+36: letters and digits only, 23 of them, which every venue that takes text takes (Binance: ``[.A-Z:/a-z0-9_-]{1,36}``;
+OKX: 32 letters and digits). Its length is fixed, so that each order id has one text and no other text is one.
+"""
+
+from __future__ import annotations
+
+import re
+from hashlib import blake2b
+from typing import Final
+
+PREFIX: Final = "zoms"
+OWNER_LENGTH: Final = 6
+NUMBER_LENGTH: Final = 13
+"""Digits to base 36 of the largest int64."""
+
+MOST: Final = 2**63 - 1
+
+EXTERNAL: Final = 1 << 62
+"""Bit of the ids that we give orders which were placed elsewhere: no client index comes so far."""
+VENUE_ID_BITS: Final = 50
+INSTRUMENT_BITS: Final = 12
+
+_DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
+_DECIMAL: Final = re.compile(r"0|[1-9][0-9]{0,18}")
+
+
+class ClientIds:
+    """The client order ids of one account of ours.
+
+    Parameters
+    ----------
+    owner
+        What tells our orders from those of another installation on the same exchange account: the account's name.
+    """
+
+    def __init__(self, owner: str) -> None:
+        tag = int.from_bytes(blake2b(owner.encode(), digest_size=8).digest(), "little") % 36**OWNER_LENGTH
+        self._head = PREFIX + _to_base_36(tag, OWNER_LENGTH)
+        self._pattern = re.compile(f"{self._head}([0-9a-z]{{{NUMBER_LENGTH}}})")
+
+    def text(self, order_id: int) -> str:
+        """What an order is called at the exchange; raises ``ValueError`` for an id that is no int64 above 0."""
+        if not 0 < order_id <= MOST:
+            raise ValueError(f"order id {order_id} must be 1 to {MOST}")
+        return self._head + _to_base_36(order_id, NUMBER_LENGTH)
+
+    def order_id(self, text: str) -> int | None:
+        """The order that a client order id names; None when it is none of ours."""
+        found = self._pattern.fullmatch(text)
+        number = int(found[1], 36) if found else 0
+        return number if 0 < number <= MOST else None
+
+
+def number_of(text: str | int, what: str = "id") -> int:
+    """A venue's decimal id as int64, so that no two ids are one.
+
+    Raises
+    ------
+    ValueError
+        When it is not written as a plain whole number that an int64 holds.
+    """
+    given = str(text)
+    if not _DECIMAL.fullmatch(given) or int(given) > MOST:
+        raise ValueError(f"{what} {given!r} is no whole number from 0 to {MOST}")
+    return int(given)
+
+
+def external_order_id(instrument: int, venue_order_id: int) -> int:
+    """Our id of an order that was placed elsewhere: the same in every session, and never that of an order of ours.
+
+    Raises
+    ------
+    ValueError
+        When the venue's id does not fit.
+    """
+    if not 0 <= instrument < 1 << INSTRUMENT_BITS or not 0 < venue_order_id < 1 << VENUE_ID_BITS:
+        raise ValueError(
+            f"order {venue_order_id} of instrument {instrument} was placed elsewhere and its id does not fit "
+            f"{VENUE_ID_BITS} bits: cancel it there"
+        )
+    return EXTERNAL | instrument << VENUE_ID_BITS | venue_order_id
+
+
+def _to_base_36(number: int, length: int) -> str:
+    digits = []
+    for _ in range(length):
+        number, digit = divmod(number, 36)
+        digits.append(_DIGITS[digit])
+    return "".join(reversed(digits))

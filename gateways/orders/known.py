@@ -1,0 +1,425 @@
+"""What is known of the account's orders, and which report follows from each thing that the exchange says.
+
+The exchange says everything more than once and in any order: in answers, on the private stream, when it is asked. Here
+each becomes one report: the first sign of life is the acceptance, a fill is told by its trade id, and an order ends
+only when all fills that it ended with have been told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from gateways.orders.ids import ClientIds, external_order_id
+from gateways.orders.reports import new_report
+from gateways.orders.views import FillView, FundingView, OrderView, PositionView, Standing
+from oms.bus import Records
+from oms.instruments import Instrument
+from oms.records import OrderType, ReportKind, TimeInForce
+
+REMEMBERED: Final = 20_000
+"""Orders that have ended and are still known, so that what is said of them late is understood."""
+
+
+class KnownError(RuntimeError):
+    """What the exchange says contradicts what is known: trading must stop."""
+
+
+class Stage(Enum):
+    """Where an order is for us."""
+
+    PENDING = auto()
+    """It was asked for, and nothing has been heard of it."""
+    LIVE = auto()
+    ENDED = auto()
+
+
+class End(NamedTuple):
+    """The end of an order, which is told once ``filled_qty`` lots have been."""
+
+    standing: Standing
+    reason: int
+    filled_qty: int
+    exch_ts: int
+
+
+@dataclass(slots=True, eq=False)
+class Order:
+    """One order of the account; ticks and lots."""
+
+    order_id: int
+    client_id: str
+    instrument: Instrument
+    side: int
+    order_type: OrderType
+    time_in_force: TimeInForce
+    flags: int
+    px: int
+    qty: int
+    display_qty: int = 0
+    strategy: int = -1
+    stage: Stage = Stage.PENDING
+    venue_order_id: int = 0
+    """0: not known yet."""
+    filled_qty: int = 0
+    """As far as has been told."""
+    said_filled_qty: int = 0
+    """The most that the exchange has said."""
+    untraced_qty: int = 0
+    """Of ``filled_qty`` what was told in a session before, by trades whose ids are not known."""
+    asked: tuple[int, int] | None = None
+    """Price and quantity of the amend in flight."""
+    end: End | None = None
+    heard_ts: int = 0
+    """The exchange's time of the newest that was heard."""
+    sent_s: float = 0.0
+    """Monotonic seconds at which it was asked for last."""
+    trades: set[int] = field(default_factory=set)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when something new was told of it."""
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held by the one request about it that is on its way."""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it cannot fill any more, though fills may still have to be told."""
+        return self.stage is Stage.ENDED or self.end is not None
+
+    @property
+    def owes(self) -> bool:
+        """Whether the exchange has said of more fills than have been told."""
+        return self.said_filled_qty > self.filled_qty
+
+
+class Known:
+    """The account's orders, positions and wallets as the core has been told of them.
+
+    Parameters
+    ----------
+    account
+        Its number in the core.
+    ids
+        Tells our orders from others.
+    instruments
+        Of this venue.
+    wallets
+        Number of the wallet of each currency.
+    tell
+        Takes reports, each an array of one.
+    time_ns
+        The present.
+
+    Attributes
+    ----------
+    repeated : int
+        Fills that were said again.
+    foreign : dict of int by instrument
+        Signed lots that other orders than the known ones have filled, and that no position has been told with yet.
+    news : int
+        Counts whatever may change a position or a wallet.
+    """
+
+    def __init__(
+        self,
+        account: int,
+        ids: ClientIds,
+        instruments: tuple[Instrument, ...],
+        wallets: dict[str, int],
+        tell: Callable[[Records], None],
+        time_ns: Callable[[], int],
+    ) -> None:
+        self.account = account
+        self.ids = ids
+        self.instruments = {each.id: each for each in instruments}
+        self.wallets = wallets
+        self.orders: dict[int, Order] = {}
+        """Those that have not ended, by our id."""
+        self.positions: dict[int, int] = dict.fromkeys(self.instruments, 0)
+        self.cash: dict[str, int] = {}
+        self.foreign: dict[int, int] = dict.fromkeys(self.instruments, 0)
+        self.news = 0
+        self.repeated = 0
+        self._tell = tell
+        self._time_ns = time_ns
+        self._ended: OrderedDict[int, Order] = OrderedDict()
+        self._by_venue_id: dict[tuple[int, int], Order] = {}
+        self._foreign_trades: set[tuple[int, int, int]] = set()
+        self._payments: set[int] = set()
+
+    def new(self, command: np.void) -> Order:
+        """The order of a NEW command, or of another about an order that was not known."""
+        order_id = int(command["order_id"])
+        order = Order(
+            order_id,
+            self.ids.text(order_id),
+            self.instruments[int(command["instrument"])],
+            int(command["side"]),
+            OrderType(int(command["order_type"])),
+            TimeInForce(int(command["time_in_force"])),
+            int(command["flags"]),
+            int(command["px"]),
+            int(command["qty"]),
+            int(command["display_qty"]),
+            int(command["strategy"]),
+        )
+        self.add(order)
+        return order
+
+    def add(self, order: Order) -> None:
+        """Know an order from now on."""
+        self.orders[order.order_id] = order
+        if order.venue_order_id:
+            self._by_venue_id[order.instrument.id, order.venue_order_id] = order
+
+    def find(self, instrument: int, client_id: str, venue_order_id: int) -> Order | None:
+        """The order that is meant, also one that has ended; None: it is none of the known ones."""
+        order_id = self.ids.order_id(client_id) if client_id else None
+        if order_id is not None:
+            return self.orders.get(order_id) or self._ended.get(order_id)
+        return self._by_venue_id.get((instrument, venue_order_id))
+
+    def is_known(self, order_id: int) -> bool:
+        """Whether there is, or was of late, an order of that id."""
+        return order_id in self.orders or order_id in self._ended
+
+    def owing(self) -> Iterator[Order]:
+        """Orders with fills that have not been told."""
+        return (order for order in [*self.orders.values()] if order.owes)
+
+    def take_order(self, view: OrderView, *, is_exact: bool = False) -> Order | None:
+        """Take what is said of an order, and return it; None when it is unknown.
+
+        Parameters
+        ----------
+        is_exact
+            It is how the order stands now, with no request about it on its way: terms that differ are told.
+        """
+        order = self.find(view.instrument, view.client_id, view.venue_order_id)
+        if order is None:
+            return None
+        self.bind(order, view.venue_order_id)
+        if order.stage is Stage.ENDED:
+            return order
+        self._accept(order, view.exch_ts)
+        order.said_filled_qty = max(order.said_filled_qty, view.filled_qty)
+        terms = (view.px, view.qty)
+        is_stale = view.exch_ts < order.heard_ts
+        order.heard_ts = max(order.heard_ts, view.exch_ts)
+        has_changed = is_exact and order.asked is None and terms != (order.px, order.qty)
+        if order.order_type is OrderType.LIMIT and not is_stale and (terms == order.asked or has_changed):
+            self._amended(order, *terms, view.exch_ts)
+        if view.standing is not Standing.OPEN and order.end is None:
+            order.end = End(view.standing, view.reason, view.filled_qty, view.exch_ts)
+        self._settle(order)
+        return order
+
+    def take_fill(self, fill: FillView) -> Order | None:
+        """Take a fill: it is told, unless it has been; returns its order, None when that is unknown."""
+        order = self.find(fill.instrument, fill.client_id, fill.venue_order_id)
+        if order is None:
+            self._take_foreign(fill)
+            return None
+        self.bind(order, fill.venue_order_id)
+        if fill.trade_id in order.trades:
+            self.repeated += 1
+            return order
+        self._accept(order, fill.exch_ts)
+        order.trades.add(fill.trade_id)
+        order.filled_qty += fill.qty
+        most = max(order.qty, order.asked[1] if order.asked else 0)
+        if order.filled_qty > most or fill.side != order.side:
+            raise KnownError(f"order {order.order_id} over {order.qty} lots is said to have filled {order.filled_qty}")
+        order.said_filled_qty = max(order.said_filled_qty, order.filled_qty)
+        self._book(fill)
+        self._report(
+            ReportKind.FILL,
+            order,
+            fill.exch_ts,
+            trade_id=fill.trade_id,
+            liquidity=fill.liquidity,
+            fee_known=fill.fee_known,
+            px=fill.px,
+            qty=fill.qty,
+            fee=fill.fee if fill.fee_known else 0,
+        )
+        self._settle(order)
+        return order
+
+    def trace(self, order: Order, fills: list[FillView]) -> None:
+        """Learn which of an order's fills, in the order of their ids, were told before it was known here."""
+        for fill in fills:
+            if order.untraced_qty > 0 and fill.trade_id not in order.trades:
+                order.untraced_qty -= fill.qty
+                order.trades.add(fill.trade_id)
+
+    def reject(self, order: Order, reason: int) -> None:
+        """The order does not exist, and never will."""
+        if order.stage is Stage.PENDING:
+            self._report(ReportKind.REJECTED, order, 0, reason=reason)
+            self._close(order)
+
+    def reject_amend(self, order: Order, reason: int) -> None:
+        """The order stands as it did."""
+        if order.asked is not None:
+            order.asked = None
+            self._report(ReportKind.AMEND_REJECTED, order, 0, reason=reason)
+            self._settle(order)
+
+    def reject_cancel(self, order: Order, reason: int) -> None:
+        """The order stands as it did."""
+        self._report(ReportKind.CANCEL_REJECTED, order, 0, reason=reason)
+
+    def refuse_unknown(self, command: np.void, kind: ReportKind, reason: int) -> None:
+        """Refuse a command about an order that is not known."""
+        names = ("order_id", "side", "instrument", "version", "account")
+        self._tell(new_report(kind, reason=reason, ts=self._time_ns(), **{name: command[name] for name in names}))
+
+    def adopt(self, view: OrderView) -> Order:
+        """Take on an open order that the core does not know, and tell it.
+
+        Raises
+        ------
+        KnownError
+            When the core could not keep it.
+        """
+        if view.order_type is not OrderType.LIMIT or view.time_in_force is not TimeInForce.GTC:
+            raise KnownError(
+                f"order {view.venue_order_id} was placed elsewhere and is no limit order good till cancelled: cancel it"
+            )
+        own_id = self.ids.order_id(view.client_id)
+        order = Order(
+            own_id if own_id is not None else external_order_id(view.instrument, view.venue_order_id),
+            view.client_id,
+            self.instruments[view.instrument],
+            view.side,
+            view.order_type,
+            view.time_in_force,
+            view.flags,
+            view.px,
+            view.qty,
+            stage=Stage.LIVE,
+            venue_order_id=view.venue_order_id,
+            filled_qty=view.filled_qty,
+            said_filled_qty=view.filled_qty,
+            untraced_qty=view.filled_qty,
+            heard_ts=view.exch_ts,
+        )
+        self.add(order)
+        self._report(
+            ReportKind.ADOPTED,
+            order,
+            view.exch_ts,
+            px=order.px,
+            qty=order.qty,
+            flags=order.flags,
+            order_type=order.order_type,
+            time_in_force=order.time_in_force,
+        )
+        return order
+
+    def set_position(self, view: PositionView) -> None:
+        """Tell a position that came about elsewhere."""
+        self.positions[view.instrument] = view.qty
+        self.foreign[view.instrument] = 0
+        self._tell_of_account(
+            ReportKind.POSITION, view.instrument, qty=view.qty, px=view.px, px_fraction=view.px_fraction
+        )
+
+    def set_cash(self, currency: str, cash: int) -> None:
+        """Tell what a wallet holds, where that is not what is known."""
+        if currency in self.wallets and self.cash.get(currency) != cash:
+            self.cash[currency] = cash
+            self._tell_of_account(ReportKind.BALANCE, -1, value=self.wallets[currency], fee=cash)
+
+    def take_funding(self, view: FundingView) -> None:
+        """Tell a payment of funding, once."""
+        if view.payment_id in self._payments:
+            return
+        self._payments.add(view.payment_id)
+        self._move_cash(view.instrument, -view.fee)
+        self._tell_of_account(ReportKind.FUNDING, view.instrument, fee=view.fee, exch_ts=view.exch_ts, fee_known=1)
+
+    def bind(self, order: Order, venue_order_id: int) -> None:
+        """Learn the exchange's id of an order, by which alone its list of trades names it."""
+        if not order.venue_order_id:
+            order.venue_order_id = venue_order_id
+            self._by_venue_id[order.instrument.id, venue_order_id] = order
+
+    def _take_foreign(self, fill: FillView) -> None:
+        trade = (fill.instrument, fill.side, fill.trade_id)
+        if trade in self._foreign_trades:
+            return
+        self._foreign_trades.add(trade)
+        self.foreign[fill.instrument] += fill.side * fill.qty
+        self._move_cash(fill.instrument, fill.realized_pnl - fill.fee)
+
+    def _book(self, fill: FillView) -> None:
+        self.positions[fill.instrument] += fill.side * fill.qty
+        self._move_cash(fill.instrument, fill.realized_pnl - (fill.fee if fill.fee_known else 0))
+
+    def _move_cash(self, instrument: int, amount: int) -> None:
+        self.news += 1
+        currency = self.instruments[instrument].settlement
+        if currency in self.cash:
+            self.cash[currency] += amount
+
+    def _accept(self, order: Order, exch_ts: int) -> None:
+        if order.stage is Stage.PENDING:
+            order.stage = Stage.LIVE
+            self._report(ReportKind.ACCEPTED, order, exch_ts)
+
+    def _amended(self, order: Order, px: int, qty: int, exch_ts: int) -> None:
+        order.asked = None
+        order.px, order.qty = px, qty
+        self._report(ReportKind.AMENDED, order, exch_ts, px=px, qty=qty)
+
+    def _settle(self, order: Order) -> None:
+        """End an order that has told all its fills."""
+        if order.stage is not Stage.LIVE:
+            return
+        end = order.end
+        if end is not None and order.filled_qty >= end.filled_qty:
+            if end.standing is not Standing.FILLED:
+                self._report(end.standing.value, order, end.exch_ts, reason=end.reason)
+            self._close(order)
+        elif order.filled_qty == order.qty and order.asked is None:
+            self._close(order)
+
+    def _close(self, order: Order) -> None:
+        order.stage = Stage.ENDED
+        self.orders.pop(order.order_id, None)
+        self._ended[order.order_id] = order
+        if len(self._ended) > REMEMBERED:
+            _, forgotten = self._ended.popitem(last=False)
+            self._by_venue_id.pop((forgotten.instrument.id, forgotten.venue_order_id), None)
+
+    def _report(self, kind: ReportKind, order: Order, exch_ts: int, **fields: int) -> None:
+        order.changed.set()
+        self._tell(
+            new_report(
+                kind,
+                ts=self._time_ns(),
+                exch_ts=exch_ts,
+                order_id=order.order_id,
+                venue_order_id=order.venue_order_id,
+                side=order.side,
+                instrument=order.instrument.id,
+                version=order.instrument.version,
+                account=self.account,
+                strategy=order.strategy,
+                leaves_qty=max(order.qty - order.filled_qty, 0),
+                **fields,
+            )
+        )
+
+    def _tell_of_account(self, kind: ReportKind, instrument: int, **fields: int) -> None:
+        version = self.instruments[instrument].version if instrument >= 0 else 0
+        self._tell(
+            new_report(kind, ts=self._time_ns(), instrument=instrument, version=version, account=self.account, **fields)
+        )

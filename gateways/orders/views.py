@@ -1,0 +1,88 @@
+"""What an exchange says, in our integers: what each venue's answers and messages are turned into."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import NamedTuple
+
+from oms.records import Liquidity, OrderType, ReportKind, TimeInForce
+
+
+class Standing(Enum):
+    """Where an order is; the value is what the core is told of its end."""
+
+    OPEN = None
+    FILLED = "filled"
+    """Its last fill says so."""
+    CANCELLED = ReportKind.CANCELLED
+    EXPIRED = ReportKind.EXPIRED
+    REJECTED = ReportKind.REJECTED
+
+
+class OrderView(NamedTuple):
+    """An order as the exchange shows it; ticks, lots, ns since the epoch."""
+
+    instrument: int
+    client_id: str
+    venue_order_id: int
+    side: int
+    order_type: OrderType
+    time_in_force: TimeInForce
+    flags: int
+    standing: Standing
+    reason: int
+    """Why it ended: a Reason."""
+    px: int
+    qty: int
+    filled_qty: int
+    exch_ts: int
+
+
+class FillView(NamedTuple):
+    """One fill of an order; cash is 1e-8 of the settlement currency."""
+
+    instrument: int
+    client_id: str
+    """Empty where the venue's list of trades does not say it."""
+    venue_order_id: int
+    trade_id: int
+    side: int
+    px: int
+    qty: int
+    liquidity: Liquidity
+    fee: int
+    """Paid is positive."""
+    fee_known: bool
+    """False: it was paid in another currency, and the core works it out."""
+    realized_pnl: int
+    exch_ts: int
+
+
+class PositionView(NamedTuple):
+    """A position: signed lots, at an average of so many ticks and 1e-8 ticks."""
+
+    instrument: int
+    qty: int
+    px: int
+    px_fraction: int
+
+
+class FundingView(NamedTuple):
+    """One payment of funding: paid is positive; ``payment_id`` is the venue's."""
+
+    instrument: int
+    payment_id: int
+    fee: int
+    exch_ts: int
+
+
+class Notice(Enum):
+    """What else a private stream tells."""
+
+    STREAM_ENDED = auto()
+    """It carries nothing any more, though the connection stays."""
+    FUNDING_PAID = auto()
+    """Payments are to be asked for."""
+
+
+Told = OrderView | FillView | Notice

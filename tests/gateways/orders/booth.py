@@ -1,0 +1,206 @@
+"""A sandbox and an order gateway that trades on it through an unmodified ccxt, for one test each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import numpy as np
+
+from gateways.orders.binance_usdm import BinanceUsdm, new_exchange
+from gateways.orders.clock import Clock
+from gateways.orders.gateway import OrderGateway
+from gateways.orders.ids import ClientIds
+from gateways.orders.known import Known
+from gateways.sandbox.accounts import Account
+from gateways.sandbox.faults import Fault, FaultPlan
+from gateways.sandbox.server import Sandbox
+from gateways.sidecar import open_recording
+from oms.bus import Records
+from oms.records import COMMAND, CommandKind, OrderType, ReportKind, TimeInForce
+from tests.gateways.sandbox.desk import RECORDING, shipped_instrument
+
+DEADLINE_S: Final = 20.0
+GRACE_S: Final = 0.05
+FAR: Final = 610_000
+"""A price in ticks at which a buy rests."""
+
+
+class SkippingClock(Clock):
+    """Waits take no time: what is waited for is due when everything else has had its turn.
+
+    Waits longer than ``longest_s`` never end: those of the services that go on in the background.
+    """
+
+    def __init__(self, longest_s: float = 15.0) -> None:
+        self.skipped_s = 0.0
+        self.longest_s = longest_s
+
+    def now_s(self) -> float:
+        return super().now_s() + self.skipped_s
+
+    async def sleep(self, seconds: float) -> None:
+        if seconds > self.longest_s:
+            await asyncio.Event().wait()
+        self.skipped_s += seconds
+        await asyncio.sleep(0)
+
+
+class Booth:
+    """One sandbox, one gateway and every report that it has made."""
+
+    def __init__(self, sandbox: Sandbox, clock: Clock, **options: Any) -> None:
+        self.sandbox = sandbox
+        self.clock = clock
+        self.instrument = sandbox.venue.instrument
+        self.reports: list[np.void] = []
+        self.lines: list[str] = []
+        self._came = asyncio.Event()
+        self._session = sandbox.session()
+        self._numbers = iter(range(1, 10**6))
+        login = sandbox.login
+        self.exchange = new_exchange(login["apiKey"], login["secret"], self._session)
+        self.venue = BinanceUsdm(self.exchange, (self.instrument,), clock)
+        self.known = Known(0, ClientIds("test"), (self.instrument,), {"USDT": 0}, self._tell, clock.time_ns)
+        options = {"grace_s": GRACE_S, "reconcile_s": 10**6, "switch_s": 0.0, **options}
+        self.gateway = OrderGateway(self.venue, self.exchange, self.known, clock, self._say, **options)
+
+    @property
+    def account(self) -> Account:
+        """The sandbox's side of it."""
+        return self.sandbox.venue.exchange.accounts[0]
+
+    async def open(self) -> None:
+        """Have the gateway trade."""
+        await self.venue.open()
+        self.gateway.start()
+        await self.gateway.traded.wait()
+
+    async def close(self) -> None:
+        """End the gateway and its ccxt."""
+        await self.gateway.close()
+        await self.venue.close()
+        await self._session.close()
+
+    def faults(self, *faults: Fault, rate: float = 1.0, seed: int = 1) -> None:
+        """Have these happen from now on, and no others."""
+        self.sandbox.venue.faults = FaultPlan(seed, dict.fromkeys(faults, rate))
+
+    def new_id(self) -> int:
+        """An order id that has not been used."""
+        return 1024 << 40 | next(self._numbers)
+
+    def send(self, kind: CommandKind, order_id: int, **fields: Any) -> None:
+        """Send a command."""
+        command = np.zeros(1, COMMAND)
+        command["kind"] = kind
+        command["order_id"] = order_id
+        command["version"] = self.instrument.version
+        command["strategy"] = -1
+        for name, value in fields.items():
+            command[name] = value
+        self.gateway.take(command)
+
+    def place(self, side: int, qty: int, px: int = 0, **fields: Any) -> int:
+        """Ask for an order: at the market, or at a price in ticks; its id."""
+        order_id = fields.pop("order_id", None) or self.new_id()
+        order_type, time_in_force = (OrderType.LIMIT, TimeInForce.GTC) if px else (OrderType.MARKET, TimeInForce.IOC)
+        terms = {"side": side, "qty": qty, "px": px, "order_type": order_type, "time_in_force": time_in_force}
+        self.send(CommandKind.NEW, order_id, **(terms | fields))
+        return order_id
+
+    def amend(self, order_id: int, px: int, qty: int) -> None:
+        """Ask for other terms."""
+        self.send(CommandKind.AMEND, order_id, px=px, qty=qty, side=1, order_type=OrderType.LIMIT)
+
+    def cancel(self, order_id: int) -> None:
+        """Ask for an end."""
+        self.send(CommandKind.CANCEL, order_id, side=1, order_type=OrderType.LIMIT, qty=1)
+
+    def of(self, order_id: int) -> list[str]:
+        """Names of the reports about an order."""
+        return [ReportKind(int(report["kind"])).name for report in self.reports if report["order_id"] == order_id]
+
+    def report(self, order_id: int, kind: ReportKind) -> np.void:
+        """The only report of a kind about an order."""
+        (found,) = [each for each in self.reports if each["order_id"] == order_id and each["kind"] == kind]
+        return found
+
+    async def until(self, reached: Callable[[], Any]) -> None:
+        """Wait for reports and lines of the log until ``reached()`` is true."""
+        while not reached():
+            self._came.clear()
+            await self._came.wait()
+
+    async def done(self, order_id: int, *kinds: ReportKind) -> list[str]:
+        """Wait until an order has these reports, and the gateway rests; names of all of them."""
+        await self.until(lambda: {kind.name for kind in kinds} <= set(self.of(order_id)))
+        await self.gateway.idle()
+        return self.of(order_id)
+
+    def market_moves(self, reached: Callable[[], Any], most: int = 20_000) -> None:
+        """Let recorded messages come until ``reached()`` is true."""
+        for _ in range(most):
+            if reached():
+                return
+            self.sandbox.step()
+        raise AssertionError("the recording did not bring it")
+
+    def best(self, side: int) -> int:
+        """Best displayed price of a side, ticks."""
+        levels = self.sandbox.venue.market.book()
+        return int(side * (side * levels["px"][levels["side"] == side]).max())
+
+    def _say(self, line: str) -> None:
+        self.lines.append(line)
+        self._came.set()
+
+    def _tell(self, report: Records) -> None:
+        self.reports.append(report[0].copy())
+        self._came.set()
+
+
+def answered_by(booth: Booth, name: str, answer: Callable[[Any], Awaitable[Any]]) -> None:
+    """Have one of ccxt's methods answered otherwise, the first time."""
+    real = getattr(booth.exchange, name)
+
+    async def method(request: Any) -> Any:
+        setattr(booth.exchange, name, real)
+        return await answer(lambda: real(request))
+
+    setattr(booth.exchange, name, method)
+
+
+def on_booth(
+    clock: Callable[[], Clock] = Clock, **options: Any
+) -> Callable[[Callable[[Booth], Awaitable[None]]], Callable[[], None]]:
+    """Turn a coroutine over a ``Booth`` whose gateway trades into a test; options are the gateway's."""
+
+    def decorate(body: Callable[[Booth], Awaitable[None]]) -> Callable[[], None]:
+        def test() -> None:
+            asyncio.run(_run(body, clock(), options))
+
+        test.__name__ = body.__name__
+        test.__doc__ = body.__doc__
+        return test
+
+    return decorate
+
+
+async def _run(body: Callable[[Booth], Awaitable[None]], clock: Clock, options: dict[str, Any]) -> None:
+    options = dict(options)
+    is_open = options.pop("is_open", True)
+    deadline_s = options.pop("deadline_s", DEADLINE_S)
+    async with Sandbox(open_recording(RECORDING), shipped_instrument()) as sandbox:
+        sandbox.step(50)
+        booth = Booth(sandbox, clock, **options)
+        try:
+            async with asyncio.timeout(deadline_s):
+                if is_open:
+                    await booth.open()
+                await body(booth)
+        except TimeoutError:
+            raise AssertionError(f"nothing more came; the gateway said: {booth.lines[-20:]}") from None
+        finally:
+            await booth.close()
