@@ -17,7 +17,6 @@ from oms.instruments import Instrument
 VENUE: Final = "binance_usdm"
 REST: Final = "https://fapi.binance.com"
 STREAMS: Final = "wss://fstream.binance.com"
-HOSTS: Final = ("fapi.binance.com", "fstream.binance.com")
 
 BOOK_STREAMS: Final = ("depth@100ms", "trade", "bookTicker")
 """At ``/public``: when it is down, the book is stale."""

@@ -28,6 +28,7 @@ from gateways.live.market import Market
 from gateways.live.requests import RequestError, Requests
 from gateways.live.route import Route, route_of
 from gateways.replay import HEARTBEATS_WAITED, MAX_FRAME_RECORDS, MAX_SLEEP_S, RefusalLog, frame_end
+from gateways.venues import VENUES
 from oms.bus import Publisher
 from oms.checks import ConfigError
 from oms.compiled import Progress, compile_entries
@@ -201,7 +202,7 @@ def run(settings: Settings, life: Lifecycle, context: zmq.Context[Any]) -> int:
                 f"live instrument {instrument.symbol} is of {instrument.venue}: live market data are of "
                 f"{binance_usdm.VENUE} yet"
             )
-    route = route_of(settings.live, binance_usdm.HOSTS)
+    route = route_of(settings.live, VENUES["binance_usdm"].hosts)
     publisher = Publisher(context, settings.ticks_endpoint, RecordKind.TICK, Source.GATEWAY)
     in_force = [InForce(settings, context, instrument) for instrument in instruments]
 

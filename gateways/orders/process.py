@@ -1,14 +1,14 @@
 """The process of an order gateway: COMMAND frames from the core in, REPORT frames to it out.
 
-The keys come from the environment, and go nowhere but into ccxt: ``ZOMS_BINANCE_USDM_KEY`` and
-``ZOMS_BINANCE_USDM_SECRET``. With ``ZOMS_SANDBOX_PORT`` and ``ZOMS_SANDBOX_CA`` (a file) the exchange is a sandbox on
-this machine.
+The keys come from the environment or the system's keyring (``gateways.credentials``), and go nowhere but into ccxt. The
+settings' ``[live]`` may name a sandbox on this machine that stands for the exchange.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import ssl
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol
 
 import zmq
 
+from gateways.credentials import read_credentials
 from gateways.orders.binance_usdm import BinanceUsdm, new_exchange
 from gateways.orders.clock import Clock
 from gateways.orders.gateway import OrderGateway
@@ -23,17 +24,13 @@ from gateways.orders.ids import ClientIds
 from gateways.orders.known import Known
 from gateways.orders.past import left_orders
 from gateways.sandbox.pointing import pointed_session
+from gateways.venues import VENUES
 from oms.bus import Puller, Pusher, Records, has_input
-from oms.config import ConfigError, Settings
+from oms.config import ConfigError, LiveSettings, Settings
 from oms.lifecycle import Lifecycle
 from oms.records import RecordKind, Source
 
 VENUE: Final = "binance_usdm"
-KEY: Final = "ZOMS_BINANCE_USDM_KEY"
-SECRET: Final = "ZOMS_BINANCE_USDM_SECRET"
-SANDBOX_PORT: Final = "ZOMS_SANDBOX_PORT"
-SANDBOX_CA: Final = "ZOMS_SANDBOX_CA"
-SANDBOX_HOSTS: Final = ("fapi.binance.com", "fstream.binance.com")
 
 
 class Life(Protocol):
@@ -79,8 +76,10 @@ def run(settings: Settings, life: Lifecycle, context: zmq.Context[Any]) -> int:
 
     Raises
     ------
+    CredentialsError
+        When there are no keys.
     ConfigError
-        When the environment has no keys, or no instrument of the settings is of this venue.
+        When no instrument of the settings is of this venue, or a sandbox's certificate cannot be read.
     """
     import uvloop
 
@@ -100,7 +99,7 @@ async def serve(
     instruments = tuple(each for each in settings.instruments if each.venue == VENUE)
     if not instruments:
         raise ConfigError(f"no instrument of {VENUE} is defined: add one, or leave its gateway out")
-    key, secret = (_needed(environment, name) for name in (KEY, SECRET))
+    credentials = read_credentials(VENUE, environment)
     puller = Puller(context, settings.orders_endpoint, binding=False)
     pusher = Pusher(context, settings.core_endpoint, RecordKind.REPORT, Source.EXECUTION)
     sender = ReportSender(pusher)
@@ -108,8 +107,8 @@ async def serve(
     ids = ClientIds(settings.account)
     wallets = {wallet.currency: number for number, wallet in enumerate(settings.wallets) if wallet.venue == VENUE}
     known = Known(account, ids, instruments, wallets, sender.add, clock.time_ns)
-    session = _sandbox_session(environment)
-    exchange = new_exchange(key, secret, session)
+    session = _sandbox_session(settings.live)
+    exchange = new_exchange(credentials.key, credentials.secret, session)
     venue = BinanceUsdm(exchange, instruments, clock)
     gateway = OrderGateway(venue, exchange, known, clock, _log)
     try:
@@ -169,19 +168,14 @@ async def _readable(puller: Puller, seconds: float) -> None:
         loop.remove_reader(descriptor)
 
 
-def _needed(environment: Mapping[str, str], name: str) -> str:
-    value = environment.get(name, "")
-    if not value:
-        raise ConfigError(f"the environment has no {name}: set it to trade at {VENUE}")
-    return value
-
-
-def _sandbox_session(environment: Mapping[str, str]) -> Any:
+def _sandbox_session(live: LiveSettings) -> Any:
     """A session that leads to a sandbox on this machine; None: there is none, and the exchange is the real one."""
-    port = environment.get(SANDBOX_PORT, "")
-    if not port:
+    if not live.sandbox_port:
         return None
-    return pointed_session(int(port), Path(_needed(environment, SANDBOX_CA)).read_bytes(), SANDBOX_HOSTS)
+    try:
+        return pointed_session(live.sandbox_port, Path(live.sandbox_ca).read_bytes(), VENUES[VENUE].hosts)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"live sandbox_ca {live.sandbox_ca!r} is no certificate: {error}") from None
 
 
 def _log(line: str) -> None:

@@ -11,7 +11,6 @@ import numpy as np
 
 from gateways.binance import Ticks
 from gateways.book import BookRebuild
-from gateways.live import binance_usdm
 from gateways.live.client import Policy, Stream
 from gateways.live.market import Market
 from gateways.live.market_data import LiveData
@@ -22,6 +21,7 @@ from gateways.sandbox.market import Frame
 from gateways.sandbox.pointing import SandboxResolver
 from gateways.sandbox.server import Sandbox
 from gateways.sidecar import open_recording
+from gateways.venues import VENUES
 from oms.compiled import JIT
 from oms.records import TickFlag, TickKind
 from tests.gateways.sandbox.desk import RECORDING, shipped_instrument
@@ -171,7 +171,7 @@ class Floor:
 def route_to(sandbox: Sandbox) -> Route:
     """The way to a sandbox."""
     tls = ssl.create_default_context(cadata=sandbox.ca_pem.decode())
-    return Route(tls, SandboxResolver(sandbox.port, binance_usdm.HOSTS))
+    return Route(tls, SandboxResolver(sandbox.port, VENUES["binance_usdm"].hosts))
 
 
 def on_floor(

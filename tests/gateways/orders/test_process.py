@@ -7,19 +7,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
-from gateways.orders.process import KEY, SANDBOX_CA, SANDBOX_PORT, SECRET, serve
+from gateways.credentials import CredentialsError, variable
+from gateways.orders.process import VENUE, serve
 from gateways.sandbox.server import Sandbox
 from gateways.sidecar import open_recording
 from oms.bus import Puller, Pusher, new_context
-from oms.config import ConfigError, Settings, load_settings
+from oms.config import LiveSettings, Settings, load_settings
 from oms.records import COMMAND, CommandKind, OrderType, RecordKind, ReportKind, Source, TimeInForce
 from tests.gateways.orders.booth import FAR
 from tests.gateways.sandbox.desk import RECORDING, shipped_instrument
 
 ORDER_ID = 1024 << 40 | 1
+
+KEY, SECRET = (variable(VENUE, part) for part in ("key", "secret"))
 
 
 class OwnLife:
@@ -76,12 +80,9 @@ def test_commands_of_the_bus_are_traded_and_reports_come_back(
             sandbox.step(50)
             ca_file = tmp_path / "ca.pem"
             ca_file.write_bytes(sandbox.ca_pem)
-            environment = {
-                KEY: sandbox.login["apiKey"],
-                SECRET: sandbox.login["secret"],
-                SANDBOX_PORT: str(sandbox.port),
-                SANDBOX_CA: str(ca_file),
-            }
+            environment = {KEY: sandbox.login["apiKey"], SECRET: sandbox.login["secret"]}
+            live = LiveSettings(sandbox_port=sandbox.port, sandbox_ca=str(ca_file))
+            settings = msgspec.structs.replace(settings, live=live)
             serving = asyncio.ensure_future(serve(settings, life, context, environment))
             assert await reports_until(core, ReportKind.BALANCE) == [ReportKind.BALANCE]
             async with asyncio.timeout(20):
@@ -117,6 +118,6 @@ def test_process_without_keys_does_not_start(tmp_path: Path, missing: str) -> No
     environment = {KEY: "k", SECRET: "s"}
     del environment[missing]
     context = new_context()
-    with pytest.raises(ConfigError, match=missing):
+    with pytest.raises(CredentialsError, match=missing):
         asyncio.run(serve(own_settings(tmp_path), OwnLife(), context, environment))
     context.destroy(linger=0)
