@@ -10,21 +10,17 @@ from collections.abc import Awaitable, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
+from gateways.orders.binance_views import NS_PER_MS, BinanceViews
 from gateways.orders.binance_words import (
     CODES,
     LIMITS,
     MINUTE_ORDERS,
-    ORDER_TYPES,
     POST_ONLY,
     RECEIVE_WINDOW_S,
-    SIDE_OF,
     SIDES,
-    STANDINGS,
     TEN_SECOND_ORDERS,
-    TIME_IN_FORCE_OF,
     TIMES_IN_FORCE,
     WEIGHT,
-    end_reason,
 )
 from gateways.orders.clock import Clock
 from gateways.orders.ids import number_of
@@ -32,12 +28,11 @@ from gateways.orders.known import Order
 from gateways.orders.limiter import Limiter, Priority
 from gateways.orders.outcomes import Code
 from gateways.orders.venue import CommandError, Page
-from gateways.orders.views import FillView, FundingView, Notice, OrderView, PositionView, Told
+from gateways.orders.views import FillView, FundingView, OrderView, PositionView, Told
 from oms.decimals import scaled
 from oms.instruments import Instrument
-from oms.records import Liquidity, OrderFlag, OrderType, Reason, TimeInForce
+from oms.records import OrderFlag, OrderType, Reason, TimeInForce
 
-NS_PER_MS: Final = 1_000_000
 PAGE: Final = 1000
 """Most trades of one answer."""
 
@@ -92,6 +87,7 @@ class BinanceUsdm:
         self.exchange = exchange
         self.limiter = Limiter(LIMITS, clock)
         self._by_symbol = {each.symbol: each for each in instruments}
+        self._views = BinanceViews(self._by_symbol)
         self.patience_s = patience_s
         exchange.on_rest_response = self._observe
 
@@ -181,18 +177,18 @@ class BinanceUsdm:
     async def query(self, order: Order) -> OrderView:
         """ "Query Order"."""
         answer = await self._ask(self.exchange.fapiPrivateGetOrder, _name_of(order), {WEIGHT: 1}, Priority.ASK)
-        return self._order(answer)
+        return self._views.order(answer)
 
     async def query_by_venue_id(self, instrument: Instrument, venue_order_id: int) -> OrderView:
         """ "Query Order"."""
         request = {"symbol": instrument.symbol, "orderId": str(venue_order_id)}
-        return self._order(await self._ask(self.exchange.fapiPrivateGetOrder, request, {WEIGHT: 1}, Priority.ASK))
+        return self._views.order(await self._ask(self.exchange.fapiPrivateGetOrder, request, {WEIGHT: 1}, Priority.ASK))
 
     async def open_orders(self, instrument: Instrument) -> list[OrderView]:
         """ "Current All Open Orders"."""
         request = {"symbol": instrument.symbol}
         rows = await self._ask(self.exchange.fapiPrivateGetOpenOrders, request, {WEIGHT: 1}, Priority.RECONCILE)
-        return [self._order(row) for row in rows]
+        return [self._views.order(row) for row in rows]
 
     async def fills_of(self, order: Order) -> list[FillView]:
         """ "Account Trade List" of one order, page by page."""
@@ -203,7 +199,7 @@ class BinanceUsdm:
             if next_id:
                 request["fromId"] = next_id
             rows = await self._ask(self.exchange.fapiPrivateGetUserTrades, request, {WEIGHT: 5}, Priority.ASK)
-            fills += [self._fill(row) for row in rows]
+            fills += [self._views.fill(row) for row in rows]
             if len(rows) < PAGE:
                 return fills
             next_id = fills[-1].trade_id + 1
@@ -214,7 +210,7 @@ class BinanceUsdm:
         if trade_id is not None:
             request["fromId"] = trade_id
         rows = await self._ask(self.exchange.fapiPrivateGetUserTrades, request, {WEIGHT: 5}, Priority.RECONCILE)
-        fills = sorted((self._fill(row) for row in rows), key=lambda fill: fill.trade_id)
+        fills = sorted((self._views.fill(row) for row in rows), key=lambda fill: fill.trade_id)
         return Page(fills, len(rows) < PAGE or trade_id is None)
 
     async def positions(self) -> list[PositionView]:
@@ -268,17 +264,8 @@ class BinanceUsdm:
         await self._ask(self.exchange.fapiPrivatePutListenKey, {}, {WEIGHT: 1}, Priority.KEEP)
 
     def told(self, message: Any) -> list[Told]:
-        """ "Event: Order Update", "Event: User Data Stream Expired", "Event: Balance and Position Update"."""
-        kind = message.get("e") if isinstance(message, dict) else None
-        if kind == "listenKeyExpired":
-            return [Notice.STREAM_ENDED]
-        if kind == "ACCOUNT_UPDATE":
-            return [Notice.FUNDING_PAID] if message["a"]["m"] == "FUNDING_FEE" else []
-        if kind != "ORDER_TRADE_UPDATE" or message["o"]["s"] not in self._by_symbol:
-            return []
-        details = message["o"]
-        order = self._order_event(details)
-        return [self._fill_event(details), order] if details["x"] == "TRADE" else [order]
+        """See ``Venue``."""
+        return self._views.told(message)
 
     async def _ask(
         self,
@@ -312,130 +299,7 @@ class BinanceUsdm:
 
     def _answered(self, answer: Any) -> OrderView | None:
         """The order of an answer; None where it names none."""
-        return self._order(answer) if isinstance(answer, dict) and answer.get("orderId") else None
-
-    def _order(self, row: Mapping[str, Any]) -> OrderView:
-        """An order of an answer."""
-        return self._view(
-            row["symbol"],
-            row["clientOrderId"],
-            row["orderId"],
-            row["side"],
-            row["origType"],
-            row["timeInForce"],
-            row["reduceOnly"] is True,
-            row["status"],
-            (row["price"], row["origQty"], row["executedQty"]),
-            row["updateTime"],
-        )
-
-    def _order_event(self, details: Mapping[str, Any]) -> OrderView:
-        """An order of an event."""
-        return self._view(
-            details["s"],
-            details["c"],
-            details["i"],
-            details["S"],
-            details["ot"],
-            details["f"],
-            details["R"] is True,
-            details["X"],
-            (details["p"], details["q"], details["z"]),
-            details["T"],
-        )
-
-    def _view(
-        self,
-        symbol: str,
-        client_id: str,
-        venue_order_id: Any,
-        side: str,
-        order_type: str,
-        time_in_force: str,
-        is_reduce_only: bool,
-        status: str,
-        numbers: tuple[str, str, str],
-        ts_ms: Any,
-    ) -> OrderView:
-        instrument = self._by_symbol[symbol]
-        px, qty, filled_qty = numbers
-        known_type = ORDER_TYPES.get(order_type, OrderType.MARKET)
-        flags = OrderFlag.POST_ONLY if time_in_force == POST_ONLY else OrderFlag(0)
-        return OrderView(
-            instrument.id,
-            client_id,
-            number_of(venue_order_id, "orderId"),
-            SIDE_OF[side],
-            known_type,
-            TIME_IN_FORCE_OF.get(time_in_force, TimeInForce.GTC),
-            flags | (OrderFlag.REDUCE_ONLY if is_reduce_only else OrderFlag(0)),
-            STANDINGS[status],
-            end_reason(status, known_type, time_in_force, is_reduce_only=is_reduce_only),
-            instrument.px_to_ticks(px),
-            instrument.qty_to_lots(qty),
-            instrument.qty_to_lots(filled_qty),
-            int(ts_ms) * NS_PER_MS,
-        )
-
-    def _fill(self, row: Mapping[str, Any]) -> FillView:
-        """A fill of the trade list."""
-        return self._fill_view(
-            row["symbol"],
-            "",
-            row["orderId"],
-            row["id"],
-            row["side"],
-            (row["price"], row["qty"]),
-            row["maker"] is True,
-            (row["commission"], row["commissionAsset"]),
-            row["realizedPnl"],
-            row["time"],
-        )
-
-    def _fill_event(self, details: Mapping[str, Any]) -> FillView:
-        """A fill of an event; without a commission nothing is said of it."""
-        return self._fill_view(
-            details["s"],
-            details["c"],
-            details["i"],
-            details["t"],
-            details["S"],
-            (details["L"], details["l"]),
-            details["m"] is True,
-            (details.get("n", "0"), details.get("N", "")),
-            details["rp"],
-            details["T"],
-        )
-
-    def _fill_view(
-        self,
-        symbol: str,
-        client_id: str,
-        venue_order_id: Any,
-        trade_id: Any,
-        side: str,
-        numbers: tuple[str, str],
-        is_maker: bool,
-        commission: tuple[str, str],
-        realized_pnl: str,
-        ts_ms: Any,
-    ) -> FillView:
-        instrument = self._by_symbol[symbol]
-        fee, currency = commission
-        return FillView(
-            instrument.id,
-            client_id,
-            number_of(venue_order_id, "orderId"),
-            number_of(trade_id, "trade id"),
-            SIDE_OF[side],
-            instrument.px_to_ticks(numbers[0]),
-            instrument.qty_to_lots(numbers[1]),
-            Liquidity.MAKER if is_maker else Liquidity.TAKER,
-            scaled("commission", fee, "commission"),
-            currency == instrument.settlement,
-            scaled("realized PnL", realized_pnl, "realized PnL"),
-            int(ts_ms) * NS_PER_MS,
-        )
+        return self._views.order(answer) if isinstance(answer, dict) and answer.get("orderId") else None
 
 
 def _name_of(order: Order) -> dict[str, str]:
