@@ -88,6 +88,7 @@ class StandaloneReplay(threading.Thread):
         self.ticks_reported: list[float] = []
         self.ending = threading.Event()
         self.held_up = threading.Event()
+        self.reported = threading.Event()
         self.summary: ReplaySummary | None = None
         self.start()
 
@@ -96,6 +97,7 @@ class StandaloneReplay(threading.Thread):
 
     def _report(self, counters: dict[str, float], state: str) -> bool:
         self.states.append(state)
+        self.reported.set()
         self.ticks_reported.append(counters.get("ticks", 0.0))
         if len(self.ticks_reported) > 5 and len(set(self.ticks_reported[-4:])) == 1 and self.ticks_reported[-1]:
             self.held_up.set()
@@ -113,8 +115,9 @@ def test_flat_out_nothing_is_lost_and_the_order_is_kept(tmp_path: Path) -> None:
     expected, _ = read_ticks(
         open_recording(USDM_FILE), settings.instrument(INSTRUMENT), duration_s=60, quiet_times=True
     )
+    replay = StandaloneReplay(settings, endpoint)
+    assert replay.reported.wait(DEADLINE_S)  # nobody is there yet
     with listening(endpoint) as listener:
-        replay = StandaloneReplay(settings, endpoint)
         listener.take_until(lambda: sum(len(frame.records) for frame in listener.frames) >= len(expected))
         summary = replay.finished()
     assert listener.ticks.tobytes() == expected.tobytes()
