@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from fractions import Fraction
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -21,7 +22,10 @@ from gateways.orders.reports import new_report
 from gateways.orders.views import FillView, FundingView, OrderView, PositionView, Standing
 from oms.bus import Records
 from oms.instruments import Instrument
-from oms.records import OrderType, ReportKind, TimeInForce
+from oms.records import CASH_SCALE, OrderType, ReportKind, TimeInForce
+
+SPOT: Final = "spot"
+"""The kind of instruments that are exchanged, not held as a position."""
 
 REMEMBERED: Final = 20_000
 """Orders that have ended and are still known, so that what is said of them late is understood."""
@@ -248,6 +252,7 @@ class Known:
             qty=fill.qty,
             fee=fill.fee if fill.fee_known else 0,
         )
+        self._tell_wallets(fill)
         self._settle(order)
         return order
 
@@ -331,6 +336,10 @@ class Known:
             ReportKind.POSITION, view.instrument, qty=view.qty, px=view.px, px_fraction=view.px_fraction
         )
 
+    def forget_foreign(self) -> None:
+        """What other orders have filled is in what has been told."""
+        self.foreign = dict.fromkeys(self.foreign, 0)
+
     def set_cash(self, currency: str, cash: int) -> None:
         """Tell what a wallet holds, where that is not what is known."""
         if currency in self.wallets and self.cash.get(currency) != cash:
@@ -342,7 +351,7 @@ class Known:
         if view.payment_id in self._payments:
             return
         self._payments.add(view.payment_id)
-        self._move_cash(view.instrument, -view.fee)
+        self._move_cash({self.instruments[view.instrument].settlement: -view.fee})
         self._tell_of_account(ReportKind.FUNDING, view.instrument, fee=view.fee, exch_ts=view.exch_ts, fee_known=1)
 
     def bind(self, order: Order, venue_order_id: int) -> None:
@@ -357,17 +366,37 @@ class Known:
             return
         self._foreign_trades.add(trade)
         self.foreign[fill.instrument] += fill.side * fill.qty
-        self._move_cash(fill.instrument, fill.realized_pnl - fill.fee)
+        self._move_cash(self._moved(fill))
 
     def _book(self, fill: FillView) -> None:
         self.positions[fill.instrument] += fill.side * fill.qty
-        self._move_cash(fill.instrument, fill.realized_pnl - (fill.fee if fill.fee_known else 0))
+        self._move_cash(self._moved(fill))
 
-    def _move_cash(self, instrument: int, amount: int) -> None:
+    def _moved(self, fill: FillView) -> dict[str, int]:
+        """What a fill moves in each currency: spot exchanges two."""
+        instrument = self.instruments[fill.instrument]
+        fee = fill.fee if fill.fee_known and not fill.base_fee else 0
+        if instrument.kind != SPOT:
+            return {instrument.settlement: fill.realized_pnl - fee}
+        quote = round(fill.px * fill.qty * instrument.cash_per_tick_lot)
+        base = round(fill.qty * Fraction(instrument.lot) * CASH_SCALE)
+        return {instrument.quote: -fill.side * quote - fee, instrument.base: fill.side * base - fill.base_fee}
+
+    def _move_cash(self, amounts: Mapping[str, int]) -> None:
         self.news += 1
-        currency = self.instruments[instrument].settlement
-        if currency in self.cash:
-            self.cash[currency] += amount
+        for currency, amount in amounts.items():
+            if currency in self.cash:
+                self.cash[currency] += amount
+
+    def _tell_wallets(self, fill: FillView) -> None:
+        """Behind a spot fill whose fee was not in the quote currency, of which the core takes it: what is there."""
+        instrument = self.instruments[fill.instrument]
+        if instrument.kind != SPOT or (fill.fee_known and not fill.base_fee):
+            return
+        for currency in (instrument.base, instrument.quote):
+            if currency in self.cash and currency in self.wallets:
+                wallet = self.wallets[currency]
+                self._tell_of_account(ReportKind.BALANCE, -1, value=wallet, fee=self.cash[currency])
 
     def _accept(self, order: Order, exch_ts: int) -> None:
         if order.stage is Stage.PENDING:

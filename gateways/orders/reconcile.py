@@ -150,7 +150,7 @@ class Reconciler:
             before = known.news
             for funding in await self._venue.fundings_since(self._since_ts):
                 known.take_funding(funding)
-            positions = {view.instrument: view for view in await self._venue.positions()}
+            positions = await self._venue.positions()
             balances = await self._venue.balances()
             for instrument in known.instruments.values():
                 await self._read_fills(instrument)
@@ -158,16 +158,23 @@ class Reconciler:
                 break
         else:
             raise KnownError("the account never stood still long enough to be compared")
-        for number, qty in known.positions.items():
-            view = positions.get(number, PositionView(number, 0, 0, 0))
-            shown_qty = view.qty
-            if shown_qty != qty + known.foreign[number] and self.done:
-                raise KnownError(
-                    f"position in {known.instruments[number].symbol} is {shown_qty} lots at the exchange, {qty} are "
-                    f"known and {known.foreign[number]} are of other orders: nothing explains the rest"
-                )
-            if shown_qty != qty:
-                known.set_position(view)
-            known.foreign[number] = 0
+        if positions is None:
+            known.forget_foreign()
+        else:
+            self._compare({view.instrument: view for view in positions})
         for currency, cash in balances.items():
             known.set_cash(currency, cash)
+
+    def _compare(self, positions: dict[int, PositionView]) -> None:
+        """Tell positions that other orders have changed, and those that are there at the start."""
+        known = self._known
+        for number, qty in known.positions.items():
+            view = positions.get(number, PositionView(number, 0, 0, 0))
+            if view.qty != qty + known.foreign[number] and self.done:
+                raise KnownError(
+                    f"position in {known.instruments[number].symbol} is {view.qty} lots at the exchange, {qty} are "
+                    f"known and {known.foreign[number]} are of other orders: nothing explains the rest"
+                )
+            if view.qty != qty:
+                known.set_position(view)
+        known.forget_foreign()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple, Protocol
 
 from gateways.credentials import Credentials
 from gateways.orders.clock import Clock
 from gateways.orders.known import Order
 from gateways.orders.limiter import Limiter
-from gateways.orders.outcomes import Code
+from gateways.orders.outcomes import Codes
 from gateways.orders.views import FillView, FundingView, OrderView, PositionView, Told
 from oms.instruments import Instrument
 from oms.records import Reason
@@ -44,7 +44,7 @@ class Venue(Protocol):
     limiter: Limiter
 
     @property
-    def codes(self) -> Mapping[int, Code]:
+    def codes(self) -> Codes:
         """What the venue's error codes mean."""
 
     @property
@@ -62,6 +62,9 @@ class Venue(Protocol):
 
     def check(self, order: Order) -> None:
         """Raise ``CommandError`` for an order that cannot be asked for here."""
+
+    def check_amend(self, order: Order, px: int, qty: int) -> None:
+        """Raise ``CommandError`` for terms that an order cannot be given here."""
 
     async def place(self, order: Order) -> OrderView | None:
         """Ask for an order; None: an answer that says nothing of it."""
@@ -90,8 +93,8 @@ class Venue(Protocol):
     async def fills_from(self, instrument: Instrument, trade_id: int | None) -> Page:
         """The account's fills from a trade id on; None: the latest ones."""
 
-    async def positions(self) -> list[PositionView]:
-        """Positions in the session's instruments; one that is not listed is flat."""
+    async def positions(self) -> list[PositionView] | None:
+        """Positions in the session's instruments; one that is not listed is flat. None: what is bought is a balance."""
 
     async def balances(self) -> dict[str, int]:
         """Cash by currency."""
@@ -100,7 +103,10 @@ class Venue(Protocol):
         """Payments of funding since a time, ns."""
 
     async def arm(self, instrument: Instrument, seconds: float) -> None:
-        """Have the exchange cancel all orders of an instrument, unless it is told again within so long; 0: no more."""
+        """Have the exchange cancel all orders of an instrument, unless it is told again within so long; 0: no more.
+
+        Nothing where the exchange has no such switch.
+        """
 
     async def new_stream(self) -> str:
         """The address of a new private stream."""

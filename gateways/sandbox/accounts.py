@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum
 from fractions import Fraction
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from gateways.sandbox.engine.records import OperationFlag
 from oms.decimals import rate
@@ -103,6 +103,9 @@ class Account:
 
     number: int
     wallet: int
+    """In the settlement currency."""
+    base_wallet: int = 0
+    """Of spot: in the base currency, 1e-8."""
     leverage: int = DEFAULT_LEVERAGE
     qty: int = 0
     """Position in lots, signed."""
@@ -124,6 +127,16 @@ class Booked(NamedTuple):
 
     fee: int
     realized_pnl: int
+
+
+class Bookkeeper(Protocol):
+    """What the exchange asks of an instrument's accounts."""
+
+    def covers(self, order: Order, px: int, qty: int, mark_px: Fraction) -> bool:
+        """Whether the account can put up an order at other terms; 0: at its own, and nothing is put up for it yet."""
+
+    def book(self, account: Account, side: int, px: int, qty: int, *, is_maker: bool) -> Booked:
+        """Book one fill, ticks and lots."""
 
 
 class Ledger:
@@ -166,6 +179,17 @@ class Ledger:
         account.open_cost += side * px * (qty - closed)
         account.wallet += realized - fee
         return Booked(fee, realized)
+
+    def covers(self, order: Order, px: int, qty: int, mark_px: Fraction) -> bool:
+        """See ``Bookkeeper``; what makes the exposure smaller is always covered."""
+        account = order.account
+        at_px = px or order.px or mark_px
+        added = round(at_px * ((qty or order.qty) - order.filled_qty))
+        if px:
+            added = max(added - order.px * order.left, 0)
+        before = self.initial_margin(account, mark_px)
+        needed = self.initial_margin(account, mark_px, order.side * added)
+        return needed <= before or needed <= account.wallet + self.unrealized_pnl(account, mark_px)
 
     def entry_px(self, account: Account) -> Fraction:
         """Average price of the position in ticks; 0 when it is flat."""

@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from enum import Enum, auto
 from fractions import Fraction
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
 from gateways.binance import Ticks
-from gateways.sandbox.accounts import Account, Fill, Income, Ledger, Order, Status
+from gateways.sandbox.accounts import Account, Bookkeeper, Fill, Income, Order, Status
 from gateways.sandbox.engine.records import OPERATION, OperationFlag, OperationKind, OutcomeKind
 from oms.instruments import Instrument
 from oms.records import Liquidity, Reason, TickKind
+
+L = TypeVar("L", bound=Bookkeeper)
 
 FIRST_ORDER_ID: Final = 8_389_760_000_000
 """Order ids of the venue are of this size: a client that keeps them in 32 bits must fail here too."""
@@ -76,13 +78,13 @@ class Event(NamedTuple):
     ts_ms: int
 
 
-class Exchange:
+class Exchange(Generic[L]):
     """One instrument's orders and accounts.
 
     Parameters
     ----------
-    instrument
-        A linear contract.
+    instrument, ledger
+        What is traded, and who keeps its accounts' books.
     engine
         Its matching engine, whose background book is there.
     now_ns
@@ -98,9 +100,9 @@ class Exchange:
         The last of each id.
     """
 
-    def __init__(self, instrument: Instrument, engine: Engine, now_ns: Callable[[], int]) -> None:
+    def __init__(self, instrument: Instrument, ledger: L, engine: Engine, now_ns: Callable[[], int]) -> None:
         self.instrument = instrument
-        self.ledger = Ledger(instrument)
+        self.ledger = ledger
         self.engine = engine
         self.listeners: list[Callable[[Event], None]] = []
         self.orders: dict[int, Order] = {}
@@ -124,6 +126,11 @@ class Exchange:
         self.accounts.append(account)
         return account
 
+    def new_order_id(self) -> int:
+        """The id of the next order: of one that waits for a price and is placed later, too."""
+        self._next_order_id += 1
+        return self._next_order_id
+
     def place(self, order: Order) -> None:
         """Take a new order; what becomes of it at once has happened when this returns.
 
@@ -136,10 +143,11 @@ class Exchange:
         if order.is_reduce_only:
             order.working_qty = self._reducible(order)
         else:
-            self._check_margin(order)
-        self._next_order_id += 1
-        order.order_id = self._next_order_id
-        order.created_ms = order.updated_ms = self.now_ms
+            self._check_funds(order)
+        if not order.order_id:
+            order.order_id = self.new_order_id()
+        order.created_ms = order.created_ms or self.now_ms
+        order.updated_ms = self.now_ms
         self.orders[order.order_id] = order
         try:
             self._operate(order, OperationKind.PLACE, order.px, order.working_qty)
@@ -147,6 +155,19 @@ class Exchange:
             del self.orders[order.order_id]
             raise
         self.newest[order.account.number, order.client_order_id] = order
+
+    def expire_at_once(self, order: Order) -> None:
+        """Take an order that was just refused as one that has expired: some exchanges say it so."""
+        self.orders[order.order_id] = order
+        self.newest[order.account.number, order.client_order_id] = order
+        self._tell(What.NEW, order, None)
+        self._expire(order)
+
+    def rename(self, order: Order, client_order_id: str) -> None:
+        """Give an order another id of the client's."""
+        self.newest.pop((order.account.number, order.client_order_id), None)
+        order.client_order_id = client_order_id
+        self.newest[order.account.number, client_order_id] = order
 
     def cancel(self, order: Order) -> None:
         """Cancel an order; raises ``RefusedError`` when it is not open."""
@@ -166,7 +187,7 @@ class Exchange:
         if order.is_reduce_only:
             working_qty = order.filled_qty + min(qty - order.filled_qty, abs(order.account.qty))
         else:
-            self._check_margin(order, px, qty)
+            self._check_funds(order, px, qty)
         self._wanted = (px, qty)
         self._operate(order, OperationKind.AMEND, px, working_qty)
 
@@ -187,17 +208,9 @@ class Exchange:
         self.bid_px, self.ask_px = int(tick["px"]), int(tick["px_2"])
         self.mark_px = Fraction(self.bid_px + self.ask_px, 2)
 
-    def _check_margin(self, order: Order, px: int = 0, qty: int = 0) -> None:
-        """Refuse what the account cannot put up; what makes its exposure smaller is always taken."""
-        account = order.account
-        at_px = px or order.px or self.mark_px
-        added = round(at_px * ((qty or order.qty) - order.filled_qty))
-        if px:
-            added = max(added - order.px * order.left, 0)
-        before = self.ledger.initial_margin(account, self.mark_px)
-        needed = self.ledger.initial_margin(account, self.mark_px, order.side * added)
-        equity = account.wallet + self.ledger.unrealized_pnl(account, self.mark_px)
-        if needed > before and needed > equity:
+    def _check_funds(self, order: Order, px: int = 0, qty: int = 0) -> None:
+        """Refuse what the account cannot put up."""
+        if not self.ledger.covers(order, px, qty, self.mark_px):
             raise RefusedError(Refusal.MARGIN)
 
     def _reducible(self, order: Order) -> int:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from gateways.live.binance import USDM
+from gateways.live.binance import SPOT, USDM
 from gateways.live.venue import MarketDataVenue
+from gateways.orders.binance_spot import BinanceSpot
 from gateways.orders.binance_usdm import BinanceUsdm
 from gateways.orders.venue import VenueType as OrdersType
+from gateways.sandbox.binance.spot_venue import SpotVenue
 from gateways.sandbox.binance.venue import Venue as BinanceSandbox
 from gateways.sandbox.venue import VenueType as SandboxType
 from gateways.venues import VENUES, Role, implementation, venue_among
 from oms.checks import ConfigError
 
 # The types are the test: each is checked against its contract.
-MARKET_DATA: tuple[MarketDataVenue, ...] = (USDM,)
-ORDERS: tuple[OrdersType, ...] = (BinanceUsdm,)
-SANDBOXES: tuple[SandboxType, ...] = (BinanceSandbox,)
+MARKET_DATA: tuple[MarketDataVenue, ...] = (USDM, SPOT)
+ORDERS: tuple[OrdersType, ...] = (BinanceUsdm, BinanceSpot)
+SANDBOXES: tuple[SandboxType, ...] = (BinanceSandbox, SpotVenue)
 
 
 @pytest.mark.parametrize(

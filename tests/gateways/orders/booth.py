@@ -8,17 +8,19 @@ from typing import Any, Final
 
 import numpy as np
 
-from gateways.orders.binance_usdm import BinanceUsdm
 from gateways.orders.clock import Clock
 from gateways.orders.gateway import OrderGateway
 from gateways.orders.ids import ClientIds
 from gateways.orders.known import Known
+from gateways.orders.venue import VenueType
 from gateways.sandbox.accounts import Account
 from gateways.sandbox.binance.venue import Venue
 from gateways.sandbox.faults import Fault, FaultPlan
 from gateways.sandbox.server import Sandbox, credentials_of
 from gateways.sidecar import open_recording
+from gateways.venues import Role, implementation
 from oms.bus import Records
+from oms.instruments import Instrument
 from oms.records import COMMAND, CommandKind, OrderType, ReportKind, TimeInForce
 from tests.gateways.sandbox.desk import RECORDING, shipped_instrument
 
@@ -52,6 +54,7 @@ class Booth:
     """One sandbox, one gateway and every report that it has made."""
 
     def __init__(self, sandbox: Sandbox, clock: Clock, **options: Any) -> None:
+        self.name = sandbox.venue.instrument.venue
         self.sandbox = sandbox
         self.clock = clock
         self.instrument = sandbox.venue.instrument
@@ -60,9 +63,11 @@ class Booth:
         self._came = asyncio.Event()
         self._session = sandbox.session()
         self._numbers = iter(range(1, 10**6))
-        self.exchange = BinanceUsdm.new_exchange(credentials_of(0), self._session)
-        self.venue = BinanceUsdm(self.exchange, (self.instrument,), clock)
-        self.known = Known(0, ClientIds("test"), (self.instrument,), {"USDT": 0}, self._tell, clock.time_ns)
+        venue_type: VenueType = implementation(self.name, Role.ORDERS)
+        self.exchange = venue_type.new_exchange(credentials_of(0), self._session)
+        self.venue: Any = venue_type(self.exchange, (self.instrument,), clock)
+        wallets = {currency: number for number, currency in enumerate(currencies_of(self.instrument))}
+        self.known = Known(0, ClientIds("test"), (self.instrument,), wallets, self._tell, clock.time_ns)
         options = {"grace_s": GRACE_S, "reconcile_s": 10**6, "switch_s": 0.0, **options}
         self.gateway = OrderGateway(self.venue, self.exchange, self.known, clock, self._say, **options)
 
@@ -103,6 +108,7 @@ class Booth:
         command = np.zeros(1, COMMAND)
         command["kind"] = kind
         command["order_id"] = order_id
+        command["instrument"] = self.instrument.id
         command["version"] = self.instrument.version
         command["strategy"] = -1
         for name, value in fields.items():
@@ -168,6 +174,11 @@ class Booth:
         self._came.set()
 
 
+def currencies_of(instrument: Instrument) -> tuple[str, ...]:
+    """Those of an instrument's wallets, by number."""
+    return (instrument.quote, instrument.base) if instrument.kind == "spot" else (instrument.settlement,)
+
+
 def answered_by(booth: Booth, name: str, answer: Callable[[Any], Awaitable[Any]]) -> None:
     """Have one of ccxt's methods answered otherwise, the first time."""
     real = getattr(booth.exchange, name)
@@ -199,7 +210,8 @@ async def _run(body: Callable[[Booth], Awaitable[None]], clock: Clock, options: 
     options = dict(options)
     is_open = options.pop("is_open", True)
     deadline_s = options.pop("deadline_s", DEADLINE_S)
-    async with Sandbox(open_recording(RECORDING), shipped_instrument()) as sandbox:
+    recording = open_recording(options.pop("recording", RECORDING))
+    async with Sandbox(recording, shipped_instrument(recording.path)) as sandbox:
         sandbox.step(50)
         booth = Booth(sandbox, clock, **options)
         try:
