@@ -1,0 +1,153 @@
+"""What goes wrong with requests at every venue: each is asked about, and no order is there twice."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateways.orders.outcomes import Verdict
+from gateways.sandbox.faults import Fault
+from oms.records import Reason, ReportKind
+from tests.gateways.conformance.cases import Case, Stand, every_venue, on_stand
+from tests.gateways.orders.booth import SkippingClock
+
+
+@every_venue
+@pytest.mark.parametrize("fault", [Fault.LOSE_ANSWER, Fault.UNKNOWN, Fault.DELAY])
+def test_lost_answer_of_an_order_that_was_accepted(case: Case, fault: Fault) -> None:
+    @on_stand()
+    async def body(stand: Stand) -> None:
+        stand.once(fault)
+        order_id = stand.place(1, stand.lots, stand.far)
+        assert await stand.done(order_id, ReportKind.ACCEPTED) == ["ACCEPTED"]
+        assert len(stand.account.open_orders) == 1
+        stand.once(fault)
+        stand.cancel(order_id)
+        assert await stand.done(order_id, ReportKind.CANCELLED) == ["ACCEPTED", "CANCELLED"]
+        stand.once(fault)
+        await stand.done(stand.place(1, stand.few), ReportKind.FILL)
+        await stand.until(lambda: not stand.known.orders)
+        stand.check()
+
+    body(case)
+
+
+@every_venue
+@pytest.mark.parametrize("fault", [Fault.LOSE_REQUEST, Fault.BUSY, Fault.HTML])
+def test_order_that_was_never_there_is_rejected_once_that_is_certain(case: Case, fault: Fault) -> None:
+    @on_stand(clock=SkippingClock)
+    async def body(stand: Stand) -> None:
+        stand.once(fault)
+        sent_s = stand.clock.now_s()
+        order_id = stand.place(1, stand.few)
+        assert await stand.done(order_id, ReportKind.REJECTED) == ["REJECTED"]
+        assert stand.report(order_id, ReportKind.REJECTED)["reason"] == Reason.NOT_PLACED
+        assert stand.clock.now_s() - sent_s > stand.venue.receive_window_s
+        assert stand.gateway.outcomes[Verdict.UNKNOWN] == 1
+        assert not stand.account.fills
+
+    body(case)
+
+
+@every_venue
+@pytest.mark.parametrize("fault", [Fault.RATE_LIMIT, Fault.BAN])
+def test_too_many_requests_reject_the_order(case: Case, fault: Fault) -> None:
+    @on_stand(clock=SkippingClock)
+    async def body(stand: Stand) -> None:
+        stand.once(fault)
+        order_id = stand.place(1, stand.lots, stand.far)
+        assert await stand.done(order_id, ReportKind.REJECTED) == ["REJECTED"]
+        assert stand.report(order_id, ReportKind.REJECTED)["reason"] == Reason.EXCHANGE_UNAVAILABLE
+        assert stand.gateway.outcomes[Verdict.NOT_ACCEPTED] == 1
+        await stand.done(stand.place(1, stand.lots, stand.far), ReportKind.ACCEPTED)
+
+    body(case)
+
+
+@every_venue
+@pytest.mark.parametrize("fault", [Fault.LOSE_REQUEST, Fault.LOSE_ANSWER, Fault.UNKNOWN, Fault.HTML, Fault.BAN])
+def test_cancel_is_sent_until_the_order_has_ended(case: Case, fault: Fault) -> None:
+    @on_stand(clock=SkippingClock)
+    async def body(stand: Stand) -> None:
+        order_id = stand.place(1, stand.lots, stand.far)
+        await stand.done(order_id, ReportKind.ACCEPTED)
+        stand.once(fault, times=2)
+        stand.cancel(order_id)
+        assert await stand.done(order_id, ReportKind.CANCELLED) == ["ACCEPTED", "CANCELLED"]
+        assert not stand.account.open_orders
+
+    body(case)
+
+
+@every_venue
+@pytest.mark.parametrize("fault", [Fault.LOSE_ANSWER, Fault.UNKNOWN])
+def test_lost_answer_of_an_amend_that_was_done(case: Case, fault: Fault) -> None:
+    @on_stand(clock=SkippingClock)
+    async def body(stand: Stand) -> None:
+        order_id = stand.place(1, stand.lots, stand.far)
+        await stand.done(order_id, ReportKind.ACCEPTED)
+        stand.once(fault)
+        stand.amend(order_id, stand.far, stand.lots - 40)
+        assert await stand.done(order_id, ReportKind.AMENDED) == ["ACCEPTED", "AMENDED"]
+
+    body(case)
+
+
+@every_venue
+@pytest.mark.parametrize("fault", [Fault.BUSY, Fault.RATE_LIMIT])
+def test_amend_that_was_never_done_is_rejected(case: Case, fault: Fault) -> None:
+    @on_stand(clock=SkippingClock)
+    async def body(stand: Stand) -> None:
+        order_id = stand.place(1, stand.lots, stand.far)
+        await stand.done(order_id, ReportKind.ACCEPTED)
+        stand.once(fault)
+        stand.amend(order_id, stand.far, stand.lots - 40)
+        assert await stand.done(order_id, ReportKind.AMEND_REJECTED) == ["ACCEPTED", "AMEND_REJECTED"]
+        assert next(iter(stand.account.open_orders.values())).qty == stand.lots
+
+    body(case)
+
+
+@on_stand()
+async def test_refused_keys_halt_the_venue(stand: Stand) -> None:
+    resting = stand.place(1, stand.lots, stand.far)
+    await stand.done(resting, ReportKind.ACCEPTED)
+    secret, stand.exchange.secret = stand.exchange.secret, "0" * 64
+    order_id = stand.place(1, stand.lots, stand.far)
+    assert await stand.done(order_id, ReportKind.REJECTED) == ["REJECTED"]
+    assert stand.report(order_id, ReportKind.REJECTED)["reason"] == Reason.KEYS_REFUSED
+    stand.exchange.secret = secret
+    order_id = stand.place(1, stand.lots, stand.far)
+    assert await stand.done(order_id, ReportKind.REJECTED) == ["REJECTED"]
+    stand.cancel(resting)
+    assert await stand.done(resting, ReportKind.CANCELLED) == ["ACCEPTED", "CANCELLED"]
+
+
+@on_stand(clock=SkippingClock)
+async def test_clock_that_is_off_is_set_anew(stand: Stand) -> None:
+    stand.sandbox.venue.clock.skew_ms = -20_000
+    order_id = stand.place(1, stand.lots, stand.far)
+    assert await stand.done(order_id, ReportKind.REJECTED) == ["REJECTED"]
+    assert stand.gateway.outcomes[Verdict.RESYNC] == 1
+    await stand.done(stand.place(1, stand.lots, stand.far), ReportKind.ACCEPTED)
+
+
+@on_stand(clock=SkippingClock)
+async def test_maintenance_rejects_and_trading_goes_on_after_it(stand: Stand) -> None:
+    stand.sandbox.venue.begin_maintenance()
+    order_id = stand.place(1, stand.lots, stand.far)
+    assert await stand.done(order_id, ReportKind.REJECTED) == ["REJECTED"]
+    await stand.until(lambda: not stand.gateway.trades)
+    stand.sandbox.venue.is_in_maintenance = False
+    await stand.gateway.traded.wait()
+    await stand.done(stand.place(1, stand.lots, stand.far), ReportKind.ACCEPTED)
+
+
+@on_stand(is_open=False)
+async def test_secret_and_key_are_in_no_line(stand: Stand) -> None:
+    await stand.venue.open()
+    stand.exchange.secret = "0" * 64
+    assert not await stand.gateway.reconcile()
+    said = " ".join([*stand.lines, repr(stand.gateway), repr(stand.venue), stand.gateway.why_not])
+    assert "-1022" in said
+    assert stand.exchange.apiKey not in said
+    assert stand.exchange.secret not in said
