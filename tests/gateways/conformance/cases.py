@@ -10,7 +10,6 @@ import pytest
 
 import gateways
 from gateways.orders.clock import Clock
-from gateways.sandbox.faults import Fault, FaultPlan
 from oms.records import ReportKind
 from tests.gateways.orders.booth import Booth, on_booth
 
@@ -28,8 +27,8 @@ class Case(NamedTuple):
         Whether an order can be given another price, or more lots.
     expires_all_or_nothing : bool
         A FOK order that finds too little is taken and expires, and not refused.
-    new_order : str
-        ccxt's method for an order by somebody else.
+    new_order, cancel_order, amend_order : str
+        ccxt's methods.
     trend : int
         Which way the recorded market goes at first.
     stop_has_price : bool
@@ -44,6 +43,8 @@ class Case(NamedTuple):
     amends_px: bool
     expires_all_or_nothing: bool
     new_order: str
+    cancel_order: str
+    amend_order: str
     trend: int
     stop_has_price: bool
     stop_query: Mapping[str, Any]
@@ -60,6 +61,8 @@ CASES: Final = (
         amends_px=True,
         expires_all_or_nothing=False,
         new_order="fapiPrivatePostOrder",
+        cancel_order="fapiPrivateDeleteOrder",
+        amend_order="fapiPrivatePutOrder",
         trend=1,
         stop_has_price=False,
         stop_query={"trigger": True},
@@ -71,6 +74,8 @@ CASES: Final = (
         amends_px=False,
         expires_all_or_nothing=True,
         new_order="privatePostOrder",
+        cancel_order="privateDeleteOrder",
+        amend_order="request",
         trend=-1,
         stop_has_price=True,
         stop_query={},
@@ -125,24 +130,6 @@ class Stand:
         request = {"symbol": self.booth.instrument.symbol, "side": side, "quantity": qty, **terms, **more}
         return await getattr(self.booth.exchange, self.case.new_order)(request)
 
-    def once(self, fault: Fault, times: int = 1) -> None:
-        """Have a fault befall the next requests, and none after them."""
-        self.booth.sandbox.venue.faults = FewFaults(fault, times)
-
-
-class FewFaults(FaultPlan):
-    """A fault happens to the next so many for which it is decided, and then never again."""
-
-    def __init__(self, fault: Fault, times: int) -> None:
-        super().__init__(0, {fault: 1.0})
-        self._fault = fault
-        self._left = times
-
-    def happens(self, fault: Fault) -> bool:
-        happens = fault is self._fault and self._left > 0
-        self._left -= happens
-        return happens
-
 
 def on_stand(clock: Callable[[], Clock] = Clock, **options: Any) -> Callable[[Body], Callable[[Case], None]]:
     """Turn a coroutine over a ``Stand`` whose gateway trades into a test of every venue; options are the booth's."""
@@ -157,6 +144,7 @@ def on_stand(clock: Callable[[], Clock] = Clock, **options: Any) -> Callable[[Bo
 
         test.__name__ = body.__name__
         test.__doc__ = body.__doc__
-        return test
+        tested: Callable[[Case], None] = test
+        return tested
 
     return decorate

@@ -6,6 +6,7 @@ import gzip
 import json
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from oms.instruments import Instrument
 
@@ -22,7 +23,7 @@ def own_books(recording: Path, instrument: Instrument, last_id: int) -> dict[int
     book: Book = {}
     books: dict[int, Book] = {}
     book_id = 0
-    waiting = []
+    waiting: list[dict[str, Any]] = []
     with gzip.open(recording) as lines:
         for line in lines:
             message = json.loads(line.split(b" ", 1)[1])

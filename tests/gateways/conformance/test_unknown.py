@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from gateways.orders.outcomes import Verdict
 from gateways.sandbox.faults import Fault
 from oms.records import Reason, ReportKind
 from tests.gateways.conformance.cases import Case, Stand, every_venue, on_stand
-from tests.gateways.orders.booth import SkippingClock
+from tests.gateways.orders.booth import SkippingClock, answered_by
 
 
 @every_venue
@@ -58,6 +60,8 @@ def test_too_many_requests_reject_the_order(case: Case, fault: Fault) -> None:
         assert await stand.done(order_id, ReportKind.REJECTED) == ["REJECTED"]
         assert stand.report(order_id, ReportKind.REJECTED)["reason"] == Reason.EXCHANGE_UNAVAILABLE
         assert stand.gateway.outcomes[Verdict.NOT_ACCEPTED] == 1
+        assert stand.venue.limiter.paused_until_s > stand.clock.now_s() - stand.clock.skipped_s
+        assert not stand.account.open_orders
         await stand.done(stand.place(1, stand.lots, stand.far), ReportKind.ACCEPTED)
 
     body(case)
@@ -105,6 +109,83 @@ def test_amend_that_was_never_done_is_rejected(case: Case, fault: Fault) -> None
         assert next(iter(stand.account.open_orders.values())).qty == stand.lots
 
     body(case)
+
+
+@on_stand()
+async def test_cancel_of_an_unknown_order_leaves_at_once_and_decides_it(stand: Stand) -> None:
+    stand.once(Fault.UNKNOWN)
+    order_id = stand.place(1, stand.lots, stand.far)
+    stand.cancel(order_id)
+    assert await stand.done(order_id, ReportKind.CANCELLED) == ["ACCEPTED", "CANCELLED"]
+
+
+@on_stand(clock=SkippingClock)
+async def test_cancel_of_an_order_that_was_never_there_ends_with_its_rejection(stand: Stand) -> None:
+    stand.once(Fault.BUSY)
+    order_id = stand.place(1, stand.lots, stand.far)
+    stand.cancel(order_id)
+    assert await stand.done(order_id, ReportKind.REJECTED) == ["REJECTED"]
+
+
+@on_stand()
+async def test_answer_without_an_id_is_unknown_and_asked_about(stand: Stand) -> None:
+    async def empty(real: Any) -> dict[str, Any]:
+        await real()
+        return {}
+
+    answered_by(stand.booth, stand.case.new_order, empty)
+    order_id = stand.place(1, stand.lots, stand.far)
+    assert await stand.done(order_id, ReportKind.ACCEPTED) == ["ACCEPTED"]
+    assert stand.gateway.resolver.asked == 1
+
+
+async def twice(real: Any) -> Any:
+    """A request that is sent again."""
+    await real()
+    return await real()
+
+
+@on_stand()
+async def test_duplicate_id_means_that_an_earlier_try_is_live(stand: Stand) -> None:
+    answered_by(stand.booth, stand.case.new_order, twice)
+    order_id = stand.place(1, stand.lots, stand.far)
+    assert await stand.done(order_id, ReportKind.ACCEPTED) == ["ACCEPTED"]
+    assert stand.gateway.outcomes[Verdict.DUPLICATE] == 1
+    assert len(stand.account.open_orders) == 1
+
+
+@on_stand()
+async def test_cancel_that_was_sent_twice_is_a_cancel(stand: Stand) -> None:
+    order_id = stand.place(1, stand.lots, stand.far)
+    await stand.done(order_id, ReportKind.ACCEPTED)
+    answered_by(stand.booth, stand.case.cancel_order, twice)
+    stand.cancel(order_id)
+    assert await stand.done(order_id, ReportKind.CANCELLED) == ["ACCEPTED", "CANCELLED"]
+    assert stand.gateway.outcomes[Verdict.GONE] == 1
+
+
+@on_stand()
+async def test_amend_that_was_sent_twice_is_an_amend(stand: Stand) -> None:
+    order_id = stand.place(1, stand.lots, stand.far)
+    await stand.done(order_id, ReportKind.ACCEPTED)
+    answered_by(stand.booth, stand.case.amend_order, twice)
+    stand.amend(order_id, stand.far, stand.lots - 40)
+    assert await stand.done(order_id, ReportKind.AMENDED) == ["ACCEPTED", "AMENDED"]
+    assert stand.gateway.outcomes[Verdict.UNCHANGED] == 1
+
+
+@on_stand()
+async def test_amend_of_an_order_that_has_ended_meanwhile_is_rejected(stand: Stand) -> None:
+    async def after_a_cancel(real: Any) -> Any:
+        (order,) = stand.account.open_orders.values()
+        stand.sandbox.venue.exchange.cancel(order)
+        return await real()
+
+    order_id = stand.place(1, stand.lots, stand.far)
+    await stand.done(order_id, ReportKind.ACCEPTED)
+    answered_by(stand.booth, stand.case.amend_order, after_a_cancel)
+    stand.amend(order_id, stand.far, stand.lots - 40)
+    assert set(await stand.done(order_id, ReportKind.AMEND_REJECTED)) == {"ACCEPTED", "CANCELLED", "AMEND_REJECTED"}
 
 
 @on_stand()

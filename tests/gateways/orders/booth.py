@@ -50,6 +50,20 @@ class SkippingClock(Clock):
         await asyncio.sleep(0)
 
 
+class FewFaults(FaultPlan):
+    """A fault happens to the next so many for which it is decided, and then never again."""
+
+    def __init__(self, fault: Fault, times: int = 1) -> None:
+        super().__init__(0, {fault: 1.0})
+        self._fault = fault
+        self._left = times
+
+    def happens(self, fault: Fault) -> bool:
+        happens = fault is self._fault and self._left > 0
+        self._left -= happens
+        return happens
+
+
 class Booth:
     """One sandbox, one gateway and every report that it has made."""
 
@@ -98,6 +112,10 @@ class Booth:
     def faults(self, *faults: Fault, rate: float = 1.0, seed: int = 1) -> None:
         """Have these happen from now on, and no others."""
         self.sandbox.venue.faults = FaultPlan(seed, dict.fromkeys(faults, rate))
+
+    def once(self, fault: Fault, times: int = 1) -> None:
+        """Have a fault befall the next so many, and none after them."""
+        self.sandbox.venue.faults = FewFaults(fault, times)
 
     def new_id(self) -> int:
         """An order id that has not been used."""
@@ -183,9 +201,9 @@ def answered_by(booth: Booth, name: str, answer: Callable[[Any], Awaitable[Any]]
     """Have one of ccxt's methods answered otherwise, the first time."""
     real = getattr(booth.exchange, name)
 
-    async def method(request: Any) -> Any:
+    async def method(*request: Any, **more: Any) -> Any:
         setattr(booth.exchange, name, real)
-        return await answer(lambda: real(request))
+        return await answer(lambda: real(*request, **more))
 
     setattr(booth.exchange, name, method)
 
