@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from gateways.orders.clock import Clock
-from gateways.orders.known import Known, KnownError, Order, Stage
+from gateways.orders.known import UNKNOWN_TERMS, Known, KnownError, Order, Stage
 from gateways.orders.limiter import RateError
 from gateways.orders.outcomes import REQUEST_ERRORS, Outcome, Verdict, outcome_of, told_text
 from gateways.orders.private import PrivateStream
@@ -80,7 +80,7 @@ class OrderGateway:
         self.venue = venue
         self.known = known
         self.resolver = Resolver(venue, known, clock)
-        self.reconciler = Reconciler(venue, known, clock.time_ns())
+        self.reconciler = Reconciler(venue, known, clock.time_ns(), log)
         self.stream = PrivateStream(venue, exchange, clock, self._take, self._on_open, self._on_lost)
         self.trades = False
         self.why_not = "not reconciled yet"
@@ -93,6 +93,8 @@ class OrderGateway:
         self._reconcile_s = reconcile_s
         self._switch_s = switch_s
         self._tasks: set[asyncio.Task[None]] = set()
+        self._recovering: set[int] = set()
+        """Orders of before of which it is not known yet how they stand."""
         self._services: list[asyncio.Task[None]] = []
         self._collecting: set[Order] = set()
         self._wanted = asyncio.Event()
@@ -107,7 +109,7 @@ class OrderGateway:
 
     def start(self) -> None:
         """Begin: the stream, which reconciles when it opens, and what is done again and again."""
-        services = [self.stream.run(), self._reconcile_now_and_then()]
+        services = [self._run_stream(), self._reconcile_now_and_then()]
         if self._switch_s:
             services.append(self._keep_switch())
         self._services = [asyncio.ensure_future(each) for each in services]
@@ -129,9 +131,16 @@ class OrderGateway:
                 self._spawn(work(command))
 
     def recover(self, order: Order, state: OrderState) -> None:
-        """Take on an order that a session before has left in ``state``, and find out what it does not say."""
+        """Take on an order that a session before has left in ``state``, and find out what it does not say.
+
+        Until that is known no new order leaves.
+        """
         order.sent_s = self._clock.now_s()
+        if state is OrderState.PENDING_AMEND:
+            order.asked = UNKNOWN_TERMS
         self.known.add(order)
+        if state in (OrderState.PENDING_NEW, OrderState.PENDING_AMEND):
+            self._recovering.add(order.order_id)
         self._spawn(self._recover(order, state))
 
     async def idle(self) -> None:
@@ -152,7 +161,9 @@ class OrderGateway:
                 if not self.trades:
                     self.why_not = f"reconciling failed: {told_text(error)}"
                 return False
-            if self.stream.is_open and not self._is_halted and not self.trades:
+            if self._recovering:
+                self._refuse(f"{len(self._recovering)} orders of before are being asked for")
+            elif self.stream.is_open and not self._is_halted and not self.trades:
                 self.trades = True
                 self.why_not = ""
                 self.traded.set()
@@ -213,22 +224,27 @@ class OrderGateway:
         """Ask for a new order; for terms, once the amend can come no more; and cancel again."""
         if state is OrderState.PENDING_NEW:
             await self._resolve_new(order)
-            return
-        await self._trace(order)
-        if state is OrderState.PENDING_CANCEL:
+        elif state is OrderState.PENDING_CANCEL:
             await self._end(order)
         elif state is OrderState.PENDING_AMEND:
             await self._clock.sleep(self.venue.receive_window_s)
             view = await self.resolver.ask(order)
-            terms = (order.px, order.qty)
-            order.asked = terms if view is None or (view.px, view.qty) == terms else (view.px, view.qty)
-            if view is not None and order.asked != terms:
+            if view is not None:
+                order.asked = (view.px, view.qty) if (view.px, view.qty) != (order.px, order.qty) else UNKNOWN_TERMS
                 self._take(view)
             self.known.reject_amend(order, Reason.NOT_PLACED)
+        self._recovering.discard(order.order_id)
+        if not self._recovering:
+            self._wanted.set()
+
+    async def _run_stream(self) -> None:
+        """Keep the stream open, once the fills of before are told from those that it will bring."""
+        for order in list(self.known.orders.values()):
+            await self._trace(order)
+        await self.stream.run()
 
     async def _trace(self, order: Order) -> None:
-        """Tell the fills that were told before from those that were missed."""
-        while order.untraced_qty:
+        while order.untraced_qty and not order.is_done:
             try:
                 if not order.venue_order_id:
                     self.known.bind(order, (await self.venue.query(order)).venue_order_id)
@@ -301,7 +317,7 @@ class OrderGateway:
                 if order.is_done:
                     return
                 outcome = await self._asked(order, lambda: self.venue.cancel(order), sent_once=False)
-            if outcome is None:
+            if outcome is None or order.is_done:
                 return
             if outcome.verdict in (Verdict.REFUSED, Verdict.HALT):
                 self.known.reject_cancel(order, outcome.reason)
@@ -317,6 +333,7 @@ class OrderGateway:
         view = await self.resolver.ask(order)
         if view is None:
             self._refuse(f"order {order.order_id} was accepted, and the exchange knows it no more")
+            self._wanted.set()
             await self._clock.sleep(RETRY_S[-1])
         else:
             self._take(view)

@@ -1,5 +1,10 @@
 """The process of an order gateway: COMMAND frames from the core in, REPORT frames to it out.
 
+It begins with what the core knows, as its snapshot and journal say, and it begins so anew when the core has died and
+another one has taken its place, or when commands were lost on their way: reports may then have been lost too, and
+requests may be in the journal that never came here. Nothing is lost by beginning anew, and nothing is told twice that
+the core has booked: it knows each trade and each payment by its id.
+
 The keys come from the environment or the system's keyring (``gateways.credentials``), and go nowhere but into ccxt. The
 settings' ``[live]`` may name a sandbox on this machine that stands for the exchange.
 """
@@ -22,7 +27,7 @@ from gateways.orders.clock import Clock
 from gateways.orders.gateway import OrderGateway
 from gateways.orders.ids import ClientIds
 from gateways.orders.known import Known
-from gateways.orders.past import left_orders
+from gateways.orders.past import newest_session, read_past
 from gateways.sandbox.pointing import pointed_session
 from gateways.venues import VENUES
 from oms.bus import Puller, Pusher, Records, has_input
@@ -106,35 +111,50 @@ async def serve(
     account = settings.account_number("")
     ids = ClientIds(settings.account)
     wallets = {wallet.currency: number for number, wallet in enumerate(settings.wallets) if wallet.venue == VENUE}
-    known = Known(account, ids, instruments, wallets, sender.add, clock.time_ns)
     session = _sandbox_session(settings.live)
     exchange = new_exchange(credentials.key, credentials.secret, session)
     venue = BinanceUsdm(exchange, instruments, clock)
-    gateway = OrderGateway(venue, exchange, known, clock, _log)
     try:
         life.beat({}, "recovering")
-        for left in left_orders(settings.snapshot_dir, settings.journal_dir, account, ids, instruments):
-            gateway.recover(left.order, left.state)
         await venue.open()
-        await gateway.idle()
-        gateway.start()
-        life.beat(gateway.counters(), "ready")
         while not life.stopping:
-            lost = _take(puller, gateway)
-            if lost:
-                _log(f"{lost} commands were lost on the bus: the core has them in flight, and a restart asks for them")
-            life.beat({**gateway.counters(), "reports": float(sender.reports)})
-            await _readable(puller, settings.heartbeat_s / 2)
-        life.beat(gateway.counters(), "stopping")
-        sender.flush()
+            core = newest_session(settings.journal_dir)
+            past = read_past(settings.snapshot_dir, settings.journal_dir, account, VENUE, ids, instruments)
+            known = Known(account, ids, instruments, wallets, sender.add, clock.time_ns)
+            known.begin(past.positions, past.cash, past.booked, past.payments)
+            gateway = OrderGateway(venue, exchange, known, clock, _log)
+            for left in past.left:
+                gateway.recover(left.order, left.state)
+            gateway.start()
+            try:
+                _log(await _trade(gateway, puller, sender, life, settings, core))
+            finally:
+                await gateway.close()
     finally:
-        await gateway.close()
         await venue.close()
         if session is not None:
             await session.close()
         puller.close()
         pusher.close()
     return 0
+
+
+async def _trade(
+    gateway: OrderGateway, puller: Puller, sender: ReportSender, life: Life, settings: Settings, core: int
+) -> str:
+    """Work what the bus brings until told to stop, or until it is to begin anew; returns why it has ended."""
+    life.beat(gateway.counters(), "ready")
+    while not life.stopping:
+        lost = _take(puller, gateway)
+        if lost:
+            return f"{lost} commands were lost on the bus: beginning anew with what the journal says"
+        is_due = life.beat({**gateway.counters(), "reports": float(sender.reports)})
+        if is_due and newest_session(settings.journal_dir) != core:
+            return "there is another core: beginning anew with what it knows"
+        await _readable(puller, settings.heartbeat_s / 2)
+    life.beat(gateway.counters(), "stopping")
+    sender.flush()
+    return "stopping"
 
 
 def _take(puller: Puller, gateway: OrderGateway) -> int:
