@@ -52,6 +52,8 @@ class OrderGateway:
         The time that it waits in.
     log
         Takes a line about what somebody should see.
+    since_ts
+        From when on payments of funding may not have been told, ns; 0: from now.
     grace_s, reconcile_s, switch_s
         See the constants; ``switch_s`` 0: no dead man's switch.
 
@@ -73,6 +75,7 @@ class OrderGateway:
         clock: Clock,
         log: Callable[[str], None],
         *,
+        since_ts: int = 0,
         grace_s: float = GRACE_S,
         reconcile_s: float = RECONCILE_S,
         switch_s: float = SWITCH_S,
@@ -80,7 +83,7 @@ class OrderGateway:
         self.venue = venue
         self.known = known
         self.resolver = Resolver(venue, known, clock)
-        self.reconciler = Reconciler(venue, known, clock.time_ns(), log)
+        self.reconciler = Reconciler(venue, known, since_ts or clock.time_ns(), log)
         self.stream = PrivateStream(venue, exchange, clock, self._take, self._on_open, self._on_lost)
         self.trades = False
         self.why_not = "not reconciled yet"

@@ -62,7 +62,7 @@ class Past:
     is_whole : bool
         It has forgotten no trade yet.
     ts : int
-        Time of the snapshot that this begins with, ns; 0: there is none.
+        When the core last did anything before the snapshot that this begins with, ns; 0: it never has.
     """
 
     left: list[Left] = field(default_factory=list)

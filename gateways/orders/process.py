@@ -122,7 +122,7 @@ async def serve(
             past = read_past(settings.snapshot_dir, settings.journal_dir, account, VENUE, ids, instruments)
             known = Known(account, ids, instruments, wallets, sender.add, clock.time_ns)
             known.begin(past.positions, past.cash, past.booked, past.payments)
-            gateway = OrderGateway(venue, exchange, known, clock, _log)
+            gateway = OrderGateway(venue, exchange, known, clock, _log, since_ts=past.ts)
             for left in past.left:
                 gateway.recover(left.order, left.state)
             gateway.start()

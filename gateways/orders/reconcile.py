@@ -25,6 +25,9 @@ from oms.instruments import Instrument
 MOST_READS: Final = 10
 """Attempts to read fills, positions and balances of one moment."""
 
+FUNDING_MARGIN_NS: Final = 3_600 * 10**9
+"""How far behind the newest payment of funding is looked for others: they are told apart by their ids."""
+
 
 class Reconciler:
     """Brings together what the exchange shows and what is known.
@@ -194,8 +197,7 @@ class Reconciler:
         known = self._known
         for _ in range(MOST_READS):
             before = known.news
-            for funding in await self._venue.fundings_since(self._since_ts):
-                known.take_funding(funding)
+            await self._read_fundings()
             positions = {view.instrument: view for view in await self._venue.positions()}
             balances = await self._venue.balances()
             for instrument in known.instruments.values():
@@ -211,6 +213,15 @@ class Reconciler:
             explained[instrument.settlement] = explained.get(instrument.settlement, 0) + moved
         for currency, cash in balances.items():
             self._compare_cash(currency, cash, explained.get(currency, 0))
+
+    async def _read_fundings(self) -> None:
+        """Tell the payments that have not been; one in an instrument that the core knows nothing of is not its own."""
+        fundings = await self._venue.fundings_since(self._since_ts)
+        for funding in fundings:
+            if funding.instrument in self._known.begun:
+                self._known.take_funding(funding)
+        newest_ts = max((funding.exch_ts for funding in fundings), default=0)
+        self._since_ts = max(self._since_ts, newest_ts - FUNDING_MARGIN_NS)
 
     def _explain(self, instrument: Instrument, shown: PositionView) -> list[Foreign]:
         """Compare a position, tell one that others have changed, and return the fills of others by which they have."""

@@ -90,7 +90,8 @@ class Booth:
         known = Known(0, ClientIds("test"), (self.instrument,), {"USDT": 0}, self._tell, self.clock.time_ns)
         known.begin(past.positions, past.cash, past.booked, past.payments)
         self.known = known
-        self.gateway = OrderGateway(self.venue, self.exchange, known, self.clock, self._say, **self._options)
+        options = {**self._options, "since_ts": past.ts}
+        self.gateway = OrderGateway(self.venue, self.exchange, known, self.clock, self._say, **options)
 
     def past(self, **changes: Any) -> Past:
         """What a core knows that has booked everything so far; ``changes`` is what it knows otherwise."""

@@ -231,3 +231,19 @@ async def test_fills_that_the_core_has_forgotten_are_traced_and_not_told_again(b
     assert sorted(fills(booth)) == sorted(
         fill.trade_id for fill in booth.account.fills if fill.trade_id not in (first.trade_id, third.trade_id)
     )
+
+
+@on_booth()
+async def test_funding_that_was_paid_meanwhile_is_told_and_one_that_the_core_has_booked_is_not(booth: Booth) -> None:
+    await booth.done(booth.place(1, 10), ReportKind.FILL)
+    began_ns = booth.clock.time_ns() - 10**9
+    booth.sandbox.pay_funding("0.0001")
+    await booth.until(lambda: "FUNDING" in kinds(booth))
+    payment = (booth.instrument.id, int(last(booth, ReportKind.FUNDING)["trade_id"]))
+    past = booth.past(payments={payment}, ts=began_ns)
+    await booth.gateway.close()
+    booth.sandbox.pay_funding("0.0002")
+    await booth.restart(past)
+    await booth.gateway.traded.wait()
+    assert kinds(booth) == ["FUNDING"]
+    assert last(booth, ReportKind.FUNDING)["fee"] == -booth.account.incomes[-1].amount
