@@ -164,6 +164,9 @@ class ReportKind(IntEnum):
     ADOPTED = 13
     """An open order that was placed elsewhere: ``px``, total ``qty``, ``leaves_qty``, ``side``, ``order_type``,
     ``time_in_force``, ``strategy``."""
+    # about an exchange
+    ORDER_ENTRY = 14
+    """Whether new orders and amends in ``instrument`` may leave for its exchange: ``reason`` is NONE, or why not."""
 
 
 LAST_ORDER_REPORT: Final = ReportKind.EXPIRED
@@ -384,6 +387,9 @@ class EventKind(IntEnum):
     FILLED_LATE = 33
     """A child was filled after the end of the order that an algorithm worked: ``filled_qty`` of the order has it,
     ``last_px`` and ``last_qty`` are the fill's in the child's instrument, ``aux`` is the child's id."""
+    ORDER_ENTRY = 34
+    """New orders and amends in ``instrument`` may leave for its exchange where ``reason`` is NONE; else it says why
+    they may not."""
 
 
 ORDER_EVENTS: Final = frozenset(
@@ -440,6 +446,7 @@ REPORT_EVENTS: Final = frozenset(
         EventKind.BALANCE,
         EventKind.SETTLED,
         EventKind.ORDER_ADOPTED,
+        EventKind.ORDER_ENTRY,
     }
 )
 """Events that each stand for one report in the core's report output, in the same order."""
@@ -569,6 +576,9 @@ class Reason(IntEnum):
     TIME_OVER = 98
     BELOW_MINIMUM = 99
     ALGORITHM_CHANGED = 100
+    # of sessions that send real orders
+    READ_ONLY = 101
+    SESSION_ENDS = 102
 
 
 FRAME = np.dtype(

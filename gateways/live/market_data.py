@@ -163,6 +163,7 @@ class LiveData:
             "snapshots": float(sum(market.snapshots for market in markets)),
             "snapshots_failed": float(sum(market.snapshots_failed for market in markets)),
             "stale": float(sum(not market.is_in_step for market in markets)),
+            "streams": float(len(streams)),
             "connected": float(sum(stream.is_up for stream in streams)),
             "opened": float(sum(stream.opened for stream in streams)),
             "failed": float(sum(stream.failed for stream in streams)),

@@ -56,6 +56,8 @@ class OrderGateway:
         From when on payments of funding may not have been told, ns; 0: from now.
     grace_s, reconcile_s, switch_s
         See the constants; ``switch_s`` 0: no dead man's switch.
+    may_trade
+        Without it nothing is ever sent that changes anything at the exchange.
 
     Attributes
     ----------
@@ -79,6 +81,7 @@ class OrderGateway:
         grace_s: float = GRACE_S,
         reconcile_s: float = RECONCILE_S,
         switch_s: float = SWITCH_S,
+        may_trade: bool = True,
     ) -> None:
         self.venue = venue
         self.known = known
@@ -86,6 +89,7 @@ class OrderGateway:
         self.reconciler = Reconciler(venue, known, since_ts or clock.time_ns(), log)
         self.stream = PrivateStream(venue, exchange, clock, self._take, self._on_open, self._on_lost)
         self.trades = False
+        self.is_reconciled = False
         self.why_not = "not reconciled yet"
         self.outcomes: dict[Verdict, int] = dict.fromkeys(Verdict, 0)
         self.traded = asyncio.Event()
@@ -103,6 +107,9 @@ class OrderGateway:
         self._wanted = asyncio.Event()
         self._reconciling = asyncio.Lock()
         self._is_halted = False
+        self._may_trade = may_trade
+        self._is_ending = False
+        self._entry: Reason | None = None
         self._work: dict[int, Callable[[np.void], Coroutine[Any, Any, None]]] = {
             CommandKind.NEW: self._new,
             CommandKind.AMEND: self._amend,
@@ -112,12 +119,37 @@ class OrderGateway:
 
     def start(self) -> None:
         """Begin: the stream, which reconciles when it opens, and what is done again and again."""
+        self._tell_entry()
         services = [self._run_stream(), self._reconcile_now_and_then()]
-        if self._switch_s:
+        if self._switch_s and self._may_trade:
             services.append(self._keep_switch())
         self._services = [asyncio.ensure_future(each) for each in services]
         for each in self._services:
             each.add_done_callback(self._on_service_end)
+
+    async def end(self, *, cancel: bool, within_s: float) -> list[Order]:
+        """Let nothing new leave any more, and either cancel what is open or leave it; what could not be cancelled.
+
+        The exchange's own switch is taken back where nothing is open that should not be.
+        """
+        self._is_ending = True
+        self._refuse("the session ends")
+        if not self._may_trade:
+            return []
+        try:
+            async with asyncio.timeout(within_s):
+                if cancel:
+                    for order in list(self.known.orders.values()):
+                        self._spawn(self._end(order))
+                    await self.idle()
+        except TimeoutError:
+            pass
+        left = [order for order in self.known.orders.values() if not order.is_done] if cancel else []
+        for order in left:
+            self._log(f"order {order.order_id} may be open: its end was not confirmed")
+        if not left and self._switch_s:
+            await self._arm(0.0)
+        return left
 
     async def close(self) -> None:
         """End everything; orders stay as they are."""
@@ -126,9 +158,15 @@ class OrderGateway:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def take(self, commands: Records) -> None:
-        """Work COMMAND records; those that are not for an exchange are passed over."""
+    def take(self, commands: Records, *, is_late: bool = False) -> None:
+        """Work COMMAND records; those that are not for an exchange are passed over.
+
+        Of those that have come late, new orders and amends do not leave.
+        """
         for command in commands:
+            if is_late and command["kind"] in (CommandKind.NEW, CommandKind.AMEND):
+                self._turn_away(command)
+                continue
             work = self._work.get(int(command["kind"]))
             if work is not None:
                 self._spawn(work(command))
@@ -161,22 +199,26 @@ class OrderGateway:
                 return False
             except REQUEST_ERRORS as error:
                 self._note(outcome_of(error, self.venue.codes, sent_once=False))
-                if not self.trades:
+                if not self.is_reconciled:
                     self.why_not = f"reconciling failed: {told_text(error)}"
                 return False
             if self._recovering:
                 self._refuse(f"{len(self._recovering)} orders of before are being asked for")
-            elif self.stream.is_open and not self._is_halted and not self.trades:
-                self.trades = True
-                self.why_not = ""
-                self.traded.set()
-                self._log("reconciled: trading")
+            elif self.stream.is_open and not self._is_halted and not self._is_ending and not self.is_reconciled:
+                self.is_reconciled = True
+                self.trades = self._may_trade
+                self.why_not = "" if self.trades else "read-only"
+                if self.trades:
+                    self.traded.set()
+                self._tell_entry()
+                self._log(f"reconciled: {self.why_not or 'trading'}")
             return True
 
     def counters(self) -> dict[str, float]:
         """For the heartbeat."""
         return {
             "trades": float(self.trades),
+            "is_reconciled": float(self.is_reconciled),
             "open_orders": float(len(self.known.orders)),
             "working": float(len(self._tasks)),
             "asked": float(self.resolver.asked),
@@ -288,16 +330,27 @@ class OrderGateway:
                 break
         self.known.reject_amend(order, reason)
 
+    def _turn_away(self, command: np.void) -> None:
+        """Answer a command that has come too late to be sent."""
+        reason = Reason.COMMAND_TOO_LATE
+        if command["kind"] == CommandKind.NEW:
+            if not self.known.is_known(int(command["order_id"])):
+                self.known.refuse_unknown(command, ReportKind.REJECTED, reason)
+        else:
+            self.known.refuse_unknown(command, ReportKind.AMEND_REJECTED, reason)
+
     async def _cancel(self, command: np.void) -> None:
         order = self._found(command)
-        if order is None:
+        if order is not None and not self._may_trade:
+            self.known.reject_cancel(order, Reason.READ_ONLY)
+        elif order is None:
             self.known.refuse_unknown(command, ReportKind.CANCEL_REJECTED, Reason.UNKNOWN_ORDER)
         else:
             await self._end(order)
 
     async def _cancel_all(self, command: np.void) -> None:
         """Each order that is meant, and where no strategy is named those too that nobody knows of."""
-        if command["account"] not in (-1, self.known.account):
+        if command["account"] not in (-1, self.known.account) or not self._may_trade:
             return
         instrument, strategy = int(command["instrument"]), int(command["strategy"])
         for order in list(self.known.orders.values()):
@@ -378,7 +431,22 @@ class OrderGateway:
 
     @property
     def _refusal(self) -> Reason:
-        return Reason.KEYS_REFUSED if self._is_halted else Reason.NOT_RECONCILED
+        """Why no new order leaves, where none does."""
+        for stands, reason in (
+            (self._is_ending, Reason.SESSION_ENDS),
+            (self._is_halted, Reason.KEYS_REFUSED),
+            (not self._may_trade, Reason.READ_ONLY),
+        ):
+            if stands:
+                return reason
+        return Reason.NOT_RECONCILED
+
+    def _tell_entry(self) -> None:
+        """Tell the core whether new orders may leave, when that has changed."""
+        entry = Reason.NONE if self.trades else self._refusal
+        if entry is not self._entry:
+            self._entry = entry
+            self.known.tell_order_entry(entry)
 
     def _is_ours(self, command: np.void) -> bool:
         return bool(command["account"] == self.known.account and int(command["instrument"]) in self.known.instruments)
@@ -446,11 +514,12 @@ class OrderGateway:
 
     def _refuse(self, why: str) -> None:
         """Trade no more until the next reconciliation goes well."""
-        if self.trades or why != self.why_not:
+        if self.is_reconciled or why != self.why_not:
             self._log(f"not trading: {why}")
-        self.trades = False
+        self.trades = self.is_reconciled = False
         self.why_not = why
         self.traded.clear()
+        self._tell_entry()
 
     async def _reconcile_now_and_then(self) -> None:
         while True:
@@ -462,12 +531,15 @@ class OrderGateway:
     async def _keep_switch(self) -> None:
         """Tell the exchange three times in its time that this process lives and its loop turns."""
         while True:
-            for instrument in self.known.instruments.values():
-                try:
-                    await self.venue.arm(instrument, self._switch_s)
-                except REQUEST_ERRORS as error:
-                    self._note(outcome_of(error, self.venue.codes, sent_once=False))
+            await self._arm(self._switch_s)
             await self._clock.sleep(self._switch_s / 3)
+
+    async def _arm(self, seconds: float) -> None:
+        for instrument in self.known.instruments.values():
+            try:
+                await self.venue.arm(instrument, seconds)
+            except REQUEST_ERRORS as error:
+                self._note(outcome_of(error, self.venue.codes, sent_once=False))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)

@@ -21,7 +21,7 @@ from gateways.orders.reports import new_report
 from gateways.orders.views import FillView, FundingView, OrderView, PositionView, Standing
 from oms.bus import Records
 from oms.instruments import Instrument
-from oms.records import OrderType, ReportKind, TimeInForce
+from oms.records import OrderType, Reason, ReportKind, TimeInForce
 
 REMEMBERED: Final = 20_000
 """Orders that have ended and are still known, so that what is said of them late is understood."""
@@ -377,6 +377,11 @@ class Known:
         if currency in self.wallets and self.cash.get(currency) != cash:
             self.cash[currency] = cash
             self._tell_of_account(ReportKind.BALANCE, -1, value=self.wallets[currency], fee=cash)
+
+    def tell_order_entry(self, reason: Reason) -> None:
+        """Tell whether new orders may leave: NONE, or why not."""
+        for instrument in self.instruments:
+            self._tell_of_account(ReportKind.ORDER_ENTRY, instrument, reason=reason)
 
     def take_funding(self, view: FundingView) -> None:
         """Tell a payment of funding, once."""

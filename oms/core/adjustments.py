@@ -1,4 +1,5 @@
-"""Adjustment entries: funding, settlement, balances, and what was opened elsewhere and is adopted.
+"""Adjustment entries: funding, settlement, balances, what was opened elsewhere and is adopted, and whether an exchange
+takes orders.
 
 They are reports like any other: journalled, applied once, each with its event. One that cannot be applied is ignored,
 counted and said.
@@ -32,6 +33,8 @@ _POSITION_ADOPTED: Final = int(EventKind.POSITION_ADOPTED)
 _BALANCE_EVENT: Final = int(EventKind.BALANCE)
 _SETTLED: Final = int(EventKind.SETTLED)
 _ORDER_ADOPTED: Final = int(EventKind.ORDER_ADOPTED)
+_ORDER_ENTRY: Final = int(ReportKind.ORDER_ENTRY)
+_ORDER_ENTRY_EVENT: Final = int(EventKind.ORDER_ENTRY)
 _SHORT_LEG: Final = int(OrderFlag.SHORT_LEG)
 _LIVE: Final = int(OrderState.LIVE)
 _LIMIT: Final = int(OrderType.LIMIT)
@@ -66,6 +69,8 @@ def refusal_of_adjustment(s: Record, report: Record) -> int:
     instrument = report["instrument"]
     if not 0 <= instrument < MAX_INSTRUMENTS or s["instruments"][instrument]["defined"] == 0:
         return _UNKNOWN_INSTRUMENT
+    if kind == _ORDER_ENTRY:
+        return _NONE
     definition = s["instruments"][instrument]
     if report["version"] != 0 and report["version"] != definition["version"]:
         return _WRONG_VERSION
@@ -244,6 +249,10 @@ def adjust(s: Record, report: Record) -> None:
         s["events"][at]["fees"] = report["fee"]
         return
     instrument = report["instrument"]
+    if kind == _ORDER_ENTRY:
+        s["entry_closed"][instrument] = report["reason"]
+        s["events"][new_event(s, _ORDER_ENTRY_EVENT, report["reason"])]["instrument"] = instrument
+        return
     leg = 1 if report["flags"] & _SHORT_LEG else 0
     definition = s["instruments"][instrument]
     scope = account
