@@ -19,7 +19,7 @@ from gateways.sandbox.faults import Fault, FaultPlan
 from gateways.sandbox.server import Sandbox
 from gateways.sidecar import open_recording
 from oms.bus import Records
-from oms.records import COMMAND, CommandKind, OrderState, OrderType, ReportKind, TimeInForce
+from oms.records import COMMAND, CommandKind, OrderState, OrderType, Reason, ReportKind, TimeInForce
 from tests.gateways.sandbox.desk import RECORDING, shipped_instrument
 
 DEADLINE_S: Final = 20.0
@@ -49,13 +49,22 @@ class SkippingClock(Clock):
 
 
 class Booth:
-    """One sandbox, one gateway and every report that it has made."""
+    """One sandbox, one gateway and every report that it has made.
+
+    Attributes
+    ----------
+    reports : list of void
+        All but those of ``entry``.
+    entry : list of Reason
+        Why no new orders left, and NONE when they did, as it was told.
+    """
 
     def __init__(self, sandbox: Sandbox, clock: Clock, **options: Any) -> None:
         self.sandbox = sandbox
         self.clock = clock
         self.instrument = sandbox.venue.instrument
         self.reports: list[np.void] = []
+        self.entry: list[Reason] = []
         self.lines: list[str] = []
         self._came = asyncio.Event()
         self._session = sandbox.session()
@@ -188,7 +197,10 @@ class Booth:
         self._came.set()
 
     def _tell(self, report: Records) -> None:
-        self.reports.append(report[0].copy())
+        if report["kind"][0] == ReportKind.ORDER_ENTRY:
+            self.entry.append(Reason(int(report["reason"][0])))
+        else:
+            self.reports.append(report[0].copy())
         self._came.set()
 
 
