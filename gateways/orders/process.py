@@ -31,6 +31,8 @@ from oms.lifecycle import Lifecycle
 from oms.records import RecordKind, Source
 
 VENUE: Final = "binance_usdm"
+END_S: Final = 15.0
+"""How long the end of a session may take to cancel what is open."""
 
 
 class Life(Protocol):
@@ -100,7 +102,7 @@ async def serve(
     if not instruments:
         raise ConfigError(f"no instrument of {VENUE} is defined: add one, or leave its gateway out")
     credentials = read_credentials(VENUE, environment)
-    puller = Puller(context, settings.orders_endpoint, binding=False)
+    puller = Puller(context, settings.orders_endpoint)
     pusher = Pusher(context, settings.core_endpoint, RecordKind.REPORT, Source.EXECUTION)
     sender = ReportSender(pusher)
     account = settings.account_number("")
@@ -110,7 +112,17 @@ async def serve(
     session = _sandbox_session(settings.live)
     exchange = new_exchange(credentials.key, credentials.secret, session)
     venue = BinanceUsdm(exchange, instruments, clock)
-    gateway = OrderGateway(venue, exchange, known, clock, _log)
+    firm = settings.firm
+    gateway = OrderGateway(
+        venue,
+        exchange,
+        known,
+        clock,
+        _log,
+        reconcile_s=firm.reconcile_s,
+        switch_s=firm.dead_man_s,
+        may_trade=firm.trade,
+    )
     try:
         life.beat({}, "recovering")
         for left in left_orders(settings.snapshot_dir, settings.journal_dir, account, ids, instruments):
@@ -120,13 +132,18 @@ async def serve(
         gateway.start()
         life.beat(gateway.counters(), "ready")
         while not life.stopping:
-            lost = _take(puller, gateway)
+            lost = _take(puller, gateway, clock, firm.max_command_age_s)
             if lost:
                 _log(f"{lost} commands were lost on the bus: the core has them in flight, and a restart asks for them")
             life.beat({**gateway.counters(), "reports": float(sender.reports)})
             await _readable(puller, settings.heartbeat_s / 2)
-        life.beat(gateway.counters(), "stopping")
+        ending = asyncio.ensure_future(gateway.end(cancel=firm.orders_at_end == "cancel", within_s=END_S))
+        while not ending.done():
+            _take(puller, gateway, clock, firm.max_command_age_s)
+            life.beat(gateway.counters())
+            await asyncio.wait((ending,), timeout=settings.heartbeat_s / 2)
         sender.flush()
+        life.beat({**gateway.counters(), "left_open": float(len(ending.result()))}, "stopping")
     finally:
         await gateway.close()
         await venue.close()
@@ -137,8 +154,11 @@ async def serve(
     return 0
 
 
-def _take(puller: Puller, gateway: OrderGateway) -> int:
-    """Work every command that has arrived; returns how many records were lost before them."""
+def _take(puller: Puller, gateway: OrderGateway, clock: Clock, max_age_s: float) -> int:
+    """Work every command that has arrived; returns how many records were lost before them.
+
+    New orders and amends that were sent longer than ``max_age_s`` ago do not leave: the market has gone on.
+    """
     lost = 0
     while has_input(puller.socket):
         frame = puller.receive()
@@ -146,7 +166,8 @@ def _take(puller: Puller, gateway: OrderGateway) -> int:
             break
         lost += frame.lost
         if frame.header.kind == RecordKind.COMMAND:
-            gateway.take(frame.records)
+            age_s = (clock.time_ns() - frame.header.sent_ts) / 1e9
+            gateway.take(frame.records, is_late=age_s > max_age_s)
     return lost
 
 

@@ -55,6 +55,8 @@ class Booth:
         self.clock = clock
         self.instrument = sandbox.venue.instrument
         self.reports: list[np.void] = []
+        self.entries: list[np.void] = []
+        """Those of whether new orders may leave, apart."""
         self.lines: list[str] = []
         self._came = asyncio.Event()
         self._session = sandbox.session()
@@ -157,7 +159,8 @@ class Booth:
         self._came.set()
 
     def _tell(self, report: Records) -> None:
-        self.reports.append(report[0].copy())
+        told = self.entries if report["kind"][0] == ReportKind.ORDER_ENTRY else self.reports
+        told.append(report[0].copy())
         self._came.set()
 
 
