@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from gateways.credentials import CredentialsError, variable
-from gateways.orders.process import VENUE, serve
+from gateways.orders.process import serve
 from gateways.sandbox.server import Sandbox
 from gateways.sidecar import open_recording
 from oms.bus import Puller, Pusher, new_context
@@ -24,6 +24,7 @@ from tests.gateways.sandbox.desk import RECORDING, shipped_instrument
 
 ORDER_ID = 1024 << 40 | 1
 
+VENUE = "binance_usdm"
 KEY, SECRET = (variable(VENUE, part) for part in ("key", "secret"))
 
 
@@ -102,7 +103,7 @@ class Bus:
         self.core = Puller(self.context, settings.core_endpoint)
         self.life = OwnLife()
         environment = {KEY: sandbox.login["apiKey"], SECRET: sandbox.login["secret"]}
-        self.serving = asyncio.ensure_future(serve(self.settings, self.life, self.context, environment))
+        self.serving = asyncio.ensure_future(serve(self.settings, self.life, self.context, environment, VENUE))
         self.account = sandbox.venue.exchange.accounts[0]
 
     async def until(self, name: str) -> None:
@@ -242,5 +243,5 @@ def test_process_without_keys_does_not_start(tmp_path: Path, missing: str) -> No
     del environment[missing]
     context = new_context()
     with pytest.raises(CredentialsError, match=missing):
-        asyncio.run(serve(own_settings(tmp_path), OwnLife(), context, environment))
+        asyncio.run(serve(own_settings(tmp_path), OwnLife(), context, environment, VENUE))
     context.destroy(linger=0)
