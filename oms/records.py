@@ -150,7 +150,8 @@ class ReportKind(IntEnum):
     EXPIRED = 8
     # not about an order: order_id is 0
     FUNDING = 9
-    """A funding payment of ``fee`` cash (paid is positive) on the position of ``account`` in ``instrument``."""
+    """A funding payment of ``fee`` cash (paid is positive) on the position of ``account`` in ``instrument``. One with
+    the venue's id of it in ``trade_id`` is booked once."""
     POSITION = 10
     """The position of ``account`` in ``instrument`` is set to ``qty`` signed lots at an average of ``px`` ticks and
     ``px_fraction`` 1e-8 ticks: what was opened elsewhere is adopted. With ``value`` k + 1 it is the share of the
@@ -352,7 +353,7 @@ class EventKind(IntEnum):
     HELD_ENDED = 21
     """A held order is cancelled, refused at its trigger, or expired: ``reason`` says why."""
     FUNDING = 22
-    """``fees`` was paid as funding (negative: received)."""
+    """``fees`` was paid as funding (negative: received); ``aux`` is the venue's id of the payment, 0: none was told."""
     POSITION_ADOPTED = 23
     """The position is now ``position_qty`` at ``px`` ticks and ``filled_qty`` 1e-8 ticks, by an adjustment entry."""
     BALANCE = 24

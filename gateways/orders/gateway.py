@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from gateways.orders.clock import Clock
-from gateways.orders.known import Known, KnownError, Order, Stage
+from gateways.orders.known import UNKNOWN_TERMS, Known, KnownError, Order, Stage
 from gateways.orders.limiter import RateError
 from gateways.orders.outcomes import REQUEST_ERRORS, Outcome, Verdict, outcome_of, told_text
 from gateways.orders.private import PrivateStream
@@ -52,6 +52,8 @@ class OrderGateway:
         The time that it waits in.
     log
         Takes a line about what somebody should see.
+    since_ts
+        From when on payments of funding may not have been told, ns; 0: from now.
     grace_s, reconcile_s, switch_s
         See the constants; ``switch_s`` 0: no dead man's switch.
     may_trade
@@ -75,6 +77,7 @@ class OrderGateway:
         clock: Clock,
         log: Callable[[str], None],
         *,
+        since_ts: int = 0,
         grace_s: float = GRACE_S,
         reconcile_s: float = RECONCILE_S,
         switch_s: float = SWITCH_S,
@@ -83,7 +86,7 @@ class OrderGateway:
         self.venue = venue
         self.known = known
         self.resolver = Resolver(venue, known, clock)
-        self.reconciler = Reconciler(venue, known, clock.time_ns())
+        self.reconciler = Reconciler(venue, known, since_ts or clock.time_ns(), log)
         self.stream = PrivateStream(venue, exchange, clock, self._take, self._on_open, self._on_lost)
         self.trades = False
         self.is_reconciled = False
@@ -97,6 +100,8 @@ class OrderGateway:
         self._reconcile_s = reconcile_s
         self._switch_s = switch_s
         self._tasks: set[asyncio.Task[None]] = set()
+        self._recovering: set[int] = set()
+        """Orders of before of which it is not known yet how they stand."""
         self._services: list[asyncio.Task[None]] = []
         self._collecting: set[Order] = set()
         self._wanted = asyncio.Event()
@@ -115,7 +120,7 @@ class OrderGateway:
     def start(self) -> None:
         """Begin: the stream, which reconciles when it opens, and what is done again and again."""
         self._tell_entry()
-        services = [self.stream.run(), self._reconcile_now_and_then()]
+        services = [self._run_stream(), self._reconcile_now_and_then()]
         if self._switch_s and self._may_trade:
             services.append(self._keep_switch())
         self._services = [asyncio.ensure_future(each) for each in services]
@@ -167,9 +172,16 @@ class OrderGateway:
                 self._spawn(work(command))
 
     def recover(self, order: Order, state: OrderState) -> None:
-        """Take on an order that a session before has left in ``state``, and find out what it does not say."""
+        """Take on an order that a session before has left in ``state``, and find out what it does not say.
+
+        Until that is known no new order leaves.
+        """
         order.sent_s = self._clock.now_s()
+        if state is OrderState.PENDING_AMEND:
+            order.asked = UNKNOWN_TERMS
         self.known.add(order)
+        if state in (OrderState.PENDING_NEW, OrderState.PENDING_AMEND):
+            self._recovering.add(order.order_id)
         self._spawn(self._recover(order, state))
 
     async def idle(self) -> None:
@@ -190,7 +202,9 @@ class OrderGateway:
                 if not self.is_reconciled:
                     self.why_not = f"reconciling failed: {told_text(error)}"
                 return False
-            if self.stream.is_open and not self._is_halted and not self._is_ending and not self.is_reconciled:
+            if self._recovering:
+                self._refuse(f"{len(self._recovering)} orders of before are being asked for")
+            elif self.stream.is_open and not self._is_halted and not self._is_ending and not self.is_reconciled:
                 self.is_reconciled = True
                 self.trades = self._may_trade
                 self.why_not = "" if self.trades else "read-only"
@@ -255,22 +269,27 @@ class OrderGateway:
         """Ask for a new order; for terms, once the amend can come no more; and cancel again."""
         if state is OrderState.PENDING_NEW:
             await self._resolve_new(order)
-            return
-        await self._trace(order)
-        if state is OrderState.PENDING_CANCEL:
+        elif state is OrderState.PENDING_CANCEL:
             await self._end(order)
         elif state is OrderState.PENDING_AMEND:
             await self._clock.sleep(self.venue.receive_window_s)
             view = await self.resolver.ask(order)
-            terms = (order.px, order.qty)
-            order.asked = terms if view is None or (view.px, view.qty) == terms else (view.px, view.qty)
-            if view is not None and order.asked != terms:
+            if view is not None:
+                order.asked = (view.px, view.qty) if (view.px, view.qty) != (order.px, order.qty) else UNKNOWN_TERMS
                 self._take(view)
             self.known.reject_amend(order, Reason.NOT_PLACED)
+        self._recovering.discard(order.order_id)
+        if not self._recovering:
+            self._wanted.set()
+
+    async def _run_stream(self) -> None:
+        """Keep the stream open, once the fills of before are told from those that it will bring."""
+        for order in list(self.known.orders.values()):
+            await self._trace(order)
+        await self.stream.run()
 
     async def _trace(self, order: Order) -> None:
-        """Tell the fills that were told before from those that were missed."""
-        while order.untraced_qty:
+        while order.untraced_qty and not order.is_done:
             try:
                 if not order.venue_order_id:
                     self.known.bind(order, (await self.venue.query(order)).venue_order_id)
@@ -354,7 +373,7 @@ class OrderGateway:
                 if order.is_done:
                     return
                 outcome = await self._asked(order, lambda: self.venue.cancel(order), sent_once=False)
-            if outcome is None:
+            if outcome is None or order.is_done:
                 return
             if outcome.verdict in (Verdict.REFUSED, Verdict.HALT):
                 self.known.reject_cancel(order, outcome.reason)
@@ -370,6 +389,7 @@ class OrderGateway:
         view = await self.resolver.ask(order)
         if view is None:
             self._refuse(f"order {order.order_id} was accepted, and the exchange knows it no more")
+            self._wanted.set()
             await self._clock.sleep(RETRY_S[-1])
         else:
             self._take(view)

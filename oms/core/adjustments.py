@@ -19,8 +19,9 @@ from oms.core.orders import find_order, has_free_slot
 from oms.core.positions import average_fits, cost_at_average, cost_of, position_fits
 from oms.core.settlement import contract_fits, settle
 from oms.core.state import MAX_ACCOUNTS, MAX_INSTRUMENTS, MAX_PX, MAX_QTY, MAX_WALLETS, Record
+from oms.core.trades import remember_trade
 from oms.core.trading import check_leg
-from oms.records import CASH_SCALE, EventKind, OrderFlag, OrderState, OrderType, Reason, ReportKind, TimeInForce
+from oms.records import BUY, CASH_SCALE, EventKind, OrderFlag, OrderState, OrderType, Reason, ReportKind, TimeInForce
 
 _FUNDING: Final = int(ReportKind.FUNDING)
 _POSITION: Final = int(ReportKind.POSITION)
@@ -48,6 +49,7 @@ _WRONG_VERSION: Final = int(Reason.WRONG_VERSION)
 _BAD_LEG: Final = int(Reason.BAD_LEG)
 _MALFORMED: Final = int(Reason.MALFORMED)
 _OVERFLOW: Final = int(Reason.OVERFLOW)
+_DUPLICATE_TRADE: Final = int(Reason.DUPLICATE_TRADE)
 _DUPLICATE_ORDER_ID: Final = int(Reason.DUPLICATE_ORDER_ID)
 _ORDER_TABLE_FULL: Final = int(Reason.ORDER_TABLE_FULL)
 
@@ -76,7 +78,7 @@ def refusal_of_adjustment(s: Record, report: Record) -> int:
         return _BAD_LEG
     position = s["positions"][account, instrument, 1 if report["flags"] & _SHORT_LEG else 0]
     if kind == _FUNDING:
-        return _NONE
+        return refusal_of_payment(s, account, instrument, report["trade_id"])
     if kind == _SETTLEMENT:
         return _NONE if contract_fits(definition, report["px"], abs(position["qty"])) else _OVERFLOW
     if not 0 <= report["px"] <= MAX_PX or abs(report["qty"]) > MAX_QTY:
@@ -89,6 +91,17 @@ def refusal_of_adjustment(s: Record, report: Record) -> int:
             return _UNKNOWN_STRATEGY
         return refusal_of_average(definition, report)
     return refusal_of_order(s, report) if kind == _ADOPTED else _MALFORMED
+
+
+@kernel
+def refusal_of_payment(s: Record, account: int, instrument: int, payment_id: int) -> int:
+    """Why a payment of funding cannot be booked, or NONE: one that has an id (not 0) is booked once.
+
+    It is remembered among the trades, under an owner that no trade has.
+    """
+    if payment_id == 0 or remember_trade(s, MAX_ACCOUNTS + account, instrument, BUY, payment_id):
+        return _NONE
+    return _DUPLICATE_TRADE
 
 
 @kernel
@@ -266,6 +279,7 @@ def adjust(s: Record, report: Record) -> None:
     event["position_qty"] = position["qty"]
     event["realized_pnl"] = position["realized_pnl"]
     event["fees"] = report["fee"]
+    event["aux"] = report["trade_id"] if kind == _FUNDING else 0
     event["px"] = report["px"]
     event["filled_qty"] = report["px_fraction"] if kind == _POSITION else 0
     event["last_px"] = report["px"]
