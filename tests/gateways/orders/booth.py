@@ -8,18 +8,19 @@ from typing import Any, Final
 
 import numpy as np
 
-from gateways.orders.binance_usdm import BinanceUsdm, new_exchange
+from gateways.orders.binance_usdm import BinanceUsdm
 from gateways.orders.clock import Clock
 from gateways.orders.gateway import OrderGateway
 from gateways.orders.ids import ClientIds
 from gateways.orders.known import Known, Order, Stage, Trade
 from gateways.orders.past import Left, Past
 from gateways.sandbox.accounts import Account
+from gateways.sandbox.binance.venue import Venue
 from gateways.sandbox.faults import Fault, FaultPlan
-from gateways.sandbox.server import Sandbox
+from gateways.sandbox.server import Sandbox, credentials_of
 from gateways.sidecar import open_recording
 from oms.bus import Records
-from oms.records import COMMAND, CommandKind, OrderState, OrderType, Reason, ReportKind, TimeInForce
+from oms.records import COMMAND, CommandKind, OrderState, OrderType, ReportKind, TimeInForce
 from tests.gateways.sandbox.desk import RECORDING, shipped_instrument
 
 DEADLINE_S: Final = 20.0
@@ -49,31 +50,30 @@ class SkippingClock(Clock):
 
 
 class Booth:
-    """One sandbox, one gateway and every report that it has made.
-
-    Attributes
-    ----------
-    reports : list of void
-        All but those of ``entry``.
-    entry : list of Reason
-        Why no new orders left, and NONE when they did, as it was told.
-    """
+    """One sandbox, one gateway and every report that it has made."""
 
     def __init__(self, sandbox: Sandbox, clock: Clock, **options: Any) -> None:
         self.sandbox = sandbox
         self.clock = clock
         self.instrument = sandbox.venue.instrument
         self.reports: list[np.void] = []
-        self.entry: list[Reason] = []
+        self.entries: list[np.void] = []
+        """Those of whether new orders may leave, apart."""
         self.lines: list[str] = []
         self._came = asyncio.Event()
         self._session = sandbox.session()
         self._numbers = iter(range(1, 10**6))
-        login = sandbox.login
-        self.exchange = new_exchange(login["apiKey"], login["secret"], self._session)
+        self.exchange = BinanceUsdm.new_exchange(credentials_of(0), self._session)
         self.venue = BinanceUsdm(self.exchange, (self.instrument,), clock)
         self._options = {"grace_s": GRACE_S, "reconcile_s": 10**6, "switch_s": 0.0, **options}
         self._begin(Past())
+
+    @property
+    def binance(self) -> Venue:
+        """The sandbox's side of what is Binance's own."""
+        venue = self.sandbox.venue
+        assert isinstance(venue, Venue)
+        return venue
 
     @property
     def account(self) -> Account:
@@ -197,10 +197,8 @@ class Booth:
         self._came.set()
 
     def _tell(self, report: Records) -> None:
-        if report["kind"][0] == ReportKind.ORDER_ENTRY:
-            self.entry.append(Reason(int(report["reason"][0])))
-        else:
-            self.reports.append(report[0].copy())
+        told = self.entries if report["kind"][0] == ReportKind.ORDER_ENTRY else self.reports
+        told.append(report[0].copy())
         self._came.set()
 
 
