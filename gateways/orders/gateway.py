@@ -8,7 +8,7 @@ cancels always do.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextlib import AsyncExitStack
 from functools import partial
 from itertools import groupby
@@ -21,6 +21,7 @@ from gateways.orders.clock import Clock
 from gateways.orders.known import UNKNOWN_TERMS, Known, KnownError, Order, Stage
 from gateways.orders.limiter import RateError
 from gateways.orders.outcomes import REQUEST_ERRORS, Outcome, Verdict, outcome_of, told_text
+from gateways.orders.past import Left
 from gateways.orders.private import PrivateStream
 from gateways.orders.reconcile import Reconciler
 from gateways.orders.unknown import Resolver
@@ -69,6 +70,8 @@ class OrderGateway:
         Whether new orders and amends leave.
     why_not : str
         What stands against it.
+    is_behind : bool
+        The core has an order that was never heard of here: a command has been lost, and the journal has it.
     outcomes : dict of int by Verdict
         How often each has come.
     """
@@ -94,6 +97,7 @@ class OrderGateway:
         self.stream = PrivateStream(venue, exchange, clock, self._take, self._on_open, self._on_lost)
         self.trades = False
         self.is_reconciled = False
+        self.is_behind = False
         self.why_not = "not reconciled yet"
         self.outcomes: dict[Verdict, int] = dict.fromkeys(Verdict, 0)
         self.traded = asyncio.Event()
@@ -149,7 +153,7 @@ class OrderGateway:
                 if cancel:
                     for order in list(self.known.orders.values()):
                         self._spawn(self._end(order))
-                    await self.idle()
+                await self.idle()
         except TimeoutError:
             pass
         left = [order for order in self.known.orders.values() if not order.is_done] if cancel else []
@@ -343,7 +347,7 @@ class OrderGateway:
     async def _amend(self, command: np.void) -> None:
         order = self._found(command)
         if order is None:
-            self.known.refuse_unknown(command, ReportKind.AMEND_REJECTED, Reason.UNKNOWN_ORDER)
+            self._answer_unknown(command, ReportKind.AMEND_REJECTED)
             return
         px, qty = int(command["px"]), int(command["qty"])
         async with order.lock:
@@ -382,12 +386,12 @@ class OrderGateway:
 
     async def _cancel(self, command: np.void) -> None:
         order = self._found(command)
-        if order is not None and not self._may_trade:
-            self.known.reject_cancel(order, Reason.READ_ONLY)
-        elif order is None:
-            self.known.refuse_unknown(command, ReportKind.CANCEL_REJECTED, Reason.UNKNOWN_ORDER)
-        else:
+        if order is None:
+            self._answer_unknown(command, ReportKind.CANCEL_REJECTED)
+        elif self._may_trade:
             await self._end(order)
+        else:
+            self.known.reject_cancel(order, Reason.READ_ONLY)
 
     def _cancel_together(self, commands: list[np.void]) -> None:
         """Work several CANCEL commands: those of orders that rest, and have no other request on its way, together."""
@@ -546,14 +550,20 @@ class OrderGateway:
         return bool(command["account"] == self.known.account and int(command["instrument"]) in self.known.instruments)
 
     def _found(self, command: np.void) -> Order | None:
-        """The order that a command is about; one of a session before is known from the command on."""
-        order_id = int(command["order_id"])
-        order = self.known.orders.get(order_id)
-        if order is not None or self.known.is_known(order_id) or not self._is_ours(command):
-            return order
-        order = self.known.new(command)
-        order.stage = Stage.LIVE
-        return order
+        """The order that a command is about; None: it is over, or it was never heard of."""
+        return self.known.orders.get(int(command["order_id"]))
+
+    def _answer_unknown(self, command: np.void, kind: ReportKind) -> None:
+        """Answer a command about an order that is over. Of one that was never heard of a command has been lost: what
+        there is to answer is answered once the journal has been read."""
+        if self.known.is_known(int(command["order_id"])) or not self._is_ours(command):
+            self.known.refuse_unknown(command, kind, Reason.UNKNOWN_ORDER)
+        else:
+            self.is_behind = True
+
+    def look_for(self, left: Iterable[Left]) -> None:
+        """Compare with the orders of which the core says that they may be at the exchange."""
+        self.is_behind = self.is_behind or any(not self.known.is_known(each.order.order_id) for each in left)
 
     def _take(self, told: Told) -> None:
         """Take what the exchange says, whichever way it comes."""

@@ -81,7 +81,8 @@ UNKNOWN: Final[Code] = (Verdict.UNKNOWN, Reason.EXCHANGE_UNAVAILABLE)
 CODED: Final[Code] = (Verdict.REFUSED, Reason.EXCHANGE_REFUSED)
 """A bare ``ExchangeError`` that carries a code: the exchange has looked at the request, and refused it."""
 
-REQUEST_ERRORS: Final = (ccxt.BaseError, aiohttp.ClientError, OSError, ValueError, TypeError, LookupError)
+NO_ANSWER: Final = (ccxt.BaseError, aiohttp.ClientError, OSError)
+REQUEST_ERRORS: Final = (*NO_ANSWER, ValueError, TypeError, LookupError)
 """What a request through ccxt can end in; ``TimeoutError`` is an ``OSError``."""
 
 MOST_TEXT: Final = 300

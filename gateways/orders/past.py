@@ -205,6 +205,7 @@ class _Reader:
     def _left(self, row: np.void) -> Left:
         order_id, state, filled_qty = int(row["order_id"]), OrderState(int(row["state"])), int(row["filled_qty"])
         venue_order_id = venue_id_of(order_id)
+        may_be_new = state in (OrderState.PENDING_NEW, OrderState.PENDING_CANCEL) and not filled_qty
         order = Order(
             order_id,
             "" if venue_order_id else self._ids.text(order_id),
@@ -216,7 +217,7 @@ class _Reader:
             int(row["px"]),
             int(row["qty"]),
             strategy=int(row["strategy"]),
-            stage=Stage.PENDING if state is OrderState.PENDING_NEW else Stage.LIVE,
+            stage=Stage.PENDING if may_be_new and not venue_order_id else Stage.LIVE,
             venue_order_id=venue_order_id,
             filled_qty=filled_qty,
             said_filled_qty=filled_qty,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from oms.records import CommandKind, Liquidity, OrderFlag, OrderType, Reason, ReportKind, TimeInForce
+from oms.records import CommandKind, Liquidity, OrderFlag, Reason, ReportKind, TimeInForce
 from tests.gateways.orders.booth import FAR, Booth, on_booth
 
 
@@ -168,22 +168,13 @@ async def test_cancel_all_ends_every_order_also_those_placed_elsewhere(booth: Bo
 
 
 @on_booth()
-async def test_cancel_of_an_order_of_before_is_sent_by_its_id(booth: Booth) -> None:
-    order_id = booth.new_id()
-    await booth.exchange.fapiPrivatePostOrder(
-        {
-            "symbol": "BTCUSDT",
-            "side": "BUY",
-            "type": "LIMIT",
-            "timeInForce": "GTC",
-            "quantity": "0.1",
-            "price": "61000",
-            "newClientOrderId": booth.known.ids.text(order_id),
-        }
-    )
-    booth.send(CommandKind.CANCEL, order_id, side=1, qty=100, px=FAR, order_type=OrderType.LIMIT, time_in_force=1)
-    assert await booth.done(order_id, ReportKind.CANCELLED) == ["CANCELLED"]
-    assert not booth.account.open_orders
+async def test_command_about_an_order_that_was_never_heard_of_is_left_to_the_journal(booth: Booth) -> None:
+    for kind in (CommandKind.CANCEL, CommandKind.AMEND):
+        booth.gateway.is_behind = False
+        booth.send(kind, order_id := booth.new_id(), px=FAR, qty=100)
+        await booth.gateway.idle()
+        assert booth.gateway.is_behind
+        assert not booth.of(order_id)
 
 
 @on_booth()

@@ -279,7 +279,7 @@ def test_session_that_may_not_trade_sends_nothing_that_changes_anything(tmp_path
         await bus.until("is_reconciled")
         bus.orders.send(command(CommandKind.NEW))
         assert (await reports_until(bus.core, ReportKind.REJECTED))[-1] is ReportKind.REJECTED
-        bus.orders.send(command(CommandKind.CANCEL, order_id=ORDER_ID + 7))
+        bus.orders.send(command(CommandKind.CANCEL))
         bus.orders.send(command(CommandKind.CANCEL_ALL, account=-1, instrument=-1))
         assert (await reports_until(bus.core, ReportKind.CANCEL_REJECTED))[-1] is ReportKind.CANCEL_REJECTED
         await bus.end()
