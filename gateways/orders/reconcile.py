@@ -212,7 +212,7 @@ class Reconciler:
             moved = sum(each.cash for each in counted)
             explained[instrument.settlement] = explained.get(instrument.settlement, 0) + moved
         for currency, cash in balances.items():
-            self._compare_cash(currency, cash, explained.get(currency, 0))
+            self._compare_cash(currency, cash, explained.get(currency, 0) + known.uncharged.pop(currency, 0))
 
     async def _read_fundings(self) -> None:
         """Tell the payments that have not been; one in an instrument that the core knows nothing of is not its own."""
@@ -257,6 +257,6 @@ class Reconciler:
         if currency in known.wallets and cash - (was := known.cash.get(currency, 0)) != explained:
             self._log(
                 f"{cash_text(cash)} {currency} are at the exchange, {cash_text(was)} were known and trades of others "
-                f"come to {cash_text(explained)}: the balance is taken over"
+                f"or fees in other currencies come to {cash_text(explained)}: the balance is taken over"
             )
         known.set_cash(currency, cash)
