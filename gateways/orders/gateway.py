@@ -315,10 +315,12 @@ class OrderGateway:
         elif state is OrderState.PENDING_AMEND:
             await self._clock.sleep(self.venue.receive_window_s)
             view = await self.resolver.ask(order)
-            if view is not None:
-                order.asked = (view.px, view.qty) if (view.px, view.qty) != (order.px, order.qty) else UNKNOWN_TERMS
-                self._take(view)
-            self.known.reject_amend(order, Reason.NOT_PLACED)
+            if order.asked == UNKNOWN_TERMS:  # else another amend has been asked for meanwhile
+                if view is not None:
+                    terms = (view.px, view.qty)
+                    order.asked = terms if terms != (order.px, order.qty) else UNKNOWN_TERMS
+                    self._take(view)
+                self.known.reject_amend(order, Reason.NOT_PLACED)
         self._recovering.discard(order.order_id)
         if not self._recovering:
             self._wanted.set()

@@ -311,6 +311,11 @@ class Known:
             self._report(ReportKind.REJECTED, order, 0, reason=reason)
             self._close(order)
 
+    def end_forgotten(self, order: Order) -> None:
+        """An order of before has ended, and the exchange knows nothing of it any more."""
+        self._report(ReportKind.CANCELLED, order, 0, reason=Reason.UNKNOWN_AT_EXCHANGE)
+        self._close(order)
+
     def reject_amend(self, order: Order, reason: int) -> None:
         """The order stands as it did."""
         if order.asked is not None:
