@@ -618,11 +618,13 @@ class OrderGateway:
         self._tell_entry()
 
     async def _reconcile_now_and_then(self) -> None:
+        failures = 0
         while True:
-            await self._clock.wait(self._wanted, self._reconcile_s)
+            again_s = RETRY_S[min(failures, len(RETRY_S)) - 1] if failures else self._reconcile_s
+            await self._clock.wait(self._wanted, min(again_s, self._reconcile_s))
             self._wanted.clear()
             if self.stream.is_open:
-                await self.reconcile()
+                failures = 0 if await self.reconcile() else failures + 1
 
     async def _keep_switch(self) -> None:
         """Tell the exchange three times in its time that this process lives and its loop turns."""

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 
+from gateways.orders import gateway
 from gateways.orders.known import Order, Stage
 from gateways.sandbox.faults import Fault
 from oms.records import OrderState, OrderType, ReportKind, TimeInForce
 from tests.gateways.orders.booth import FAR, Booth, SkippingClock, on_booth
+from tests.gateways.orders.test_faults import once
 
 
 async def elsewhere(booth: Booth, side: str, quantity: str, price: str = "", **more: Any) -> Any:
@@ -247,3 +250,16 @@ async def test_fee_in_another_currency_is_counted_by_our_rates_and_the_wallet_is
     assert await booth.gateway.reconcile()
     assert last(booth, ReportKind.BALANCE)["fee"] == booth.account.wallet == before
     assert len(booth.lines) == lines
+
+
+def test_reconciliation_that_the_exchange_did_not_answer_is_tried_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway, "RETRY_S", (0.0,))
+
+    @on_booth(reconcile_s=10**6)
+    async def body(booth: Booth) -> None:
+        await booth.done(booth.place(1, 100), ReportKind.FILL)
+        once(booth, Fault.UNKNOWN, times=2)
+        booth.sandbox.pay_funding("0.0001")
+        await booth.until(lambda: "FUNDING" in kinds(booth))
+
+    body()
