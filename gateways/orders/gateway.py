@@ -192,7 +192,7 @@ class OrderGateway:
         if state is OrderState.PENDING_AMEND:
             order.asked = UNKNOWN_TERMS
         self.known.add(order)
-        if state in (OrderState.PENDING_NEW, OrderState.PENDING_AMEND):
+        if order.stage is Stage.PENDING or state is OrderState.PENDING_AMEND:
             self._recovering.add(order.order_id)
         self._spawn(self._recover(order, state))
 

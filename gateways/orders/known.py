@@ -313,8 +313,9 @@ class Known:
 
     def end_forgotten(self, order: Order) -> None:
         """An order of before has ended, and the exchange knows nothing of it any more."""
-        self._report(ReportKind.CANCELLED, order, 0, reason=Reason.UNKNOWN_AT_EXCHANGE)
-        self._close(order)
+        if order.stage is Stage.LIVE:
+            self._report(ReportKind.CANCELLED, order, 0, reason=Reason.UNKNOWN_AT_EXCHANGE)
+            self._close(order)
 
     def reject_amend(self, order: Order, reason: int) -> None:
         """The order stands as it did."""

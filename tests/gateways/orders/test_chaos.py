@@ -13,7 +13,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from gateways.orders.known import Trade
+from gateways.orders.known import Stage, Trade
 from gateways.orders.past import Past
 from gateways.sandbox.faults import Fault, FaultPlan
 from oms.bus import Records
@@ -117,6 +117,7 @@ class Trader:
         ]
         for each in left:
             each.order.order_type = OrderType.LIMIT if each.order.px else OrderType.MARKET
+            each.order.stage = Stage.LIVE if orders[each.order.order_id].is_accepted else Stage.PENDING
         return Past(left, {number: self.mirror.qty}, {}, booked)
 
     async def restart(self) -> None:
