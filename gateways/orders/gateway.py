@@ -196,7 +196,7 @@ class OrderGateway:
         if state is OrderState.PENDING_AMEND:
             order.asked = UNKNOWN_TERMS
         self.known.add(order)
-        if state in (OrderState.PENDING_NEW, OrderState.PENDING_AMEND):
+        if order.stage is Stage.PENDING or state is OrderState.PENDING_AMEND:
             self._recovering.add(order.order_id)
         self._spawn(self._recover(order, state))
 
@@ -319,10 +319,12 @@ class OrderGateway:
         elif state is OrderState.PENDING_AMEND:
             await self._clock.sleep(self.venue.receive_window_s)
             view = await self.resolver.ask(order)
-            if view is not None:
-                order.asked = (view.px, view.qty) if (view.px, view.qty) != (order.px, order.qty) else UNKNOWN_TERMS
-                self._take(view)
-            self.known.reject_amend(order, Reason.NOT_PLACED)
+            if order.asked == UNKNOWN_TERMS:  # else another amend has been asked for meanwhile
+                if view is not None:
+                    terms = (view.px, view.qty)
+                    order.asked = terms if terms != (order.px, order.qty) else UNKNOWN_TERMS
+                    self._take(view)
+                self.known.reject_amend(order, Reason.NOT_PLACED)
         self._recovering.discard(order.order_id)
         if not self._recovering:
             self._wanted.set()
@@ -626,11 +628,13 @@ class OrderGateway:
         self._tell_entry()
 
     async def _reconcile_now_and_then(self) -> None:
+        failures = 0
         while True:
-            await self._clock.wait(self._wanted, self._reconcile_s)
+            again_s = RETRY_S[min(failures, len(RETRY_S)) - 1] if failures else self._reconcile_s
+            await self._clock.wait(self._wanted, min(again_s, self._reconcile_s))
             self._wanted.clear()
             if self.stream.is_open:
-                await self.reconcile()
+                failures = 0 if await self.reconcile() else failures + 1
 
     async def _keep_switch(self) -> None:
         """Tell the exchange three times in its time that this process lives and its loop turns."""

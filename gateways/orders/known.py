@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from fractions import Fraction
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -20,8 +21,9 @@ from gateways.orders.ids import ClientIds, external_order_id
 from gateways.orders.reports import new_report
 from gateways.orders.views import FillView, FundingView, OrderView, PositionView, Standing
 from oms.bus import Records
+from oms.decimals import rate
 from oms.instruments import Instrument
-from oms.records import OrderType, Reason, ReportKind, TimeInForce
+from oms.records import CASH_SCALE, Liquidity, OrderType, Reason, ReportKind, TimeInForce
 
 REMEMBERED: Final = 20_000
 """Orders that have ended and are still known, so that what is said of them late is understood."""
@@ -145,6 +147,8 @@ class Known:
         The highest trade id that the core had booked before; missing: none.
     foreign : dict of list of Foreign by instrument
         What other orders than the known ones have filled, and no position has been told with yet.
+    uncharged : dict of int by currency
+        Fees that the core has counted, though the exchange has taken another currency, since balances were compared.
     news : int
         Counts whatever may change a position or a wallet.
     """
@@ -166,6 +170,7 @@ class Known:
         """Those that have not ended, by our id."""
         self.positions: dict[int, int] = dict.fromkeys(self.instruments, 0)
         self.cash: dict[str, int] = {}
+        self.uncharged: dict[str, int] = {}
         self.begun: set[int] = set()
         self.newest_booked: dict[int, int] = {}
         self.foreign: dict[int, list[Foreign]] = {number: [] for number in self.instruments}
@@ -306,6 +311,12 @@ class Known:
             self._report(ReportKind.REJECTED, order, 0, reason=reason)
             self._close(order)
 
+    def end_forgotten(self, order: Order) -> None:
+        """An order of before has ended, and the exchange knows nothing of it any more."""
+        if order.stage is Stage.LIVE:
+            self._report(ReportKind.CANCELLED, order, 0, reason=Reason.UNKNOWN_AT_EXCHANGE)
+            self._close(order)
+
     def reject_amend(self, order: Order, reason: int) -> None:
         """The order stands as it did."""
         if order.asked is not None:
@@ -415,7 +426,12 @@ class Known:
 
     def _book(self, fill: FillView) -> None:
         self.positions[fill.instrument] += fill.side * fill.qty
-        self._move_cash(fill.instrument, fill.realized_pnl - (fill.fee if fill.fee_known else 0))
+        fee = fill.fee
+        if not fill.fee_known:
+            instrument = self.instruments[fill.instrument]
+            fee = _counted_fee(instrument, fill)
+            self.uncharged[instrument.settlement] = self.uncharged.get(instrument.settlement, 0) + fee
+        self._move_cash(fill.instrument, fill.realized_pnl - fee)
 
     def _move_cash(self, instrument: int, amount: int) -> None:
         self.news += 1
@@ -477,6 +493,17 @@ class Known:
         self._tell(
             new_report(kind, ts=self._time_ns(), instrument=instrument, version=version, account=self.account, **fields)
         )
+
+
+def _counted_fee(instrument: Instrument, fill: FillView) -> int:
+    """What the core counts as the fee of a fill whose own is in another currency: by the instrument's rates."""
+    is_maker = fill.liquidity is Liquidity.MAKER
+    fee_rate = rate("fee rate", instrument.maker_fee_rate if is_maker else instrument.taker_fee_rate)
+    if instrument.inverse:
+        value = round(instrument.inverse_cash * fill.qty / fill.px)
+    else:
+        value = round(instrument.cash_per_tick_lot * fill.px * fill.qty)
+    return round(Fraction(value * fee_rate, CASH_SCALE))
 
 
 def _trade(fill: FillView) -> Trade:

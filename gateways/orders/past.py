@@ -126,9 +126,16 @@ class _Reader:
         self._instruments = {each.id: each for each in instruments}
         self._past = Past()
         self._orders: dict[int, np.void] = {}
+        self._accepted: set[int] = set()
+        """Orders that the exchange is known to have taken: one in PENDING_CANCEL may be so without."""
         self._wallets: Mapping[int, str] = {}
         """Currencies of the venue by number of their wallets."""
-        own = {EventKind.ORDER_FILLED: self._fill, EventKind.FUNDING: self._fund, EventKind.BALANCE: self._balance}
+        own = {
+            EventKind.ORDER_ACCEPTED: self._accept,
+            EventKind.ORDER_FILLED: self._fill,
+            EventKind.FUNDING: self._fund,
+            EventKind.BALANCE: self._balance,
+        }
         held = (EventKind.POSITION, EventKind.POSITION_ADOPTED, EventKind.SETTLED)
         self._take: dict[int, Callable[[np.void], None]] = {
             **{int(kind): self._note for kind in ORDER_EVENTS if kind is not EventKind.ORDER_REFUSED},
@@ -173,10 +180,18 @@ class _Reader:
     def _note(self, row: np.void) -> None:
         """Take a row or an event as how its order stands."""
         is_ours = row["account"] == self._account and int(row["instrument"]) in self._instruments
-        if is_ours and OrderState(int(row["state"])) in SENT:
-            self._orders[int(row["order_id"])] = row
-        else:
-            self._orders.pop(int(row["order_id"]), None)
+        order_id, state = int(row["order_id"]), OrderState(int(row["state"]))
+        if not is_ours or state not in SENT:
+            self._orders.pop(order_id, None)
+            self._accepted.discard(order_id)
+            return
+        self._orders[order_id] = row
+        if state in (OrderState.LIVE, OrderState.PENDING_AMEND) or row["filled_qty"]:
+            self._accepted.add(order_id)
+
+    def _accept(self, event: np.void) -> None:
+        self._note(event)
+        self._accepted.add(int(event["order_id"]))
 
     def _fill(self, event: np.void) -> None:
         number = int(event["instrument"])
@@ -205,7 +220,6 @@ class _Reader:
     def _left(self, row: np.void) -> Left:
         order_id, state, filled_qty = int(row["order_id"]), OrderState(int(row["state"])), int(row["filled_qty"])
         venue_order_id = venue_id_of(order_id)
-        may_be_new = state in (OrderState.PENDING_NEW, OrderState.PENDING_CANCEL) and not filled_qty
         order = Order(
             order_id,
             "" if venue_order_id else self._ids.text(order_id),
@@ -217,7 +231,7 @@ class _Reader:
             int(row["px"]),
             int(row["qty"]),
             strategy=int(row["strategy"]),
-            stage=Stage.PENDING if may_be_new and not venue_order_id else Stage.LIVE,
+            stage=Stage.LIVE if order_id in self._accepted else Stage.PENDING,
             venue_order_id=venue_order_id,
             filled_qty=filled_qty,
             said_filled_qty=filled_qty,

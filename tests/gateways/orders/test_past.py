@@ -75,6 +75,16 @@ def test_order_that_has_ended_or_never_left_is_not() -> None:
     )
 
 
+def test_order_that_is_being_cancelled_may_never_have_been_taken() -> None:
+    asked = event(EventKind.ORDER_SUBMITTED, 5, OrderState.PENDING_NEW)
+    cancelled = event(EventKind.CANCEL_SUBMITTED, 5, OrderState.PENDING_CANCEL)
+    accepted = event(EventKind.ORDER_ACCEPTED, 5, OrderState.LIVE)
+    assert left(None, asked, cancelled)[5].order.stage is Stage.PENDING
+    assert left(None, asked, accepted, cancelled)[5].order.stage is Stage.LIVE
+    late = event(EventKind.ORDER_ACCEPTED, 5, OrderState.PENDING_CANCEL)
+    assert left(None, asked, cancelled, late)[5].order.stage is Stage.LIVE
+
+
 def test_adopted_order_is_known_by_the_exchanges_own_id() -> None:
     order_id = external_order_id(NUMBER, 777)
     order = left(None, event(EventKind.ORDER_ADOPTED, order_id, OrderState.LIVE))[order_id].order
