@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
-from gateways.binance import Ticks
+from gateways.decoder import Ticks
 from gateways.sandbox.accounts import Account, Fill, Income, Ledger, Order, Status
 from gateways.sandbox.engine.records import OPERATION, OperationFlag, OperationKind, OutcomeKind
 from oms.instruments import Instrument
