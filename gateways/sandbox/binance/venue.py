@@ -30,11 +30,11 @@ from gateways.sandbox.exchange import Engine, Event, Exchange, RefusedError
 from gateways.sandbox.faults import Fault, FaultPlan
 from gateways.sandbox.market import TRADE_FIELDS, Batch, Frame, RecordedMarket, Trade
 from oms.instruments import Instrument
+from oms.records import TickKind
 
 HOSTS: Final = ("fapi.binance.com", "fstream.binance.com", "api.binance.com")
 """The exchange's hosts that the sandbox stands for."""
 
-RECORDED_VENUE: Final = "binance_usdm"
 MARK_MS: Final = 1000
 """Of the recording, between two mark prices."""
 
@@ -69,7 +69,7 @@ class Call(NamedTuple):
 
 
 class Venue:
-    """One exchange.
+    """One exchange; see ``gateways.sandbox.venue.SandboxVenue``.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ class Venue:
         Added to the times of recorded events: 0 leaves them as they are.
     """
 
-    hosts = HOSTS
+    hosts: tuple[str, ...] = HOSTS
 
     def __init__(self, market: RecordedMarket, engine: Engine, opened: Batch, faults: FaultPlan | None = None) -> None:
         self.market = market
@@ -131,11 +131,19 @@ class Venue:
         """Let the market move by recorded messages, and pass them on."""
         self.exchange.move(batch.ticks)
         self.conditionals.check()
+        for rate in batch.ticks["qty"][batch.ticks["kind"] == TickKind.FUNDING].tolist():
+            self.pay_funding(rate)
         for frame in batch.frames:
             if frame.restarts:
                 self.streams.end_all("public", "market")
             if frame.channel:
                 self._pass_on(frame)
+
+    def pay_funding(self, rate: int) -> None:
+        """Have funding be paid now at a rate in 1e-8, and tell whom it concerns."""
+        for account, amount in self.exchange.pay_funding(rate):
+            key = self.listen_keys.of(account)
+            self._tell(key, self.views.funding_update(account, amount, self.clock.now_ms))
 
     def _pass_on(self, frame: Frame) -> None:
         streams = self.streams
@@ -149,10 +157,23 @@ class Venue:
             self._marked_ms = event_ms
             streams.publish("markPrice", msgspec.json.encode(mark_event(self, event_ms)))
 
+    @property
+    def needs_each_message(self) -> bool:
+        """While a conditional order waits."""
+        return self.conditionals.are_open
+
     def begin_maintenance(self) -> None:
         """Answer nothing more, and end all streams."""
         self.is_in_maintenance = True
+        self.end_streams()
+
+    def end_streams(self) -> None:
+        """End all connections."""
         self.streams.end_all("public", "market", "private")
+
+    async def flush(self) -> None:
+        """Wait until everything that streams carry is written."""
+        await self.streams.flush()
 
     def expire_listen_key(self, key: str) -> None:
         """Make a listen key invalid now."""
