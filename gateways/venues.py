@@ -80,6 +80,15 @@ VENUES: Final = {
 }
 
 
+CLOSED: Final = {"bitmex": "BitMEX closed on 2026-09-23, so that nothing of it can be live; its recordings are read"}
+"""Exchanges that are no more, by family, and what to say of them."""
+
+
+def why_closed(name: str) -> str:
+    """Why a venue can only be read from recordings; empty when its exchange is there."""
+    return CLOSED.get(name.partition("_")[0], "")
+
+
 def with_role(role: Role) -> list[Venue]:
     """The venues that are implemented for a role."""
     return [each for each in VENUES.values() if role in each.roles]
@@ -91,8 +100,10 @@ def implementation(name: str, role: Role) -> Any:
     Raises
     ------
     ConfigError
-        When the venue is unknown or is not implemented for that.
+        When the venue is unknown, is not implemented for that, or has closed.
     """
+    if why := why_closed(name):
+        raise ConfigError(f"{name}: {why}")
     venue = VENUES.get(name)
     if venue is None or role not in venue.roles:
         known = ", ".join(each.name for each in with_role(role))

@@ -35,11 +35,18 @@ def test_the_only_venue_that_is_implemented_needs_no_name() -> None:
     ("names", "chosen", "said"),
     [
         ([], "", "of no venue: name one"),
-        (["bitmex"], "", "bitmex: zoms has no orders for it, but for"),
+        (["deribit"], "", "deribit: zoms has no orders for it, but for"),
         (["binance_usdm"], "bitmex", "no instrument of bitmex is defined"),
-        (["binance_usdm", "bitmex"], "bitmex", "bitmex: zoms has no orders for it"),
+        (["binance_usdm", "deribit"], "deribit", "deribit: zoms has no orders for it"),
     ],
 )
 def test_venue_that_cannot_be_served_is_refused(names: list[str], chosen: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         venue_among(names, Role.ORDERS, chosen)
+
+
+@pytest.mark.parametrize("role", Role)
+@pytest.mark.parametrize("name", ["bitmex", "bitmex_inverse"])
+def test_bitmex_is_refused_for_it_has_closed(name: str, role: Role) -> None:
+    with pytest.raises(ConfigError, match=f"{name}: BitMEX closed on 2026-09-23, .*; its recordings are read"):
+        venue_among([name], role)
