@@ -71,17 +71,22 @@ def number_of(text: str | int, what: str = "id") -> int:
 def external_order_id(instrument: int, venue_order_id: int) -> int:
     """Our id of an order that was placed elsewhere: the same in every session, and never that of an order of ours.
 
+    A venue's id that does not fit (OKX's have 61 bits) is represented by bits of its digest.
+
     Raises
     ------
     ValueError
-        When the venue's id does not fit.
+        When the instrument's number does not fit, or the venue's id is no int64 above 0.
     """
-    if not 0 <= instrument < 1 << INSTRUMENT_BITS or not 0 < venue_order_id < 1 << VENUE_ID_BITS:
+    if not 0 <= instrument < 1 << INSTRUMENT_BITS or not 0 < venue_order_id <= MOST:
         raise ValueError(
-            f"order {venue_order_id} of instrument {instrument} was placed elsewhere and its id does not fit "
-            f"{VENUE_ID_BITS} bits: cancel it there"
+            f"order {venue_order_id} of instrument {instrument} was placed elsewhere and has no id here: cancel it there"
         )
-    return EXTERNAL | instrument << VENUE_ID_BITS | venue_order_id
+    fitting = venue_order_id
+    if venue_order_id >= 1 << VENUE_ID_BITS:
+        digest = blake2b(str(venue_order_id).encode(), digest_size=8).digest()
+        fitting = int.from_bytes(digest, "little") % (1 << VENUE_ID_BITS)
+    return EXTERNAL | instrument << VENUE_ID_BITS | fitting
 
 
 def _to_base_36(number: int, length: int) -> str:

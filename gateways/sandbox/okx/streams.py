@@ -1,8 +1,8 @@
 """Streams (OKX v5, "WebSocket": "Connect", "Login", "Subscribe"; and the section of each channel).
 
 Two entries, ``/ws/v5/public`` and ``/ws/v5/private``; a client says what it wants by message. Framing is that of
-recorded messages of the exchange. A connection on which nothing has gone either way for 30 seconds ends: clients send the text
-``ping``, and are answered ``pong``.
+recorded messages of the exchange. A connection on which nothing has gone either way for 30 seconds ends: clients send the
+text ``ping``, and are answered ``pong``.
 """
 
 from __future__ import annotations
