@@ -15,7 +15,7 @@ import uvloop
 import zmq
 
 from benchmarks._market import INSTRUMENT, market_maker_settings
-from gateways.live import binance_usdm
+from gateways.live.binance import USDM
 from gateways.live.client import Policy
 from gateways.live.market_data import LiveData
 from gateways.live.route import Route, route_of
@@ -58,7 +58,7 @@ async def raw(route: Route, instrument: Instrument, endpoint: str) -> None:
     while True:
         transport, _ = await picows.ws_connect(
             lambda: _Forwarding(socket),
-            binance_usdm.book_address(instrument),
+            USDM.feeds(instrument)[0].url,
             ssl_context=route.tls,
             socket_factory=opened,
         )

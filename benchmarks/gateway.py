@@ -27,6 +27,7 @@ import zmq
 
 from benchmarks._market import INSTRUMENT, RECORDING, market_maker_settings
 from gateways.sandbox.binance.streams import HIGH_WATER, Connection, framed
+from gateways.sandbox.binance.venue import Venue
 from gateways.sandbox.market import Frame, RecordedMarket
 from gateways.sandbox.server import Sandbox
 from gateways.sidecar import open_recording
@@ -81,7 +82,7 @@ class Hop:
 
     async def is_up(self) -> None:
         """Wait until the process is connected, listened to, and has its book."""
-        while not any(each.entry == "public" for each in self._sandbox.venue.streams.connections):
+        while not any(each.entry == "public" for each in self._connections):
             if self._process.poll() is not None:
                 raise RuntimeError(f"{self.which} has ended with {self._process.returncode}")
             await asyncio.sleep(0.01)
@@ -98,8 +99,14 @@ class Hop:
         return found
 
     @property
+    def _connections(self) -> set[Connection]:
+        venue = self._sandbox.venue
+        assert isinstance(venue, Venue)
+        return venue.streams.connections
+
+    @property
     def _connection(self) -> Connection:
-        (connection,) = [each for each in self._sandbox.venue.streams.connections if each.entry == "public"]
+        (connection,) = [each for each in self._connections if each.entry == "public"]
         return connection
 
     @property

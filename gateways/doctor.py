@@ -28,6 +28,8 @@ REFUSED_DISK_MB: Final = 1_024
 WARNED_DISK_MB: Final = 10_240
 MOVING_MONEY: Final = ("enableWithdrawals", "enableInternalTransfer", "permitsUniversalTransfer")
 """Permissions of Binance's keys by which money leaves the account."""
+TRADING: Final = {"binance_usdm": ("enableFutures", "futures")}
+"""Permissions of Binance's keys by which each venue is traded, and what that is."""
 
 Level = Literal["ok", "warning", "refused"]
 
@@ -38,6 +40,10 @@ class Finding(msgspec.Struct, frozen=True):
     check: str
     level: Level
     text: str
+
+
+CheckOfKeys = Callable[..., Awaitable[list[Finding]]]
+"""What the keys of an exchange may do: of its ccxt and the venue; ``may_withdraw`` only warns of moving money."""
 
 
 class Bounds(NamedTuple):
@@ -111,12 +117,13 @@ async def check_clock(exchange: Any, now_ms: Callable[[], float]) -> list[Findin
     return [Finding("clock", level, f"{abs(ahead_ms):.0f} ms {way} the exchange's, known to {known_ms:.0f} ms{remedy}")]
 
 
-async def check_keys_of_binance(exchange: Any, *, may_withdraw: bool) -> list[Finding]:
+async def check_keys_of_binance(exchange: Any, venue: Venue, *, may_withdraw: bool) -> list[Finding]:
     """What the keys may do (Binance, Wallet: "Get API Key Permission")."""
     told = await exchange.sapiGetAccountApiRestrictions()
     found = [Finding("keys", "ok", "they are valid")]
-    if not told.get("enableFutures"):
-        found.append(Finding("keys", "refused", "they may not trade futures: enable it for the key"))
+    permission, what = TRADING[venue.name]
+    if not told.get(permission):
+        found.append(Finding("keys", "refused", f"they may not trade {what}: enable it for the key"))
     moving = [name for name in MOVING_MONEY if told.get(name)]
     if moving:
         level: Level = "warning" if may_withdraw else "refused"
@@ -126,6 +133,10 @@ async def check_keys_of_binance(exchange: Any, *, may_withdraw: bool) -> list[Fi
     if not told.get("ipRestrict"):
         found.append(Finding("keys", "warning", "they work from any address: bind the key to this machine's"))
     return found
+
+
+CHECKS_OF_KEYS: Final[dict[str, CheckOfKeys]] = {"binance": check_keys_of_binance}
+"""By exchange."""
 
 
 async def check_instruments(exchange: Any, instruments: Sequence[Instrument]) -> list[Finding]:
@@ -176,10 +187,11 @@ async def examine_venue(
     async with connected(venue, login, sandbox) as exchange:
         checks: dict[str, Callable[[], Awaitable[list[Finding]]]] = {
             "clock": lambda: check_clock(exchange, now_ms),
-            "keys": lambda: check_keys_of_binance(exchange, may_withdraw=may_withdraw),
+            "keys": lambda: CHECKS_OF_KEYS[venue.family](exchange, venue, may_withdraw=may_withdraw),
             "instruments": lambda: check_instruments(exchange, instruments),
-            "position mode": lambda: check_position_mode(exchange, settings),
         }
+        if venue.has_positions:
+            checks["position mode"] = lambda: check_position_mode(exchange, settings)
         for name, check in checks.items():
             found += await _answered(name, check)
     return found

@@ -119,7 +119,8 @@ class KillSwitch:
         async with connected(self._venue, self._credentials, self._sandbox) as self._exchange:
             try:
                 await self._clear()
-                positions = await self._asked("positions", self._positions)
+                if self._venue.has_positions:
+                    positions = await self._asked("positions", self._positions)
             except UnansweredError as error:
                 problem = str(error)
         return Verdict(

@@ -1,27 +1,44 @@
-"""What zoms calls a venue and ccxt an exchange, and a bare ccxt for it: of the kill switch and the doctor.
+"""The venues, a row for each: what zoms and ccxt call it, its host names, and what implements each of its roles.
 
-Both must work when nothing else does, so this knows no settings: keys, host names, ccxt.
+This is the one place where venues are listed; everything else goes by a row. What implements a role is named by module
+and is imported when it is asked for, for the kill switch and the doctor must work when nothing else does.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+import importlib
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
+from enum import Enum
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
 from gateways.credentials import Credentials
+from oms.checks import ConfigError
 
 REQUEST_S: Final = 10.0
 """How long one request may take."""
 
 
+class Role(Enum):
+    """What a venue can be implemented for; the value says it in a message."""
+
+    MARKET_DATA = "live market data"
+    """A ``gateways.live.venue.MarketDataVenue``."""
+    ORDERS = "orders"
+    """A ``gateways.orders.venue.VenueType``."""
+    SANDBOX = "sandbox exchange"
+    """A ``gateways.sandbox.venue.VenueType``."""
+
+
 class Venue(msgspec.Struct, frozen=True, kw_only=True):
-    """How one exchange is asked, all through ccxt's own functions."""
+    """One exchange's market."""
 
     name: str
+    family: str
+    """The exchange that it is a market of."""
     exchange: str
     """ccxt's name of it."""
     hosts: tuple[str, ...]
@@ -29,8 +46,12 @@ class Venue(msgspec.Struct, frozen=True, kw_only=True):
     options: Mapping[str, Any]
     order_kinds: Mapping[str, Mapping[str, Any]]
     """Kinds of orders that it keeps apart, and the parameters by which ccxt is asked for each."""
+    has_positions: bool = True
+    """False where what is bought is a balance."""
     receive_window_s: float
     """How old a request may be when the exchange takes it."""
+    roles: Mapping[Role, str]
+    """``MODULE:NAME`` of what implements each."""
 
 
 VENUES: Final = {
@@ -38,6 +59,7 @@ VENUES: Final = {
     for venue in (
         Venue(
             name="binance_usdm",
+            family="binance",
             exchange="binanceusdm",
             hosts=("api.binance.com", "fapi.binance.com", "fstream.binance.com"),
             options={
@@ -48,9 +70,63 @@ VENUES: Final = {
             },
             order_kinds={"order": {}, "conditional order": {"trigger": True}},
             receive_window_s=10.0,
+            roles={
+                Role.MARKET_DATA: "gateways.live.binance:USDM",
+                Role.ORDERS: "gateways.orders.binance_usdm:BinanceUsdm",
+                Role.SANDBOX: "gateways.sandbox.binance.venue:Venue",
+            },
         ),
     )
 }
+
+
+def with_role(role: Role) -> list[Venue]:
+    """The venues that are implemented for a role."""
+    return [each for each in VENUES.values() if role in each.roles]
+
+
+def implementation(name: str, role: Role) -> Any:
+    """What implements a venue's role.
+
+    Raises
+    ------
+    ConfigError
+        When the venue is unknown or is not implemented for that.
+    """
+    venue = VENUES.get(name)
+    if venue is None or role not in venue.roles:
+        known = ", ".join(each.name for each in with_role(role))
+        raise ConfigError(f"{name}: zoms has no {role.value} for it, but for {known}")
+    module, _, attribute = venue.roles[role].partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def venue_among(names: Iterable[str], role: Role, chosen: str = "") -> Venue:
+    """The venue of a process that serves one.
+
+    Parameters
+    ----------
+    names
+        Venues of the instruments.
+    chosen
+        One of them; empty: the only one.
+
+    Raises
+    ------
+    ConfigError
+        When that says no venue, or several, or one that is not implemented for the role.
+    """
+    present = list(dict.fromkeys(names))
+    if chosen and chosen not in present:
+        raise ConfigError(f"no instrument of {chosen} is defined: add one, or leave its gateway out")
+    served = (
+        [chosen] if chosen else [name for name in present if name in VENUES and role in VENUES[name].roles] or present
+    )
+    if len(served) != 1:
+        said = ", ".join(served) or "no venue"
+        raise ConfigError(f"a process of {role.value} serves one venue, and the instruments are of {said}: name one")
+    implementation(served[0], role)
+    return VENUES[served[0]]
 
 
 class Sandbox(msgspec.Struct, frozen=True):

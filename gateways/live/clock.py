@@ -31,12 +31,12 @@ class ClockOffset:
 
     async def measure(self, ask_ms: Callable[[], Awaitable[int]]) -> None:
         """Ask the exchange's time, in ms, a few times; raises what that raises."""
-        best_ms = float("inf")
+        best_ms, best_offset_ms = float("inf"), 0.0
         for _ in range(SAMPLES):
             asked_ns = self._now_ns()
             server_ms = await ask_ms()
             took_ms = (self._now_ns() - asked_ns) / NS_PER_MS
             if took_ms < best_ms:
                 best_ms = took_ms
-                self.offset_ms = asked_ns / NS_PER_MS + took_ms / 2 - (server_ms + 0.5)  # it is cut to whole ms
-        self.error_ms = best_ms / 2 + 0.5
+                best_offset_ms = asked_ns / NS_PER_MS + took_ms / 2 - (server_ms + 0.5)  # it is cut to whole ms
+        self.offset_ms, self.error_ms = best_offset_ms, best_ms / 2 + 0.5

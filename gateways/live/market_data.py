@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, Final, Protocol
 
@@ -20,17 +20,16 @@ import numpy.typing as npt
 import zmq
 
 from gateways.in_force import InForce
-from gateways.live import binance_usdm
 from gateways.live.client import DEFAULT_POLICY, Policy, Stream
 from gateways.live.clock import ClockOffset
 from gateways.live.connection import Connect
 from gateways.live.market import Market
 from gateways.live.requests import RequestError, Requests
 from gateways.live.route import Route, route_of
+from gateways.live.venue import MarketDataVenue
 from gateways.replay import HEARTBEATS_WAITED, MAX_FRAME_RECORDS, MAX_SLEEP_S, RefusalLog, frame_end
-from gateways.venues import VENUES
+from gateways.venues import Role, implementation, venue_among
 from oms.bus import Publisher
-from oms.checks import ConfigError
 from oms.compiled import Progress, compile_entries
 from oms.config import Settings
 from oms.instruments import Instrument
@@ -62,7 +61,7 @@ class LiveData:
     Parameters
     ----------
     instruments
-        Of Binance USD-M.
+        Of one venue.
     route
         Where the venue is.
     publisher
@@ -77,6 +76,7 @@ class LiveData:
     Attributes
     ----------
     markets : list of Market
+    venue : MarketDataVenue
     streams : list of Stream
         All of them, those that carry books and the others.
     frames : int
@@ -93,6 +93,7 @@ class LiveData:
         connect: Connect | None = None,
     ) -> None:
         self.markets = [Market(instrument, self._publish) for instrument in instruments]
+        self.venue: MarketDataVenue = implementation(instruments[0].venue, Role.MARKET_DATA)
         self.streams: list[Stream] = []
         self.clock = ClockOffset()
         self.frames = 0
@@ -107,12 +108,13 @@ class LiveData:
         def book_changed() -> None:
             market.set_up(is_up=any(stream.is_up for stream in of_book))
 
-        def streams(address: str, on_change: Callable[[], None]) -> list[Stream]:
-            arguments = (address, self._route, market, on_change, self._policy, connect)
-            return [Stream(*arguments) for _ in range(connections)]
-
-        of_book = streams(binance_usdm.book_address(market.instrument), book_changed)
-        self.streams += [*of_book, *streams(binance_usdm.other_address(market.instrument), lambda: None)]
+        of_book: list[Stream] = []
+        for feed in self.venue.feeds(market.instrument):
+            on_change = book_changed if feed.carries_book else _nothing
+            arguments = (feed.url, self._route, market, on_change, self._policy, connect)
+            streams = [Stream(*arguments) for _ in range(connections)]
+            self.streams += streams
+            of_book += streams if feed.carries_book else []
 
     async def run(self) -> None:
         """Keep everything up until cancelled; raises what goes wrong here, not at the exchange."""
@@ -120,7 +122,7 @@ class LiveData:
             work: list[Coroutine[Any, Any, None]] = [stream.run() for stream in self.streams]
 
             def ask(instrument: Instrument) -> Awaitable[bytes]:
-                return binance_usdm.snapshot(requests, instrument)
+                return self.venue.snapshot(requests, instrument)
 
             work += [market.keep_in_step(ask, self._policy) for market in self.markets]
             for each in [*work, self._ask(requests)]:
@@ -130,15 +132,15 @@ class LiveData:
         """Ask for the exchange's time and what it trades, again and again; an answer that does not come is missed."""
         while True:
             with suppress(RequestError):
-                await self.clock.measure(lambda: binance_usdm.server_ms(requests))
+                await self.clock.measure(lambda: self.venue.server_ms(requests))
             with suppress(RequestError):
-                self.note_statuses(await binance_usdm.statuses(requests))
+                self.note_traded(await self.venue.traded(requests))
             await asyncio.sleep(ASK_EVERY_S)
 
-    def note_statuses(self, statuses: dict[str, str]) -> None:
-        """Take note of what the exchange trades; an instrument that it does not know it does not trade."""
+    def note_traded(self, symbols: Collection[str]) -> None:
+        """Take note of what the exchange trades."""
         for market in self.markets:
-            market.set_trading(is_trading=statuses.get(market.instrument.symbol) == binance_usdm.TRADING)
+            market.set_trading(is_trading=market.instrument.symbol in symbols)
 
     def look(self) -> None:
         """Welcome new subscribers, and see that no book is old."""
@@ -187,22 +189,22 @@ class LiveData:
         self.frames += 1
 
 
-def run(settings: Settings, life: Lifecycle, context: zmq.Context[Any]) -> int:
-    """The gateway process; see ``oms.process``.
+def run(settings: Settings, life: Lifecycle, context: zmq.Context[Any], venue: str = "") -> int:
+    """The gateway process of one venue; see ``oms.process``.
+
+    Parameters
+    ----------
+    venue
+        Whose live instruments; empty: the only one that they have.
 
     Raises
     ------
     ConfigError, BusError
         When an instrument or the endpoint cannot be used.
     """
-    instruments = settings.live_instruments
-    for instrument in instruments:
-        if instrument.venue != binance_usdm.VENUE:
-            raise ConfigError(
-                f"live instrument {instrument.symbol} is of {instrument.venue}: live market data are of "
-                f"{binance_usdm.VENUE} yet"
-            )
-    route = route_of(settings.live, VENUES["binance_usdm"].hosts)
+    exchange = venue_among((each.venue for each in settings.live_instruments), Role.MARKET_DATA, venue)
+    instruments = [each for each in settings.live_instruments if each.venue == exchange.name]
+    route = route_of(settings.live, exchange.hosts)
     publisher = Publisher(context, settings.ticks_endpoint, RecordKind.TICK, Source.GATEWAY)
     in_force = [InForce(settings, context, instrument) for instrument in instruments]
 
@@ -268,3 +270,7 @@ def run_loop(work: Coroutine[Any, Any, None]) -> None:
         asyncio.run(work)
     else:
         uvloop.run(work)
+
+
+def _nothing() -> None:
+    """What follows from a change of a stream that carries no book."""

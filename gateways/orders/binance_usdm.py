@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
+from gateways.credentials import Credentials
 from gateways.orders.binance_views import NS_PER_MS, BinanceViews
 from gateways.orders.binance_words import (
     CODES,
@@ -27,7 +28,7 @@ from gateways.orders.ids import number_of
 from gateways.orders.known import Order
 from gateways.orders.limiter import Limiter, Priority
 from gateways.orders.outcomes import Code
-from gateways.orders.venue import CommandError, Page
+from gateways.orders.venue import CommandError, Page, Send
 from gateways.orders.views import FillView, FundingView, OrderView, PositionView, Told
 from oms.decimals import scaled
 from oms.instruments import Instrument
@@ -37,31 +38,6 @@ PAGE: Final = 1000
 """Most trades of one answer."""
 
 ORDER_COST: Final = {MINUTE_ORDERS: 1, TEN_SECOND_ORDERS: 1}
-
-
-def new_exchange(key: str, secret: str, session: Any = None) -> Any:
-    """An unmodified ccxt for a ``BinanceUsdm``: its own rate limiter off, nothing sent twice.
-
-    Parameters
-    ----------
-    session
-        An ``aiohttp.ClientSession`` to go through; None: ccxt makes its own.
-    """
-    import ccxt.pro
-
-    settings: dict[str, Any] = {
-        "apiKey": key,
-        "secret": secret,
-        "enableRateLimit": False,
-        "options": {
-            "fetchCurrencies": False,
-            "adjustForTimeDifference": False,
-            "recvWindow": int(RECEIVE_WINDOW_S * 1000),
-        },
-    }
-    if session is not None:
-        settings["session"] = session
-    return ccxt.pro.binanceusdm(settings)
 
 
 class BinanceUsdm:
@@ -90,6 +66,25 @@ class BinanceUsdm:
         self._views = BinanceViews(self._by_symbol)
         self.patience_s = patience_s
         exchange.on_rest_response = self._observe
+
+    @staticmethod
+    def new_exchange(credentials: Credentials, session: Any = None) -> Any:
+        """See ``gateways.orders.venue.VenueType``."""
+        import ccxt.pro
+
+        settings: dict[str, Any] = {
+            "apiKey": credentials.key,
+            "secret": credentials.secret,
+            "enableRateLimit": False,
+            "options": {
+                "fetchCurrencies": False,
+                "adjustForTimeDifference": False,
+                "recvWindow": int(RECEIVE_WINDOW_S * 1000),
+            },
+        }
+        if session is not None:
+            settings["session"] = session
+        return ccxt.pro.binanceusdm(settings)
 
     @property
     def receive_window_s(self) -> float:
@@ -258,6 +253,9 @@ class BinanceUsdm:
         answer = await self._ask(self.exchange.fapiPrivatePostListenKey, {}, {WEIGHT: 1}, Priority.KEEP)
         address: str = self.exchange.get_private_ws_url("linear", answer["listenKey"])
         return address
+
+    async def greet(self, _send: Send) -> None:
+        """The key in the address says it all."""
 
     async def keep_stream(self) -> None:
         """ "Keepalive User Data Stream"."""

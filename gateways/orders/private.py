@@ -24,6 +24,9 @@ KEEP_S: Final = 20 * 60.0
 BACKOFF_S: Final = (0.0, 0.5, 1.0, 2.0, 5.0)
 """Before each new attempt; the last one again and again."""
 
+GREETING_S: Final = 10.0
+"""How long the exchange may take to let a new connection hear the account's events."""
+
 MOST_MISSED: Final = 3
 """Events in a row that an answer told of and the stream did not, before it is taken for dead."""
 
@@ -106,6 +109,8 @@ class PrivateStream:
             if watching.done():
                 self._why = watching.result()
                 return False
+            async with asyncio.timeout(GREETING_S):
+                await self._venue.greet(client.send)
             self.connections += 1
             self.is_open = True
             await self._on_open()

@@ -10,27 +10,27 @@ import asyncio
 import os
 import ssl
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import zmq
 
 from gateways.credentials import read_credentials
-from gateways.orders.binance_usdm import BinanceUsdm, new_exchange
 from gateways.orders.clock import Clock
 from gateways.orders.gateway import OrderGateway
 from gateways.orders.ids import ClientIds
 from gateways.orders.known import Known
 from gateways.orders.past import left_orders
+from gateways.orders.venue import Venue, VenueType
 from gateways.sandbox.pointing import pointed_session
-from gateways.venues import VENUES
+from gateways.venues import Role, implementation, venue_among
 from oms.bus import Puller, Pusher, Records, has_input
 from oms.config import ConfigError, LiveSettings, Settings
 from oms.lifecycle import Lifecycle
 from oms.records import RecordKind, Source
 
-VENUE: Final = "binance_usdm"
+Say = Callable[[str], None]
 
 
 class Life(Protocol):
@@ -71,20 +71,26 @@ class ReportSender:
         self._waiting.clear()
 
 
-def run(settings: Settings, life: Lifecycle, context: zmq.Context[Any]) -> int:
-    """The process; see ``oms.process``.
+def run(settings: Settings, life: Lifecycle, context: zmq.Context[Any], venue: str = "") -> int:
+    """The process of one venue; see ``oms.process``.
+
+    Parameters
+    ----------
+    venue
+        Whose instruments; empty: the only one that the live instruments have, or where none is live, all of them.
 
     Raises
     ------
     CredentialsError
         When there are no keys.
     ConfigError
-        When no instrument of the settings is of this venue, or a sandbox's certificate cannot be read.
+        When no instrument of the settings is of this venue, or several venues are meant, or a sandbox's certificate
+        cannot be read.
     """
     import uvloop
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(serve(settings, life, context, os.environ))
+        return runner.run(serve(settings, life, context, os.environ, venue))
 
 
 async def serve(
@@ -92,25 +98,28 @@ async def serve(
     life: Life,
     context: zmq.Context[Any],
     environment: Mapping[str, str],
+    venue_name: str = "",
     clock: Clock | None = None,
 ) -> int:
     """Trade until told to stop; raises as ``run``."""
     clock = clock or Clock()
-    instruments = tuple(each for each in settings.instruments if each.venue == VENUE)
-    if not instruments:
-        raise ConfigError(f"no instrument of {VENUE} is defined: add one, or leave its gateway out")
-    credentials = read_credentials(VENUE, environment)
+    among = settings.instruments if venue_name else settings.live_instruments or settings.instruments
+    row = venue_among((each.venue for each in among), Role.ORDERS, venue_name)
+    venue_type: VenueType = implementation(row.name, Role.ORDERS)
+    instruments = tuple(each for each in settings.instruments if each.venue == row.name)
+    credentials = read_credentials(row.name, environment)
+    log = _log_of(row.name)
     puller = Puller(context, settings.orders_endpoint, binding=False)
     pusher = Pusher(context, settings.core_endpoint, RecordKind.REPORT, Source.EXECUTION)
     sender = ReportSender(pusher)
     account = settings.account_number("")
     ids = ClientIds(settings.account)
-    wallets = {wallet.currency: number for number, wallet in enumerate(settings.wallets) if wallet.venue == VENUE}
+    wallets = {wallet.currency: number for number, wallet in enumerate(settings.wallets) if wallet.venue == row.name}
     known = Known(account, ids, instruments, wallets, sender.add, clock.time_ns)
-    session = _sandbox_session(settings.live)
-    exchange = new_exchange(credentials.key, credentials.secret, session)
-    venue = BinanceUsdm(exchange, instruments, clock)
-    gateway = OrderGateway(venue, exchange, known, clock, _log)
+    session = _sandbox_session(settings.live, row.hosts)
+    exchange = venue_type.new_exchange(credentials, session)
+    venue: Venue = venue_type(exchange, instruments, clock)
+    gateway = OrderGateway(venue, exchange, known, clock, log)
     try:
         life.beat({}, "recovering")
         for left in left_orders(settings.snapshot_dir, settings.journal_dir, account, ids, instruments):
@@ -122,7 +131,7 @@ async def serve(
         while not life.stopping:
             lost = _take(puller, gateway)
             if lost:
-                _log(f"{lost} commands were lost on the bus: the core has them in flight, and a restart asks for them")
+                log(f"{lost} commands were lost on the bus: the core has them in flight, and a restart asks for them")
             life.beat({**gateway.counters(), "reports": float(sender.reports)})
             await _readable(puller, settings.heartbeat_s / 2)
         life.beat(gateway.counters(), "stopping")
@@ -168,16 +177,19 @@ async def _readable(puller: Puller, seconds: float) -> None:
         loop.remove_reader(descriptor)
 
 
-def _sandbox_session(live: LiveSettings) -> Any:
+def _sandbox_session(live: LiveSettings, hosts: Collection[str]) -> Any:
     """A session that leads to a sandbox on this machine; None: there is none, and the exchange is the real one."""
     if not live.sandbox_port:
         return None
     try:
-        return pointed_session(live.sandbox_port, Path(live.sandbox_ca).read_bytes(), VENUES[VENUE].hosts)
+        return pointed_session(live.sandbox_port, Path(live.sandbox_ca).read_bytes(), hosts)
     except (OSError, ssl.SSLError) as error:
         raise ConfigError(f"live sandbox_ca {live.sandbox_ca!r} is no certificate: {error}") from None
 
 
-def _log(line: str) -> None:
-    sys.stderr.write(f"{VENUE}: {line}\n")
-    sys.stderr.flush()
+def _log_of(name: str) -> Say:
+    def say(line: str) -> None:
+        sys.stderr.write(f"{name}: {line}\n")
+        sys.stderr.flush()
+
+    return say

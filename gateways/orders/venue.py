@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
+from gateways.credentials import Credentials
+from gateways.orders.clock import Clock
 from gateways.orders.known import Order
 from gateways.orders.limiter import Limiter
 from gateways.orders.outcomes import Code
@@ -19,6 +21,10 @@ class CommandError(ValueError):
     def __init__(self, message: str, reason: Reason) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+Send = Callable[[Any], Awaitable[None]]
+"""Sends a message, an object of JSON, on the private stream."""
 
 
 class Page(NamedTuple):
@@ -99,8 +105,28 @@ class Venue(Protocol):
     async def new_stream(self) -> str:
         """The address of a new private stream."""
 
+    async def greet(self, send: Send) -> None:
+        """Have the account's events come on a stream that has just been opened; returns once they will."""
+
     async def keep_stream(self) -> None:
         """Keep it for longer."""
 
     def told(self, message: Any) -> list[Told]:
         """What a message of the private stream says: of one order its fills before what it comes to by them."""
+
+
+class VenueType(Protocol):
+    """What ``gateways.venues`` names for orders: a ``Venue``'s class."""
+
+    @staticmethod
+    def new_exchange(credentials: Credentials, session: Any = None) -> Any:
+        """An unmodified ccxt.pro exchange for it: its own rate limiter off, nothing sent twice.
+
+        Parameters
+        ----------
+        session
+            An ``aiohttp.ClientSession`` to go through, its maker's to close; None: ccxt makes its own.
+        """
+
+    def __call__(self, exchange: Any, instruments: tuple[Instrument, ...], clock: Clock) -> Venue:
+        """A venue that asks through such an exchange, of the session's instruments there."""

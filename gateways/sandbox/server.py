@@ -21,13 +21,14 @@ import aiohttp
 from aiohttp import web
 
 from gateways.credentials import Credentials
-from gateways.sandbox.binance.venue import RECORDED_VENUE, Venue
 from gateways.sandbox.certificates import Authority
 from gateways.sandbox.faults import FaultPlan
 from gateways.sandbox.market import Frame, RecordedMarket
 from gateways.sandbox.matching import Matching
 from gateways.sandbox.pointing import LOOPBACK, pointed_session
+from gateways.sandbox.venue import SandboxVenue, VenueType
 from gateways.sidecar import Recording
+from gateways.venues import Role, implementation
 from oms.instruments import Instrument
 from oms.records import CASH_SCALE
 
@@ -37,10 +38,6 @@ FLAT_OUT_STEPS: Final = 256
 """Messages of a replay that is as fast as it can be between two looks at the clients."""
 
 
-class SandboxError(ValueError):
-    """A sandbox that cannot be."""
-
-
 def credentials_of(account: int) -> Credentials:
     """The key and the secret of an account by its number: the same in every run, and worth nothing anywhere else."""
     key, secret = (hashlib.sha256(f"zoms sandbox {what} {account}".encode()).hexdigest() for what in ("key", "secret"))
@@ -48,7 +45,7 @@ def credentials_of(account: int) -> Credentials:
 
 
 class Sandbox:
-    """One venue over one recording.
+    """The venue of a recording, over it.
 
     Parameters
     ----------
@@ -67,13 +64,13 @@ class Sandbox:
 
     Attributes
     ----------
-    venue : Venue
+    venue : SandboxVenue
     ca_pem : bytes
         The authority's certificate.
 
     Raises
     ------
-    SandboxError
+    ConfigError
         For a recording of a venue that there is no sandbox of.
     RecordingError
         For one without a depth snapshot.
@@ -90,13 +87,10 @@ class Sandbox:
         port: int = 0,
         loop: bool = False,
     ) -> None:
-        if recording.venue != RECORDED_VENUE:
-            raise SandboxError(
-                f"recording {recording.path} is of {recording.venue}: the sandbox speaks only as {RECORDED_VENUE} yet"
-            )
+        venue_type: VenueType = implementation(recording.venue, Role.SANDBOX)
         market = RecordedMarket(recording, instrument, loop=loop)
         opened = market.open()
-        self.venue = Venue(market, Matching(int(market.book()["px"][0])), opened, faults)
+        self.venue: SandboxVenue = venue_type(market, Matching(int(market.book()["px"][0])), opened, faults)
         for number in range(accounts):
             self.venue.open_account(credentials_of(number), balance)
         authority = Authority()
@@ -134,7 +128,7 @@ class Sandbox:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.venue.timers.close()
-        self.venue.streams.end_all("public", "market", "private")
+        self.venue.end_streams()
         if self._runner is not None:
             await self._runner.cleanup()
 
@@ -146,7 +140,7 @@ class Sandbox:
         """
         taken: list[Frame] = []
         while len(taken) < count or not self.venue.market.is_in_step:
-            wanted = 1 if self.venue.conditionals.are_open else max(count - len(taken), 1)
+            wanted = 1 if self.venue.needs_each_message else max(count - len(taken), 1)
             batch = self.venue.market.step(wanted)
             if not batch.frames:
                 break
@@ -172,7 +166,7 @@ class Sandbox:
             if not frames:
                 return
             if speed is None:
-                await venue.streams.flush()
+                await venue.flush()
                 await asyncio.sleep(0)
                 continue
             recorded_ns = market.ts - start_ts

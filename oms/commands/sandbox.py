@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from gateways.sandbox.server import Sandbox
 
-VENUES: Final = ("binance",)
 DEFAULT_PORT: Final = 8443
 CA_FILE: Final = "sandbox-ca.pem"
 """In the data folder."""
@@ -23,7 +22,14 @@ CA_FILE: Final = "sandbox-ca.pem"
 
 def sandbox(
     replay: Annotated[Path, typer.Option("--replay", help="Recorded stream that is its market.", metavar="FILE")],
-    venue: Annotated[str, typer.Option("--venue", help="Which exchange it is: binance (USD-M).", metavar="VENUE")],
+    venue: Annotated[
+        str,
+        typer.Option(
+            "--venue",
+            help="Which exchange it is, such as binance; the recording says which of its markets.",
+            metavar="VENUE",
+        ),
+    ],
     port: Annotated[
         int, typer.Option("--port", help="Where it listens on 127.0.0.1; 0: where there is room.", min=0, max=65535)
     ] = DEFAULT_PORT,
@@ -55,8 +61,11 @@ def sandbox(
     as_json: Annotated[bool, typer.Option("--json", help="Print where it listens and its keys as JSON.")] = False,
 ) -> None:
     """Run a sandbox exchange until Ctrl-C: an unmodified client of the real one trades on it."""
-    if venue not in VENUES:
-        raise CommandError(f"--venue {venue!r} has no sandbox: choose {', '.join(VENUES)}")
+    from gateways.venues import Role, with_role
+
+    served = {each.name: each.family for each in with_role(Role.SANDBOX)}
+    if venue not in served.values():
+        raise CommandError(f"--venue {venue!r} has no sandbox: choose {', '.join(dict.fromkeys(served.values()))}")
     try:
         import uvloop
 
@@ -71,6 +80,8 @@ def sandbox(
 
     settings = load_settings(settings_file, {"replay": {"file": str(replay)}})
     recording = open_recording(replay)
+    if served.get(recording.venue) != venue:
+        raise CommandError(f"{replay} is of {recording.venue}, which is not --venue {venue}: give a recording of it")
     instrument = settings.instrument(f"{recording.symbol}.{recording.venue}")
     ca_file = (ca or data_dir() / CA_FILE).expanduser().absolute()
     made = Sandbox(

@@ -34,7 +34,6 @@ from oms.instruments import Instrument
 HOSTS: Final = ("fapi.binance.com", "fstream.binance.com", "api.binance.com")
 """The exchange's hosts that the sandbox stands for."""
 
-RECORDED_VENUE: Final = "binance_usdm"
 MARK_MS: Final = 1000
 """Of the recording, between two mark prices."""
 
@@ -69,7 +68,7 @@ class Call(NamedTuple):
 
 
 class Venue:
-    """One exchange.
+    """One exchange; see ``gateways.sandbox.venue.SandboxVenue``.
 
     Parameters
     ----------
@@ -92,7 +91,7 @@ class Venue:
         Added to the times of recorded events: 0 leaves them as they are.
     """
 
-    hosts = HOSTS
+    hosts: tuple[str, ...] = HOSTS
 
     def __init__(self, market: RecordedMarket, engine: Engine, opened: Batch, faults: FaultPlan | None = None) -> None:
         self.market = market
@@ -149,10 +148,23 @@ class Venue:
             self._marked_ms = event_ms
             streams.publish("markPrice", msgspec.json.encode(mark_event(self, event_ms)))
 
+    @property
+    def needs_each_message(self) -> bool:
+        """While a conditional order waits."""
+        return self.conditionals.are_open
+
     def begin_maintenance(self) -> None:
         """Answer nothing more, and end all streams."""
         self.is_in_maintenance = True
+        self.end_streams()
+
+    def end_streams(self) -> None:
+        """End all connections."""
         self.streams.end_all("public", "market", "private")
+
+    async def flush(self) -> None:
+        """Wait until everything that streams carry is written."""
+        await self.streams.flush()
 
     def expire_listen_key(self, key: str) -> None:
         """Make a listen key invalid now."""

@@ -16,6 +16,7 @@ from gateways.live.market import Market
 from gateways.live.market_data import LiveData
 from gateways.live.route import Route
 from gateways.recording import load_ticks
+from gateways.sandbox.binance.venue import Venue
 from gateways.sandbox.faults import Fault, FaultPlan
 from gateways.sandbox.market import Frame
 from gateways.sandbox.pointing import SandboxResolver
@@ -67,7 +68,9 @@ class Floor:
 
     def __init__(self, sandbox: Sandbox, policy: Policy, options: dict[str, Any]) -> None:
         self.sandbox = sandbox
-        self.venue = sandbox.venue
+        venue = sandbox.venue
+        assert isinstance(venue, Venue)
+        self.venue: Venue = venue
         self.outlet = Outlet()
         self.route = route_to(sandbox)
         self.live = LiveData([sandbox.venue.instrument], self.route, self.outlet, policy, **options)
@@ -209,5 +212,5 @@ async def _run(body: Callable[[Floor], Awaitable[None]], policy: Policy, options
             test.cancel()
             running.cancel()
             await asyncio.gather(test, running, return_exceptions=True)
-        await floor.until(lambda: not sandbox.venue.streams.connections)
+        await floor.until(lambda: not floor.venue.streams.connections)
         await floor.until(lambda: asyncio.all_tasks() <= before)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from gateways.live import binance_usdm
+from gateways.live.binance import USDM
 from gateways.live.connection import Connect
 from gateways.live.requests import RequestError, Requests
 from gateways.replay import MAX_FRAME_RECORDS
@@ -290,11 +290,11 @@ async def test_venue_says_how_long_it_wants_to_be_left_alone(floor: Floor) -> No
     async with Requests(floor.route) as requests:
         floor.venue.faults = FaultPlan(1, {Fault.BAN: 1.0})
         with pytest.raises(RequestError, match="418") as refused:
-            await binance_usdm.server_ms(requests)
+            await USDM.server_ms(requests)
         assert refused.value.retry_after_s == 2.0
         floor.venue.faults = FaultPlan(1, {Fault.LOSE_ANSWER: 1.0})
         with pytest.raises(RequestError) as lost:
-            await binance_usdm.server_ms(requests)
+            await USDM.server_ms(requests)
         assert lost.value.retry_after_s == 0.0
 
 
@@ -302,7 +302,7 @@ async def test_venue_says_how_long_it_wants_to_be_left_alone(floor: Floor) -> No
 async def test_offset_of_the_clock_is_measured(floor: Floor) -> None:
     floor.venue.clock.skew_ms = 5_000
     async with Requests(floor.route) as requests:
-        await floor.live.clock.measure(lambda: binance_usdm.server_ms(requests))
+        await floor.live.clock.measure(lambda: USDM.server_ms(requests))
     counters = floor.live.counters()
     assert counters["clock_offset_ms"] == pytest.approx(-5_000, abs=counters["clock_error_ms"])
     assert 0.5 < counters["clock_error_ms"] < 1_000
@@ -312,11 +312,11 @@ async def test_offset_of_the_clock_is_measured(floor: Floor) -> None:
 async def test_instrument_that_is_not_traded_has_no_book(floor: Floor) -> None:
     await floor.in_step()
     symbol = floor.venue.instrument.symbol
-    floor.live.note_statuses({symbol: "SETTLING"})
+    floor.live.note_traded([])
     assert floor.outlet.ticks["kind"][-1] == STALE
     assert floor.live.counters()["stale"] == 1
     assert not floor.market.snapshot_wanted.is_set()
-    floor.live.note_statuses({symbol: "TRADING"})
+    floor.live.note_traded([symbol])
     await floor.caught_up()
     floor.check_book()
 
@@ -324,7 +324,7 @@ async def test_instrument_that_is_not_traded_has_no_book(floor: Floor) -> None:
 @on_floor()
 async def test_status_is_asked_of_the_exchange(floor: Floor) -> None:
     async with Requests(floor.route) as requests:
-        assert await binance_usdm.statuses(requests) == {"BTCUSDT": "TRADING"}
+        assert await USDM.traded(requests) == {"BTCUSDT"}
 
 
 def test_error_in_publishing_ends_it() -> None:

@@ -133,7 +133,10 @@ def test_version_that_the_core_puts_in_force_is_taken_up(tmp_path: Path) -> None
     ("change", "words"),
     [
         ({"sandbox_ca": "none.pem"}, "is no certificate"),
-        ({"instruments": ("BTCUSDT.binance_spot",)}, "live market data are of binance_usdm yet"),
+        (
+            {"instruments": ("BTCUSDT.binance_spot",)},
+            "binance_spot: zoms has no live market data for it, but for binance_usdm",
+        ),
     ],
 )
 def test_process_that_cannot_begin_ends_with_one_clear_line(change: dict[str, Any], words: str, tmp_path: Path) -> None:

@@ -8,14 +8,15 @@ from typing import Any, Final
 
 import numpy as np
 
-from gateways.orders.binance_usdm import BinanceUsdm, new_exchange
+from gateways.orders.binance_usdm import BinanceUsdm
 from gateways.orders.clock import Clock
 from gateways.orders.gateway import OrderGateway
 from gateways.orders.ids import ClientIds
 from gateways.orders.known import Known
 from gateways.sandbox.accounts import Account
+from gateways.sandbox.binance.venue import Venue
 from gateways.sandbox.faults import Fault, FaultPlan
-from gateways.sandbox.server import Sandbox
+from gateways.sandbox.server import Sandbox, credentials_of
 from gateways.sidecar import open_recording
 from oms.bus import Records
 from oms.records import COMMAND, CommandKind, OrderType, ReportKind, TimeInForce
@@ -59,12 +60,18 @@ class Booth:
         self._came = asyncio.Event()
         self._session = sandbox.session()
         self._numbers = iter(range(1, 10**6))
-        login = sandbox.login
-        self.exchange = new_exchange(login["apiKey"], login["secret"], self._session)
+        self.exchange = BinanceUsdm.new_exchange(credentials_of(0), self._session)
         self.venue = BinanceUsdm(self.exchange, (self.instrument,), clock)
         self.known = Known(0, ClientIds("test"), (self.instrument,), {"USDT": 0}, self._tell, clock.time_ns)
         options = {"grace_s": GRACE_S, "reconcile_s": 10**6, "switch_s": 0.0, **options}
         self.gateway = OrderGateway(self.venue, self.exchange, self.known, clock, self._say, **options)
+
+    @property
+    def binance(self) -> Venue:
+        """The sandbox's side of what is Binance's own."""
+        venue = self.sandbox.venue
+        assert isinstance(venue, Venue)
+        return venue
 
     @property
     def account(self) -> Account:

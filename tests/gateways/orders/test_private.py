@@ -51,7 +51,7 @@ async def test_fills_while_the_stream_is_down_are_told_first_thing(booth: Booth)
     other_id = booth.place(1, 10, FAR)
     await booth.done(order_id, ReportKind.ACCEPTED)
     await booth.done(other_id, ReportKind.ACCEPTED)
-    booth.sandbox.venue.streams.end_all("private")
+    booth.binance.streams.end_all("private")
     booth.market_moves(lambda: booth.account.qty == -30)
     (other,) = booth.account.open_orders.values()
     booth.sandbox.venue.exchange.cancel(other)
@@ -78,11 +78,11 @@ async def test_nothing_but_cancels_leaves_while_the_stream_is_down(booth: Booth)
 
 @on_booth()
 async def test_expired_key_leads_to_a_new_one(booth: Booth) -> None:
-    key = booth.sandbox.venue.listen_keys.of(booth.account)
+    key = booth.binance.listen_keys.of(booth.account)
     assert key is not None
-    booth.sandbox.venue.expire_listen_key(key)
+    booth.binance.expire_listen_key(key)
     await booth.until(lambda: booth.gateway.stream.connections == 2 and booth.gateway.trades)
-    assert booth.sandbox.venue.listen_keys.of(booth.account) not in (None, key)
+    assert booth.binance.listen_keys.of(booth.account) not in (None, key)
     await booth.done(booth.place(1, 10), ReportKind.FILL)
 
 
@@ -106,7 +106,7 @@ class KeepingClock(SkippingClock):
 @on_booth(clock=KeepingClock)
 async def test_key_is_renewed_and_one_that_cannot_be_is_replaced(booth: Booth) -> None:
     assert isinstance(booth.clock, KeepingClock)
-    keys = booth.sandbox.venue.listen_keys
+    keys = booth.binance.listen_keys
     key = keys.of(booth.account)
     booth.clock.renew.set()
     while booth.clock.renewals < 1 or booth.venue.limiter.used("weight") == 0:
@@ -121,7 +121,7 @@ async def test_key_is_renewed_and_one_that_cannot_be_is_replaced(booth: Booth) -
 
 @on_booth()
 async def test_stream_that_brings_nothing_is_opened_anew(booth: Booth) -> None:
-    booth.sandbox.venue.listen_keys._keys.clear()
+    booth.binance.listen_keys._keys.clear()
     for _ in range(MOST_MISSED):
         await booth.done(booth.place(1, 10), ReportKind.FILL)
     await booth.until(lambda: booth.gateway.stream.connections == 2 and booth.gateway.trades)

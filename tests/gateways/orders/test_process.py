@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from gateways.credentials import CredentialsError, variable
-from gateways.orders.process import VENUE, serve
+from gateways.orders.process import serve
 from gateways.sandbox.server import Sandbox
 from gateways.sidecar import open_recording
 from oms.bus import Puller, Pusher, new_context
@@ -23,6 +23,7 @@ from tests.gateways.sandbox.desk import RECORDING, shipped_instrument
 
 ORDER_ID = 1024 << 40 | 1
 
+VENUE = "binance_usdm"
 KEY, SECRET = (variable(VENUE, part) for part in ("key", "secret"))
 
 
@@ -83,7 +84,7 @@ def test_commands_of_the_bus_are_traded_and_reports_come_back(
             environment = {KEY: sandbox.login["apiKey"], SECRET: sandbox.login["secret"]}
             live = LiveSettings(sandbox_port=sandbox.port, sandbox_ca=str(ca_file))
             settings = msgspec.structs.replace(settings, live=live)
-            serving = asyncio.ensure_future(serve(settings, life, context, environment))
+            serving = asyncio.ensure_future(serve(settings, life, context, environment, VENUE))
             assert await reports_until(core, ReportKind.BALANCE) == [ReportKind.BALANCE]
             async with asyncio.timeout(20):
                 while not life.counters.get("trades"):
@@ -119,5 +120,5 @@ def test_process_without_keys_does_not_start(tmp_path: Path, missing: str) -> No
     del environment[missing]
     context = new_context()
     with pytest.raises(CredentialsError, match=missing):
-        asyncio.run(serve(own_settings(tmp_path), OwnLife(), context, environment))
+        asyncio.run(serve(own_settings(tmp_path), OwnLife(), context, environment, VENUE))
     context.destroy(linger=0)

@@ -11,6 +11,7 @@ from typing import Any, Final
 import ccxt.pro
 import msgspec
 
+from gateways.sandbox.binance.venue import Venue
 from gateways.sandbox.faults import FaultPlan
 from gateways.sandbox.server import Sandbox
 from gateways.sidecar import open_recording
@@ -40,7 +41,9 @@ class Desk:
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
-        self.venue = sandbox.venue
+        venue = sandbox.venue
+        assert isinstance(venue, Venue)
+        self.venue: Venue = venue
         self.messages: list[tuple[str, Any]] = []
         self._came = asyncio.Event()
         self._opened: list[tuple[Any, Any]] = []

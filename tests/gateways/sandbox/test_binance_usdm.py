@@ -10,8 +10,8 @@ import ccxt
 import pytest
 
 from gateways.sandbox.binance.limits import WEIGHT
-from gateways.sandbox.server import SandboxError
-from tests.gateways.reference import SPOT_FILE
+from oms.checks import ConfigError
+from tests.gateways.reference import COINM_FILE
 from tests.gateways.sandbox.desk import SYMBOL, Desk, Wire, on_sandbox
 
 
@@ -152,9 +152,9 @@ async def test_certificate_is_believed_by_nobody_else(desk: Desk) -> None:
 
 
 def test_recording_of_another_venue_is_refused() -> None:
-    @on_sandbox(file=SPOT_FILE)
+    @on_sandbox(file=COINM_FILE)
     async def body(_desk: Desk) -> None:
         await asyncio.sleep(0)
 
-    with pytest.raises(SandboxError, match="binance_spot"):
+    with pytest.raises(ConfigError, match="binance_coinm: zoms has no sandbox exchange for it"):
         body()

@@ -1,0 +1,45 @@
+"""The table of venues: what implements each role keeps its contract, and which venue a process serves."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateways.live.binance import USDM
+from gateways.live.venue import MarketDataVenue
+from gateways.orders.binance_usdm import BinanceUsdm
+from gateways.orders.venue import VenueType as OrdersType
+from gateways.sandbox.binance.venue import Venue as BinanceSandbox
+from gateways.sandbox.venue import VenueType as SandboxType
+from gateways.venues import VENUES, Role, implementation, venue_among
+from oms.checks import ConfigError
+
+# The types are the test: each is checked against its contract.
+MARKET_DATA: tuple[MarketDataVenue, ...] = (USDM,)
+ORDERS: tuple[OrdersType, ...] = (BinanceUsdm,)
+SANDBOXES: tuple[SandboxType, ...] = (BinanceSandbox,)
+
+
+@pytest.mark.parametrize(
+    ("role", "known"), [(Role.MARKET_DATA, MARKET_DATA), (Role.ORDERS, ORDERS), (Role.SANDBOX, SANDBOXES)]
+)
+def test_every_role_of_the_table_is_implemented(role: Role, known: tuple[object, ...]) -> None:
+    found = [implementation(name, role) for name, venue in VENUES.items() if role in venue.roles]
+    assert sorted(map(repr, found)) == sorted(map(repr, known))
+
+
+def test_the_only_venue_that_is_implemented_needs_no_name() -> None:
+    assert venue_among(["bitmex", "binance_usdm", "binance_usdm"], Role.ORDERS).name == "binance_usdm"
+
+
+@pytest.mark.parametrize(
+    ("names", "chosen", "said"),
+    [
+        ([], "", "of no venue: name one"),
+        (["bitmex"], "", "bitmex: zoms has no orders for it, but for"),
+        (["binance_usdm"], "bitmex", "no instrument of bitmex is defined"),
+        (["binance_usdm", "bitmex"], "bitmex", "bitmex: zoms has no orders for it"),
+    ],
+)
+def test_venue_that_cannot_be_served_is_refused(names: list[str], chosen: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        venue_among(names, Role.ORDERS, chosen)
