@@ -80,7 +80,8 @@ def external_order_id(instrument: int, venue_order_id: int) -> int:
     """
     if not 0 <= instrument < 1 << INSTRUMENT_BITS or not 0 < venue_order_id <= MOST:
         raise ValueError(
-            f"order {venue_order_id} of instrument {instrument} was placed elsewhere and has no id here: cancel it there"
+            f"order {venue_order_id} of instrument {instrument} was placed elsewhere, and no id of ours fits it: "
+            f"cancel it there"
         )
     fitting = venue_order_id
     if venue_order_id >= 1 << VENUE_ID_BITS:

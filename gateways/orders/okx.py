@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import ccxt
 
-from gateways.credentials import Credentials
+from gateways.credentials import PASSPHRASE, Credentials, CredentialsError, variable
 from gateways.orders.clock import Clock
 from gateways.orders.ids import MOST, number_of
 from gateways.orders.known import Order
@@ -100,8 +100,11 @@ class Okx:
 
     @staticmethod
     def new_exchange(credentials: Credentials, session: Any = None) -> Any:
-        """See ``VenueType``."""
+        """See ``VenueType``; raises ``CredentialsError`` where the passphrase is missing."""
         import ccxt.pro
+
+        if not credentials.passphrase:
+            raise CredentialsError(f"the keys of okx have a passphrase too: set {variable('okx', PASSPHRASE)}")
 
         settings: dict[str, Any] = {
             "apiKey": credentials.key,
@@ -245,7 +248,12 @@ class Okx:
         """ "Transaction details": from the newest back to the trade."""
         request = {"instType": _type_of(instrument), "instId": instrument.symbol}
         rows = await self._pages(
-            "privateGetTradeFills", request, FILLS, Priority.RECONCILE, "billId", back_to_trade=MOST if trade_id is None else trade_id
+            "privateGetTradeFills",
+            request,
+            FILLS,
+            Priority.RECONCILE,
+            "billId",
+            back_to_trade=MOST if trade_id is None else trade_id,
         )
         fills = self._fills(rows)
         return Page([fill for fill in fills if trade_id is None or fill.trade_id >= trade_id], is_last=True)
@@ -287,7 +295,9 @@ class Okx:
             f"{timestamp}{LOGIN_PATH}".encode(), self.exchange.secret.encode(), hashlib.sha256, "base64"
         )
         login = {"apiKey": self.exchange.apiKey, "passphrase": self.exchange.password}
-        await self._said(send, {"op": "login", "args": [{**login, "timestamp": timestamp, "sign": signature}]}, ["login"])
+        await self._said(
+            send, {"op": "login", "args": [{**login, "timestamp": timestamp, "sign": signature}]}, ["login"]
+        )
         await self._said(send, {"op": "subscribe", "args": [*CHANNELS]}, [each["channel"] for each in CHANNELS])
 
     async def keep_stream(self) -> None:
@@ -385,7 +395,9 @@ def _check_terms(instrument: Instrument, row: Mapping[str, str]) -> None:
     for name, text in (("tick", row["tickSz"]), ("lot", row["lotSz"])):
         ours = getattr(instrument, name)
         if Decimal(ours) % Decimal(text):
-            raise ValueError(f"{instrument.symbol}'s {name} {ours} is no multiple of the exchange's {text}: redefine it")
+            raise ValueError(
+                f"{instrument.symbol}'s {name} {ours} is no multiple of the exchange's {text}: redefine it"
+            )
     if instrument.kind == "spot":
         return
     size = Decimal(row["ctVal"]) * Decimal(row["ctMult"])

@@ -1,7 +1,7 @@
 """OKX: its answers and messages in our integers.
 
-Sources: OKX v5, the sections named at each method. Everything is text, and empty where there is nothing. Amounts have as
-many decimals as it takes; they are rounded half to even to 1e-8, as the core books them.
+Sources: OKX v5, the sections named at each method. Everything is text, and empty where there is nothing. Amounts have
+as many decimals as it takes; they are rounded half to even to 1e-8, as the core books them.
 """
 
 from __future__ import annotations
@@ -63,7 +63,9 @@ class OkxViews:
         instrument = self._by_symbol[row["instId"]]
         order_type, time_in_force, flags = TYPE_OF.get(row["ordType"], AT_MARKET)
         standing = STANDINGS[row["state"]]
-        reason = EXPIRIES.get(row.get("cancelSource", ""), Reason.NONE) if standing is Standing.CANCELLED else Reason.NONE
+        reason = (
+            EXPIRIES.get(row.get("cancelSource", ""), Reason.NONE) if standing is Standing.CANCELLED else Reason.NONE
+        )
         return OrderView(
             instrument.id,
             row["clOrdId"],

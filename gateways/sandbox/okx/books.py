@@ -49,7 +49,8 @@ class Books:
         """Move by TICK records; an update for each message of the recorded book, that is a full one for a snapshot."""
         rows = ticks[np.isin(ticks["kind"], _BOOK_KINDS)]
         starts = np.flatnonzero(rows["flags"] & TickFlag.FIRST)
-        return [self._message(rows[start:stop]) for start, stop in zip(starts, [*starts[1:], len(rows)], strict=True)]
+        ends = [*starts[1:], len(rows)]
+        return [self._message(rows[start:end]) for start, end in zip(starts, ends, strict=False)]
 
     def snapshot(self, shift_ms: int = 0, most: int | None = None) -> Json:
         """The whole book, as it is sent first; ``most``: so many levels of each side."""

@@ -1,8 +1,8 @@
 """Streams (OKX v5, "WebSocket": "Connect", "Login", "Subscribe"; and the section of each channel).
 
 Two entries, ``/ws/v5/public`` and ``/ws/v5/private``; a client says what it wants by message. Framing is that of
-recorded messages of the exchange. A connection on which nothing has gone either way for 30 seconds ends: clients send the
-text ``ping``, and are answered ``pong``.
+recorded messages of the exchange. A connection on which nothing has gone either way for 30 seconds ends: clients send
+the text ``ping``, and are answered ``pong``.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ HOUR_S: Final = 3600
 PATHS: Final = {"/ws/v5/public": "public", "/ws/v5/private": "private"}
 
 PUBLIC: Final = ("books", "bbo-tbt", "trades", "tickers", "mark-price", "funding-rate", "instruments")
-PRIVATE: Final = ("orders", "account", "positions")
+PRIVATE: Final = ("orders", "account", "positions", "balance_and_position")
 CLOSING: Final = ("64008", "The connection will soon be closed for a service upgrade. Please reconnect.")
 
 
@@ -264,6 +264,9 @@ _FIRST: Final[dict[str, Callable[[Any, Connection], list[Json]]]] = {
     "funding-rate": lambda venue, _: [funding_row(venue, venue.clock.now_ms)],
     "instruments": lambda venue, _: [venue.contract.row],
     "account": lambda venue, connection: [venue.views.balance(_account(connection))],
+    "balance_and_position": lambda venue, connection: [
+        venue.views.balance_and_position(_account(connection), "snapshot")
+    ],
     "positions": lambda venue, connection: (
         [venue.views.position(_account(connection))] if _account(connection).qty else []
     ),

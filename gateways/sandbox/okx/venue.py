@@ -83,7 +83,7 @@ class Venue:
         What goes wrong.
     """
 
-    hosts = HOSTS
+    hosts: tuple[str, ...] = HOSTS
 
     def __init__(self, market: RecordedMarket, engine: Engine, opened: Batch, faults: FaultPlan | None = None) -> None:
         self.market = market
@@ -169,6 +169,8 @@ class Venue:
         if event.fill is not None:
             self.streams.publish_private(account, "account", self.views.balance(account))
             self.streams.publish_private(account, "positions", self.views.position(account))
+            both = self.views.balance_and_position(account, "filled")
+            self.streams.publish_private(account, "balance_and_position", both)
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Answer a request, or hold a connection."""

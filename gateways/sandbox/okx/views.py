@@ -268,6 +268,33 @@ class Views:
             "uTime": str(self.exchange.now_ms),
         }
 
+    def balance_and_position(self, account: Account, event: str) -> Json:
+        """A row of "WS / Balance and position channel"."""
+        now_ms = str(self.exchange.now_ms)
+        balance = {"ccy": self.contract.currency, "cashBal": cash(account.wallet), "uTime": str(account.wallet_ms)}
+        names = (
+            "posId",
+            "tradeId",
+            "instId",
+            "instType",
+            "mgnMode",
+            "posSide",
+            "pos",
+            "ccy",
+            "posCcy",
+            "avgPx",
+            "uTime",
+        )
+        position = self.position(account)
+        trades = [{"instId": self.contract.inst_id, "tradeId": position["tradeId"]}] if event == "filled" else []
+        return {
+            "pTime": now_ms,
+            "eventType": event,
+            "balData": [balance],
+            "posData": [{name: position[name] for name in names}] if account.updated_ms else [],
+            "trades": trades,
+        }
+
     def conditional(self, conditional: Conditional) -> Json:
         """A row of "Algo order list"."""
         source = next(name for name, each in TRIGGER_PRICES.items() if each is conditional.source)

@@ -8,16 +8,17 @@ from typing import Any, Final
 
 import numpy as np
 
-from gateways.orders.binance_usdm import BinanceUsdm
 from gateways.orders.clock import Clock
 from gateways.orders.gateway import OrderGateway
 from gateways.orders.ids import ClientIds
 from gateways.orders.known import Known
+from gateways.orders.venue import VenueType
 from gateways.sandbox.accounts import Account
 from gateways.sandbox.binance.venue import Venue
 from gateways.sandbox.faults import Fault, FaultPlan
 from gateways.sandbox.server import Sandbox, credentials_of
 from gateways.sidecar import open_recording
+from gateways.venues import Role, implementation
 from oms.bus import Records
 from oms.records import COMMAND, CommandKind, OrderType, ReportKind, TimeInForce
 from tests.gateways.sandbox.desk import RECORDING, shipped_instrument
@@ -60,9 +61,11 @@ class Booth:
         self._came = asyncio.Event()
         self._session = sandbox.session()
         self._numbers = iter(range(1, 10**6))
-        self.exchange = BinanceUsdm.new_exchange(credentials_of(0), self._session)
-        self.venue = BinanceUsdm(self.exchange, (self.instrument,), clock)
-        self.known = Known(0, ClientIds("test"), (self.instrument,), {"USDT": 0}, self._tell, clock.time_ns)
+        venue_type: VenueType = implementation(self.instrument.venue, Role.ORDERS)
+        self.exchange = venue_type.new_exchange(credentials_of(0), self._session)
+        self.venue = venue_type(self.exchange, (self.instrument,), clock)
+        wallets = {self.instrument.settlement: 0}
+        self.known = Known(0, ClientIds("test"), (self.instrument,), wallets, self._tell, clock.time_ns)
         options = {"grace_s": GRACE_S, "reconcile_s": 10**6, "switch_s": 0.0, **options}
         self.gateway = OrderGateway(self.venue, self.exchange, self.known, clock, self._say, **options)
 
