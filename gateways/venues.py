@@ -92,6 +92,7 @@ VENUES: Final = {
             has_passphrase=True,
             receive_window_s=30.0,
             roles={
+                Role.MARKET_DATA: "gateways.live.okx:MARKET_DATA",
                 Role.ORDERS: "gateways.orders.okx:Okx",
                 Role.SANDBOX: "gateways.sandbox.okx.venue:Venue",
             },

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateways.live.binance import USDM
+from gateways.live.okx import MARKET_DATA as OKX
 from gateways.live.venue import MarketDataVenue
 from gateways.orders.binance_usdm import BinanceUsdm
 from gateways.orders.okx import Okx
@@ -16,7 +17,7 @@ from gateways.venues import VENUES, Role, implementation, venue_among
 from oms.checks import ConfigError
 
 # The types are the test: each is checked against its contract.
-MARKET_DATA: tuple[MarketDataVenue, ...] = (USDM,)
+MARKET_DATA: tuple[MarketDataVenue, ...] = (USDM, OKX)
 ORDERS: tuple[OrdersType, ...] = (BinanceUsdm, Okx)
 SANDBOXES: tuple[SandboxType, ...] = (BinanceSandbox, OkxSandbox)
 

@@ -42,6 +42,7 @@ class Books:
     def __init__(self, contract: Contract) -> None:
         self.seq_id = FIRST_SEQ_ID
         self.ts_ms = 0
+        self._restarts = False
         self._contract = contract
         self._levels: dict[int, dict[int, int]] = {BUY: {}, SELL: {}}
 
@@ -64,6 +65,10 @@ class Books:
             "prevSeqId": -1,
         }
 
+    def restart(self) -> None:
+        """Count from another number on, as after the exchange's maintenance: the next update says what was before."""
+        self._restarts = True
+
     def checksum(self) -> int:
         """Of the book as it is."""
         bids, asks = (self._rows(self._best(side, CHECKED_LEVELS)) for side in (BUY, SELL))
@@ -85,7 +90,9 @@ class Books:
                     self._levels[side][px] = qty
                 else:
                     self._levels[side].pop(px, None)
-        previous, self.seq_id = self.seq_id, self.seq_id + SEQ_STEP
+        previous = self.seq_id
+        self.seq_id = FIRST_SEQ_ID // 2 if self._restarts else previous + SEQ_STEP
+        self._restarts = False
         self.ts_ms = max(self.ts_ms, int(rows["exch_ts"][0]) // NS_PER_MS)
         return {
             "asks": self._rows(sorted(changed[SELL].items())),
@@ -110,7 +117,7 @@ class Books:
 
 
 def trade_row(contract: Contract, tick: np.void, shift_ms: int) -> Json:
-    """ "WS / Trades channel"."""
+    """ "WS / Trades channel", with the recorded trade's number."""
     return {
         "instId": contract.inst_id,
         "tradeId": str(tick["update_id"]),
@@ -120,15 +127,16 @@ def trade_row(contract: Contract, tick: np.void, shift_ms: int) -> Json:
         "ts": str(int(tick["exch_ts"]) // NS_PER_MS + shift_ms),
         "count": "1",
         "source": "0",
+        "seqId": int(tick["update_id"]),
     }
 
 
-def best_row(contract: Contract, tick: np.void, shift_ms: int, seq_id: int) -> Json:
-    """ "WS / Order book channel", ``bbo-tbt``."""
+def best_row(contract: Contract, tick: np.void, shift_ms: int) -> Json:
+    """ "WS / Order book channel", ``bbo-tbt``, with the recorded quote's number."""
     asks, bids = ((int(tick[px]), int(tick[qty])) for px, qty in (("px_2", "qty_2"), ("px", "qty")))
     return {
         "asks": [[contract.px(asks[0]), contract.sz(asks[1]), "0", "1"]],
         "bids": [[contract.px(bids[0]), contract.sz(bids[1]), "0", "1"]],
         "ts": str(int(tick["exch_ts"]) // NS_PER_MS + shift_ms),
-        "seqId": seq_id,
+        "seqId": int(tick["update_id"]),
     }

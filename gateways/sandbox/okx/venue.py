@@ -188,10 +188,8 @@ class Venue:
             if not self.streams.are_heard(channel):
                 continue
             for tick in ticks[ticks["kind"] == kind]:
-                row = trade_row(self.contract, tick, self.shift_ms)
-                if kind == _QUOTE:
-                    row = best_row(self.contract, tick, self.shift_ms, self.books.seq_id)
-                self.streams.publish(channel, row)
+                row = trade_row if kind == _TRADE else best_row
+                self.streams.publish(channel, row(self.contract, tick, self.shift_ms))
         if len(ticks):
             self._tell_slow(int(np.max(ticks["local_ts"])) // NS_PER_MS + self.shift_ms)
 
