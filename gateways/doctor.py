@@ -211,7 +211,7 @@ async def _answered(name: str, check: Callable[[], Awaitable[list[Finding]]]) ->
 def examine(
     settings: Settings, sandbox: Sandbox | None = None, *, may_withdraw: bool = False
 ) -> dict[str, list[Finding]]:
-    """Every check: those of this machine, and those of each venue of the settings' instruments, by its name.
+    """Every check: those of this machine, and those of each venue that is traded live, or might be, by its name.
 
     Parameters
     ----------
@@ -228,7 +228,7 @@ def examine(
             *check_instance(settings),
         ]
     }
-    for name in dict.fromkeys(each.venue for each in settings.instruments):
+    for name in dict.fromkeys(each.venue for each in settings.live_instruments or settings.instruments):
         if name in VENUES:
             found[name] = asyncio.run(examine_venue(VENUES[name], settings, sandbox, may_withdraw=may_withdraw))
         else:

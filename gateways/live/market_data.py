@@ -180,6 +180,7 @@ class LiveData:
             "checked": float(sum(market.checked for market in markets)),
             "wrong": float(sum(market.wrong for market in markets)),
             "stale": float(sum(not market.is_in_step for market in markets)),
+            "streams": float(len(streams)),
             "connected": float(sum(stream.is_up for stream in streams)),
             "opened": float(sum(stream.opened for stream in streams)),
             "failed": float(sum(stream.failed for stream in streams)),

@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from gateways.orders.clock import Clock
-from gateways.orders.known import Known, KnownError, Order, Stage
+from gateways.orders.known import UNKNOWN_TERMS, Known, KnownError, Order, Stage
 from gateways.orders.limiter import RateError
 from gateways.orders.outcomes import REQUEST_ERRORS, Outcome, Verdict, outcome_of, told_text
 from gateways.orders.private import PrivateStream
@@ -52,8 +52,12 @@ class OrderGateway:
         The time that it waits in.
     log
         Takes a line about what somebody should see.
+    since_ts
+        From when on payments of funding may not have been told, ns; 0: from now.
     grace_s, reconcile_s, switch_s
         See the constants; ``switch_s`` 0: no dead man's switch.
+    may_trade
+        Without it nothing is ever sent that changes anything at the exchange.
 
     Attributes
     ----------
@@ -73,16 +77,19 @@ class OrderGateway:
         clock: Clock,
         log: Callable[[str], None],
         *,
+        since_ts: int = 0,
         grace_s: float = GRACE_S,
         reconcile_s: float = RECONCILE_S,
         switch_s: float = SWITCH_S,
+        may_trade: bool = True,
     ) -> None:
         self.venue = venue
         self.known = known
         self.resolver = Resolver(venue, known, clock)
-        self.reconciler = Reconciler(venue, known, clock.time_ns())
+        self.reconciler = Reconciler(venue, known, since_ts or clock.time_ns(), log)
         self.stream = PrivateStream(venue, exchange, clock, self._take, self._on_open, self._on_lost)
         self.trades = False
+        self.is_reconciled = False
         self.why_not = "not reconciled yet"
         self.outcomes: dict[Verdict, int] = dict.fromkeys(Verdict, 0)
         self.traded = asyncio.Event()
@@ -93,11 +100,16 @@ class OrderGateway:
         self._reconcile_s = reconcile_s
         self._switch_s = switch_s
         self._tasks: set[asyncio.Task[None]] = set()
+        self._recovering: set[int] = set()
+        """Orders of before of which it is not known yet how they stand."""
         self._services: list[asyncio.Task[None]] = []
         self._collecting: set[Order] = set()
         self._wanted = asyncio.Event()
         self._reconciling = asyncio.Lock()
         self._is_halted = False
+        self._may_trade = may_trade
+        self._is_ending = False
+        self._entry: Reason | None = None
         self._work: dict[int, Callable[[np.void], Coroutine[Any, Any, None]]] = {
             CommandKind.NEW: self._new,
             CommandKind.AMEND: self._amend,
@@ -107,12 +119,37 @@ class OrderGateway:
 
     def start(self) -> None:
         """Begin: the stream, which reconciles when it opens, and what is done again and again."""
-        services = [self.stream.run(), self._reconcile_now_and_then()]
-        if self._switch_s:
+        self._tell_entry()
+        services = [self._run_stream(), self._reconcile_now_and_then()]
+        if self._switch_s and self._may_trade:
             services.append(self._keep_switch())
         self._services = [asyncio.ensure_future(each) for each in services]
         for each in self._services:
             each.add_done_callback(self._on_service_end)
+
+    async def end(self, *, cancel: bool, within_s: float) -> list[Order]:
+        """Let nothing new leave any more, and either cancel what is open or leave it; what could not be cancelled.
+
+        The exchange's own switch is taken back where nothing is open that should not be.
+        """
+        self._is_ending = True
+        self._refuse("the session ends")
+        if not self._may_trade:
+            return []
+        try:
+            async with asyncio.timeout(within_s):
+                if cancel:
+                    for order in list(self.known.orders.values()):
+                        self._spawn(self._end(order))
+                    await self.idle()
+        except TimeoutError:
+            pass
+        left = [order for order in self.known.orders.values() if not order.is_done] if cancel else []
+        for order in left:
+            self._log(f"order {order.order_id} may be open: its end was not confirmed")
+        if not left and self._switch_s:
+            await self._arm(0.0)
+        return left
 
     async def close(self) -> None:
         """End everything; orders stay as they are."""
@@ -121,17 +158,30 @@ class OrderGateway:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def take(self, commands: Records) -> None:
-        """Work COMMAND records; those that are not for an exchange are passed over."""
+    def take(self, commands: Records, *, is_late: bool = False) -> None:
+        """Work COMMAND records; those that are not for an exchange are passed over.
+
+        Of those that have come late, new orders and amends do not leave.
+        """
         for command in commands:
+            if is_late and command["kind"] in (CommandKind.NEW, CommandKind.AMEND):
+                self._turn_away(command)
+                continue
             work = self._work.get(int(command["kind"]))
             if work is not None:
                 self._spawn(work(command))
 
     def recover(self, order: Order, state: OrderState) -> None:
-        """Take on an order that a session before has left in ``state``, and find out what it does not say."""
+        """Take on an order that a session before has left in ``state``, and find out what it does not say.
+
+        Until that is known no new order leaves.
+        """
         order.sent_s = self._clock.now_s()
+        if state is OrderState.PENDING_AMEND:
+            order.asked = UNKNOWN_TERMS
         self.known.add(order)
+        if state in (OrderState.PENDING_NEW, OrderState.PENDING_AMEND):
+            self._recovering.add(order.order_id)
         self._spawn(self._recover(order, state))
 
     async def idle(self) -> None:
@@ -149,20 +199,26 @@ class OrderGateway:
                 return False
             except REQUEST_ERRORS as error:
                 self._note(outcome_of(error, self.venue.codes, sent_once=False))
-                if not self.trades:
+                if not self.is_reconciled:
                     self.why_not = f"reconciling failed: {told_text(error)}"
                 return False
-            if self.stream.is_open and not self._is_halted and not self.trades:
-                self.trades = True
-                self.why_not = ""
-                self.traded.set()
-                self._log("reconciled: trading")
+            if self._recovering:
+                self._refuse(f"{len(self._recovering)} orders of before are being asked for")
+            elif self.stream.is_open and not self._is_halted and not self._is_ending and not self.is_reconciled:
+                self.is_reconciled = True
+                self.trades = self._may_trade
+                self.why_not = "" if self.trades else "read-only"
+                if self.trades:
+                    self.traded.set()
+                self._tell_entry()
+                self._log(f"reconciled: {self.why_not or 'trading'}")
             return True
 
     def counters(self) -> dict[str, float]:
         """For the heartbeat."""
         return {
             "trades": float(self.trades),
+            "is_reconciled": float(self.is_reconciled),
             "open_orders": float(len(self.known.orders)),
             "working": float(len(self._tasks)),
             "asked": float(self.resolver.asked),
@@ -213,22 +269,27 @@ class OrderGateway:
         """Ask for a new order; for terms, once the amend can come no more; and cancel again."""
         if state is OrderState.PENDING_NEW:
             await self._resolve_new(order)
-            return
-        await self._trace(order)
-        if state is OrderState.PENDING_CANCEL:
+        elif state is OrderState.PENDING_CANCEL:
             await self._end(order)
         elif state is OrderState.PENDING_AMEND:
             await self._clock.sleep(self.venue.receive_window_s)
             view = await self.resolver.ask(order)
-            terms = (order.px, order.qty)
-            order.asked = terms if view is None or (view.px, view.qty) == terms else (view.px, view.qty)
-            if view is not None and order.asked != terms:
+            if view is not None:
+                order.asked = (view.px, view.qty) if (view.px, view.qty) != (order.px, order.qty) else UNKNOWN_TERMS
                 self._take(view)
             self.known.reject_amend(order, Reason.NOT_PLACED)
+        self._recovering.discard(order.order_id)
+        if not self._recovering:
+            self._wanted.set()
+
+    async def _run_stream(self) -> None:
+        """Keep the stream open, once the fills of before are told from those that it will bring."""
+        for order in list(self.known.orders.values()):
+            await self._trace(order)
+        await self.stream.run()
 
     async def _trace(self, order: Order) -> None:
-        """Tell the fills that were told before from those that were missed."""
-        while order.untraced_qty:
+        while order.untraced_qty and not order.is_done:
             try:
                 if not order.venue_order_id:
                     self.known.bind(order, (await self.venue.query(order)).venue_order_id)
@@ -269,16 +330,27 @@ class OrderGateway:
                 break
         self.known.reject_amend(order, reason)
 
+    def _turn_away(self, command: np.void) -> None:
+        """Answer a command that has come too late to be sent."""
+        reason = Reason.COMMAND_TOO_LATE
+        if command["kind"] == CommandKind.NEW:
+            if not self.known.is_known(int(command["order_id"])):
+                self.known.refuse_unknown(command, ReportKind.REJECTED, reason)
+        else:
+            self.known.refuse_unknown(command, ReportKind.AMEND_REJECTED, reason)
+
     async def _cancel(self, command: np.void) -> None:
         order = self._found(command)
-        if order is None:
+        if order is not None and not self._may_trade:
+            self.known.reject_cancel(order, Reason.READ_ONLY)
+        elif order is None:
             self.known.refuse_unknown(command, ReportKind.CANCEL_REJECTED, Reason.UNKNOWN_ORDER)
         else:
             await self._end(order)
 
     async def _cancel_all(self, command: np.void) -> None:
         """Each order that is meant, and where no strategy is named those too that nobody knows of."""
-        if command["account"] not in (-1, self.known.account):
+        if command["account"] not in (-1, self.known.account) or not self._may_trade:
             return
         instrument, strategy = int(command["instrument"]), int(command["strategy"])
         for order in list(self.known.orders.values()):
@@ -301,7 +373,7 @@ class OrderGateway:
                 if order.is_done:
                     return
                 outcome = await self._asked(order, lambda: self.venue.cancel(order), sent_once=False)
-            if outcome is None:
+            if outcome is None or order.is_done:
                 return
             if outcome.verdict in (Verdict.REFUSED, Verdict.HALT):
                 self.known.reject_cancel(order, outcome.reason)
@@ -317,6 +389,7 @@ class OrderGateway:
         view = await self.resolver.ask(order)
         if view is None:
             self._refuse(f"order {order.order_id} was accepted, and the exchange knows it no more")
+            self._wanted.set()
             await self._clock.sleep(RETRY_S[-1])
         else:
             self._take(view)
@@ -358,7 +431,22 @@ class OrderGateway:
 
     @property
     def _refusal(self) -> Reason:
-        return Reason.KEYS_REFUSED if self._is_halted else Reason.NOT_RECONCILED
+        """Why no new order leaves, where none does."""
+        for stands, reason in (
+            (self._is_ending, Reason.SESSION_ENDS),
+            (self._is_halted, Reason.KEYS_REFUSED),
+            (not self._may_trade, Reason.READ_ONLY),
+        ):
+            if stands:
+                return reason
+        return Reason.NOT_RECONCILED
+
+    def _tell_entry(self) -> None:
+        """Tell the core whether new orders may leave, when that has changed."""
+        entry = Reason.NONE if self.trades else self._refusal
+        if entry is not self._entry:
+            self._entry = entry
+            self.known.tell_order_entry(entry)
 
     def _is_ours(self, command: np.void) -> bool:
         return bool(command["account"] == self.known.account and int(command["instrument"]) in self.known.instruments)
@@ -426,11 +514,12 @@ class OrderGateway:
 
     def _refuse(self, why: str) -> None:
         """Trade no more until the next reconciliation goes well."""
-        if self.trades or why != self.why_not:
+        if self.is_reconciled or why != self.why_not:
             self._log(f"not trading: {why}")
-        self.trades = False
+        self.trades = self.is_reconciled = False
         self.why_not = why
         self.traded.clear()
+        self._tell_entry()
 
     async def _reconcile_now_and_then(self) -> None:
         while True:
@@ -442,12 +531,15 @@ class OrderGateway:
     async def _keep_switch(self) -> None:
         """Tell the exchange three times in its time that this process lives and its loop turns."""
         while True:
-            for instrument in self.known.instruments.values():
-                try:
-                    await self.venue.arm(instrument, self._switch_s)
-                except REQUEST_ERRORS as error:
-                    self._note(outcome_of(error, self.venue.codes, sent_once=False))
+            await self._arm(self._switch_s)
             await self._clock.sleep(self._switch_s / 3)
+
+    async def _arm(self, seconds: float) -> None:
+        for instrument in self.known.instruments.values():
+            try:
+                await self.venue.arm(instrument, seconds)
+            except REQUEST_ERRORS as error:
+                self._note(outcome_of(error, self.venue.codes, sent_once=False))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)

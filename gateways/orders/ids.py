@@ -90,6 +90,11 @@ def external_order_id(instrument: int, venue_order_id: int) -> int:
     return EXTERNAL | instrument << VENUE_ID_BITS | fitting
 
 
+def venue_id_of(order_id: int) -> int:
+    """The venue's id in one of ``external_order_id``'s; 0: it is none."""
+    return order_id & ((1 << VENUE_ID_BITS) - 1) if order_id & EXTERNAL else 0
+
+
 def _to_base_36(number: int, length: int) -> str:
     digits = []
     for _ in range(length):

@@ -21,7 +21,7 @@ from gateways.orders.reports import new_report
 from gateways.orders.views import FillView, FundingView, OrderView, PositionView, Standing
 from oms.bus import Records
 from oms.instruments import Instrument
-from oms.records import OrderType, ReportKind, TimeInForce
+from oms.records import OrderType, Reason, ReportKind, TimeInForce
 
 REMEMBERED: Final = 20_000
 """Orders that have ended and are still known, so that what is said of them late is understood."""
@@ -29,6 +29,26 @@ REMEMBERED: Final = 20_000
 
 class KnownError(RuntimeError):
     """What the exchange says contradicts what is known: trading must stop."""
+
+
+class Trade(NamedTuple):
+    """One side of a trade, as the core tells trades apart."""
+
+    instrument: int
+    side: int
+    trade_id: int
+
+
+class Foreign(NamedTuple):
+    """A fill of an order that is none of the known ones: signed lots, and what it moved in the wallet."""
+
+    trade_id: int
+    qty: int
+    cash: int
+
+
+UNKNOWN_TERMS: Final = (0, 2**62)
+"""Price and quantity of an amend in flight of which it is not known what it asked for."""
 
 
 class Stage(Enum):
@@ -119,8 +139,12 @@ class Known:
     ----------
     repeated : int
         Fills that were said again.
-    foreign : dict of int by instrument
-        Signed lots that other orders than the known ones have filled, and that no position has been told with yet.
+    begun : set of int
+        Instruments of whose positions the core knows: of any other the exchange's is the opening one.
+    newest_booked : dict of int by instrument
+        The highest trade id that the core had booked before; missing: none.
+    foreign : dict of list of Foreign by instrument
+        What other orders than the known ones have filled, and no position has been told with yet.
     news : int
         Counts whatever may change a position or a wallet.
     """
@@ -142,15 +166,30 @@ class Known:
         """Those that have not ended, by our id."""
         self.positions: dict[int, int] = dict.fromkeys(self.instruments, 0)
         self.cash: dict[str, int] = {}
-        self.foreign: dict[int, int] = dict.fromkeys(self.instruments, 0)
+        self.begun: set[int] = set()
+        self.newest_booked: dict[int, int] = {}
+        self.foreign: dict[int, list[Foreign]] = {number: [] for number in self.instruments}
         self.news = 0
         self.repeated = 0
         self._tell = tell
         self._time_ns = time_ns
         self._ended: OrderedDict[int, Order] = OrderedDict()
         self._by_venue_id: dict[tuple[int, int], Order] = {}
-        self._foreign_trades: set[tuple[int, int, int]] = set()
-        self._payments: set[int] = set()
+        self._booked: set[Trade] = set()
+        """Trades that were told before, or are none of ours and counted: not those in ``Order.trades``."""
+        self._payments: set[tuple[int, int]] = set()
+
+    def begin(
+        self, positions: dict[int, int], cash: dict[str, int], booked: set[Trade], payments: set[tuple[int, int]]
+    ) -> None:
+        """Take on what the core knows already; see ``gateways.orders.past.Past``."""
+        self.positions |= positions
+        self.begun |= positions.keys()
+        self.cash |= {currency: amount for currency, amount in cash.items() if currency in self.wallets}
+        self._booked |= booked
+        for trade in booked:
+            self.newest_booked[trade.instrument] = max(self.newest_booked.get(trade.instrument, 0), trade.trade_id)
+        self._payments |= payments
 
     def new(self, command: np.void) -> Order:
         """The order of a NEW command, or of another about an order that was not known."""
@@ -226,7 +265,7 @@ class Known:
             self._take_foreign(fill)
             return None
         self.bind(order, fill.venue_order_id)
-        if fill.trade_id in order.trades:
+        if fill.trade_id in order.trades or _trade(fill) in self._booked:
             self.repeated += 1
             return order
         self._accept(order, fill.exch_ts)
@@ -252,8 +291,11 @@ class Known:
         return order
 
     def trace(self, order: Order, fills: list[FillView]) -> None:
-        """Learn which of an order's fills, in the order of their ids, were told before it was known here."""
-        for fill in fills:
+        """Learn which of an order's fills, in the order of their ids, were told before it was known here.
+
+        Those that the core remembers come first; of the others the oldest are those that it has forgotten.
+        """
+        for fill in sorted(fills, key=lambda fill: _trade(fill) not in self._booked):
             if order.untraced_qty > 0 and fill.trade_id not in order.trades:
                 order.untraced_qty -= fill.qty
                 order.trades.add(fill.trade_id)
@@ -326,7 +368,6 @@ class Known:
     def set_position(self, view: PositionView) -> None:
         """Tell a position that came about elsewhere."""
         self.positions[view.instrument] = view.qty
-        self.foreign[view.instrument] = 0
         self._tell_of_account(
             ReportKind.POSITION, view.instrument, qty=view.qty, px=view.px, px_fraction=view.px_fraction
         )
@@ -337,13 +378,26 @@ class Known:
             self.cash[currency] = cash
             self._tell_of_account(ReportKind.BALANCE, -1, value=self.wallets[currency], fee=cash)
 
+    def tell_order_entry(self, reason: Reason) -> None:
+        """Tell whether new orders may leave: NONE, or why not."""
+        for instrument in self.instruments:
+            self._tell_of_account(ReportKind.ORDER_ENTRY, instrument, reason=reason)
+
     def take_funding(self, view: FundingView) -> None:
         """Tell a payment of funding, once."""
-        if view.payment_id in self._payments:
+        payment = (view.instrument, view.payment_id)
+        if payment in self._payments:
             return
-        self._payments.add(view.payment_id)
+        self._payments.add(payment)
         self._move_cash(view.instrument, -view.fee)
-        self._tell_of_account(ReportKind.FUNDING, view.instrument, fee=view.fee, exch_ts=view.exch_ts, fee_known=1)
+        self._tell_of_account(
+            ReportKind.FUNDING,
+            view.instrument,
+            trade_id=view.payment_id,
+            fee=view.fee,
+            exch_ts=view.exch_ts,
+            fee_known=1,
+        )
 
     def bind(self, order: Order, venue_order_id: int) -> None:
         """Learn the exchange's id of an order, by which alone its list of trades names it."""
@@ -352,12 +406,12 @@ class Known:
             self._by_venue_id[order.instrument.id, venue_order_id] = order
 
     def _take_foreign(self, fill: FillView) -> None:
-        trade = (fill.instrument, fill.side, fill.trade_id)
-        if trade in self._foreign_trades:
+        if _trade(fill) in self._booked:
             return
-        self._foreign_trades.add(trade)
-        self.foreign[fill.instrument] += fill.side * fill.qty
-        self._move_cash(fill.instrument, fill.realized_pnl - fill.fee)
+        self._booked.add(_trade(fill))
+        self.news += 1
+        cash = fill.realized_pnl - (fill.fee if fill.fee_known else 0)
+        self.foreign[fill.instrument].append(Foreign(fill.trade_id, fill.side * fill.qty, cash))
 
     def _book(self, fill: FillView) -> None:
         self.positions[fill.instrument] += fill.side * fill.qty
@@ -423,3 +477,7 @@ class Known:
         self._tell(
             new_report(kind, ts=self._time_ns(), instrument=instrument, version=version, account=self.account, **fields)
         )
+
+
+def _trade(fill: FillView) -> Trade:
+    return Trade(fill.instrument, fill.side, fill.trade_id)

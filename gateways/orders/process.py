@@ -1,5 +1,10 @@
 """The process of an order gateway: COMMAND frames from the core in, REPORT frames to it out.
 
+It begins with what the core knows, as its snapshot and journal say, and it begins so anew when the core has died and
+another one has taken its place, or when commands were lost on their way: reports may then have been lost too, and
+requests may be in the journal that never came here. Nothing is lost by beginning anew, and nothing is told twice that
+the core has booked: it knows each trade and each payment by its id.
+
 The keys come from the environment or the system's keyring (``gateways.credentials``), and go nowhere but into ccxt. The
 settings' ``[live]`` may name a sandbox on this machine that stands for the exchange.
 """
@@ -10,9 +15,10 @@ import asyncio
 import os
 import ssl
 import sys
+import time
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import zmq
 
@@ -21,7 +27,7 @@ from gateways.orders.clock import Clock
 from gateways.orders.gateway import OrderGateway
 from gateways.orders.ids import ClientIds
 from gateways.orders.known import Known
-from gateways.orders.past import left_orders
+from gateways.orders.past import newest_session, read_past
 from gateways.orders.venue import Venue, VenueType
 from gateways.sandbox.pointing import pointed_session
 from gateways.venues import Role, implementation, venue_among
@@ -30,6 +36,8 @@ from oms.config import ConfigError, LiveSettings, Settings
 from oms.lifecycle import Lifecycle
 from oms.records import RecordKind, Source
 
+END_S: Final = 15.0
+"""How long the end of a session may take to cancel what is open."""
 Say = Callable[[str], None]
 
 
@@ -109,35 +117,43 @@ async def serve(
     instruments = tuple(each for each in settings.instruments if each.venue == row.name)
     credentials = read_credentials(row.name, environment)
     log = _log_of(row.name)
-    puller = Puller(context, settings.orders_endpoint, binding=False)
+    puller = Puller(context, settings.orders_endpoint)
     pusher = Pusher(context, settings.core_endpoint, RecordKind.REPORT, Source.EXECUTION)
     sender = ReportSender(pusher)
     account = settings.account_number("")
     ids = ClientIds(settings.account)
     wallets = {wallet.currency: number for number, wallet in enumerate(settings.wallets) if wallet.venue == row.name}
-    known = Known(account, ids, instruments, wallets, sender.add, clock.time_ns)
     session = _sandbox_session(settings.live, row.hosts)
     exchange = venue_type.new_exchange(credentials, session)
     venue: Venue = venue_type(exchange, instruments, clock)
-    gateway = OrderGateway(venue, exchange, known, clock, log)
+    firm = settings.firm
     try:
         life.beat({}, "recovering")
-        for left in left_orders(settings.snapshot_dir, settings.journal_dir, account, ids, instruments):
-            gateway.recover(left.order, left.state)
         await venue.open()
-        await gateway.idle()
-        gateway.start()
-        life.beat(gateway.counters(), "ready")
         while not life.stopping:
-            lost = _take(puller, gateway)
-            if lost:
-                log(f"{lost} commands were lost on the bus: the core has them in flight, and a restart asks for them")
-            life.beat({**gateway.counters(), "reports": float(sender.reports)})
-            await _readable(puller, settings.heartbeat_s / 2)
-        life.beat(gateway.counters(), "stopping")
-        sender.flush()
+            core = newest_session(settings.journal_dir)
+            past = read_past(settings.snapshot_dir, settings.journal_dir, account, row.name, ids, instruments)
+            known = Known(account, ids, instruments, wallets, sender.add, clock.time_ns)
+            known.begin(past.positions, past.cash, past.booked, past.payments)
+            gateway = OrderGateway(
+                venue,
+                exchange,
+                known,
+                clock,
+                log,
+                reconcile_s=firm.reconcile_s,
+                switch_s=firm.dead_man_s,
+                may_trade=firm.trade,
+                since_ts=past.ts,
+            )
+            for left in past.left:
+                gateway.recover(left.order, left.state)
+            gateway.start()
+            try:
+                log(await _trade(gateway, puller, sender, life, settings, core))
+            finally:
+                await gateway.close()
     finally:
-        await gateway.close()
         await venue.close()
         if session is not None:
             await session.close()
@@ -146,8 +162,35 @@ async def serve(
     return 0
 
 
-def _take(puller: Puller, gateway: OrderGateway) -> int:
-    """Work every command that has arrived; returns how many records were lost before them."""
+async def _trade(
+    gateway: OrderGateway, puller: Puller, sender: ReportSender, life: Life, settings: Settings, core: int
+) -> str:
+    """Work what the bus brings until told to stop, or until it is to begin anew; returns why it has ended."""
+    firm = settings.firm
+    life.beat(gateway.counters(), "ready")
+    while not life.stopping:
+        lost = _take(puller, gateway, firm.max_command_age_s)
+        if lost:
+            return f"{lost} commands were lost on the bus: beginning anew with what the journal says"
+        is_due = life.beat({**gateway.counters(), "reports": float(sender.reports)})
+        if is_due and newest_session(settings.journal_dir) != core:
+            return "there is another core: beginning anew with what it knows"
+        await _readable(puller, settings.heartbeat_s / 2)
+    ending = asyncio.ensure_future(gateway.end(cancel=firm.orders_at_end == "cancel", within_s=END_S))
+    while not ending.done():
+        _take(puller, gateway, firm.max_command_age_s)
+        life.beat(gateway.counters())
+        await asyncio.wait((ending,), timeout=settings.heartbeat_s / 2)
+    sender.flush()
+    life.beat({**gateway.counters(), "left_open": float(len(ending.result()))}, "stopping")
+    return "stopping"
+
+
+def _take(puller: Puller, gateway: OrderGateway, max_age_s: float) -> int:
+    """Work every command that has arrived; returns how many records were lost before them.
+
+    New orders and amends that were sent longer than ``max_age_s`` ago do not leave: the market has gone on.
+    """
     lost = 0
     while has_input(puller.socket):
         frame = puller.receive()
@@ -155,7 +198,8 @@ def _take(puller: Puller, gateway: OrderGateway) -> int:
             break
         lost += frame.lost
         if frame.header.kind == RecordKind.COMMAND:
-            gateway.take(frame.records)
+            age_s = (time.time_ns() - frame.header.sent_ts) / 1e9
+            gateway.take(frame.records, is_late=age_s > max_age_s)
     return lost
 
 

@@ -94,6 +94,7 @@ class Income(NamedTuple):
     kind: str
     amount: int
     trade_id: int
+    """0: it came of no trade."""
     ts_ms: int
 
 

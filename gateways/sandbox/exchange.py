@@ -13,11 +13,11 @@ from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
-from gateways.binance import Ticks
+from gateways.decoder import Ticks
 from gateways.sandbox.accounts import Account, Fill, Income, Ledger, Order, Status
 from gateways.sandbox.engine.records import OPERATION, OperationFlag, OperationKind, OutcomeKind
 from oms.instruments import Instrument
-from oms.records import Liquidity, Reason, TickKind
+from oms.records import CASH_SCALE, Liquidity, Reason, TickKind
 
 FIRST_ORDER_ID: Final = 8_389_760_000_000
 """Order ids are of this size: a client that keeps them in 32 bits must fail here too."""
@@ -187,6 +187,23 @@ class Exchange:
             if len(at):
                 note(ticks[at[-1]])
         self._take(self.engine.background(ticks))
+
+    def pay_funding(self, rate: int) -> list[tuple[Account, int]]:
+        """Have every position pay, or receive, its notional at the mark price times ``rate`` (1e-8; above 0 longs pay).
+
+        Returns the accounts that have, with what they received: cash, paid is negative (Binance, "Introduction to
+        Binance Futures Funding Rates").
+        """
+        paid = []
+        for account in self.accounts:
+            if account.qty:
+                notional = self.ledger.value(abs(account.qty) * self.mark_px)
+                amount = -round(Fraction(notional * rate, CASH_SCALE)) * (1 if account.qty > 0 else -1)
+                account.wallet += amount
+                account.wallet_ms = self.now_ms
+                account.incomes.append(Income("FUNDING_FEE", amount, 0, self.now_ms))
+                paid.append((account, amount))
+        return paid
 
     def _note_trade(self, tick: np.void) -> None:
         self.last_px = int(tick["px"])

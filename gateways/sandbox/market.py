@@ -15,8 +15,9 @@ from typing import Final, NamedTuple
 import msgspec
 import numpy as np
 
-from gateways.binance import MessageDecoder, Ticks
+from gateways.binance import MessageDecoder
 from gateways.book import BookRebuild, joined_ticks
+from gateways.decoder import Ticks
 from gateways.lines import LineReader, RecordingError
 from gateways.sequencer import SnapshotSequencer, stale_tick
 from gateways.sidecar import LINE, Recording

@@ -29,6 +29,7 @@ from gateways.sandbox.pointing import LOOPBACK, pointed_session
 from gateways.sandbox.venue import SandboxVenue, VenueType
 from gateways.sidecar import Recording
 from gateways.venues import Role, implementation
+from oms.decimals import rate
 from oms.instruments import Instrument
 from oms.records import CASH_SCALE
 
@@ -153,6 +154,11 @@ class Sandbox:
         """Put the exchange's clock forward, and do what is due by then."""
         self.venue.clock.skew_ms += ms
         self.venue.timers.run_due()
+
+    def pay_funding(self, funding_rate: str) -> None:
+        """Have every position pay, or receive, funding now: above 0 longs pay. A recording that tells when funding is
+        due, and at which rate, has it paid then."""
+        self.venue.pay_funding(rate("funding rate", funding_rate))
 
     async def play(self, speed: float | None = 1.0) -> None:
         """Let the recording come at its own pace, so many times as fast; None: as fast as the clients take it.

@@ -30,6 +30,7 @@ from gateways.sandbox.exchange import Engine, Event, Exchange, RefusedError
 from gateways.sandbox.faults import Fault, FaultPlan
 from gateways.sandbox.market import TRADE_FIELDS, Batch, Frame, RecordedMarket, Trade
 from oms.instruments import Instrument
+from oms.records import TickKind
 
 HOSTS: Final = ("fapi.binance.com", "fstream.binance.com", "api.binance.com")
 """The exchange's hosts that the sandbox stands for."""
@@ -130,11 +131,19 @@ class Venue:
         """Let the market move by recorded messages, and pass them on."""
         self.exchange.move(batch.ticks)
         self.conditionals.check()
+        for rate in batch.ticks["qty"][batch.ticks["kind"] == TickKind.FUNDING].tolist():
+            self.pay_funding(rate)
         for frame in batch.frames:
             if frame.restarts:
                 self.streams.end_all("public", "market")
             if frame.channel:
                 self._pass_on(frame)
+
+    def pay_funding(self, rate: int) -> None:
+        """Have funding be paid now at a rate in 1e-8, and tell whom it concerns."""
+        for account, amount in self.exchange.pay_funding(rate):
+            key = self.listen_keys.of(account)
+            self._tell(key, self.views.funding_update(account, amount, self.clock.now_ms))
 
     def _pass_on(self, frame: Frame) -> None:
         streams = self.streams

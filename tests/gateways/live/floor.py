@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from gateways.binance import Ticks
+from gateways.decoder import Ticks
 from gateways.book import BookRebuild
 from gateways.live.client import Policy, Stream
 from gateways.live.market import Market

@@ -152,6 +152,20 @@ async def test_cancel_of_an_order_that_was_never_there_ends_with_its_rejection(b
     assert await booth.done(order_id, ReportKind.REJECTED) == ["REJECTED"]
 
 
+@on_booth(clock=SkippingClock)
+async def test_cancel_whose_order_is_rejected_meanwhile_leaves_trading_as_it_is(booth: Booth) -> None:
+    async def after_its_rejection(real: Any) -> Any:
+        await booth.until(lambda: booth.of(order_id))
+        return await real()
+
+    once(booth, Fault.BUSY)
+    answered_by(booth, "fapiPrivateDeleteOrder", after_its_rejection)
+    order_id = booth.place(1, 100, FAR)
+    booth.cancel(order_id)
+    assert await booth.done(order_id, ReportKind.REJECTED) == ["REJECTED"]
+    assert booth.gateway.trades
+
+
 @on_booth()
 async def test_answer_without_an_id_is_unknown_and_asked_about(booth: Booth) -> None:
     async def empty(real: Any) -> dict[str, Any]:

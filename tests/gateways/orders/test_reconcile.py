@@ -208,3 +208,18 @@ async def test_amends_and_cancels_of_a_session_before_are_answered(booth: Booth)
     assert await booth.done(ids[OrderState.PENDING_AMEND], ReportKind.AMENDED) == ["AMENDED"]
     assert await booth.done(ids[OrderState.PENDING_CANCEL], ReportKind.CANCELLED) == ["CANCELLED"]
     assert await booth.done(unchanged, ReportKind.AMEND_REJECTED) == ["AMEND_REJECTED"]
+
+
+@on_booth(reconcile_s=10**6)
+async def test_funding_is_told_once_by_its_id_as_soon_as_it_is_paid(booth: Booth) -> None:
+    await booth.done(booth.place(1, 100), ReportKind.FILL)
+    booth.sandbox.pay_funding("0.0001")
+    await booth.until(lambda: "FUNDING" in kinds(booth))
+    assert await booth.gateway.reconcile()
+    (paid,) = [each.amount for each in booth.account.incomes if each.kind == "FUNDING_FEE"]
+    report = last(booth, ReportKind.FUNDING)
+    assert (report["fee"], report["instrument"]) == (-paid, booth.instrument.id)
+    assert paid < 0 < report["trade_id"]
+    assert kinds(booth).count("FUNDING") == 1
+    assert kinds(booth).count("BALANCE") == 1  # that of the start
+    assert booth.known.cash["USDT"] == booth.account.wallet
