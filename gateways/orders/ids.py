@@ -21,6 +21,8 @@ MOST: Final = 2**63 - 1
 EXTERNAL: Final = 1 << 62
 """Bit of the ids that we give orders which were placed elsewhere: no client index comes so far."""
 VENUE_ID_BITS: Final = 50
+FOLDED: Final = 1 << (VENUE_ID_BITS - 1)
+"""Bit of a venue's id that does not fit, of which bits of a digest stand in its place."""
 INSTRUMENT_BITS: Final = 12
 
 _DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -71,7 +73,7 @@ def number_of(text: str | int, what: str = "id") -> int:
 def external_order_id(instrument: int, venue_order_id: int) -> int:
     """Our id of an order that was placed elsewhere: the same in every session, and never that of an order of ours.
 
-    A venue's id that does not fit (OKX's have 61 bits) is represented by bits of its digest.
+    A venue's id that does not fit (OKX's have 61 bits) is folded: bits of its digest stand for it.
 
     Raises
     ------
@@ -84,15 +86,20 @@ def external_order_id(instrument: int, venue_order_id: int) -> int:
             f"cancel it there"
         )
     fitting = venue_order_id
-    if venue_order_id >= 1 << VENUE_ID_BITS:
+    if venue_order_id >= FOLDED:
         digest = blake2b(str(venue_order_id).encode(), digest_size=8).digest()
-        fitting = int.from_bytes(digest, "little") % (1 << VENUE_ID_BITS)
+        fitting = int.from_bytes(digest, "little") % FOLDED | FOLDED
     return EXTERNAL | instrument << VENUE_ID_BITS | fitting
 
 
+def is_external(order_id: int) -> bool:
+    """Whether it is one of ``external_order_id``'s."""
+    return bool(order_id & EXTERNAL)
+
+
 def venue_id_of(order_id: int) -> int:
-    """The venue's id in one of ``external_order_id``'s; 0: it is none."""
-    return order_id & ((1 << VENUE_ID_BITS) - 1) if order_id & EXTERNAL else 0
+    """The venue's id in one of ``external_order_id``'s; 0: it is none, or a folded one."""
+    return order_id & (FOLDED - 1) if is_external(order_id) and not order_id & FOLDED else 0
 
 
 def _to_base_36(number: int, length: int) -> str:

@@ -17,7 +17,7 @@ import ccxt
 
 from gateways.credentials import PASSPHRASE, Credentials, CredentialsError, variable
 from gateways.orders.clock import Clock
-from gateways.orders.ids import MOST, number_of
+from gateways.orders.ids import MOST, external_order_id, number_of
 from gateways.orders.known import Order
 from gateways.orders.limiter import Limiter, Priority
 from gateways.orders.okx_views import ACCOUNT, NS_PER_MS, ORDERS, OkxViews, cash_of
@@ -31,6 +31,7 @@ from gateways.orders.okx_words import (
     CODES,
     CONFIGURATION,
     FILLS,
+    HISTORY,
     INSTRUMENTS,
     LIMIT_TYPES,
     MARKET,
@@ -213,7 +214,10 @@ class Okx:
                 continue
 
     async def query(self, order: Order) -> OrderView:
-        """ "Order details"."""
+        """ "Order details"; of an order that was placed elsewhere in a session before, whose id is not known, the
+        lists are searched."""
+        if not order.venue_order_id and not order.client_id:
+            return await self._elsewhere(order)
         (row,) = await self._ask("privateGetTradeOrder", _name_of(order), (QUERY, order), Priority.ASK)
         return self._views.order(row)
 
@@ -308,6 +312,16 @@ class Okx:
         if isinstance(message, dict) and "event" in message:
             self._note_event(message)
         return self._views.told(message)
+
+    async def _elsewhere(self, order: Order) -> OrderView:
+        """ "Order List", then "Order history" of seven days."""
+        instrument = order.instrument
+        request = {"instType": _type_of(instrument), "instId": instrument.symbol}
+        for method, cost in (("privateGetTradeOrdersPending", PENDING), ("privateGetTradeOrdersHistory", HISTORY)):
+            for row in await self._pages(method, request, cost, Priority.ASK, "ordId"):
+                if external_order_id(instrument.id, number_of(row["ordId"])) == order.order_id:
+                    return self._views.order(row)
+        raise ccxt.OrderNotFound(f"okx lists no order of {instrument.symbol} that is ours as {order.order_id}")
 
     async def _said(self, send: Send, request: Any, awaited: list[str]) -> None:
         """Send a request on a stream, and wait for what it is answered with."""

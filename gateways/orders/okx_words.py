@@ -99,7 +99,8 @@ CODES: Final[dict[int, Code]] = {
 """Those that say more than the class of ccxt's exception. 51410: it is being cancelled already."""
 
 TIME, INSTRUMENTS, CONFIGURATION, BALANCE = "time", "instruments", "configuration", "balance"
-POSITIONS, BILLS, PENDING, SWITCH = "positions", "bills", "pending orders", "dead man's switch"
+POSITIONS, BILLS, SWITCH = "positions", "bills", "dead man's switch"
+PENDING, HISTORY = "pending orders", "orders of before"
 FILLS, OLD_FILLS, ACCOUNT_ORDERS = "fills", "old fills", "orders of the account"
 
 ACCOUNT_LIMITS: Final = (
@@ -110,6 +111,7 @@ ACCOUNT_LIMITS: Final = (
     Limit(POSITIONS, 10, 2.0, ""),
     Limit(BILLS, 5, 1.0, ""),
     Limit(PENDING, 60, 2.0, ""),
+    Limit(HISTORY, 40, 2.0, ""),
     Limit(FILLS, 60, 2.0, ""),
     Limit(OLD_FILLS, 10, 2.0, ""),
     Limit(SWITCH, 1, 1.0, ""),

@@ -18,6 +18,9 @@ TRADE, FUNDING = "2", "8"
 FUNDING_KIND: Final = "FUNDING_FEE"
 """How a payment of funding is booked in ``Account.incomes``."""
 
+FIRST_FUNDING_ID: Final = FIRST_BILL_ID + 10**12
+"""Bills of funding are numbered apart from those of trades."""
+
 READ, WITHDRAW, TRADING = "read_only", "withdraw", "trade"
 KEY_PERMISSIONS: Final = {READ: True, WITHDRAW: False, TRADING: True}
 """What a key may do at first."""
@@ -108,15 +111,15 @@ def bills(venue: Venue, call: Call) -> list[Json]:
         }
         for number, fill in enumerate(account.fills)
     ]
-    fundings = [income for income in account.incomes if income.kind == FUNDING_KIND]
     rows += [
         {
             **_bill(FUNDING, income.amount, income.ts_ms),
-            "billId": str(FIRST_BILL_ID + income.trade_id),
+            "billId": str(FIRST_FUNDING_ID + number),
             "subType": "174" if income.amount > 0 else "173",
             "pnl": cash(income.amount),
         }
-        for income in fundings
+        for number, income in enumerate(account.incomes)
+        if income.kind == FUNDING_KIND
     ]
     common = {"instType": venue.contract.inst_type, "instId": venue.contract.inst_id, "ccy": venue.contract.currency}
     begin_ms, end_ms = given.whole("begin", 0), given.whole("end", 2**62)

@@ -130,6 +130,13 @@ class Venue:
             self.streams.end_all("public")
         self._move(batch.ticks)
         self.conditionals.check()
+        for rate in batch.ticks["qty"][batch.ticks["kind"] == TickKind.FUNDING].tolist():
+            self.pay_funding(rate)
+
+    def pay_funding(self, rate: int) -> None:
+        """Have funding be paid now at a rate in 1e-8, and tell whom it concerns."""
+        for account, _ in self.exchange.pay_funding(rate):
+            self._tell_of_balance(account, "funding_fee")
 
     def begin_maintenance(self) -> None:
         """Answer nothing more, and end all streams."""
@@ -167,10 +174,12 @@ class Venue:
             request_id, result = self._amending[1], {What.AMENDED: "0", What.CANCELED: "1"}.get(event.what, "")
         self.streams.publish_private(account, "orders", self.views.order_event(event, request_id, result))
         if event.fill is not None:
-            self.streams.publish_private(account, "account", self.views.balance(account))
+            self._tell_of_balance(account, "filled")
             self.streams.publish_private(account, "positions", self.views.position(account))
-            both = self.views.balance_and_position(account, "filled")
-            self.streams.publish_private(account, "balance_and_position", both)
+
+    def _tell_of_balance(self, account: Account, event: str) -> None:
+        self.streams.publish_private(account, "account", self.views.balance(account))
+        self.streams.publish_private(account, "balance_and_position", self.views.balance_and_position(account, event))
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Answer a request, or hold a connection."""

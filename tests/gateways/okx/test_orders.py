@@ -9,9 +9,8 @@ import pytest
 
 from gateways.credentials import Credentials, CredentialsError
 from gateways.orders.okx import Okx
-from gateways.sandbox.accounts import Income
 from gateways.sandbox.faults import Fault
-from oms.records import CommandKind, Liquidity, OrderFlag, Reason, ReportKind, TimeInForce
+from oms.records import CommandKind, Liquidity, OrderFlag, OrderState, Reason, ReportKind, TimeInForce
 from tests.gateways.okx.booth import OkxBooth, on_booth
 from tests.gateways.orders.booth import FAR, SkippingClock
 
@@ -143,13 +142,34 @@ async def test_order_and_position_from_elsewhere_are_adopted(booth: OkxBooth) ->
 
 
 @on_booth()
+async def test_order_from_elsewhere_is_known_again_after_a_restart(booth: OkxBooth) -> None:
+    for number in range(2):
+        await booth.exchange.privatePostTradeOrder(elsewhere(clOrdId=f"elsewhere{number}"))
+    assert await booth.gateway.reconcile()
+    adopted = [each for each in booth.reports if each["kind"] == ReportKind.ADOPTED]
+    ours = [int(each["order_id"]) for each in sorted(adopted, key=lambda each: int(each["venue_order_id"]))]
+    left = [booth.left(order_id, OrderState.LIVE, 1, 100, client_id="") for order_id in ours]
+    await booth.exchange.privatePostTradeCancelOrder({"instId": "BTC-USDT-SWAP", "clOrdId": "elsewhere1"})
+    await booth.restart(booth.past(left=left))
+    await booth.gateway.traded.wait()
+    assert booth.of(ours[1]) == ["CANCELLED"]
+    booth.cancel(ours[0])
+    assert await booth.done(ours[0], ReportKind.CANCELLED) == ["CANCELLED"]
+    assert not booth.account.open_orders
+
+
+@on_booth()
 async def test_funding_is_told_once(booth: OkxBooth) -> None:
-    booth.account.incomes.append(Income("FUNDING_FEE", -12_345, 77, booth.side.clock.now_ms + 1))
-    booth.account.wallet -= 12_345
+    await booth.done(booth.place(1, 1_000), ReportKind.FILL)
+    for count in (1, 2):
+        booth.sandbox.pay_funding("0.0001")
+        await booth.until(lambda: [each["kind"] for each in booth.reports].count(ReportKind.FUNDING) == count)  # noqa: B023
     assert await booth.gateway.reconcile()
-    assert await booth.gateway.reconcile()
-    (report,) = [each for each in booth.reports if each["kind"] == ReportKind.FUNDING]
-    assert report["fee"] == 12_345
+    told = [int(each["fee"]) for each in booth.reports if each["kind"] == ReportKind.FUNDING]
+    assert told == [-income.amount for income in booth.account.incomes if income.kind == "FUNDING_FEE"]
+    assert len(told) == 2
+    assert min(told) > 0
+    assert booth.known.cash["USDT"] == booth.account.wallet
 
 
 @on_booth(lambda: SkippingClock(40.0))

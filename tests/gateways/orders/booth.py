@@ -98,7 +98,9 @@ class Booth:
         self.gateway.start()
 
     def _begin(self, past: Past) -> None:
-        known = Known(0, ClientIds("test"), (self.instrument,), {"USDT": 0}, self._tell, self.clock.time_ns)
+        known = Known(
+            0, ClientIds("test"), (self.instrument,), {self.instrument.settlement: 0}, self._tell, self.clock.time_ns
+        )
         known.begin(past.positions, past.cash, past.booked, past.payments)
         self.known = known
         options = {**self._options, "since_ts": past.ts}
@@ -108,7 +110,11 @@ class Booth:
         """What a core knows that has booked everything so far; ``changes`` is what it knows otherwise."""
         number = self.instrument.id
         booked = {Trade(number, fill.order.side, fill.trade_id) for fill in self.account.fills}
-        known = {"positions": {number: self.account.qty}, "cash": {"USDT": self.account.wallet}, "booked": booked}
+        known: dict[str, Any] = {
+            "positions": {number: self.account.qty},
+            "cash": {self.instrument.settlement: self.account.wallet},
+            "booked": booked,
+        }
         return Past(**(known | changes))
 
     def left(self, order_id: int, state: OrderState, side: int, qty: int, px: int = FAR, **fields: Any) -> Left:
@@ -116,8 +122,9 @@ class Booth:
         stage = Stage.PENDING if state is OrderState.PENDING_NEW else Stage.LIVE
         terms = (side, OrderType.LIMIT, TimeInForce.GTC, 0, px, qty)
         filled_qty = fields.get("filled_qty", 0)
+        client_id = fields.pop("client_id", self.known.ids.text(order_id))
         known = {"stage": stage, "said_filled_qty": filled_qty} | fields
-        return Left(Order(order_id, self.known.ids.text(order_id), self.instrument, *terms, **known), state)
+        return Left(Order(order_id, client_id, self.instrument, *terms, **known), state)
 
     async def close(self) -> None:
         """End the gateway and its ccxt."""
