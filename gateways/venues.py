@@ -48,6 +48,8 @@ class Venue(msgspec.Struct, frozen=True, kw_only=True):
     """Kinds of orders that it keeps apart, and the parameters by which ccxt is asked for each."""
     has_positions: bool = True
     """False where what is bought is a balance."""
+    has_passphrase: bool = False
+    """Whether keys have a third part."""
     receive_window_s: float
     """How old a request may be when the exchange takes it."""
     roles: Mapping[Role, str]
@@ -74,6 +76,25 @@ VENUES: Final = {
                 Role.MARKET_DATA: "gateways.live.binance:USDM",
                 Role.ORDERS: "gateways.orders.binance_usdm:BinanceUsdm",
                 Role.SANDBOX: "gateways.sandbox.binance.venue:Venue",
+            },
+        ),
+        Venue(
+            name="okx",
+            family="okx",
+            exchange="okx",
+            hosts=("www.okx.com", "ws.okx.com"),
+            options={"fetchMarkets": {"types": ["swap", "spot"]}},
+            order_kinds={
+                "order": {},
+                "trigger order": {"trigger": True, "ordType": "trigger"},
+                "conditional order": {"trigger": True, "ordType": "conditional,oco"},
+            },
+            has_passphrase=True,
+            receive_window_s=30.0,
+            roles={
+                Role.MARKET_DATA: "gateways.live.okx:MARKET_DATA",
+                Role.ORDERS: "gateways.orders.okx:Okx",
+                Role.SANDBOX: "gateways.sandbox.okx.venue:Venue",
             },
         ),
     )
@@ -159,7 +180,11 @@ async def connected(venue: Venue, credentials: Credentials, sandbox: Sandbox | N
     """
     import ccxt.async_support as ccxt
 
-    given: dict[str, Any] = {"apiKey": credentials.key, "secret": credentials.secret}
+    given: dict[str, Any] = {
+        "apiKey": credentials.key,
+        "secret": credentials.secret,
+        "password": credentials.passphrase,
+    }
     given |= {"options": dict(venue.options), "enableRateLimit": False, "timeout": int(REQUEST_S * 1000)}
     if sandbox is not None:
         from gateways.sandbox.pointing import pointed_session

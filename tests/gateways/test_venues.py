@@ -5,18 +5,21 @@ from __future__ import annotations
 import pytest
 
 from gateways.live.binance import USDM
+from gateways.live.okx import MARKET_DATA as OKX
 from gateways.live.venue import MarketDataVenue
 from gateways.orders.binance_usdm import BinanceUsdm
+from gateways.orders.okx import Okx
 from gateways.orders.venue import VenueType as OrdersType
 from gateways.sandbox.binance.venue import Venue as BinanceSandbox
+from gateways.sandbox.okx.venue import Venue as OkxSandbox
 from gateways.sandbox.venue import VenueType as SandboxType
 from gateways.venues import VENUES, Role, implementation, venue_among
 from oms.checks import ConfigError
 
 # The types are the test: each is checked against its contract.
-MARKET_DATA: tuple[MarketDataVenue, ...] = (USDM,)
-ORDERS: tuple[OrdersType, ...] = (BinanceUsdm,)
-SANDBOXES: tuple[SandboxType, ...] = (BinanceSandbox,)
+MARKET_DATA: tuple[MarketDataVenue, ...] = (USDM, OKX)
+ORDERS: tuple[OrdersType, ...] = (BinanceUsdm, Okx)
+SANDBOXES: tuple[SandboxType, ...] = (BinanceSandbox, OkxSandbox)
 
 
 @pytest.mark.parametrize(
