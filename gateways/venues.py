@@ -56,6 +56,9 @@ class Venue(msgspec.Struct, frozen=True, kw_only=True):
     """``MODULE:NAME`` of what implements each."""
 
 
+HTX_HOSTS: Final = ("api.huobi.pro", "api.hbdm.com", "api.hbdm.vn")
+"""The last is where ccxt asks."""
+
 VENUES: Final = {
     venue.name: venue
     for venue in (
@@ -96,6 +99,27 @@ VENUES: Final = {
                 Role.ORDERS: "gateways.orders.okx:Okx",
                 Role.SANDBOX: "gateways.sandbox.okx.venue:Venue",
             },
+        ),
+        Venue(
+            name="htx_spot",
+            family="htx",
+            exchange="htx",
+            hosts=HTX_HOSTS,
+            options={"fetchMarkets": {"types": {"spot": True, "linear": False, "inverse": False}}},
+            order_kinds={"order": {}},
+            has_positions=False,
+            receive_window_s=60.0,
+            roles={Role.MARKET_DATA: "gateways.live.htx:SPOT"},
+        ),
+        Venue(
+            name="htx_linear",
+            family="htx",
+            exchange="htx",
+            hosts=HTX_HOSTS,
+            options={"fetchMarkets": {"types": {"spot": False, "linear": True, "inverse": False}}},
+            order_kinds={"order": {}},
+            receive_window_s=60.0,
+            roles={Role.MARKET_DATA: "gateways.live.htx:LINEAR"},
         ),
     )
 }

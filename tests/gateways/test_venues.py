@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from gateways.live.binance import USDM
+from gateways.live.htx import LINEAR as HTX_LINEAR
+from gateways.live.htx import SPOT as HTX_SPOT
 from gateways.live.okx import MARKET_DATA as OKX
 from gateways.live.venue import MarketDataVenue
 from gateways.orders.binance_usdm import BinanceUsdm
@@ -17,7 +19,7 @@ from gateways.venues import VENUES, Role, implementation, venue_among
 from oms.checks import ConfigError
 
 # The types are the test: each is checked against its contract.
-MARKET_DATA: tuple[MarketDataVenue, ...] = (USDM, OKX)
+MARKET_DATA: tuple[MarketDataVenue, ...] = (USDM, OKX, HTX_SPOT, HTX_LINEAR)
 ORDERS: tuple[OrdersType, ...] = (BinanceUsdm, Okx)
 SANDBOXES: tuple[SandboxType, ...] = (BinanceSandbox, OkxSandbox)
 
