@@ -125,11 +125,11 @@ class SpotMarket(Market):
             f'"prevSeqNum":{previous},"bids":{self._side(bids)},"asks":{self._side(asks)}}}}}'
         )
 
-    def answer(self, request_id: str) -> str:
-        """The whole book as the answer to a request."""
+    def answer(self, request_id: str, now_ms: int) -> str:
+        """The whole book as the answer to a request, which has its own time."""
         bids, asks = self.whole()
         return (
-            f'{{"id":"{request_id}","rep":"{self.topic(self.book)}","status":"ok","ts":{self.ts_ms},'
+            f'{{"id":"{request_id}","rep":"{self.topic(self.book)}","status":"ok","ts":{now_ms},'
             f'"data":{{"seqNum":{self.number},"bids":{self._side(bids)},"asks":{self._side(asks)}}}}}'
         )
 

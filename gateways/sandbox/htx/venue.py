@@ -187,7 +187,7 @@ class Connection(TextConnection):
             self.names.pop(topic, None)
             self._say({"id": request.get("id"), "unsubbed": topic, "ts": self._venue.clock.now_ms, "status": "ok"})
         elif isinstance(self._venue.messages, SpotMarket):
-            self.tell(self._venue.messages.answer(str(request.get("id", ""))).encode())
+            self.tell(self._venue.messages.answer(str(request.get("id", "")), self._venue.clock.now_ms).encode())
 
     def _subscribe(self, topic: str, request: Json) -> None:
         """A contract's book comes first, whole."""

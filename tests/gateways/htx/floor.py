@@ -60,6 +60,8 @@ class HtxFloor:
 
     def __init__(self, venue: PublicVenue, port: int, ca_pem: bytes, policy: Policy, options: dict[str, Any]) -> None:
         self.venue = venue
+        self.port = port
+        self.ca_pem = ca_pem
         self.outlet = Outlet()
         tls = ssl.create_default_context(cadata=ca_pem.decode())
         route = Route(tls, SandboxResolver(port, VENUES[venue.instrument.venue].hosts))
