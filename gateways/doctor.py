@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, NamedTuple
 import msgspec
 
 from gateways.credentials import Credentials, CredentialsError, read_credentials
-from gateways.venues import REQUEST_S, VENUES, Sandbox, Venue, connected, one_line
+from gateways.venues import REQUEST_S, VENUES, Sandbox, Venue, connected, one_line, why_closed
 from oms.config import Settings, load_settings, qualified_symbol
 from oms.instruments import Instrument
 from oms.lock import holder
@@ -232,5 +232,6 @@ def examine(
         if name in VENUES:
             found[name] = asyncio.run(examine_venue(VENUES[name], settings, sandbox, may_withdraw=may_withdraw))
         else:
-            found[name] = [Finding("venue", "warning", f"zoms knows it from recordings only, but {', '.join(VENUES)}")]
+            text = why_closed(name) or f"zoms knows it from recordings only, but {', '.join(VENUES)}"
+            found[name] = [Finding("venue", "warning", text)]
     return found

@@ -90,7 +90,8 @@ MOST_TEXT: Final = 300
 
 _NEVER_CONNECTED: Final = (aiohttp.ClientConnectorError, socket.gaierror, ConnectionRefusedError)
 _QUERY: Final = re.compile(r"\?\S+=\S*")
-_CODE: Final = re.compile(r'"code"\s*:\s*"?(-?\d+)')
+_CODES: Final = (re.compile(r'"sCode"\s*:\s*"?(\d+)'), re.compile(r'"code"\s*:\s*"?(-?\d+)'))
+"""Of one order of a request where the venue tells that apart (OKX), else of the request."""
 
 
 def outcome_of(error: BaseException, codes: Mapping[int, Code], *, sent_once: bool) -> Outcome:
@@ -106,7 +107,7 @@ def outcome_of(error: BaseException, codes: Mapping[int, Code], *, sent_once: bo
     text = told_text(error)
     if sent_once and isinstance(error.__cause__, _NEVER_CONNECTED):
         return Outcome(Verdict.NOT_ACCEPTED, Reason.EXCHANGE_UNAVAILABLE, 0, text)
-    found = _CODE.search(str(error))
+    found = next((match for pattern in _CODES if (match := pattern.search(str(error)))), None)
     code = int(found[1]) if found else 0
     if code in codes:
         return Outcome(*codes[code], code, text)

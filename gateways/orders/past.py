@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from gateways.orders.ids import ClientIds, venue_id_of
+from gateways.orders.ids import ClientIds, is_external, venue_id_of
 from gateways.orders.known import Order, Stage, Trade
 from oms.bus import Records
 from oms.core.state import MAX_ACCOUNTS, MAX_FILLS
@@ -222,7 +222,7 @@ class _Reader:
         venue_order_id = venue_id_of(order_id)
         order = Order(
             order_id,
-            "" if venue_order_id else self._ids.text(order_id),
+            "" if is_external(order_id) else self._ids.text(order_id),
             self._instruments[int(row["instrument"])],
             int(row["side"]),
             OrderType(int(row["order_type"])),

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from itertools import accumulate
 from typing import Final
 
+from gateways.orders.ids import external_order_id
 from gateways.orders.known import Foreign, Known, KnownError, Order, Stage
 from gateways.orders.outcomes import REQUEST_ERRORS, Verdict, outcome_of
 from gateways.orders.unknown import MARGIN_S
@@ -99,13 +100,15 @@ class Reconciler:
     async def _bind(self, instrument: Instrument) -> None:
         """Learn the exchange's ids of orders from before, by which alone it names their fills."""
         unbound = {
-            order.client_id: order
+            order.order_id: order
             for order in self._known.orders.values()
             if order.instrument is instrument and order.stage is Stage.LIVE and not order.venue_order_id
         }
         for view in await self._venue.open_orders(instrument) if unbound else ():
-            if view.client_id in unbound:
-                self._known.bind(unbound.pop(view.client_id), view.venue_order_id)
+            own_id = self._known.ids.order_id(view.client_id)
+            order_id = external_order_id(instrument.id, view.venue_order_id) if own_id is None else own_id
+            if order_id in unbound:
+                self._known.bind(unbound.pop(order_id), view.venue_order_id)
         for order in unbound.values():
             try:
                 self._known.bind(order, (await self._venue.query(order)).venue_order_id)

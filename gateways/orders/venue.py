@@ -42,6 +42,8 @@ class Venue(Protocol):
     """
 
     limiter: Limiter
+    patience_s: float | None
+    """How long a new order or an amend waits for its turn before it is refused; None: as long as it takes."""
 
     @property
     def codes(self) -> Mapping[int, Code]:

@@ -13,14 +13,14 @@ from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
-from gateways.binance import Ticks
+from gateways.decoder import Ticks
 from gateways.sandbox.accounts import Account, Fill, Income, Ledger, Order, Status
 from gateways.sandbox.engine.records import OPERATION, OperationFlag, OperationKind, OutcomeKind
 from oms.instruments import Instrument
 from oms.records import CASH_SCALE, Liquidity, Reason, TickKind
 
 FIRST_ORDER_ID: Final = 8_389_760_000_000
-"""Order ids of the venue are of this size: a client that keeps them in 32 bits must fail here too."""
+"""Order ids are of this size: a client that keeps them in 32 bits must fail here too."""
 
 NS_PER_MS: Final = 1_000_000
 _TRADE: Final = int(TickKind.TRADE)
@@ -87,6 +87,8 @@ class Exchange:
         Its matching engine, whose background book is there.
     now_ns
         The exchange's clock.
+    first_order_id
+        The venue's order ids are of this size.
 
     Attributes
     ----------
@@ -98,7 +100,13 @@ class Exchange:
         The last of each id.
     """
 
-    def __init__(self, instrument: Instrument, engine: Engine, now_ns: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        instrument: Instrument,
+        engine: Engine,
+        now_ns: Callable[[], int],
+        first_order_id: int = FIRST_ORDER_ID,
+    ) -> None:
         self.instrument = instrument
         self.ledger = Ledger(instrument)
         self.engine = engine
@@ -110,7 +118,7 @@ class Exchange:
         self.last_px = 0
         self.bid_px = self.ask_px = 0
         self._now_ns = now_ns
-        self._next_order_id = FIRST_ORDER_ID
+        self._next_order_id = first_order_id
         self._wanted = (0, 0)  # price and quantity of the amend in hand
 
     @property

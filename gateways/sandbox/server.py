@@ -40,18 +40,19 @@ FLAT_OUT_STEPS: Final = 256
 
 
 def credentials_of(account: int) -> Credentials:
-    """The key and the secret of an account by its number: the same in every run, and worth nothing anywhere else."""
-    key, secret = (hashlib.sha256(f"zoms sandbox {what} {account}".encode()).hexdigest() for what in ("key", "secret"))
-    return Credentials(key, secret)
+    """The keys of an account by its number: the same in every run, and worth nothing anywhere else."""
+    parts = ("key", "secret", "passphrase")
+    return Credentials(*(hashlib.sha256(f"zoms sandbox {what} {account}".encode()).hexdigest() for what in parts))
 
 
 class Sandbox:
-    """The venue of a recording, over it.
+    """A venue over a recording.
 
     Parameters
     ----------
     recording, instrument
-        What is replayed, and its definition.
+        What is replayed, and the definition of what is traded; where that is another venue's, the recording stands for
+        its market.
     faults
         What goes wrong; None: nothing.
     accounts
@@ -72,7 +73,7 @@ class Sandbox:
     Raises
     ------
     ConfigError
-        For a recording of a venue that there is no sandbox of.
+        For an instrument of a venue that there is no sandbox of.
     RecordingError
         For one without a depth snapshot.
     """
@@ -88,7 +89,7 @@ class Sandbox:
         port: int = 0,
         loop: bool = False,
     ) -> None:
-        venue_type: VenueType = implementation(recording.venue, Role.SANDBOX)
+        venue_type: VenueType = implementation(instrument.venue, Role.SANDBOX)
         market = RecordedMarket(recording, instrument, loop=loop)
         opened = market.open()
         self.venue: SandboxVenue = venue_type(market, Matching(int(market.book()["px"][0])), opened, faults)
@@ -107,9 +108,9 @@ class Sandbox:
 
     @property
     def login(self) -> dict[str, str]:
-        """The first account's key and secret, as ccxt calls them."""
-        credentials = credentials_of(0)
-        return {"apiKey": credentials.key, "secret": credentials.secret}
+        """The first account's keys, as ccxt calls them."""
+        key, secret, passphrase = credentials_of(0)
+        return {"apiKey": key, "secret": secret, "password": passphrase}
 
     def session(self) -> aiohttp.ClientSession:
         """A session that reaches the sandbox under the exchange's names; to be closed by its user."""

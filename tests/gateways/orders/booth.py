@@ -8,17 +8,18 @@ from typing import Any, Final
 
 import numpy as np
 
-from gateways.orders.binance_usdm import BinanceUsdm
 from gateways.orders.clock import Clock
 from gateways.orders.gateway import OrderGateway
 from gateways.orders.ids import ClientIds
 from gateways.orders.known import Known, Order, Stage, Trade
 from gateways.orders.past import Left, Past
+from gateways.orders.venue import VenueType
 from gateways.sandbox.accounts import Account
 from gateways.sandbox.binance.venue import Venue
 from gateways.sandbox.faults import Fault, FaultPlan
 from gateways.sandbox.server import Sandbox, credentials_of
 from gateways.sidecar import open_recording
+from gateways.venues import Role, implementation
 from oms.bus import Records
 from oms.records import COMMAND, CommandKind, OrderState, OrderType, ReportKind, TimeInForce
 from tests.gateways.sandbox.desk import RECORDING, shipped_instrument
@@ -63,8 +64,9 @@ class Booth:
         self._came = asyncio.Event()
         self._session = sandbox.session()
         self._numbers = iter(range(1, 10**6))
-        self.exchange = BinanceUsdm.new_exchange(credentials_of(0), self._session)
-        self.venue = BinanceUsdm(self.exchange, (self.instrument,), clock)
+        venue_type: VenueType = implementation(self.instrument.venue, Role.ORDERS)
+        self.exchange = venue_type.new_exchange(credentials_of(0), self._session)
+        self.venue = venue_type(self.exchange, (self.instrument,), clock)
         self._options = {"grace_s": GRACE_S, "reconcile_s": 10**6, "switch_s": 0.0, **options}
         self._begin(Past())
 
@@ -96,7 +98,9 @@ class Booth:
         self.gateway.start()
 
     def _begin(self, past: Past) -> None:
-        known = Known(0, ClientIds("test"), (self.instrument,), {"USDT": 0}, self._tell, self.clock.time_ns)
+        known = Known(
+            0, ClientIds("test"), (self.instrument,), {self.instrument.settlement: 0}, self._tell, self.clock.time_ns
+        )
         known.begin(past.positions, past.cash, past.booked, past.payments)
         self.known = known
         options = {**self._options, "since_ts": past.ts}
@@ -106,7 +110,11 @@ class Booth:
         """What a core knows that has booked everything so far; ``changes`` is what it knows otherwise."""
         number = self.instrument.id
         booked = {Trade(number, fill.order.side, fill.trade_id) for fill in self.account.fills}
-        known = {"positions": {number: self.account.qty}, "cash": {"USDT": self.account.wallet}, "booked": booked}
+        known: dict[str, Any] = {
+            "positions": {number: self.account.qty},
+            "cash": {self.instrument.settlement: self.account.wallet},
+            "booked": booked,
+        }
         return Past(**(known | changes))
 
     def left(self, order_id: int, state: OrderState, side: int, qty: int, px: int = FAR, **fields: Any) -> Left:
@@ -114,8 +122,9 @@ class Booth:
         stage = Stage.PENDING if state is OrderState.PENDING_NEW else Stage.LIVE
         terms = (side, OrderType.LIMIT, TimeInForce.GTC, 0, px, qty)
         filled_qty = fields.get("filled_qty", 0)
+        client_id = fields.pop("client_id", self.known.ids.text(order_id))
         known = {"stage": stage, "said_filled_qty": filled_qty} | fields
-        return Left(Order(order_id, self.known.ids.text(order_id), self.instrument, *terms, **known), state)
+        return Left(Order(order_id, client_id, self.instrument, *terms, **known), state)
 
     async def close(self) -> None:
         """End the gateway and its ccxt."""
