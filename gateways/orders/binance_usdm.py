@@ -6,11 +6,13 @@ are not used: they go through binary floating point, and round prices and quanti
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Mapping
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from gateways.credentials import Credentials
+from gateways.orders.batches import Answer
 from gateways.orders.binance_views import NS_PER_MS, BinanceViews
 from gateways.orders.binance_words import (
     CODES,
@@ -26,18 +28,34 @@ from gateways.orders.binance_words import (
 from gateways.orders.clock import Clock
 from gateways.orders.ids import number_of
 from gateways.orders.known import Order
-from gateways.orders.limiter import Limiter, Priority
-from gateways.orders.outcomes import Code
+from gateways.orders.limiter import Cost, Limiter, Priority
+from gateways.orders.outcomes import REQUEST_ERRORS, Code
 from gateways.orders.venue import CommandError, Page, Send
 from gateways.orders.views import FillView, FundingView, OrderView, PositionView, Told
 from oms.decimals import scaled
 from oms.instruments import Instrument
-from oms.records import OrderFlag, OrderType, Reason, TimeInForce
+from oms.records import CommandKind, OrderFlag, OrderType, Reason, TimeInForce
 
 PAGE: Final = 1000
 """Most trades of one answer."""
 
 ORDER_COST: Final = {MINUTE_ORDERS: 1, TEN_SECOND_ORDERS: 1}
+CANCEL_COST: Final = {WEIGHT: 1}
+
+
+class Batch(NamedTuple):
+    """Most orders of one request, and what it takes, however many they are, instead of what each takes alone."""
+
+    most: int
+    cost: Cost
+    cost_alone: Cost
+
+
+BATCHES: Final = {
+    CommandKind.NEW: Batch(5, {WEIGHT: 5, MINUTE_ORDERS: 1, TEN_SECOND_ORDERS: 5}, ORDER_COST),
+    CommandKind.CANCEL: Batch(10, CANCEL_COST, CANCEL_COST),
+}
+""" "Place Multiple Orders", "Cancel Multiple Orders"."""
 
 
 class BinanceUsdm:
@@ -126,24 +144,49 @@ class BinanceUsdm:
         if order.order_type is OrderType.MARKET and order.time_in_force is TimeInForce.FOK:
             raise CommandError("binance_usdm has no market order of all or nothing", Reason.BAD_TIME_IN_FORCE)
 
+    def batch_size(self, kind: CommandKind, waiting: int) -> int:
+        """See ``gateways.orders.batches.Batching``."""
+        batch = BATCHES[kind]
+        size = min(batch.most, waiting)
+        return size if self.limiter.share(batch.cost) < size * self.limiter.share(batch.cost_alone) else 1
+
+    async def place_batch(self, orders: list[Order]) -> list[Answer]:
+        """ "Place Multiple Orders"."""
+        request = {"batchOrders": [_terms_of(order) for order in orders]}
+        cost = BATCHES[CommandKind.NEW].cost
+        rows = await self._ask(self.exchange.fapiPrivatePostBatchOrders, request, cost, Priority.ORDER, *orders)
+        return self._each_answered(rows, len(orders))
+
+    async def cancel_batch(self, orders: list[Order]) -> list[Answer]:
+        """ "Cancel Multiple Orders"."""
+        request = {
+            "symbol": orders[0].instrument.symbol,
+            "orderidlist": [str(order.venue_order_id) for order in orders],
+        }
+        rows = await self._ask(self.exchange.fapiPrivateDeleteBatchOrders, request, CANCEL_COST, Priority.CANCEL)
+        return self._each_answered(rows, len(orders))
+
+    def _each_answered(self, rows: Any, count: int) -> list[Answer]:
+        """Answers of a batch; one that does not have one of each order says nothing of any."""
+        if not isinstance(rows, list) or len(rows) != count:
+            return [None] * count
+        return [self._error_of(row) or self._answered(row) for row in rows]
+
+    def _error_of(self, row: Any) -> Exception | None:
+        """What ccxt would raise for a refusal, had it come alone; None: it is none."""
+        if not isinstance(row, dict) or "code" not in row or row.get("orderId"):
+            return None
+        body = json.dumps(row)
+        try:
+            self.exchange.handle_errors(400, "", self.exchange.urls["api"]["fapiPrivate"], "", {}, body, row, {}, "")
+        except REQUEST_ERRORS as error:
+            return error
+        return ValueError(f"an answer that cannot be: {body}")
+
     async def place(self, order: Order) -> OrderView | None:
         """ "New Order"."""
-        request = {
-            "symbol": order.instrument.symbol,
-            "side": SIDES[order.side],
-            "type": order.order_type.name,
-            "quantity": order.instrument.qty_from_lots(order.qty),
-            "newClientOrderId": order.client_id,
-            "newOrderRespType": "RESULT",
-        }
-        if order.order_type is OrderType.LIMIT:
-            is_post_only = order.flags & OrderFlag.POST_ONLY
-            request["price"] = order.instrument.px_from_ticks(order.px)
-            request["timeInForce"] = POST_ONLY if is_post_only else TIMES_IN_FORCE[order.time_in_force]
-        if order.flags & OrderFlag.REDUCE_ONLY:
-            request["reduceOnly"] = "true"
         return self._answered(
-            await self._ask(self.exchange.fapiPrivatePostOrder, request, ORDER_COST, Priority.ORDER, order)
+            await self._ask(self.exchange.fapiPrivatePostOrder, _terms_of(order), ORDER_COST, Priority.ORDER, order)
         )
 
     async def amend(self, order: Order, px: int, qty: int) -> OrderView | None:
@@ -161,7 +204,7 @@ class BinanceUsdm:
     async def cancel(self, order: Order) -> OrderView | None:
         """ "Cancel Order"."""
         return self._answered(
-            await self._ask(self.exchange.fapiPrivateDeleteOrder, _name_of(order), {WEIGHT: 1}, Priority.CANCEL)
+            await self._ask(self.exchange.fapiPrivateDeleteOrder, _name_of(order), CANCEL_COST, Priority.CANCEL)
         )
 
     async def cancel_all(self, instrument: Instrument) -> None:
@@ -271,11 +314,11 @@ class BinanceUsdm:
         request: Mapping[str, Any],
         cost: Mapping[str, int],
         priority: Priority,
-        order: Order | None = None,
+        *orders: Order,
     ) -> Any:
-        """Wait for the turn, note when an order was asked for, and send."""
+        """Wait for the turn, note when orders were asked for, and send."""
         await self.limiter.turn(cost, priority, self.patience_s if priority is Priority.ORDER else None)
-        if order is not None:
+        for order in orders:
             order.sent_s = self.limiter.now_s()
         sending: Awaitable[Any] = method(dict(request))
         return await sending
@@ -304,3 +347,22 @@ def _name_of(order: Order) -> dict[str, str]:
     """The order of a request: by the exchange's id, or by the client's where that is all that is known."""
     named = {"orderId": str(order.venue_order_id)} if order.venue_order_id else {"origClientOrderId": order.client_id}
     return {"symbol": order.instrument.symbol, **named}
+
+
+def _terms_of(order: Order) -> dict[str, str]:
+    """A new order, as a request says it."""
+    request = {
+        "symbol": order.instrument.symbol,
+        "side": SIDES[order.side],
+        "type": order.order_type.name,
+        "quantity": order.instrument.qty_from_lots(order.qty),
+        "newClientOrderId": order.client_id,
+        "newOrderRespType": "RESULT",
+    }
+    if order.order_type is OrderType.LIMIT:
+        is_post_only = order.flags & OrderFlag.POST_ONLY
+        request["price"] = order.instrument.px_from_ticks(order.px)
+        request["timeInForce"] = POST_ONLY if is_post_only else TIMES_IN_FORCE[order.time_in_force]
+    if order.flags & OrderFlag.REDUCE_ONLY:
+        request["reduceOnly"] = "true"
+    return request

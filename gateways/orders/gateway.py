@@ -8,11 +8,15 @@ cancels always do.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack
+from functools import partial
+from itertools import groupby
 from typing import Any, Final
 
 import numpy as np
 
+from gateways.orders.batches import Answer, Batching, batches
 from gateways.orders.clock import Clock
 from gateways.orders.known import UNKNOWN_TERMS, Known, KnownError, Order, Stage
 from gateways.orders.limiter import RateError
@@ -116,6 +120,10 @@ class OrderGateway:
             CommandKind.CANCEL: self._cancel,
             CommandKind.CANCEL_ALL: self._cancel_all,
         }
+        self._batching = venue if isinstance(venue, Batching) else None
+        self._together: dict[int, Callable[[list[np.void]], None]] = {}
+        if self._batching is not None:
+            self._together = {CommandKind.NEW: self._new_together, CommandKind.CANCEL: self._cancel_together}
 
     def start(self) -> None:
         """Begin: the stream, which reconciles when it opens, and what is done again and again."""
@@ -163,13 +171,17 @@ class OrderGateway:
 
         Of those that have come late, new orders and amends do not leave.
         """
-        for command in commands:
-            if is_late and command["kind"] in (CommandKind.NEW, CommandKind.AMEND):
-                self._turn_away(command)
-                continue
-            work = self._work.get(int(command["kind"]))
-            if work is not None:
-                self._spawn(work(command))
+        for kind, alike in groupby(commands, key=lambda command: int(command["kind"])):
+            run = list(alike)
+            work = self._work.get(kind)
+            if is_late and kind in (CommandKind.NEW, CommandKind.AMEND):
+                for command in run:
+                    self._turn_away(command)
+            elif len(run) > 1 and kind in self._together:
+                self._together[kind](run)
+            elif work is not None:
+                for command in run:
+                    self._spawn(work(command))
 
     def recover(self, order: Order, state: OrderState) -> None:
         """Take on an order that a session before has left in ``state``, and find out what it does not say.
@@ -235,28 +247,57 @@ class OrderGateway:
         }
 
     async def _new(self, command: np.void) -> None:
+        order = self._admitted(command)
+        if order is not None:
+            await self._place([order])
+
+    def _new_together(self, commands: list[np.void]) -> None:
+        """Work several NEW commands, in as few requests as is best."""
+        orders = [order for command in commands if (order := self._admitted(command)) is not None]
+        for batch in self._batches(CommandKind.NEW, orders):
+            self._spawn(self._place(batch))
+
+    def _batches(self, kind: CommandKind, orders: list[Order]) -> Iterator[list[Order]]:
+        assert self._batching is not None
+        return batches(orders, partial(self._batching.batch_size, kind))
+
+    def _admitted(self, command: np.void) -> Order | None:
+        """The order of a NEW command that may be asked for; None: it was refused, or is known already."""
         if self.known.is_known(int(command["order_id"])):
-            return  # the bus has said it again: the id is the key
+            return None  # the bus has said it again: the id is the key
         if not self._is_ours(command):
             self.known.refuse_unknown(command, ReportKind.REJECTED, Reason.UNKNOWN_ACCOUNT)
-            return
+            return None
         order = self.known.new(command)
         try:
             self.venue.check(order)
         except CommandError as error:
             self.known.reject(order, error.reason)
-            return
-        async with order.lock:
+            return None
+        return order
+
+    async def _place(self, orders: list[Order]) -> None:
+        """Ask for new orders, all of them in one request."""
+        async with AsyncExitStack() as held:
+            for order in orders:
+                await held.enter_async_context(order.lock)
             if not self.trades:
-                self.known.reject(order, self._refusal)
+                for order in orders:
+                    self.known.reject(order, self._refusal)
                 return
-            outcome = await self._asked(order, lambda: self.venue.place(order), sent_once=True)
-        if outcome is None:
-            return
-        if outcome.verdict in (Verdict.UNKNOWN, Verdict.DUPLICATE, Verdict.GONE, Verdict.UNCHANGED):
-            await self._resolve_new(order)
-        else:
-            self.known.reject(order, outcome.reason)
+            outcomes = await self._all_asked(orders, self._placed(orders), sent_once=True)
+        for order, outcome in zip(orders, outcomes, strict=True):
+            if outcome is None:
+                continue
+            if outcome.verdict in (Verdict.UNKNOWN, Verdict.DUPLICATE, Verdict.GONE, Verdict.UNCHANGED):
+                self._spawn(self._resolve_new(order))
+            else:
+                self.known.reject(order, outcome.reason)
+
+    async def _placed(self, orders: list[Order]) -> list[Answer]:
+        if len(orders) == 1 or self._batching is None:
+            return [await self.venue.place(orders[0])]
+        return await self._batching.place_batch(orders)
 
     async def _resolve_new(self, order: Order) -> None:
         view = await self.resolver.ask(order)
@@ -348,6 +389,37 @@ class OrderGateway:
         else:
             await self._end(order)
 
+    def _cancel_together(self, commands: list[np.void]) -> None:
+        """Work several CANCEL commands: those of orders that rest, and have no other request on its way, together."""
+        resting: dict[int, list[Order]] = {}
+        for command in commands:
+            order = self.known.orders.get(int(command["order_id"]))
+            if order is None or not self._may_trade or not self._rests(order):
+                self._spawn(self._cancel(command))
+            else:
+                resting.setdefault(order.instrument.id, []).append(order)
+        for orders in resting.values():
+            for batch in self._batches(CommandKind.CANCEL, orders):
+                self._spawn(self._end_together(batch))
+
+    def _rests(self, order: Order) -> bool:
+        return order.stage is Stage.LIVE and bool(order.venue_order_id) and not order.lock.locked()
+
+    async def _end_together(self, orders: list[Order]) -> None:
+        """Cancel resting orders in one request; those of which that leaves anything open, one by one."""
+        batch = [order for order in orders if self._rests(order) and not order.is_done]
+        left = [order for order in orders if order not in batch]
+        if len(batch) > 1 and self._batching is not None:
+            async with AsyncExitStack() as held:
+                for order in batch:
+                    await held.enter_async_context(order.lock)
+                outcomes = await self._all_asked(batch, self._batching.cancel_batch(batch), sent_once=False)
+            left += [order for order, outcome in zip(batch, outcomes, strict=True) if outcome is not None]
+        else:
+            left += batch
+        for order in left:
+            self._spawn(self._end(order))
+
     async def _cancel_all(self, command: np.void) -> None:
         """Each order that is meant, and where no strategy is named those too that nobody knows of."""
         if command["account"] not in (-1, self.known.account) or not self._may_trade:
@@ -396,20 +468,42 @@ class OrderGateway:
 
     async def _asked(self, order: Order, ask: Ask, *, sent_once: bool) -> Outcome | None:
         """Send a request about an order and take its answer; None: it was done."""
+
+        async def answers() -> list[Answer]:
+            return [await ask()]
+
+        (outcome,) = await self._all_asked([order], answers(), sent_once=sent_once)
+        return outcome
+
+    async def _all_asked(
+        self, orders: list[Order], asking: Awaitable[list[Answer]], *, sent_once: bool
+    ) -> list[Outcome | None]:
+        """As ``_asked``, of one request about several orders: without an answer, one outcome is that of all."""
         try:
-            view = await ask()
+            answers = await asking
         except RateError as error:
             self._log(str(error))
-            return Outcome(Verdict.REFUSED, Reason.ORDER_RATE, 0, str(error))
+            return [Outcome(Verdict.REFUSED, Reason.ORDER_RATE, 0, str(error))] * len(orders)
         except REQUEST_ERRORS as error:
-            outcome = outcome_of(error, self.venue.codes, sent_once=sent_once)
-            self._note(outcome)
-            await self._heed(outcome)
-            return outcome
-        if view is None:
-            return Outcome(Verdict.UNKNOWN, Reason.EXCHANGE_UNAVAILABLE, 0, "an answer without an order")
-        self._take(view)
-        return None
+            return [await self._failed(error, sent_once=sent_once)] * len(orders)
+        outcomes: list[Outcome | None] = []
+        for answer in answers:
+            outcome = None
+            if answer is None:
+                outcome = Outcome(Verdict.UNKNOWN, Reason.EXCHANGE_UNAVAILABLE, 0, "an answer without an order")
+            elif isinstance(answer, Exception):
+                outcome = await self._failed(answer, sent_once=sent_once)
+            else:
+                self._take(answer)
+            outcomes.append(outcome)
+        return outcomes
+
+    async def _failed(self, error: Exception, *, sent_once: bool) -> Outcome:
+        """What an exception means; what it means for the venue is done."""
+        outcome = outcome_of(error, self.venue.codes, sent_once=sent_once)
+        self._note(outcome)
+        await self._heed(outcome)
+        return outcome
 
     def _note(self, outcome: Outcome) -> None:
         self.outcomes[outcome.verdict] += 1

@@ -22,7 +22,7 @@ from oms.config import Settings, load_settings, write_session
 from oms.lifecycle import decode_heartbeat
 from oms.lock import AccountLock, LockError, holder
 from oms.supervisor import FAMILIES, Policy, Supervisor
-from tests.firm import firm_settings
+from tests.firm.settings import firm_settings
 
 FAMILY = FAMILIES["paper"]
 FAMILY_SCRIPT = Path(__file__).with_name("family.py")

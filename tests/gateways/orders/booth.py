@@ -142,6 +142,10 @@ class Booth:
 
     def send(self, kind: CommandKind, order_id: int, **fields: Any) -> None:
         """Send a command."""
+        self.gateway.take(self.command(kind, order_id, **fields))
+
+    def command(self, kind: CommandKind, order_id: int, **fields: Any) -> Records:
+        """A command, not sent yet."""
         command = np.zeros(1, COMMAND)
         command["kind"] = kind
         command["order_id"] = order_id
@@ -149,7 +153,7 @@ class Booth:
         command["strategy"] = -1
         for name, value in fields.items():
             command[name] = value
-        self.gateway.take(command)
+        return command
 
     def place(self, side: int, qty: int, px: int = 0, **fields: Any) -> int:
         """Ask for an order: at the market, or at a price in ticks; its id."""

@@ -10,9 +10,11 @@ import asyncio
 import random
 from collections import Counter
 
+import numpy as np
 import pytest
 
 from gateways.sandbox.faults import Fault, FaultPlan
+from oms.bus import Records
 from oms.core.orders import OrderInput
 from oms.records import CommandKind, OrderFlag, OrderState, OrderType, TimeInForce
 from tests.gateways.orders.booth import FAR, Booth, SkippingClock, on_booth
@@ -53,16 +55,22 @@ class Trader:
     def act(self) -> None:
         """One command, or a move of the market."""
         draw = self.draw.random()
+        count = 6 if self.draw.random() < 0.1 else 1
         if draw < 0.5:
-            self.place()
+            self.send([self.place() for _ in range(count)])
         elif draw < 0.6:
             self.amend()
         elif draw < 0.8:
-            self.cancel()
+            self.send([command for _ in range(count) if (command := self.cancel()) is not None])
         else:
             self.booth.sandbox.step(self.draw.randrange(1, 40))
 
-    def place(self) -> None:
+    def send(self, commands: list[Records]) -> None:
+        """Send commands in one frame."""
+        if commands:
+            self.booth.gateway.take(np.concatenate(commands))
+
+    def place(self) -> Records:
         side = self.draw.choice((1, -1))
         best = self.booth.best(side)
         qty = self.draw.randrange(10, 400)
@@ -73,7 +81,9 @@ class Trader:
             time_in_force = TimeInForce.IOC if not px else TimeInForce.GTC
         order_id = self.booth.new_id()
         self.mirror.orders[order_id] = MirrorOrder(side, px, qty)
-        self.booth.place(side, qty, px, order_id=order_id, flags=flags, time_in_force=time_in_force)
+        order_type = OrderType.LIMIT if px else OrderType.MARKET
+        terms = {"order_type": order_type, "time_in_force": time_in_force, "flags": flags}
+        return self.booth.command(CommandKind.NEW, order_id, side=side, qty=qty, px=px, **terms)
 
     def amend(self) -> None:
         live = [item for item in self.mirror.orders.items() if item[1].state is OrderState.LIVE and item[1].px]
@@ -85,12 +95,13 @@ class Trader:
             order.pending_px, order.pending_qty = px, qty
             self.booth.send(CommandKind.AMEND, order_id, px=px, qty=qty, side=order.side, order_type=OrderType.LIMIT)
 
-    def cancel(self) -> None:
+    def cancel(self) -> Records | None:
         if not self.mirror.orders:
-            return
+            return None
         order_id, order = self.draw.choice(list(self.mirror.orders.items()))
-        if order.ask(OrderInput.REQUEST_CANCEL):
-            self.booth.send(CommandKind.CANCEL, order_id, side=order.side, order_type=OrderType.LIMIT)
+        if not order.ask(OrderInput.REQUEST_CANCEL):
+            return None
+        return self.booth.command(CommandKind.CANCEL, order_id, side=order.side, order_type=OrderType.LIMIT)
 
 
 def check_equal(trader: Trader) -> None:

@@ -16,10 +16,24 @@ from gateways.credentials import CredentialsError, variable
 from gateways.orders.process import serve
 from gateways.sandbox.server import Sandbox
 from gateways.sidecar import open_recording
-from oms.bus import Puller, Pusher, new_context
+from oms.bus import Puller, Pusher, Records, new_context
 from oms.config import LiveSettings, Settings, load_settings
-from oms.records import COMMAND, CommandKind, OrderType, Reason, RecordKind, ReportKind, Source, TimeInForce
+from oms.journal import Journal
+from oms.journal_format import Direction
+from oms.records import (
+    COMMAND,
+    CommandKind,
+    EventKind,
+    OrderState,
+    OrderType,
+    Reason,
+    RecordKind,
+    ReportKind,
+    Source,
+    TimeInForce,
+)
 from tests.gateways.orders.booth import FAR
+from tests.gateways.orders.test_past import event
 from tests.gateways.sandbox.desk import RECORDING, shipped_instrument
 
 ORDER_ID = 1024 << 40 | 1
@@ -161,6 +175,59 @@ def test_commands_of_the_bus_are_traded_and_reports_come_back(
         assert bus.sandbox.login["secret"] not in said
 
     on_bus(tmp_path, body)
+
+
+def journal_of(folder: Path, session: int) -> Journal:
+    """A core's journal of one more session."""
+    return Journal.create(own_settings(folder).journal_dir, session, "os", "paper")
+
+
+def note(journal: Journal, *events: Records) -> None:
+    """Have a core say that these have happened."""
+    journal.append(RecordKind.EVENT, Direction.EVENT, np.concatenate(events))
+    journal.commit()
+
+
+def test_core_that_has_died_is_told_what_it_missed_and_what_it_had_asked_for_is_done(tmp_path: Path) -> None:
+    async def body(bus: Bus) -> None:
+        await bus.until("trades")
+        for number in (1, 2):
+            bus.orders.send(command(CommandKind.NEW, order_id=ORDER_ID + number))
+            await reports_until(bus.core, ReportKind.ACCEPTED)
+        journal = journal_of(tmp_path, 6)
+        note(
+            journal,
+            event(EventKind.ORDER_SUBMITTED, ORDER_ID + 1, OrderState.PENDING_NEW, px=FAR),
+            event(EventKind.CANCEL_SUBMITTED, ORDER_ID + 2, OrderState.PENDING_CANCEL, px=FAR),
+        )
+        told = await reports_until(bus.core, ReportKind.CANCELLED)
+        told += [] if ReportKind.ACCEPTED in told else await reports_until(bus.core, ReportKind.ACCEPTED)
+        assert told.count(ReportKind.ACCEPTED) == told.count(ReportKind.CANCELLED) == 1
+        assert len(bus.account.open_orders) == 1
+        await bus.until("trades")
+        assert bus.life.states == ["recovering", "ready", "ready"]
+        journal.close()
+
+    note(first := journal_of(tmp_path, 5), event(EventKind.LOG))
+    first.close()
+    on_bus(tmp_path, body)
+
+
+def test_command_that_was_lost_on_the_bus_is_found_in_the_journal(tmp_path: Path) -> None:
+    journal = journal_of(tmp_path, 5)
+
+    async def body(bus: Bus) -> None:
+        await bus.until("trades")
+        bus.orders.send(command(CommandKind.NEW))
+        await reports_until(bus.core, ReportKind.ACCEPTED)
+        note(journal, event(EventKind.CANCEL_SUBMITTED, ORDER_ID, OrderState.PENDING_CANCEL, px=FAR))
+        bus.orders.seq += 1  # its command
+        bus.orders.send(command(CommandKind.CANCEL_ALL, account=5))
+        await reports_until(bus.core, ReportKind.CANCELLED)
+        assert not bus.account.open_orders
+
+    on_bus(tmp_path, body)
+    journal.close()
 
 
 def test_end_of_the_session_closes_entry_and_cancels_what_is_open(tmp_path: Path) -> None:

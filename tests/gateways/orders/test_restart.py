@@ -167,8 +167,10 @@ async def test_stream_and_cancels_work_while_an_order_in_flight_is_asked_for(boo
 @on_booth(clock=SkippingClock)
 async def test_new_orders_leave_once_every_order_in_flight_is_resolved(booth: Booth) -> None:
     in_flight = booth.new_id()
+    booth.entries.clear()
     await booth.restart(booth.past(left=[booth.left(in_flight, OrderState.PENDING_NEW, 1, 10)]))
     await booth.gateway.traded.wait()
+    assert [entry["reason"] for entry in booth.entries] == [Reason.NOT_RECONCILED, Reason.NONE]
     assert booth.of(in_flight) == ["REJECTED"]
     assert booth.report(in_flight, ReportKind.REJECTED)["reason"] == Reason.NOT_PLACED
     await booth.done(booth.place(1, 100, FAR), ReportKind.ACCEPTED)
