@@ -17,22 +17,18 @@ says when funding is next due and at which rate; the first one behind that time 
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
-from gateways.layouts import NS_PER_MS, new_scanner
-from gateways.scanner import UNRECOGNISED, scan_message
+from gateways.decoder import Decoded, Decoder, Refusal, Ticks, refused
+from gateways.layouts import NS_PER_MS
 from oms.decimals import GridError, rate
 from oms.instrument_kinds import InstrumentKind
 from oms.instruments import MAX_VALUE, Instrument
 from oms.records import CASH_SCALE, TICK, Reason, TickFlag, TickKind
-
-Ticks = npt.NDArray[np.void]
 
 _USDM_DEPTH: Final = (
     '"data":{"e":"depthUpdate","E":<skipped>,"T":<exch_ms>,"s":"$SYMBOL","U":<skipped>,"u":<id>,"pu":<previous_id>,'
@@ -157,26 +153,6 @@ _TELLING_FIELDS: Final = (
 )
 
 
-class Refusal(NamedTuple):
-    """Why a message, or one level of it, gave no record; ``NONE`` is a sound message without market data of ours."""
-
-    reason: Reason
-    text: str
-
-
-class Decoded(NamedTuple):
-    """What one message gave: its records, perhaps none, and what of it was refused."""
-
-    ticks: Ticks
-    refusals: tuple[Refusal, ...] = ()
-
-
-NO_TICKS: Final = np.zeros(0, TICK)
-MAX_REFUSAL_TEXT: Final = 240
-SHORT_MESSAGE: Final = 32
-"""Views of fewer records than this are made once: making one takes as long as decoding a quote."""
-
-
 class _Refused(ValueError):  # noqa: N818  (what became of a message, not a fault of the program)
     """This message gives no records."""
 
@@ -264,34 +240,16 @@ def _named(layout: str, names: dict[str, str]) -> str:
     return layout
 
 
-class MessageDecoder:
-    """Decodes the messages of one instrument on one venue, one at a time.
-
-    Attributes
-    ----------
-    scanner : one-element array of ``SCANNER``
-        The fast path's state.
-    slow : int
-        Messages that went through the slow path; large when the exchange has changed its layout.
-    refused : Counter of Reason
-        What ``decode`` refused, messages and levels; ``NONE`` counts sound messages without market data.
-    last_refusal : str
-        The words of the last refusal.
-    """
+class MessageDecoder(Decoder):
+    """See ``Decoder``."""
 
     def __init__(self, venue: str, instrument: Instrument) -> None:
         self.venue = venue_named(venue, instrument)
-        self.instrument = instrument
-        self.slow = 0
-        self.refused: Counter[Reason] = Counter()
-        self.last_refusal = ""
-        self._refused_levels: list[Refusal] = []
-        self._funding = (0, 0)  # when it is next due, ms, and its rate in 1e-8; 0: it is not known
         stream = instrument.symbol.lower()
         names = {"$stream": stream, "$SYMBOL": instrument.symbol, "$PAIR": instrument.symbol.partition("_")[0]}
-        self.scanner = new_scanner(instrument, [(kind, _named(text, names)) for kind, text in self.venue.layouts])
-        self._out: Ticks = self.scanner["out"][0]
-        self._short_outs: tuple[Ticks, ...] = tuple(self._out[:count] for count in range(SHORT_MESSAGE))
+        super().__init__(instrument, [(kind, _named(text, names)) for kind, text in self.venue.layouts])
+        self._refused_levels: list[Refusal] = []
+        self._funding = (0, 0)  # when it is next due, ms, and its rate in 1e-8; 0: it is not known
         self._streams: tuple[tuple[re.Pattern[str], Callable[[bytes, int], Ticks]], ...] = (
             (re.compile(re.escape(stream) + "@bookTicker", re.ASCII), self._decode_book_ticker),
             (re.compile(re.escape(stream) + "@trade", re.ASCII), self._decode_trade),
@@ -299,29 +257,8 @@ class MessageDecoder:
             (re.compile(re.escape(stream) + "@markPrice(@1s)?", re.ASCII), self._decode_mark),
         )
 
-    def decode(self, message: bytes, local_ts: int) -> Ticks:
-        """Return the records of one message, which stand until the next call; none when it is refused.
-
-        Parameters
-        ----------
-        message
-            As the exchange sent it.
-        local_ts
-            When it was received, ns.
-        """
-        count = scan_message(message, local_ts, self.scanner)
-        if 0 < count < SHORT_MESSAGE:
-            return self._short_outs[count]
-        if count != UNRECOGNISED:
-            return self._out[:count]
-        ticks, refusals = self.decode_slowly(message, local_ts)
-        for refusal in refusals:
-            self.refused[refusal.reason] += 1
-            self.last_refusal = refusal.text
-        return ticks
-
     def decode_slowly(self, message: bytes, local_ts: int) -> Decoded:
-        """The same for any layout, by field name, with the refusals instead of their count."""
+        """As ``Decoder.decode_slowly``."""
         self.slow += 1
         self._refused_levels = []
         try:
@@ -452,11 +389,6 @@ class MessageDecoder:
         if positive and lots == 0:
             raise _Refused(Reason.QTY_BELOW_MIN, f"quantity {text} of {self.instrument.symbol} is not above zero")
         return lots
-
-
-def refused(reason: Reason, text: str) -> Decoded:
-    """Nothing but a refusal, worded in bounded length whatever the message holds."""
-    return Decoded(NO_TICKS, (Refusal(reason, text[:MAX_REFUSAL_TEXT]),))
 
 
 def _plain(what: str, text: str) -> str:

@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from gateways.binance import Ticks
+from gateways.decoder import Ticks
 from oms.records import TICK, TickFlag, TickKind
 
 COMPACT_RECORDS: Final = 32_768

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 PARTS: Final = ("key", "secret")
+PASSPHRASE: Final = "passphrase"
+"""A third part, that keys of some venues (OKX) have."""
 KEYRING_SERVICE: Final = "zoms {venue}"
 
 
@@ -15,10 +17,11 @@ class CredentialsError(ValueError):
 
 
 class Credentials(NamedTuple):
-    """An API key and its secret, which is not shown."""
+    """An API key and its secret, and the passphrase of a venue that has one; the last two are not shown."""
 
     key: str
     secret: str
+    passphrase: str = ""
 
     def __repr__(self) -> str:
         return f"Credentials(key='...{self.key[-4:]}')"
@@ -43,14 +46,16 @@ def read_credentials(venue: str, environment: Mapping[str, str] | None = None) -
     if any(found) and not all(found):
         missing = names[found.index("")]
         raise CredentialsError(f"{missing} is not set, and {names[1 - names.index(missing)]} is: set both")
+    passphrase = given.get(variable(venue, PASSPHRASE), "")
     if not any(found):
         found = [_from_keyring(venue, part) for part in PARTS]
+        passphrase = passphrase or _from_keyring(venue, PASSPHRASE)
     if not all(found):
         raise CredentialsError(
             f"there are no keys for {venue}: set {' and '.join(names)}, or keep them in the system's keyring as "
             f"{' and '.join(PARTS)} of {KEYRING_SERVICE.format(venue=venue)!r} (pip install keyring)"
         )
-    return Credentials(*found)
+    return Credentials(found[0], found[1], passphrase)
 
 
 def _from_keyring(venue: str, part: str) -> str:

@@ -17,8 +17,23 @@ from oms.compiled import JIT, kernel
 MAX_DIGITS: Final = 18
 """Digits of an integer that cannot overflow an int64; more are refused."""
 
+MAX_DECIMALS: Final = 40
+"""Of decimal text; more are refused, zeros too."""
+MAX_EXPONENT_DIGITS: Final = 3
+LIMIT: Final = 10**MAX_DIGITS
+
 ZERO: Final = ord("0")
+NINE: Final = ord("9")
 POINT: Final = ord(".")
+MINUS: Final = ord("-")
+PLUS: Final = ord("+")
+EXPONENT: Final = ord("e")
+LOWER: Final = 0x20
+"""The bit by which small letters differ from capitals."""
+QUOTE: Final = ord('"')
+BACKSLASH: Final = ord("\\")
+SPACE: Final = ord(" ")
+TILDE: Final = ord("~")
 
 BYTES: Final = types.Bytes(types.uint8, 1, "C", readonly=True)
 """The Numba type of a Python bytes object."""
@@ -116,12 +131,107 @@ def scan_decimal(text: Any, position: int, end: int, decimals: int, unit: int) -
             elif digit != 0:
                 return 0, -1
             behind += 1
-        if behind == point:
+        if behind == point or behind - point > MAX_DECIMALS:
             return 0, -1
     for _ in range(missing):
         value *= 10
     if unit != 1:
-        if value % unit != 0:
+        steps = value // unit
+        if steps * unit != value:
             return 0, -1
-        value //= unit
+        return steps, behind
     return value, behind
+
+
+@kernel
+def scan_number(text: Any, position: int, end: int, decimals: int, unit: int) -> tuple[int, int]:
+    """As ``scan_decimal``, of a JSON number without sign: no zeros lead it, and it may have an exponent."""
+    if position + 1 < end and byte_at(text, position) == ZERO:
+        following = byte_at(text, position + 1)
+        if following >= ZERO and following <= NINE:
+            return 0, -1
+    value, behind = scan_decimal(text, position, end, decimals, unit)
+    if behind >= 0 and (behind == end or byte_at(text, behind) | LOWER != EXPONENT):
+        return value, behind
+    return _scan_scientific(text, position, end, decimals, unit)
+
+
+@kernel
+def _scan_scientific(text: Any, position: int, end: int, decimals: int, unit: int) -> tuple[int, int]:
+    """As ``scan_number``, of a number that has an exponent; any other is refused, and so is zero."""
+    value, behind = scan_digits(text, position, end)
+    digits = behind - position
+    if digits == 0:
+        return 0, -1
+    if behind < end and byte_at(text, behind) == POINT:
+        point = behind + 1
+        fraction, behind = scan_digits(text, point, end)
+        if behind == point or digits + behind - point > MAX_DIGITS:
+            return 0, -1
+        for _ in range(behind - point):
+            value *= 10
+        value += fraction
+        decimals -= behind - point
+    elif digits > MAX_DIGITS:
+        return 0, -1
+    if behind >= end or byte_at(text, behind) | LOWER != EXPONENT:
+        return 0, -1
+    behind += 1
+    sign = 1
+    if behind < end and (byte_at(text, behind) == MINUS or byte_at(text, behind) == PLUS):
+        sign = -1 if byte_at(text, behind) == MINUS else 1
+        behind += 1
+    start = behind
+    exponent, behind = scan_digits(text, start, end)
+    if behind == start or behind - start > MAX_EXPONENT_DIGITS:
+        return 0, -1
+    shift = sign * exponent + decimals
+    while shift < 0 and value > 0 and value % 10 == 0:
+        value //= 10
+        shift += 1
+    if value == 0 or shift < 0 or shift > MAX_DIGITS:
+        return 0, -1
+    for _ in range(shift):
+        if value >= LIMIT // 10:
+            return 0, -1
+        value *= 10
+    if value % unit != 0:
+        return 0, -1
+    return value // unit, behind
+
+
+@kernel
+def skip_number(text: Any, position: int, end: int, most: int) -> int:
+    """Return the position behind a JSON number of at most ``most`` bytes, or -1."""
+    start = position
+    if position < end and byte_at(text, position) == MINUS:
+        position += 1
+    _, behind = scan_digits(text, position, end)
+    if behind == position or (behind - position > 1 and byte_at(text, position) == ZERO):
+        return -1
+    if behind < end and byte_at(text, behind) == POINT:
+        position = behind + 1
+        _, behind = scan_digits(text, position, end)
+        if behind == position:
+            return -1
+    if behind < end and byte_at(text, behind) | LOWER == EXPONENT:
+        position = behind + 1
+        if position < end and (byte_at(text, position) == MINUS or byte_at(text, position) == PLUS):
+            position += 1
+        _, behind = scan_digits(text, position, end)
+        if behind == position:
+            return -1
+    return behind if behind - start <= most else -1
+
+
+@kernel
+def skip_text(text: Any, position: int, end: int) -> int:
+    """Return the position of the next quote, or -1 where anything but printable ASCII or an escape comes before it."""
+    while position < end:
+        byte = byte_at(text, position)
+        if byte == QUOTE:
+            return position
+        if byte < SPACE or byte > TILDE or byte == BACKSLASH:
+            break
+        position += 1
+    return -1

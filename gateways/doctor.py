@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, NamedTuple
 import msgspec
 
 from gateways.credentials import Credentials, CredentialsError, read_credentials
-from gateways.venues import REQUEST_S, VENUES, Sandbox, Venue, connected, one_line
+from gateways.venues import REQUEST_S, VENUES, Sandbox, Venue, connected, one_line, why_closed
 from oms.config import Settings, load_settings, qualified_symbol
 from oms.instruments import Instrument
 from oms.lock import holder
@@ -138,7 +138,22 @@ async def check_keys_of_binance(exchange: Any, venue: Venue, *, may_withdraw: bo
     return found
 
 
-CHECKS_OF_KEYS: Final[dict[str, CheckOfKeys]] = {"binance": check_keys_of_binance}
+async def check_keys_of_okx(exchange: Any, venue: Venue, *, may_withdraw: bool) -> list[Finding]:
+    """What the keys may do (OKX v5, "Get account configuration")."""
+    (told,) = (await exchange.privateGetAccountConfig())["data"]
+    may = told["perm"].split(",")
+    found = [Finding("keys", "ok", "they are valid")]
+    if "trade" not in may:
+        found.append(Finding("keys", "refused", f"they may not trade at {venue.name}: enable it for the key"))
+    if "withdraw" in may:
+        level: Level = "warning" if may_withdraw else "refused"
+        found.append(Finding("keys", level, "they may move money away (withdraw): forbid it, or --allow-withdrawals"))
+    if not told["ip"]:
+        found.append(Finding("keys", "warning", "they work from any address: bind the key to this machine's"))
+    return found
+
+
+CHECKS_OF_KEYS: Final[dict[str, CheckOfKeys]] = {"binance": check_keys_of_binance, "okx": check_keys_of_okx}
 """By exchange."""
 
 
@@ -214,7 +229,7 @@ async def _answered(name: str, check: Callable[[], Awaitable[list[Finding]]]) ->
 def examine(
     settings: Settings, sandbox: Sandbox | None = None, *, may_withdraw: bool = False
 ) -> dict[str, list[Finding]]:
-    """Every check: those of this machine, and those of each venue by its name: of live instruments, else of all.
+    """Every check: those of this machine, and those of each venue that is traded live, or might be, by its name.
 
     Parameters
     ----------
@@ -235,5 +250,6 @@ def examine(
         if name in VENUES:
             found[name] = asyncio.run(examine_venue(VENUES[name], settings, sandbox, may_withdraw=may_withdraw))
         else:
-            found[name] = [Finding("venue", "warning", f"zoms knows it from recordings only, but {', '.join(VENUES)}")]
+            text = why_closed(name) or f"zoms knows it from recordings only, but {', '.join(VENUES)}"
+            found[name] = [Finding("venue", "warning", text)]
     return found

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from gateways.binance import Ticks
 from gateways.book import BookRebuild, book_after
+from gateways.decoder import Ticks
 from gateways.recording import NS_PER_S, ReadCounters, TickReader, with_quiet_times
 from gateways.sequencer import stale_tick
 from gateways.sidecar import Recording

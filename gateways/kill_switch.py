@@ -28,6 +28,10 @@ LONGEST_PAUSE_S: Final = 15.0
 """It doubles up to this, where the exchange does not say how long to wait."""
 DEADLINE_S: Final = 120.0
 
+MOST_IN_BATCH: Final = 10
+"""Orders that are cancelled at once at an exchange that cannot be asked to cancel all: OKX takes ten of those that wait
+for a price, and more of others."""
+
 
 class OpenOrder(msgspec.Struct, frozen=True, kw_only=True):
     """An order that the exchange has; numbers as it says them."""
@@ -171,8 +175,14 @@ class KillSwitch:
         """Ask for the end of a symbol's orders of a kind; that there is none any more is as good."""
         from ccxt.base.errors import OrderNotFound
 
+        parameters = dict(self._venue.order_kinds[kind])
+        ids = [each.id for each in self._open if (each.kind, each.symbol) == (kind, symbol)]
         try:
-            await self._exchange.cancel_all_orders(symbol, dict(self._venue.order_kinds[kind]))
+            if self._exchange.has["cancelAllOrders"]:
+                await self._exchange.cancel_all_orders(symbol, parameters)
+                return
+            for first in range(0, len(ids), MOST_IN_BATCH):
+                await self._exchange.cancel_orders(ids[first : first + MOST_IN_BATCH], symbol, parameters)
         except OrderNotFound:
             return
 

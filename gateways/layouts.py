@@ -1,7 +1,8 @@
 """The tables that drive the scanner: what a layout's fields are, and the state of one scanner as one record.
 
 A *layout* is the text of one kind of message with its fields marked, for instance
-``{"u":<id>,"b":"<px>","B":"<qty>","a":"<px_2>","A":"<qty_2>"}``.
+``{"u":<id>,"b":"<px>","B":"<qty>","a":"<px_2>","A":"<qty_2>"}``. What stands between ``<each>`` and ``<more>`` comes
+once or more, with commas between, and gives a record each time.
 """
 
 from __future__ import annotations
@@ -22,14 +23,21 @@ NS_PER_MS: Final = 1_000_000
 NO_TIME: Final = -1
 """Content of the register ``EXCH_MS`` while a message has given no time."""
 
+UNNUMBERED: Final = -1
+"""The id of a message of the book that has none, and of the one before it."""
+
 MAX_LEVELS: Final = 8_192
 """Levels that one message may have; a larger one is not recognised."""
 
 MAX_RECORDS: Final = 2 * MAX_LEVELS
 """Records that one call can give."""
 
-MAX_LITERAL_BYTES: Final = 4_096
-MAX_STEPS: Final = 128
+MAX_NUMBER_BYTES: Final = 40
+GUID_DIGITS: Final = 15
+"""Of a trade's id as hexadecimal digits that make its number: 60 bits."""
+
+MAX_LITERAL_BYTES: Final = 8_192
+MAX_STEPS: Final = 256
 MAX_LAYOUTS: Final = 16
 TIMESTAMP_DIGITS: Final = 19
 
@@ -40,12 +48,45 @@ class FieldKind(IntEnum):
     END = 0
     """No field: the layout ends here."""
     INTEGER = 1
+    """Without a sign."""
     PRICE = 2
     QUANTITY = 3
     BUYER_IS_MAKER = 4
     """``true`` when the buyer was the maker: the aggressor sold."""
     LEVELS = 5
-    """``["price","quantity"]`` pairs, each a record."""
+    """``["price","quantity"]`` pairs, each a record; ``register`` is what else they have, a ``LevelForm``."""
+    PRICE_NUMBER = 6
+    """As a JSON number, perhaps with an exponent; ``PRICE`` stands as text."""
+    QUANTITY_NUMBER = 7
+    SIGNED = 8
+    """An integer that may be below zero."""
+    SIDE = 9
+    """``buy`` or ``sell``, or with a capital."""
+    ISO_TIME = 10
+    """``2021-07-22T22:36:10.014Z`` as ms."""
+    GUID = 11
+    """``39744121-c20e-44ba-8cc8-a6b8cdf72885`` as the number that its first 15 digits make."""
+    NUMBER = 12
+    """Any JSON number of at most ``MAX_NUMBER_BYTES``; not kept."""
+    TEXT = 13
+    """Plain text up to the quote; not kept."""
+    VERSION = 14
+    """An integer that counts messages up by one: it is the message's id, and one less that of the one before it."""
+    EACH = 15
+    """No field: rows begin here."""
+    MORE = 16
+    """No field: a row ends here, and after a comma the next begins at the step ``bias``."""
+
+
+class LevelForm(IntEnum):
+    """How the levels of a book are written."""
+
+    TEXT_PAIR = 0
+    """``["price","quantity"]``"""
+    TEXT_FOUR = 1
+    """``["price","quantity","number","number"]``"""
+    NUMBER_PAIR = 2
+    """``[price,quantity]``"""
 
 
 class Register(IntEnum):
@@ -54,7 +95,9 @@ class Register(IntEnum):
     SKIPPED = 0
     EXCH_MS = 1
     ID = 2
+    """``UNNUMBERED`` while a message has given none."""
     PREVIOUS_ID = 3
+    """``UNNUMBERED`` while a message has given none."""
     PX = 4
     QTY = 5
     PX_2 = 6
@@ -66,23 +109,42 @@ class Field(NamedTuple):
     """One field that a layout can name; ``bias`` is added to an integer, and is the side of a list of levels."""
 
     kind: FieldKind
-    register: Register = Register.SKIPPED
+    register: Register | LevelForm = Register.SKIPPED
     bias: int = 0
 
 
 FIELDS: Final = {
     "skipped": Field(FieldKind.INTEGER),
     "exch_ms": Field(FieldKind.INTEGER, Register.EXCH_MS),
+    "exch_time": Field(FieldKind.ISO_TIME, Register.EXCH_MS),
+    "signed": Field(FieldKind.SIGNED),
+    "number": Field(FieldKind.NUMBER),
+    "text": Field(FieldKind.TEXT),
     "id": Field(FieldKind.INTEGER, Register.ID),
+    "guid": Field(FieldKind.GUID, Register.ID),
     "previous_id": Field(FieldKind.INTEGER, Register.PREVIOUS_ID),
     "first_id": Field(FieldKind.INTEGER, Register.PREVIOUS_ID, -1),
+    "signed_previous_id": Field(FieldKind.SIGNED, Register.PREVIOUS_ID),
+    "version": Field(FieldKind.VERSION, Register.ID),
     "px": Field(FieldKind.PRICE, Register.PX),
     "qty": Field(FieldKind.QUANTITY, Register.QTY),
     "px_2": Field(FieldKind.PRICE, Register.PX_2),
     "qty_2": Field(FieldKind.QUANTITY, Register.QTY_2),
     "buyer_is_maker": Field(FieldKind.BUYER_IS_MAKER, Register.SIDE),
-    "bids": Field(FieldKind.LEVELS, bias=1),
-    "asks": Field(FieldKind.LEVELS, bias=-1),
+    "px_number": Field(FieldKind.PRICE_NUMBER, Register.PX),
+    "qty_number": Field(FieldKind.QUANTITY_NUMBER, Register.QTY),
+    "px_2_number": Field(FieldKind.PRICE_NUMBER, Register.PX_2),
+    "qty_2_number": Field(FieldKind.QUANTITY_NUMBER, Register.QTY_2),
+    "level_id": Field(FieldKind.INTEGER, Register.QTY_2),
+    "side": Field(FieldKind.SIDE, Register.SIDE),
+    "bids": Field(FieldKind.LEVELS, LevelForm.TEXT_PAIR, 1),
+    "asks": Field(FieldKind.LEVELS, LevelForm.TEXT_PAIR, -1),
+    "bids_of_four": Field(FieldKind.LEVELS, LevelForm.TEXT_FOUR, 1),
+    "asks_of_four": Field(FieldKind.LEVELS, LevelForm.TEXT_FOUR, -1),
+    "bid_numbers": Field(FieldKind.LEVELS, LevelForm.NUMBER_PAIR, 1),
+    "ask_numbers": Field(FieldKind.LEVELS, LevelForm.NUMBER_PAIR, -1),
+    "each": Field(FieldKind.EACH),
+    "more": Field(FieldKind.MORE),
 }
 """The fields by the name that stands between ``<`` and ``>`` in a layout."""
 
@@ -110,6 +172,7 @@ SCANNER = np.dtype(
         ("steps", STEP, (MAX_STEPS,)),
         ("literals", "u1", (MAX_LITERAL_BYTES,)),
         ("registers", "<i8", (len(Register),)),
+        ("layout", "<i8"),  # which one the last message was
         # scan_lines: in and out
         ("clock_offset", "<i8"),  # ns, taken from each line's timestamp
         ("last_ts", "<i8"),  # corrected timestamp of the last line taken: time never goes back
@@ -168,14 +231,18 @@ def new_scanner(instrument: Instrument, layouts: Sequence[tuple[TickKind, str]])
             raise ValueError(f"{len(layouts)} layouts are more than the scanner's {MAX_LAYOUTS}")
         scanner["first_step"][number] = len(steps)
         scanner["tick_kind"][number] = tick_kind
+        each = 0
         parts = re.split(r"<(\w+)>", text)
         for literal, name in zip(parts[0::2], [*parts[1::2], ""], strict=True):
             if name and name not in FIELDS:
                 raise ValueError(f"layout {text} names the unknown field {name!r}: known are {', '.join(FIELDS)}")
             field = FIELDS[name] if name else Field(FieldKind.END)
+            if field.kind is FieldKind.EACH:
+                each = len(steps)
             start = len(literals)
             literals += literal.encode()
-            steps.append((start, len(literals), field.kind, field.register, field.bias))
+            bias = each if field.kind is FieldKind.MORE else field.bias
+            steps.append((start, len(literals), field.kind, field.register, bias))
     if len(steps) > MAX_STEPS or len(literals) > MAX_LITERAL_BYTES:
         raise ValueError(f"the layouts of {instrument.symbol} are longer than the scanner's tables")
     scanner["layouts"] = len(layouts)

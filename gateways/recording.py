@@ -16,12 +16,14 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from gateways.binance import Decoded, MessageDecoder, Ticks, VenueError, refused
+from gateways.binance import MessageDecoder, VenueError
+from gateways.decoder import Decoded, Ticks, refused
 from gateways.layouts import Stop
 from gateways.lines import CHUNK_BYTES, LineReader, RecordingError
 from gateways.scanner import scan_lines
 from gateways.sequencer import SnapshotSequencer
 from gateways.sidecar import LINE, Recording, open_recording
+from gateways.wire.decoder import wire_of
 from oms.instruments import MAX_VALUE, Instrument
 from oms.records import TICK, Reason, TickFlag, TickKind
 
@@ -73,7 +75,7 @@ class LineDecoder:
     Parameters
     ----------
     venue, instrument
-        As ``MessageDecoder`` takes them.
+        A venue of ``gateways.binance`` or of ``gateways.wire``.
     counters
         Where to count.
     origin
@@ -100,7 +102,8 @@ class LineDecoder:
         max_silence_ns: int = MAX_VALUE,
     ) -> None:
         self.counters = counters
-        self._decoder = MessageDecoder(venue, instrument)
+        wire = wire_of(venue)
+        self._decoder = MessageDecoder(venue, instrument) if wire is None else wire.decoder(instrument)
         self._decoder.scanner["clock_offset"] = clock_offset_ns
         self._decoder.scanner["max_silence"] = max_silence_ns
         self._scanner = self._decoder.scanner[0]

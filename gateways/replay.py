@@ -20,7 +20,7 @@ import msgspec
 import numpy as np
 import zmq
 
-from gateways.binance import Ticks
+from gateways.decoder import Ticks
 from gateways.feed import Feed
 from gateways.in_force import InForce
 from gateways.progress import ProgressFile

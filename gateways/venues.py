@@ -48,11 +48,16 @@ class Venue(msgspec.Struct, frozen=True, kw_only=True):
     """Kinds of orders that it keeps apart, and the parameters by which ccxt is asked for each."""
     has_positions: bool = True
     """False where what is bought is a balance."""
+    has_passphrase: bool = False
+    """Whether keys have a third part."""
     receive_window_s: float
     """How old a request may be when the exchange takes it."""
     roles: Mapping[Role, str]
     """``MODULE:NAME`` of what implements each."""
 
+
+HTX_HOSTS: Final = ("api.huobi.pro", "api.hbdm.com", "api.hbdm.vn")
+"""The last is where ccxt asks."""
 
 VENUES: Final = {
     venue.name: venue
@@ -96,8 +101,57 @@ VENUES: Final = {
                 Role.SANDBOX: "gateways.sandbox.binance.spot_venue:SpotVenue",
             },
         ),
+        Venue(
+            name="okx",
+            family="okx",
+            exchange="okx",
+            hosts=("www.okx.com", "ws.okx.com"),
+            options={"fetchMarkets": {"types": ["swap", "spot"]}},
+            order_kinds={
+                "order": {},
+                "trigger order": {"trigger": True, "ordType": "trigger"},
+                "conditional order": {"trigger": True, "ordType": "conditional,oco"},
+            },
+            has_passphrase=True,
+            receive_window_s=30.0,
+            roles={
+                Role.MARKET_DATA: "gateways.live.okx:MARKET_DATA",
+                Role.ORDERS: "gateways.orders.okx:Okx",
+                Role.SANDBOX: "gateways.sandbox.okx.venue:Venue",
+            },
+        ),
+        Venue(
+            name="htx_spot",
+            family="htx",
+            exchange="htx",
+            hosts=HTX_HOSTS,
+            options={"fetchMarkets": {"types": {"spot": True, "linear": False, "inverse": False}}},
+            order_kinds={"order": {}},
+            has_positions=False,
+            receive_window_s=60.0,
+            roles={Role.MARKET_DATA: "gateways.live.htx:SPOT"},
+        ),
+        Venue(
+            name="htx_linear",
+            family="htx",
+            exchange="htx",
+            hosts=HTX_HOSTS,
+            options={"fetchMarkets": {"types": {"spot": False, "linear": True, "inverse": False}}},
+            order_kinds={"order": {}},
+            receive_window_s=60.0,
+            roles={Role.MARKET_DATA: "gateways.live.htx:LINEAR"},
+        ),
     )
 }
+
+
+CLOSED: Final = {"bitmex": "BitMEX closed on 2026-09-23, so that nothing of it can be live; its recordings are read"}
+"""Exchanges that are no more, by family, and what to say of them."""
+
+
+def why_closed(name: str) -> str:
+    """Why a venue can only be read from recordings; empty when its exchange is there."""
+    return CLOSED.get(name.partition("_")[0], "")
 
 
 def with_role(role: Role) -> list[Venue]:
@@ -111,8 +165,10 @@ def implementation(name: str, role: Role) -> Any:
     Raises
     ------
     ConfigError
-        When the venue is unknown or is not implemented for that.
+        When the venue is unknown, is not implemented for that, or has closed.
     """
+    if why := why_closed(name):
+        raise ConfigError(f"{name}: {why}")
     venue = VENUES.get(name)
     if venue is None or role not in venue.roles:
         known = ", ".join(each.name for each in with_role(role))
@@ -168,7 +224,11 @@ async def connected(venue: Venue, credentials: Credentials, sandbox: Sandbox | N
     """
     import ccxt.async_support as ccxt
 
-    given: dict[str, Any] = {"apiKey": credentials.key, "secret": credentials.secret}
+    given: dict[str, Any] = {
+        "apiKey": credentials.key,
+        "secret": credentials.secret,
+        "password": credentials.passphrase,
+    }
     given |= {"options": dict(venue.options), "enableRateLimit": False, "timeout": int(REQUEST_S * 1000)}
     if sandbox is not None:
         from gateways.sandbox.pointing import pointed_session

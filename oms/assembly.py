@@ -137,7 +137,8 @@ def _define_scope(scope: Record, limits: AccountSettings | StrategyRisk) -> None
 
 
 def define_accounts(st: State, settings: Settings, trading_state: TradingState) -> None:
-    """Enter every account: its modes, its limits as a whole, its wallets with their opening balances."""
+    """Enter every account: its modes, its limits as a whole, its wallets with their opening balances, which in firm
+    mode are the exchange's to tell."""
     for number, name in enumerate(settings.account_names):
         account = settings.accounts[name]
         define_account(st, number, trading_state)
@@ -150,7 +151,8 @@ def define_accounts(st: State, settings: Settings, trading_state: TradingState) 
         define_resets(st, number, account.day_reset)
         for index, wallet in enumerate(settings.wallets):
             what = f"balance of {wallet}"
-            open_wallet(st, number, index, scaled(what, account.balances.get(str(wallet), "0"), what))
+            given = account.balances.get(str(wallet), "0") if settings.mode == "paper" else "0"
+            open_wallet(st, number, index, scaled(what, given, what))
 
 
 def define_underlying(st: State, settings: Settings, instrument: Instrument) -> None:

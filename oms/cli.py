@@ -17,6 +17,7 @@ from oms.commands import (
     demo,
     doctor,
     download,
+    firm,
     kill_switch,
     optimize,
     orders,
@@ -41,6 +42,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.command()(paper.paper)
+app.command()(firm.firm)
 app.command()(backtest.backtest)
 app.add_typer(data.app, name="data")
 app.command()(download.download)

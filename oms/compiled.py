@@ -53,9 +53,10 @@ CACHE_VARIABLE: Final = "ZOMS_CACHE"
 KERNEL_CACHES: Final = "kernels"
 STRATEGY_CACHES: Final = "strategies"
 SANDBOX_CACHES: Final = "sandbox"
-KEPT_CACHES: Final = {KERNEL_CACHES: 24, STRATEGY_CACHES: 256, SANDBOX_CACHES: 24}
+DECODER_CACHES: Final = "decoder"
+KEPT_CACHES: Final = {KERNEL_CACHES: 24, STRATEGY_CACHES: 256, SANDBOX_CACHES: 24, DECODER_CACHES: 24}
 """Cache folders kept of each group: one a version of the kernels; one a version of a strategy and the kernels; one a
-version of the sandbox exchange's matching engine."""
+version of the sandbox exchange's matching engine; one a version of the scanner of venues' messages."""
 
 IN_USE_S: Final = 3600.0
 """A folder opened within this time is not removed, however many there are."""
@@ -88,9 +89,6 @@ KERNEL_SOURCES: Final = (
     "backtest/market.py",
     "backtest/matching/*.py",
     "backtest/queues/*.py",
-    "gateways/digits.py",
-    "gateways/layouts.py",
-    "gateways/scanner.py",
 )
 """Files whose text decides the machine code of the entries; patterns below the installed root."""
 
@@ -104,6 +102,22 @@ SANDBOX_SOURCES: Final = (
     "gateways/sandbox/engine/*.py",
 )
 """Those that decide the machine code of the sandbox exchange's matching engine: it is no part of the core."""
+
+
+DECODER_SOURCES: Final = (
+    "oms/compiled.py",
+    "oms/records.py",
+    "oms/definition_rows.py",
+    "oms/instruments.py",
+    "oms/instrument_kinds.py",
+    "oms/margin_tiers.py",
+    "oms/decimals.py",
+    "gateways/digits.py",
+    "gateways/iso_time.py",
+    "gateways/layouts.py",
+    "gateways/scanner.py",
+)
+"""Those that decide the machine code of the scanner of venues' messages: it is no part of the core either."""
 
 
 def kernel_sources(root: Path = _ROOT, patterns: Iterable[str] = KERNEL_SOURCES) -> list[Path]:

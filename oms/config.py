@@ -25,7 +25,7 @@ from oms.account_settings import (
 from oms.checks import ConfigError
 from oms.decode_errors import decode_error_text
 from oms.definitions import add_definitions
-from oms.session_settings import JournalSettings, LiveSettings, MatchingSettings, ReplaySettings
+from oms.session_settings import FirmSettings, JournalSettings, LiveSettings, MatchingSettings, ReplaySettings
 from oms.settings import DATA_DIR_VARIABLE, Settings, data_dir, qualified_symbol
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "AlgorithmSettings",
     "ConfigError",
     "CurrencySettings",
+    "FirmSettings",
     "JournalSettings",
     "LiveSettings",
     "MatchingSettings",
@@ -54,7 +55,7 @@ __all__ = [
 SESSION_FILE: Final = "session.json"
 DEFAULTS_FILE: Final = Path(__file__).with_name("defaults.toml")
 SHIPPED_STRATEGIES: Final = Path(__file__).resolve().parent.parent / "strategies"
-MERGED_TABLES: Final = ("replay", "live", "matching", "journal")
+MERGED_TABLES: Final = ("replay", "live", "firm", "matching", "journal")
 """Tables of a settings file whose names are laid over the defaults one by one; all else replaces the default whole."""
 
 RENAMED: Final = {"journal_sync": ("journal", "sync")}
@@ -97,6 +98,8 @@ def _existing_file(what: str, name: str, folder: Path) -> str:
 def load_settings(path: Path | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
     """The shipped defaults, the TOML file ``path`` over them, and ``overrides`` over both; file names made absolute.
 
+    With ``mode`` firm among the overrides nothing that trades, and no limit, comes from the defaults.
+
     A name in the file replaces the default of that name; the tables of ``MERGED_TABLES`` are merged name by name. A
     file with its own ``instruments`` starts without the default limits, balances and strategies, which are for the
     default instruments. Without ``accounts`` of its own, the default one takes the name of ``account``. Relative paths
@@ -109,17 +112,25 @@ def load_settings(path: Path | None = None, overrides: Mapping[str, Any] | None 
     """
     tree = _with_absolute_paths(_read_toml(DEFAULTS_FILE), DEFAULTS_FILE.parent)
     (shipped_account,) = tree.pop("accounts").values()
+    is_firm = (overrides or {}).get("mode") == "firm"
+    if is_firm:
+        tree.update(risk={}, strategies=[])
     origin = "settings"
     layers = [_with_absolute_paths(dict(overrides or {}), Path.cwd())]
     if path is not None:
         layers.insert(0, _with_absolute_paths(_read_toml(path), path.absolute().parent))
         _refuse_renamed(path, layers[0])
+        _refuse_leave_to_trade(path, layers[0])
         origin = f"settings {path}"
     for layer in layers:
         if "instruments" in layer:
             tree.update(risk={}, strategies=[])
             shipped_account["balances"] = {}
         _lay_over(tree, layer)
+    if is_firm and "accounts" not in tree:
+        raise ConfigError(
+            f"{origin}: firm mode has no limits of its own: add [accounts.{tree['account']}], see docs/firm.md"
+        )
     if isinstance(tree["account"], str):
         tree.setdefault("accounts", {tree["account"]: shipped_account})
     return _converted(origin, tree)
@@ -132,6 +143,13 @@ def _refuse_renamed(path: Path, given: Mapping[str, Any]) -> None:
             raise ConfigError(
                 f"settings {path}: {old} {given[old]!r} is now called {name}, in the table [{table}]: move it there"
             )
+
+
+def _refuse_leave_to_trade(path: Path, given: Mapping[str, Any]) -> None:
+    """Refuse a file that lets orders leave: that is said each time, by whoever starts the session."""
+    firm = given.get("firm")
+    if given.get("mode") == "firm" or (isinstance(firm, dict) and "trade" in firm):
+        raise ConfigError(f"settings {path}: no file makes orders real: use zoms firm --config {path} --trade")
 
 
 def _lay_over(tree: dict[str, Any], given: Mapping[str, Any]) -> None:

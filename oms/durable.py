@@ -137,8 +137,9 @@ OF_SESSION: Final = (
     "events_lost",
     "command_seq",
     "market_updates",
+    "entry_closed",
 )
-"""Counters of one session."""
+"""Counters of one session, and what is known of the exchanges in it."""
 
 STRATEGY_OF_SESSION: Final = ("halted", "orders", "refused", "logs_dropped", "memory")
 """A strategy begins each session anew: what it remembers is about a market and orders that are gone."""

@@ -272,11 +272,13 @@ def take_bar(st: State, bar: Record) -> bool:
 def call_strategies(st: State, tick: Record) -> bool:
     """Call every strategy that follows the instrument, while its book can be traded on and its account may trade.
 
+    None is called while the exchange takes no orders.
+
     False when the output had no room for the next one: called again it goes on from there.
     """
     s = st[0]
     instrument = tick["instrument"]
-    if s["books"][instrument]["state"] != _SYNCED:
+    if s["books"][instrument]["state"] != _SYNCED or s["entry_closed"][instrument] != 0:
         return True
     for i in range(s["next_strategy"], s["strategies_used"]):
         strategy = s["strategies"][i]

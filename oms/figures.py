@@ -46,6 +46,7 @@ _SHOWN_KINDS[
         EventKind.SETTLED,
         EventKind.POSITION_ADOPTED,
         EventKind.ORDER_ADOPTED,
+        EventKind.ORDER_ENTRY,
     ]
 ] = True
 _REJECTED: Final = int(OrderState.REJECTED)
@@ -146,6 +147,7 @@ class Figures:
             int(EventKind.SETTLED): self._on_settled,
             int(EventKind.POSITION_ADOPTED): self._on_adopted,
             int(EventKind.ORDER_ADOPTED): self._on_adopted,
+            int(EventKind.ORDER_ENTRY): self._on_order_entry,
         }
         if settings.unconverted:
             self.note(
@@ -285,6 +287,11 @@ class Figures:
         what = "an order" if event["kind"] == EventKind.ORDER_ADOPTED else "the position"
         self.note(f"{what} of {self._account(event)} in {self._symbol(event)} was adopted")
 
+    def _on_order_entry(self, event: Any) -> None:
+        reason = Reason(int(event["reason"]))
+        takes = "new orders may leave" if reason is Reason.NONE else f"no new orders leave: {reason.name}"
+        self.note(f"{self._symbol(event)}: {takes}")
+
     def _on_strategy_halted(self, event: Any) -> None:
         self.note(f"strategy {self._strategy(event)} halted: {Reason(int(event['reason'])).name}")
 
@@ -357,6 +364,9 @@ class Figures:
         positions = [position._asdict() for _, position in sorted(self.positions.items())]
         active = next((each for each in positions if each["fills"]), positions[0] if positions else {})
         return {
+            "mode": self.settings.mode,
+            "live": list(map(qualified_symbol, self.settings.live_instruments)),
+            "sandbox_port": self.settings.live.sandbox_port,
             "replay": self.settings.replay.file,
             "speed": self.settings.replay.speed,
             "duration_s": round(self.elapsed_s, 3),

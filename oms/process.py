@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import zmq
 
-from oms.bus import BusError, Publisher, Puller, Subscriber, new_context
+from oms.bus import BusError, Publisher, Puller, Pusher, Records, Subscriber, new_context
 from oms.config import ConfigError, Settings, read_session
 from oms.journal import Journal, JournalError
 from oms.lifecycle import UNUSABLE, Lifecycle, end_with_parent
-from oms.records import InstrumentState, Reason, RecordKind, Source, TradingState
+from oms.records import REPORT, InstrumentState, Reason, RecordKind, ReportKind, Source, TradingState
 
 if TYPE_CHECKING:
     from oms.core.state import State
@@ -33,6 +33,7 @@ PROCESSES: Final = {
     "recorder": "oms.store.recorder:run",
     "rpc": "rpc.server:run",
     "gateway": "gateways.replay:run",
+    "orders": "gateways.orders.process:run",
 }
 """What each process of the family runs: ``run(settings, life, context) -> exit status``."""
 
@@ -40,6 +41,8 @@ LIVE_PROCESSES: Final = {"gateway": "gateways.live.market_data:run"}
 """What runs instead where the settings name instruments whose market data are live."""
 
 MAX_WAIT_MS: Final = 50
+LAST_INPUTS_S: Final = 1.0
+"""Longest that the end waits for inputs that keep coming."""
 PAUSE_OF_GC: Final = 1_000_000
 
 
@@ -87,6 +90,7 @@ def run_core(settings: Settings, life: Lifecycle, context: zmq.Context[Any]) -> 
         inputs=Puller(context, settings.core_endpoint),
         events=events,
         journal=journal,
+        orders=requests_out(settings, context),
         settings=settings.journal,
     )
     keeper = SnapshotKeeper(
@@ -102,6 +106,8 @@ def run_core(settings: Settings, life: Lifecycle, context: zmq.Context[Any]) -> 
         whole=settings.journal.inputs == "all",
     )
     keeper.take(Place(events.session, 0, 0, 0))
+    if settings.mode == "firm":
+        loop.take_reports(closed_entry(settings))
     resume_trading(loop, past)
     resume_instruments(loop, settings)
     gc.collect()
@@ -119,6 +125,7 @@ def run_core(settings: Settings, life: Lifecycle, context: zmq.Context[Any]) -> 
         if keeper.due:
             keeper.begin(loop.place())
         keeper.step()
+    take_last_inputs(loop)
     loop.report()
     life.beat(loop.counters(), "stopping")
     keeper.finish()
@@ -130,6 +137,32 @@ def run_core(settings: Settings, life: Lifecycle, context: zmq.Context[Any]) -> 
     except SnapshotError as error:  # the journal has everything: the next start replays more of it
         sys.stderr.write(f"core: {error}\n")
     return 0
+
+
+def take_last_inputs(loop: CoreLoop) -> None:
+    """Take what processes that have ended before this one have left on the way: an exchange's last answers."""
+    until = time.monotonic() + LAST_INPUTS_S
+    while time.monotonic() < until and loop.inputs.socket.poll(MAX_WAIT_MS):
+        loop.drain_inputs()
+
+
+def requests_out(settings: Settings, context: zmq.Context[Any]) -> Pusher | None:
+    """Where requests leave for an exchange; None: the exchange model in the core answers them.
+
+    It connects, so that requests wait here while the process behind it is being started again.
+    """
+    if settings.mode == "paper":
+        return None
+    return Pusher(context, settings.orders_endpoint, RecordKind.COMMAND, Source.CORE)
+
+
+def closed_entry(settings: Settings) -> Records:
+    """Reports by which no new order leaves for any exchange, until its gateway says that the two sides agree."""
+    reports = np.zeros(len(settings.instruments), REPORT)
+    reports["kind"] = ReportKind.ORDER_ENTRY
+    reports["instrument"] = [each.id for each in settings.instruments]
+    reports["reason"] = Reason.NOT_RECONCILED
+    return reports
 
 
 def recover_past(assembled: State, definitions: Definitions, settings: Settings) -> Past:
@@ -151,14 +184,15 @@ def recover_past(assembled: State, definitions: Definitions, settings: Settings)
 def resume_trading(loop: CoreLoop, past: Past) -> None:
     """Say how the session begins: what the restart has ended, and in which state trading is.
 
+    With the process the exchange model has ended, and every order in it; a real exchange has not.
+
     After a clean end trading goes on as it stood; after an unclean one it is HALTED until somebody says otherwise. A
     strategy stands as it stood, which is said of those that are not ACTIVE.
     """
     from oms.core.state import MAX_ACCOUNTS
     from oms.recovery import cancelled_by_restart
 
-    ended = cancelled_by_restart(loop.core.st)
-    if len(ended):
+    if loop.orders is None and len(ended := cancelled_by_restart(loop.core.st)):
         loop.take_reports(ended)
     s = loop.core.st[0]
     for account in np.flatnonzero(s["accounts"]["defined"]).tolist():
@@ -203,7 +237,7 @@ def main(arguments: list[str]) -> int:
     try:
         settings = read_session(Path(session_file))
         life = Lifecycle(name, context, settings.heartbeat_endpoint, settings.heartbeat_s)
-        processes = PROCESSES | (LIVE_PROCESSES if settings.live.instruments else {})
+        processes = PROCESSES | (LIVE_PROCESSES if settings.is_live else {})
         module, _, function = processes[name].partition(":")
         status: int = getattr(importlib.import_module(module), function)(settings, life, context)
         life.close()

@@ -10,7 +10,7 @@ GROUPS: Final = (
     (
         "Refused before the exchange",
         "Pre-trade risk, or the form of the request. The order never left; the event is ORDER_REFUSED.",
-        (*range(1, 40), *range(80, 97)),
+        (*range(1, 40), *range(80, 97), 101, 102),
     ),
     (
         "The exchange's answer",
@@ -74,6 +74,8 @@ MEANINGS: Final = {
     Reason.BAD_DISPLAY_QTY: "The display quantity is above the order's, or the order does not rest.",
     Reason.BAD_PARENT: "The parent is unknown, another instrument's or account's, or done; or the order names none, or"
     " would replace one of a group.",
+    Reason.READ_ONLY: "The session watches only: `zoms firm` was started without `--trade`.",
+    Reason.SESSION_ENDS: "The session is being stopped: nothing new leaves for the exchange any more.",
     Reason.POST_ONLY_WOULD_CROSS: "A post-only order would have taken liquidity.",
     Reason.NO_LIQUIDITY: "Nothing, or not enough for fill-or-kill, was displayed at the price; the rest is given up.",
     Reason.UNKNOWN_AT_EXCHANGE: "The exchange does not know the order (any more).",

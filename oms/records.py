@@ -150,7 +150,8 @@ class ReportKind(IntEnum):
     EXPIRED = 8
     # not about an order: order_id is 0
     FUNDING = 9
-    """A funding payment of ``fee`` cash (paid is positive) on the position of ``account`` in ``instrument``."""
+    """A funding payment of ``fee`` cash (paid is positive) on the position of ``account`` in ``instrument``. One with
+    the venue's id of it in ``trade_id`` is booked once."""
     POSITION = 10
     """The position of ``account`` in ``instrument`` is set to ``qty`` signed lots at an average of ``px`` ticks and
     ``px_fraction`` 1e-8 ticks: what was opened elsewhere is adopted. With ``value`` k + 1 it is the share of the
@@ -163,6 +164,9 @@ class ReportKind(IntEnum):
     ADOPTED = 13
     """An open order that was placed elsewhere: ``px``, total ``qty``, ``leaves_qty``, ``side``, ``order_type``,
     ``time_in_force``, ``strategy``."""
+    # about an exchange
+    ORDER_ENTRY = 14
+    """Whether new orders and amends in ``instrument`` may leave for its exchange: ``reason`` is NONE, or why not."""
 
 
 LAST_ORDER_REPORT: Final = ReportKind.EXPIRED
@@ -349,7 +353,7 @@ class EventKind(IntEnum):
     HELD_ENDED = 21
     """A held order is cancelled, refused at its trigger, or expired: ``reason`` says why."""
     FUNDING = 22
-    """``fees`` was paid as funding (negative: received)."""
+    """``fees`` was paid as funding (negative: received); ``aux`` is the venue's id of the payment, 0: none was told."""
     POSITION_ADOPTED = 23
     """The position is now ``position_qty`` at ``px`` ticks and ``filled_qty`` 1e-8 ticks, by an adjustment entry."""
     BALANCE = 24
@@ -383,6 +387,9 @@ class EventKind(IntEnum):
     FILLED_LATE = 33
     """A child was filled after the end of the order that an algorithm worked: ``filled_qty`` of the order has it,
     ``last_px`` and ``last_qty`` are the fill's in the child's instrument, ``aux`` is the child's id."""
+    ORDER_ENTRY = 34
+    """New orders and amends in ``instrument`` may leave for its exchange where ``reason`` is NONE; else it says why
+    they may not."""
 
 
 ORDER_EVENTS: Final = frozenset(
@@ -439,6 +446,7 @@ REPORT_EVENTS: Final = frozenset(
         EventKind.BALANCE,
         EventKind.SETTLED,
         EventKind.ORDER_ADOPTED,
+        EventKind.ORDER_ENTRY,
     }
 )
 """Events that each stand for one report in the core's report output, in the same order."""
@@ -568,6 +576,9 @@ class Reason(IntEnum):
     TIME_OVER = 98
     BELOW_MINIMUM = 99
     ALGORITHM_CHANGED = 100
+    # of sessions that send real orders
+    READ_ONLY = 101
+    SESSION_ENDS = 102
 
 
 FRAME = np.dtype(

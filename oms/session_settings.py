@@ -24,6 +24,8 @@ MAX_FEE_PER_UNIT: Final = 20
 """Of the settlement currency: times the largest quantity it fits 64 bits."""
 MAX_CONNECTIONS: Final = 8
 MAX_PORT: Final = 65_535
+LEAST_DEAD_MAN_S: Final = 10.0
+MAX_DEAD_MAN_S: Final = 3_600.0
 _MOST: Final = {
     "queue_power": 100,
     "feed_latency_factor": 1_000,
@@ -39,7 +41,8 @@ _MOST: Final = {
 class ReplaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The recorded stream that stands in for an exchange."""
 
-    file: str
+    file: str = ""
+    """Empty: there is none, as where market data are live."""
     speed: str = "1"
     """A factor of recorded time such as ``1`` or ``10``, or ``max``: as fast as everyone can take it."""
     duration_s: float = 0.0
@@ -80,6 +83,30 @@ class LiveSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             raise ConfigError(f"live silent_s {self.silent_s} must be above zero seconds")
         if not 0 <= self.sandbox_port <= MAX_PORT:
             raise ConfigError(f"live sandbox_port {self.sandbox_port} must be 0 to {MAX_PORT}")
+
+
+class FirmSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Real orders: what firm mode has beside the rest."""
+
+    trade: bool = False
+    """Whether orders leave; without it the session watches only. The command line says it, no file may."""
+    orders_at_end: Literal["cancel", "keep"] = "cancel"
+    """What becomes of open orders when the session ends, and while the core is being started again."""
+    reconcile_s: float = 30.0
+    """Between two reconciliations of a quiet session."""
+    dead_man_s: float = 60.0
+    """The exchange cancels everything when it has heard nothing of the session for so long; 0: it does not."""
+    max_command_age_s: float = 5.0
+    """A new order that has waited longer on its way to the exchange's gateway is not sent any more."""
+
+    def __post_init__(self) -> None:
+        for name in ("reconcile_s", "max_command_age_s"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ConfigError(f"firm {name} {getattr(self, name)} must be above zero seconds")
+        if self.dead_man_s and not LEAST_DEAD_MAN_S <= self.dead_man_s <= MAX_DEAD_MAN_S:
+            raise ConfigError(
+                f"firm dead_man_s {self.dead_man_s} must be {LEAST_DEAD_MAN_S:g} to {MAX_DEAD_MAN_S:g} seconds, or 0"
+            )
 
 
 class FeeTierSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -32,7 +32,14 @@ from oms.definitions import FILE as DEFINITIONS_FILE
 from oms.definitions import Definitions
 from oms.instrument_kinds import MARGINED_KINDS
 from oms.instruments import Instrument, underlying_of
-from oms.session_settings import SYNC_OF_MODE, JournalSettings, LiveSettings, MatchingSettings, ReplaySettings
+from oms.session_settings import (
+    SYNC_OF_MODE,
+    FirmSettings,
+    JournalSettings,
+    LiveSettings,
+    MatchingSettings,
+    ReplaySettings,
+)
 
 DATA_DIR_VARIABLE: Final = "ZOMS_HOME"
 MAX_SOCKET_FOLDER_BYTES: Final = 80
@@ -45,7 +52,8 @@ _ENDPOINT: Final = re.compile(r"tcp://[^:/\s]+:\d{1,5}|ipc://\S+")
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
     """Everything one session needs."""
 
-    mode: Literal["paper"] = "paper"
+    mode: Literal["paper", "firm"] = "paper"
+    """``paper``: the exchange model answers orders; ``firm``: an exchange does."""
     account: str = "paper"
     """The session's account, which names its data folder; orders that name no account are this one's."""
     data_dir: str = ""
@@ -55,8 +63,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     watchdog_s: float = 10.0
     """A process that has sent no heartbeat for this long is killed and started again; not while it compiles."""
     record_ticks: bool = True
-    replay: ReplaySettings
+    replay: ReplaySettings = ReplaySettings()
     live: LiveSettings = LiveSettings()
+    firm: FirmSettings = FirmSettings()
     matching: MatchingSettings = MatchingSettings()
     journal: JournalSettings = JournalSettings()
     instruments: tuple[Instrument, ...]
@@ -100,6 +109,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         self._check_risk("", self.risk)
         self._check_accounts()
         check_once("live instrument", (qualified_symbol(each) for each in self.live_instruments))
+        if self.mode == "firm":
+            self._check_firm()
         for strategy in self.strategies:
             self.account_number(strategy.account)
             _check_limits(self.instrument(strategy.instrument), strategy.risk)
@@ -129,6 +140,36 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                         f"account {name} has a balance of {wallet!r}, which no instrument is traded in: "
                         f"the wallets are {', '.join(sorted(wallets))}"
                     )
+
+    def _check_firm(self) -> None:
+        """Refuse what cannot be traded at an exchange."""
+        if not self.is_live:
+            raise ConfigError(
+                "firm mode trades on live market data: name instruments in the settings, "
+                f'[live] instruments = ["{qualified_symbol(self.instruments[0])}"]'
+            )
+        if len(self.accounts) > 1:
+            raise ConfigError(
+                f"firm mode trades one account a session, and the settings have {', '.join(self.accounts)}: "
+                "keep one, and run a session for each"
+            )
+        (account,) = self.accounts.values()
+        for name, needed in (("position_mode", "netting"), ("margin_mode", "cross")):
+            if getattr(account, name) != needed:
+                raise ConfigError(
+                    f"account {self.account} has {name} {getattr(account, name)!r}: firm mode trades {needed!r} only"
+                )
+        live = self.live_instruments
+        if not any(self.risk_limits(each) for each in live):
+            raise ConfigError(
+                f"firm mode trades nothing without limits: add [risk.{qualified_symbol(live[0])!r}], see docs/firm.md"
+            )
+        for strategy in self.strategies:
+            if self.instrument(strategy.instrument) not in live:
+                raise ConfigError(
+                    f"strategy {strategy.title} trades {strategy.instrument}, whose market data are not taken: "
+                    "add it to [live] instruments"
+                )
 
     def _check_margin_mode(self, name: str, account: AccountSettings) -> None:
         """Refuse isolated margin for an account that trades nothing on margin."""
@@ -160,6 +201,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             raise ConfigError(f"instrument {name!r} is ambiguous: say {choice}")
         known = ", ".join(qualified_symbol(each) for each in self.instruments)
         raise ConfigError(f"unknown instrument {name!r}: the settings define {known}")
+
+    @property
+    def is_live(self) -> bool:
+        """Whether market data come from the exchange itself, and not from a recording."""
+        return bool(self.live.instruments)
 
     @property
     def live_instruments(self) -> tuple[Instrument, ...]:
@@ -238,8 +284,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def account_dir(self) -> Path:
-        """The folder of this account's journal, store and run files."""
-        return data_dir(self.data_dir) / self.account
+        """The folder of this account's journal, store and run files, one for each mode."""
+        return account_folder(data_dir(self.data_dir), self.account, self.mode)
 
     @property
     def definitions_file(self) -> Path:
@@ -348,6 +394,11 @@ def _check_count(what: str, count: int, most: int) -> None:
 def data_dir(setting: str = "") -> Path:
     """The data folder as an absolute path: the setting, ``$ZOMS_HOME``, or ``~/.zoms``."""
     return Path(setting or os.environ.get(DATA_DIR_VARIABLE, "") or "~/.zoms").expanduser().absolute()
+
+
+def account_folder(folder: Path, account: str, mode: str) -> Path:
+    """The folder of an account's sessions in a mode, within the data folder: no paper position becomes a real one."""
+    return folder / (account if mode == "paper" else f"{account}.{mode}")
 
 
 def qualified_symbol(instrument: Instrument) -> str:

@@ -26,13 +26,22 @@ from oms.interrupts import Interrupts
 from oms.lifecycle import UNUSABLE, Heartbeat, decode_heartbeat, rss_mb
 from oms.lock import AccountLock
 
-FAMILY: Final = ("core", "recorder", "rpc", "gateway")
-"""In the order in which they start. They get ready side by side; the gateway sends its first tick when the core and the
-recorder have subscribed, which they do when they are ready."""
+FAMILIES: Final = {
+    "paper": ("core", "recorder", "rpc", "gateway"),
+    "firm": ("core", "recorder", "rpc", "gateway", "orders"),
+}
+"""The processes of each mode, in the order in which they start. They get ready side by side; the gateway sends its
+first tick when the core and the recorder have subscribed, which they do when they are ready."""
 
-STOP_ORDER: Final = ("gateway", "rpc", "core", "recorder")
-INDISPENSABLE: Final = frozenset({"core", "gateway"})
+BEHIND: Final = {"orders": "core"}
+"""A process that starts when another one is ready, and ends when that ends: it begins with what that has rebuilt."""
+
+STOP_ORDER: Final = ("gateway", "rpc", "orders", "core", "recorder")
+INDISPENSABLE: Final = frozenset({"core", "gateway", "orders"})
 """Without one of these the session ends; without another one it goes on, and says so."""
+
+STOP_GRACE_S: Final = {"orders": 20.0}
+"""From SIGTERM to SIGKILL, where that is longer than the policy's: it has orders to cancel at the exchange."""
 
 LAST_HEARTBEATS_S: Final = 0.1
 """How long the last heartbeats of processes that have ended may be on their way."""
@@ -143,7 +152,8 @@ class Supervisor:
             raise
         self._poller.register(self._heartbeats, zmq.POLLIN)
         self.children = {
-            name: Child(name, command(name, session_file), settings.run_dir / f"{name}.log") for name in FAMILY
+            name: Child(name, command(name, session_file), settings.run_dir / f"{name}.log")
+            for name in FAMILIES[settings.mode]
         }
 
     def __enter__(self) -> Supervisor:
@@ -177,7 +187,8 @@ class Supervisor:
         (self.settings.run_dir / "supervisor.log").unlink(missing_ok=True)
         for child in self.children.values():
             child.log_path.unlink(missing_ok=True)
-            self._start(child)
+            if child.name not in BEHIND:
+                self._start(child)
 
     def step(self, timeout_s: float) -> None:
         """Wait at most ``timeout_s`` for something to happen and act on it."""
@@ -187,6 +198,7 @@ class Supervisor:
         self._reap()
         self._start_what_is_due()
         self._watch_heartbeats()
+        self._kill_what_lingers()
         if self.stopping:
             self._stop_in_order()
         self._beat()
@@ -288,6 +300,14 @@ class Supervisor:
                 self._note(ended)
             return
         self._note(ended)
+        for name, leader in BEHIND.items():
+            if leader == child.name and name in self.children:
+                self.children[name].terminate()
+        if child.terminated_at and child.name in BEHIND:
+            child.carry()
+            child.restarts += 1
+            child.state = ChildState.WAITING
+            return
         child.problem = ended
         quick = not child.ready_at or time.monotonic() - child.ready_at < self.policy.healthy_s
         child.quick_failures = child.quick_failures + 1 if quick else 0
@@ -313,9 +333,14 @@ class Supervisor:
             return
         now = time.monotonic()
         for child in self.children.values():
+            leader = BEHIND.get(child.name)
+            if leader is not None and self.children[leader].health != "ready":
+                continue
             if child.state is ChildState.BACKOFF and now >= child.due_at:
                 child.restarts += 1
                 child.carry()
+                self._start(child)
+            elif child.state is ChildState.WAITING:
                 self._start(child)
 
     def _silence_limit_s(self, child: Child) -> float:
@@ -338,7 +363,8 @@ class Supervisor:
                 child.heard_at = now
                 child.kill()
 
-    def _stop_in_order(self) -> None:
+    def _kill_what_lingers(self) -> None:
+        """End what was asked to stop and has not within its grace."""
         now = time.monotonic()
         for child in self.children.values():
             grace_s = self._grace_s(child)
@@ -346,8 +372,9 @@ class Supervisor:
                 self._note(f"{child.name} has not stopped within {grace_s:g} s: killing it")
                 child.terminated_at = now
                 child.kill()
-        for name in STOP_ORDER:
-            child = self.children[name]
+
+    def _stop_in_order(self) -> None:
+        for child in (self.children[name] for name in STOP_ORDER if name in self.children):
             if child.running:
                 child.terminate()
                 return
@@ -355,7 +382,9 @@ class Supervisor:
                 child.state = ChildState.STOPPED
 
     def _grace_s(self, child: Child) -> float:
-        return self.policy.stop_grace_s if child.ready_at else self.policy.start_grace_s
+        if not child.ready_at:
+            return self.policy.start_grace_s
+        return max(self.policy.stop_grace_s, STOP_GRACE_S.get(child.name, 0.0))
 
     def _until_due(self) -> float:
         """Seconds until the next deadline: a heartbeat of its own, a restart, a silence or a grace time."""
@@ -363,9 +392,9 @@ class Supervisor:
         due = [self._beat_due]
         for child in self.children.values():
             if child.state is ChildState.BACKOFF:
-                due.append(child.due_at)
-            elif child.running and self.stopping:
-                due.append(child.terminated_at + self._grace_s(child) if child.terminated_at else self._beat_due)
+                due.append(child.due_at if child.due_at > now else self._beat_due)
+            elif child.running and child.terminated_at:
+                due.append(child.terminated_at + self._grace_s(child))
             elif child.running:
                 due.append(max(child.heard_at + self._silence_limit_s(child), self._beat_due))
         return min(due) - now + 0.001

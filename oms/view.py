@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO
 
 from oms.records import TradingState
+from oms.settings import qualified_symbol
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
     from oms.child import Child
+    from oms.config import Settings
     from oms.figures import FillFigures, PositionFigures
-    from oms.paper import PaperSession
+    from oms.session import TradingSession
 
 LIVE_INTERVAL_S: Final = 0.25
 LINE_INTERVAL_S: Final = 2.0
@@ -25,6 +27,7 @@ PICTURE_INTERVAL_S: Final = 2.0
 PICTURE_UNTIL: Final = 0.9
 """Part of the replay after which no further picture is taken: it shows a session in the middle of its work."""
 SHOWN_STRATEGY_LINES: Final = 2
+NO_ORDERS_LEAVE: Final = "no new orders leave"
 WIDTH: Final = 100
 HEIGHT: Final = 44
 FIXED_LINES: Final = 19
@@ -56,12 +59,12 @@ def clock_text(ts: int) -> str:
     return datetime.fromtimestamp(ts / 1e9, tz=UTC).strftime("%H:%M:%S")
 
 
-def main_position(session: PaperSession) -> PositionFigures | None:
+def main_position(session: TradingSession) -> PositionFigures | None:
     """The position to show: the one with the most fills."""
     return max(session.figures.positions.values(), key=lambda each: each.fills, default=None)
 
 
-def status_line(session: PaperSession) -> str:
+def status_line(session: TradingSession) -> str:
     """The session in one line of plain text."""
     figures = session.figures
     waiting = [name for name, child in session.supervisor.children.items() if child.health not in ("ready", "done")]
@@ -75,7 +78,7 @@ def status_line(session: PaperSession) -> str:
     position = main_position(session)
     parts = [
         f"{figures.elapsed_s:6.1f} s",
-        f"{figures.now('gateway', 'progress'):4.0%}",
+        "live" if session.settings.is_live else f"{figures.now('gateway', 'progress'):4.0%}",
         f"ticks {figures.counter('core', 'ticks'):,.0f} ({figures.tick_rate():,.0f}/s)",
         f"orders {figures.counter('core', 'orders'):,.0f}",
         f"fills {figures.counter('core', 'fills'):,.0f}",
@@ -95,12 +98,19 @@ def status_line(session: PaperSession) -> str:
         parts.append(f"bad input {figures.bad_input:,.0f}")
     if figures.trading_state is not TradingState.ACTIVE:
         parts.append(figures.trading_state.name)
+    if not takes_orders(session):
+        parts.append(NO_ORDERS_LEAVE)
     if waiting:
         parts.append(waiting_text)
     return "  ".join(parts)
 
 
-def health_text(session: PaperSession, name: str) -> str:
+def takes_orders(session: TradingSession) -> bool:
+    """Whether new orders leave: on paper always, else as the last heartbeat of the process that sends them says."""
+    return session.settings.mode == "paper" or session.figures.now("orders", "trades") > 0
+
+
+def health_text(session: TradingSession, name: str) -> str:
     """The state of a process, with how far it has come while it compiles."""
     child = session.supervisor.children[name]
     total = session.figures.now(name, "to_compile")
@@ -122,7 +132,7 @@ class LineView:
         self._stream.flush()
 
     @contextmanager
-    def shown(self, session: PaperSession) -> Iterator[Callable[[], None]]:
+    def shown(self, session: TradingSession) -> Iterator[Callable[[], None]]:
         yield lambda: self.say(status_line(session))
 
 
@@ -140,7 +150,7 @@ class LiveView:
         """Log lines are part of the view."""
 
     @contextmanager
-    def shown(self, session: PaperSession) -> Iterator[Callable[[], None]]:
+    def shown(self, session: TradingSession) -> Iterator[Callable[[], None]]:
         from rich.live import Live
 
         with Live(console=self.console, auto_refresh=False, transient=True) as live:
@@ -152,7 +162,7 @@ def new_view(stream: TextIO) -> LiveView | LineView:
     return LiveView(stream) if stream.isatty() else LineView(stream)
 
 
-def with_picture(session: PaperSession, show: Callable[[], None], path: Path | None) -> Callable[[], None]:
+def with_picture(session: TradingSession, show: Callable[[], None], path: Path | None) -> Callable[[], None]:
     """``show``, which also saves a picture of the running session to ``path`` every few seconds."""
     if path is None:
         return show
@@ -169,7 +179,7 @@ def with_picture(session: PaperSession, show: Callable[[], None], path: Path | N
     return show_and_save
 
 
-def save_picture(session: PaperSession, path: Path) -> None:
+def save_picture(session: TradingSession, path: Path) -> None:
     """Write the view as it stands to an SVG file."""
     import io
 
@@ -177,10 +187,10 @@ def save_picture(session: PaperSession, path: Path) -> None:
 
     console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True, color_system="truecolor")
     console.print(render(session))
-    path.write_text(console.export_svg(title="zoms paper", clear=False))
+    path.write_text(console.export_svg(title=f"zoms {session.settings.mode}", clear=False))
 
 
-def render(session: PaperSession, height: int = HEIGHT) -> RenderableType:
+def render(session: TradingSession, height: int = HEIGHT) -> RenderableType:
     """The session as a rich renderable of about ``WIDTH`` columns and at most ``height`` lines."""
     from rich.console import Group
     from rich.table import Table
@@ -189,7 +199,7 @@ def render(session: PaperSession, height: int = HEIGHT) -> RenderableType:
     for _ in range(3):
         middle.add_column(ratio=1)
     middle.add_row(_market(session), _account(session), _latency(session))
-    panels: list[Callable[[PaperSession, int], RenderableType]] = [_notes]
+    panels: list[Callable[[TradingSession, int], RenderableType]] = [_notes]
     if session.figures.client_lines:
         panels.append(_client)
     panels.append(_fills)
@@ -218,14 +228,16 @@ def _pairs(rows: list[tuple[str, str]]) -> Table:
     return table
 
 
-def _header(session: PaperSession) -> RenderableType:
+def _header(session: TradingSession) -> RenderableType:
     from rich.progress_bar import ProgressBar
     from rich.table import Table
 
-    figures, replay = session.figures, session.settings.replay
+    figures = session.figures
     compiling = figures.now("core", "to_compile") if session.supervisor.children["core"].health == "compiling" else 0
     if compiling:
         what, done = "compile", figures.now("core", "compiled") / compiling
+    elif session.settings.is_live:
+        what, done = "live", figures.now("gateway", "connected") / max(figures.now("gateway", "streams"), 1)
     else:
         what, done = "replay", figures.now("gateway", "progress")
     style = _TRADING_STYLES[figures.trading_state]
@@ -236,13 +248,22 @@ def _header(session: PaperSession) -> RenderableType:
     line.add_row(
         what,
         ProgressBar(total=1.0, completed=done, complete_style="cyan", finished_style="green"),
-        f"{done:4.0%}   {figures.elapsed_s:5.0f} s   [{style}]{figures.trading_state.name}[/]",
+        f"{done:4.0%}   {figures.elapsed_s:5.0f} s   [{style}]{figures.trading_state.name}[/]"
+        + ("" if takes_orders(session) else f" [bold red]{NO_ORDERS_LEAVE}[/]"),
     )
-    name = Path(replay.file).name.replace("[", "\\[")
-    return _panel(line, f"zoms paper · {name} · speed {replay.speed} · account {session.settings.account}")
+    settings = session.settings
+    return _panel(line, f"zoms {settings.mode} · {source_text(settings)} · account {settings.account}")
 
 
-def _market(session: PaperSession) -> RenderableType:
+def source_text(settings: Settings) -> str:
+    """Where a session's market data come from."""
+    if not settings.is_live:
+        return Path(settings.replay.file).name.replace("[", "\\[") + f" · speed {settings.replay.speed}"
+    sandbox = f" · SANDBOX on port {settings.live.sandbox_port}" if settings.live.sandbox_port else ""
+    return ", ".join(map(qualified_symbol, settings.live_instruments)) + sandbox
+
+
+def _market(session: TradingSession) -> RenderableType:
     figures = session.figures
     return _panel(
         _pairs(
@@ -259,7 +280,7 @@ def _market(session: PaperSession) -> RenderableType:
     )
 
 
-def _account(session: PaperSession) -> RenderableType:
+def _account(session: TradingSession) -> RenderableType:
     position = main_position(session)
     rows = [("position", "flat")]
     if position:
@@ -289,7 +310,7 @@ def signed(amount: str) -> str:
     return f"[{style}]{value:,.2f}[/]"
 
 
-def _latency(session: PaperSession) -> RenderableType:
+def _latency(session: TradingSession) -> RenderableType:
     figures = session.figures
     rows = [
         (name, f"{figures.now('core', f'tick_to_order_{key}_us'):,.0f} us")
@@ -301,7 +322,7 @@ def _latency(session: PaperSession) -> RenderableType:
     return _panel(_pairs(rows), "tick to order")
 
 
-def _processes(session: PaperSession) -> RenderableType:
+def _processes(session: TradingSession) -> RenderableType:
     from rich.table import Table
 
     table = Table.grid(expand=True, padding=(0, 1))
@@ -315,7 +336,7 @@ def _processes(session: PaperSession) -> RenderableType:
     return _panel(table, "processes")
 
 
-def _process_cells(session: PaperSession, child: Child) -> tuple[str, ...]:
+def _process_cells(session: TradingSession, child: Child) -> tuple[str, ...]:
     heard = bool(child.heartbeat) and child.running
     return (
         str(child.pid) if child.running else "-",
@@ -326,7 +347,7 @@ def _process_cells(session: PaperSession, child: Child) -> tuple[str, ...]:
     )
 
 
-def _fills(session: PaperSession, lines: int) -> RenderableType:
+def _fills(session: TradingSession, lines: int) -> RenderableType:
     from rich.table import Table
 
     table = Table.grid(expand=True, padding=(0, 1))
@@ -345,14 +366,14 @@ def _fills(session: PaperSession, lines: int) -> RenderableType:
     return _panel(table if fills else "[bright_black]none yet", "last fills (record time)")
 
 
-def _client(session: PaperSession, lines: int) -> RenderableType:
+def _client(session: TradingSession, lines: int) -> RenderableType:
     from rich.text import Text
 
     shown = list(session.figures.client_lines)[-lines:]
     return _panel(Text("\n".join(shown), no_wrap=True, overflow="ellipsis"), "rpc client, a process of its own")
 
 
-def _notes(session: PaperSession, lines: int) -> RenderableType:
+def _notes(session: TradingSession, lines: int) -> RenderableType:
     from rich.text import Text
 
     figures = session.figures

@@ -50,6 +50,7 @@ _TOPICS: Final[dict[int, str]] = {
             EventKind.INSTRUMENT,
             EventKind.DEFINITION_REFUSED,
             EventKind.LEG_TURNED,
+            EventKind.ORDER_ENTRY,
         )
     },
 }

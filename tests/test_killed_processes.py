@@ -15,8 +15,8 @@ import pytest
 from oms.commands.demo import demo_recording
 from oms.config import load_settings
 from oms.journal import Direction, read_journal, sessions
-from oms.paper import PaperSession
 from oms.records import EventKind, Reason, RecordKind, TradingState
+from oms.session import TradingSession
 from oms.store.reader import StoreReader
 from rpc.client import Client
 
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.timeout(300)
 class Watched:
     """Drives a session by a script: a generator that yields conditions and is resumed as each comes true."""
 
-    def __init__(self, session: PaperSession, script: Script) -> None:
+    def __init__(self, session: TradingSession, script: Script) -> None:
         self._session = session
         self._script = script
         self._waits_for: Callable[[], bool] = lambda: True
@@ -74,7 +74,7 @@ def test_each_killed_process_comes_back_and_no_recorded_order_is_lost(tmp_path: 
             "strategies": [{"file": "market_maker", "instrument": "BTCUSDT.binance_usdm"}],
         },
     )
-    with PaperSession(settings) as session:
+    with TradingSession(settings) as session:
         children = session.supervisor.children
         counter = session.figures.now
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -12,21 +12,13 @@ from backtest.data.clocks import DataError
 from backtest.data.source import Part, Reading, Source, Ticks
 from gateways.lines import CHUNK_BYTES, LineReader, RecordingError
 from gateways.recording import time_ticks
-from gateways.wire.bitmex import BitmexDecoder
-from gateways.wire.htx import HtxDecoder
+from gateways.wire.decoder import WIRES, Wire, wire_of
 from gateways.wire.lines import read_line
-from gateways.wire.messages import Decoder, Refuse, WireError
-from gateways.wire.okx import OkxDecoder
-from oms.decimals import GridError
+from gateways.wire.messages import WireError
 from oms.instruments import MAX_VALUE, Instrument
-from oms.records import Reason, TickKind
+from oms.records import Reason, TickFlag, TickKind
 
-DECODERS: Final[dict[str, Callable[[Instrument, Refuse], Decoder]]] = {
-    "okx": OkxDecoder,
-    "htx": HtxDecoder,
-    "bitmex": BitmexDecoder,
-}
-"""By venue: the venue of an instrument in the settings is one of these, or begins with it, such as ``okx_swap``."""
+_OF_THE_BOOK: Final = (TickKind.DEPTH, TickKind.SNAPSHOT)
 
 
 class WireSource(Source):
@@ -38,7 +30,7 @@ class WireSource(Source):
     Raises
     ------
     DataError
-        When the instrument's venue is none of ``DECODERS``.
+        When the instrument's venue is none of ``WIRES``.
     """
 
     format = "stream"
@@ -48,13 +40,13 @@ class WireSource(Source):
     def __init__(self, path: Path, instrument: Instrument) -> None:
         super().__init__(path, instrument)
         self.kinds = frozenset({TickKind.DEPTH, TickKind.SNAPSHOT, TickKind.TRADE, TickKind.QUOTE})
-        venue = instrument.venue.partition("_")[0]
-        if venue not in DECODERS:
+        wire = wire_of(instrument.venue)
+        if wire is None:
             raise DataError(
-                f"{path} is a recorded stream, and {self.symbol} is not of {', '.join(DECODERS)}: name an instrument "
+                f"{path} is a recorded stream, and {self.symbol} is not of {', '.join(WIRES)}: name an instrument "
                 "whose venue is called so, such as BTC-USDT.okx"
             )
-        self._new_decoder = DECODERS[venue]
+        self.wire: Wire = wire
 
     def parts(self) -> Iterator[Part]:
         """As ``Source.parts``."""
@@ -73,10 +65,6 @@ class WireSource(Source):
             raise DataError(str(error)) from None
         self.reading.damage = reader.damage
 
-    def new_decoder(self, refuse: Refuse) -> Decoder:
-        """A decoder of the instrument's venue."""
-        return self._new_decoder(self.instrument, refuse)
-
 
 class _Lines:
     """Decodes line by line, and counts what cannot be used."""
@@ -84,7 +72,8 @@ class _Lines:
     def __init__(self, source: WireSource) -> None:
         self._source = source
         self._reading = source.reading
-        self._decoder = source.new_decoder(self._refuse)
+        self._decoder = source.wire.decoder(source.instrument)
+        self._numbers = source.wire.numbers() if source.wire.numbers else None
         self._last_ts = 0
         self._lost = False
 
@@ -94,22 +83,15 @@ class _Lines:
         try:
             received = read_line(line)
             if received is None:
-                self._lost = self._last_ts > 0
-                self._decoder.lost()
+                self._note_loss()
                 raise WireError(Reason.NONE, "it is a new connection")
             if received.local_ts > MAX_VALUE:
                 raise WireError(Reason.OVERFLOW, f"timestamp {received.local_ts} is too large")
-            local_ts = max(received.local_ts, self._last_ts)
-            found = self._decoder.decode(received.message, local_ts)
         except WireError as error:
-            if error.reason is Reason.NONE:
-                self._reading.ignored["lines without market data of ours"] += 1
-            else:
-                self._refuse(error.reason, str(error))
-            return []
-        except GridError as error:
             self._refuse(error.reason, str(error))
             return []
+        local_ts = max(received.local_ts, self._last_ts)
+        found = self._decode(received.message, local_ts)
         if found and received.local_ts < self._last_ts:
             self._reading.set_back += 1
         if found:
@@ -120,5 +102,29 @@ class _Lines:
             return [stale, *found]
         return found
 
+    def _decode(self, message: bytes, local_ts: int) -> list[Ticks]:
+        ticks = self._decoder.scan(message, local_ts)
+        if ticks is not None:
+            ticks = ticks.copy()
+        else:
+            ticks, refusals = self._decoder.decode_slowly(message, local_ts)
+            for refusal in refusals:
+                self._refuse(*refusal)
+        if not len(ticks):
+            return []
+        if self._numbers is None or ticks["kind"][0] not in _OF_THE_BOOK:
+            return [ticks]
+        messages = np.split(ticks, np.flatnonzero(ticks["flags"] & TickFlag.FIRST)[1:])
+        return [numbered for each in messages for numbered in self._numbers.take(each)]
+
+    def _note_loss(self) -> None:
+        self._lost = self._last_ts > 0
+        self._decoder.lost()
+        if self._numbers is not None:
+            self._numbers.lost()
+
     def _refuse(self, reason: Reason, text: str) -> None:
+        if reason is Reason.NONE:
+            self._reading.ignored["lines without market data of ours"] += 1
+            return
         self._reading.refuse(reason, 1, f"{self._source.path}, line {self._reading.rows:,}: {text[:200]}")

@@ -81,6 +81,10 @@ class BinanceMarketData(NamedTuple):
         found = await requests.get_as(f"{self.rest}/exchangeInfo", _Information)
         return frozenset(each.symbol for each in found.symbols if each.status == TRADING)
 
+    @property
+    def checksums(self) -> None:
+        """No message states one."""
+
 
 USDM: Final = BinanceMarketData(
     "https://fapi.binance.com/fapi/v1",

@@ -21,6 +21,20 @@ class AiohttpConnection(Connection):
         self._session = session
         self._socket = socket
         self._reading = asyncio.ensure_future(self._read())
+        self._sending: set[asyncio.Future[None]] = set()
+
+    def send(self, text: str) -> None:
+        """Send a text message."""
+        if self._socket.closed:
+            return
+        sending = asyncio.ensure_future(self._socket.send_str(text))
+        self._sending.add(sending)
+        sending.add_done_callback(self._has_sent)
+
+    def _has_sent(self, sending: asyncio.Future[None]) -> None:
+        self._sending.discard(sending)
+        if not sending.cancelled():
+            sending.exception()  # whoever reads sees the end
 
     def close(self) -> None:
         """End it now."""

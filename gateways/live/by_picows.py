@@ -30,6 +30,11 @@ class PicowsConnection(Connection, picows.WSListener):
         self._fragments: list[bytes] = []
         self._transport: picows.WSTransport | None = None
 
+    def send(self, text: str) -> None:
+        """Send a text message."""
+        if self._transport is not None and not self.ended.done():
+            self._transport.send(_TEXT, text.encode())
+
     def close(self) -> None:
         """End it now."""
         if self._transport is not None:

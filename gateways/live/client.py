@@ -48,10 +48,37 @@ class Backoff:
         self._next_s = self._first_s
 
 
+class _Conversation:
+    """A sink before the sink: makes messages of frames, and answers those that want it."""
+
+    def __init__(
+        self, sink: Sink, unpack: Callable[[bytes], bytes] | None, pong: Callable[[bytes], str] | None
+    ) -> None:
+        self.connection: Connection | None = None
+        self._sink = sink
+        self._unpack = unpack
+        self._pong = pong
+
+    def take(self, message: bytes, ts: int) -> None:
+        """As ``Sink.take``."""
+        if self._unpack is not None:
+            message = self._unpack(message)
+        answer = self._pong(message) if self._pong is not None else ""
+        if not answer:
+            self._sink.take(message, ts)
+        elif self.connection is not None:  # otherwise the next one is early enough
+            self.connection.send(answer)
+
+    def flush(self) -> None:
+        """As ``Sink.flush``."""
+        self._sink.flush()
+
+
 class Stream:
     """One address, connected.
 
-    What is subscribed is part of the address, so a new connection has the same streams as the one before.
+    What is subscribed is part of the address, or of the greeting, so a new connection has the same streams as the one
+    before.
 
     Parameters
     ----------
@@ -65,6 +92,8 @@ class Stream:
         How patient it is.
     connect
         By which library; None: the fastest that is installed.
+    greeting, ping, renewal, unpack, pong
+        As a ``Feed`` has them.
 
     Attributes
     ----------
@@ -86,6 +115,11 @@ class Stream:
         on_change: Callable[[], None] = lambda: None,
         policy: Policy = DEFAULT_POLICY,
         connect: Connect | None = None,
+        greeting: tuple[str, ...] = (),
+        ping: str = "",
+        renewal: tuple[str, ...] = (),
+        unpack: Callable[[bytes], bytes] | None = None,
+        pong: Callable[[bytes], str] | None = None,
     ) -> None:
         self.url = url
         self.opened = 0
@@ -99,11 +133,27 @@ class Stream:
         self._connect = connect or fastest()
         self._backoff = Backoff(policy.first_wait_s, policy.longest_wait_s)
         self._held: Connection | None = None
+        self._opened_s = 0.0
+        self._greeting = greeting
+        self._ping = ping
+        self._renewal = renewal
+        self._unpack = unpack
+        self._pong = pong
 
     @property
     def is_up(self) -> bool:
         """Whether there is a connection."""
         return self._held is not None and not self._held.ended.done()
+
+    def renew(self) -> bool:
+        """Have the whole book come anew, unless the connection is so new that its first one is on its way; whether
+        there is a connection."""
+        if not self.is_up or self._held is None:
+            return False
+        if time.monotonic() - self._opened_s >= self._policy.snapshot_every_s:
+            for text in self._renewal:
+                self._held.send(text)
+        return True
 
     async def run(self) -> None:
         """Keep the stream up until cancelled; raises what the sink raises."""
@@ -118,14 +168,25 @@ class Stream:
         """A new connection, however many tries it takes."""
         while True:
             try:
-                connection = await self._connect(self.url, self._route, self._sink)
+                connection = await self._connected()
             except OSError as error:  # a timeout is one too
                 self.failed += 1
                 self.last_error = f"{self.url}: {str(error) or type(error).__name__}"
                 await asyncio.sleep(self._backoff.next_s())
                 continue
             self.opened += 1
+            self._opened_s = time.monotonic()
+            for text in self._greeting:
+                connection.send(text)
             return connection
+
+    async def _connected(self) -> Connection:
+        """A new connection, whose frames come to the sink as messages."""
+        if self._unpack is None and self._pong is None:
+            return await self._connect(self.url, self._route, self._sink)
+        sink = _Conversation(self._sink, self._unpack, self._pong)
+        sink.connection = await self._connect(self.url, self._route, sink)
+        return sink.connection
 
     async def _exchange(self, successor: Connection) -> None:
         """Let the successor take over: from a connection that is still up only when it brings something itself."""
@@ -153,13 +214,24 @@ class Stream:
                 self.silent += 1
                 self._let_go()
                 break
-            await asyncio.wait((held.ended,), timeout=min(exchange_s, held.heard_s + self._policy.silent_s) - now_s)
+            wait_s = min(exchange_s, held.heard_s + self._policy.silent_s) - now_s
+            if self._ping:
+                wait_s = min(wait_s, self._keep_alive(held, now_s))
+            await asyncio.wait((held.ended,), timeout=wait_s)
             if held.ended.done():
                 held.ended.result()
                 break
         if held.heard.done():
             self._backoff.reset()
         await asyncio.sleep(self._backoff.next_s())
+
+    def _keep_alive(self, held: Connection, now_s: float) -> float:
+        """Send a ping when the connection has been quiet; how long to wait before the next look."""
+        quiet_s = self._policy.silent_s / 2
+        if now_s >= held.heard_s + quiet_s:
+            held.send(self._ping)
+            return quiet_s
+        return held.heard_s + quiet_s - now_s
 
     def _let_go(self) -> None:
         held, self._held = self._held, None

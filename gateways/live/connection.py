@@ -47,6 +47,10 @@ class Connection(ABC):
         self._sink = sink
 
     @abstractmethod
+    def send(self, text: str) -> None:
+        """Send a text message; on a connection that is gone nothing happens."""
+
+    @abstractmethod
     def close(self) -> None:
         """End it now; ``ended`` follows."""
 

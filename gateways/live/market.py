@@ -18,6 +18,7 @@ from gateways.book import BookRebuild, joined_ticks
 from gateways.live.client import Backoff, Policy
 from gateways.live.repeats import Repeats
 from gateways.live.requests import RequestError
+from gateways.live.venue import Checksums
 from gateways.recording import LineDecoder, ReadCounters
 from gateways.sequencer import SnapshotSequencer, stale_tick
 from oms.instruments import Instrument
@@ -25,6 +26,12 @@ from oms.instruments import Instrument
 Ticks = npt.NDArray[np.void]
 
 NS_PER_S: Final = 1_000_000_000
+
+PONG: Final = b"pong"
+"""What a venue answers to a ping by text."""
+
+CHECK_EVERY_NS: Final = NS_PER_S
+"""Least time between two checksums: each takes about a millisecond."""
 
 
 class Market:
@@ -36,6 +43,8 @@ class Market:
         Gives venue, grid and id.
     publish
         Takes the records, whole messages at a time.
+    checksums
+        Reads and computes the venue's checksums of a book; None: it has none.
 
     Attributes
     ----------
@@ -47,11 +56,15 @@ class Market:
         Requests for a snapshot that were answered, and that were not.
     last_error : str
         Why the last one was not.
+    checked, wrong : int
+        Checksums that were compared with the book, and those that were not its own.
     snapshot_wanted : Event
         Set while the streams are up and the book is not in step.
     """
 
-    def __init__(self, instrument: Instrument, publish: Callable[[Ticks], None]) -> None:
+    def __init__(
+        self, instrument: Instrument, publish: Callable[[Ticks], None], checksums: Checksums | None = None
+    ) -> None:
         self.instrument = instrument
         self.counters = ReadCounters()
         self.repeats = Repeats()
@@ -59,6 +72,8 @@ class Market:
         self.snapshots = 0
         self.snapshots_failed = 0
         self.last_error = ""
+        self.checked = 0
+        self.wrong = 0
         self.snapshot_wanted = asyncio.Event()
         self.sequencer = SnapshotSequencer(marks_gaps=True)
         self._publish = publish
@@ -68,9 +83,13 @@ class Market:
         self._is_up = False
         self._is_trading = True
         self._last_ts = 0
+        self._checksums = checksums
+        self._checked_ts = 0
 
     def take(self, message: bytes, ts: int) -> None:
         """Keep one message until ``flush``."""
+        if message == PONG:
+            return
         if b"\n" in message:
             message = message.replace(b"\n", b" ")  # the same JSON, on one line
         self._lines.append(b"%d %b\n" % (ts, message))
@@ -80,9 +99,27 @@ class Market:
         if not self._lines:
             return
         parts = self._decoder.decode(b"".join(self._lines))
+        last = self._lines[-1]
         self._lines.clear()
-        if parts:
-            self._send(self.repeats.take(parts[0] if len(parts) == 1 else joined_ticks(parts)))
+        if not parts:
+            return
+        self._send(self.repeats.take(parts[0] if len(parts) == 1 else joined_ticks(parts)))
+        if self.repeats.began_anew:
+            self.make_stale()  # the exchange has begun to count anew: only another book has ids that follow
+        elif self._checksums is not None and self._last_ts - self._checked_ts >= CHECK_EVERY_NS:
+            self._check(self._checksums, last)
+
+    def _check(self, checksums: Checksums, line: bytes) -> None:
+        """Compare the book with the checksum of the message that it comes to; where it is another, it is stale."""
+        stated = checksums.stated(line.partition(b" ")[2])
+        book = self.book() if stated is not None else None
+        if book is None:
+            return
+        self._checked_ts = self._last_ts
+        self.checked += 1
+        if checksums.of(self.instrument, book) != stated:
+            self.wrong += 1
+            self.make_stale()
 
     @property
     def is_in_step(self) -> bool:
@@ -147,7 +184,7 @@ class Market:
                 retry_after_s = error.retry_after_s
             else:
                 self.snapshots += 1
-                if self.snapshot_wanted.is_set():  # the streams are still those for which it was wanted
+                if answer and self.snapshot_wanted.is_set():  # the streams are still those for which it was wanted
                     self.take(answer, time.time_ns())
                     self.flush()
             if self.is_in_step:

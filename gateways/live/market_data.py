@@ -92,8 +92,8 @@ class LiveData:
         connections: int = 1,
         connect: Connect | None = None,
     ) -> None:
-        self.markets = [Market(instrument, self._publish) for instrument in instruments]
         self.venue: MarketDataVenue = implementation(instruments[0].venue, Role.MARKET_DATA)
+        self.markets = [Market(instrument, self._publish, self.venue.checksums) for instrument in instruments]
         self.streams: list[Stream] = []
         self.clock = ClockOffset()
         self.frames = 0
@@ -101,6 +101,8 @@ class LiveData:
         self._publisher = publisher
         self._policy = policy
         self._subscribers = publisher.poll_subscribers()
+        self._renewing: dict[str, list[Stream]] = {}
+        """By symbol the streams on which the whole book comes anew when that is asked for."""
         for market in self.markets:
             self._add_streams(market, connections, connect)
 
@@ -111,10 +113,12 @@ class LiveData:
         of_book: list[Stream] = []
         for feed in self.venue.feeds(market.instrument):
             on_change = book_changed if feed.carries_book else _nothing
-            arguments = (feed.url, self._route, market, on_change, self._policy, connect)
+            arguments = (feed.url, self._route, market, on_change, self._policy, connect, *feed[2:])
             streams = [Stream(*arguments) for _ in range(connections)]
             self.streams += streams
             of_book += streams if feed.carries_book else []
+            if feed.renewal:
+                self._renewing[market.instrument.symbol] = streams
 
     async def run(self) -> None:
         """Keep everything up until cancelled; raises what goes wrong here, not at the exchange."""
@@ -122,11 +126,20 @@ class LiveData:
             work: list[Coroutine[Any, Any, None]] = [stream.run() for stream in self.streams]
 
             def ask(instrument: Instrument) -> Awaitable[bytes]:
-                return self.venue.snapshot(requests, instrument)
+                return self._ask_book(requests, instrument)
 
             work += [market.keep_in_step(ask, self._policy) for market in self.markets]
             for each in [*work, self._ask(requests)]:
                 tasks.create_task(each)
+
+    async def _ask_book(self, requests: Requests, instrument: Instrument) -> bytes:
+        """The whole book; empty where it comes on a stream."""
+        streams = self._renewing.get(instrument.symbol)
+        if streams is None:
+            return await self.venue.snapshot(requests, instrument)
+        if not any(stream.renew() for stream in streams):
+            raise RequestError(f"no stream of {instrument.symbol} is up")
+        return b""
 
     async def _ask(self, requests: Requests) -> None:
         """Ask for the exchange's time and what it trades, again and again; an answer that does not come is missed."""
@@ -164,7 +177,10 @@ class LiveData:
             "gaps": float(sum(market.sequencer.gaps for market in markets)),
             "snapshots": float(sum(market.snapshots for market in markets)),
             "snapshots_failed": float(sum(market.snapshots_failed for market in markets)),
+            "checked": float(sum(market.checked for market in markets)),
+            "wrong": float(sum(market.wrong for market in markets)),
             "stale": float(sum(not market.is_in_step for market in markets)),
+            "streams": float(len(streams)),
             "connected": float(sum(stream.is_up for stream in streams)),
             "opened": float(sum(stream.opened for stream in streams)),
             "failed": float(sum(stream.failed for stream in streams)),

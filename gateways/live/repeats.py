@@ -17,8 +17,9 @@ from oms.records import TICK, TickFlag, TickKind
 
 Ticks = npt.NDArray[np.void]
 
-_facts: Final = itemgetter(*(list(TICK.fields or ()).index(name) for name in ("kind", "update_id", "exch_ts")))
+_facts: Final = itemgetter(*(list(TICK.fields or ()).index(name) for name in ("kind", "update_id", "exch_ts", "px_2")))
 _TRADE: Final = int(TickKind.TRADE)
+_DEPTH: Final = int(TickKind.DEPTH)
 _FIRST: Final = int(TickFlag.FIRST)
 
 REMEMBERED_TRADES: Final = 4_096
@@ -38,10 +39,13 @@ class Repeats:
     ----------
     count : int
         Messages left out.
+    began_anew : bool
+        An update of the book was numbered below the one that it follows: the venue counts from another number on.
     """
 
     def __init__(self) -> None:
         self.count = 0
+        self.began_anew = False
         self._newest: dict[int, int] = {}
         self._trades: set[int] = set()
         self._in_order: deque[int] = deque()
@@ -60,13 +64,16 @@ class Repeats:
 
     def forget(self) -> None:
         """What comes next is new, whatever its ids: the stream begins anew."""
+        self.began_anew = False
         self._newest.clear()
         self._trades.clear()
         self._in_order.clear()
 
-    def _is_new(self, kind: int, update_id: int, exch_ts: int) -> bool:
+    def _is_new(self, kind: int, update_id: int, exch_ts: int, previous_id: int) -> bool:
         if kind == _TRADE:
             return self._is_new_trade(update_id)
+        if kind == _DEPTH and update_id < previous_id:
+            self.began_anew = True
         name = _ID.get(kind)
         if name is None:
             return True

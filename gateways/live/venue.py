@@ -5,23 +5,54 @@ What implements it is named by ``gateways.venues``; messages are decoded by ``ga
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
 
 from gateways.live.requests import Requests
 from oms.instruments import Instrument
 
+Ticks = npt.NDArray[np.void]
+
 
 class Feed(NamedTuple):
-    """One connection of an instrument's: what it carries is part of its address.
+    """One connection of an instrument's.
 
     Attributes
     ----------
     carries_book : bool
         While no such connection is up, the book is stale.
+    greeting : tuple of str
+        Sent on a new connection: what is wanted of it, where its address does not say that.
+    ping : str
+        Sent on a connection that has been quiet for half of the client's patience; empty: nothing is.
+    renewal : tuple of str
+        Sent to have the whole book come anew on the connection; empty: it is asked for by request.
+    unpack : callable, optional
+        What makes a message of a frame; None: it is one.
+    pong : callable, optional
+        What is to be answered to a message, which then goes no further; empty text: nothing, as is None.
     """
 
     url: str
     carries_book: bool
+    greeting: tuple[str, ...] = ()
+    ping: str = ""
+    renewal: tuple[str, ...] = ()
+    unpack: Callable[[bytes], bytes] | None = None
+    pong: Callable[[bytes], str] | None = None
+
+
+class Checksums(Protocol):
+    """What a venue states of its book."""
+
+    def stated(self, message: bytes) -> int | None:
+        """What a message says that the book is behind it; None where it says nothing of that."""
+
+    def of(self, instrument: Instrument, book: Ticks) -> int:
+        """The same of a book as SNAPSHOT records, bids before asks, best first."""
 
 
 class MarketDataVenue(Protocol):
@@ -31,10 +62,14 @@ class MarketDataVenue(Protocol):
         """The connections that an instrument needs."""
 
     async def snapshot(self, requests: Requests, instrument: Instrument) -> bytes:
-        """The book of now, as the exchange sends it and the decoder reads it."""
+        """The book of now, as the exchange sends it and the decoder reads it; of feeds without a renewal."""
 
     async def server_ms(self, requests: Requests) -> int:
         """The exchange's time, ms since the epoch."""
 
     async def traded(self, requests: Requests) -> frozenset[str]:
         """The symbols that the exchange trades at the moment."""
+
+    @property
+    def checksums(self) -> Checksums | None:
+        """How messages state what the book is behind them; None: they do not."""

@@ -200,16 +200,16 @@ class BinanceOrders:
         """See ``Venue``."""
         return self._views.told(message)
 
-    async def ask(self, asked: Ask, request: Mapping[str, Any], priority: Priority, order: Order | None = None) -> Any:
-        """Wait for the turn, note when an order was asked for, and send."""
-        await self.turn(asked.cost, priority, order)
+    async def ask(self, asked: Ask, request: Mapping[str, Any], priority: Priority, *orders: Order) -> Any:
+        """Wait for the turn, note when orders were asked for, and send."""
+        await self.turn(asked.cost, priority, *orders)
         sending: Awaitable[Any] = getattr(self.exchange, asked.method)(dict(request))
         return await sending
 
-    async def turn(self, cost: Cost, priority: Priority, order: Order | None = None) -> None:
-        """Wait for the turn, and note when an order was asked for."""
+    async def turn(self, cost: Cost, priority: Priority, *orders: Order) -> None:
+        """Wait for the turn, and note when orders were asked for."""
         await self.limiter.turn(cost, priority, self.patience_s if priority is Priority.ORDER else None)
-        if order is not None:
+        for order in orders:
             order.sent_s = self.limiter.now_s()
 
     def answered(self, answer: Any) -> OrderView | None:

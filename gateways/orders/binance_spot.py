@@ -105,9 +105,9 @@ class BinanceSpot(BinanceOrders):
         amended = answer.get("amendedOrder") if isinstance(answer, dict) else None
         return self.answered({**amended, "transactTime": answer["transactTime"]} if amended else None)
 
-    async def positions(self) -> list[PositionView] | None:
+    async def positions(self) -> list[PositionView]:
         """There are none."""
-        return None
+        return []
 
     async def balances(self) -> dict[str, int]:
         """ "Account information": what is free, and what open orders lock."""

@@ -8,15 +8,20 @@ cancels always do.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+from contextlib import AsyncExitStack
+from functools import partial
+from itertools import groupby
 from typing import Any, Final
 
 import numpy as np
 
+from gateways.orders.batches import Answer, Batching, batches
 from gateways.orders.clock import Clock
-from gateways.orders.known import Known, KnownError, Order, Stage
+from gateways.orders.known import UNKNOWN_TERMS, Known, KnownError, Order, Stage
 from gateways.orders.limiter import RateError
 from gateways.orders.outcomes import REQUEST_ERRORS, Outcome, Verdict, outcome_of, told_text
+from gateways.orders.past import Left
 from gateways.orders.private import PrivateStream
 from gateways.orders.reconcile import Reconciler
 from gateways.orders.unknown import Resolver
@@ -52,8 +57,12 @@ class OrderGateway:
         The time that it waits in.
     log
         Takes a line about what somebody should see.
+    since_ts
+        From when on payments of funding may not have been told, ns; 0: from now.
     grace_s, reconcile_s, switch_s
         See the constants; ``switch_s`` 0: no dead man's switch.
+    may_trade
+        Without it nothing is ever sent that changes anything at the exchange.
 
     Attributes
     ----------
@@ -61,6 +70,8 @@ class OrderGateway:
         Whether new orders and amends leave.
     why_not : str
         What stands against it.
+    is_behind : bool
+        The core has an order that was never heard of here: a command has been lost, and the journal has it.
     outcomes : dict of int by Verdict
         How often each has come.
     """
@@ -73,16 +84,20 @@ class OrderGateway:
         clock: Clock,
         log: Callable[[str], None],
         *,
+        since_ts: int = 0,
         grace_s: float = GRACE_S,
         reconcile_s: float = RECONCILE_S,
         switch_s: float = SWITCH_S,
+        may_trade: bool = True,
     ) -> None:
         self.venue = venue
         self.known = known
         self.resolver = Resolver(venue, known, clock)
-        self.reconciler = Reconciler(venue, known, clock.time_ns())
+        self.reconciler = Reconciler(venue, known, since_ts or clock.time_ns(), log)
         self.stream = PrivateStream(venue, exchange, clock, self._take, self._on_open, self._on_lost)
         self.trades = False
+        self.is_reconciled = False
+        self.is_behind = False
         self.why_not = "not reconciled yet"
         self.outcomes: dict[Verdict, int] = dict.fromkeys(Verdict, 0)
         self.traded = asyncio.Event()
@@ -93,26 +108,60 @@ class OrderGateway:
         self._reconcile_s = reconcile_s
         self._switch_s = switch_s
         self._tasks: set[asyncio.Task[None]] = set()
+        self._recovering: set[int] = set()
+        """Orders of before of which it is not known yet how they stand."""
         self._services: list[asyncio.Task[None]] = []
         self._collecting: set[Order] = set()
         self._wanted = asyncio.Event()
         self._reconciling = asyncio.Lock()
         self._is_halted = False
+        self._may_trade = may_trade
+        self._is_ending = False
+        self._entry: Reason | None = None
         self._work: dict[int, Callable[[np.void], Coroutine[Any, Any, None]]] = {
             CommandKind.NEW: self._new,
             CommandKind.AMEND: self._amend,
             CommandKind.CANCEL: self._cancel,
             CommandKind.CANCEL_ALL: self._cancel_all,
         }
+        self._batching = venue if isinstance(venue, Batching) else None
+        self._together: dict[int, Callable[[list[np.void]], None]] = {}
+        if self._batching is not None:
+            self._together = {CommandKind.NEW: self._new_together, CommandKind.CANCEL: self._cancel_together}
 
     def start(self) -> None:
         """Begin: the stream, which reconciles when it opens, and what is done again and again."""
-        services = [self.stream.run(), self._reconcile_now_and_then()]
-        if self._switch_s:
+        self._tell_entry()
+        services = [self._run_stream(), self._reconcile_now_and_then()]
+        if self._switch_s and self._may_trade:
             services.append(self._keep_switch())
         self._services = [asyncio.ensure_future(each) for each in services]
         for each in self._services:
             each.add_done_callback(self._on_service_end)
+
+    async def end(self, *, cancel: bool, within_s: float) -> list[Order]:
+        """Let nothing new leave any more, and either cancel what is open or leave it; what could not be cancelled.
+
+        The exchange's own switch is taken back where nothing is open that should not be.
+        """
+        self._is_ending = True
+        self._refuse("the session ends")
+        if not self._may_trade:
+            return []
+        try:
+            async with asyncio.timeout(within_s):
+                if cancel:
+                    for order in list(self.known.orders.values()):
+                        self._spawn(self._end(order))
+                await self.idle()
+        except TimeoutError:
+            pass
+        left = [order for order in self.known.orders.values() if not order.is_done] if cancel else []
+        for order in left:
+            self._log(f"order {order.order_id} may be open: its end was not confirmed")
+        if not left and self._switch_s:
+            await self._arm(0.0)
+        return left
 
     async def close(self) -> None:
         """End everything; orders stay as they are."""
@@ -121,17 +170,34 @@ class OrderGateway:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def take(self, commands: Records) -> None:
-        """Work COMMAND records; those that are not for an exchange are passed over."""
-        for command in commands:
-            work = self._work.get(int(command["kind"]))
-            if work is not None:
-                self._spawn(work(command))
+    def take(self, commands: Records, *, is_late: bool = False) -> None:
+        """Work COMMAND records; those that are not for an exchange are passed over.
+
+        Of those that have come late, new orders and amends do not leave.
+        """
+        for kind, alike in groupby(commands, key=lambda command: int(command["kind"])):
+            run = list(alike)
+            work = self._work.get(kind)
+            if is_late and kind in (CommandKind.NEW, CommandKind.AMEND):
+                for command in run:
+                    self._turn_away(command)
+            elif len(run) > 1 and kind in self._together:
+                self._together[kind](run)
+            elif work is not None:
+                for command in run:
+                    self._spawn(work(command))
 
     def recover(self, order: Order, state: OrderState) -> None:
-        """Take on an order that a session before has left in ``state``, and find out what it does not say."""
+        """Take on an order that a session before has left in ``state``, and find out what it does not say.
+
+        Until that is known no new order leaves.
+        """
         order.sent_s = self._clock.now_s()
+        if state is OrderState.PENDING_AMEND:
+            order.asked = UNKNOWN_TERMS
         self.known.add(order)
+        if order.stage is Stage.PENDING or state is OrderState.PENDING_AMEND:
+            self._recovering.add(order.order_id)
         self._spawn(self._recover(order, state))
 
     async def idle(self) -> None:
@@ -149,20 +215,26 @@ class OrderGateway:
                 return False
             except REQUEST_ERRORS as error:
                 self._note(outcome_of(error, self.venue.codes, sent_once=False))
-                if not self.trades:
+                if not self.is_reconciled:
                     self.why_not = f"reconciling failed: {told_text(error)}"
                 return False
-            if self.stream.is_open and not self._is_halted and not self.trades:
-                self.trades = True
-                self.why_not = ""
-                self.traded.set()
-                self._log("reconciled: trading")
+            if self._recovering:
+                self._refuse(f"{len(self._recovering)} orders of before are being asked for")
+            elif self.stream.is_open and not self._is_halted and not self._is_ending and not self.is_reconciled:
+                self.is_reconciled = True
+                self.trades = self._may_trade
+                self.why_not = "" if self.trades else "read-only"
+                if self.trades:
+                    self.traded.set()
+                self._tell_entry()
+                self._log(f"reconciled: {self.why_not or 'trading'}")
             return True
 
     def counters(self) -> dict[str, float]:
         """For the heartbeat."""
         return {
             "trades": float(self.trades),
+            "is_reconciled": float(self.is_reconciled),
             "open_orders": float(len(self.known.orders)),
             "working": float(len(self._tasks)),
             "asked": float(self.resolver.asked),
@@ -179,28 +251,57 @@ class OrderGateway:
         }
 
     async def _new(self, command: np.void) -> None:
+        order = self._admitted(command)
+        if order is not None:
+            await self._place([order])
+
+    def _new_together(self, commands: list[np.void]) -> None:
+        """Work several NEW commands, in as few requests as is best."""
+        orders = [order for command in commands if (order := self._admitted(command)) is not None]
+        for batch in self._batches(CommandKind.NEW, orders):
+            self._spawn(self._place(batch))
+
+    def _batches(self, kind: CommandKind, orders: list[Order]) -> Iterator[list[Order]]:
+        assert self._batching is not None
+        return batches(orders, partial(self._batching.batch_size, kind))
+
+    def _admitted(self, command: np.void) -> Order | None:
+        """The order of a NEW command that may be asked for; None: it was refused, or is known already."""
         if self.known.is_known(int(command["order_id"])):
-            return  # the bus has said it again: the id is the key
+            return None  # the bus has said it again: the id is the key
         if not self._is_ours(command):
             self.known.refuse_unknown(command, ReportKind.REJECTED, Reason.UNKNOWN_ACCOUNT)
-            return
+            return None
         order = self.known.new(command)
         try:
             self.venue.check(order)
         except CommandError as error:
             self.known.reject(order, error.reason)
-            return
-        async with order.lock:
+            return None
+        return order
+
+    async def _place(self, orders: list[Order]) -> None:
+        """Ask for new orders, all of them in one request."""
+        async with AsyncExitStack() as held:
+            for order in orders:
+                await held.enter_async_context(order.lock)
             if not self.trades:
-                self.known.reject(order, self._refusal)
+                for order in orders:
+                    self.known.reject(order, self._refusal)
                 return
-            outcome = await self._asked(order, lambda: self.venue.place(order), sent_once=True)
-        if outcome is None:
-            return
-        if outcome.verdict in (Verdict.UNKNOWN, Verdict.DUPLICATE, Verdict.GONE, Verdict.UNCHANGED):
-            await self._resolve_new(order)
-        else:
-            self.known.reject(order, outcome.reason)
+            outcomes = await self._all_asked(orders, self._placed(orders), sent_once=True)
+        for order, outcome in zip(orders, outcomes, strict=True):
+            if outcome is None:
+                continue
+            if outcome.verdict in (Verdict.UNKNOWN, Verdict.DUPLICATE, Verdict.GONE, Verdict.UNCHANGED):
+                self._spawn(self._resolve_new(order))
+            else:
+                self.known.reject(order, outcome.reason)
+
+    async def _placed(self, orders: list[Order]) -> list[Answer]:
+        if len(orders) == 1 or self._batching is None:
+            return [await self.venue.place(orders[0])]
+        return await self._batching.place_batch(orders)
 
     async def _resolve_new(self, order: Order) -> None:
         view = await self.resolver.ask(order)
@@ -213,22 +314,29 @@ class OrderGateway:
         """Ask for a new order; for terms, once the amend can come no more; and cancel again."""
         if state is OrderState.PENDING_NEW:
             await self._resolve_new(order)
-            return
-        await self._trace(order)
-        if state is OrderState.PENDING_CANCEL:
+        elif state is OrderState.PENDING_CANCEL:
             await self._end(order)
         elif state is OrderState.PENDING_AMEND:
             await self._clock.sleep(self.venue.receive_window_s)
             view = await self.resolver.ask(order)
-            terms = (order.px, order.qty)
-            order.asked = terms if view is None or (view.px, view.qty) == terms else (view.px, view.qty)
-            if view is not None and order.asked != terms:
-                self._take(view)
-            self.known.reject_amend(order, Reason.NOT_PLACED)
+            if order.asked == UNKNOWN_TERMS:  # else another amend has been asked for meanwhile
+                if view is not None:
+                    terms = (view.px, view.qty)
+                    order.asked = terms if terms != (order.px, order.qty) else UNKNOWN_TERMS
+                    self._take(view)
+                self.known.reject_amend(order, Reason.NOT_PLACED)
+        self._recovering.discard(order.order_id)
+        if not self._recovering:
+            self._wanted.set()
+
+    async def _run_stream(self) -> None:
+        """Keep the stream open, once the fills of before are told from those that it will bring."""
+        for order in list(self.known.orders.values()):
+            await self._trace(order)
+        await self.stream.run()
 
     async def _trace(self, order: Order) -> None:
-        """Tell the fills that were told before from those that were missed."""
-        while order.untraced_qty:
+        while order.untraced_qty and not order.is_done:
             try:
                 if not order.venue_order_id:
                     self.known.bind(order, (await self.venue.query(order)).venue_order_id)
@@ -241,7 +349,7 @@ class OrderGateway:
     async def _amend(self, command: np.void) -> None:
         order = self._found(command)
         if order is None:
-            self.known.refuse_unknown(command, ReportKind.AMEND_REJECTED, Reason.UNKNOWN_ORDER)
+            self._answer_unknown(command, ReportKind.AMEND_REJECTED)
             return
         px, qty = int(command["px"]), int(command["qty"])
         async with order.lock:
@@ -275,16 +383,58 @@ class OrderGateway:
                 break
         self.known.reject_amend(order, reason)
 
+    def _turn_away(self, command: np.void) -> None:
+        """Answer a command that has come too late to be sent."""
+        reason = Reason.COMMAND_TOO_LATE
+        if command["kind"] == CommandKind.NEW:
+            if not self.known.is_known(int(command["order_id"])):
+                self.known.refuse_unknown(command, ReportKind.REJECTED, reason)
+        else:
+            self.known.refuse_unknown(command, ReportKind.AMEND_REJECTED, reason)
+
     async def _cancel(self, command: np.void) -> None:
         order = self._found(command)
         if order is None:
-            self.known.refuse_unknown(command, ReportKind.CANCEL_REJECTED, Reason.UNKNOWN_ORDER)
-        else:
+            self._answer_unknown(command, ReportKind.CANCEL_REJECTED)
+        elif self._may_trade:
             await self._end(order)
+        else:
+            self.known.reject_cancel(order, Reason.READ_ONLY)
+
+    def _cancel_together(self, commands: list[np.void]) -> None:
+        """Work several CANCEL commands: those of orders that rest, and have no other request on its way, together."""
+        resting: dict[int, list[Order]] = {}
+        for command in commands:
+            order = self.known.orders.get(int(command["order_id"]))
+            if order is None or not self._may_trade or not self._rests(order):
+                self._spawn(self._cancel(command))
+            else:
+                resting.setdefault(order.instrument.id, []).append(order)
+        for orders in resting.values():
+            for batch in self._batches(CommandKind.CANCEL, orders):
+                self._spawn(self._end_together(batch))
+
+    def _rests(self, order: Order) -> bool:
+        return order.stage is Stage.LIVE and bool(order.venue_order_id) and not order.lock.locked()
+
+    async def _end_together(self, orders: list[Order]) -> None:
+        """Cancel resting orders in one request; those of which that leaves anything open, one by one."""
+        batch = [order for order in orders if self._rests(order) and not order.is_done]
+        left = [order for order in orders if order not in batch]
+        if len(batch) > 1 and self._batching is not None:
+            async with AsyncExitStack() as held:
+                for order in batch:
+                    await held.enter_async_context(order.lock)
+                outcomes = await self._all_asked(batch, self._batching.cancel_batch(batch), sent_once=False)
+            left += [order for order, outcome in zip(batch, outcomes, strict=True) if outcome is not None]
+        else:
+            left += batch
+        for order in left:
+            self._spawn(self._end(order))
 
     async def _cancel_all(self, command: np.void) -> None:
         """Each order that is meant, and where no strategy is named those too that nobody knows of."""
-        if command["account"] not in (-1, self.known.account):
+        if command["account"] not in (-1, self.known.account) or not self._may_trade:
             return
         instrument, strategy = int(command["instrument"]), int(command["strategy"])
         for order in list(self.known.orders.values()):
@@ -307,7 +457,7 @@ class OrderGateway:
                 if order.is_done:
                     return
                 outcome = await self._asked(order, lambda: self.venue.cancel(order), sent_once=False)
-            if outcome is None:
+            if outcome is None or order.is_done:
                 return
             if outcome.verdict in (Verdict.REFUSED, Verdict.HALT):
                 self.known.reject_cancel(order, outcome.reason)
@@ -323,26 +473,49 @@ class OrderGateway:
         view = await self.resolver.ask(order)
         if view is None:
             self._refuse(f"order {order.order_id} was accepted, and the exchange knows it no more")
+            self._wanted.set()
             await self._clock.sleep(RETRY_S[-1])
         else:
             self._take(view)
 
     async def _asked(self, order: Order, ask: Ask, *, sent_once: bool) -> Outcome | None:
         """Send a request about an order and take its answer; None: it was done."""
+
+        async def answers() -> list[Answer]:
+            return [await ask()]
+
+        (outcome,) = await self._all_asked([order], answers(), sent_once=sent_once)
+        return outcome
+
+    async def _all_asked(
+        self, orders: list[Order], asking: Awaitable[list[Answer]], *, sent_once: bool
+    ) -> list[Outcome | None]:
+        """As ``_asked``, of one request about several orders: without an answer, one outcome is that of all."""
         try:
-            view = await ask()
+            answers = await asking
         except RateError as error:
             self._log(str(error))
-            return Outcome(Verdict.REFUSED, Reason.ORDER_RATE, 0, str(error))
+            return [Outcome(Verdict.REFUSED, Reason.ORDER_RATE, 0, str(error))] * len(orders)
         except REQUEST_ERRORS as error:
-            outcome = outcome_of(error, self.venue.codes, sent_once=sent_once)
-            self._note(outcome)
-            await self._heed(outcome)
-            return outcome
-        if view is None:
-            return Outcome(Verdict.UNKNOWN, Reason.EXCHANGE_UNAVAILABLE, 0, "an answer without an order")
-        self._take(view)
-        return None
+            return [await self._failed(error, sent_once=sent_once)] * len(orders)
+        outcomes: list[Outcome | None] = []
+        for answer in answers:
+            outcome = None
+            if answer is None:
+                outcome = Outcome(Verdict.UNKNOWN, Reason.EXCHANGE_UNAVAILABLE, 0, "an answer without an order")
+            elif isinstance(answer, Exception):
+                outcome = await self._failed(answer, sent_once=sent_once)
+            else:
+                self._take(answer)
+            outcomes.append(outcome)
+        return outcomes
+
+    async def _failed(self, error: Exception, *, sent_once: bool) -> Outcome:
+        """What an exception means; what it means for the venue is done."""
+        outcome = outcome_of(error, self.venue.codes, sent_once=sent_once)
+        self._note(outcome)
+        await self._heed(outcome)
+        return outcome
 
     def _note(self, outcome: Outcome) -> None:
         self.outcomes[outcome.verdict] += 1
@@ -364,20 +537,41 @@ class OrderGateway:
 
     @property
     def _refusal(self) -> Reason:
-        return Reason.KEYS_REFUSED if self._is_halted else Reason.NOT_RECONCILED
+        """Why no new order leaves, where none does."""
+        for stands, reason in (
+            (self._is_ending, Reason.SESSION_ENDS),
+            (self._is_halted, Reason.KEYS_REFUSED),
+            (not self._may_trade, Reason.READ_ONLY),
+        ):
+            if stands:
+                return reason
+        return Reason.NOT_RECONCILED
+
+    def _tell_entry(self) -> None:
+        """Tell the core whether new orders may leave, when that has changed."""
+        entry = Reason.NONE if self.trades else self._refusal
+        if entry is not self._entry:
+            self._entry = entry
+            self.known.tell_order_entry(entry)
 
     def _is_ours(self, command: np.void) -> bool:
         return bool(command["account"] == self.known.account and int(command["instrument"]) in self.known.instruments)
 
     def _found(self, command: np.void) -> Order | None:
-        """The order that a command is about; one of a session before is known from the command on."""
-        order_id = int(command["order_id"])
-        order = self.known.orders.get(order_id)
-        if order is not None or self.known.is_known(order_id) or not self._is_ours(command):
-            return order
-        order = self.known.new(command)
-        order.stage = Stage.LIVE
-        return order
+        """The order that a command is about; None: it is over, or it was never heard of."""
+        return self.known.orders.get(int(command["order_id"]))
+
+    def _answer_unknown(self, command: np.void, kind: ReportKind) -> None:
+        """Answer a command about an order that is over. Of one that was never heard of a command has been lost: what
+        there is to answer is answered once the journal has been read."""
+        if self.known.is_known(int(command["order_id"])) or not self._is_ours(command):
+            self.known.refuse_unknown(command, kind, Reason.UNKNOWN_ORDER)
+        else:
+            self.is_behind = True
+
+    def look_for(self, left: Iterable[Left]) -> None:
+        """Compare with the orders of which the core says that they may be at the exchange."""
+        self.is_behind = self.is_behind or any(not self.known.is_known(each.order.order_id) for each in left)
 
     def _take(self, told: Told) -> None:
         """Take what the exchange says, whichever way it comes."""
@@ -432,28 +626,34 @@ class OrderGateway:
 
     def _refuse(self, why: str) -> None:
         """Trade no more until the next reconciliation goes well."""
-        if self.trades or why != self.why_not:
+        if self.is_reconciled or why != self.why_not:
             self._log(f"not trading: {why}")
-        self.trades = False
+        self.trades = self.is_reconciled = False
         self.why_not = why
         self.traded.clear()
+        self._tell_entry()
 
     async def _reconcile_now_and_then(self) -> None:
+        failures = 0
         while True:
-            await self._clock.wait(self._wanted, self._reconcile_s)
+            again_s = RETRY_S[min(failures, len(RETRY_S)) - 1] if failures else self._reconcile_s
+            await self._clock.wait(self._wanted, min(again_s, self._reconcile_s))
             self._wanted.clear()
             if self.stream.is_open:
-                await self.reconcile()
+                failures = 0 if await self.reconcile() else failures + 1
 
     async def _keep_switch(self) -> None:
         """Tell the exchange three times in its time that this process lives and its loop turns."""
         while True:
-            for instrument in self.known.instruments.values():
-                try:
-                    await self.venue.arm(instrument, self._switch_s)
-                except REQUEST_ERRORS as error:
-                    self._note(outcome_of(error, self.venue.codes, sent_once=False))
+            await self._arm(self._switch_s)
             await self._clock.sleep(self._switch_s / 3)
+
+    async def _arm(self, seconds: float) -> None:
+        for instrument in self.known.instruments.values():
+            try:
+                await self.venue.arm(instrument, seconds)
+            except REQUEST_ERRORS as error:
+                self._note(outcome_of(error, self.venue.codes, sent_once=False))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)

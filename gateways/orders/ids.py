@@ -21,6 +21,8 @@ MOST: Final = 2**63 - 1
 EXTERNAL: Final = 1 << 62
 """Bit of the ids that we give orders which were placed elsewhere: no client index comes so far."""
 VENUE_ID_BITS: Final = 50
+FOLDED: Final = 1 << (VENUE_ID_BITS - 1)
+"""Bit of a venue's id that does not fit, of which bits of a digest stand in its place."""
 INSTRUMENT_BITS: Final = 12
 
 _DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -71,17 +73,33 @@ def number_of(text: str | int, what: str = "id") -> int:
 def external_order_id(instrument: int, venue_order_id: int) -> int:
     """Our id of an order that was placed elsewhere: the same in every session, and never that of an order of ours.
 
+    A venue's id that does not fit (OKX's have 61 bits) is folded: bits of its digest stand for it.
+
     Raises
     ------
     ValueError
-        When the venue's id does not fit.
+        When the instrument's number does not fit, or the venue's id is no int64 above 0.
     """
-    if not 0 <= instrument < 1 << INSTRUMENT_BITS or not 0 < venue_order_id < 1 << VENUE_ID_BITS:
+    if not 0 <= instrument < 1 << INSTRUMENT_BITS or not 0 < venue_order_id <= MOST:
         raise ValueError(
-            f"order {venue_order_id} of instrument {instrument} was placed elsewhere and its id does not fit "
-            f"{VENUE_ID_BITS} bits: cancel it there"
+            f"order {venue_order_id} of instrument {instrument} was placed elsewhere, and no id of ours fits it: "
+            f"cancel it there"
         )
-    return EXTERNAL | instrument << VENUE_ID_BITS | venue_order_id
+    fitting = venue_order_id
+    if venue_order_id >= FOLDED:
+        digest = blake2b(str(venue_order_id).encode(), digest_size=8).digest()
+        fitting = int.from_bytes(digest, "little") % FOLDED | FOLDED
+    return EXTERNAL | instrument << VENUE_ID_BITS | fitting
+
+
+def is_external(order_id: int) -> bool:
+    """Whether it is one of ``external_order_id``'s."""
+    return bool(order_id & EXTERNAL)
+
+
+def venue_id_of(order_id: int) -> int:
+    """The venue's id in one of ``external_order_id``'s; 0: it is none, or a folded one."""
+    return order_id & (FOLDED - 1) if is_external(order_id) and not order_id & FOLDED else 0
 
 
 def _to_base_36(number: int, length: int) -> str:

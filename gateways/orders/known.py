@@ -21,8 +21,9 @@ from gateways.orders.ids import ClientIds, external_order_id
 from gateways.orders.reports import new_report
 from gateways.orders.views import FillView, FundingView, OrderView, PositionView, Standing
 from oms.bus import Records
+from oms.decimals import rate
 from oms.instruments import Instrument
-from oms.records import CASH_SCALE, OrderType, ReportKind, TimeInForce
+from oms.records import CASH_SCALE, Liquidity, OrderType, Reason, ReportKind, TimeInForce
 
 SPOT: Final = "spot"
 """The kind of instruments that are exchanged, not held as a position."""
@@ -33,6 +34,26 @@ REMEMBERED: Final = 20_000
 
 class KnownError(RuntimeError):
     """What the exchange says contradicts what is known: trading must stop."""
+
+
+class Trade(NamedTuple):
+    """One side of a trade, as the core tells trades apart."""
+
+    instrument: int
+    side: int
+    trade_id: int
+
+
+class Foreign(NamedTuple):
+    """A fill of an order that is none of the known ones: signed lots, and what it moved in the wallets, by currency."""
+
+    trade_id: int
+    qty: int
+    cash: dict[str, int]
+
+
+UNKNOWN_TERMS: Final = (0, 2**62)
+"""Price and quantity of an amend in flight of which it is not known what it asked for."""
 
 
 class Stage(Enum):
@@ -123,8 +144,14 @@ class Known:
     ----------
     repeated : int
         Fills that were said again.
-    foreign : dict of int by instrument
-        Signed lots that other orders than the known ones have filled, and that no position has been told with yet.
+    begun : set of int
+        Instruments of whose positions the core knows: of any other the exchange's is the opening one.
+    newest_booked : dict of int by instrument
+        The highest trade id that the core had booked before; missing: none.
+    foreign : dict of list of Foreign by instrument
+        What other orders than the known ones have filled, and no position has been told with yet.
+    uncharged : dict of int by currency
+        Fees that the core has counted, though the exchange has taken another currency, since balances were compared.
     news : int
         Counts whatever may change a position or a wallet.
     """
@@ -146,15 +173,31 @@ class Known:
         """Those that have not ended, by our id."""
         self.positions: dict[int, int] = dict.fromkeys(self.instruments, 0)
         self.cash: dict[str, int] = {}
-        self.foreign: dict[int, int] = dict.fromkeys(self.instruments, 0)
+        self.uncharged: dict[str, int] = {}
+        self.begun: set[int] = set()
+        self.newest_booked: dict[int, int] = {}
+        self.foreign: dict[int, list[Foreign]] = {number: [] for number in self.instruments}
         self.news = 0
         self.repeated = 0
         self._tell = tell
         self._time_ns = time_ns
         self._ended: OrderedDict[int, Order] = OrderedDict()
         self._by_venue_id: dict[tuple[int, int], Order] = {}
-        self._foreign_trades: set[tuple[int, int, int]] = set()
-        self._payments: set[int] = set()
+        self._booked: set[Trade] = set()
+        """Trades that were told before, or are none of ours and counted: not those in ``Order.trades``."""
+        self._payments: set[tuple[int, int]] = set()
+
+    def begin(
+        self, positions: dict[int, int], cash: dict[str, int], booked: set[Trade], payments: set[tuple[int, int]]
+    ) -> None:
+        """Take on what the core knows already; see ``gateways.orders.past.Past``."""
+        self.positions |= positions
+        self.begun |= positions.keys()
+        self.cash |= {currency: amount for currency, amount in cash.items() if currency in self.wallets}
+        self._booked |= booked
+        for trade in booked:
+            self.newest_booked[trade.instrument] = max(self.newest_booked.get(trade.instrument, 0), trade.trade_id)
+        self._payments |= payments
 
     def new(self, command: np.void) -> Order:
         """The order of a NEW command, or of another about an order that was not known."""
@@ -230,7 +273,7 @@ class Known:
             self._take_foreign(fill)
             return None
         self.bind(order, fill.venue_order_id)
-        if fill.trade_id in order.trades:
+        if fill.trade_id in order.trades or _trade(fill) in self._booked:
             self.repeated += 1
             return order
         self._accept(order, fill.exch_ts)
@@ -257,8 +300,11 @@ class Known:
         return order
 
     def trace(self, order: Order, fills: list[FillView]) -> None:
-        """Learn which of an order's fills, in the order of their ids, were told before it was known here."""
-        for fill in fills:
+        """Learn which of an order's fills, in the order of their ids, were told before it was known here.
+
+        Those that the core remembers come first; of the others the oldest are those that it has forgotten.
+        """
+        for fill in sorted(fills, key=lambda fill: _trade(fill) not in self._booked):
             if order.untraced_qty > 0 and fill.trade_id not in order.trades:
                 order.untraced_qty -= fill.qty
                 order.trades.add(fill.trade_id)
@@ -267,6 +313,12 @@ class Known:
         """The order does not exist, and never will."""
         if order.stage is Stage.PENDING:
             self._report(ReportKind.REJECTED, order, 0, reason=reason)
+            self._close(order)
+
+    def end_forgotten(self, order: Order) -> None:
+        """An order of before has ended, and the exchange knows nothing of it any more."""
+        if order.stage is Stage.LIVE:
+            self._report(ReportKind.CANCELLED, order, 0, reason=Reason.UNKNOWN_AT_EXCHANGE)
             self._close(order)
 
     def reject_amend(self, order: Order, reason: int) -> None:
@@ -331,14 +383,9 @@ class Known:
     def set_position(self, view: PositionView) -> None:
         """Tell a position that came about elsewhere."""
         self.positions[view.instrument] = view.qty
-        self.foreign[view.instrument] = 0
         self._tell_of_account(
             ReportKind.POSITION, view.instrument, qty=view.qty, px=view.px, px_fraction=view.px_fraction
         )
-
-    def forget_foreign(self) -> None:
-        """What other orders have filled is in what has been told."""
-        self.foreign = dict.fromkeys(self.foreign, 0)
 
     def set_cash(self, currency: str, cash: int) -> None:
         """Tell what a wallet holds, where that is not what is known."""
@@ -346,13 +393,26 @@ class Known:
             self.cash[currency] = cash
             self._tell_of_account(ReportKind.BALANCE, -1, value=self.wallets[currency], fee=cash)
 
+    def tell_order_entry(self, reason: Reason) -> None:
+        """Tell whether new orders may leave: NONE, or why not."""
+        for instrument in self.instruments:
+            self._tell_of_account(ReportKind.ORDER_ENTRY, instrument, reason=reason)
+
     def take_funding(self, view: FundingView) -> None:
         """Tell a payment of funding, once."""
-        if view.payment_id in self._payments:
+        payment = (view.instrument, view.payment_id)
+        if payment in self._payments:
             return
-        self._payments.add(view.payment_id)
+        self._payments.add(payment)
         self._move_cash({self.instruments[view.instrument].settlement: -view.fee})
-        self._tell_of_account(ReportKind.FUNDING, view.instrument, fee=view.fee, exch_ts=view.exch_ts, fee_known=1)
+        self._tell_of_account(
+            ReportKind.FUNDING,
+            view.instrument,
+            trade_id=view.payment_id,
+            fee=view.fee,
+            exch_ts=view.exch_ts,
+            fee_known=1,
+        )
 
     def bind(self, order: Order, venue_order_id: int) -> None:
         """Learn the exchange's id of an order, by which alone its list of trades names it."""
@@ -361,26 +421,31 @@ class Known:
             self._by_venue_id[order.instrument.id, venue_order_id] = order
 
     def _take_foreign(self, fill: FillView) -> None:
-        trade = (fill.instrument, fill.side, fill.trade_id)
-        if trade in self._foreign_trades:
+        if _trade(fill) in self._booked:
             return
-        self._foreign_trades.add(trade)
-        self.foreign[fill.instrument] += fill.side * fill.qty
-        self._move_cash(self._moved(fill))
+        self._booked.add(_trade(fill))
+        self.news += 1
+        moved = self._moved(fill, fill.fee if fill.fee_known else 0)
+        self.foreign[fill.instrument].append(Foreign(fill.trade_id, fill.side * fill.qty, moved))
 
     def _book(self, fill: FillView) -> None:
         self.positions[fill.instrument] += fill.side * fill.qty
-        self._move_cash(self._moved(fill))
+        fee = fill.fee
+        if not fill.fee_known:
+            instrument = self.instruments[fill.instrument]
+            fee = _counted_fee(instrument, fill)
+            self.uncharged[instrument.settlement] = self.uncharged.get(instrument.settlement, 0) + fee
+        self._move_cash(self._moved(fill, fee))
 
-    def _moved(self, fill: FillView) -> dict[str, int]:
-        """What a fill moves in each currency: spot exchanges two."""
+    def _moved(self, fill: FillView, fee: int) -> dict[str, int]:
+        """What a fill moves in each currency: spot exchanges two, and may take the fee of the base currency."""
         instrument = self.instruments[fill.instrument]
-        fee = fill.fee if fill.fee_known and not fill.base_fee else 0
         if instrument.kind != SPOT:
             return {instrument.settlement: fill.realized_pnl - fee}
         quote = round(fill.px * fill.qty * instrument.cash_per_tick_lot)
         base = round(fill.qty * Fraction(instrument.lot) * CASH_SCALE)
-        return {instrument.quote: -fill.side * quote - fee, instrument.base: fill.side * base - fill.base_fee}
+        quote_fee = 0 if fill.base_fee else fee
+        return {instrument.quote: -fill.side * quote - quote_fee, instrument.base: fill.side * base - fill.base_fee}
 
     def _move_cash(self, amounts: Mapping[str, int]) -> None:
         self.news += 1
@@ -389,10 +454,10 @@ class Known:
                 self.cash[currency] += amount
 
     def _tell_wallets(self, fill: FillView) -> None:
-        """Behind a spot fill whose fee was not in the quote currency, of which the core takes it: what is there."""
-        instrument = self.instruments[fill.instrument]
-        if instrument.kind != SPOT or (fill.fee_known and not fill.base_fee):
+        """What is there behind a fill whose fee was taken in the base currency: the core takes it of the quote."""
+        if not fill.base_fee:
             return
+        instrument = self.instruments[fill.instrument]
         for currency in (instrument.base, instrument.quote):
             if currency in self.cash and currency in self.wallets:
                 wallet = self.wallets[currency]
@@ -404,9 +469,11 @@ class Known:
             self._report(ReportKind.ACCEPTED, order, exch_ts)
 
     def _amended(self, order: Order, px: int, qty: int, exch_ts: int) -> None:
+        is_filled = order.filled_qty == max(order.qty, qty)  # at either terms: for the core it has ended by its fills
         order.asked = None
         order.px, order.qty = px, qty
-        self._report(ReportKind.AMENDED, order, exch_ts, px=px, qty=qty)
+        if not is_filled:
+            self._report(ReportKind.AMENDED, order, exch_ts, px=px, qty=qty)
 
     def _settle(self, order: Order) -> None:
         """End an order that has told all its fills."""
@@ -452,3 +519,18 @@ class Known:
         self._tell(
             new_report(kind, ts=self._time_ns(), instrument=instrument, version=version, account=self.account, **fields)
         )
+
+
+def _counted_fee(instrument: Instrument, fill: FillView) -> int:
+    """What the core counts as the fee of a fill whose own is in another currency: by the instrument's rates."""
+    is_maker = fill.liquidity is Liquidity.MAKER
+    fee_rate = rate("fee rate", instrument.maker_fee_rate if is_maker else instrument.taker_fee_rate)
+    if instrument.inverse:
+        value = round(instrument.inverse_cash * fill.qty / fill.px)
+    else:
+        value = round(instrument.cash_per_tick_lot * fill.px * fill.qty)
+    return round(Fraction(value * fee_rate, CASH_SCALE))
+
+
+def _trade(fill: FillView) -> Trade:
+    return Trade(fill.instrument, fill.side, fill.trade_id)

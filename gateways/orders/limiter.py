@@ -131,6 +131,10 @@ class Limiter:
         """The time by which it counts."""
         return self._clock.now_s()
 
+    def share(self, cost: Cost) -> float:
+        """How much a request takes of its limits: the parts of each, added up."""
+        return sum(amount / self._used[name].limit.most for name, amount in cost.items())
+
     def used(self, name: str) -> int:
         """What is used of a limit now."""
         used = self._used[name]

@@ -84,7 +84,8 @@ UNKNOWN: Final[Code] = (Verdict.UNKNOWN, Reason.EXCHANGE_UNAVAILABLE)
 CODED: Final[Code] = (Verdict.REFUSED, Reason.EXCHANGE_REFUSED)
 """A bare ``ExchangeError`` that carries a code: the exchange has looked at the request, and refused it."""
 
-REQUEST_ERRORS: Final = (ccxt.BaseError, aiohttp.ClientError, OSError, ValueError, TypeError, LookupError)
+NO_ANSWER: Final = (ccxt.BaseError, aiohttp.ClientError, OSError)
+REQUEST_ERRORS: Final = (*NO_ANSWER, ValueError, TypeError, LookupError)
 """What a request through ccxt can end in; ``TimeoutError`` is an ``OSError``."""
 
 MOST_TEXT: Final = 300
@@ -92,7 +93,8 @@ MOST_TEXT: Final = 300
 
 _NEVER_CONNECTED: Final = (aiohttp.ClientConnectorError, socket.gaierror, ConnectionRefusedError)
 _QUERY: Final = re.compile(r"\?\S+=\S*")
-_CODE: Final = re.compile(r'"code"\s*:\s*"?(-?\d+)')
+_CODES: Final = (re.compile(r'"sCode"\s*:\s*"?(\d+)'), re.compile(r'"code"\s*:\s*"?(-?\d+)'))
+"""Of one order of a request where the venue tells that apart (OKX), else of the request."""
 
 
 def outcome_of(error: BaseException, codes: Codes, *, sent_once: bool) -> Outcome:
@@ -108,7 +110,7 @@ def outcome_of(error: BaseException, codes: Codes, *, sent_once: bool) -> Outcom
     text = told_text(error)
     if sent_once and isinstance(error.__cause__, _NEVER_CONNECTED):
         return Outcome(Verdict.NOT_ACCEPTED, Reason.EXCHANGE_UNAVAILABLE, 0, text)
-    found = _CODE.search(str(error))
+    found = next((match for pattern in _CODES if (match := pattern.search(str(error)))), None)
     code = int(found[1]) if found else 0
     worded = next((each for each in codes if isinstance(each, str) and each in str(error)), "")
     if worded:

@@ -1,5 +1,10 @@
 """The process of an order gateway: COMMAND frames from the core in, REPORT frames to it out.
 
+It begins with what the core knows, as its snapshot and journal say, and it begins so anew when the core has died and
+another one has taken its place, or when commands were lost on their way: reports may then have been lost too, and
+requests may be in the journal that never came here. Nothing is lost by beginning anew, and nothing is told twice that
+the core has booked: it knows each trade and each payment by its id.
+
 The keys come from the environment or the system's keyring (``gateways.credentials``), and go nowhere but into ccxt. The
 settings' ``[live]`` may name a sandbox on this machine that stands for the exchange.
 """
@@ -10,18 +15,23 @@ import asyncio
 import os
 import ssl
 import sys
-from collections.abc import Callable, Collection, Mapping
+import time
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from functools import partial
+from itertools import count
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
+import ccxt
 import zmq
 
-from gateways.credentials import read_credentials
+from gateways.credentials import CredentialsError, read_credentials
 from gateways.orders.clock import Clock
-from gateways.orders.gateway import OrderGateway
+from gateways.orders.gateway import RETRY_S, OrderGateway
 from gateways.orders.ids import ClientIds
 from gateways.orders.known import Known
-from gateways.orders.past import left_orders
+from gateways.orders.outcomes import NO_ANSWER, told_text
+from gateways.orders.past import Past, newest_session, read_past
 from gateways.orders.venue import Venue, VenueType
 from gateways.sandbox.pointing import pointed_session
 from gateways.venues import Role, implementation, venue_among
@@ -30,6 +40,12 @@ from oms.config import ConfigError, LiveSettings, Settings
 from oms.lifecycle import Lifecycle
 from oms.records import RecordKind, Source
 
+AUDIT_S: Final = 15.0
+"""Between two looks into the core's journal for orders that have never come here."""
+QUIET_S: Final = 0.1
+"""Without a command for so long, none is on its way any more: the core sends none once it knows that none may leave."""
+END_S: Final = 15.0
+"""How long the end of a session may take to cancel what is open."""
 Say = Callable[[str], None]
 
 
@@ -100,6 +116,7 @@ async def serve(
     environment: Mapping[str, str],
     venue_name: str = "",
     clock: Clock | None = None,
+    audit_s: float = AUDIT_S,
 ) -> int:
     """Trade until told to stop; raises as ``run``."""
     clock = clock or Clock()
@@ -109,35 +126,48 @@ async def serve(
     instruments = tuple(each for each in settings.instruments if each.venue == row.name)
     credentials = read_credentials(row.name, environment)
     log = _log_of(row.name)
-    puller = Puller(context, settings.orders_endpoint, binding=False)
+    puller = Puller(context, settings.orders_endpoint)
     pusher = Pusher(context, settings.core_endpoint, RecordKind.REPORT, Source.EXECUTION)
     sender = ReportSender(pusher)
     account = settings.account_number("")
     ids = ClientIds(settings.account)
     wallets = {wallet.currency: number for number, wallet in enumerate(settings.wallets) if wallet.venue == row.name}
-    known = Known(account, ids, instruments, wallets, sender.add, clock.time_ns)
     session = _sandbox_session(settings.live, row.hosts)
     exchange = venue_type.new_exchange(credentials, session)
     venue: Venue = venue_type(exchange, instruments, clock)
-    gateway = OrderGateway(venue, exchange, known, clock, log)
+    firm = settings.firm
+
+    def read() -> Past:
+        return read_past(settings.snapshot_dir, settings.journal_dir, account, row.name, ids, instruments)
+
     try:
         life.beat({}, "recovering")
-        for left in left_orders(settings.snapshot_dir, settings.journal_dir, account, ids, instruments):
-            gateway.recover(left.order, left.state)
-        await venue.open()
-        await gateway.idle()
-        gateway.start()
-        life.beat(gateway.counters(), "ready")
+        await _opened(venue, life, clock, log)
         while not life.stopping:
-            lost = _take(puller, gateway)
-            if lost:
-                log(f"{lost} commands were lost on the bus: the core has them in flight, and a restart asks for them")
-            life.beat({**gateway.counters(), "reports": float(sender.reports)})
-            await _readable(puller, settings.heartbeat_s / 2)
-        life.beat(gateway.counters(), "stopping")
-        sender.flush()
+            core = newest_session(settings.journal_dir)
+            past = read()
+            known = Known(account, ids, instruments, wallets, sender.add, clock.time_ns)
+            known.begin(past.positions, past.cash, past.booked, past.payments)
+            gateway = OrderGateway(
+                venue,
+                exchange,
+                known,
+                clock,
+                log,
+                reconcile_s=firm.reconcile_s,
+                switch_s=firm.dead_man_s,
+                may_trade=firm.trade,
+                since_ts=past.ts,
+            )
+            for left in past.left:
+                gateway.recover(left.order, left.state)
+            gateway.start()
+            try:
+                audit = partial(asyncio.to_thread, read)
+                log(await _trade(gateway, puller, sender, life, settings, core, audit, audit_s))
+            finally:
+                await gateway.close()
     finally:
-        await gateway.close()
         await venue.close()
         if session is not None:
             await session.close()
@@ -146,8 +176,78 @@ async def serve(
     return 0
 
 
-def _take(puller: Puller, gateway: OrderGateway) -> int:
-    """Work every command that has arrived; returns how many records were lost before them."""
+async def _opened(venue: Venue, life: Life, clock: Clock, log: Say) -> None:
+    """Open a venue, however often it does not answer; raises ``ValueError`` where its contracts are not ours, or it
+    refuses the keys."""
+    for attempt in count():
+        try:
+            await venue.open()
+            return
+        except ccxt.AuthenticationError as error:
+            raise CredentialsError(f"the exchange refuses the keys: {told_text(error)}") from error
+        except NO_ANSWER as error:
+            if life.stopping:
+                return
+            log(f"{told_text(error)}: asking again")
+        life.beat({}, "recovering")
+        await clock.sleep(RETRY_S[min(attempt, len(RETRY_S) - 1)])
+
+
+async def _keep_auditing(gateway: OrderGateway, audit: Callable[[], Awaitable[Past]], audit_s: float) -> None:
+    """Compare with the core's journal now and then; commands that are on their way have come by the time that it has
+    been read, and once more."""
+    while True:
+        await asyncio.sleep(audit_s)
+        left = (await audit()).left
+        await asyncio.sleep(audit_s)
+        gateway.look_for(left)
+
+
+async def _trade(
+    gateway: OrderGateway,
+    puller: Puller,
+    sender: ReportSender,
+    life: Life,
+    settings: Settings,
+    core: int,
+    audit: Callable[[], Awaitable[Past]],
+    audit_s: float,
+) -> str:
+    """Work what the bus brings until told to stop, or until it is to begin anew; returns why it has ended."""
+    firm = settings.firm
+    life.beat(gateway.counters(), "ready")
+    auditing = asyncio.ensure_future(_keep_auditing(gateway, audit, audit_s))
+    try:
+        while not life.stopping:
+            lost = _take(puller, gateway, firm.max_command_age_s)
+            if auditing.done():
+                auditing.result()
+            if lost or gateway.is_behind:
+                return "commands were lost on the bus: beginning anew with what the journal says"
+            is_due = life.beat({**gateway.counters(), "reports": float(sender.reports)})
+            if is_due and newest_session(settings.journal_dir) != core:
+                return "there is another core: beginning anew with what it knows"
+            await _readable(puller, settings.heartbeat_s / 2)
+    finally:
+        auditing.cancel()
+    ending = asyncio.ensure_future(gateway.end(cancel=firm.orders_at_end == "cancel", within_s=END_S))
+    quiet_s, heard_s = min(QUIET_S, END_S), time.monotonic()
+    while not ending.done() or time.monotonic() - heard_s < quiet_s:
+        if has_input(puller.socket):
+            heard_s = time.monotonic()
+        _take(puller, gateway, firm.max_command_age_s)
+        life.beat(gateway.counters())
+        await _readable(puller, min(settings.heartbeat_s / 2, QUIET_S))
+    sender.flush()
+    life.beat({**gateway.counters(), "left_open": float(len(ending.result()))}, "stopping")
+    return "stopping"
+
+
+def _take(puller: Puller, gateway: OrderGateway, max_age_s: float) -> int:
+    """Work every command that has arrived; returns how many records were lost before them.
+
+    New orders and amends that were sent longer than ``max_age_s`` ago do not leave: the market has gone on.
+    """
     lost = 0
     while has_input(puller.socket):
         frame = puller.receive()
@@ -155,7 +255,8 @@ def _take(puller: Puller, gateway: OrderGateway) -> int:
             break
         lost += frame.lost
         if frame.header.kind == RecordKind.COMMAND:
-            gateway.take(frame.records)
+            age_s = (time.time_ns() - frame.header.sent_ts) / 1e9
+            gateway.take(frame.records, is_late=age_s > max_age_s)
     return lost
 
 

@@ -42,6 +42,8 @@ class Venue(Protocol):
     """
 
     limiter: Limiter
+    patience_s: float | None
+    """How long a new order or an amend waits for its turn before it is refused; None: as long as it takes."""
 
     @property
     def codes(self) -> Codes:
@@ -93,8 +95,8 @@ class Venue(Protocol):
     async def fills_from(self, instrument: Instrument, trade_id: int | None) -> Page:
         """The account's fills from a trade id on; None: the latest ones."""
 
-    async def positions(self) -> list[PositionView] | None:
-        """Positions in the session's instruments; one that is not listed is flat. None: what is bought is a balance."""
+    async def positions(self) -> list[PositionView]:
+        """Positions in the session's instruments; one that is not listed is flat, and of spot there are none."""
 
     async def balances(self) -> dict[str, int]:
         """Cash by currency."""

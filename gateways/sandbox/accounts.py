@@ -94,6 +94,7 @@ class Income(NamedTuple):
     kind: str
     amount: int
     trade_id: int
+    """0: it came of no trade."""
     ts_ms: int
 
 
@@ -131,6 +132,9 @@ class Booked(NamedTuple):
 
 class Bookkeeper(Protocol):
     """What the exchange asks of an instrument's accounts."""
+
+    def value(self, tick_lots: int | Fraction) -> int:
+        """A cost in tick-lots as cash."""
 
     def covers(self, order: Order, px: int, qty: int, mark_px: Fraction) -> bool:
         """Whether the account can put up an order at other terms; 0: at its own, and nothing is put up for it yet."""

@@ -13,16 +13,16 @@ from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
-from gateways.binance import Ticks
+from gateways.decoder import Ticks
 from gateways.sandbox.accounts import Account, Bookkeeper, Fill, Income, Order, Status
 from gateways.sandbox.engine.records import OPERATION, OperationFlag, OperationKind, OutcomeKind
 from oms.instruments import Instrument
-from oms.records import Liquidity, Reason, TickKind
+from oms.records import CASH_SCALE, Liquidity, Reason, TickKind
 
 L = TypeVar("L", bound=Bookkeeper)
 
 FIRST_ORDER_ID: Final = 8_389_760_000_000
-"""Order ids of the venue are of this size: a client that keeps them in 32 bits must fail here too."""
+"""Order ids are of this size: a client that keeps them in 32 bits must fail here too."""
 
 NS_PER_MS: Final = 1_000_000
 _TRADE: Final = int(TickKind.TRADE)
@@ -89,6 +89,8 @@ class Exchange(Generic[L]):
         Its matching engine, whose background book is there.
     now_ns
         The exchange's clock.
+    first_order_id
+        The venue's order ids are of this size.
 
     Attributes
     ----------
@@ -100,7 +102,14 @@ class Exchange(Generic[L]):
         The last of each id.
     """
 
-    def __init__(self, instrument: Instrument, ledger: L, engine: Engine, now_ns: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        instrument: Instrument,
+        ledger: L,
+        engine: Engine,
+        now_ns: Callable[[], int],
+        first_order_id: int = FIRST_ORDER_ID,
+    ) -> None:
         self.instrument = instrument
         self.ledger = ledger
         self.engine = engine
@@ -112,7 +121,7 @@ class Exchange(Generic[L]):
         self.last_px = 0
         self.bid_px = self.ask_px = 0
         self._now_ns = now_ns
-        self._next_order_id = FIRST_ORDER_ID
+        self._next_order_id = first_order_id
         self._wanted = (0, 0)  # price and quantity of the amend in hand
 
     @property
@@ -200,6 +209,23 @@ class Exchange(Generic[L]):
             if len(at):
                 note(ticks[at[-1]])
         self._take(self.engine.background(ticks))
+
+    def pay_funding(self, rate: int) -> list[tuple[Account, int]]:
+        """Have every position pay, or receive, its notional at the mark price times ``rate`` (1e-8; above 0 longs pay).
+
+        Returns the accounts that have, with what they received: cash, paid is negative (Binance, "Introduction to
+        Binance Futures Funding Rates").
+        """
+        paid = []
+        for account in self.accounts:
+            if account.qty:
+                notional = self.ledger.value(abs(account.qty) * self.mark_px)
+                amount = -round(Fraction(notional * rate, CASH_SCALE)) * (1 if account.qty > 0 else -1)
+                account.wallet += amount
+                account.wallet_ms = self.now_ms
+                account.incomes.append(Income("FUNDING_FEE", amount, 0, self.now_ms))
+                paid.append((account, amount))
+        return paid
 
     def _note_trade(self, tick: np.void) -> None:
         self.last_px = int(tick["px"])

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from decimal import Decimal
 from itertools import islice
 from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
 
-from gateways.binance import MessageDecoder, Ticks
+from gateways.binance import MessageDecoder
 from gateways.book import BookRebuild, joined_ticks
+from gateways.decoder import Ticks
 from gateways.lines import LineReader, RecordingError
 from gateways.sequencer import SnapshotSequencer, stale_tick
 from gateways.sidecar import LINE, Recording
@@ -100,13 +102,29 @@ class _Envelope(msgspec.Struct):
 _envelope: Final = msgspec.json.Decoder(_Envelope)
 
 
+def read_as(instrument: Instrument, recording: Recording) -> Instrument:
+    """The instrument by whose grid a recording is read: itself, or one of the recorded venue with the same grid.
+
+    Quantities of a recording are in the base currency, those of an inverse contract in contracts, which must be of the
+    same size as those of ``instrument``.
+    """
+    if instrument.venue == recording.venue:
+        return instrument
+    lot, multiplier = Decimal(instrument.lot), instrument.multiplier
+    if not instrument.inverse:
+        lot, multiplier = lot * Decimal(multiplier), "1"
+    changes = {"symbol": recording.symbol, "venue": recording.venue, "lot": f"{lot:f}", "multiplier": multiplier}
+    return msgspec.structs.replace(instrument, **changes)
+
+
 class RecordedMarket:
     """Takes a recording frame by frame.
 
     Parameters
     ----------
     recording, instrument
-        What the file holds, and the grid of its prices and quantities.
+        What the file holds, and what is traded. Where that is another venue's, the recording stands for its market, and
+        is read in its ticks and lots.
     loop
         Begin again at the end, for ever.
 
@@ -129,7 +147,7 @@ class RecordedMarket:
         self.ts = 0
         self._loop = loop
         self._shift = 0
-        self._decoder = MessageDecoder(recording.venue, instrument)
+        self._decoder = MessageDecoder(recording.venue, read_as(instrument, recording))
         self._frames = self._passes()
         self._sequencer = SnapshotSequencer()
         self._book = BookRebuild()

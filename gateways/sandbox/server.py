@@ -29,6 +29,7 @@ from gateways.sandbox.pointing import LOOPBACK, pointed_session
 from gateways.sandbox.venue import SandboxVenue, VenueType
 from gateways.sidecar import Recording
 from gateways.venues import Role, implementation
+from oms.decimals import rate
 from oms.instruments import Instrument
 from oms.records import CASH_SCALE
 
@@ -39,18 +40,19 @@ FLAT_OUT_STEPS: Final = 256
 
 
 def credentials_of(account: int) -> Credentials:
-    """The key and the secret of an account by its number: the same in every run, and worth nothing anywhere else."""
-    key, secret = (hashlib.sha256(f"zoms sandbox {what} {account}".encode()).hexdigest() for what in ("key", "secret"))
-    return Credentials(key, secret)
+    """The keys of an account by its number: the same in every run, and worth nothing anywhere else."""
+    parts = ("key", "secret", "passphrase")
+    return Credentials(*(hashlib.sha256(f"zoms sandbox {what} {account}".encode()).hexdigest() for what in parts))
 
 
 class Sandbox:
-    """The venue of a recording, over it.
+    """A venue over a recording.
 
     Parameters
     ----------
     recording, instrument
-        What is replayed, and its definition.
+        What is replayed, and the definition of what is traded; where that is another venue's, the recording stands for
+        its market.
     faults
         What goes wrong; None: nothing.
     accounts
@@ -71,7 +73,7 @@ class Sandbox:
     Raises
     ------
     ConfigError
-        For a recording of a venue that there is no sandbox of.
+        For an instrument of a venue that there is no sandbox of.
     RecordingError
         For one without a depth snapshot.
     """
@@ -87,7 +89,7 @@ class Sandbox:
         port: int = 0,
         loop: bool = False,
     ) -> None:
-        venue_type: VenueType = implementation(recording.venue, Role.SANDBOX)
+        venue_type: VenueType = implementation(instrument.venue, Role.SANDBOX)
         market = RecordedMarket(recording, instrument, loop=loop)
         opened = market.open()
         self.venue: SandboxVenue = venue_type(market, Matching(int(market.book()["px"][0])), opened, faults)
@@ -106,9 +108,9 @@ class Sandbox:
 
     @property
     def login(self) -> dict[str, str]:
-        """The first account's key and secret, as ccxt calls them."""
-        credentials = credentials_of(0)
-        return {"apiKey": credentials.key, "secret": credentials.secret}
+        """The first account's keys, as ccxt calls them."""
+        key, secret, passphrase = credentials_of(0)
+        return {"apiKey": key, "secret": secret, "password": passphrase}
 
     def session(self) -> aiohttp.ClientSession:
         """A session that reaches the sandbox under the exchange's names; to be closed by its user."""
@@ -152,6 +154,11 @@ class Sandbox:
         """Put the exchange's clock forward, and do what is due by then."""
         self.venue.clock.skew_ms += ms
         self.venue.timers.run_due()
+
+    def pay_funding(self, funding_rate: str) -> None:
+        """Have every position pay, or receive, funding now: above 0 longs pay. A recording that tells when funding is
+        due, and at which rate, has it paid then."""
+        self.venue.pay_funding(rate("funding rate", funding_rate))
 
     async def play(self, speed: float | None = 1.0) -> None:
         """Let the recording come at its own pace, so many times as fast; None: as fast as the clients take it.

@@ -55,6 +55,9 @@ class SandboxVenue(Protocol):
     def take(self, batch: Batch) -> None:
         """Let the market move by recorded messages, and pass them on."""
 
+    def pay_funding(self, rate: int) -> None:
+        """Have every position pay, or receive, funding now at a rate in 1e-8, and tell whom it concerns."""
+
     def begin_maintenance(self) -> None:
         """Answer nothing more, and end all streams."""
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from gateways.decoder import Ticks
+from gateways.layouts import GUID_DIGITS
 from gateways.wire.messages import (
+    Ids,
     Level,
+    NamedFields,
     Refuse,
-    Stream,
-    Ticks,
     WireError,
     field,
     iso_ns,
@@ -24,24 +26,51 @@ from gateways.wire.messages import (
     side_of,
     whole,
 )
+from oms.decimals import GridError
 from oms.instruments import Instrument
-from oms.records import Reason
+from oms.records import Reason, TickKind
+
+_TRADE: Final = (
+    '{"table":"trade","action":"insert","data":[<each>{"timestamp":"<exch_time>","symbol":"$SYMBOL","side":"<side>",'
+    '"size":<qty_number>,"price":<px_number>,"tickDirection":"<text>","trdMatchID":"<guid>","grossValue":<number>,'
+    '"homeNotional":<number>,"foreignNotional":<number>$MORE}<more>]}'
+)
+LAYOUTS: Final = (
+    (
+        TickKind.QUOTE,
+        '{"table":"quote","action":"insert","data":[<each>{"timestamp":"<exch_time>","symbol":"$SYMBOL",'
+        '"bidSize":<qty_number>,"bidPrice":<px_number>,"askPrice":<px_2_number>,"askSize":<qty_2_number>}<more>]}',
+    ),
+    *((TickKind.TRADE, _TRADE.replace("$MORE", more)) for more in ("", ',"trdType":"<text>"')),
+)
+"""As recorded in 2021, and with the kind of trade that was told later."""
+
+_ROWS: Final = (
+    '{"table":"orderBookL2","action":"$ACTION","data":[<each>{"symbol":"$SYMBOL","id":<level_id>,"side":"<side>"$MORE}'
+    "<more>]}"
+)
+_MORE: Final = {"update": ',"size":<qty_number>', "insert": ',"size":<qty_number>,"price":<px_number>', "delete": ""}
+BOOK_ACTIONS: Final = tuple(_MORE)
+BOOK_LAYOUTS: Final = tuple(
+    (TickKind.DEPTH, _ROWS.replace("$ACTION", action).replace("$MORE", more)) for action, more in _MORE.items()
+)
+"""Of the changes of the book, in the order of ``BOOK_ACTIONS``; their levels have an id, and mostly no price."""
 
 ACTIONS: Final = ("partial", "insert", "update", "delete")
-ID_DIGITS: Final = 15
-"""Hexadecimal digits of a trade's id that make its number: 60 bits."""
 
 
-class BitmexDecoder:
-    """See ``gateways.wire.messages.Decoder``."""
+class BitmexDecoder(NamedFields):
+    """See ``NamedFields``; the book's messages have numbers of our own, as the venue gives none."""
 
     def __init__(self, instrument: Instrument, refuse: Refuse) -> None:
-        self._stream = Stream(instrument, refuse)
+        super().__init__(instrument, refuse)
+        self._number = 0
         self._prices: dict[tuple[int, int], str] = {}  # by id and side
+        self._ticks: dict[str, int] = {}  # of those, as far as they were needed
         self._known = False
 
-    def decode(self, message: str, local_ts: int) -> list[Ticks]:
-        """As ``Decoder.decode``."""
+    def decode(self, message: bytes, local_ts: int) -> list[Ticks]:
+        """As ``NamedFields.decode``."""
         content = parse(message)
         if "table" not in content:
             raise not_ours("it carries no data")
@@ -61,13 +90,14 @@ class BitmexDecoder:
         raise not_ours(f"{action} of table {table} is not read")
 
     def lost(self) -> None:
-        """As ``Decoder.lost``."""
+        """As ``NamedFields.lost``."""
         self._prices.clear()
+        self._ticks.clear()
         self._known = False
 
     def _book(self, rows: list[Any], action: str, local_ts: int) -> list[Ticks]:
         if action == "partial":
-            self._prices.clear()
+            self.lost()
             self._known = True
         elif not self._known:
             raise not_ours("it is ahead of the first whole book")
@@ -77,7 +107,41 @@ class BitmexDecoder:
             missing |= level is None
             levels += [] if level is None else [level]
         exch_ts = iso_ns(rows[-1]["timestamp"]) if "timestamp" in rows[-1] else local_ts
-        return [self._stream.book(levels, exch_ts, local_ts, snapshot=action == "partial", follows=not missing)]
+        ids = self._next_ids(follows=not missing)
+        return [self._stream.book(levels, exch_ts, local_ts, ids, snapshot=action == "partial")]
+
+    def place(self, action: str, ticks: Ticks) -> bool:
+        """Give scanned changes of the book, whose ids are in ``qty_2``, their prices and their number.
+
+        False, and nothing is changed, when that is not as simple as it mostly is: then the message is to be decoded.
+        """
+        keys = list(zip(ticks["qty_2"].tolist(), ticks["side"].tolist(), strict=True))
+        if not self._known or len(set(keys)) < len(keys):
+            return False
+        try:
+            pxs = ticks["px"].tolist() if action == "insert" else [self._px_ticks(self._prices[key]) for key in keys]
+        except (KeyError, GridError):
+            return False
+        if min(pxs) <= 0:
+            return False
+        for key, px in zip(keys, pxs, strict=True):
+            if action == "insert":
+                self._prices[key] = self._stream.instrument.px_from_ticks(px)
+            elif action == "delete":
+                del self._prices[key]
+        ticks["px"] = pxs
+        ticks["qty_2"] = 0
+        ticks["update_id"], ticks["px_2"] = self._next_ids()
+        return True
+
+    def _px_ticks(self, px: str) -> int:
+        if px not in self._ticks:
+            self._ticks[px] = self._stream.instrument.px_to_ticks(px)
+        return self._ticks[px]
+
+    def _next_ids(self, *, follows: bool = True) -> Ids:
+        self._number += 1 if follows else 2
+        return Ids(self._number, self._number - 1)
 
     def _level(self, row: Any, action: str) -> Level | None:
         """One row as a level; None when its price is not known."""
@@ -93,7 +157,7 @@ class BitmexDecoder:
         return Level(side, px, "0" if action == "delete" else number(row, "size"))
 
     def _trade(self, row: Any, local_ts: int) -> Ticks:
-        text = field(row, "trdMatchID", str).replace("-", "")[:ID_DIGITS]
+        text = field(row, "trdMatchID", str).replace("-", "")[:GUID_DIGITS]
         try:
             trade_id = int(text, 16)
         except ValueError:

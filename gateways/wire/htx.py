@@ -1,9 +1,8 @@
-"""HTX streams: ``trade.detail``, and the book in the ways that HTX sends it.
+"""HTX streams: ``trade.detail``, ``bbo``, and the book in the ways that HTX sends it.
 
 - ``depth.step0`` and ``mbp.refresh.N``: each message is a whole book.
 - ``mbp.N`` of spot: changes, each of which names the one before it (``prevSeqNum``). The book that they change is the
-  answer to a request. Changes that come ahead of the answer are kept; those up to its ``seqNum`` are in it already.
-  After a lost one the next answer is waited for.
+  answer to a request.
 - ``depth.size_N.high_freq`` of swaps and futures: a snapshot, then updates whose ``version`` counts up by one.
 
 Source: HTX's documentation of its spot and USDT-margined WebSocket market data.
@@ -12,49 +11,93 @@ Source: HTX's documentation of its spot and USDT-margined WebSocket market data.
 from __future__ import annotations
 
 import re
-from collections import deque
 from typing import Any, Final
 
+from gateways.decoder import Ticks
+from gateways.layouts import NS_PER_MS, UNNUMBERED
 from gateways.wire.messages import (
-    NS_PER_MS,
+    Ids,
     Level,
-    Refuse,
-    Stream,
-    Ticks,
+    NamedFields,
     WireError,
     field,
     levels_of,
     not_ours,
     number,
+    number_of,
     parse,
     same_symbol,
     side_of,
     whole,
 )
-from oms.instruments import Instrument
-from oms.records import Reason
+from oms.records import Reason, TickKind
 
 WHOLE_BOOK: Final = re.compile(r"depth\.step0|mbp\.refresh\.\d+")
 """The book by single prices; higher steps merge them."""
 CHANGES: Final = re.compile(r"mbp\.\d+")
 NUMBERED: Final = re.compile(r"depth\.size_\d+\.high_freq")
 TRADES: Final = "trade.detail"
-MOST_KEPT: Final = 10_000
-"""Changes that wait for the answer; of more the oldest are given up, which is a gap then."""
+TOUCH: Final = "bbo"
+_SIDES: Final = {"bids": 1, "asks": -1}
+
+_HEAD: Final = '{"ch":"market.$NAME.'
+_TRADES: Final = _HEAD + 'trade.detail","ts":<skipped>,"tick":{"id":<number>,"ts":<skipped>,"data":[<each>'
+_CHANGE: Final = (
+    _HEAD + 'mbp.<skipped>","ts":<exch_ms>,"tick":{"seqNum":<id>,"prevSeqNum":<signed_previous_id>,$SIDES}}'
+)
+_NUMBERED: Final = (
+    _HEAD + 'depth.size_<skipped>.high_freq","tick":{"asks":[<ask_numbers>],"bids":[<bid_numbers>],"ch":"<text>",'
+    '"event":"$EVENT","id":<number>,"mrid":<number>,"ts":<skipped>,"version":<version>},"ts":<exch_ms>}'
+)
+
+SPOT_LAYOUTS: Final = (
+    (
+        TickKind.QUOTE,
+        _HEAD + 'bbo","ts":<skipped>,"tick":{"seqId":<id>,"ask":<px_2_number>,"askSize":<qty_2_number>,'
+        '"bid":<px_number>,"bidSize":<qty_number>,"quoteTime":<exch_ms>,"symbol":"<text>"}}',
+    ),
+    (
+        TickKind.TRADE,
+        _TRADES + '{"id":<number>,"ts":<exch_ms>,"tradeId":<id>,"amount":<qty_number>,"price":<px_number>,'
+        '"direction":"<side>"}<more>]}}',
+    ),
+    *(
+        (TickKind.DEPTH, _CHANGE.replace("$SIDES", sides))
+        for sides in (
+            '"bids":[<bid_numbers>],"asks":[<ask_numbers>]',
+            '"asks":[<ask_numbers>],"bids":[<bid_numbers>]',
+            '"bids":[<bid_numbers>]',
+            '"asks":[<ask_numbers>]',
+        )
+    ),
+    (
+        TickKind.SNAPSHOT,
+        _HEAD + 'depth.step0","ts":<exch_ms>,"tick":{"bids":[<bid_numbers>],"asks":[<ask_numbers>],'
+        '"version":<skipped>,"ts":<skipped>}}',
+    ),
+)
+SWAP_LAYOUTS: Final = (
+    (
+        TickKind.QUOTE,
+        _HEAD + 'bbo","ts":<skipped>,"tick":{"mrid":<number>,"id":<number>,"bid":[<px_number>,<qty_number>],'
+        '"ask":[<px_2_number>,<qty_2_number>],"ts":<exch_ms>,"version":<id>,"ch":"<text>"}}',
+    ),
+    (
+        TickKind.TRADE,
+        _TRADES + '{"amount":<qty_number>,"ts":<exch_ms>,"id":<id>,"price":<px_number>,"direction":"<side>",'
+        '"quantity":<number>,"trade_turnover":<number>}<more>]}}',
+    ),
+    (TickKind.DEPTH, _NUMBERED.replace("$EVENT", "update")),
+    (TickKind.SNAPSHOT, _NUMBERED.replace("$EVENT", "snapshot")),
+)
+"""Both as the exchange documents them, the names of spot in small letters."""
 
 
-class HtxDecoder:
-    """See ``gateways.wire.messages.Decoder``."""
+class HtxDecoder(NamedFields):
+    """See ``NamedFields``."""
 
-    def __init__(self, instrument: Instrument, refuse: Refuse) -> None:
-        self._stream = Stream(instrument, refuse)
-        self._last: int | None = None
-        """Of the book's last message, its ``seqNum`` or ``version``; None: there is no book."""
-        self._kept: deque[tuple[Any, int]] = deque(maxlen=MOST_KEPT)
-        """Changes that came ahead of the book, and their exchange times."""
-
-    def decode(self, message: str, local_ts: int) -> list[Ticks]:
-        """As ``Decoder.decode``."""
+    def decode(self, message: bytes, local_ts: int) -> list[Ticks]:
+        """As ``NamedFields.decode``."""
         content = parse(message)
         is_answer = "rep" in content
         channel = content.get("rep" if is_answer else "ch")
@@ -69,21 +112,18 @@ class HtxDecoder:
         tick = field(content, "data" if is_answer else "tick", dict)
         if what == TRADES:
             return [self._trade(row, local_ts) for row in field(tick, "data", list)]
+        if what == TOUCH:
+            return [self._touch(tick, local_ts)]
         exch_ts = whole(content, "ts") * NS_PER_MS
-        if is_answer:
-            return self._answer(tick, exch_ts, local_ts)
         if CHANGES.fullmatch(what):
-            return self._change(tick, exch_ts, local_ts)
+            previous = UNNUMBERED if is_answer else number_of(tick, "prevSeqNum")
+            ids = Ids(number_of(tick, "seqNum"), previous)
+            return [self._stream.book(_levels(tick), exch_ts, local_ts, ids, snapshot=is_answer)]
         if NUMBERED.fullmatch(what):
             return [self._numbered(tick, exch_ts, local_ts)]
         if WHOLE_BOOK.fullmatch(what):
-            return [self._stream.book(_levels(tick), exch_ts, local_ts, snapshot=True)]
+            return [self._stream.book(_levels(tick), exch_ts, local_ts, Ids(), snapshot=True)]
         raise not_ours(f"channel {what} is not read")
-
-    def lost(self) -> None:
-        """As ``Decoder.lost``."""
-        self._last = None
-        self._kept.clear()
 
     def _trade(self, row: Any, local_ts: int) -> Ticks:
         side = side_of(field(row, "direction", str))
@@ -91,41 +131,34 @@ class HtxDecoder:
         trade_id = whole(row, "tradeId" if "tradeId" in row else "id")
         return self._stream.trade(side, number(row, "price"), number(row, "amount"), trade_id, exch_ts, local_ts)
 
+    def _touch(self, tick: Any, local_ts: int) -> Ticks:
+        """Spot has a field for each figure, swaps a list for each side."""
+        if "quoteTime" in tick:
+            bid, ask = ((number(tick, name), number(tick, f"{name}Size")) for name in ("bid", "ask"))
+            return self._stream.quote(
+                bid, ask, whole(tick, "quoteTime") * NS_PER_MS, local_ts, number_of(tick, "seqId")
+            )
+        (bid_level,), (ask_level,) = (
+            levels_of({name: [tick.get(name)]}, name, side) for name, side in (("bid", 1), ("ask", -1))
+        )
+        sides = (bid_level.px, bid_level.qty), (ask_level.px, ask_level.qty)
+        return self._stream.quote(*sides, whole(tick, "ts") * NS_PER_MS, local_ts, number_of(tick, "version"))
+
     def _numbered(self, tick: Any, exch_ts: int, local_ts: int) -> Ticks:
         event = field(tick, "event", str)
         if event not in ("snapshot", "update"):
             raise WireError(Reason.MALFORMED, f"event {event[:40]!r} is neither snapshot nor update")
-        version = field(tick, "version", int)
+        version = number_of(tick, "version")
         levels = _levels(tick)
-        follows = event == "snapshot" or self._last is None or version == self._last + 1
-        self._last = version
-        return self._stream.book(levels, exch_ts, local_ts, snapshot=event == "snapshot", follows=follows)
-
-    def _answer(self, tick: Any, exch_ts: int, local_ts: int) -> list[Ticks]:
-        levels, last = _levels(tick), field(tick, "seqNum", int)
-        books = [self._stream.book(levels, exch_ts, local_ts, snapshot=True)]
-        self._last = last
-        ahead = list(self._kept)
-        self._kept.clear()
-        for change, change_ts in ahead:
-            books += self._change(change, change_ts, local_ts)
-        return books
-
-    def _change(self, tick: Any, exch_ts: int, local_ts: int) -> list[Ticks]:
-        levels, number_of = _levels(tick), field(tick, "seqNum", int)
-        previous = field(tick, "prevSeqNum", int)
-        if self._last is not None and number_of <= self._last:
-            return []
-        follows = previous == self._last
-        if not follows:
-            self._kept.append((tick, exch_ts))
-        if self._last is None:
-            return []
-        self._last = number_of if follows else None
-        return [self._stream.book(levels, exch_ts, local_ts, snapshot=False, follows=follows)]
+        ids = Ids(version, version - 1)
+        return self._stream.book(levels, exch_ts, local_ts, ids, snapshot=event == "snapshot")
 
 
 def _levels(tick: Any) -> list[Level]:
-    """Both sides; one that has not changed may be left out."""
-    sides = {name: [] if tick.get(name) is None else tick[name] for name in ("bids", "asks")}
-    return levels_of(sides, "bids", 1) + levels_of(sides, "asks", -1)
+    """Both sides in the order in which they come; one that has not changed may be left out."""
+    return [
+        level
+        for name in tick
+        if name in _SIDES and tick[name] is not None
+        for level in levels_of(tick, name, _SIDES[name])
+    ]

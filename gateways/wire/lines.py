@@ -28,7 +28,7 @@ class Received(NamedTuple):
     """A message and when it was received, ns."""
 
     local_ts: int
-    message: str
+    message: bytes
 
 
 def read_line(line: bytes) -> Received | None:
@@ -49,21 +49,32 @@ def read_line(line: bytes) -> Received | None:
     ns, seconds, decimals, message = match.groups()
     local_ts = int(ns) if ns else int(seconds) * 10**9 + int((decimals or b"0").ljust(9, b"0"))
     try:
-        text = _inflated(message.decode()) if message.startswith((b"b'", b'b"')) else message.decode()
+        text = _inflated(message.decode()) if message.startswith((b"b'", b'b"')) else message
     except (UnicodeDecodeError, ValueError, SyntaxError, MemoryError, RecursionError, zlib.error) as error:
         raise WireError(Reason.MALFORMED, f"its frame cannot be read: {error}"[:200]) from None
     return Received(local_ts, text)
 
 
-def _inflated(literal: str) -> str:
+def _inflated(literal: str) -> bytes:
     """The text of a compressed frame that is written as a bytes literal."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of escapes that are none, in damaged text
         frame = ast.literal_eval(literal.strip())
     if not isinstance(frame, bytes):
         raise ValueError("it is no bytes literal")
+    return inflated(frame)
+
+
+def inflated(frame: bytes) -> bytes:
+    """What is in a gzip or zlib frame.
+
+    Raises
+    ------
+    ValueError, zlib.error
+        For anything else, and for more than ``MAX_MESSAGE_BYTES``.
+    """
     inflater = zlib.decompressobj(GZIP_OR_ZLIB)
     text = inflater.decompress(frame, MAX_MESSAGE_BYTES)
     if not inflater.eof:
         raise ValueError(f"it is cut off, or longer than {MAX_MESSAGE_BYTES} bytes")
-    return text.decode()
+    return text

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from gateways.decoder import Ticks
+from gateways.layouts import UNNUMBERED
 from oms.decimals import GridError
 from oms.instruments import MAX_VALUE, Instrument
 from oms.records import TICK, Reason, TickFlag, TickKind
 
-Ticks = npt.NDArray[np.void]
-
-NS_PER_MS: Final = 1_000_000
 _EPOCH: Final = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+
+
+class Ids(NamedTuple):
+    """The venue's number of a message of the book, and of the one before it."""
+
+    own: int = UNNUMBERED
+    previous: int = UNNUMBERED
 
 
 class WireError(ValueError):
@@ -36,31 +42,33 @@ class Level(NamedTuple):
     qty: str
 
 
-class Decoder(Protocol):
-    """Turns a venue's messages about one instrument into records, in the order in which they come."""
-
-    def decode(self, message: str, local_ts: int) -> list[Ticks]:
-        """The records of one message; raises ``WireError`` or ``GridError``."""
-
-    def lost(self) -> None:
-        """The connection was lost: what the book was is no longer certain."""
-
-
 Refuse = Callable[[Reason, str], None]
 """Told of single levels that are refused in otherwise sound messages."""
 
 
-class Stream:
-    """Makes the records of one instrument.
+class NamedFields(ABC):
+    """Turns a venue's messages about one instrument into records, by the names of their fields.
 
-    The book's messages are numbered here, from 1, so that the core follows one rule for all venues: a message whose
-    predecessor is missing at the venue names one that is missing here too.
+    The book's messages have the venue's numbers, or are ``UNNUMBERED``.
     """
+
+    def __init__(self, instrument: Instrument, refuse: Refuse) -> None:
+        self._stream = Stream(instrument, refuse)
+
+    @abstractmethod
+    def decode(self, message: bytes, local_ts: int) -> list[Ticks]:
+        """The records of one message; raises ``WireError`` or ``GridError``."""
+
+    def lost(self) -> None:  # noqa: B027  (most venues tell nothing that would have to be remembered)
+        """The connection was lost: what was told by it is no longer certain."""
+
+
+class Stream:
+    """Makes the records of one instrument."""
 
     def __init__(self, instrument: Instrument, refuse: Refuse) -> None:
         self.instrument = instrument
         self._refuse = refuse
-        self._number = 0
 
     def trade(self, side: int, px: str, qty: str, trade_id: int, exch_ts: int, local_ts: int) -> Ticks:
         """One TRADE; ``side`` is the aggressor's."""
@@ -68,32 +76,29 @@ class Stream:
         ticks["side"] = side
         ticks["px"] = self._above_zero("price", px, self.instrument.px_to_ticks(px), Reason.BAD_PRICE)
         ticks["qty"] = self._above_zero("quantity", qty, self.instrument.qty_to_lots(qty), Reason.QTY_BELOW_MIN)
-        ticks["update_id"] = trade_id
+        ticks["update_id"] = _checked_id(trade_id)
         return ticks
 
-    def quote(self, bid: tuple[str, str], ask: tuple[str, str], exch_ts: int, local_ts: int) -> Ticks:
+    def quote(
+        self, bid: tuple[str, str], ask: tuple[str, str], exch_ts: int, local_ts: int, update_id: int = 0
+    ) -> Ticks:
         """One QUOTE of price and quantity on both sides; empty text where there is none."""
         ticks = self._records(1, TickKind.QUOTE, exch_ts, local_ts)
+        ticks["update_id"] = _checked_id(update_id)
         for (px, qty), px_name, qty_name in ((bid, "px", "qty"), (ask, "px_2", "qty_2")):
             ticks[px_name] = self.instrument.px_to_ticks(px or "0")
             ticks[qty_name] = self.instrument.qty_to_lots(qty or "0")
         return ticks
 
-    def book(
-        self, levels: Iterable[Level], exch_ts: int, local_ts: int, *, snapshot: bool, follows: bool = True
-    ) -> Ticks:
-        """A SNAPSHOT or DEPTH message; a level off the grid is refused by itself, so that the book stays in step.
-
-        ``follows`` says whether the message before it at the venue was the last one here.
-        """
-        self._number += 1 if follows else 2
+    def book(self, levels: Iterable[Level], exch_ts: int, local_ts: int, ids: Ids, *, snapshot: bool) -> Ticks:
+        """A SNAPSHOT or DEPTH message; a level off the grid is refused by itself, so that the book stays in step."""
         sound = [row for level in levels if (row := self._level(level)) is not None]
         kind = TickKind.SNAPSHOT if snapshot else TickKind.DEPTH
         ticks = self._records(max(len(sound), 1), kind, exch_ts, local_ts)
         for record, (side, px, qty) in zip(ticks, sound, strict=False):
             record["side"], record["px"], record["qty"] = side, px, qty
-        ticks["update_id"] = self._number
-        ticks["px_2"] = self._number if snapshot else self._number - 1
+        ticks["update_id"] = ids.own
+        ticks["px_2"] = ids.own if snapshot else ids.previous
         return ticks
 
     def _level(self, level: Level) -> tuple[int, int, int] | None:
@@ -127,10 +132,16 @@ class Stream:
         return steps
 
 
-def parse(message: str) -> dict[str, Any]:
+def _checked_id(update_id: int) -> int:
+    if not 0 <= update_id <= MAX_VALUE:
+        raise WireError(Reason.MALFORMED, f"id {str(update_id)[:40]} is none")
+    return update_id
+
+
+def parse(message: bytes) -> dict[str, Any]:
     """A JSON object with its decimal numbers as text, exactly as they were sent; raises ``WireError``."""
     try:
-        content = json.loads(message, parse_float=str)
+        content = json.loads(message.decode(), parse_float=str)
     except (ValueError, RecursionError) as error:
         raise WireError(Reason.MALFORMED, f"not JSON: {error}") from None
     if not isinstance(content, dict):
@@ -170,6 +181,14 @@ def levels_of(content: Any, name: str, side: int) -> list[Level]:
             raise WireError(Reason.MALFORMED, f"{name} holds {str(row)[:40]!r}, not price and quantity")
         levels.append(Level(side, str(row[0]), str(row[1])))
     return levels
+
+
+def number_of(content: Any, name: str) -> int:
+    """A number that the venue gives the book's messages, ``UNNUMBERED`` where that is what it says."""
+    value: int = field(content, name, int)
+    if not UNNUMBERED <= value <= MAX_VALUE:
+        raise WireError(Reason.MALFORMED, f"{name} {str(value)[:40]} is no number of a message")
+    return value
 
 
 def side_of(text: str, words: Sequence[str] = ("buy", "sell")) -> int:

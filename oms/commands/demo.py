@@ -17,7 +17,7 @@ from oms.commands.paper import print_summary, session_settings
 
 if TYPE_CHECKING:
     from oms.config import Settings
-    from oms.paper import PaperSession
+    from oms.session import TradingSession
 
 RECORDING: Final = "usdm_btcusdt_20240808_60s.gz"
 DEFAULT_FOLDER: Final = "var/demo"
@@ -29,7 +29,7 @@ PAUSE_S: Final = 3.0
 class ClientProcess:
     """The demo's client: started when the session takes orders, its lines passed on as they come."""
 
-    def __init__(self, session: PaperSession, pause_s: float, say_line: Callable[[str], None]) -> None:
+    def __init__(self, session: TradingSession, pause_s: float, say_line: Callable[[str], None]) -> None:
         self._session = session
         self._pause_s = pause_s
         self._say_line = say_line
@@ -149,14 +149,14 @@ def demo(
     ] = None,
 ) -> None:
     """Watch a minute of paper trading: a market maker, and a client that trades through rpc."""
-    from oms.paper import PaperSession
+    from oms.session import TradingSession
     from oms.view import new_view, with_picture
 
     if speed == "max":
         raise CommandError("--speed max leaves the client no time: give a factor such as 1 or 10")
     settings = demo_settings(speed, duration, data_dir)
     view = new_view(sys.stderr if as_json else sys.stdout)
-    with PaperSession(settings, listen=lambda line: view.say(line.text)) as session:
+    with TradingSession(settings, listen=lambda line: view.say(line.text)) as session:
         client = ClientProcess(session, PAUSE_S / float(speed), view.say)
         with view.shown(session) as show:
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from oms.commands.kill_switch import SandboxCa, SandboxPort, sandbox_of
 from oms.commands.options import Account, CommandError, DataDir, Json, SettingsFile, overrides, say, say_json
+
+if TYPE_CHECKING:
+    from gateways.doctor import Finding
 
 
 def doctor(
@@ -37,11 +41,16 @@ def doctor(
 
         say_json(msgspec.to_builtins(found))
     else:
-        for whose, each in found.items():
-            say(whose)
-            for finding in each:
-                say(f"  {finding.level:<8} {finding.check}: {finding.text}")
+        print_findings(found, say)
         refused = sum(finding.level == "refused" for finding in findings)
         say(f"{refused} to be mended before real orders" if refused else "fit to trade")
     if any(finding.level == "refused" for finding in findings):
         raise typer.Exit(1)
+
+
+def print_findings(found: Mapping[str, list[Finding]], tell: Callable[[str], None]) -> None:
+    """What was found, a line each."""
+    for whose, each in found.items():
+        tell(whose)
+        for finding in each:
+            tell(f"  {finding.level:<8} {finding.check}: {finding.text}")

@@ -87,12 +87,14 @@ def credentials_for(known: list[str], named: list[str] | None) -> dict[str, Cred
     if named:
         return {name: read_credentials(name) for name in named}
     found = {}
+    missing = []
     for name in known:
         try:
             found[name] = read_credentials(name)
-        except CredentialsError:
-            if name == known[-1] and not found:
-                raise
+        except CredentialsError as error:
+            missing.append(str(error))
+    if not found:
+        raise CredentialsError("; ".join(missing))
     return found
 
 

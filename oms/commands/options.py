@@ -93,12 +93,21 @@ def overrides(account: str | None, folder: Path | None) -> dict[str, Any]:
 
 
 def stored_settings(account: str | None, folder: Path | None) -> Settings:
-    """The settings of the account's last or running session, or the shipped ones where it has had none."""
-    from oms.config import SESSION_FILE, load_settings, read_session
+    """The settings of the account's running session, else of its last one, or the shipped ones where it has had none.
 
-    settings = load_settings(overrides={**overrides(account, folder), "replay": {"file": ""}})
-    session_file = settings.run_dir / SESSION_FILE
-    return read_session(session_file) if session_file.exists() else settings
+    Of a session on paper and one with real orders that run both, the one with real orders.
+    """
+    from oms.config import SESSION_FILE, load_settings, read_session
+    from oms.lock import holder
+    from oms.settings import account_folder
+
+    settings = load_settings(overrides=overrides(account, folder))
+    folders = [account_folder(settings.account_dir.parent, settings.account, mode) for mode in ("firm", "paper")]
+    files = [each / "run" / SESSION_FILE for each in folders]
+    found = [read_session(each) for each in files if each.exists()]
+    running = [each for each in found if holder(each)]
+    newest = sorted(found, key=lambda each: (each.run_dir / SESSION_FILE).stat().st_mtime, reverse=True)
+    return next(iter([*running, *newest]), settings)
 
 
 def running_settings(account: str | None, folder: Path | None) -> Settings:
@@ -115,7 +124,7 @@ def running_settings(account: str | None, folder: Path | None) -> Settings:
     if not holder(settings):
         raise CommandError(
             f"no session of account {settings.account!r} runs (data folder {settings.account_dir.parent}): "
-            f"start one with zoms paper --replay FILE"
+            f"start one with zoms paper --replay FILE or zoms firm --config FILE"
         )
     return settings
 

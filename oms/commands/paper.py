@@ -1,4 +1,4 @@
-"""``zoms paper``: paper trading on a recorded stream."""
+"""``zoms paper``: paper trading on a recorded stream, or on live market data."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ Speed = Annotated[
     str | None, typer.Option("--speed", help="1: as recorded; 10: ten times as fast; max: flat out.", metavar="FACTOR")
 ]
 Duration = Annotated[
-    float | None, typer.Option("--duration", help="Stop after this many seconds of the recording.", metavar="SECONDS")
+    float | None,
+    typer.Option("--duration", help="Stop after this much of the recording, or of live data.", metavar="SECONDS"),
 ]
 Strategy = Annotated[
     str | None,
@@ -67,14 +68,18 @@ def session_settings(
     """
     import msgspec
 
-    from oms.config import load_settings
+    from oms.config import load_settings, qualified_symbol
     from oms.traded import recorded_instrument
 
     given = overrides(account, data_dir)
     replay_given: dict[str, Any] = {"file": replay and str(replay), "speed": speed, "duration_s": duration}
     given["replay"] = {name: value for name, value in replay_given.items() if value is not None}
     if replay is None and settings_file is None:
-        raise CommandError("no recording is given: use --replay FILE, or --settings FILE with a [replay] table")
+        raise CommandError(
+            "no market is given: use --replay FILE, or --settings FILE with a [replay] or a [live] table"
+        )
+    if replay is not None:
+        given["live"] = {"instruments": []}
     if strategy is not None and no_strategy:
         raise CommandError("--strategy and --no-strategy exclude each other: give one of them")
     if instrument is not None and strategy is None:
@@ -82,6 +87,8 @@ def session_settings(
     if no_strategy:
         given["strategies"] = []
     settings = load_settings(settings_file, given)
+    if settings.is_live:
+        recorded = qualified_symbol(settings.live_instruments[0])
     if recorded is None and not Path(settings.replay.file).is_file():
         raise CommandError(f"recording {settings.replay.file} does not exist: give the path of a recorded stream")
     if strategy is not None:
@@ -127,7 +134,7 @@ def paper(
         typer.Option("--picture", help="Save the live view, as it last was, to an SVG file.", metavar="FILE"),
     ] = None,
 ) -> None:
-    """Trade on paper: a recorded stream, the real processes, an exchange model that fills."""
+    """Trade on paper: a recorded stream or live market data, the real processes, an exchange model that fills."""
     settings = session_settings(
         settings_file=settings_file,
         replay=replay,
@@ -140,17 +147,17 @@ def paper(
         parameters=param,
         no_strategy=no_strategy,
     )
-    if not run_paper(settings, as_json=as_json, picture=picture):
+    if not run_session(settings, as_json=as_json, picture=picture):
         raise typer.Exit(1)
 
 
-def run_paper(settings: Settings, *, as_json: bool, picture: Path | None = None) -> bool:
+def run_session(settings: Settings, *, as_json: bool, picture: Path | None = None) -> bool:
     """Run the session with a view, then print its summary; True when all went well."""
-    from oms.paper import PaperSession
+    from oms.session import TradingSession
     from oms.view import new_view, with_picture
 
     view = new_view(sys.stderr if as_json else sys.stdout)
-    with PaperSession(settings, listen=lambda line: view.say(line.text)) as session:
+    with TradingSession(settings, listen=lambda line: view.say(line.text)) as session:
         with view.shown(session) as show:
             well = session.run(with_picture(session, show, picture), view.interval_s)
         summary = session.summary()

@@ -26,7 +26,7 @@ def sandbox(
         str,
         typer.Option(
             "--venue",
-            help="Which exchange it is, such as binance; the recording says which of its markets.",
+            help="Which exchange it is, binance or okx; the recording says which of its markets.",
             metavar="VENUE",
         ),
     ],
@@ -63,9 +63,9 @@ def sandbox(
     """Run a sandbox exchange until Ctrl-C: an unmodified client of the real one trades on it."""
     from gateways.venues import Role, with_role
 
-    served = {each.name: each.family for each in with_role(Role.SANDBOX)}
-    if venue not in served.values():
-        raise CommandError(f"--venue {venue!r} has no sandbox: choose {', '.join(dict.fromkeys(served.values()))}")
+    families = dict.fromkeys(each.family for each in with_role(Role.SANDBOX))
+    if venue not in families:
+        raise CommandError(f"--venue {venue!r} has no sandbox: choose {', '.join(families)}")
     try:
         import uvloop
 
@@ -74,15 +74,14 @@ def sandbox(
         raise CommandError(f"a sandbox exchange needs more ({error}): pip install 'zoms[sandbox]'") from None
     from gateways.replay import parse_speed
     from gateways.sandbox.faults import FaultPlan, parse_faults
+    from gateways.sandbox.stand_ins import traded_on
     from gateways.sidecar import open_recording
     from oms.config import load_settings
     from oms.settings import data_dir
 
     settings = load_settings(settings_file, {"replay": {"file": str(replay)}})
     recording = open_recording(replay)
-    if served.get(recording.venue) != venue:
-        raise CommandError(f"{replay} is of {recording.venue}, which is not --venue {venue}: give a recording of it")
-    instrument = settings.instrument(f"{recording.symbol}.{recording.venue}")
+    instrument = traded_on(recording, venue, settings)
     ca_file = (ca or data_dir() / CA_FILE).expanduser().absolute()
     made = Sandbox(
         recording,
@@ -126,6 +125,7 @@ def _say_where(made: Sandbox, ca_file: Path, *, as_json: bool) -> None:
     import sys
 
     from gateways.sandbox.server import credentials_of
+    from gateways.venues import VENUES
 
     logins = [credentials_of(account.number) for account in made.venue.exchange.accounts]
     where: dict[str, Any] = {
@@ -144,5 +144,7 @@ def _say_where(made: Sandbox, ca_file: Path, *, as_json: bool) -> None:
         for login in logins:
             say(f"  API key     {login.key}")
             say(f"  secret      {login.secret}")
+            if VENUES[made.venue.instrument.venue].has_passphrase:
+                say(f"  passphrase  {login.passphrase}")
         say("  Ctrl-C ends it")
     sys.stdout.flush()

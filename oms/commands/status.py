@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from oms.commands.options import Account, DataDir, Json, running_settings, say, say_bad_input, say_json, say_table
@@ -19,6 +20,7 @@ _SHOWN_COUNTERS: Final = {
     "recorder": ("ticks", "ticks_lost", "events"),
     "rpc": ("clients", "requests"),
     "gateway": ("ticks", "refused"),
+    "orders": ("open_orders", "requests"),
     SUPERVISOR: ("restarts",),
 }
 
@@ -29,7 +31,7 @@ def heartbeats(settings: Settings) -> dict[str, Heartbeat]:
 
     from oms.bus import new_context
     from oms.lifecycle import decode_heartbeat
-    from oms.supervisor import FAMILY
+    from oms.supervisor import FAMILIES
 
     context = new_context()
     socket = context.socket(zmq.SUB)
@@ -37,7 +39,7 @@ def heartbeats(settings: Settings) -> dict[str, Heartbeat]:
     socket.connect(settings.status_endpoint)
     found: dict[str, Heartbeat] = {}
     deadline = time.monotonic() + 2 * settings.heartbeat_s + 0.5
-    while set(found) != {*FAMILY, SUPERVISOR} and time.monotonic() < deadline:
+    while set(found) != {*FAMILIES[settings.mode], SUPERVISOR} and time.monotonic() < deadline:
         if socket.poll(int((deadline - time.monotonic()) * 1000)):
             heartbeat = decode_heartbeat(socket.recv())
             if heartbeat is not None:
@@ -52,7 +54,7 @@ def status(account: Account = None, data_dir: DataDir = None, as_json: Json = Fa
 
     from oms.config import SESSION_FILE
     from oms.lock import holder
-    from oms.supervisor import FAMILY
+    from oms.supervisor import FAMILIES
     from rpc.client import RpcError
 
     settings = running_settings(account, data_dir)
@@ -61,7 +63,9 @@ def status(account: Account = None, data_dir: DataDir = None, as_json: Json = Fa
         "account": settings.account,
         "pid": holder(settings),
         "session_file": str(settings.run_dir / SESSION_FILE),
-        "processes": {name: msgspec.to_builtins(alive[name]) if name in alive else None for name in FAMILY},
+        "processes": {
+            name: msgspec.to_builtins(alive[name]) if name in alive else None for name in FAMILIES[settings.mode]
+        },
         "supervisor": msgspec.to_builtins(alive.get(SUPERVISOR)),
     }
     problem = ""
@@ -84,7 +88,7 @@ def status(account: Account = None, data_dir: DataDir = None, as_json: Json = Fa
         return
     say(f"account {settings.account}, supervisor pid {content['pid']}, data in {settings.account_dir}")
     say("")
-    say_processes(alive)
+    say_processes(FAMILIES[settings.mode], alive)
     say_bad_input(bad_input(alive), str(settings.account_dir))
     say("")
     if problem:
@@ -178,12 +182,10 @@ def bad_input(alive: dict[str, Heartbeat]) -> int:
     return int(sum(alive[name].counters.get(counter, 0) for name, counter in BAD_INPUT if name in alive))
 
 
-def say_processes(alive: dict[str, Heartbeat]) -> None:
+def say_processes(family: Sequence[str], alive: dict[str, Heartbeat]) -> None:
     """Print a table of the family's heartbeats."""
-    from oms.supervisor import FAMILY
-
     rows = []
-    for name in (*FAMILY, SUPERVISOR):
+    for name in (*family, SUPERVISOR):
         heartbeat = alive.get(name)
         if heartbeat is None:
             rows.append([name, "-", "silent", "-", ""])

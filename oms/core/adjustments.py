@@ -1,4 +1,5 @@
-"""Adjustment entries: funding, settlement, balances, and what was opened elsewhere and is adopted.
+"""Adjustment entries: funding, settlement, balances, what was opened elsewhere and is adopted, and whether an exchange
+takes orders.
 
 They are reports like any other: journalled, applied once, each with its event. One that cannot be applied is ignored,
 counted and said.
@@ -18,8 +19,9 @@ from oms.core.orders import find_order, has_free_slot
 from oms.core.positions import average_fits, cost_at_average, cost_of, position_fits
 from oms.core.settlement import contract_fits, settle
 from oms.core.state import MAX_ACCOUNTS, MAX_INSTRUMENTS, MAX_PX, MAX_QTY, MAX_WALLETS, Record
+from oms.core.trades import remember_trade
 from oms.core.trading import check_leg
-from oms.records import CASH_SCALE, EventKind, OrderFlag, OrderState, OrderType, Reason, ReportKind, TimeInForce
+from oms.records import BUY, CASH_SCALE, EventKind, OrderFlag, OrderState, OrderType, Reason, ReportKind, TimeInForce
 
 _FUNDING: Final = int(ReportKind.FUNDING)
 _POSITION: Final = int(ReportKind.POSITION)
@@ -31,6 +33,8 @@ _POSITION_ADOPTED: Final = int(EventKind.POSITION_ADOPTED)
 _BALANCE_EVENT: Final = int(EventKind.BALANCE)
 _SETTLED: Final = int(EventKind.SETTLED)
 _ORDER_ADOPTED: Final = int(EventKind.ORDER_ADOPTED)
+_ORDER_ENTRY: Final = int(ReportKind.ORDER_ENTRY)
+_ORDER_ENTRY_EVENT: Final = int(EventKind.ORDER_ENTRY)
 _SHORT_LEG: Final = int(OrderFlag.SHORT_LEG)
 _LIVE: Final = int(OrderState.LIVE)
 _LIMIT: Final = int(OrderType.LIMIT)
@@ -45,6 +49,7 @@ _WRONG_VERSION: Final = int(Reason.WRONG_VERSION)
 _BAD_LEG: Final = int(Reason.BAD_LEG)
 _MALFORMED: Final = int(Reason.MALFORMED)
 _OVERFLOW: Final = int(Reason.OVERFLOW)
+_DUPLICATE_TRADE: Final = int(Reason.DUPLICATE_TRADE)
 _DUPLICATE_ORDER_ID: Final = int(Reason.DUPLICATE_ORDER_ID)
 _ORDER_TABLE_FULL: Final = int(Reason.ORDER_TABLE_FULL)
 
@@ -64,6 +69,8 @@ def refusal_of_adjustment(s: Record, report: Record) -> int:
     instrument = report["instrument"]
     if not 0 <= instrument < MAX_INSTRUMENTS or s["instruments"][instrument]["defined"] == 0:
         return _UNKNOWN_INSTRUMENT
+    if kind == _ORDER_ENTRY:
+        return _NONE
     definition = s["instruments"][instrument]
     if report["version"] != 0 and report["version"] != definition["version"]:
         return _WRONG_VERSION
@@ -71,7 +78,7 @@ def refusal_of_adjustment(s: Record, report: Record) -> int:
         return _BAD_LEG
     position = s["positions"][account, instrument, 1 if report["flags"] & _SHORT_LEG else 0]
     if kind == _FUNDING:
-        return _NONE
+        return refusal_of_payment(s, account, instrument, report["trade_id"])
     if kind == _SETTLEMENT:
         return _NONE if contract_fits(definition, report["px"], abs(position["qty"])) else _OVERFLOW
     if not 0 <= report["px"] <= MAX_PX or abs(report["qty"]) > MAX_QTY:
@@ -84,6 +91,17 @@ def refusal_of_adjustment(s: Record, report: Record) -> int:
             return _UNKNOWN_STRATEGY
         return refusal_of_average(definition, report)
     return refusal_of_order(s, report) if kind == _ADOPTED else _MALFORMED
+
+
+@kernel
+def refusal_of_payment(s: Record, account: int, instrument: int, payment_id: int) -> int:
+    """Why a payment of funding cannot be booked, or NONE: one that has an id (not 0) is booked once.
+
+    It is remembered among the trades, under an owner that no trade has.
+    """
+    if payment_id == 0 or remember_trade(s, MAX_ACCOUNTS + account, instrument, BUY, payment_id):
+        return _NONE
+    return _DUPLICATE_TRADE
 
 
 @kernel
@@ -231,6 +249,10 @@ def adjust(s: Record, report: Record) -> None:
         s["events"][at]["fees"] = report["fee"]
         return
     instrument = report["instrument"]
+    if kind == _ORDER_ENTRY:
+        s["entry_closed"][instrument] = report["reason"]
+        s["events"][new_event(s, _ORDER_ENTRY_EVENT, report["reason"])]["instrument"] = instrument
+        return
     leg = 1 if report["flags"] & _SHORT_LEG else 0
     definition = s["instruments"][instrument]
     scope = account
@@ -257,6 +279,7 @@ def adjust(s: Record, report: Record) -> None:
     event["position_qty"] = position["qty"]
     event["realized_pnl"] = position["realized_pnl"]
     event["fees"] = report["fee"]
+    event["aux"] = report["trade_id"] if kind == _FUNDING else 0
     event["px"] = report["px"]
     event["filled_qty"] = report["px_fraction"] if kind == _POSITION else 0
     event["last_px"] = report["px"]

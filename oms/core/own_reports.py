@@ -31,6 +31,7 @@ def report_of_position(s: Record, kind: int, account: int, instrument: int, leg:
     report = s["own_report"]
     report["ts"] = s["now"]
     report["exch_ts"] = s["now"]
+    report["trade_id"] = 0
     report["kind"] = kind
     report["fee_known"] = 1
     report["flags"] = _SHORT_LEG if leg == 1 else 0

@@ -567,6 +567,7 @@ STATE = np.dtype(
         ("instruments_used", "i8"),  # the highest id that was ever defined, + 1
         ("instruments", INSTRUMENT, (MAX_INSTRUMENTS,)),
         ("instrument_states", "i8", (MAX_INSTRUMENTS,)),  # InstrumentState
+        ("entry_closed", "i8", (MAX_INSTRUMENTS,)),  # Reason why its exchange is sent no new orders; 0: it is
         ("pending_definitions", INSTRUMENT, (MAX_INSTRUMENTS,)),  # the version to come; defined 0: none
         ("former_definitions", INSTRUMENT, (MAX_INSTRUMENTS,)),  # the version before, for what comes late
         ("incoming_definition", INSTRUMENT, (1,)),  # scratch: the definition in hand

@@ -102,7 +102,7 @@ def wake_review(s: Record, due: int) -> None:
 
 @hot_kernel
 def check_defined(s: Record, account: int, instrument: int, version: int) -> int:
-    """Account, instrument and limits are known, and the instrument is traded in this version."""
+    """Account, instrument and limits are known, the instrument is traded in this version, its exchange takes orders."""
     if not 0 <= account < MAX_ACCOUNTS or s["accounts"][account]["defined"] == 0:
         return _UNKNOWN_ACCOUNT
     if not 0 <= instrument < MAX_INSTRUMENTS or s["instruments"][instrument]["defined"] == 0:
@@ -115,6 +115,8 @@ def check_defined(s: Record, account: int, instrument: int, version: int) -> int
         return _INSTRUMENT_EXPIRED
     if state != _TRADING:
         return _INSTRUMENT_HALTED
+    if s["entry_closed"][instrument] != 0:
+        return s["entry_closed"][instrument]
     if version != 0 and version != definition["version"]:
         return _WRONG_VERSION
     return _NONE

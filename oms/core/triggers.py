@@ -1,7 +1,7 @@
 """Firing: after a change of the market, the orders whose price has come leave for the exchange.
 
-A stop is held here, so it dies with the core. While the book cannot be traded on, an order whose price was reached
-becomes due and leaves with the first price on which it may.
+A stop is held here, so it dies with the core. While the book cannot be traded on, or the exchange takes no orders, an
+order whose price was reached becomes due and leaves with the first price on which it may.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def fire_triggers(s: Record, instrument: int) -> bool:
             return False
         _look_at(s, slot)
         slot = s["orders"][slot]["next_armed"]
-    if book["state"] == _SYNCED:
+    if book["state"] == _SYNCED and s["entry_closed"][instrument] == 0:
         slot = lists["armed_head"]
         while slot >= 0:
             if not has_room(s):

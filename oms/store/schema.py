@@ -262,6 +262,7 @@ EVENT_TABLE_KINDS: Final = frozenset(
         EventKind.INSTRUMENT,
         EventKind.DEFINITION_REFUSED,
         EventKind.LEG_TURNED,
+        EventKind.ORDER_ENTRY,
     }
 )
 """Events that have a row of their own in ``events``, beside what they do to orders."""

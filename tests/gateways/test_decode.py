@@ -14,7 +14,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from gateways.binance import MessageDecoder, Ticks
+from gateways.binance import MessageDecoder
+from gateways.decoder import Ticks
 from gateways.layouts import MAX_LEVELS, new_scanner
 from gateways.recording import TickReader, read_ticks
 from gateways.sidecar import open_recording
@@ -201,6 +202,15 @@ def test_a_message_of_more_levels_than_the_scanner_holds_is_decoded_slowly() -> 
         assert (len(ticks), decoder("usdm").slow - before) == (MAX_LEVELS + slow, slow)
 
 
+@pytest.mark.parametrize(("zeros", "records"), [(39, 1), (40, 0), (60, 0)])
+def test_more_than_forty_decimals_are_refused_on_both_ways(zeros: int, records: int) -> None:
+    (message, *_) = (message for message in samples("usdm") if b"@trade" in message)
+    px = message.partition(b'"p":"')[2].partition(b'"')[0]
+    message = message.replace(px, px.rstrip(b"0") + b"0" * zeros)
+    assert len(decoder("usdm").decode(message, LOCAL_TS)) == records
+    assert len(decoder("usdm").decode_slowly(message, LOCAL_TS).ticks) == records
+
+
 FIELDS = st.permutations(["e", "E", "T", "s", "t", "p", "q", "X", "m"])
 
 
@@ -245,7 +255,7 @@ def test_prices_are_exact_on_any_grid_and_refused_off_it(tick: str, steps: int, 
     [
         ([(TickKind.TRADE, '{"p":"<price>"}')], "names the unknown field 'price': known are skipped, exch_ms"),
         ([(TickKind.TRADE, "x<px>")] * 17, "17 layouts are more than the scanner's 16"),
-        ([(TickKind.TRADE, "x" * 5000)], "longer than the scanner's tables"),
+        ([(TickKind.TRADE, "x" * 9000)], "longer than the scanner's tables"),
     ],
 )
 def test_layouts_that_the_scanner_cannot_hold_are_refused(layouts: list[tuple[TickKind, str]], words: str) -> None:

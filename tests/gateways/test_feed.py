@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from gateways.binance import Ticks
 from gateways.book import BookRebuild, book_after
+from gateways.decoder import Ticks
 from gateways.feed import LOOP_GAP_NS, Feed
 from gateways.progress import PROGRESS_FILE, ProgressFile
 from gateways.recording import TickReader, read_ticks

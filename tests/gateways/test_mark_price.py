@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from gateways.binance import MessageDecoder, Ticks
+from gateways.binance import MessageDecoder
+from gateways.decoder import Ticks
 from oms.compiled import compile_entries
 from oms.records import Reason, TickFlag, TickKind
 from tests.gateways.reference import COINM, USDM

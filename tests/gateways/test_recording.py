@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gateways
-from gateways.binance import Ticks
+from gateways.decoder import Ticks
 from gateways.lines import LineReader, RecordingError
 from gateways.recording import (
     MAX_SILENCE_NS,

@@ -20,8 +20,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from gateways.binance import Ticks
 from gateways.book import book_after
+from gateways.decoder import Ticks
 from gateways.feed import Feed
 from gateways.lines import RecordingError
 from gateways.recording import read_ticks

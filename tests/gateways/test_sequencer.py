@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateways.binance import Ticks
 from gateways.book import BookRebuild
+from gateways.decoder import Ticks
 from gateways.sequencer import SnapshotSequencer, stale_tick
 from oms.records import TICK, TickFlag, TickKind
 

@@ -18,6 +18,7 @@ from oms.records import (
     OrderFlag,
     OrderState,
     OrderType,
+    Reason,
     ReportKind,
     TickKind,
     TimeInForce,
@@ -362,6 +363,8 @@ class RandomSession:
             fields["qty"] = side * self.random.randint(0, 20)
         elif kind == ReportKind.BALANCE:
             fields |= {"value": self.random.randint(0, 3), "fee": 2**60 + self.random.randint(0, CASH_SCALE)}
+        elif kind == ReportKind.ORDER_ENTRY:
+            fields["reason"] = self.random.choice((0, 0, 0, Reason.NOT_RECONCILED))
         elif kind == ReportKind.ADOPTED:
             order_id = self.next_id()
             fields |= {"side": side, "qty": 20, "leaves_qty": self.random.randint(1, 20)}

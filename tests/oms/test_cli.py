@@ -145,7 +145,7 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["paper"], "no recording is given: use --replay FILE"),
+        (["paper"], "no market is given: use --replay FILE"),
         (["paper", "--replay", "none.gz"], "none.gz does not exist"),
         (["paper", "--replay", RECORDING, "--speed", "fast"], "replay speed 'fast' is not a factor"),
         (["paper", "--replay", RECORDING, "--duration", "-1"], "duration_s -1.0"),

@@ -22,6 +22,7 @@ from oms import compiled, engine
 from oms.compiled import (
     ALGORITHM_SOURCES,
     CACHE_VARIABLE,
+    DECODER_SOURCES,
     JIT,
     KEPT_CACHES,
     KERNEL_CACHES,
@@ -98,11 +99,11 @@ def test_every_file_with_compiled_functions_decides_the_key() -> None:
         if DECORATOR.search(path.read_text()) and path.name not in SHIPPED_STRATEGIES
     }
     assert len(with_kernels) > 10
-    groups = (KERNEL_SOURCES, ALGORITHM_SOURCES, SANDBOX_SOURCES)
+    groups = (KERNEL_SOURCES, ALGORITHM_SOURCES, SANDBOX_SOURCES, DECODER_SOURCES)
     assert with_kernels <= {path for group in groups for path in kernel_sources(patterns=group)}
 
 
-@pytest.mark.parametrize("group", [KERNEL_SOURCES, SANDBOX_SOURCES])
+@pytest.mark.parametrize("group", [KERNEL_SOURCES, SANDBOX_SOURCES, DECODER_SOURCES])
 def test_every_kernel_module_imports_only_modules_that_decide_the_key_too(group: tuple[str, ...]) -> None:
     sources = kernel_sources(patterns=group)
     known = {path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".") for path in sources}

@@ -257,7 +257,7 @@ def test_account_that_cannot_be_used_is_refused_by_name(change: dict[str, Any], 
             '[journal]\nsync = "alwyas"',
             """Invalid enum value 'alwyas': use "" or "always" or "batch" or "os" - at `journal.sync`""",
         ),
-        ('mode = "live"', """Invalid enum value 'live': use "paper" - at `mode`"""),
+        ('mode = "live"', """Invalid enum value 'live': use "paper" or "firm" - at `mode`"""),
         (
             '[risk."BTCUSDT.binance_usdm"]\nmax_order_qty = "1"',
             'missing required field `max_order_notional` - at `risk."BTCUSDT.binance_usdm"`',

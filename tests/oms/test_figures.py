@@ -27,11 +27,14 @@ from oms.records import (
     Source,
     TradingState,
 )
-from oms.supervisor import FAMILY
+from oms.supervisor import FAMILIES
 
 
 def make_settings() -> Settings:
     return load_settings(overrides={"replay": {"file": "x.gz"}})
+
+
+FAMILY = FAMILIES["paper"]
 
 
 def make_figures() -> Figures:

@@ -15,13 +15,16 @@ from pathlib import Path
 import pytest
 import zmq
 
+import oms.supervisor
 from oms.bus import new_context
 from oms.child import Child, ChildState, exit_text
 from oms.config import Settings, load_settings, write_session
 from oms.lifecycle import decode_heartbeat
 from oms.lock import AccountLock, LockError, holder
-from oms.supervisor import FAMILY, Policy, Supervisor
+from oms.supervisor import FAMILIES, Policy, Supervisor
+from tests.firm.settings import firm_settings
 
+FAMILY = FAMILIES["paper"]
 FAMILY_SCRIPT = Path(__file__).with_name("family.py")
 DEADLINE_S = 30.0
 IMPATIENT = Policy(backoff_s=0.01, max_backoff_s=0.02, stop_grace_s=1.0, max_quick_failures=3)
@@ -41,10 +44,14 @@ def make_settings(folder: Path, watchdog_s: float = 20.0) -> Settings:
 
 @contextmanager
 def family(
-    folder: Path, policy: Policy = IMPATIENT, watchdog_s: float = 20.0, **behaviours: str
+    folder: Path,
+    policy: Policy = IMPATIENT,
+    watchdog_s: float = 20.0,
+    settings: Settings | None = None,
+    **behaviours: str,
 ) -> Iterator[Supervisor]:
     """A started supervisor whose children behave as named (``core="crash"``), or well."""
-    settings = make_settings(folder, watchdog_s)
+    settings = settings or make_settings(folder, watchdog_s)
 
     def command(name: str, session: Path) -> list[str]:
         return [sys.executable, os.fspath(FAMILY_SCRIPT), name, os.fspath(session), behaviours.get(name, "well")]
@@ -103,6 +110,44 @@ def test_killed_process_is_restarted_and_the_others_live(tmp_path: Path, victim:
         after = {name: child.pid for name, child in supervisor.children.items()}
         assert {name for name in FAMILY if before[name] != after[name]} == {victim}
         assert f"{victim} ended: killed by SIGKILL" in texts(supervisor)
+
+
+def test_orders_begin_when_the_core_is_ready_and_end_before_it(tmp_path: Path) -> None:
+    with family(tmp_path, settings=firm_settings(tmp_path, heartbeat_s=0.05)) as supervisor:
+        step_until(supervisor, lambda: all_ready(supervisor))
+        said = texts(supervisor)
+        (ready,) = [at for at, text in enumerate(said) if text.startswith("core ready")]
+        (started,) = [at for at, text in enumerate(said) if text.startswith("orders started")]
+        assert ready < started
+        gone: list[str] = []
+        supervisor.request_stop("test")
+        while supervisor.running:
+            supervisor.step(1.0)
+            gone += [name for name in supervisor.children if not supervisor.children[name].running and name not in gone]
+        assert gone == ["gateway", "rpc", "orders", "core", "recorder"]
+
+
+def test_orders_are_started_anew_behind_a_core_that_has_died(tmp_path: Path) -> None:
+    with family(tmp_path, settings=firm_settings(tmp_path, heartbeat_s=0.05)) as supervisor:
+        step_until(supervisor, lambda: all_ready(supervisor))
+        core, orders = supervisor.children["core"], supervisor.children["orders"]
+        before = orders.pid
+        os.kill(core.pid, signal.SIGKILL)
+        step_until(supervisor, lambda: orders.restarts == 1 and all_ready(supervisor))
+        assert orders.pid != before
+        assert orders.started_at > core.ready_at
+        assert supervisor.failure == ""
+
+
+def test_orders_that_do_not_end_with_the_core_are_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(oms.supervisor, "STOP_GRACE_S", {})
+    settings = firm_settings(tmp_path, heartbeat_s=0.05)
+    policy = IMPATIENT._replace(stop_grace_s=0.1)
+    with family(tmp_path, policy, settings=settings, orders="stubborn") as supervisor:
+        step_until(supervisor, lambda: all_ready(supervisor))
+        os.kill(supervisor.children["core"].pid, signal.SIGKILL)
+        step_until(supervisor, lambda: supervisor.children["orders"].restarts == 1 and all_ready(supervisor))
+        assert "orders has not stopped within 0.1 s: killing it" in texts(supervisor)
 
 
 def test_counters_of_a_restarted_process_go_on(tmp_path: Path) -> None:

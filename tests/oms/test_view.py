@@ -12,17 +12,17 @@ from rich.console import Console
 
 from oms.config import load_settings
 from oms.lifecycle import Heartbeat
-from oms.paper import PaperSession
 from oms.records import EventKind, TradingState
+from oms.session import TradingSession
 from oms.view import LineView, LiveView, new_view, render, save_picture, status_line
 from tests.oms.test_figures import POSITION_ROW, event_frame
 
 
 @pytest.fixture
-def session(tmp_path: Path) -> Iterator[PaperSession]:
+def session(tmp_path: Path) -> Iterator[TradingSession]:
     """A session whose processes were not started, with a position, fills, a client and heartbeats."""
     settings = load_settings(overrides={"replay": {"file": "stream.gz"}, "data_dir": os.fspath(tmp_path)})
-    with PaperSession(settings) as session:
+    with TradingSession(settings) as session:
         for name, child in session.supervisor.children.items():
             child.last_pid = 7
             counters = {"ticks": 12_345.0, "trading_state": float(TradingState.ACTIVE), "progress": 0.5}
@@ -35,38 +35,38 @@ def session(tmp_path: Path) -> Iterator[PaperSession]:
         yield session
 
 
-def text_of(session: PaperSession, height: int) -> list[str]:
+def text_of(session: TradingSession, height: int) -> list[str]:
     console = Console(file=io.StringIO(), width=100, height=height, record=True)
     console.print(render(session, height))
     return console.export_text().splitlines()
 
 
 @pytest.mark.parametrize("height", [24, 30, 40, 44, 60])
-def test_live_view_fits_the_terminal(session: PaperSession, height: int) -> None:
+def test_live_view_fits_the_terminal(session: TradingSession, height: int) -> None:
     lines = text_of(session, height)
     assert len(lines) < height
     assert all(len(line) <= 100 for line in lines)
 
 
-def test_live_view_shows_figures_processes_fills_and_client(session: PaperSession) -> None:
+def test_live_view_shows_figures_processes_fills_and_client(session: TradingSession) -> None:
     text = "\n".join(text_of(session, 60))
     for shown in ("12,345", "61,805.75", "-1.23", "recorder", "61805.7", "client line 11", "50%", "ACTIVE"):
         assert shown in text, shown
 
 
-def test_small_terminal_keeps_the_log(session: PaperSession) -> None:
+def test_small_terminal_keeps_the_log(session: TradingSession) -> None:
     session.figures.note("book of BTCUSDT STALE")
     assert "book of BTCUSDT STALE" in "\n".join(text_of(session, 24))
 
 
-def test_status_line_is_one_line_with_the_figures(session: PaperSession) -> None:
+def test_status_line_is_one_line_with_the_figures(session: TradingSession) -> None:
     line = status_line(session)
     assert "\n" not in line
     for shown in ("50%", "ticks 12,345", "position -0.003", "realized -1.23"):
         assert shown in line, shown
 
 
-def test_status_line_says_what_was_refused_of_the_input(session: PaperSession) -> None:
+def test_status_line_says_what_was_refused_of_the_input(session: TradingSession) -> None:
     assert "bad input" not in status_line(session)
     for name, counter in (("gateway", "refused"), ("core", "malformed")):
         child = session.supervisor.children[name]
@@ -75,7 +75,7 @@ def test_status_line_says_what_was_refused_of_the_input(session: PaperSession) -
     assert "bad input 2,000" in status_line(session)
 
 
-def test_status_line_says_what_is_waited_for(session: PaperSession) -> None:
+def test_status_line_says_what_is_waited_for(session: TradingSession) -> None:
     session.supervisor.complete = False
     core = session.supervisor.children["core"]
     core.hear(
@@ -104,7 +104,7 @@ def test_terminal_gets_the_live_view() -> None:
     assert isinstance(new_view(Terminal()), LiveView)
 
 
-def test_live_view_leaves_nothing_behind(session: PaperSession) -> None:
+def test_live_view_leaves_nothing_behind(session: TradingSession) -> None:
     stream = io.StringIO()
     view = LiveView(stream)
     with view.shown(session) as show:
@@ -112,7 +112,7 @@ def test_live_view_leaves_nothing_behind(session: PaperSession) -> None:
     assert view.console.file is stream
 
 
-def test_picture_is_an_svg_of_the_view(session: PaperSession, tmp_path: Path) -> None:
+def test_picture_is_an_svg_of_the_view(session: TradingSession, tmp_path: Path) -> None:
     path = tmp_path / "view.svg"
     save_picture(session, path)
     content = path.read_text()

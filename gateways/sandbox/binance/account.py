@@ -98,10 +98,10 @@ def income(venue: Venue, call: Call) -> list[Json]:
             "incomeType": each.kind,
             "income": cash(each.amount),
             "asset": venue.views.asset,
-            "info": str(each.trade_id),
+            "info": str(each.trade_id or each.kind),
             "time": each.ts_ms,
             "tranId": number,
-            "tradeId": str(each.trade_id),
+            "tradeId": str(each.trade_id or ""),
         }
         for number, each in found[-given.limit(100, 1000) :]
     ]

@@ -29,6 +29,7 @@ from gateways.sandbox.exchange import Engine, Event, Exchange, Refusal, RefusedE
 from gateways.sandbox.faults import Fault, FaultPlan
 from gateways.sandbox.market import Batch, Frame, RecordedMarket
 from oms.instruments import Instrument
+from oms.records import TickKind
 
 L = TypeVar("L", bound=Bookkeeper)
 
@@ -129,6 +130,10 @@ class Front(Generic[L]):
         """Make what a private stream was opened with invalid now."""
         raise NotImplementedError
 
+    def pay_funding(self, rate: int) -> None:
+        """Have funding be paid now at a rate in 1e-8, and tell whom it concerns."""
+        raise NotImplementedError
+
     def _on_event(self, event: Event) -> None:
         """Tell the account."""
         raise NotImplementedError
@@ -148,6 +153,8 @@ class Front(Generic[L]):
         """Let the market move by recorded messages, and pass them on."""
         self.exchange.move(batch.ticks)
         self.conditionals.check()
+        for rate in batch.ticks["qty"][batch.ticks["kind"] == TickKind.FUNDING].tolist():
+            self.pay_funding(rate)
         for frame in batch.frames:
             if frame.restarts:
                 self.streams.end_all("public", "market")

@@ -108,6 +108,9 @@ class SpotVenue(Front[SpotLedger]):
         account.base_wallet = ledger.base(int(wallet / (px * ledger.cash_per_tick_lot)))
         return account
 
+    def pay_funding(self, rate: int) -> None:
+        """There is no funding."""
+
     def parameters(self, given: Mapping[str, str]) -> Parameters:
         """Parameters to be read strictly."""
         return Parameters(given, self.instrument, DECIMALS, DECIMALS)

@@ -265,12 +265,15 @@ class Connection:
             self._drop_queue()
 
     def _put(self, message: bytes) -> None:
-        frame = framed(message)
+        frame = self._framed(message)
         self._queued_bytes += len(frame)
         if self._queued_bytes > MOST_WAITING:
             self.end()
         else:
             self._queue.put_nowait(frame)
+
+    def _framed(self, message: bytes) -> bytes:
+        return framed(message)
 
     def _taken(self) -> list[bytes | None]:
         """What is queued."""

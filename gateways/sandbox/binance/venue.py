@@ -55,6 +55,12 @@ class Venue(Front[Ledger]):
         self.conditionals.listeners.append(self._on_conditional)
         self.exchange.move(opened.ticks)
 
+    def pay_funding(self, rate: int) -> None:
+        """Have funding be paid now at a rate in 1e-8, and tell whom it concerns."""
+        for account, amount in self.exchange.pay_funding(rate):
+            key = self.listen_keys.of(account)
+            self._tell(key, self.views.funding_update(account, amount, self.clock.now_ms))
+
     def new_streams(self) -> Streams:
         """Three entries, as ``gateways.sandbox.binance.streams`` says."""
         return Streams(self)

@@ -164,9 +164,16 @@ class Views:
             "iw": "0",
             "ps": "BOTH",
         }
-        balance = {"a": self.asset, "wb": cash(account.wallet), "cw": cash(account.wallet), "bc": "0"}
-        changed = {"B": [balance], "P": [position], "m": "ORDER"}
+        changed = {"B": [self._changed_balance(account, 0)], "P": [position], "m": "ORDER"}
         return {"e": "ACCOUNT_UPDATE", "T": ts_ms, "E": ts_ms, "a": changed}
+
+    def funding_update(self, account: Account, amount: int, ts_ms: int) -> Json:
+        """ACCOUNT_UPDATE of funding on a crossed position: the balance, and no position."""
+        changed = {"B": [self._changed_balance(account, amount)], "P": [], "m": "FUNDING_FEE"}
+        return {"e": "ACCOUNT_UPDATE", "T": ts_ms, "E": ts_ms, "a": changed}
+
+    def _changed_balance(self, account: Account, change: int) -> Json:
+        return {"a": self.asset, "wb": cash(account.wallet), "cw": cash(account.wallet), "bc": cash(change)}
 
     def trade(self, fill: Fill) -> Json:
         """A fill ("Account Trade List")."""

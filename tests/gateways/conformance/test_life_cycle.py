@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from oms.records import CommandKind, Liquidity, OrderFlag, OrderType, Reason, ReportKind, TimeInForce
+from oms.records import CommandKind, Liquidity, OrderFlag, Reason, ReportKind, TimeInForce
 from tests.gateways.conformance.cases import Case, Stand, every_venue, on_stand
 from tests.gateways.orders.booth import Booth, on_booth
 
@@ -168,16 +168,6 @@ async def test_cancel_all_ends_every_order_also_those_placed_elsewhere(stand: St
     stand.send(CommandKind.CANCEL_ALL, 0, account=-1, instrument=-1)
     for order_id in ours:
         assert await stand.done(order_id, ReportKind.CANCELLED) == ["ACCEPTED", "CANCELLED"]
-    assert not stand.account.open_orders
-
-
-@on_stand()
-async def test_cancel_of_an_order_of_before_is_sent_by_its_id(stand: Stand) -> None:
-    order_id = stand.new_id()
-    await stand.elsewhere("BUY", "0.1", "61000", newClientOrderId=stand.known.ids.text(order_id))
-    terms = {"qty": stand.lots, "px": stand.far, "order_type": OrderType.LIMIT, "time_in_force": 1}
-    stand.send(CommandKind.CANCEL, order_id, side=1, **terms)
-    assert await stand.done(order_id, ReportKind.CANCELLED) == ["CANCELLED"]
     assert not stand.account.open_orders
 
 

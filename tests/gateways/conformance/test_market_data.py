@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from gateways.binance import Ticks
+from gateways.decoder import Ticks
 from gateways.live.requests import Requests
 from gateways.sandbox.faults import Fault, FaultPlan
 from gateways.sandbox.market import Frame

@@ -127,6 +127,20 @@ async def test_cancel_of_an_order_that_was_never_there_ends_with_its_rejection(s
     assert await stand.done(order_id, ReportKind.REJECTED) == ["REJECTED"]
 
 
+@on_stand(clock=SkippingClock)
+async def test_cancel_whose_order_is_rejected_meanwhile_leaves_trading_as_it_is(stand: Stand) -> None:
+    async def after_its_rejection(real: Any) -> Any:
+        await stand.until(lambda: stand.of(order_id))
+        return await real()
+
+    stand.once(Fault.BUSY)
+    answered_by(stand.booth, stand.case.cancel_order, after_its_rejection)
+    order_id = stand.place(1, stand.lots, stand.far)
+    stand.cancel(order_id)
+    assert await stand.done(order_id, ReportKind.REJECTED) == ["REJECTED"]
+    assert stand.gateway.trades
+
+
 @on_stand()
 async def test_answer_without_an_id_is_unknown_and_asked_about(stand: Stand) -> None:
     async def empty(real: Any) -> dict[str, Any]:

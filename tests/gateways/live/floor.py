@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from gateways.binance import Ticks
 from gateways.book import BookRebuild
+from gateways.decoder import Ticks
 from gateways.live.client import Policy, Stream
 from gateways.live.market import Market
 from gateways.live.market_data import LiveData

@@ -35,6 +35,13 @@ class Kept:
 class Held(Connection):
     """A connection that a test ends."""
 
+    def __init__(self, sink: Sink) -> None:
+        super().__init__(sink)
+        self.sent: list[str] = []
+
+    def send(self, text: str) -> None:
+        self.sent.append(text)
+
     def close(self) -> None:
         self.has_ended()
 
@@ -90,7 +97,7 @@ def test_message_in_parts_is_one_and_a_read_ends_with_its_last_frame() -> None:
     assert sink.messages.count(None) == 6  # each of these frames is the last of its read
 
 
-def run_stream(policy: Policy, outcomes: list[Exception | None], until: Any) -> tuple[Stream, list[Held]]:
+def run_stream(policy: Policy, outcomes: list[Exception | None], until: Any, **feed: Any) -> tuple[Stream, list[Held]]:
     """A stream whose tries come to these, then hold; runs until ``until(stream, made)``."""
     made: list[Held] = []
 
@@ -102,7 +109,7 @@ def run_stream(policy: Policy, outcomes: list[Exception | None], until: Any) -> 
         return made[-1]
 
     async def run() -> Stream:
-        stream = Stream("wss://x", Route(ssl.create_default_context()), Kept(), policy=policy, connect=connect)
+        stream = Stream("wss://x", Route(ssl.create_default_context()), Kept(), policy=policy, connect=connect, **feed)
         running = asyncio.ensure_future(stream.run())
         async with asyncio.timeout(30):
             while not until(stream, made) and not running.done():
@@ -153,3 +160,34 @@ def test_what_the_sink_raises_ends_the_stream() -> None:
 def test_nothing_is_held_when_it_is_cancelled_in_the_midst_of_an_exchange() -> None:
     _, made = run_stream(QUICK._replace(lasts_s=0.01), [], lambda _stream, made: len(made) == 2)
     assert all(each.ended.done() for each in made)
+
+
+def test_each_new_connection_is_greeted() -> None:
+    def until(_stream: Stream, made: list[Held]) -> bool:
+        if len(made) == 1:
+            made[0].has_ended()
+        return len(made) == 2 and bool(made[1].sent)
+
+    _, made = run_stream(QUICK, [], until, greeting=("hello", "there"))
+    assert [each.sent for each in made] == [["hello", "there"]] * 2
+
+
+def test_quiet_connection_is_sent_pings_before_it_is_given_up() -> None:
+    stream, made = run_stream(QUICK._replace(silent_s=0.02), [], lambda stream, _made: stream.silent == 1, ping="ping")
+    assert made[0].sent.count("ping") >= 1
+    assert stream.opened >= 1
+
+
+def test_book_is_asked_for_anew_only_on_a_connection_that_is_not_new() -> None:
+    asked: list[bool] = []
+
+    def until(stream: Stream, made: list[Held]) -> bool:
+        if not stream.is_up:
+            return False
+        asked.append(stream.renew())
+        return bool(made[0].sent)
+
+    _, made = run_stream(QUICK._replace(snapshot_every_s=0.01), [], until, renewal=("again",))
+    assert made[0].sent == ["again"]
+    assert len(asked) > 1
+    assert all(asked)

@@ -83,3 +83,16 @@ def test_of_two_connections_every_trade_comes_once_that_either_brings(
         if queue:
             heard += repeats.take(message(TickKind.TRADE, queue.pop(0)))["update_id"].tolist()
     assert sorted(heard) == sorted(set(range(30)) - (lost[0] & lost[1]))
+
+
+def test_update_that_is_numbered_below_the_one_before_it_says_that_ids_begin_anew() -> None:
+    repeats = Repeats()
+    update = message(TickKind.DEPTH, 100)
+    repeats.take(update)
+    assert not repeats.began_anew
+    restarted = message(TickKind.DEPTH, 7)
+    restarted["px_2"] = 100
+    repeats.take(restarted)
+    assert repeats.began_anew
+    repeats.forget()
+    assert not repeats.began_anew

@@ -11,7 +11,8 @@ import numpy as np
 from gateways.orders.clock import Clock
 from gateways.orders.gateway import OrderGateway
 from gateways.orders.ids import ClientIds
-from gateways.orders.known import Known
+from gateways.orders.known import Known, Order, Stage, Trade
+from gateways.orders.past import Left, Past
 from gateways.orders.venue import VenueType
 from gateways.sandbox.accounts import Account
 from gateways.sandbox.binance.venue import Venue
@@ -21,7 +22,7 @@ from gateways.sidecar import open_recording
 from gateways.venues import Role, implementation
 from oms.bus import Records
 from oms.instruments import Instrument
-from oms.records import COMMAND, CommandKind, OrderType, ReportKind, TimeInForce
+from oms.records import COMMAND, CommandKind, OrderState, OrderType, ReportKind, TimeInForce
 from tests.gateways.sandbox.desk import RECORDING, shipped_instrument
 
 DEADLINE_S: Final = 20.0
@@ -68,22 +69,21 @@ class Booth:
     """One sandbox, one gateway and every report that it has made."""
 
     def __init__(self, sandbox: Sandbox, clock: Clock, **options: Any) -> None:
-        self.name = sandbox.venue.instrument.venue
         self.sandbox = sandbox
         self.clock = clock
         self.instrument = sandbox.venue.instrument
         self.reports: list[np.void] = []
+        self.entries: list[np.void] = []
+        """Those of whether new orders may leave, apart."""
         self.lines: list[str] = []
         self._came = asyncio.Event()
         self._session = sandbox.session()
         self._numbers = iter(range(1, 10**6))
-        venue_type: VenueType = implementation(self.name, Role.ORDERS)
+        venue_type: VenueType = implementation(self.instrument.venue, Role.ORDERS)
         self.exchange = venue_type.new_exchange(credentials_of(0), self._session)
         self.venue: Any = venue_type(self.exchange, (self.instrument,), clock)
-        wallets = {currency: number for number, currency in enumerate(currencies_of(self.instrument))}
-        self.known = Known(0, ClientIds("test"), (self.instrument,), wallets, self._tell, clock.time_ns)
-        options = {"grace_s": GRACE_S, "reconcile_s": 10**6, "switch_s": 0.0, **options}
-        self.gateway = OrderGateway(self.venue, self.exchange, self.known, clock, self._say, **options)
+        self._options = {"grace_s": GRACE_S, "reconcile_s": 10**6, "switch_s": 0.0, **options}
+        self._begin(Past())
 
     @property
     def binance(self) -> Venue:
@@ -102,6 +102,43 @@ class Booth:
         await self.venue.open()
         self.gateway.start()
         await self.gateway.traded.wait()
+
+    async def restart(self, past: Past) -> None:
+        """End the gateway and start another one, which begins with what the core knows; it may not trade yet."""
+        await self.gateway.close()
+        self.reports.clear()
+        self._begin(past)
+        for left in past.left:
+            self.gateway.recover(left.order, left.state)
+        self.gateway.start()
+
+    def _begin(self, past: Past) -> None:
+        wallets = {currency: number for number, currency in enumerate(currencies_of(self.instrument))}
+        known = Known(0, ClientIds("test"), (self.instrument,), wallets, self._tell, self.clock.time_ns)
+        known.begin(past.positions, past.cash, past.booked, past.payments)
+        self.known = known
+        options = {**self._options, "since_ts": past.ts}
+        self.gateway = OrderGateway(self.venue, self.exchange, known, self.clock, self._say, **options)
+
+    def past(self, **changes: Any) -> Past:
+        """What a core knows that has booked everything so far; ``changes`` is what it knows otherwise."""
+        number = self.instrument.id
+        booked = {Trade(number, fill.order.side, fill.trade_id) for fill in self.account.fills}
+        known: dict[str, Any] = {
+            "positions": {number: self.account.qty},
+            "cash": {self.instrument.settlement: self.account.wallet},
+            "booked": booked,
+        }
+        return Past(**(known | changes))
+
+    def left(self, order_id: int, state: OrderState, side: int, qty: int, px: int = FAR, **fields: Any) -> Left:
+        """An order that the core has in ``state``."""
+        stage = Stage.PENDING if state is OrderState.PENDING_NEW else Stage.LIVE
+        terms = (side, OrderType.LIMIT, TimeInForce.GTC, 0, px, qty)
+        filled_qty = fields.get("filled_qty", 0)
+        client_id = fields.pop("client_id", self.known.ids.text(order_id))
+        known = {"stage": stage, "said_filled_qty": filled_qty} | fields
+        return Left(Order(order_id, client_id, self.instrument, *terms, **known), state)
 
     async def close(self) -> None:
         """End the gateway and its ccxt."""
@@ -123,6 +160,10 @@ class Booth:
 
     def send(self, kind: CommandKind, order_id: int, **fields: Any) -> None:
         """Send a command."""
+        self.gateway.take(self.command(kind, order_id, **fields))
+
+    def command(self, kind: CommandKind, order_id: int, **fields: Any) -> Records:
+        """A command, not sent yet."""
         command = np.zeros(1, COMMAND)
         command["kind"] = kind
         command["order_id"] = order_id
@@ -131,7 +172,7 @@ class Booth:
         command["strategy"] = -1
         for name, value in fields.items():
             command[name] = value
-        self.gateway.take(command)
+        return command
 
     def place(self, side: int, qty: int, px: int = 0, **fields: Any) -> int:
         """Ask for an order: at the market, or at a price in ticks; its id."""
@@ -188,7 +229,8 @@ class Booth:
         self._came.set()
 
     def _tell(self, report: Records) -> None:
-        self.reports.append(report[0].copy())
+        told = self.entries if report["kind"][0] == ReportKind.ORDER_ENTRY else self.reports
+        told.append(report[0].copy())
         self._came.set()
 
 

@@ -10,9 +10,13 @@ import asyncio
 import random
 from collections import Counter
 
+import numpy as np
 import pytest
 
+from gateways.orders.known import Stage, Trade
+from gateways.orders.past import Past
 from gateways.sandbox.faults import Fault, FaultPlan
+from oms.bus import Records
 from oms.core.orders import OrderInput
 from oms.records import CommandKind, OrderFlag, OrderState, OrderType, TimeInForce
 from tests.gateways.orders.booth import FAR, Booth, SkippingClock, on_booth
@@ -53,16 +57,22 @@ class Trader:
     def act(self) -> None:
         """One command, or a move of the market."""
         draw = self.draw.random()
+        count = 6 if self.draw.random() < 0.1 else 1
         if draw < 0.5:
-            self.place()
+            self.send([self.place() for _ in range(count)])
         elif draw < 0.6:
             self.amend()
         elif draw < 0.8:
-            self.cancel()
+            self.send([command for _ in range(count) if (command := self.cancel()) is not None])
         else:
             self.booth.sandbox.step(self.draw.randrange(1, 40))
 
-    def place(self) -> None:
+    def send(self, commands: list[Records]) -> None:
+        """Send commands in one frame."""
+        if commands:
+            self.booth.gateway.take(np.concatenate(commands))
+
+    def place(self) -> Records:
         side = self.draw.choice((1, -1))
         best = self.booth.best(side)
         qty = self.draw.randrange(10, 400)
@@ -73,7 +83,9 @@ class Trader:
             time_in_force = TimeInForce.IOC if not px else TimeInForce.GTC
         order_id = self.booth.new_id()
         self.mirror.orders[order_id] = MirrorOrder(side, px, qty)
-        self.booth.place(side, qty, px, order_id=order_id, flags=flags, time_in_force=time_in_force)
+        order_type = OrderType.LIMIT if px else OrderType.MARKET
+        terms = {"order_type": order_type, "time_in_force": time_in_force, "flags": flags}
+        return self.booth.command(CommandKind.NEW, order_id, side=side, qty=qty, px=px, **terms)
 
     def amend(self) -> None:
         live = [item for item in self.mirror.orders.items() if item[1].state is OrderState.LIVE and item[1].px]
@@ -85,12 +97,37 @@ class Trader:
             order.pending_px, order.pending_qty = px, qty
             self.booth.send(CommandKind.AMEND, order_id, px=px, qty=qty, side=order.side, order_type=OrderType.LIMIT)
 
-    def cancel(self) -> None:
+    def cancel(self) -> Records | None:
         if not self.mirror.orders:
-            return
+            return None
         order_id, order = self.draw.choice(list(self.mirror.orders.items()))
-        if order.ask(OrderInput.REQUEST_CANCEL):
-            self.booth.send(CommandKind.CANCEL, order_id, side=order.side, order_type=OrderType.LIMIT)
+        if not order.ask(OrderInput.REQUEST_CANCEL):
+            return None
+        return self.booth.command(CommandKind.CANCEL, order_id, side=order.side, order_type=OrderType.LIMIT)
+
+    def past(self) -> Past:
+        """What the core knows that has had the reports taken so far."""
+        number = self.booth.instrument.id
+        orders = self.mirror.orders
+        booked = {Trade(number, order.side, trade_id) for order in orders.values() for trade_id in order.trades}
+        left = [
+            self.booth.left(order_id, order.state, order.side, order.qty, order.px, filled_qty=order.filled_qty)
+            for order_id, order in orders.items()
+            if order.state in OPEN
+        ]
+        for each in left:
+            each.order.order_type = OrderType.LIMIT if each.order.px else OrderType.MARKET
+            each.order.stage = Stage.LIVE if orders[each.order.order_id].is_accepted else Stage.PENDING
+        return Past(left, {number: self.mirror.qty}, {}, booked)
+
+    async def restart(self) -> None:
+        """The gateway dies, and some of its last reports never come to the core."""
+        await self.booth.gateway.close()
+        untaken = len(self.booth.reports) - self.taken
+        del self.booth.reports[self.taken + self.draw.randrange(untaken + 1) :]
+        self.take_reports()
+        await self.booth.restart(self.past())
+        self.taken = 0
 
 
 def check_equal(trader: Trader) -> None:
@@ -115,16 +152,22 @@ def check_equal(trader: Trader) -> None:
     assert booth.known.cash["USDT"] == booth.account.wallet
 
 
-def run_seed(seed: int) -> None:
+def run_seed(seed: int, restarts: int = 0) -> None:
+    """Play a seed to its end; the gateway is restarted so many times on the way."""
+
     @on_booth(clock=SkippingClock)
     async def body(booth: Booth) -> None:
         trader = Trader(booth, seed)
         booth.sandbox.venue.faults = FaultPlan(seed, RATES)
-        for _ in range(COMMANDS):
+        restarting = {COMMANDS * (number + 1) // (restarts + 1) for number in range(restarts)}
+        for number in range(COMMANDS):
             trader.act()
             for _ in range(trader.draw.randrange(60)):
                 await asyncio.sleep(0)
-            trader.take_reports()
+            if number in restarting:
+                await trader.restart()
+            elif not restarts or trader.draw.random() < 0.2:
+                trader.take_reports()
         booth.faults()
         await booth.gateway.idle()
         await booth.gateway.traded.wait()
@@ -141,7 +184,13 @@ def test_reports_come_to_what_the_exchange_has(seed: int) -> None:
     run_seed(seed)
 
 
+@pytest.mark.parametrize("seed", range(20, 23))
+def test_reports_come_to_what_the_exchange_has_though_the_gateway_dies(seed: int) -> None:
+    run_seed(seed, restarts=2)
+
+
 @pytest.mark.thorough
+@pytest.mark.parametrize("restarts", [0, 3])
 @pytest.mark.parametrize("seed", range(100, 200))
-def test_reports_come_to_what_the_exchange_has_thoroughly(seed: int) -> None:
-    run_seed(seed)
+def test_reports_come_to_what_the_exchange_has_thoroughly(seed: int, restarts: int) -> None:
+    run_seed(seed, restarts)

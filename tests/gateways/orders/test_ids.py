@@ -10,12 +10,14 @@ from hypothesis import strategies as st
 
 from gateways.orders.ids import (
     EXTERNAL,
+    FOLDED,
     INSTRUMENT_BITS,
     MOST,
     VENUE_ID_BITS,
     ClientIds,
     external_order_id,
     number_of,
+    venue_id_of,
 )
 from oms.records import ORDER_ID_COUNTER_BITS, RPC_CLIENT_BASE
 
@@ -84,9 +86,16 @@ def test_orders_of_elsewhere_have_ids_of_their_own(one: tuple[int, int], other: 
     assert external_order_id(*one) <= MOST
 
 
-@pytest.mark.parametrize(
-    ("instrument", "venue_id"), [(0, 0), (-1, 5), (1 << INSTRUMENT_BITS, 5), (0, 2**VENUE_ID_BITS)]
-)
+@pytest.mark.parametrize(("instrument", "venue_id"), [(0, 0), (-1, 5), (1 << INSTRUMENT_BITS, 5), (0, MOST + 1)])
 def test_id_of_elsewhere_that_does_not_fit_is_refused(instrument: int, venue_id: int) -> None:
     with pytest.raises(ValueError, match="placed elsewhere"):
         external_order_id(instrument, venue_id)
+
+
+def test_ids_of_elsewhere_that_do_not_fit_stay_apart() -> None:
+    large = [FOLDED, 2**VENUE_ID_BITS, 1_750_000_000_000_000_001, 1_750_000_000_000_000_002, MOST]
+    ours = [external_order_id(3, venue_id) for venue_id in large]
+    assert len(set(ours)) == len(large)
+    assert all(EXTERNAL < order_id <= MOST and order_id >> VENUE_ID_BITS & 0xFFF == 3 for order_id in ours)
+    assert [venue_id_of(order_id) for order_id in ours] == [0] * len(large)
+    assert venue_id_of(external_order_id(3, FOLDED - 1)) == FOLDED - 1

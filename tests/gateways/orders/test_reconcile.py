@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 
+from gateways.orders import gateway
 from gateways.orders.known import Order, Stage
 from gateways.sandbox.faults import Fault
 from oms.records import OrderState, OrderType, ReportKind, TimeInForce
@@ -137,3 +139,55 @@ async def test_amends_and_cancels_of_a_session_before_are_answered(booth: Booth)
     assert await booth.done(ids[OrderState.PENDING_AMEND], ReportKind.AMENDED) == ["AMENDED"]
     assert await booth.done(ids[OrderState.PENDING_CANCEL], ReportKind.CANCELLED) == ["CANCELLED"]
     assert await booth.done(unchanged, ReportKind.AMEND_REJECTED) == ["AMEND_REJECTED"]
+
+
+@on_booth(reconcile_s=10**6)
+async def test_funding_is_told_once_by_its_id_as_soon_as_it_is_paid(booth: Booth) -> None:
+    await booth.done(booth.place(1, 100), ReportKind.FILL)
+    booth.sandbox.pay_funding("0.0001")
+    await booth.until(lambda: "FUNDING" in kinds(booth))
+    assert await booth.gateway.reconcile()
+    (paid,) = [each.amount for each in booth.account.incomes if each.kind == "FUNDING_FEE"]
+    report = last(booth, ReportKind.FUNDING)
+    assert (report["fee"], report["instrument"]) == (-paid, booth.instrument.id)
+    assert paid < 0 < report["trade_id"]
+    assert kinds(booth).count("FUNDING") == 1
+    assert kinds(booth).count("BALANCE") == 1  # that of the start
+    assert booth.known.cash["USDT"] == booth.account.wallet
+
+
+@on_booth()
+async def test_fee_in_another_currency_is_counted_by_our_rates_and_the_wallet_is_not_charged(booth: Booth) -> None:
+    told_of = booth.venue.told
+
+    def paid_in_bnb(message: Any) -> Any:
+        if message.get("o", {}).get("x") == "TRADE":
+            message["o"] |= {"n": "0.00001234", "N": "BNB"}
+        return told_of(message)
+
+    setattr(booth.venue, "told", paid_in_bnb)  # noqa: B010
+    before = booth.known.cash["USDT"]
+    order_id = booth.place(1, 100)
+    await booth.done(order_id, ReportKind.FILL)
+    fees = sum(fill.fee for fill in booth.account.fills)
+    booth.account.wallet += fees
+    told = booth.report(order_id, ReportKind.FILL)
+    assert (told["fee_known"], told["fee"]) == (0, 0)
+    assert before - booth.known.cash["USDT"] == fees  # what the core counts by the same rates
+    lines = len(booth.lines)
+    assert await booth.gateway.reconcile()
+    assert last(booth, ReportKind.BALANCE)["fee"] == booth.account.wallet == before
+    assert len(booth.lines) == lines
+
+
+def test_reconciliation_that_the_exchange_did_not_answer_is_tried_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway, "RETRY_S", (0.0,))
+
+    @on_booth(reconcile_s=10**6)
+    async def body(booth: Booth) -> None:
+        await booth.done(booth.place(1, 100), ReportKind.FILL)
+        booth.once(Fault.UNKNOWN, times=2)
+        booth.sandbox.pay_funding("0.0001")
+        await booth.until(lambda: "FUNDING" in kinds(booth))
+
+    body()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from fractions import Fraction
 from typing import Any
 
 import aiohttp
@@ -12,10 +13,15 @@ import numpy as np
 import pytest
 
 from gateways.binance import MessageDecoder
+from gateways.credentials import Credentials
 from gateways.sandbox.binance.listen_keys import VALID_MS
 from gateways.sandbox.binance.streams import DAY_MS, MOST_REQUESTS
-from oms.records import TICK
-from tests.gateways.sandbox.desk import SYMBOL, Desk, Wire, on_sandbox
+from gateways.sandbox.binance.venue import Venue
+from gateways.sandbox.market import Batch, RecordedMarket
+from gateways.sandbox.matching import Matching
+from gateways.sidecar import open_recording
+from oms.records import CASH_SCALE, TICK, TickKind
+from tests.gateways.sandbox.desk import RECORDING, SYMBOL, Desk, Wire, on_sandbox, shipped_instrument
 
 FAR = 61_000.0
 NAMES = "btcusdt@depth@100ms/btcusdt@trade/btcusdt@bookTicker"
@@ -194,6 +200,37 @@ async def test_fills_are_told_with_fee_position_and_wallet(desk: Desk) -> None:
     assert float(last["B"][0]["wb"]) == pytest.approx(100_000 - fees + realized)
     trades = await desk.exchange.fetch_my_trades(SYMBOL)
     assert [str(fill["t"]) for fill in fills] == [trade["id"] for trade in trades]
+
+
+@on_sandbox()
+async def test_funding_moves_the_wallet_and_is_told_without_a_position(desk: Desk) -> None:
+    await desk.exchange.load_markets()
+    await desk.watch_private()
+    await desk.buy(0.01)
+    (account,) = desk.venue.exchange.accounts
+    before = account.wallet
+    desk.sandbox.pay_funding("-0.0003")
+    await desk.until(lambda: any(event["a"]["m"] == "FUNDING_FEE" for event in desk.events("ACCOUNT_UPDATE")))
+    received = account.wallet - before
+    notional = desk.venue.exchange.ledger.value(account.qty * desk.venue.exchange.mark_px)
+    assert received == round(Fraction(notional * 30_000, CASH_SCALE)) > 0
+    told = desk.events("ACCOUNT_UPDATE")[-1]["a"]
+    assert told["P"] == []
+    assert [float(told["B"][0][name]) for name in ("wb", "bc")] == [account.wallet / CASH_SCALE, received / CASH_SCALE]
+    (paid,) = await desk.exchange.fetch_funding_history(SYMBOL)
+    assert float(paid["amount"]) == received / CASH_SCALE
+
+
+def test_funding_is_paid_when_the_recording_says_that_it_is_due() -> None:
+    market = RecordedMarket(open_recording(RECORDING), shipped_instrument())
+    opened = market.open()
+    venue = Venue(market, Matching(int(market.book()["px"][0])), opened)
+    account = venue.open_account(Credentials("k", "s"), 0)
+    account.qty = 10
+    due = np.zeros(2, TICK)
+    due["kind"], due["qty"] = (TickKind.MARK, TickKind.FUNDING), (0, 10_000)
+    venue.take(Batch([], due))
+    assert account.wallet == account.incomes[0].amount < 0
 
 
 @on_sandbox()

@@ -22,7 +22,7 @@ from oms.records import (
     TimeInForce,
     TradingState,
 )
-from tests.oms.core.builders import BID_PX, BUY, Rig, client_id, ignored, only, report
+from tests.oms.core.builders import BID_PX, BUY, Rig, client_id, fill, ignored, new_order, only, report
 from tests.oms.core.ledger import INSTRUMENTS, divided, instrument_of, new_position, rounded, row_of
 from tests.oms.core.test_positions_kinds import KINDS
 from tests.oms.journalled import JournalledRig, differing, rebuilt
@@ -48,6 +48,17 @@ def test_position_is_adopted_at_an_average_between_two_ticks(side: int) -> None:
     event = only(rig.events, EventKind.POSITION_ADOPTED)
     assert (event["px"], event["filled_qty"]) == (BID_PX, CASH_SCALE // 3)
     assert average_px(position, rig.s["instruments"][0]) == BID_PX * CASH_SCALE + CASH_SCALE // 3
+
+
+def test_payment_of_funding_is_booked_once_by_its_id() -> None:
+    rig = adopted(3, BID_PX, 0)
+    rig.commands(new_order(ID, qty=1))
+    rig.reports(fill(ID, 1, trade_id=7))
+    rig.reports(report(ReportKind.FUNDING, 0, fee=5, trade_id=7))
+    assert only(rig.events, EventKind.FUNDING)["aux"] == 7
+    assert ignored(rig.reports(report(ReportKind.FUNDING, 0, fee=5, trade_id=7))) == Reason.DUPLICATE_TRADE
+    rig.reports(*[report(ReportKind.FUNDING, 0, fee=5)] * 2, report(ReportKind.FUNDING, 0, fee=5, trade_id=8))
+    assert rig.position()["funding"] == -4 * 5
 
 
 @pytest.mark.parametrize("fraction", [-1, CASH_SCALE])

@@ -249,7 +249,7 @@ MALFORMED = [
     report(ReportKind.AMENDED, ORDER, px=2**36 + 1, qty=5),
     report(ReportKind.AMENDED, ORDER, px=BID_PX, qty=2**31),
     report(0, ORDER),
-    report(14, ORDER),
+    report(len(ReportKind) + 1, ORDER),
     report(255, ORDER),
 ]
 

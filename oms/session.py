@@ -1,4 +1,4 @@
-"""A paper session from start to end: the family, its figures, and when it is over."""
+"""A session from start to end: the family, its figures, and when it is over."""
 
 from __future__ import annotations
 
@@ -28,11 +28,12 @@ STALLED_S: Final = 5.0
 """How long everyone may stand still after the gateway's last tick before the session counts as incomplete."""
 
 
-class PaperSession:
-    """Runs one paper session on a recorded stream.
+class TradingSession:
+    """Runs one session, on paper or with real orders.
 
-    The session is over when every process has been ready, the gateway is done, and the core and the recorder have
-    worked off its last tick; when someone asks it to stop; or when a process that it needs has failed for good.
+    The session is over when someone asks it to stop, or when a process that it needs has failed for good. On a recorded
+    stream also when every process has been ready, the gateway is done, and the core and the recorder have worked off
+    its last tick; on live data, when ``replay.duration_s`` has passed since every process was ready, where that is set.
 
     Parameters
     ----------
@@ -48,15 +49,17 @@ class PaperSession:
     """
 
     def __init__(self, settings: Settings, listen: Callable[[LogLine], None] = lambda line: None) -> None:
-        settings.matching.check_book_model()
+        if settings.mode == "paper":
+            settings.matching.check_book_model()
         self.settings = settings
         self.supervisor = Supervisor(settings, listen=listen)
         self.figures = Figures(settings, self.supervisor.children)
         self._events = Subscriber(self.supervisor.context, [settings.events_endpoint], [RecordKind.EVENT])
         self._last_progress: tuple[float, ...] = ()
         self._progress_at = 0.0
+        self._complete_at = 0.0
 
-    def __enter__(self) -> PaperSession:
+    def __enter__(self) -> TradingSession:
         return self
 
     def __exit__(
@@ -112,7 +115,12 @@ class PaperSession:
 
     def _end_when_over(self) -> None:
         supervisor = self.supervisor
-        if supervisor.stopping or not supervisor.complete or not supervisor.children["gateway"].done:
+        if supervisor.stopping or not supervisor.complete:
+            return
+        if self.settings.is_live:
+            self._end_when_time_is_over()
+            return
+        if not supervisor.children["gateway"].done:
             return
         if self.figures.caught_up():
             supervisor.request_stop("the recording has ended")
@@ -126,3 +134,9 @@ class PaperSession:
                 "the recording has ended" if restarted else "the core or the recorder did not take the whole recording",
                 failed=not restarted,
             )
+
+    def _end_when_time_is_over(self) -> None:
+        duration_s, now = self.settings.replay.duration_s, time.monotonic()
+        self._complete_at = self._complete_at or now
+        if duration_s and now - self._complete_at >= duration_s:
+            self.supervisor.request_stop(f"{duration_s:g} s are over")

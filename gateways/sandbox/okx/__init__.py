@@ -1,0 +1,1 @@
+"""OKX, as the sandbox speaks: REST and WebSocket v5."""

@@ -1,0 +1,53 @@
+"""What a venue trades whose market is made from another venue's recording."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gateways.sidecar import Recording
+from gateways.venues import VENUES
+from oms.checks import ConfigError
+from oms.config import Settings
+from oms.instruments import Instrument
+
+STAND_INS: Final = {
+    ("binance_usdm", "BTCUSDT"): (
+        Instrument(
+            id=0,
+            symbol="BTC-USDT-SWAP",
+            venue="okx",
+            kind="linear_perpetual",
+            tick="0.1",
+            lot="0.01",
+            multiplier="0.01",
+            base="BTC",
+            quote="USDT",
+            min_qty="0.01",
+            max_qty="1000000",
+            max_leverage="100",
+        ),
+    ),
+}
+"""By venue and symbol of the recording: contracts as their exchanges list them. Settings may define them otherwise."""
+
+
+def traded_on(recording: Recording, family: str, settings: Settings) -> Instrument:
+    """What an exchange's sandbox trades over a recording: what is recorded, where that is the exchange's own.
+
+    Raises
+    ------
+    ConfigError
+        When it trades nothing that the recording could stand for.
+    """
+    recorded = VENUES.get(recording.venue)
+    if recorded is not None and recorded.family == family:
+        return settings.instrument(f"{recording.symbol}.{recording.venue}")
+    for instrument in STAND_INS.get((recording.venue, recording.symbol), ()):
+        if VENUES[instrument.venue].family == family:
+            wanted = (instrument.symbol, instrument.venue)
+            own = [each for each in settings.instruments if (each.symbol, each.venue) == wanted]
+            return own[0] if own else instrument
+    raise ConfigError(
+        f"{recording.path} is of {recording.symbol} at {recording.venue}, and stands for nothing at {family}: give a "
+        f"recording of it"
+    )

@@ -1,0 +1,72 @@
+"""A whole session with real orders on a sandbox while everything goes wrong and its processes are killed.
+
+A seed fixes what is done and what goes wrong; how it interleaves is the machine's, so a seed that fails is tried again
+as it is: ``ZOMS_CHAOS_SEED=1234 ZOMS_CHAOS_SEEDS=1 make thorough``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gateways.sandbox.faults import FaultPlan
+from gateways.sandbox.server import Sandbox
+from gateways.sidecar import open_recording
+from oms.config import write_session
+from tests.firm.desk import Chaos, FirmDesk
+from tests.firm.settings import SYMBOL, firm_settings
+from tests.firm.zygote import Zygote
+from tests.gateways.orders.test_chaos import RATES
+from tests.gateways.sandbox.desk import RECORDING, shipped_instrument
+
+ACTIONS = 120
+STRATEGY = f"""
+[[strategies]]
+file = "market_maker"
+instrument = "{SYMBOL}"
+"""
+FIRST_SEED = int(os.environ.get("ZOMS_CHAOS_SEED", "1000"))
+SEEDS = int(os.environ.get("ZOMS_CHAOS_SEEDS", "1000"))
+
+
+@pytest.fixture(scope="module")
+def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
+    session_file = write_session(firm_settings(tmp_path_factory.mktemp("zygote"), more=STRATEGY))
+    with Zygote(session_file) as ready:
+        yield ready
+
+
+def run_seed(seed: int, zygote: Zygote, folder: Path) -> None:
+    async def body() -> None:
+        async with Sandbox(open_recording(RECORDING), shipped_instrument(), loop=True) as sandbox:
+            sandbox.step(50)
+            desk = FirmDesk(sandbox, zygote, folder, STRATEGY, firm={"trade": True, "orders_at_end": "keep"})
+            try:
+                desk.start_core()
+                desk.start_data()
+                await desk.core_is_ready()
+                await desk.start_orders()
+                await desk.orders_leave()
+                await Chaos(desk, seed).run(ACTIONS, FaultPlan(seed, RATES))
+                await desk.stop_orders()
+                await desk.stop_core()
+                desk.check_equal()
+            finally:
+                await desk.close()
+
+    asyncio.run(body())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_core_has_what_the_exchange_has(seed: int, zygote: Zygote, tmp_path: Path) -> None:
+    run_seed(seed, zygote, tmp_path)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("seed", range(FIRST_SEED, FIRST_SEED + SEEDS))
+def test_core_has_what_the_exchange_has_thoroughly(seed: int, zygote: Zygote, tmp_path: Path) -> None:
+    run_seed(seed, zygote, tmp_path)
