@@ -442,10 +442,8 @@ class Known:
         instrument = self.instruments[fill.instrument]
         if instrument.kind != SPOT:
             return {instrument.settlement: fill.realized_pnl - fee}
-        quote = round(fill.px * fill.qty * instrument.cash_per_tick_lot)
-        base = round(fill.qty * Fraction(instrument.lot) * CASH_SCALE)
-        quote_fee = 0 if fill.base_fee else fee
-        return {instrument.quote: -fill.side * quote - quote_fee, instrument.base: fill.side * base - fill.base_fee}
+        base, quote = exchanged(instrument, fill.side, fill.px, fill.qty)
+        return {instrument.quote: quote - (0 if fill.base_fee else fee), instrument.base: base - fill.base_fee}
 
     def _move_cash(self, amounts: Mapping[str, int]) -> None:
         self.news += 1
@@ -519,6 +517,12 @@ class Known:
         self._tell(
             new_report(kind, ts=self._time_ns(), instrument=instrument, version=version, account=self.account, **fields)
         )
+
+
+def exchanged(instrument: Instrument, side: int, px: int, qty: int) -> tuple[int, int]:
+    """What a spot fill brings, before fees: of the base currency and of the quote currency, cash; paid is negative."""
+    base = round(qty * Fraction(instrument.lot) * CASH_SCALE)
+    return side * base, -side * round(px * qty * instrument.cash_per_tick_lot)
 
 
 def _counted_fee(instrument: Instrument, fill: FillView) -> int:
