@@ -231,7 +231,7 @@ class _Reader:
             int(row["px"]),
             int(row["qty"]),
             strategy=int(row["strategy"]),
-            stage=Stage.LIVE if order_id in self._accepted else Stage.PENDING,
+            stage=Stage.LIVE if order_id in self._accepted or is_external(order_id) else Stage.PENDING,
             venue_order_id=venue_order_id,
             filled_qty=filled_qty,
             said_filled_qty=filled_qty,

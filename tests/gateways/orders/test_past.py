@@ -87,8 +87,9 @@ def test_order_that_is_being_cancelled_may_never_have_been_taken() -> None:
 
 def test_adopted_order_is_known_by_the_exchanges_own_id() -> None:
     order_id = external_order_id(NUMBER, 777)
-    order = left(None, event(EventKind.ORDER_ADOPTED, order_id, OrderState.LIVE))[order_id].order
-    assert (order.client_id, order.venue_order_id) == ("", 777)
+    for state in (OrderState.LIVE, OrderState.PENDING_CANCEL):
+        order = left(snapshot(row(ORDER, order_id, state)))[order_id].order
+        assert (order.client_id, order.venue_order_id, order.stage) == ("", 777, Stage.LIVE)
 
 
 def test_trades_and_payments_are_those_of_the_snapshot_and_of_the_journal() -> None:
