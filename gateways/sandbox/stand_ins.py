@@ -39,7 +39,8 @@ def traded_on(recording: Recording, family: str, settings: Settings) -> Instrume
     ConfigError
         When it trades nothing that the recording could stand for.
     """
-    if VENUES[recording.venue].family == family:
+    recorded = VENUES.get(recording.venue)
+    if recorded is not None and recorded.family == family:
         return settings.instrument(f"{recording.symbol}.{recording.venue}")
     for instrument in STAND_INS.get((recording.venue, recording.symbol), ()):
         if VENUES[instrument.venue].family == family:

@@ -81,6 +81,11 @@ class Venue:
         What opening the market took.
     faults
         What goes wrong.
+
+    Attributes
+    ----------
+    bound_to : str
+        The addresses from which keys work; empty: any.
     """
 
     hosts: tuple[str, ...] = HOSTS
@@ -100,6 +105,7 @@ class Venue:
         self.streams = Streams(self)
         self.is_in_maintenance = False
         self.permissions: dict[str, bool] = dict(KEY_PERMISSIONS)
+        self.bound_to = "127.0.0.1"
         self.shift_ms = 0
         self.logins: dict[str, Credentials] = {}
         self._accounts: dict[str, Account] = {}
