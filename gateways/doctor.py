@@ -135,7 +135,22 @@ async def check_keys_of_binance(exchange: Any, venue: Venue, *, may_withdraw: bo
     return found
 
 
-CHECKS_OF_KEYS: Final[dict[str, CheckOfKeys]] = {"binance": check_keys_of_binance}
+async def check_keys_of_okx(exchange: Any, venue: Venue, *, may_withdraw: bool) -> list[Finding]:
+    """What the keys may do (OKX v5, "Get account configuration")."""
+    (told,) = (await exchange.privateGetAccountConfig())["data"]
+    may = told["perm"].split(",")
+    found = [Finding("keys", "ok", "they are valid")]
+    if "trade" not in may:
+        found.append(Finding("keys", "refused", f"they may not trade at {venue.name}: enable it for the key"))
+    if "withdraw" in may:
+        level: Level = "warning" if may_withdraw else "refused"
+        found.append(Finding("keys", level, "they may move money away (withdraw): forbid it, or --allow-withdrawals"))
+    if not told["ip"]:
+        found.append(Finding("keys", "warning", "they work from any address: bind the key to this machine's"))
+    return found
+
+
+CHECKS_OF_KEYS: Final[dict[str, CheckOfKeys]] = {"binance": check_keys_of_binance, "okx": check_keys_of_okx}
 """By exchange."""
 
 

@@ -445,9 +445,11 @@ class Known:
             self._report(ReportKind.ACCEPTED, order, exch_ts)
 
     def _amended(self, order: Order, px: int, qty: int, exch_ts: int) -> None:
+        is_filled = order.filled_qty == max(order.qty, qty)  # at either terms: for the core it has ended by its fills
         order.asked = None
         order.px, order.qty = px, qty
-        self._report(ReportKind.AMENDED, order, exch_ts, px=px, qty=qty)
+        if not is_filled:
+            self._report(ReportKind.AMENDED, order, exch_ts, px=px, qty=qty)
 
     def _settle(self, order: Order) -> None:
         """End an order that has told all its fills."""

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections import Counter
 from collections.abc import Awaitable, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
 import ccxt
+import msgspec
 
 from gateways.credentials import PASSPHRASE, Credentials, CredentialsError, variable
+from gateways.orders.batches import Answer
 from gateways.orders.clock import Clock
 from gateways.orders.ids import MOST, external_order_id, number_of
 from gateways.orders.known import Order
@@ -38,6 +41,7 @@ from gateways.orders.okx_words import (
     OLD_FILLS,
     PENDING,
     PLACE,
+    PLACE_BATCH,
     POSITIONS,
     POST_ONLY,
     QUERY,
@@ -52,7 +56,7 @@ from gateways.orders.outcomes import Code
 from gateways.orders.venue import CommandError, Page, Send
 from gateways.orders.views import FillView, FundingView, OrderView, PositionView, Standing, Told
 from oms.instruments import Instrument
-from oms.records import OrderFlag, OrderType, Reason, TimeInForce
+from oms.records import CommandKind, OrderFlag, OrderType, Reason, TimeInForce
 
 PAGE: Final = 100
 """Most rows of one answer."""
@@ -163,26 +167,36 @@ class Okx:
 
     async def place(self, order: Order) -> OrderView | None:
         """ "Place order"."""
-        instrument = order.instrument
-        is_limit = order.order_type is OrderType.LIMIT
-        request: dict[str, Any] = {
-            "instId": instrument.symbol,
-            "tdMode": "cash" if instrument.kind == "spot" else "cross",
-            "clOrdId": order.client_id,
-            "side": SIDES[order.side],
-            "ordType": MARKET,
-            "sz": instrument.qty_from_lots(order.qty),
-        }
-        if is_limit:
-            is_post_only = order.flags & OrderFlag.POST_ONLY
-            request["ordType"] = POST_ONLY if is_post_only else LIMIT_TYPES[order.time_in_force]
-            request["px"] = instrument.px_from_ticks(order.px)
-        elif instrument.kind == "spot":
-            request["tgtCcy"] = "base_ccy"
-        if order.flags & OrderFlag.REDUCE_ONLY:
-            request["reduceOnly"] = True
-        rows = await self._ask("privatePostTradeOrder", request, (PLACE, order), Priority.ORDER, is_order=True)
+        rows = await self._ask("privatePostTradeOrder", _terms_of(order), (PLACE, order), Priority.ORDER, is_order=True)
         return _accepted(order, rows[0]) if rows and rows[0].get("ordId") else None
+
+    def batch_size(self, kind: CommandKind, waiting: int) -> int:
+        """See ``gateways.orders.batches.Batching``: cancels go alone, for each is followed by a query anyway."""
+        return min(waiting, MOST_IN_BATCH) if kind is CommandKind.NEW else 1
+
+    async def place_batch(self, orders: list[Order]) -> list[Answer]:
+        """ "Place multiple orders"."""
+        counts = Counter(limit_name(PLACE_BATCH, order.instrument.symbol) for order in orders)
+        await self.limiter.turn({**counts, ACCOUNT_ORDERS: len(orders)}, Priority.ORDER, self.patience_s)
+        for order in orders:
+            order.sent_s = self.limiter.now_s()
+        try:
+            answer = await self.exchange.privatePostTradeBatchOrders([_terms_of(order) for order in orders])
+        except ccxt.BaseError as error:  # when all are refused, ccxt raises what the first is refused for
+            answer = _answer_in(error)
+            if len(answer["data"]) != len(orders):
+                raise
+        rows = answer["data"]
+        if len(rows) != len(orders):
+            return [None] * len(orders)
+        return [
+            self._error_of(row) or (_accepted(order, row) if row.get("ordId") else None)
+            for order, row in zip(orders, rows, strict=True)
+        ]
+
+    async def cancel_batch(self, orders: list[Order]) -> list[Answer]:
+        """Each by itself."""
+        return [await self.cancel(order) for order in orders]
 
     async def amend(self, order: Order, px: int, qty: int) -> OrderView | None:
         """ "Amend order": what has come of it is asked for."""
@@ -330,6 +344,19 @@ class Okx:
         await send(request)
         await asyncio.gather(*self._awaited.values())
 
+    def _error_of(self, row: Mapping[str, Any]) -> Exception | None:
+        """What ccxt would raise for a refusal, had it come alone; None: it is none."""
+        if row.get("sCode", "0") == "0":
+            return None
+        content = {"code": "1", "data": [row], "msg": ""}
+        body = msgspec.json.encode(content).decode()
+        try:
+            self.exchange.handle_errors(200, "", "", "", {}, body, content, {}, "")
+        except ccxt.BaseError as error:
+            refusal: Exception = error
+            return refusal
+        return ValueError(f"an answer that cannot be: {body}")
+
     def _note_event(self, message: Mapping[str, Any]) -> None:
         """An answer to a login or a subscription; a refusal ends whatever is waited for."""
         if message["event"] == "error":
@@ -420,6 +447,36 @@ def _check_terms(instrument: Instrument, row: Mapping[str, str]) -> None:
             f"{instrument.symbol} is {row['ctType']} with contracts of {size:f} {row['ctValCcy']} at the exchange, not "
             f"{instrument.kind} of {instrument.multiplier}: redefine it"
         )
+
+
+def _terms_of(order: Order) -> dict[str, Any]:
+    """A new order, as a request says it."""
+    instrument = order.instrument
+    request: dict[str, Any] = {
+        "instId": instrument.symbol,
+        "tdMode": "cash" if instrument.kind == "spot" else "cross",
+        "clOrdId": order.client_id,
+        "side": SIDES[order.side],
+        "ordType": MARKET,
+        "sz": instrument.qty_from_lots(order.qty),
+    }
+    if order.order_type is OrderType.LIMIT:
+        is_post_only = order.flags & OrderFlag.POST_ONLY
+        request["ordType"] = POST_ONLY if is_post_only else LIMIT_TYPES[order.time_in_force]
+        request["px"] = instrument.px_from_ticks(order.px)
+    elif instrument.kind == "spot":
+        request["tgtCcy"] = "base_ccy"
+    if order.flags & OrderFlag.REDUCE_ONLY:
+        request["reduceOnly"] = True
+    return request
+
+
+def _answer_in(error: ccxt.BaseError) -> dict[str, Any]:
+    """The answer that an exception of ccxt's quotes; one without rows where it quotes none."""
+    try:
+        return {"data": [], **msgspec.json.decode(str(error).partition(" ")[2], type=dict[str, Any])}
+    except (msgspec.DecodeError, msgspec.ValidationError):
+        return {"data": []}
 
 
 def _accepted(order: Order, row: Mapping[str, Any]) -> OrderView:

@@ -119,8 +119,9 @@ ACCOUNT_LIMITS: Final = (
 )
 """By user; the exchange tells in no header what is used."""
 
-PLACE, AMEND, CANCEL, QUERY, CANCEL_BATCH = "new orders", "amends", "cancels", "queries", "cancels in batches"
-INSTRUMENT_LIMITS: Final = {PLACE: 60, AMEND: 60, CANCEL: 60, QUERY: 60, CANCEL_BATCH: 300}
+PLACE, AMEND, CANCEL, QUERY = "new orders", "amends", "cancels", "queries"
+PLACE_BATCH, CANCEL_BATCH = "new orders in batches", "cancels in batches"
+INSTRUMENT_LIMITS: Final = {PLACE: 60, AMEND: 60, CANCEL: 60, QUERY: 60, PLACE_BATCH: 300, CANCEL_BATCH: 300}
 """By user and instrument, in two seconds; in batches each order counts."""
 
 RECEIVE_WINDOW_S: Final = 30.0

@@ -27,6 +27,22 @@ STAND_INS: Final = {
             max_leverage="100",
         ),
     ),
+    ("binance_coinm", "BTCUSD_PERP"): (
+        Instrument(
+            id=0,
+            symbol="BTC-USD-SWAP",
+            venue="okx",
+            kind="inverse_perpetual",
+            tick="0.1",
+            lot="1",
+            multiplier="100",
+            base="BTC",
+            quote="USD",
+            min_qty="1",
+            max_qty="100000",
+            max_leverage="100",
+        ),
+    ),
 }
 """By venue and symbol of the recording: contracts as their exchanges list them. Settings may define them otherwise."""
 
@@ -39,7 +55,8 @@ def traded_on(recording: Recording, family: str, settings: Settings) -> Instrume
     ConfigError
         When it trades nothing that the recording could stand for.
     """
-    if VENUES[recording.venue].family == family:
+    recorded = VENUES.get(recording.venue)
+    if recorded is not None and recorded.family == family:
         return settings.instrument(f"{recording.symbol}.{recording.venue}")
     for instrument in STAND_INS.get((recording.venue, recording.symbol), ()):
         if VENUES[instrument.venue].family == family:

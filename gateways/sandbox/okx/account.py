@@ -36,7 +36,7 @@ def config(venue: Venue, call: Call) -> list[Json]:
             "ctIsoMode": "automatic",
             "enableSpotBorrow": False,
             "greeksType": "PA",
-            "ip": "127.0.0.1",
+            "ip": venue.bound_to,
             "kycLv": "3",
             "label": "sandbox",
             "level": "Lv1",

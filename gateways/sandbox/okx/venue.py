@@ -81,6 +81,11 @@ class Venue:
         What opening the market took.
     faults
         What goes wrong.
+
+    Attributes
+    ----------
+    bound_to : str
+        The addresses from which keys work; empty: any.
     """
 
     hosts: tuple[str, ...] = HOSTS
@@ -100,6 +105,7 @@ class Venue:
         self.streams = Streams(self)
         self.is_in_maintenance = False
         self.permissions: dict[str, bool] = dict(KEY_PERMISSIONS)
+        self.bound_to = "127.0.0.1"
         self.shift_ms = 0
         self.logins: dict[str, Credentials] = {}
         self._accounts: dict[str, Account] = {}
@@ -114,6 +120,11 @@ class Venue:
         self.logins[credentials.key] = credentials
         self._accounts[credentials.key] = account
         return account
+
+    @property
+    def market_ms(self) -> int:
+        """The time of the market, which is that of the recording."""
+        return self.market.ts // NS_PER_MS + self.shift_ms
 
     def account_of(self, key: str) -> Account:
         """The account that a key opens."""

@@ -9,8 +9,9 @@ import pytest
 
 from gateways.credentials import Credentials, CredentialsError
 from gateways.orders.okx import Okx
+from gateways.orders.views import FillView, OrderView, Standing
 from gateways.sandbox.faults import Fault
-from oms.records import CommandKind, Liquidity, OrderFlag, OrderState, Reason, ReportKind, TimeInForce
+from oms.records import CommandKind, Liquidity, OrderFlag, OrderState, OrderType, Reason, ReportKind, TimeInForce
 from tests.gateways.okx.booth import OkxBooth, on_booth
 from tests.gateways.orders.booth import FAR, SkippingClock
 
@@ -65,6 +66,20 @@ async def test_order_is_amended(booth: OkxBooth) -> None:
     assert (report["px"], report["qty"], report["leaves_qty"]) == (FAR + 5, 70, 70)
     (order,) = booth.account.open_orders.values()
     assert (order.px, order.qty) == (FAR + 5, 70)
+
+
+@on_booth()
+async def test_order_that_fills_at_new_terms_before_they_are_told_has_ended_by_its_fill(booth: OkxBooth) -> None:
+    order_id = booth.place(1, 100, FAR)
+    await booth.done(order_id, ReportKind.ACCEPTED)
+    order = booth.known.orders[order_id]
+    order.asked = (FAR + 1, 100)
+    terms = (0, order.client_id, order.venue_order_id, 1)
+    booth.known.take_fill(FillView(*terms[:3], 1, 1, FAR, 100, Liquidity.MAKER, 5, True, 0, 10))
+    view = OrderView(*terms, OrderType.LIMIT, TimeInForce.GTC, 0, Standing.FILLED, 0, FAR + 1, 100, 100, 10)
+    booth.known.take_order(view)
+    assert booth.of(order_id) == ["ACCEPTED", "FILL"]
+    assert order_id not in booth.known.orders
 
 
 @on_booth()
