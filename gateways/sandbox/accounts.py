@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum
 from fractions import Fraction
-from typing import Final, NamedTuple
+from typing import ClassVar, Final, NamedTuple, Protocol
 
 from gateways.sandbox.engine.records import OperationFlag
 from oms.decimals import rate
@@ -104,6 +104,9 @@ class Account:
 
     number: int
     wallet: int
+    """In the settlement currency."""
+    base_wallet: int = 0
+    """Of spot: in the base currency, 1e-8."""
     leverage: int = DEFAULT_LEVERAGE
     qty: int = 0
     """Position in lots, signed."""
@@ -127,6 +130,16 @@ class Booked(NamedTuple):
     realized_pnl: int
 
 
+class Bookkeeper(Protocol):
+    """What the exchange asks of an instrument's accounts."""
+
+    def covers(self, order: Order, px: int, qty: int, mark_px: Fraction) -> bool:
+        """Whether the account can put up an order at other terms; 0: at its own, and nothing is put up for it yet."""
+
+    def book(self, account: Account, side: int, px: int, qty: int, *, is_maker: bool) -> Booked:
+        """Book one fill, ticks and lots."""
+
+
 class Ledger:
     """Computes the cash of fills, positions and margin of one linear instrument.
 
@@ -136,8 +149,10 @@ class Ledger:
         For an instrument of another kind.
     """
 
+    IS_INVERSE: ClassVar = False
+
     def __init__(self, instrument: Instrument) -> None:
-        if instrument.inverse or instrument.kind == "option":
+        if instrument.inverse != self.IS_INVERSE or instrument.kind == "option":
             raise ValueError(f"the sandbox has no accounts for {instrument.kind} {instrument.symbol} yet")
         self.instrument = instrument
         self.cash_per_tick_lot = instrument.cash_per_tick_lot
@@ -154,6 +169,10 @@ class Ledger:
         """A cost in tick-lots as cash."""
         return round(tick_lots * self.cash_per_tick_lot)
 
+    def notional(self, px: Fraction, qty: int) -> int:
+        """What so many lots are worth at a price in ticks."""
+        return self.value(abs(qty) * px)
+
     def book(self, account: Account, side: int, px: int, qty: int, *, is_maker: bool) -> Booked:
         """Book one fill in position and wallet."""
         fee = round(Fraction(self.value(px * qty) * self.rates[is_maker], CASH_SCALE))
@@ -167,6 +186,17 @@ class Ledger:
         account.open_cost += side * px * (qty - closed)
         account.wallet += realized - fee
         return Booked(fee, realized)
+
+    def covers(self, order: Order, px: int, qty: int, mark_px: Fraction) -> bool:
+        """See ``Bookkeeper``; what makes the exposure smaller is always covered."""
+        account = order.account
+        at_px = px or order.px or mark_px
+        added = round(at_px * ((qty or order.qty) - order.filled_qty))
+        if px:
+            added = max(added - order.px * order.left, 0)
+        before = self.initial_margin(account, mark_px)
+        needed = self.initial_margin(account, mark_px, order.side * added)
+        return needed <= before or needed <= account.wallet + self.unrealized_pnl(account, mark_px)
 
     def entry_px(self, account: Account) -> Fraction:
         """Average price of the position in ticks; 0 when it is flat."""
@@ -196,11 +226,11 @@ class Ledger:
 
     def position_margin(self, account: Account, mark_px: Fraction) -> int:
         """The position's part of the initial margin."""
-        return -(-self.value(abs(account.qty) * mark_px) // account.leverage)
+        return -(-self.notional(mark_px, account.qty) // account.leverage)
 
     def maintenance_margin(self, account: Account, mark_px: Fraction) -> int:
         """By the tier that the position's notional is in."""
-        notional = self.value(abs(account.qty) * mark_px)
+        notional = self.notional(mark_px, account.qty)
         tier = next(row for row in self.tiers[::-1] if notional >= row["floor_value"])
         return max(
             round(Fraction(notional * int(tier["maintenance_rate"]), CASH_SCALE)) - int(tier["maintenance_deduction"]),

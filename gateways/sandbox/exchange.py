@@ -14,8 +14,9 @@ from typing import Final, NamedTuple, Protocol
 import numpy as np
 
 from gateways.decoder import Ticks
-from gateways.sandbox.accounts import Account, Fill, Income, Ledger, Order, Status
+from gateways.sandbox.accounts import Account, Fill, Income, Order, Status
 from gateways.sandbox.engine.records import OPERATION, OperationFlag, OperationKind, OutcomeKind
+from gateways.sandbox.inverse_ledger import ledger_of
 from oms.instruments import Instrument
 from oms.records import CASH_SCALE, Liquidity, Reason, TickKind
 
@@ -82,7 +83,7 @@ class Exchange:
     Parameters
     ----------
     instrument
-        A linear contract.
+        A linear or inverse contract.
     engine
         Its matching engine, whose background book is there.
     now_ns
@@ -108,7 +109,7 @@ class Exchange:
         first_order_id: int = FIRST_ORDER_ID,
     ) -> None:
         self.instrument = instrument
-        self.ledger = Ledger(instrument)
+        self.ledger = ledger_of(instrument)
         self.engine = engine
         self.listeners: list[Callable[[Event], None]] = []
         self.orders: dict[int, Order] = {}
@@ -144,7 +145,7 @@ class Exchange:
         if order.is_reduce_only:
             order.working_qty = self._reducible(order)
         else:
-            self._check_margin(order)
+            self._check_funds(order)
         self._next_order_id += 1
         order.order_id = self._next_order_id
         order.created_ms = order.updated_ms = self.now_ms
@@ -174,7 +175,7 @@ class Exchange:
         if order.is_reduce_only:
             working_qty = order.filled_qty + min(qty - order.filled_qty, abs(order.account.qty))
         else:
-            self._check_margin(order, px, qty)
+            self._check_funds(order, px, qty)
         self._wanted = (px, qty)
         self._operate(order, OperationKind.AMEND, px, working_qty)
 
@@ -197,7 +198,7 @@ class Exchange:
         paid = []
         for account in self.accounts:
             if account.qty:
-                notional = self.ledger.value(abs(account.qty) * self.mark_px)
+                notional = self.ledger.notional(self.mark_px, account.qty)
                 amount = -round(Fraction(notional * rate, CASH_SCALE)) * (1 if account.qty > 0 else -1)
                 account.wallet += amount
                 account.wallet_ms = self.now_ms
@@ -212,17 +213,9 @@ class Exchange:
         self.bid_px, self.ask_px = int(tick["px"]), int(tick["px_2"])
         self.mark_px = Fraction(self.bid_px + self.ask_px, 2)
 
-    def _check_margin(self, order: Order, px: int = 0, qty: int = 0) -> None:
-        """Refuse what the account cannot put up; what makes its exposure smaller is always taken."""
-        account = order.account
-        at_px = px or order.px or self.mark_px
-        added = round(at_px * ((qty or order.qty) - order.filled_qty))
-        if px:
-            added = max(added - order.px * order.left, 0)
-        before = self.ledger.initial_margin(account, self.mark_px)
-        needed = self.ledger.initial_margin(account, self.mark_px, order.side * added)
-        equity = account.wallet + self.ledger.unrealized_pnl(account, self.mark_px)
-        if needed > before and needed > equity:
+    def _check_funds(self, order: Order, px: int = 0, qty: int = 0) -> None:
+        """Refuse what the account cannot put up."""
+        if not self.ledger.covers(order, px, qty, self.mark_px):
             raise RefusedError(Refusal.MARGIN)
 
     def _reducible(self, order: Order) -> int:

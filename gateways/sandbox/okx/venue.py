@@ -121,6 +121,11 @@ class Venue:
         self._accounts[credentials.key] = account
         return account
 
+    @property
+    def market_ms(self) -> int:
+        """The time of the market, which is that of the recording."""
+        return self.market.ts // NS_PER_MS + self.shift_ms
+
     def account_of(self, key: str) -> Account:
         """The account that a key opens."""
         return self._accounts[key]
