@@ -15,7 +15,7 @@ from aiohttp import web
 from gateways.credentials import Credentials
 from gateways.sandbox.accounts import Account, Order
 from gateways.sandbox.binance.errors import html_page
-from gateways.sandbox.binance.venue import AFTER, BEFORE, DELAY_S
+from gateways.sandbox.binance.front import AFTER, BEFORE, DELAY_S
 from gateways.sandbox.clock import Clock, Timers
 from gateways.sandbox.conditionals import Conditionals
 from gateways.sandbox.exchange import Engine, Event, Exchange, RefusedError, What
@@ -97,7 +97,7 @@ class Venue:
         self.clock = Clock()
         self.timers = Timers(self.clock)
         self.faults = faults or FaultPlan()
-        self.exchange = Exchange(self.instrument, engine, self.clock.now_ns, FIRST_ORDER_ID)
+        self.exchange = Exchange(self.instrument, ledger_of(self.instrument), engine, self.clock.now_ns, FIRST_ORDER_ID)
         self.conditionals = Conditionals(self.exchange)
         self.views = Views(self.exchange, self.contract)
         self.books = Books(self.contract)
