@@ -20,6 +20,7 @@ from gateways.sandbox.clock import Clock, Timers
 from gateways.sandbox.conditionals import Conditionals
 from gateways.sandbox.exchange import Engine, Event, Exchange, RefusedError, What
 from gateways.sandbox.faults import Fault, FaultPlan
+from gateways.sandbox.inverse_ledger import ledger_of
 from gateways.sandbox.market import Batch, RecordedMarket
 from gateways.sandbox.okx.account import KEY_PERMISSIONS, TRADING
 from gateways.sandbox.okx.books import NS_PER_MS, Books, Ticks, best_row, trade_row
