@@ -21,6 +21,7 @@ STREAMS: Final = "wss://ws.okx.com:8443/ws/v5/public"
 
 BOOK: Final = "books"
 CHANNELS: Final = (BOOK, "trades", "bbo-tbt")
+OF_SWAPS: Final = ("mark-price", "funding-rate")
 KINDS: Final = ("SPOT", "SWAP")
 LIVE: Final = "live"
 PING: Final = "ping"
@@ -99,7 +100,9 @@ class OkxMarketData:
             Feed(
                 STREAMS,
                 carries_book=True,
-                greeting=(_request("subscribe", instrument, CHANNELS),),
+                greeting=(
+                    _request("subscribe", instrument, CHANNELS + (() if instrument.kind == "spot" else OF_SWAPS)),
+                ),
                 ping=PING,
                 renewal=tuple(_request(name, instrument, (BOOK,)) for name in ("unsubscribe", "subscribe")),
             ),

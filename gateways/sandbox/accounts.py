@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum
 from fractions import Fraction
-from typing import Final, NamedTuple, Protocol
+from typing import ClassVar, Final, NamedTuple, Protocol
 
 from gateways.sandbox.engine.records import OperationFlag
 from oms.decimals import rate
@@ -133,8 +133,8 @@ class Booked(NamedTuple):
 class Bookkeeper(Protocol):
     """What the exchange asks of an instrument's accounts."""
 
-    def value(self, tick_lots: int | Fraction) -> int:
-        """A cost in tick-lots as cash."""
+    def notional(self, px: Fraction, qty: int) -> int:
+        """What so many lots are worth at a price in ticks."""
 
     def covers(self, order: Order, px: int, qty: int, mark_px: Fraction) -> bool:
         """Whether the account can put up an order at other terms; 0: at its own, and nothing is put up for it yet."""
@@ -152,8 +152,10 @@ class Ledger:
         For an instrument of another kind.
     """
 
+    IS_INVERSE: ClassVar = False
+
     def __init__(self, instrument: Instrument) -> None:
-        if instrument.inverse or instrument.kind == "option":
+        if instrument.inverse != self.IS_INVERSE or instrument.kind == "option":
             raise ValueError(f"the sandbox has no accounts for {instrument.kind} {instrument.symbol} yet")
         self.instrument = instrument
         self.cash_per_tick_lot = instrument.cash_per_tick_lot
@@ -169,6 +171,10 @@ class Ledger:
     def value(self, tick_lots: int | Fraction) -> int:
         """A cost in tick-lots as cash."""
         return round(tick_lots * self.cash_per_tick_lot)
+
+    def notional(self, px: Fraction, qty: int) -> int:
+        """What so many lots are worth at a price in ticks."""
+        return self.value(abs(qty) * px)
 
     def book(self, account: Account, side: int, px: int, qty: int, *, is_maker: bool) -> Booked:
         """Book one fill in position and wallet."""
@@ -223,11 +229,11 @@ class Ledger:
 
     def position_margin(self, account: Account, mark_px: Fraction) -> int:
         """The position's part of the initial margin."""
-        return -(-self.value(abs(account.qty) * mark_px) // account.leverage)
+        return -(-self.notional(mark_px, account.qty) // account.leverage)
 
     def maintenance_margin(self, account: Account, mark_px: Fraction) -> int:
         """By the tier that the position's notional is in."""
-        notional = self.value(abs(account.qty) * mark_px)
+        notional = self.notional(mark_px, account.qty)
         tier = next(row for row in self.tiers[::-1] if notional >= row["floor_value"])
         return max(
             round(Fraction(notional * int(tier["maintenance_rate"]), CASH_SCALE)) - int(tier["maintenance_deduction"]),

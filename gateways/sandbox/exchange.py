@@ -219,7 +219,7 @@ class Exchange(Generic[L]):
         paid = []
         for account in self.accounts:
             if account.qty:
-                notional = self.ledger.value(abs(account.qty) * self.mark_px)
+                notional = self.ledger.notional(self.mark_px, account.qty)
                 amount = -round(Fraction(notional * rate, CASH_SCALE)) * (1 if account.qty > 0 else -1)
                 account.wallet += amount
                 account.wallet_ms = self.now_ms

@@ -48,6 +48,10 @@ class SpotLedger:
         """A cost in tick-lots as cash of the quote currency."""
         return round(tick_lots * self.cash_per_tick_lot)
 
+    def notional(self, px: Fraction, qty: int) -> int:
+        """What so many lots are worth at a price in ticks."""
+        return self.value(abs(qty) * px)
+
     def base(self, lots: int) -> int:
         """Lots as cash of the base currency."""
         return round(lots * self.base_per_lot)

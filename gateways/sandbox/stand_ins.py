@@ -27,6 +27,22 @@ STAND_INS: Final = {
             max_leverage="100",
         ),
     ),
+    ("binance_coinm", "BTCUSD_PERP"): (
+        Instrument(
+            id=0,
+            symbol="BTC-USD-SWAP",
+            venue="okx",
+            kind="inverse_perpetual",
+            tick="0.1",
+            lot="1",
+            multiplier="100",
+            base="BTC",
+            quote="USD",
+            min_qty="1",
+            max_qty="100000",
+            max_leverage="100",
+        ),
+    ),
 }
 """By venue and symbol of the recording: contracts as their exchanges list them. Settings may define them otherwise."""
 

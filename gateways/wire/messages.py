@@ -14,7 +14,7 @@ from gateways.decoder import Ticks
 from gateways.layouts import UNNUMBERED
 from oms.decimals import GridError
 from oms.instruments import MAX_VALUE, Instrument
-from oms.records import TICK, Reason, TickFlag, TickKind
+from oms.records import CASH_SCALE, TICK, Reason, TickFlag, TickKind
 
 _EPOCH: Final = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
@@ -99,6 +99,20 @@ class Stream:
             record["side"], record["px"], record["qty"] = side, px, qty
         ticks["update_id"] = ids.own
         ticks["px_2"] = ids.own if snapshot else ids.previous
+        return ticks
+
+    def mark(self, px: str, exch_ts: int, local_ts: int) -> Ticks:
+        """One MARK, to the nearest tick; no index price is stated."""
+        ticks = self._records(1, TickKind.MARK, exch_ts, local_ts)
+        whole_ticks, fraction = self.instrument.average_to_ticks(px)
+        nearest = whole_ticks + (2 * fraction >= CASH_SCALE)
+        ticks["px"] = self._above_zero("mark price", px, nearest, Reason.BAD_PRICE)
+        return ticks
+
+    def funding(self, funding_rate: int, exch_ts: int, local_ts: int) -> Ticks:
+        """One FUNDING at a rate in 1e-8."""
+        ticks = self._records(1, TickKind.FUNDING, exch_ts, local_ts)
+        ticks["qty"] = funding_rate
         return ticks
 
     def _level(self, level: Level) -> tuple[int, int, int] | None:

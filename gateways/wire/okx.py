@@ -1,13 +1,19 @@
-"""OKX v5 public streams: ``trades``, ``books`` (snapshot, then updates), ``tickers`` and ``bbo-tbt``.
+"""OKX v5 public streams: ``trades``, ``books`` (snapshot, then updates), ``tickers``, ``bbo-tbt``, ``mark-price`` and
+``funding-rate``.
 
 Books are followed by ``prevSeqId`` and ``seqId`` where messages have them; older streams have none, and each update
 then follows the one before it. An update whose ``prevSeqId`` is not the last ``seqId`` is a gap.
 
-Source: OKX's API guide v5, Public data WebSocket: trades, tickers and order book channels.
+Funding is told once the exchange has gone on to the next time of it, at the rate that it stated last for the one
+before.
+
+Source: OKX's API guide v5, Public data WebSocket: trades, tickers, order book, mark price and funding rate channels.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from fractions import Fraction
 from typing import Any, Final
 
 from gateways.decoder import Ticks
@@ -15,6 +21,7 @@ from gateways.layouts import NS_PER_MS
 from gateways.wire.messages import (
     Ids,
     NamedFields,
+    Refuse,
     WireError,
     field,
     levels_of,
@@ -26,7 +33,9 @@ from gateways.wire.messages import (
     side_of,
     whole,
 )
-from oms.records import Reason, TickKind
+from oms.decimals import parse_decimal
+from oms.instruments import Instrument
+from oms.records import CASH_SCALE, Reason, TickKind
 
 _HEAD: Final = '{"arg":{"channel":"$CHANNEL","instId":"$SYMBOL"},'
 _TRADE: Final = (
@@ -71,6 +80,10 @@ LAYOUTS: Final = (
 class OkxDecoder(NamedFields):
     """See ``NamedFields``."""
 
+    def __init__(self, instrument: Instrument, refuse: Refuse) -> None:
+        super().__init__(instrument, refuse)
+        self._funding = (0, 0)  # when it is next due, ms, and its rate in 1e-8; 0: it is not known
+
     def decode(self, message: bytes, local_ts: int) -> list[Ticks]:
         """As ``NamedFields.decode``."""
         content = parse(message)
@@ -85,7 +98,8 @@ class OkxDecoder(NamedFields):
             return [self._book(row, content.get("action"), local_ts) for row in rows]
         if channel not in self._CHANNELS:
             raise not_ours(f"channel {channel} is not read")
-        return [self._CHANNELS[channel](self, row, local_ts) for row in rows]
+        told = [self._CHANNELS[channel](self, row, local_ts) for row in rows]
+        return [ticks for ticks in told if ticks is not None]
 
     def _trade(self, row: Any, local_ts: int) -> Ticks:
         side = side_of(field(row, "side", str))
@@ -105,7 +119,29 @@ class OkxDecoder(NamedFields):
         update_id = number_of(row, "seqId") if "seqId" in row else 0
         return self._stream.quote(bid, ask, whole(row, "ts") * NS_PER_MS, local_ts, update_id)
 
-    _CHANNELS: Final = {"trades": _trade, "tickers": _ticker, "bbo-tbt": _touch}
+    def _mark(self, row: Any, local_ts: int) -> Ticks:
+        return self._stream.mark(number(row, "markPx"), whole(row, "ts") * NS_PER_MS, local_ts)
+
+    def _funding_rate(self, row: Any, local_ts: int) -> Ticks | None:
+        """A rate has as many decimals as it takes, and is rounded half to even."""
+        due_ms, ts_ms = whole(row, "fundingTime"), whole(row, "ts")
+        rate = round(Fraction(parse_decimal("funding rate", number(row, "fundingRate"))) * CASH_SCALE)
+        if abs(rate) > CASH_SCALE:
+            raise WireError(Reason.MALFORMED, f"funding rate {row['fundingRate'][:40]} is above one")
+        before_ms, before_rate = self._funding
+        if due_ms < before_ms:  # a message may overtake one of another connection
+            return None
+        self._funding = (due_ms, rate)
+        is_over = 0 < before_ms < due_ms and before_ms <= ts_ms
+        return self._stream.funding(before_rate, before_ms * NS_PER_MS, local_ts) if is_over else None
+
+    _CHANNELS: Final[dict[str, Callable[[Any, Any, int], Ticks | None]]] = {
+        "trades": _trade,
+        "tickers": _ticker,
+        "bbo-tbt": _touch,
+        "mark-price": _mark,
+        "funding-rate": _funding_rate,
+    }
 
     def _book(self, row: Any, action: object, local_ts: int) -> Ticks:
         if action not in ("snapshot", "update"):

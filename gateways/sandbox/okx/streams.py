@@ -259,9 +259,9 @@ _OPERATIONS: Final[dict[str, Callable[[Connection, Any], None]]] = {
 
 _FIRST: Final[dict[str, Callable[[Any, Connection], list[Json]]]] = {
     "books": lambda venue, _: [venue.books.snapshot(venue.shift_ms)],
-    "tickers": lambda venue, _: [ticker_row(venue)],
-    "mark-price": lambda venue, _: [mark_row(venue, venue.clock.now_ms)],
-    "funding-rate": lambda venue, _: [funding_row(venue, venue.clock.now_ms)],
+    "tickers": lambda venue, _: [ticker_row(venue, venue.market_ms)],
+    "mark-price": lambda venue, _: [mark_row(venue, venue.market_ms)],
+    "funding-rate": lambda venue, _: [funding_row(venue, venue.market_ms)],
     "instruments": lambda venue, _: [venue.contract.row],
     "account": lambda venue, connection: [venue.views.balance(_account(connection))],
     "balance_and_position": lambda venue, connection: [

@@ -222,7 +222,7 @@ class Views:
             "mgnMode": "cross",
             "mgnRatio": "",
             "mmr": cash(ledger.maintenance_margin(account, mark_px)),
-            "notionalUsd": cash(ledger.value(abs(account.qty) * mark_px)),
+            "notionalUsd": cash(ledger.notional(mark_px, account.qty)),
             "pos": self.contract.sz(account.qty),
             "posCcy": "",
             "posId": str(FIRST_BILL_ID + account.number),

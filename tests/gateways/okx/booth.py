@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any, Final
 
 from gateways.orders.clock import Clock
@@ -17,6 +18,11 @@ from tests.gateways.orders.booth import DEADLINE_S, Booth
 from tests.gateways.sandbox.desk import RECORDING
 
 SWAP: Final = STAND_INS["binance_usdm", "BTCUSDT"][0]
+INVERSE_SWAP: Final = STAND_INS["binance_coinm", "BTCUSD_PERP"][0]
+RECORDINGS: Final = {
+    SWAP.symbol: RECORDING,
+    INVERSE_SWAP.symbol: Path(__file__).resolve().parents[2] / "data" / "coinm_btcusd_perp_20240808.gz",
+}
 
 
 class OkxBooth(Booth):
@@ -43,7 +49,7 @@ def on_booth(
     """As ``tests.gateways.orders.booth.on_booth``."""
 
     async def run(body: Callable[[OkxBooth], Awaitable[None]]) -> None:
-        async with Sandbox(open_recording(RECORDING), instrument) as sandbox:
+        async with Sandbox(open_recording(RECORDINGS[instrument.symbol]), instrument) as sandbox:
             sandbox.step(50)
             booth = OkxBooth(sandbox, clock(), **options)
             try:

@@ -54,7 +54,7 @@ class OkxFloor:
         """Wait until the streams are up, at both ends, and there is a book."""
         await self.until(lambda: self.market.is_in_step and all(stream.is_up for stream in self.live.streams))
         await self.until(
-            lambda: [len(each.names) for each in self.venue.streams.connections] == [3] * len(self.live.streams)
+            lambda: [len(each.names) for each in self.venue.streams.connections] == [5] * len(self.live.streams)
         )
 
     async def step(self, count: int = 1) -> None:
