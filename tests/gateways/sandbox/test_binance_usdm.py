@@ -11,7 +11,7 @@ import pytest
 
 from gateways.sandbox.binance.limits import WEIGHT
 from oms.checks import ConfigError
-from tests.gateways.reference import COINM_FILE
+from tests.gateways.reference import COINM, COINM_FILE
 from tests.gateways.sandbox.desk import SYMBOL, Desk, Wire, on_sandbox
 
 
@@ -152,7 +152,7 @@ async def test_certificate_is_believed_by_nobody_else(desk: Desk) -> None:
 
 
 def test_recording_of_another_venue_is_refused() -> None:
-    @on_sandbox(file=COINM_FILE)
+    @on_sandbox(file=COINM_FILE, instrument=COINM)
     async def body(_desk: Desk) -> None:
         await asyncio.sleep(0)
 
