@@ -1,4 +1,4 @@
-"""Recorded Binance USD-M messages into exact-integer TICK records, on one core.
+"""Recorded messages into exact-integer TICK records, on one core: Binance USD-M whole, of each venue trades and quotes.
 
 The reference is ccxt.pro's own WebSocket client and Binance handlers on the same messages in the same run: its JSON
 parser (orjson where installed), ``handle_message``, and an order book that follows from the recorded snapshot on. It
@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
+from benchmarks import _decode_venues
 from benchmarks._market import INSTRUMENT, RECORDING, market_maker_settings
 from gateways.binance import MessageDecoder
 from gateways.layouts import Stop
@@ -31,8 +32,13 @@ SYMBOL: Final = "BTC/USDT:USDT"
 
 
 def measure() -> Iterator[dict[str, Any]]:
-    """Decode one message a call and in batches."""
+    """Decode one message a call and in batches; then each venue."""
     compile_entries()
+    yield from _whole_recording()
+    yield from _decode_venues.measure()
+
+
+def _whole_recording() -> Iterator[dict[str, Any]]:
     text = gzip.decompress(RECORDING.read_bytes())
     lines = [(int(line[:19]), line[20:]) for line in text.splitlines()]
     instrument = market_maker_settings("").instrument(INSTRUMENT)

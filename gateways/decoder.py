@@ -86,8 +86,10 @@ class Decoder(ABC):
         count = scan_message(message, local_ts, self.scanner)
         if 0 < count < SHORT_MESSAGE:
             return self._short_outs[count]
-        if count != UNRECOGNISED:
-            return self._out[:count]
+        return self._out[:count] if count != UNRECOGNISED else self._decode_other(message, local_ts)
+
+    def _decode_other(self, message: bytes, local_ts: int) -> Ticks:
+        """Decode a message that the scanner did not recognise, and count what is refused."""
         ticks, refusals = self.decode_slowly(message, local_ts)
         for refusal in refusals:
             self.refused[refusal.reason] += 1

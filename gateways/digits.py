@@ -136,9 +136,10 @@ def scan_decimal(text: Any, position: int, end: int, decimals: int, unit: int) -
     for _ in range(missing):
         value *= 10
     if unit != 1:
-        if value % unit != 0:
+        steps = value // unit
+        if steps * unit != value:
             return 0, -1
-        value //= unit
+        return steps, behind
     return value, behind
 
 

@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, NamedTuple
 import msgspec
 
 from gateways.credentials import Credentials, CredentialsError, read_credentials
-from gateways.venues import REQUEST_S, VENUES, Sandbox, Venue, connected, one_line
+from gateways.venues import REQUEST_S, VENUES, Sandbox, Venue, connected, one_line, why_closed
 from oms.config import Settings, load_settings, qualified_symbol
 from oms.instruments import Instrument
 from oms.lock import holder
@@ -28,7 +28,10 @@ REFUSED_DISK_MB: Final = 1_024
 WARNED_DISK_MB: Final = 10_240
 MOVING_MONEY: Final = ("enableWithdrawals", "enableInternalTransfer", "permitsUniversalTransfer")
 """Permissions of Binance's keys by which money leaves the account."""
-TRADING: Final = {"binance_usdm": ("enableFutures", "futures")}
+TRADING: Final = {
+    "binance_usdm": ("enableFutures", "futures"),
+    "binance_spot": ("enableSpotAndMarginTrading", "spot"),
+}
 """Permissions of Binance's keys by which each venue is traded, and what that is."""
 
 Level = Literal["ok", "warning", "refused"]
@@ -247,5 +250,6 @@ def examine(
         if name in VENUES:
             found[name] = asyncio.run(examine_venue(VENUES[name], settings, sandbox, may_withdraw=may_withdraw))
         else:
-            found[name] = [Finding("venue", "warning", f"zoms knows it from recordings only, but {', '.join(VENUES)}")]
+            text = why_closed(name) or f"zoms knows it from recordings only, but {', '.join(VENUES)}"
+            found[name] = [Finding("venue", "warning", text)]
     return found

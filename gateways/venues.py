@@ -56,6 +56,9 @@ class Venue(msgspec.Struct, frozen=True, kw_only=True):
     """``MODULE:NAME`` of what implements each."""
 
 
+HTX_HOSTS: Final = ("api.huobi.pro", "api.hbdm.com", "api.hbdm.vn")
+"""The last is where ccxt asks."""
+
 VENUES: Final = {
     venue.name: venue
     for venue in (
@@ -79,6 +82,26 @@ VENUES: Final = {
             },
         ),
         Venue(
+            name="binance_spot",
+            family="binance",
+            exchange="binance",
+            hosts=("api.binance.com", "stream.binance.com", "ws-api.binance.com"),
+            options={
+                "fetchCurrencies": False,
+                "fetchMargins": False,
+                "fetchMarkets": {"types": ["spot"]},
+                "fetchOpenOrders": {"warnWithoutSymbol": False},
+            },
+            order_kinds={"order": {}},
+            has_positions=False,
+            receive_window_s=10.0,
+            roles={
+                Role.MARKET_DATA: "gateways.live.binance:SPOT",
+                Role.ORDERS: "gateways.orders.binance_spot:BinanceSpot",
+                Role.SANDBOX: "gateways.sandbox.binance.spot_venue:SpotVenue",
+            },
+        ),
+        Venue(
             name="okx",
             family="okx",
             exchange="okx",
@@ -97,8 +120,38 @@ VENUES: Final = {
                 Role.SANDBOX: "gateways.sandbox.okx.venue:Venue",
             },
         ),
+        Venue(
+            name="htx_spot",
+            family="htx",
+            exchange="htx",
+            hosts=HTX_HOSTS,
+            options={"fetchMarkets": {"types": {"spot": True, "linear": False, "inverse": False}}},
+            order_kinds={"order": {}},
+            has_positions=False,
+            receive_window_s=60.0,
+            roles={Role.MARKET_DATA: "gateways.live.htx:SPOT"},
+        ),
+        Venue(
+            name="htx_linear",
+            family="htx",
+            exchange="htx",
+            hosts=HTX_HOSTS,
+            options={"fetchMarkets": {"types": {"spot": False, "linear": True, "inverse": False}}},
+            order_kinds={"order": {}},
+            receive_window_s=60.0,
+            roles={Role.MARKET_DATA: "gateways.live.htx:LINEAR"},
+        ),
     )
 }
+
+
+CLOSED: Final = {"bitmex": "BitMEX closed on 2026-09-23, so that nothing of it can be live; its recordings are read"}
+"""Exchanges that are no more, by family, and what to say of them."""
+
+
+def why_closed(name: str) -> str:
+    """Why a venue can only be read from recordings; empty when its exchange is there."""
+    return CLOSED.get(name.partition("_")[0], "")
 
 
 def with_role(role: Role) -> list[Venue]:
@@ -112,8 +165,10 @@ def implementation(name: str, role: Role) -> Any:
     Raises
     ------
     ConfigError
-        When the venue is unknown or is not implemented for that.
+        When the venue is unknown, is not implemented for that, or has closed.
     """
+    if why := why_closed(name):
+        raise ConfigError(f"{name}: {why}")
     venue = VENUES.get(name)
     if venue is None or role not in venue.roles:
         known = ", ".join(each.name for each in with_role(role))

@@ -41,6 +41,8 @@ LIVE_PROCESSES: Final = {"gateway": "gateways.live.market_data:run"}
 """What runs instead where the settings name instruments whose market data are live."""
 
 MAX_WAIT_MS: Final = 50
+LAST_INPUTS_S: Final = 1.0
+"""Longest that the end waits for inputs that keep coming."""
 PAUSE_OF_GC: Final = 1_000_000
 
 
@@ -123,6 +125,7 @@ def run_core(settings: Settings, life: Lifecycle, context: zmq.Context[Any]) -> 
         if keeper.due:
             keeper.begin(loop.place())
         keeper.step()
+    take_last_inputs(loop)
     loop.report()
     life.beat(loop.counters(), "stopping")
     keeper.finish()
@@ -134,6 +137,13 @@ def run_core(settings: Settings, life: Lifecycle, context: zmq.Context[Any]) -> 
     except SnapshotError as error:  # the journal has everything: the next start replays more of it
         sys.stderr.write(f"core: {error}\n")
     return 0
+
+
+def take_last_inputs(loop: CoreLoop) -> None:
+    """Take what processes that have ended before this one have left on the way: an exchange's last answers."""
+    until = time.monotonic() + LAST_INPUTS_S
+    while time.monotonic() < until and loop.inputs.socket.poll(MAX_WAIT_MS):
+        loop.drain_inputs()
 
 
 def requests_out(settings: Settings, context: zmq.Context[Any]) -> Pusher | None:
@@ -174,14 +184,15 @@ def recover_past(assembled: State, definitions: Definitions, settings: Settings)
 def resume_trading(loop: CoreLoop, past: Past) -> None:
     """Say how the session begins: what the restart has ended, and in which state trading is.
 
+    With the process the exchange model has ended, and every order in it; a real exchange has not.
+
     After a clean end trading goes on as it stood; after an unclean one it is HALTED until somebody says otherwise. A
     strategy stands as it stood, which is said of those that are not ACTIVE.
     """
     from oms.core.state import MAX_ACCOUNTS
     from oms.recovery import cancelled_by_restart
 
-    ended = cancelled_by_restart(loop.core.st)
-    if len(ended):
+    if loop.orders is None and len(ended := cancelled_by_restart(loop.core.st)):
         loop.take_reports(ended)
     s = loop.core.st[0]
     for account in np.flatnonzero(s["accounts"]["defined"]).tolist():

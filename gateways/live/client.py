@@ -48,6 +48,32 @@ class Backoff:
         self._next_s = self._first_s
 
 
+class _Conversation:
+    """A sink before the sink: makes messages of frames, and answers those that want it."""
+
+    def __init__(
+        self, sink: Sink, unpack: Callable[[bytes], bytes] | None, pong: Callable[[bytes], str] | None
+    ) -> None:
+        self.connection: Connection | None = None
+        self._sink = sink
+        self._unpack = unpack
+        self._pong = pong
+
+    def take(self, message: bytes, ts: int) -> None:
+        """As ``Sink.take``."""
+        if self._unpack is not None:
+            message = self._unpack(message)
+        answer = self._pong(message) if self._pong is not None else ""
+        if not answer:
+            self._sink.take(message, ts)
+        elif self.connection is not None:  # otherwise the next one is early enough
+            self.connection.send(answer)
+
+    def flush(self) -> None:
+        """As ``Sink.flush``."""
+        self._sink.flush()
+
+
 class Stream:
     """One address, connected.
 
@@ -66,7 +92,7 @@ class Stream:
         How patient it is.
     connect
         By which library; None: the fastest that is installed.
-    greeting, ping, renewal
+    greeting, ping, renewal, unpack, pong
         As a ``Feed`` has them.
 
     Attributes
@@ -92,6 +118,8 @@ class Stream:
         greeting: tuple[str, ...] = (),
         ping: str = "",
         renewal: tuple[str, ...] = (),
+        unpack: Callable[[bytes], bytes] | None = None,
+        pong: Callable[[bytes], str] | None = None,
     ) -> None:
         self.url = url
         self.opened = 0
@@ -109,6 +137,8 @@ class Stream:
         self._greeting = greeting
         self._ping = ping
         self._renewal = renewal
+        self._unpack = unpack
+        self._pong = pong
 
     @property
     def is_up(self) -> bool:
@@ -138,7 +168,7 @@ class Stream:
         """A new connection, however many tries it takes."""
         while True:
             try:
-                connection = await self._connect(self.url, self._route, self._sink)
+                connection = await self._connected()
             except OSError as error:  # a timeout is one too
                 self.failed += 1
                 self.last_error = f"{self.url}: {str(error) or type(error).__name__}"
@@ -149,6 +179,14 @@ class Stream:
             for text in self._greeting:
                 connection.send(text)
             return connection
+
+    async def _connected(self) -> Connection:
+        """A new connection, whose frames come to the sink as messages."""
+        if self._unpack is None and self._pong is None:
+            return await self._connect(self.url, self._route, self._sink)
+        sink = _Conversation(self._sink, self._unpack, self._pong)
+        sink.connection = await self._connect(self.url, self._route, sink)
+        return sink.connection
 
     async def _exchange(self, successor: Connection) -> None:
         """Let the successor take over: from a connection that is still up only when it brings something itself."""

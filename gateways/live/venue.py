@@ -5,6 +5,7 @@ What implements it is named by ``gateways.venues``; messages are decoded by ``ga
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -29,6 +30,10 @@ class Feed(NamedTuple):
         Sent on a connection that has been quiet for half of the client's patience; empty: nothing is.
     renewal : tuple of str
         Sent to have the whole book come anew on the connection; empty: it is asked for by request.
+    unpack : callable, optional
+        What makes a message of a frame; None: it is one.
+    pong : callable, optional
+        What is to be answered to a message, which then goes no further; empty text: nothing, as is None.
     """
 
     url: str
@@ -36,6 +41,8 @@ class Feed(NamedTuple):
     greeting: tuple[str, ...] = ()
     ping: str = ""
     renewal: tuple[str, ...] = ()
+    unpack: Callable[[bytes], bytes] | None = None
+    pong: Callable[[bytes], str] | None = None
 
 
 class Checksums(Protocol):

@@ -8,7 +8,7 @@ cancels always do.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextlib import AsyncExitStack
 from functools import partial
 from itertools import groupby
@@ -21,6 +21,7 @@ from gateways.orders.clock import Clock
 from gateways.orders.known import UNKNOWN_TERMS, Known, KnownError, Order, Stage
 from gateways.orders.limiter import RateError
 from gateways.orders.outcomes import REQUEST_ERRORS, Outcome, Verdict, outcome_of, told_text
+from gateways.orders.past import Left
 from gateways.orders.private import PrivateStream
 from gateways.orders.reconcile import Reconciler
 from gateways.orders.unknown import Resolver
@@ -69,6 +70,8 @@ class OrderGateway:
         Whether new orders and amends leave.
     why_not : str
         What stands against it.
+    is_behind : bool
+        The core has an order that was never heard of here: a command has been lost, and the journal has it.
     outcomes : dict of int by Verdict
         How often each has come.
     """
@@ -94,6 +97,7 @@ class OrderGateway:
         self.stream = PrivateStream(venue, exchange, clock, self._take, self._on_open, self._on_lost)
         self.trades = False
         self.is_reconciled = False
+        self.is_behind = False
         self.why_not = "not reconciled yet"
         self.outcomes: dict[Verdict, int] = dict.fromkeys(Verdict, 0)
         self.traded = asyncio.Event()
@@ -149,7 +153,7 @@ class OrderGateway:
                 if cancel:
                     for order in list(self.known.orders.values()):
                         self._spawn(self._end(order))
-                    await self.idle()
+                await self.idle()
         except TimeoutError:
             pass
         left = [order for order in self.known.orders.values() if not order.is_done] if cancel else []
@@ -192,7 +196,7 @@ class OrderGateway:
         if state is OrderState.PENDING_AMEND:
             order.asked = UNKNOWN_TERMS
         self.known.add(order)
-        if state in (OrderState.PENDING_NEW, OrderState.PENDING_AMEND):
+        if order.stage is Stage.PENDING or state is OrderState.PENDING_AMEND:
             self._recovering.add(order.order_id)
         self._spawn(self._recover(order, state))
 
@@ -315,10 +319,12 @@ class OrderGateway:
         elif state is OrderState.PENDING_AMEND:
             await self._clock.sleep(self.venue.receive_window_s)
             view = await self.resolver.ask(order)
-            if view is not None:
-                order.asked = (view.px, view.qty) if (view.px, view.qty) != (order.px, order.qty) else UNKNOWN_TERMS
-                self._take(view)
-            self.known.reject_amend(order, Reason.NOT_PLACED)
+            if order.asked == UNKNOWN_TERMS:  # else another amend has been asked for meanwhile
+                if view is not None:
+                    terms = (view.px, view.qty)
+                    order.asked = terms if terms != (order.px, order.qty) else UNKNOWN_TERMS
+                    self._take(view)
+                self.known.reject_amend(order, Reason.NOT_PLACED)
         self._recovering.discard(order.order_id)
         if not self._recovering:
             self._wanted.set()
@@ -343,13 +349,19 @@ class OrderGateway:
     async def _amend(self, command: np.void) -> None:
         order = self._found(command)
         if order is None:
-            self.known.refuse_unknown(command, ReportKind.AMEND_REJECTED, Reason.UNKNOWN_ORDER)
+            self._answer_unknown(command, ReportKind.AMEND_REJECTED)
             return
         px, qty = int(command["px"]), int(command["qty"])
         async with order.lock:
             order.asked = (px, qty)
             if not self.trades or order.stage is Stage.ENDED:
                 self.known.reject_amend(order, self._refusal if not self.trades else Reason.ORDER_NOT_OPEN)
+                return
+            try:
+                self.venue.check_amend(order, px, qty)
+            except CommandError as error:
+                self._log(str(error))
+                self.known.reject_amend(order, error.reason)
                 return
             outcome = await self._asked(order, lambda: self.venue.amend(order, px, qty), sent_once=False)
         if outcome is None:
@@ -382,12 +394,12 @@ class OrderGateway:
 
     async def _cancel(self, command: np.void) -> None:
         order = self._found(command)
-        if order is not None and not self._may_trade:
-            self.known.reject_cancel(order, Reason.READ_ONLY)
-        elif order is None:
-            self.known.refuse_unknown(command, ReportKind.CANCEL_REJECTED, Reason.UNKNOWN_ORDER)
-        else:
+        if order is None:
+            self._answer_unknown(command, ReportKind.CANCEL_REJECTED)
+        elif self._may_trade:
             await self._end(order)
+        else:
+            self.known.reject_cancel(order, Reason.READ_ONLY)
 
     def _cancel_together(self, commands: list[np.void]) -> None:
         """Work several CANCEL commands: those of orders that rest, and have no other request on its way, together."""
@@ -546,18 +558,24 @@ class OrderGateway:
         return bool(command["account"] == self.known.account and int(command["instrument"]) in self.known.instruments)
 
     def _found(self, command: np.void) -> Order | None:
-        """The order that a command is about; one of a session before is known from the command on."""
-        order_id = int(command["order_id"])
-        order = self.known.orders.get(order_id)
-        if order is not None or self.known.is_known(order_id) or not self._is_ours(command):
-            return order
-        order = self.known.new(command)
-        order.stage = Stage.LIVE
-        return order
+        """The order that a command is about; None: it is over, or it was never heard of."""
+        return self.known.orders.get(int(command["order_id"]))
+
+    def _answer_unknown(self, command: np.void, kind: ReportKind) -> None:
+        """Answer a command about an order that is over. Of one that was never heard of a command has been lost: what
+        there is to answer is answered once the journal has been read."""
+        if self.known.is_known(int(command["order_id"])) or not self._is_ours(command):
+            self.known.refuse_unknown(command, kind, Reason.UNKNOWN_ORDER)
+        else:
+            self.is_behind = True
+
+    def look_for(self, left: Iterable[Left]) -> None:
+        """Compare with the orders of which the core says that they may be at the exchange."""
+        self.is_behind = self.is_behind or any(not self.known.is_known(each.order.order_id) for each in left)
 
     def _take(self, told: Told) -> None:
         """Take what the exchange says, whichever way it comes."""
-        if told is Notice.FUNDING_PAID:
+        if told in (Notice.FUNDING_PAID, Notice.BALANCE_CHANGED):
             self._wanted.set()
             return
         try:
@@ -616,11 +634,13 @@ class OrderGateway:
         self._tell_entry()
 
     async def _reconcile_now_and_then(self) -> None:
+        failures = 0
         while True:
-            await self._clock.wait(self._wanted, self._reconcile_s)
+            again_s = RETRY_S[min(failures, len(RETRY_S)) - 1] if failures else self._reconcile_s
+            await self._clock.wait(self._wanted, min(again_s, self._reconcile_s))
             self._wanted.clear()
             if self.stream.is_open:
-                await self.reconcile()
+                failures = 0 if await self.reconcile() else failures + 1
 
     async def _keep_switch(self) -> None:
         """Tell the exchange three times in its time that this process lives and its loop turns."""

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from gateways.orders.ids import ClientIds, is_external, venue_id_of
-from gateways.orders.known import Order, Stage, Trade
+from gateways.orders.known import SPOT, Order, Stage, Trade, exchanged
 from oms.bus import Records
 from oms.core.state import MAX_ACCOUNTS, MAX_FILLS
 from oms.instruments import Instrument
@@ -126,9 +126,16 @@ class _Reader:
         self._instruments = {each.id: each for each in instruments}
         self._past = Past()
         self._orders: dict[int, np.void] = {}
+        self._accepted: set[int] = set()
+        """Orders that the exchange is known to have taken: one in PENDING_CANCEL may be so without."""
         self._wallets: Mapping[int, str] = {}
         """Currencies of the venue by number of their wallets."""
-        own = {EventKind.ORDER_FILLED: self._fill, EventKind.FUNDING: self._fund, EventKind.BALANCE: self._balance}
+        own = {
+            EventKind.ORDER_ACCEPTED: self._accept,
+            EventKind.ORDER_FILLED: self._fill,
+            EventKind.FUNDING: self._fund,
+            EventKind.BALANCE: self._balance,
+        }
         held = (EventKind.POSITION, EventKind.POSITION_ADOPTED, EventKind.SETTLED)
         self._take: dict[int, Callable[[np.void], None]] = {
             **{int(kind): self._note for kind in ORDER_EVENTS if kind is not EventKind.ORDER_REFUSED},
@@ -173,19 +180,33 @@ class _Reader:
     def _note(self, row: np.void) -> None:
         """Take a row or an event as how its order stands."""
         is_ours = row["account"] == self._account and int(row["instrument"]) in self._instruments
-        if is_ours and OrderState(int(row["state"])) in SENT:
-            self._orders[int(row["order_id"])] = row
-        else:
-            self._orders.pop(int(row["order_id"]), None)
+        order_id, state = int(row["order_id"]), OrderState(int(row["state"]))
+        if not is_ours or state not in SENT:
+            self._orders.pop(order_id, None)
+            self._accepted.discard(order_id)
+            return
+        self._orders[order_id] = row
+        if state in (OrderState.LIVE, OrderState.PENDING_AMEND) or row["filled_qty"]:
+            self._accepted.add(order_id)
+
+    def _accept(self, event: np.void) -> None:
+        self._note(event)
+        self._accepted.add(int(event["order_id"]))
 
     def _fill(self, event: np.void) -> None:
         number = int(event["instrument"])
         self._note(event)
         self._past.booked.add(Trade(number, int(event["side"]), int(event["aux"])))
-        self._move(number, int(event["realized_pnl"]) - int(event["fees"]))
+        instrument, fee = self._instruments[number], int(event["fees"])
+        if instrument.kind == SPOT:
+            base, quote = exchanged(instrument, *(int(event[name]) for name in ("side", "last_px", "last_qty")))
+            self._move(instrument.base, base)
+            self._move(instrument.quote, quote - fee)
+        else:
+            self._move(instrument.settlement, int(event["realized_pnl"]) - fee)
 
     def _fund(self, event: np.void) -> None:
-        self._move(int(event["instrument"]), -int(event["fees"]))
+        self._move(self._instruments[int(event["instrument"])].settlement, -int(event["fees"]))
         if event["aux"]:
             self._past.payments.add((int(event["instrument"]), int(event["aux"])))
 
@@ -197,8 +218,7 @@ class _Reader:
         if int(event["aux"]) in self._wallets:
             self._past.cash[self._wallets[int(event["aux"])]] = int(event["fees"])
 
-    def _move(self, number: int, amount: int) -> None:
-        currency = self._instruments[number].settlement
+    def _move(self, currency: str, amount: int) -> None:
         if currency in self._past.cash:
             self._past.cash[currency] += amount
 
@@ -216,7 +236,7 @@ class _Reader:
             int(row["px"]),
             int(row["qty"]),
             strategy=int(row["strategy"]),
-            stage=Stage.PENDING if state is OrderState.PENDING_NEW else Stage.LIVE,
+            stage=Stage.LIVE if order_id in self._accepted else Stage.PENDING,
             venue_order_id=venue_order_id,
             filled_qty=filled_qty,
             said_filled_qty=filled_qty,

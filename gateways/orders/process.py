@@ -16,18 +16,22 @@ import os
 import ssl
 import sys
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+import ccxt
 import zmq
 
-from gateways.credentials import read_credentials
+from gateways.credentials import CredentialsError, read_credentials
 from gateways.orders.clock import Clock
-from gateways.orders.gateway import OrderGateway
+from gateways.orders.gateway import RETRY_S, OrderGateway
 from gateways.orders.ids import ClientIds
 from gateways.orders.known import Known
-from gateways.orders.past import newest_session, read_past
+from gateways.orders.outcomes import NO_ANSWER, told_text
+from gateways.orders.past import Past, newest_session, read_past
 from gateways.orders.venue import Venue, VenueType
 from gateways.sandbox.pointing import pointed_session
 from gateways.venues import Role, implementation, venue_among
@@ -36,6 +40,10 @@ from oms.config import ConfigError, LiveSettings, Settings
 from oms.lifecycle import Lifecycle
 from oms.records import RecordKind, Source
 
+AUDIT_S: Final = 15.0
+"""Between two looks into the core's journal for orders that have never come here."""
+QUIET_S: Final = 0.1
+"""Without a command for so long, none is on its way any more: the core sends none once it knows that none may leave."""
 END_S: Final = 15.0
 """How long the end of a session may take to cancel what is open."""
 Say = Callable[[str], None]
@@ -108,6 +116,7 @@ async def serve(
     environment: Mapping[str, str],
     venue_name: str = "",
     clock: Clock | None = None,
+    audit_s: float = AUDIT_S,
 ) -> int:
     """Trade until told to stop; raises as ``run``."""
     clock = clock or Clock()
@@ -127,12 +136,16 @@ async def serve(
     exchange = venue_type.new_exchange(credentials, session)
     venue: Venue = venue_type(exchange, instruments, clock)
     firm = settings.firm
+
+    def read() -> Past:
+        return read_past(settings.snapshot_dir, settings.journal_dir, account, row.name, ids, instruments)
+
     try:
         life.beat({}, "recovering")
-        await venue.open()
+        await _opened(venue, life, clock, log)
         while not life.stopping:
             core = newest_session(settings.journal_dir)
-            past = read_past(settings.snapshot_dir, settings.journal_dir, account, row.name, ids, instruments)
+            past = read()
             known = Known(account, ids, instruments, wallets, sender.add, clock.time_ns)
             known.begin(past.positions, past.cash, past.booked, past.payments)
             gateway = OrderGateway(
@@ -150,7 +163,8 @@ async def serve(
                 gateway.recover(left.order, left.state)
             gateway.start()
             try:
-                log(await _trade(gateway, puller, sender, life, settings, core))
+                audit = partial(asyncio.to_thread, read)
+                log(await _trade(gateway, puller, sender, life, settings, core, audit, audit_s))
             finally:
                 await gateway.close()
     finally:
@@ -162,25 +176,68 @@ async def serve(
     return 0
 
 
+async def _opened(venue: Venue, life: Life, clock: Clock, log: Say) -> None:
+    """Open a venue, however often it does not answer; raises ``ValueError`` where its contracts are not ours, or it
+    refuses the keys."""
+    for attempt in count():
+        try:
+            await venue.open()
+            return
+        except ccxt.AuthenticationError as error:
+            raise CredentialsError(f"the exchange refuses the keys: {told_text(error)}") from error
+        except NO_ANSWER as error:
+            if life.stopping:
+                return
+            log(f"{told_text(error)}: asking again")
+        life.beat({}, "recovering")
+        await clock.sleep(RETRY_S[min(attempt, len(RETRY_S) - 1)])
+
+
+async def _keep_auditing(gateway: OrderGateway, audit: Callable[[], Awaitable[Past]], audit_s: float) -> None:
+    """Compare with the core's journal now and then; commands that are on their way have come by the time that it has
+    been read, and once more."""
+    while True:
+        await asyncio.sleep(audit_s)
+        left = (await audit()).left
+        await asyncio.sleep(audit_s)
+        gateway.look_for(left)
+
+
 async def _trade(
-    gateway: OrderGateway, puller: Puller, sender: ReportSender, life: Life, settings: Settings, core: int
+    gateway: OrderGateway,
+    puller: Puller,
+    sender: ReportSender,
+    life: Life,
+    settings: Settings,
+    core: int,
+    audit: Callable[[], Awaitable[Past]],
+    audit_s: float,
 ) -> str:
     """Work what the bus brings until told to stop, or until it is to begin anew; returns why it has ended."""
     firm = settings.firm
     life.beat(gateway.counters(), "ready")
-    while not life.stopping:
-        lost = _take(puller, gateway, firm.max_command_age_s)
-        if lost:
-            return f"{lost} commands were lost on the bus: beginning anew with what the journal says"
-        is_due = life.beat({**gateway.counters(), "reports": float(sender.reports)})
-        if is_due and newest_session(settings.journal_dir) != core:
-            return "there is another core: beginning anew with what it knows"
-        await _readable(puller, settings.heartbeat_s / 2)
+    auditing = asyncio.ensure_future(_keep_auditing(gateway, audit, audit_s))
+    try:
+        while not life.stopping:
+            lost = _take(puller, gateway, firm.max_command_age_s)
+            if auditing.done():
+                auditing.result()
+            if lost or gateway.is_behind:
+                return "commands were lost on the bus: beginning anew with what the journal says"
+            is_due = life.beat({**gateway.counters(), "reports": float(sender.reports)})
+            if is_due and newest_session(settings.journal_dir) != core:
+                return "there is another core: beginning anew with what it knows"
+            await _readable(puller, settings.heartbeat_s / 2)
+    finally:
+        auditing.cancel()
     ending = asyncio.ensure_future(gateway.end(cancel=firm.orders_at_end == "cancel", within_s=END_S))
-    while not ending.done():
+    quiet_s, heard_s = min(QUIET_S, END_S), time.monotonic()
+    while not ending.done() or time.monotonic() - heard_s < quiet_s:
+        if has_input(puller.socket):
+            heard_s = time.monotonic()
         _take(puller, gateway, firm.max_command_age_s)
         life.beat(gateway.counters())
-        await asyncio.wait((ending,), timeout=settings.heartbeat_s / 2)
+        await _readable(puller, min(settings.heartbeat_s / 2, QUIET_S))
     sender.flush()
     life.beat({**gateway.counters(), "left_open": float(len(ending.result()))}, "stopping")
     return "stopping"

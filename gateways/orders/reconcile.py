@@ -16,8 +16,9 @@ from itertools import accumulate
 from typing import Final
 
 from gateways.orders.ids import external_order_id
-from gateways.orders.known import Foreign, Known, KnownError, Order, Stage
+from gateways.orders.known import SPOT, Foreign, Known, KnownError, Order, Stage
 from gateways.orders.outcomes import REQUEST_ERRORS, Verdict, outcome_of
+from gateways.orders.unknown import MARGIN_S
 from gateways.orders.venue import Page, Venue
 from gateways.orders.views import FillView, OrderView, PositionView
 from oms.decimals import cash_text
@@ -109,7 +110,11 @@ class Reconciler:
             if order_id in unbound:
                 self._known.bind(unbound.pop(order_id), view.venue_order_id)
         for order in unbound.values():
-            self._known.bind(order, (await self._queried(order)).venue_order_id)
+            try:
+                self._known.bind(order, (await self._venue.query(order)).venue_order_id)
+            except REQUEST_ERRORS as error:
+                if not self._is_gone(error):
+                    raise
 
     async def _read_fills(self, instrument: Instrument) -> bool:
         """Take the account's fills that have not been read this way; whether there were any that are news.
@@ -178,17 +183,24 @@ class Reconciler:
                 await self._missing(order)
 
     async def _missing(self, order: Order) -> None:
-        """An order that is not open any more."""
-        self._known.take_order(await self._queried(order))
+        """An order that is not open any more.
 
-    async def _queried(self, order: Order) -> OrderView:
-        """How an order stands that was accepted."""
+        One of before may have ended so long ago, without a fill, that the exchange has forgotten it. It is believed
+        when it has said so for longer than a request may be under way; had it filled, its position would tell.
+        """
         try:
-            return await self._venue.query(order)
+            self._known.take_order(await self._venue.query(order))
         except REQUEST_ERRORS as error:
-            if outcome_of(error, self._venue.codes, sent_once=False).verdict is Verdict.GONE:
+            if not self._is_gone(error):
+                raise
+            asked_for_s = self._venue.limiter.now_s() - order.sent_s
+            if self.done or asked_for_s < self._venue.receive_window_s + MARGIN_S:
                 raise KnownError(f"order {order.order_id} was accepted, and the exchange knows it no more") from error
-            raise
+            self._log(f"order {order.order_id} of before is not known to the exchange any more: it has ended")
+            self._known.end_forgotten(order)
+
+    def _is_gone(self, error: BaseException) -> bool:
+        return outcome_of(error, self._venue.codes, sent_once=False).verdict is Verdict.GONE
 
     async def _adopt(self, view: OrderView) -> None:
         order = self._known.adopt(view)
@@ -211,11 +223,14 @@ class Reconciler:
             raise KnownError("the account never stood still long enough to be compared")
         explained: dict[str, int] = {}
         for instrument in known.instruments.values():
-            counted = self._explain(instrument, positions.get(instrument.id, PositionView(instrument.id, 0, 0, 0)))
-            moved = sum(each.cash for each in counted)
-            explained[instrument.settlement] = explained.get(instrument.settlement, 0) + moved
+            if instrument.kind == SPOT:
+                counted = self._count_foreign(instrument)
+            else:
+                counted = self._explain(instrument, positions.get(instrument.id, PositionView(instrument.id, 0, 0, 0)))
+            for currency, moved in ((currency, moved) for each in counted for currency, moved in each.cash.items()):
+                explained[currency] = explained.get(currency, 0) + moved
         for currency, cash in balances.items():
-            self._compare_cash(currency, cash, explained.get(currency, 0))
+            self._compare_cash(currency, cash, explained.get(currency, 0) + known.uncharged.pop(currency, 0))
 
     async def _read_fundings(self) -> None:
         """Tell the payments that have not been; one in an instrument that the core knows nothing of is not its own."""
@@ -225,6 +240,14 @@ class Reconciler:
                 self._known.take_funding(funding)
         newest_ts = max((funding.exch_ts for funding in fundings), default=0)
         self._since_ts = max(self._since_ts, newest_ts - FUNDING_MARGIN_NS)
+
+    def _count_foreign(self, instrument: Instrument) -> list[Foreign]:
+        """What others have traded in a spot instrument: there is no position that it could be compared with."""
+        known, number = self._known, instrument.id
+        counted = list(known.foreign[number])
+        known.begun.add(number)
+        known.foreign[number].clear()
+        return counted
 
     def _explain(self, instrument: Instrument, shown: PositionView) -> list[Foreign]:
         """Compare a position, tell one that others have changed, and return the fills of others by which they have."""
@@ -260,6 +283,6 @@ class Reconciler:
         if currency in known.wallets and cash - (was := known.cash.get(currency, 0)) != explained:
             self._log(
                 f"{cash_text(cash)} {currency} are at the exchange, {cash_text(was)} were known and trades of others "
-                f"come to {cash_text(explained)}: the balance is taken over"
+                f"or fees in other currencies come to {cash_text(explained)}: the balance is taken over"
             )
         known.set_cash(currency, cash)

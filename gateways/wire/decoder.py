@@ -84,16 +84,16 @@ class _Bitmex(WireDecoder):
         self._book_scanner = new_scanner(instrument, _of_symbol(bitmex.BOOK_LAYOUTS, instrument))
         self._book_out: Ticks = self._book_scanner["out"][0]
 
-    def decode(self, message: bytes, local_ts: int) -> Ticks:
-        """As ``Decoder.decode``."""
-        ticks = self.scan(message, local_ts)
-        return super().decode(message, local_ts) if ticks is None else ticks
-
     def scan(self, message: bytes, local_ts: int) -> Ticks | None:
         """As ``Decoder.scan``."""
         ticks = super().scan(message, local_ts)
-        if ticks is not None:
-            return ticks
+        return self._scan_book(message, local_ts) if ticks is None else ticks
+
+    def _decode_other(self, message: bytes, local_ts: int) -> Ticks:
+        ticks = self._scan_book(message, local_ts)
+        return super()._decode_other(message, local_ts) if ticks is None else ticks
+
+    def _scan_book(self, message: bytes, local_ts: int) -> Ticks | None:
         count = scan_message(message, local_ts, self._book_scanner)
         if count == UNRECOGNISED:
             return None

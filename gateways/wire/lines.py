@@ -62,6 +62,17 @@ def _inflated(literal: str) -> bytes:
         frame = ast.literal_eval(literal.strip())
     if not isinstance(frame, bytes):
         raise ValueError("it is no bytes literal")
+    return inflated(frame)
+
+
+def inflated(frame: bytes) -> bytes:
+    """What is in a gzip or zlib frame.
+
+    Raises
+    ------
+    ValueError, zlib.error
+        For anything else, and for more than ``MAX_MESSAGE_BYTES``.
+    """
     inflater = zlib.decompressobj(GZIP_OR_ZLIB)
     text = inflater.decompress(frame, MAX_MESSAGE_BYTES)
     if not inflater.eof:

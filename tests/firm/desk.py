@@ -28,7 +28,7 @@ from gateways.sandbox.exchange import Event, What
 from gateways.sandbox.faults import FaultPlan
 from gateways.sandbox.server import Sandbox
 from gateways.venues import VENUES
-from oms.bus import Publisher, Puller, Pusher, Subscriber, new_context
+from oms.bus import Publisher, Puller, Pusher, Subscriber, _is_listened_to, new_context
 from oms.config import LiveSettings, Settings, write_session
 from oms.core.state import State, new_state
 from oms.lifecycle import decode_heartbeat
@@ -155,12 +155,14 @@ class FirmDesk:
         os.close(descriptor)
         self._core = 0
 
-    def start_orders(self) -> None:
-        """Begin to send orders."""
+    async def start_orders(self) -> None:
+        """Begin to send orders, once nobody else takes them."""
+        path = self.settings.orders_endpoint.removeprefix("ipc://")
+        await self.until(lambda: not _is_listened_to(path))
         self.life = OwnLife()
         clock = SkippingClock()
         self._orders = asyncio.ensure_future(
-            serve(self.settings, self.life, self.context, self._environment, VENUE, clock)
+            serve(self.settings, self.life, self.context, self._environment, VENUE, clock, audit_s=0.2)
         )
 
     async def orders_leave(self) -> None:
@@ -216,7 +218,7 @@ class FirmDesk:
                 while not reached():
                     for task in (self._orders, self._data):
                         if task is not None and task.done() and not task.cancelled():
-                            task.result()
+                            task.result()  # raises what ended it
                     await asyncio.sleep(0.001)
         except TimeoutError:
             raise AssertionError(f"it did not come about; orders said {self.life.counters}") from None
@@ -364,7 +366,7 @@ class Chaos:
         self.deaths += 1
         if self.draw.random() < 0.5:
             await desk.kill_orders()
-            desk.start_orders()
+            await desk.start_orders()
             return
         await desk.core_is_ready()
         await desk.kill_core()
@@ -373,5 +375,5 @@ class Chaos:
         desk.start_core()
         await desk.core_is_ready()
         if desk._orders is not None and desk._orders.done():
-            desk.start_orders()
+            await desk.start_orders()
         desk.resume()

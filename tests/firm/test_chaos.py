@@ -1,7 +1,7 @@
 """A whole session with real orders on a sandbox while everything goes wrong and its processes are killed.
 
-A seed fixes what is done and what goes wrong; how it interleaves is the machine's, so a seed that fails is tried again as
-it is.
+A seed fixes what is done and what goes wrong; how it interleaves is the machine's, so a seed that fails is tried again
+as it is: ``ZOMS_CHAOS_SEED=1234 ZOMS_CHAOS_SEEDS=1 make thorough``.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def run_seed(seed: int, zygote: Zygote, folder: Path) -> None:
                 desk.start_core()
                 desk.start_data()
                 await desk.core_is_ready()
-                desk.start_orders()
+                await desk.start_orders()
                 await desk.orders_leave()
                 await Chaos(desk, seed).run(ACTIONS, FaultPlan(seed, RATES))
                 await desk.stop_orders()

@@ -1,7 +1,7 @@
 """Core processes at once: a process that has loaded all machine code, and forks one that runs the core when asked to.
 
-``python -m tests.firm.zygote SESSION_FILE`` loads what these settings need, says ``ready``, and then for each line on its
-standard input, the path of a session file, forks a core process and says its process id. It is killed like any other.
+``python -m tests.firm.zygote SESSION_FILE`` loads what these settings need, says ``ready``, and then for each line on
+its standard input, the path of a session file, forks a core process and says its id. That is killed like any other.
 """
 
 from __future__ import annotations

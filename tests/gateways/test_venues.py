@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from gateways.live.binance import USDM
+from gateways.live.binance import SPOT, USDM
+from gateways.live.htx import LINEAR as HTX_LINEAR
+from gateways.live.htx import SPOT as HTX_SPOT
 from gateways.live.okx import MARKET_DATA as OKX
 from gateways.live.venue import MarketDataVenue
+from gateways.orders.binance_spot import BinanceSpot
 from gateways.orders.binance_usdm import BinanceUsdm
 from gateways.orders.okx import Okx
 from gateways.orders.venue import VenueType as OrdersType
+from gateways.sandbox.binance.spot_venue import SpotVenue
 from gateways.sandbox.binance.venue import Venue as BinanceSandbox
 from gateways.sandbox.okx.venue import Venue as OkxSandbox
 from gateways.sandbox.venue import VenueType as SandboxType
@@ -17,9 +21,9 @@ from gateways.venues import VENUES, Role, implementation, venue_among
 from oms.checks import ConfigError
 
 # The types are the test: each is checked against its contract.
-MARKET_DATA: tuple[MarketDataVenue, ...] = (USDM, OKX)
-ORDERS: tuple[OrdersType, ...] = (BinanceUsdm, Okx)
-SANDBOXES: tuple[SandboxType, ...] = (BinanceSandbox, OkxSandbox)
+MARKET_DATA: tuple[MarketDataVenue, ...] = (USDM, SPOT, OKX, HTX_SPOT, HTX_LINEAR)
+ORDERS: tuple[OrdersType, ...] = (BinanceUsdm, BinanceSpot, Okx)
+SANDBOXES: tuple[SandboxType, ...] = (BinanceSandbox, SpotVenue, OkxSandbox)
 
 
 @pytest.mark.parametrize(
@@ -38,11 +42,18 @@ def test_the_only_venue_that_is_implemented_needs_no_name() -> None:
     ("names", "chosen", "said"),
     [
         ([], "", "of no venue: name one"),
-        (["bitmex"], "", "bitmex: zoms has no orders for it, but for"),
+        (["deribit"], "", "deribit: zoms has no orders for it, but for"),
         (["binance_usdm"], "bitmex", "no instrument of bitmex is defined"),
-        (["binance_usdm", "bitmex"], "bitmex", "bitmex: zoms has no orders for it"),
+        (["binance_usdm", "deribit"], "deribit", "deribit: zoms has no orders for it"),
     ],
 )
 def test_venue_that_cannot_be_served_is_refused(names: list[str], chosen: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         venue_among(names, Role.ORDERS, chosen)
+
+
+@pytest.mark.parametrize("role", Role)
+@pytest.mark.parametrize("name", ["bitmex", "bitmex_inverse"])
+def test_bitmex_is_refused_for_it_has_closed(name: str, role: Role) -> None:
+    with pytest.raises(ConfigError, match=f"{name}: BitMEX closed on 2026-09-23, .*; its recordings are read"):
+        venue_among([name], role)

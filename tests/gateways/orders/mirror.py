@@ -24,6 +24,7 @@ class MirrorOrder:
     filled_qty: int = 0
     pending_px: int = 0
     pending_qty: int = 0
+    is_accepted: bool = False
     trades: set[int] = field(default_factory=set)
 
     def ask(self, order_input: OrderInput) -> bool:
@@ -63,6 +64,7 @@ class Mirror:
         order = self.orders[order_id]
         order_input = self._input(order, kind, report)
         assert order_input in LEGAL[order.state], f"{kind.name} in {order.state.name}"
+        order.is_accepted = True  # or it has ended, which is the same here
         if kind is ReportKind.FILL:
             self._fill(order, report)
         elif kind is ReportKind.AMENDED:

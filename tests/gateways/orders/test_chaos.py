@@ -13,6 +13,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from gateways.orders.known import Stage, Trade
+from gateways.orders.past import Past
 from gateways.sandbox.faults import Fault, FaultPlan
 from oms.bus import Records
 from oms.core.orders import OrderInput
@@ -103,9 +105,33 @@ class Trader:
             return None
         return self.booth.command(CommandKind.CANCEL, order_id, side=order.side, order_type=OrderType.LIMIT)
 
+    def past(self) -> Past:
+        """What the core knows that has had the reports taken so far."""
+        number = self.booth.instrument.id
+        orders = self.mirror.orders
+        booked = {Trade(number, order.side, trade_id) for order in orders.values() for trade_id in order.trades}
+        left = [
+            self.booth.left(order_id, order.state, order.side, order.qty, order.px, filled_qty=order.filled_qty)
+            for order_id, order in orders.items()
+            if order.state in OPEN
+        ]
+        for each in left:
+            each.order.order_type = OrderType.LIMIT if each.order.px else OrderType.MARKET
+            each.order.stage = Stage.LIVE if orders[each.order.order_id].is_accepted else Stage.PENDING
+        return Past(left, {number: self.mirror.qty}, {}, booked)
 
-def check_equal(trader: Trader) -> None:
-    """The reports come to exactly what the exchange has."""
+    async def restart(self) -> None:
+        """The gateway dies, and some of its last reports never come to the core."""
+        await self.booth.gateway.close()
+        untaken = len(self.booth.reports) - self.taken
+        del self.booth.reports[self.taken + self.draw.randrange(untaken + 1) :]
+        self.take_reports()
+        await self.booth.restart(self.past())
+        self.taken = 0
+
+
+def check_orders(trader: Trader) -> None:
+    """The orders of the reports are exactly those that the exchange has."""
     booth, mirror = trader.booth, trader.mirror
     exchange = booth.sandbox.venue.exchange
     there = {booth.known.ids.order_id(order.client_order_id): order for order in exchange.orders.values()}
@@ -122,20 +148,32 @@ def check_equal(trader: Trader) -> None:
         if shown.status.is_open:
             assert (order.px, order.qty, order.state) == (shown.px, shown.qty, OrderState.LIVE)
     assert not there, "orders that nobody asked for"
+
+
+def check_equal(trader: Trader) -> None:
+    """The reports come to exactly what the exchange has."""
+    booth, mirror = trader.booth, trader.mirror
+    check_orders(trader)
     assert mirror.qty == booth.account.qty == booth.known.positions[booth.instrument.id]
     assert booth.known.cash["USDT"] == booth.account.wallet
 
 
-def run_seed(seed: int) -> None:
+def run_seed(seed: int, restarts: int = 0) -> None:
+    """Play a seed to its end; the gateway is restarted so many times on the way."""
+
     @on_booth(clock=SkippingClock)
     async def body(booth: Booth) -> None:
         trader = Trader(booth, seed)
         booth.sandbox.venue.faults = FaultPlan(seed, RATES)
-        for _ in range(COMMANDS):
+        restarting = {COMMANDS * (number + 1) // (restarts + 1) for number in range(restarts)}
+        for number in range(COMMANDS):
             trader.act()
             for _ in range(trader.draw.randrange(60)):
                 await asyncio.sleep(0)
-            trader.take_reports()
+            if number in restarting:
+                await trader.restart()
+            elif not restarts or trader.draw.random() < 0.2:
+                trader.take_reports()
         booth.faults()
         await booth.gateway.idle()
         await booth.gateway.traded.wait()
@@ -152,7 +190,13 @@ def test_reports_come_to_what_the_exchange_has(seed: int) -> None:
     run_seed(seed)
 
 
+@pytest.mark.parametrize("seed", range(20, 23))
+def test_reports_come_to_what_the_exchange_has_though_the_gateway_dies(seed: int) -> None:
+    run_seed(seed, restarts=2)
+
+
 @pytest.mark.thorough
+@pytest.mark.parametrize("restarts", [0, 3])
 @pytest.mark.parametrize("seed", range(100, 200))
-def test_reports_come_to_what_the_exchange_has_thoroughly(seed: int) -> None:
-    run_seed(seed)
+def test_reports_come_to_what_the_exchange_has_thoroughly(seed: int, restarts: int) -> None:
+    run_seed(seed, restarts)

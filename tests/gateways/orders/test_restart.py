@@ -249,3 +249,28 @@ async def test_funding_that_was_paid_meanwhile_is_told_and_one_that_the_core_has
     await booth.gateway.traded.wait()
     assert kinds(booth) == ["FUNDING"]
     assert last(booth, ReportKind.FUNDING)["fee"] == -booth.account.incomes[-1].amount
+
+
+@pytest.mark.parametrize("state", [OrderState.LIVE, OrderState.PENDING_CANCEL])
+def test_order_that_the_exchange_has_forgotten_has_ended(state: OrderState) -> None:
+    @on_booth(clock=SkippingClock)
+    async def body(booth: Booth) -> None:
+        order_id = booth.new_id()
+        await booth.restart(booth.past(left=[booth.left(order_id, state, 1, 100)]))
+        await booth.gateway.traded.wait()
+        assert booth.of(order_id) == ["CANCELLED"]
+        assert booth.report(order_id, ReportKind.CANCELLED)["reason"] == Reason.UNKNOWN_AT_EXCHANGE
+
+    body()
+
+
+@on_booth(clock=SkippingClock)
+async def test_amend_that_is_asked_for_while_one_of_before_is_in_flight_has_the_only_answer(booth: Booth) -> None:
+    order_id = booth.place(1, 100, FAR)
+    await booth.done(order_id, ReportKind.ACCEPTED)
+    await booth.restart(booth.past(left=[booth.left(order_id, OrderState.PENDING_AMEND, 1, 100)]))
+    booth.gateway.trades = True
+    booth.amend(order_id, FAR + 1, 100)
+    await booth.gateway.traded.wait()
+    await booth.gateway.idle()
+    assert booth.of(order_id) == ["AMENDED"]
