@@ -165,10 +165,11 @@ class OrderGateway:
 
     async def close(self) -> None:
         """End everything; orders stay as they are."""
-        tasks = [*self._services, *self._tasks]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        self.stream.end()
+        while tasks := [task for task in (*self._services, *self._tasks) if not task.done()]:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     def take(self, commands: Records, *, is_late: bool = False) -> None:
         """Work COMMAND records; those that are not for an exchange are passed over.
@@ -187,16 +188,17 @@ class OrderGateway:
                 for command in run:
                     self._spawn(work(command))
 
-    def recover(self, order: Order, state: OrderState) -> None:
-        """Take on an order that a session before has left in ``state``, and find out what it does not say.
+    def recover(self, order: Order, state: OrderState, is_amending: bool = False) -> None:
+        """Take on an order as a session before has left it (``Left``), and find out what that does not say.
 
         Until that is known no new order leaves.
         """
         order.sent_s = self._clock.now_s()
-        if state is OrderState.PENDING_AMEND:
+        is_amending = is_amending or state is OrderState.PENDING_AMEND
+        if is_amending:
             order.asked = UNKNOWN_TERMS
         self.known.add(order)
-        if order.stage is Stage.PENDING or state is OrderState.PENDING_AMEND:
+        if order.stage is Stage.PENDING or is_amending:
             self._recovering.add(order.order_id)
         self._spawn(self._recover(order, state))
 
@@ -316,18 +318,24 @@ class OrderGateway:
             await self._resolve_new(order)
         elif state is OrderState.PENDING_CANCEL:
             await self._end(order)
-        elif state is OrderState.PENDING_AMEND:
-            await self._clock.sleep(self.venue.receive_window_s)
-            view = await self.resolver.ask(order)
-            if order.asked == UNKNOWN_TERMS:  # else another amend has been asked for meanwhile
-                if view is not None:
-                    terms = (view.px, view.qty)
-                    order.asked = terms if terms != (order.px, order.qty) else UNKNOWN_TERMS
-                    self._take(view)
-                self.known.reject_amend(order, Reason.NOT_PLACED)
+        if order.asked == UNKNOWN_TERMS:
+            await self._recover_amend(order)
         self._recovering.discard(order.order_id)
         if not self._recovering:
             self._wanted.set()
+
+    async def _recover_amend(self, order: Order) -> None:
+        """Answer an amend of before, once it can come no more."""
+        view = None
+        if not order.is_done:
+            await self._clock.sleep(self.venue.receive_window_s)
+            view = await self.resolver.ask(order)
+        if order.asked == UNKNOWN_TERMS:  # else another amend has been asked for meanwhile
+            if view is not None:
+                terms = (view.px, view.qty)
+                order.asked = terms if terms != (order.px, order.qty) else UNKNOWN_TERMS
+                self._take(view)
+            self.known.reject_amend(order, Reason.NOT_PLACED)
 
     async def _run_stream(self) -> None:
         """Keep the stream open, once the fills of before are told from those that it will bring."""

@@ -38,10 +38,14 @@ _TRADED: Final = ("qty", "fills", "bought_qty", "sold_qty", "funding")
 
 
 class Left(NamedTuple):
-    """An order that may be at the exchange, and the state in which the core has it."""
+    """An order that may be at the exchange, and the state in which the core has it.
+
+    ``is_amending``: an amend has had no answer; a cancel may have been asked for since.
+    """
 
     order: Order
     state: OrderState
+    is_amending: bool = False
 
 
 @dataclass
@@ -128,11 +132,15 @@ class _Reader:
         self._orders: dict[int, np.void] = {}
         self._accepted: set[int] = set()
         """Orders that the exchange is known to have taken: one in PENDING_CANCEL may be so without."""
+        self._amending: set[int] = set()
         self._wallets: Mapping[int, str] = {}
         """Currencies of the venue by number of their wallets."""
         own = {
             EventKind.ORDER_ACCEPTED: self._accept,
             EventKind.ORDER_FILLED: self._fill,
+            EventKind.AMEND_SUBMITTED: self._amend,
+            EventKind.ORDER_AMENDED: self._amended,
+            EventKind.AMEND_REJECTED: self._amended,
             EventKind.FUNDING: self._fund,
             EventKind.BALANCE: self._balance,
         }
@@ -151,6 +159,8 @@ class _Reader:
         self._wallets = {number: currency for number, (currency, _, venue) in enumerate(names) if venue == self._venue}
         for row in tables["orders"][tables["orders"]["order_id"] != 0]:
             self._note(row)
+            if row["pending_qty"]:
+                self._amending.add(int(row["order_id"]))
         for number in self._instruments:
             position = tables["positions"][self._account, number, 0]
             if any(position[name] for name in _TRADED):
@@ -192,6 +202,14 @@ class _Reader:
     def _accept(self, event: np.void) -> None:
         self._note(event)
         self._accepted.add(int(event["order_id"]))
+
+    def _amend(self, event: np.void) -> None:
+        self._note(event)
+        self._amending.add(int(event["order_id"]))
+
+    def _amended(self, event: np.void) -> None:
+        self._note(event)
+        self._amending.discard(int(event["order_id"]))
 
     def _fill(self, event: np.void) -> None:
         number = int(event["instrument"])
@@ -236,10 +254,10 @@ class _Reader:
             int(row["px"]),
             int(row["qty"]),
             strategy=int(row["strategy"]),
-            stage=Stage.LIVE if order_id in self._accepted else Stage.PENDING,
+            stage=Stage.LIVE if order_id in self._accepted or is_external(order_id) else Stage.PENDING,
             venue_order_id=venue_order_id,
             filled_qty=filled_qty,
             said_filled_qty=filled_qty,
             untraced_qty=0 if self._past.is_whole else filled_qty,
         )
-        return Left(order, state)
+        return Left(order, state, order_id in self._amending)

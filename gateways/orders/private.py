@@ -68,6 +68,7 @@ class PrivateStream:
         self._broken = asyncio.Event()
         self._why = ""
         self._missed = 0
+        self._has_ended = False
         self.connections = 0
         self.messages = 0
         self.is_open = False
@@ -85,6 +86,10 @@ class PrivateStream:
                 failures += 1
             self.is_open = False
             self._on_lost(self._why)
+
+    def end(self) -> None:
+        """Take nothing more, whatever a connection still brings."""
+        self._has_ended = True
 
     def doubt(self) -> None:
         """An answer told of something that should have come here by now."""
@@ -137,6 +142,8 @@ class PrivateStream:
                 return
 
     def _handle(self, _client: Any, message: Any) -> None:
+        if self._has_ended:
+            return
         self.messages += 1
         for each in self._venue.told(message):
             if each is Notice.STREAM_ENDED:

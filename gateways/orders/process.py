@@ -160,7 +160,7 @@ async def serve(
                 since_ts=past.ts,
             )
             for left in past.left:
-                gateway.recover(left.order, left.state)
+                gateway.recover(*left)
             gateway.start()
             try:
                 audit = partial(asyncio.to_thread, read)

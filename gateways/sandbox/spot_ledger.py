@@ -49,7 +49,7 @@ class SpotLedger:
         return round(tick_lots * self.cash_per_tick_lot)
 
     def notional(self, px: Fraction, qty: int) -> int:
-        """What so many lots are worth at a price in ticks, cash of the quote currency."""
+        """What so many lots are worth at a price in ticks."""
         return self.value(abs(qty) * px)
 
     def base(self, lots: int) -> int:

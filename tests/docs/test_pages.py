@@ -89,6 +89,7 @@ def test_settings_page_names_every_setting() -> None:
         settings,
         settings.replay,
         settings.live,
+        settings.firm,
         settings.matching,
         settings.instruments[0],
         *settings.risk.values(),

@@ -109,7 +109,7 @@ class Booth:
         self.reports.clear()
         self._begin(past)
         for left in past.left:
-            self.gateway.recover(left.order, left.state)
+            self.gateway.recover(*left)
         self.gateway.start()
 
     def _begin(self, past: Past) -> None:

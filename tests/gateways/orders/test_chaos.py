@@ -115,6 +115,7 @@ class Trader:
             for order_id, order in orders.items()
             if order.state in OPEN
         ]
+        left = [each._replace(is_amending=orders[each.order.order_id].pending_qty > 0) for each in left]
         for each in left:
             each.order.order_type = OrderType.LIMIT if each.order.px else OrderType.MARKET
             each.order.stage = Stage.LIVE if orders[each.order.order_id].is_accepted else Stage.PENDING

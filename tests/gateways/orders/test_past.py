@@ -87,10 +87,22 @@ def test_order_that_is_being_cancelled_may_never_have_been_taken() -> None:
     assert left(None, asked, cancelled, late)[5].order.stage is Stage.LIVE
 
 
+def test_amend_without_an_answer_is_known_though_a_cancel_has_been_asked_for() -> None:
+    asked = event(EventKind.AMEND_SUBMITTED, 5, OrderState.PENDING_AMEND)
+    cancelled = event(EventKind.CANCEL_SUBMITTED, 5, OrderState.PENDING_CANCEL)
+    answered = event(EventKind.AMEND_REJECTED, 5, OrderState.PENDING_CANCEL)
+    assert left(None, asked, cancelled)[5].is_amending
+    assert not left(None, asked, cancelled, answered)[5].is_amending
+    begun = snapshot(row(ORDER, 5, OrderState.PENDING_CANCEL, pending_qty=3))
+    assert left(begun)[5].is_amending
+    assert not left(begun, answered)[5].is_amending
+
+
 def test_adopted_order_is_known_by_the_exchanges_own_id() -> None:
     order_id = external_order_id(NUMBER, 777)
-    order = left(None, event(EventKind.ORDER_ADOPTED, order_id, OrderState.LIVE))[order_id].order
-    assert (order.client_id, order.venue_order_id) == ("", 777)
+    for state in (OrderState.LIVE, OrderState.PENDING_CANCEL):
+        order = left(snapshot(row(ORDER, order_id, state)))[order_id].order
+        assert (order.client_id, order.venue_order_id, order.stage) == ("", 777, Stage.LIVE)
 
 
 def test_trades_and_payments_are_those_of_the_snapshot_and_of_the_journal() -> None:

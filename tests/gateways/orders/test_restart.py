@@ -6,6 +6,7 @@ import pytest
 
 from gateways.orders import binance_usdm
 from gateways.orders.known import Trade
+from gateways.sandbox.exchange import Event, What
 from oms.records import OrderState, Reason, ReportKind
 from tests.gateways.orders.booth import FAR, Booth, SkippingClock, on_booth
 from tests.gateways.orders.test_reconcile import elsewhere, kinds, last
@@ -201,6 +202,23 @@ async def test_amend_in_flight_that_made_an_order_larger_and_filled_it(booth: Bo
     assert booth.known.positions[booth.instrument.id] == booth.account.qty == 150
 
 
+@on_booth(clock=SkippingClock)
+async def test_amend_and_cancel_in_flight_of_an_order_that_filled_are_answered(booth: Booth) -> None:
+    order_id = booth.place(1, 100, FAR)
+    await booth.done(order_id, ReportKind.ACCEPTED)
+    left = booth.left(order_id, OrderState.PENDING_CANCEL, 1, 100)._replace(is_amending=True)
+    past = booth.past(left=[left])
+    await booth.gateway.close()
+    (order,) = booth.account.open_orders.values()
+    booth.sandbox.venue.exchange.amend(order, booth.best(-1), 100)
+    assert order.filled_qty == 100
+    await booth.restart(past)
+    await booth.gateway.traded.wait()
+    await booth.gateway.idle()
+    assert set(booth.of(order_id)) == {"FILL", "AMEND_REJECTED"}
+    assert sum(int(report["qty"]) for report in booth.reports if report["kind"] == ReportKind.FILL) == 100
+
+
 @on_booth()
 async def test_adopted_order_is_found_again_by_the_exchanges_own_id(booth: Booth) -> None:
     await elsewhere(booth, "BUY", "0.2", "61000")
@@ -274,3 +292,17 @@ async def test_amend_that_is_asked_for_while_one_of_before_is_in_flight_has_the_
     await booth.gateway.traded.wait()
     await booth.gateway.idle()
     assert booth.of(order_id) == ["AMENDED"]
+
+
+@on_booth()
+async def test_gateway_that_has_ended_tells_nothing_more(booth: Booth) -> None:
+    order_id = booth.place(1, 100, FAR)
+    await booth.done(order_id, ReportKind.ACCEPTED)
+    ended, handle = booth.gateway, booth.exchange.handle_message
+    await ended.close()
+    (order,) = booth.account.open_orders.values()
+    booth.sandbox.venue.exchange.cancel(order)
+    told = len(booth.reports)
+    messages = ended.stream.messages
+    handle(None, booth.binance.views.order_update(Event(What.CANCELED, order, None, order.updated_ms)))
+    assert (len(booth.reports), ended.stream.messages) == (told, messages)
