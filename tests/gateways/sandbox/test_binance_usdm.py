@@ -156,5 +156,7 @@ def test_recording_of_another_venue_is_refused() -> None:
     async def body(_desk: Desk) -> None:
         await asyncio.sleep(0)
 
-    with pytest.raises(ConfigError, match="binance_coinm: zoms has no sandbox exchange for it"):
+    with pytest.raises(
+        ConfigError, match="BTCUSD_PERP at binance_coinm, and does not stand for BTCUSDT at binance_usdm"
+    ):
         body()
