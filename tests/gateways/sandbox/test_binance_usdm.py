@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 import aiohttp
 import ccxt
@@ -151,12 +152,17 @@ async def test_certificate_is_believed_by_nobody_else(desk: Desk) -> None:
             await session.get(f"https://127.0.0.1:{port}/fapi/v1/time")
 
 
-def test_recording_of_another_venue_is_refused() -> None:
-    @on_sandbox(file=COINM_FILE, instrument=COINM)
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, "BTCUSD_PERP at binance_coinm, and does not stand for BTCUSDT at binance_usdm"),
+        ({"instrument": COINM}, "binance_coinm: zoms has no sandbox exchange for it"),
+    ],
+)
+def test_recording_of_another_venue_is_refused(options: dict[str, Any], words: str) -> None:
+    @on_sandbox(file=COINM_FILE, **options)
     async def body(_desk: Desk) -> None:
         await asyncio.sleep(0)
 
-    with pytest.raises(
-        ConfigError, match="BTCUSD_PERP at binance_coinm, and does not stand for BTCUSDT at binance_usdm"
-    ):
+    with pytest.raises(ConfigError, match=words):
         body()
