@@ -25,6 +25,7 @@ margin_mode = "cross"
 cost_basis = "average"
 leverage = "5"
 day_reset = "00:00 UTC"
+balances = {{{{ "binance_usdm.USDT" = "100000" }}}}
 max_gross_exposure = "60000"
 max_net_exposure = "60000"
 max_leverage = "3"
