@@ -28,7 +28,10 @@ REFUSED_DISK_MB: Final = 1_024
 WARNED_DISK_MB: Final = 10_240
 MOVING_MONEY: Final = ("enableWithdrawals", "enableInternalTransfer", "permitsUniversalTransfer")
 """Permissions of Binance's keys by which money leaves the account."""
-TRADING: Final = {"binance_usdm": ("enableFutures", "futures")}
+TRADING: Final = {
+    "binance_usdm": ("enableFutures", "futures"),
+    "binance_spot": ("enableSpotAndMarginTrading", "spot"),
+}
 """Permissions of Binance's keys by which each venue is traded, and what that is."""
 
 Level = Literal["ok", "warning", "refused"]

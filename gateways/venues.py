@@ -98,6 +98,26 @@ VENUES: Final = {
             },
         ),
         Venue(
+            name="binance_spot",
+            family="binance",
+            exchange="binance",
+            hosts=("api.binance.com", "stream.binance.com", "ws-api.binance.com"),
+            options={
+                "fetchCurrencies": False,
+                "fetchMargins": False,
+                "fetchMarkets": {"types": ["spot"]},
+                "fetchOpenOrders": {"warnWithoutSymbol": False},
+            },
+            order_kinds={"order": {}},
+            has_positions=False,
+            receive_window_s=10.0,
+            roles={
+                Role.MARKET_DATA: "gateways.live.binance:SPOT",
+                Role.ORDERS: "gateways.orders.binance_spot:BinanceSpot",
+                Role.SANDBOX: "gateways.sandbox.binance.spot_venue:SpotVenue",
+            },
+        ),
+        Venue(
             name="okx",
             family="okx",
             exchange="okx",

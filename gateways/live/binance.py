@@ -93,3 +93,4 @@ USDM: Final = BinanceMarketData(
         Entry("wss://fstream.binance.com/market", ("markPrice@1s",), carries_book=False),
     ),
 )
+SPOT: Final = BinanceMarketData("https://api.binance.com/api/v3", (Entry("wss://stream.binance.com:9443", BOOK),))

@@ -23,6 +23,7 @@ CONTRACT_HOST: Final = "api.hbdm.com"
 SPOT_BOOK: Final = "mbp.150"
 CONTRACT_BOOK: Final = "depth.size_150.high_freq"
 OTHERS: Final = ("trade.detail", "bbo")
+MARK: Final = "mark_price.1min"
 INCREMENTAL: Final = {"data_type": "incremental"}
 
 ONLINE: Final = "online"
@@ -116,11 +117,15 @@ class HtxLinear(NamedTuple):
     checksums: None = None
 
     def feeds(self, instrument: Instrument) -> tuple[Feed, ...]:
-        """One connection with all channels."""
+        """All channels on one connection, but the mark price ("Subscribe Mark Price Kline Data") at its own entry."""
         book, no_book = (_asked(instrument, verb, (CONTRACT_BOOK,), **INCREMENTAL) for verb in ("sub", "unsub"))
         greeting = (*book, *_asked(instrument, "sub", OTHERS))
-        url = f"wss://{CONTRACT_HOST}/linear-swap-ws"
-        return (Feed(url, True, greeting, renewal=(*no_book, *book), unpack=unpacked, pong=pong),)
+        marks = _asked(instrument, "sub", (MARK,))
+        url = f"wss://{CONTRACT_HOST}"
+        return (
+            Feed(f"{url}/linear-swap-ws", True, greeting, renewal=(*no_book, *book), unpack=unpacked, pong=pong),
+            Feed(f"{url}/ws_index", False, marks, unpack=unpacked, pong=pong),
+        )
 
     async def snapshot(self, requests: Requests, instrument: Instrument) -> bytes:
         """It comes on the stream."""

@@ -1,46 +1,54 @@
-"""Binance USD-M futures: orders through an unmodified ccxt, exact decimal text out and in.
-
-Requests go by ccxt's own methods of each path, which sign, send and turn refusals into exceptions. Its unified methods
-are not used: they go through binary floating point, and round prices and quantities by themselves.
-"""
+"""Binance USD-M futures: the venue ``binance_usdm``."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Mapping
-from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 from gateways.credentials import Credentials
 from gateways.orders.batches import Answer
+from gateways.orders.binance import PAGE, WEIGHT, Ask, BinanceOrders, Requests, name_of, new_ccxt
 from gateways.orders.binance_views import NS_PER_MS, BinanceViews
 from gateways.orders.binance_words import (
     CODES,
     LIMITS,
     MINUTE_ORDERS,
     POST_ONLY,
-    RECEIVE_WINDOW_S,
     SIDES,
     TEN_SECOND_ORDERS,
     TIMES_IN_FORCE,
-    WEIGHT,
 )
 from gateways.orders.clock import Clock
 from gateways.orders.ids import number_of
 from gateways.orders.known import Order
-from gateways.orders.limiter import Cost, Limiter, Priority
-from gateways.orders.outcomes import REQUEST_ERRORS, Code
-from gateways.orders.venue import CommandError, Page, Send
-from gateways.orders.views import FillView, FundingView, OrderView, PositionView, Told
+from gateways.orders.limiter import Cost, Priority
+from gateways.orders.outcomes import REQUEST_ERRORS, Codes
+from gateways.orders.venue import CommandError, Send
+from gateways.orders.views import FundingView, OrderView, PositionView
 from oms.decimals import scaled
 from oms.instruments import Instrument
 from oms.records import CommandKind, OrderFlag, OrderType, Reason, TimeInForce
 
-PAGE: Final = 1000
-"""Most trades of one answer."""
-
 ORDER_COST: Final = {MINUTE_ORDERS: 1, TEN_SECOND_ORDERS: 1}
 CANCEL_COST: Final = {WEIGHT: 1}
+
+REQUESTS: Final = Requests(
+    exchange_information=Ask("fapiPublicGetExchangeInfo", {WEIGHT: 1}),
+    new_order=Ask("fapiPrivatePostOrder", ORDER_COST),
+    cancel_order=Ask("fapiPrivateDeleteOrder", CANCEL_COST),
+    cancel_all=Ask("fapiPrivateDeleteAllOpenOrders", {WEIGHT: 1}),
+    query_order=Ask("fapiPrivateGetOrder", {WEIGHT: 1}),
+    open_orders=Ask("fapiPrivateGetOpenOrders", {WEIGHT: 1}),
+    trades=Ask("fapiPrivateGetUserTrades", {WEIGHT: 5}),
+    trades_of_order=Ask("fapiPrivateGetUserTrades", {WEIGHT: 5}),
+)
+MODIFY_ORDER: Final = Ask("fapiPrivatePutOrder", ORDER_COST)
+POSITIONS: Final = Ask("fapiPrivateV3GetPositionRisk", {WEIGHT: 5})
+ACCOUNT: Final = Ask("fapiPrivateV3GetAccount", {WEIGHT: 5})
+INCOME: Final = Ask("fapiPrivateGetIncome", {WEIGHT: 30})
+COUNTDOWN: Final = Ask("fapiPrivatePostCountdownCancelAll", {WEIGHT: 10})
+START_STREAM: Final = Ask("fapiPrivatePostListenKey", {WEIGHT: 1})
+KEEP_STREAM: Final = Ask("fapiPrivatePutListenKey", {WEIGHT: 1})
 
 
 class Batch(NamedTuple):
@@ -57,83 +65,23 @@ BATCHES: Final = {
 }
 """ "Place Multiple Orders", "Cancel Multiple Orders"."""
 
+BATCH_ORDERS: Final = Ask("fapiPrivatePostBatchOrders", BATCHES[CommandKind.NEW].cost)
+CANCEL_BATCH: Final = Ask("fapiPrivateDeleteBatchOrders", CANCEL_COST)
 
-class BinanceUsdm:
-    """The venue ``binance_usdm``; see ``gateways.orders.venue.Venue``.
 
-    Parameters
-    ----------
-    exchange
-        As ``new_exchange`` makes it; its session is its maker's to close.
-    instruments
-        The session's of this venue.
-    clock
-        For the rate limits.
-    patience_s
-        How long a new order or an amend waits for its turn before it is refused.
-    """
+class BinanceUsdm(BinanceOrders):
+    """See ``gateways.orders.venue.Venue``, and ``BinanceOrders`` for what it shares."""
 
-    codes: Mapping[int, Code] = CODES
+    codes: Codes = CODES
 
-    def __init__(
-        self, exchange: Any, instruments: tuple[Instrument, ...], clock: Clock, patience_s: float | None = 10.0
-    ) -> None:
-        self.exchange = exchange
-        self.limiter = Limiter(LIMITS, clock)
-        self._by_symbol = {each.symbol: each for each in instruments}
-        self._views = BinanceViews(self._by_symbol)
-        self.patience_s = patience_s
-        exchange.on_rest_response = self._observe
+    def __init__(self, exchange: Any, instruments: tuple[Instrument, ...], clock: Clock) -> None:
+        by_symbol = {each.symbol: each for each in instruments}
+        super().__init__("binance_usdm", exchange, by_symbol, BinanceViews(by_symbol), REQUESTS, LIMITS, clock)
 
     @staticmethod
     def new_exchange(credentials: Credentials, session: Any = None) -> Any:
         """See ``gateways.orders.venue.VenueType``."""
-        import ccxt.pro
-
-        settings: dict[str, Any] = {
-            "apiKey": credentials.key,
-            "secret": credentials.secret,
-            "enableRateLimit": False,
-            "options": {
-                "fetchCurrencies": False,
-                "adjustForTimeDifference": False,
-                "recvWindow": int(RECEIVE_WINDOW_S * 1000),
-            },
-        }
-        if session is not None:
-            settings["session"] = session
-        return ccxt.pro.binanceusdm(settings)
-
-    @property
-    def receive_window_s(self) -> float:
-        """``recvWindow``."""
-        return RECEIVE_WINDOW_S
-
-    async def open(self) -> None:
-        """Learn the clock, and compare tick and lot of each instrument with exchangeInfo's filters."""
-        await self.set_clock()
-        told = await self._ask(self.exchange.fapiPublicGetExchangeInfo, {}, {WEIGHT: 1}, Priority.RECONCILE)
-        symbols = {each["symbol"]: each for each in told["symbols"]}
-        for symbol, instrument in self._by_symbol.items():
-            if symbol not in symbols:
-                raise ValueError(f"{symbol} is not traded at binance_usdm: take it out of the settings")
-            filters = {each["filterType"]: each for each in symbols[symbol]["filters"]}
-            stated = {"tick": filters["PRICE_FILTER"]["tickSize"], "lot": filters["LOT_SIZE"]["stepSize"]}
-            for name, text in stated.items():
-                ours = getattr(instrument, name)
-                if Decimal(ours) % Decimal(text):
-                    raise ValueError(f"{symbol}'s {name} {ours} is no multiple of the exchange's {text}: redefine it")
-
-    async def close(self) -> None:
-        """End the streams and, where ccxt made it, the session."""
-        self.limiter.close()
-        await self.exchange.close()
-
-    async def set_clock(self) -> None:
-        """Learn the difference to the exchange's clock, by which requests are then dated."""
-        await self.limiter.turn({WEIGHT: 1}, Priority.KEEP)
-        await self.exchange.load_time_difference()
-        self.exchange.options["adjustForTimeDifference"] = True
+        return new_ccxt("binanceusdm", credentials, session)
 
     def check(self, order: Order) -> None:
         """See ``Venue``."""
@@ -144,6 +92,9 @@ class BinanceUsdm:
         if order.order_type is OrderType.MARKET and order.time_in_force is TimeInForce.FOK:
             raise CommandError("binance_usdm has no market order of all or nothing", Reason.BAD_TIME_IN_FORCE)
 
+    def check_amend(self, order: Order, px: int, qty: int) -> None:
+        """Every limit order can be amended."""
+
     def batch_size(self, kind: CommandKind, waiting: int) -> int:
         """See ``gateways.orders.batches.Batching``."""
         batch = BATCHES[kind]
@@ -153,8 +104,7 @@ class BinanceUsdm:
     async def place_batch(self, orders: list[Order]) -> list[Answer]:
         """ "Place Multiple Orders"."""
         request = {"batchOrders": [_terms_of(order) for order in orders]}
-        cost = BATCHES[CommandKind.NEW].cost
-        rows = await self._ask(self.exchange.fapiPrivatePostBatchOrders, request, cost, Priority.ORDER, *orders)
+        rows = await self.ask(BATCH_ORDERS, request, Priority.ORDER, *orders)
         return self._each_answered(rows, len(orders))
 
     async def cancel_batch(self, orders: list[Order]) -> list[Answer]:
@@ -163,14 +113,14 @@ class BinanceUsdm:
             "symbol": orders[0].instrument.symbol,
             "orderidlist": [str(order.venue_order_id) for order in orders],
         }
-        rows = await self._ask(self.exchange.fapiPrivateDeleteBatchOrders, request, CANCEL_COST, Priority.CANCEL)
+        rows = await self.ask(CANCEL_BATCH, request, Priority.CANCEL)
         return self._each_answered(rows, len(orders))
 
     def _each_answered(self, rows: Any, count: int) -> list[Answer]:
         """Answers of a batch; one that does not have one of each order says nothing of any."""
         if not isinstance(rows, list) or len(rows) != count:
             return [None] * count
-        return [self._error_of(row) or self._answered(row) for row in rows]
+        return [self._error_of(row) or self.answered(row) for row in rows]
 
     def _error_of(self, row: Any) -> Exception | None:
         """What ccxt would raise for a refusal, had it come alone; None: it is none."""
@@ -185,75 +135,21 @@ class BinanceUsdm:
 
     async def place(self, order: Order) -> OrderView | None:
         """ "New Order"."""
-        return self._answered(
-            await self._ask(self.exchange.fapiPrivatePostOrder, _terms_of(order), ORDER_COST, Priority.ORDER, order)
-        )
+        return self.answered(await self.ask(REQUESTS.new_order, _terms_of(order), Priority.ORDER, order))
 
     async def amend(self, order: Order, px: int, qty: int) -> OrderView | None:
         """ "Modify Order"."""
         request = {
-            **_name_of(order),
+            **name_of(order),
             "side": SIDES[order.side],
             "quantity": order.instrument.qty_from_lots(qty),
             "price": order.instrument.px_from_ticks(px),
         }
-        return self._answered(
-            await self._ask(self.exchange.fapiPrivatePutOrder, request, ORDER_COST, Priority.ORDER, order)
-        )
-
-    async def cancel(self, order: Order) -> OrderView | None:
-        """ "Cancel Order"."""
-        return self._answered(
-            await self._ask(self.exchange.fapiPrivateDeleteOrder, _name_of(order), CANCEL_COST, Priority.CANCEL)
-        )
-
-    async def cancel_all(self, instrument: Instrument) -> None:
-        """ "Cancel All Open Orders"."""
-        request = {"symbol": instrument.symbol}
-        await self._ask(self.exchange.fapiPrivateDeleteAllOpenOrders, request, {WEIGHT: 1}, Priority.CANCEL)
-
-    async def query(self, order: Order) -> OrderView:
-        """ "Query Order"."""
-        answer = await self._ask(self.exchange.fapiPrivateGetOrder, _name_of(order), {WEIGHT: 1}, Priority.ASK)
-        return self._views.order(answer)
-
-    async def query_by_venue_id(self, instrument: Instrument, venue_order_id: int) -> OrderView:
-        """ "Query Order"."""
-        request = {"symbol": instrument.symbol, "orderId": str(venue_order_id)}
-        return self._views.order(await self._ask(self.exchange.fapiPrivateGetOrder, request, {WEIGHT: 1}, Priority.ASK))
-
-    async def open_orders(self, instrument: Instrument) -> list[OrderView]:
-        """ "Current All Open Orders"."""
-        request = {"symbol": instrument.symbol}
-        rows = await self._ask(self.exchange.fapiPrivateGetOpenOrders, request, {WEIGHT: 1}, Priority.RECONCILE)
-        return [self._views.order(row) for row in rows]
-
-    async def fills_of(self, order: Order) -> list[FillView]:
-        """ "Account Trade List" of one order, page by page."""
-        fills: list[FillView] = []
-        next_id = 0
-        while True:
-            request = {"symbol": order.instrument.symbol, "orderId": str(order.venue_order_id), "limit": PAGE}
-            if next_id:
-                request["fromId"] = next_id
-            rows = await self._ask(self.exchange.fapiPrivateGetUserTrades, request, {WEIGHT: 5}, Priority.ASK)
-            fills += [self._views.fill(row) for row in rows]
-            if len(rows) < PAGE:
-                return fills
-            next_id = fills[-1].trade_id + 1
-
-    async def fills_from(self, instrument: Instrument, trade_id: int | None) -> Page:
-        """ "Account Trade List"."""
-        request: dict[str, Any] = {"symbol": instrument.symbol, "limit": PAGE}
-        if trade_id is not None:
-            request["fromId"] = trade_id
-        rows = await self._ask(self.exchange.fapiPrivateGetUserTrades, request, {WEIGHT: 5}, Priority.RECONCILE)
-        fills = sorted((self._views.fill(row) for row in rows), key=lambda fill: fill.trade_id)
-        return Page(fills, len(rows) < PAGE or trade_id is None)
+        return self.answered(await self.ask(MODIFY_ORDER, request, Priority.ORDER, order))
 
     async def positions(self) -> list[PositionView]:
         """ "Position Information V3"."""
-        rows = await self._ask(self.exchange.fapiPrivateV3GetPositionRisk, {}, {WEIGHT: 5}, Priority.RECONCILE)
+        rows = await self.ask(POSITIONS, {}, Priority.RECONCILE)
         found = []
         for row in rows:
             instrument = self._by_symbol.get(row["symbol"])
@@ -265,7 +161,7 @@ class BinanceUsdm:
 
     async def balances(self) -> dict[str, int]:
         """ "Account Information V3"."""
-        answer = await self._ask(self.exchange.fapiPrivateV3GetAccount, {}, {WEIGHT: 5}, Priority.RECONCILE)
+        answer = await self.ask(ACCOUNT, {}, Priority.RECONCILE)
         return {
             row["asset"]: scaled("balance", row["walletBalance"], f"balance of {row['asset']}")
             for row in answer["assets"]
@@ -274,7 +170,7 @@ class BinanceUsdm:
     async def fundings_since(self, ts: int) -> list[FundingView]:
         """ "Get Income History", FUNDING_FEE."""
         request = {"incomeType": "FUNDING_FEE", "startTime": ts // NS_PER_MS, "limit": PAGE}
-        rows = await self._ask(self.exchange.fapiPrivateGetIncome, request, {WEIGHT: 30}, Priority.RECONCILE)
+        rows = await self.ask(INCOME, request, Priority.RECONCILE)
         return [
             FundingView(
                 self._by_symbol[row["symbol"]].id,
@@ -289,11 +185,11 @@ class BinanceUsdm:
     async def arm(self, instrument: Instrument, seconds: float) -> None:
         """ "Auto-Cancel All Open Orders"."""
         request = {"symbol": instrument.symbol, "countdownTime": int(seconds * 1000)}
-        await self._ask(self.exchange.fapiPrivatePostCountdownCancelAll, request, {WEIGHT: 10}, Priority.KEEP)
+        await self.ask(COUNTDOWN, request, Priority.KEEP)
 
     async def new_stream(self) -> str:
         """ "Start User Data Stream"."""
-        answer = await self._ask(self.exchange.fapiPrivatePostListenKey, {}, {WEIGHT: 1}, Priority.KEEP)
+        answer = await self.ask(START_STREAM, {}, Priority.KEEP)
         address: str = self.exchange.get_private_ws_url("linear", answer["listenKey"])
         return address
 
@@ -302,51 +198,7 @@ class BinanceUsdm:
 
     async def keep_stream(self) -> None:
         """ "Keepalive User Data Stream"."""
-        await self._ask(self.exchange.fapiPrivatePutListenKey, {}, {WEIGHT: 1}, Priority.KEEP)
-
-    def told(self, message: Any) -> list[Told]:
-        """See ``Venue``."""
-        return self._views.told(message)
-
-    async def _ask(
-        self,
-        method: Any,
-        request: Mapping[str, Any],
-        cost: Mapping[str, int],
-        priority: Priority,
-        *orders: Order,
-    ) -> Any:
-        """Wait for the turn, note when orders were asked for, and send."""
-        await self.limiter.turn(cost, priority, self.patience_s if priority is Priority.ORDER else None)
-        for order in orders:
-            order.sent_s = self.limiter.now_s()
-        sending: Awaitable[Any] = method(dict(request))
-        return await sending
-
-    def _observe(
-        self,
-        status: int,
-        _reason: str,
-        _url: str,
-        _method: str,
-        headers: Mapping[str, str],
-        body: str,
-        _sent_headers: Any,
-        _sent_body: Any,
-    ) -> str:
-        """ccxt's hook for each answer."""
-        self.limiter.observe(status, headers)
-        return body.strip()
-
-    def _answered(self, answer: Any) -> OrderView | None:
-        """The order of an answer; None where it names none."""
-        return self._views.order(answer) if isinstance(answer, dict) and answer.get("orderId") else None
-
-
-def _name_of(order: Order) -> dict[str, str]:
-    """The order of a request: by the exchange's id, or by the client's where that is all that is known."""
-    named = {"orderId": str(order.venue_order_id)} if order.venue_order_id else {"origClientOrderId": order.client_id}
-    return {"symbol": order.instrument.symbol, **named}
+        await self.ask(KEEP_STREAM, {}, Priority.KEEP)
 
 
 def _terms_of(order: Order) -> dict[str, str]:

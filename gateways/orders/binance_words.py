@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from gateways.orders.binance import WEIGHT
 from gateways.orders.limiter import Limit
 from gateways.orders.outcomes import Code, Verdict
 from gateways.orders.views import Standing
@@ -44,7 +45,7 @@ STANDINGS: Final = {
     "EXPIRED_IN_MATCH": Standing.EXPIRED,
 }
 
-CODES: Final[dict[int, Code]] = {
+CODES: Final[dict[int | str, Code]] = {
     -1003: (Verdict.NOT_ACCEPTED, Reason.EXCHANGE_UNAVAILABLE),
     -1015: (Verdict.NOT_ACCEPTED, Reason.ORDER_RATE),
     -1021: (Verdict.RESYNC, Reason.EXCHANGE_UNAVAILABLE),
@@ -80,7 +81,6 @@ CODES: Final[dict[int, Code]] = {
 """Those that say more than the class of ccxt's exception. -2015 is among them because ccxt takes it for too many
 requests once a key has worked: a key that has been revoked must halt."""
 
-WEIGHT: Final = "weight"
 MINUTE_ORDERS: Final = "orders a minute"
 TEN_SECOND_ORDERS: Final = "orders in ten seconds"
 LIMITS: Final = (
@@ -89,9 +89,6 @@ LIMITS: Final = (
     Limit(TEN_SECOND_ORDERS, 300, 10.0, "x-mbx-order-count-10s"),
 )
 """As a recorded exchangeInfo answer lists them; cancels count in none of the order limits."""
-
-RECEIVE_WINDOW_S: Final = 10.0
-"""Sent as recvWindow: a request that is older is refused."""
 
 
 def end_reason(name: str, order_type: OrderType, time_in_force: str, *, is_reduce_only: bool) -> Reason:

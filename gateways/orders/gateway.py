@@ -365,6 +365,12 @@ class OrderGateway:
             if not self.trades or order.stage is Stage.ENDED:
                 self.known.reject_amend(order, self._refusal if not self.trades else Reason.ORDER_NOT_OPEN)
                 return
+            try:
+                self.venue.check_amend(order, px, qty)
+            except CommandError as error:
+                self._log(str(error))
+                self.known.reject_amend(order, error.reason)
+                return
             outcome = await self._asked(order, lambda: self.venue.amend(order, px, qty), sent_once=False)
         if outcome is None:
             return
@@ -577,7 +583,7 @@ class OrderGateway:
 
     def _take(self, told: Told) -> None:
         """Take what the exchange says, whichever way it comes."""
-        if told is Notice.FUNDING_PAID:
+        if told in (Notice.FUNDING_PAID, Notice.BALANCE_CHANGED):
             self._wanted.set()
             return
         try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from fractions import Fraction
@@ -24,6 +24,9 @@ from oms.bus import Records
 from oms.decimals import rate
 from oms.instruments import Instrument
 from oms.records import CASH_SCALE, Liquidity, OrderType, Reason, ReportKind, TimeInForce
+
+SPOT: Final = "spot"
+"""The kind of instruments that are exchanged, not held as a position."""
 
 REMEMBERED: Final = 20_000
 """Orders that have ended and are still known, so that what is said of them late is understood."""
@@ -42,11 +45,11 @@ class Trade(NamedTuple):
 
 
 class Foreign(NamedTuple):
-    """A fill of an order that is none of the known ones: signed lots, and what it moved in the wallet."""
+    """A fill of an order that is none of the known ones: signed lots, and what it moved in the wallets, by currency."""
 
     trade_id: int
     qty: int
-    cash: int
+    cash: dict[str, int]
 
 
 UNKNOWN_TERMS: Final = (0, 2**62)
@@ -292,6 +295,7 @@ class Known:
             qty=fill.qty,
             fee=fill.fee if fill.fee_known else 0,
         )
+        self._tell_wallets(fill)
         self._settle(order)
         return order
 
@@ -400,7 +404,7 @@ class Known:
         if payment in self._payments:
             return
         self._payments.add(payment)
-        self._move_cash(view.instrument, -view.fee)
+        self._move_cash({self.instruments[view.instrument].settlement: -view.fee})
         self._tell_of_account(
             ReportKind.FUNDING,
             view.instrument,
@@ -421,8 +425,8 @@ class Known:
             return
         self._booked.add(_trade(fill))
         self.news += 1
-        cash = fill.realized_pnl - (fill.fee if fill.fee_known else 0)
-        self.foreign[fill.instrument].append(Foreign(fill.trade_id, fill.side * fill.qty, cash))
+        moved = self._moved(fill, fill.fee if fill.fee_known else 0)
+        self.foreign[fill.instrument].append(Foreign(fill.trade_id, fill.side * fill.qty, moved))
 
     def _book(self, fill: FillView) -> None:
         self.positions[fill.instrument] += fill.side * fill.qty
@@ -431,13 +435,31 @@ class Known:
             instrument = self.instruments[fill.instrument]
             fee = _counted_fee(instrument, fill)
             self.uncharged[instrument.settlement] = self.uncharged.get(instrument.settlement, 0) + fee
-        self._move_cash(fill.instrument, fill.realized_pnl - fee)
+        self._move_cash(self._moved(fill, fee))
 
-    def _move_cash(self, instrument: int, amount: int) -> None:
+    def _moved(self, fill: FillView, fee: int) -> dict[str, int]:
+        """What a fill moves in each currency: spot exchanges two, and may take the fee of the base currency."""
+        instrument = self.instruments[fill.instrument]
+        if instrument.kind != SPOT:
+            return {instrument.settlement: fill.realized_pnl - fee}
+        base, quote = exchanged(instrument, fill.side, fill.px, fill.qty)
+        return {instrument.quote: quote - (0 if fill.base_fee else fee), instrument.base: base - fill.base_fee}
+
+    def _move_cash(self, amounts: Mapping[str, int]) -> None:
         self.news += 1
-        currency = self.instruments[instrument].settlement
-        if currency in self.cash:
-            self.cash[currency] += amount
+        for currency, amount in amounts.items():
+            if currency in self.cash:
+                self.cash[currency] += amount
+
+    def _tell_wallets(self, fill: FillView) -> None:
+        """What is there behind a fill whose fee was taken in the base currency: the core takes it of the quote."""
+        if not fill.base_fee:
+            return
+        instrument = self.instruments[fill.instrument]
+        for currency in (instrument.base, instrument.quote):
+            if currency in self.cash and currency in self.wallets:
+                wallet = self.wallets[currency]
+                self._tell_of_account(ReportKind.BALANCE, -1, value=wallet, fee=self.cash[currency])
 
     def _accept(self, order: Order, exch_ts: int) -> None:
         if order.stage is Stage.PENDING:
@@ -495,6 +517,12 @@ class Known:
         self._tell(
             new_report(kind, ts=self._time_ns(), instrument=instrument, version=version, account=self.account, **fields)
         )
+
+
+def exchanged(instrument: Instrument, side: int, px: int, qty: int) -> tuple[int, int]:
+    """What a spot fill brings, before fees: of the base currency and of the quote currency, cash; paid is negative."""
+    base = round(qty * Fraction(instrument.lot) * CASH_SCALE)
+    return side * base, -side * round(px * qty * instrument.cash_per_tick_lot)
 
 
 def _counted_fee(instrument: Instrument, fill: FillView) -> int:

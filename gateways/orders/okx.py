@@ -52,7 +52,7 @@ from gateways.orders.okx_words import (
     limit_name,
     limits_of,
 )
-from gateways.orders.outcomes import Code
+from gateways.orders.outcomes import Codes
 from gateways.orders.venue import CommandError, Page, Send
 from gateways.orders.views import FillView, FundingView, OrderView, PositionView, Standing, Told
 from oms.instruments import Instrument
@@ -89,7 +89,7 @@ class Okx:
         How long a new order or an amend waits for its turn before it is refused.
     """
 
-    codes: Mapping[int, Code] = CODES
+    codes: Codes = CODES
 
     def __init__(
         self, exchange: Any, instruments: tuple[Instrument, ...], clock: Clock, patience_s: float | None = 10.0
@@ -164,6 +164,9 @@ class Okx:
             raise CommandError("this gateway trades accounts in net mode", Reason.BAD_LEG)
         if order.order_type is OrderType.MARKET and order.time_in_force is TimeInForce.FOK:
             raise CommandError("okx has no market order of all or nothing", Reason.BAD_TIME_IN_FORCE)
+
+    def check_amend(self, order: Order, px: int, qty: int) -> None:
+        """Every limit order can be amended."""
 
     async def place(self, order: Order) -> OrderView | None:
         """ "Place order"."""

@@ -57,7 +57,7 @@ EXPIRIES: Final = {
 }
 """Values of ``cancelSource`` by which an order has expired rather than been cancelled."""
 
-CODES: Final[dict[int, Code]] = {
+CODES: Final[dict[int | str, Code]] = {
     50001: (Verdict.NOT_ACCEPTED, Reason.EXCHANGE_UNAVAILABLE),
     50007: (Verdict.HALT, Reason.KEYS_REFUSED),
     50011: (Verdict.NOT_ACCEPTED, Reason.EXCHANGE_UNAVAILABLE),

@@ -58,6 +58,9 @@ class Outcome(NamedTuple):
 Code = tuple[Verdict, Reason]
 """What an error code of a venue means."""
 
+Codes = Mapping[int | str, Code]
+"""What a venue's error codes mean, and words of its messages where a code stands for several things: those go first."""
+
 TABLE: Final[dict[type[BaseException], Code]] = {
     ccxt.InsufficientFunds: (Verdict.REFUSED, Reason.INSUFFICIENT_FUNDS),
     ccxt.InvalidOrder: (Verdict.REFUSED, Reason.EXCHANGE_REFUSED),
@@ -94,13 +97,13 @@ _CODES: Final = (re.compile(r'"sCode"\s*:\s*"?(\d+)'), re.compile(r'"code"\s*:\s
 """Of one order of a request where the venue tells that apart (OKX), else of the request."""
 
 
-def outcome_of(error: BaseException, codes: Mapping[int, Code], *, sent_once: bool) -> Outcome:
+def outcome_of(error: BaseException, codes: Codes, *, sent_once: bool) -> Outcome:
     """What an exception means for the request that raised it.
 
     Parameters
     ----------
     codes
-        The venue's error codes that say more than the exception's class.
+        The venue's error codes, and words, that say more than the exception's class.
     sent_once
         False for a request that the HTTP client may have sent more than once.
     """
@@ -109,6 +112,9 @@ def outcome_of(error: BaseException, codes: Mapping[int, Code], *, sent_once: bo
         return Outcome(Verdict.NOT_ACCEPTED, Reason.EXCHANGE_UNAVAILABLE, 0, text)
     found = next((match for pattern in _CODES if (match := pattern.search(str(error)))), None)
     code = int(found[1]) if found else 0
+    worded = next((each for each in codes if isinstance(each, str) and each in str(error)), "")
+    if worded:
+        return Outcome(*codes[worded], code, text)
     if code in codes:
         return Outcome(*codes[code], code, text)
     if type(error) is ccxt.ExchangeError and code:

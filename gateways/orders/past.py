@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from gateways.orders.ids import ClientIds, is_external, venue_id_of
-from gateways.orders.known import Order, Stage, Trade
+from gateways.orders.known import SPOT, Order, Stage, Trade, exchanged
 from oms.bus import Records
 from oms.core.state import MAX_ACCOUNTS, MAX_FILLS
 from oms.instruments import Instrument
@@ -215,10 +215,16 @@ class _Reader:
         number = int(event["instrument"])
         self._note(event)
         self._past.booked.add(Trade(number, int(event["side"]), int(event["aux"])))
-        self._move(number, int(event["realized_pnl"]) - int(event["fees"]))
+        instrument, fee = self._instruments[number], int(event["fees"])
+        if instrument.kind == SPOT:
+            base, quote = exchanged(instrument, *(int(event[name]) for name in ("side", "last_px", "last_qty")))
+            self._move(instrument.base, base)
+            self._move(instrument.quote, quote - fee)
+        else:
+            self._move(instrument.settlement, int(event["realized_pnl"]) - fee)
 
     def _fund(self, event: np.void) -> None:
-        self._move(int(event["instrument"]), -int(event["fees"]))
+        self._move(self._instruments[int(event["instrument"])].settlement, -int(event["fees"]))
         if event["aux"]:
             self._past.payments.add((int(event["instrument"]), int(event["aux"])))
 
@@ -230,8 +236,7 @@ class _Reader:
         if int(event["aux"]) in self._wallets:
             self._past.cash[self._wallets[int(event["aux"])]] = int(event["fees"])
 
-    def _move(self, number: int, amount: int) -> None:
-        currency = self._instruments[number].settlement
+    def _move(self, currency: str, amount: int) -> None:
         if currency in self._past.cash:
             self._past.cash[currency] += amount
 

@@ -16,7 +16,7 @@ from itertools import accumulate
 from typing import Final
 
 from gateways.orders.ids import external_order_id
-from gateways.orders.known import Foreign, Known, KnownError, Order, Stage
+from gateways.orders.known import SPOT, Foreign, Known, KnownError, Order, Stage
 from gateways.orders.outcomes import REQUEST_ERRORS, Verdict, outcome_of
 from gateways.orders.unknown import MARGIN_S
 from gateways.orders.venue import Page, Venue
@@ -223,9 +223,12 @@ class Reconciler:
             raise KnownError("the account never stood still long enough to be compared")
         explained: dict[str, int] = {}
         for instrument in known.instruments.values():
-            counted = self._explain(instrument, positions.get(instrument.id, PositionView(instrument.id, 0, 0, 0)))
-            moved = sum(each.cash for each in counted)
-            explained[instrument.settlement] = explained.get(instrument.settlement, 0) + moved
+            if instrument.kind == SPOT:
+                counted = self._count_foreign(instrument)
+            else:
+                counted = self._explain(instrument, positions.get(instrument.id, PositionView(instrument.id, 0, 0, 0)))
+            for currency, moved in ((currency, moved) for each in counted for currency, moved in each.cash.items()):
+                explained[currency] = explained.get(currency, 0) + moved
         for currency, cash in balances.items():
             self._compare_cash(currency, cash, explained.get(currency, 0) + known.uncharged.pop(currency, 0))
 
@@ -237,6 +240,14 @@ class Reconciler:
                 self._known.take_funding(funding)
         newest_ts = max((funding.exch_ts for funding in fundings), default=0)
         self._since_ts = max(self._since_ts, newest_ts - FUNDING_MARGIN_NS)
+
+    def _count_foreign(self, instrument: Instrument) -> list[Foreign]:
+        """What others have traded in a spot instrument: there is no position that it could be compared with."""
+        known, number = self._known, instrument.id
+        counted = list(known.foreign[number])
+        known.begun.add(number)
+        known.foreign[number].clear()
+        return counted
 
     def _explain(self, instrument: Instrument, shown: PositionView) -> list[Foreign]:
         """Compare a position, tell one that others have changed, and return the fills of others by which they have."""

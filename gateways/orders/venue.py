@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple, Protocol
 
 from gateways.credentials import Credentials
 from gateways.orders.clock import Clock
 from gateways.orders.known import Order
 from gateways.orders.limiter import Limiter
-from gateways.orders.outcomes import Code
+from gateways.orders.outcomes import Codes
 from gateways.orders.views import FillView, FundingView, OrderView, PositionView, Told
 from oms.instruments import Instrument
 from oms.records import Reason
@@ -46,7 +46,7 @@ class Venue(Protocol):
     """How long a new order or an amend waits for its turn before it is refused; None: as long as it takes."""
 
     @property
-    def codes(self) -> Mapping[int, Code]:
+    def codes(self) -> Codes:
         """What the venue's error codes mean."""
 
     @property
@@ -64,6 +64,9 @@ class Venue(Protocol):
 
     def check(self, order: Order) -> None:
         """Raise ``CommandError`` for an order that cannot be asked for here."""
+
+    def check_amend(self, order: Order, px: int, qty: int) -> None:
+        """Raise ``CommandError`` for terms that an order cannot be given here."""
 
     async def place(self, order: Order) -> OrderView | None:
         """Ask for an order; None: an answer that says nothing of it."""
@@ -93,7 +96,7 @@ class Venue(Protocol):
         """The account's fills from a trade id on; None: the latest ones."""
 
     async def positions(self) -> list[PositionView]:
-        """Positions in the session's instruments; one that is not listed is flat."""
+        """Positions in the session's instruments; one that is not listed is flat, and of spot there are none."""
 
     async def balances(self) -> dict[str, int]:
         """Cash by currency."""
@@ -102,7 +105,10 @@ class Venue(Protocol):
         """Payments of funding since a time, ns."""
 
     async def arm(self, instrument: Instrument, seconds: float) -> None:
-        """Have the exchange cancel all orders of an instrument, unless it is told again within so long; 0: no more."""
+        """Have the exchange cancel all orders of an instrument, unless it is told again within so long; 0: no more.
+
+        Nothing where the exchange has no such switch.
+        """
 
     async def new_stream(self) -> str:
         """The address of a new private stream."""

@@ -56,6 +56,8 @@ class FillView(NamedTuple):
     """False: it was paid in another currency, and the core works it out."""
     realized_pnl: int
     exch_ts: int
+    base_fee: int = 0
+    """Of spot: a fee that was taken in the base currency, 1e-8 of it; ``fee`` is what that is worth at the price."""
 
 
 class PositionView(NamedTuple):
@@ -83,6 +85,8 @@ class Notice(Enum):
     """It carries nothing any more, though the connection stays."""
     FUNDING_PAID = auto()
     """Payments are to be asked for."""
+    BALANCE_CHANGED = auto()
+    """Money came or went otherwise than by trading."""
 
 
 Told = OrderView | FillView | Notice

@@ -133,6 +133,9 @@ class Booked(NamedTuple):
 class Bookkeeper(Protocol):
     """What the exchange asks of an instrument's accounts."""
 
+    def notional(self, px: Fraction, qty: int) -> int:
+        """What so many lots are worth at a price in ticks."""
+
     def covers(self, order: Order, px: int, qty: int, mark_px: Fraction) -> bool:
         """Whether the account can put up an order at other terms; 0: at its own, and nothing is put up for it yet."""
 

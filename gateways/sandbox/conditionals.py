@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from fractions import Fraction
-from typing import Final
+from typing import Any, Final
 
 from gateways.sandbox.accounts import Account, Order
 from gateways.sandbox.exchange import Event, Exchange, RefusedError, What
@@ -62,6 +62,8 @@ class Conditional:
     """Of a trailing one, since it was activated; 0: it is not."""
     algo_id: int = 0
     state: Waiting = Waiting.NEW
+    order_id: int = 0
+    """Of the order that it becomes, where that is known before; 0: it gets one then."""
     order: Order | None = None
     failure: str = ""
     created_ms: int = 0
@@ -90,7 +92,7 @@ class Conditionals:
     all : dict of Conditional by algo id
     """
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: Exchange[Any]) -> None:
         self.listeners: list[Callable[[Conditional], None]] = []
         self.all: dict[int, Conditional] = {}
         self._exchange = exchange
@@ -148,6 +150,8 @@ class Conditionals:
             qty,
             px=conditional.px,
             is_reduce_only=conditional.is_reduce_only or conditional.closes_position,
+            order_id=conditional.order_id,
+            created_ms=conditional.created_ms if conditional.order_id else 0,
             of_conditional=conditional.algo_id,
         )
         conditional.order = order

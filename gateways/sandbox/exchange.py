@@ -9,16 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from enum import Enum, auto
 from fractions import Fraction
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
 from gateways.decoder import Ticks
-from gateways.sandbox.accounts import Account, Fill, Income, Order, Status
+from gateways.sandbox.accounts import Account, Bookkeeper, Fill, Income, Order, Status
 from gateways.sandbox.engine.records import OPERATION, OperationFlag, OperationKind, OutcomeKind
-from gateways.sandbox.inverse_ledger import ledger_of
 from oms.instruments import Instrument
 from oms.records import CASH_SCALE, Liquidity, Reason, TickKind
+
+L = TypeVar("L", bound=Bookkeeper)
 
 FIRST_ORDER_ID: Final = 8_389_760_000_000
 """Order ids are of this size: a client that keeps them in 32 bits must fail here too."""
@@ -77,13 +78,13 @@ class Event(NamedTuple):
     ts_ms: int
 
 
-class Exchange:
+class Exchange(Generic[L]):
     """One instrument's orders and accounts.
 
     Parameters
     ----------
-    instrument
-        A linear or inverse contract.
+    instrument, ledger
+        What is traded, and who keeps its accounts' books.
     engine
         Its matching engine, whose background book is there.
     now_ns
@@ -104,12 +105,13 @@ class Exchange:
     def __init__(
         self,
         instrument: Instrument,
+        ledger: L,
         engine: Engine,
         now_ns: Callable[[], int],
         first_order_id: int = FIRST_ORDER_ID,
     ) -> None:
         self.instrument = instrument
-        self.ledger = ledger_of(instrument)
+        self.ledger = ledger
         self.engine = engine
         self.listeners: list[Callable[[Event], None]] = []
         self.orders: dict[int, Order] = {}
@@ -133,6 +135,11 @@ class Exchange:
         self.accounts.append(account)
         return account
 
+    def new_order_id(self) -> int:
+        """The id of the next order: of one that waits for a price and is placed later, too."""
+        self._next_order_id += 1
+        return self._next_order_id
+
     def place(self, order: Order) -> None:
         """Take a new order; what becomes of it at once has happened when this returns.
 
@@ -146,9 +153,10 @@ class Exchange:
             order.working_qty = self._reducible(order)
         else:
             self._check_funds(order)
-        self._next_order_id += 1
-        order.order_id = self._next_order_id
-        order.created_ms = order.updated_ms = self.now_ms
+        if not order.order_id:
+            order.order_id = self.new_order_id()
+        order.created_ms = order.created_ms or self.now_ms
+        order.updated_ms = self.now_ms
         self.orders[order.order_id] = order
         try:
             self._operate(order, OperationKind.PLACE, order.px, order.working_qty)
@@ -156,6 +164,19 @@ class Exchange:
             del self.orders[order.order_id]
             raise
         self.newest[order.account.number, order.client_order_id] = order
+
+    def expire_at_once(self, order: Order) -> None:
+        """Take an order that was just refused as one that has expired: some exchanges say it so."""
+        self.orders[order.order_id] = order
+        self.newest[order.account.number, order.client_order_id] = order
+        self._tell(What.NEW, order, None)
+        self._expire(order)
+
+    def rename(self, order: Order, client_order_id: str) -> None:
+        """Give an order another id of the client's."""
+        self.newest.pop((order.account.number, order.client_order_id), None)
+        order.client_order_id = client_order_id
+        self.newest[order.account.number, client_order_id] = order
 
     def cancel(self, order: Order) -> None:
         """Cancel an order; raises ``RefusedError`` when it is not open."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from aiohttp import web
 
@@ -37,7 +37,7 @@ class SandboxVenue(Protocol):
     hosts: tuple[str, ...]
     instrument: Instrument
     market: RecordedMarket
-    exchange: Exchange
+    exchange: Exchange[Any]
     clock: Clock
     timers: Timers
     faults: FaultPlan

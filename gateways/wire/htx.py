@@ -1,4 +1,4 @@
-"""HTX streams: ``trade.detail``, ``bbo``, and the book in the ways that HTX sends it.
+"""HTX streams: ``trade.detail``, ``bbo``, ``mark_price`` of swaps, and the book in the ways that HTX sends it.
 
 - ``depth.step0`` and ``mbp.refresh.N``: each message is a whole book.
 - ``mbp.N`` of spot: changes, each of which names the one before it (``prevSeqNum``). The book that they change is the
@@ -38,6 +38,8 @@ CHANGES: Final = re.compile(r"mbp\.\d+")
 NUMBERED: Final = re.compile(r"depth\.size_\d+\.high_freq")
 TRADES: Final = "trade.detail"
 TOUCH: Final = "bbo"
+MARK: Final = re.compile(r"mark_price\.\w+")
+"""The close of a candle that is not over is the mark price of now."""
 _SIDES: Final = {"bids": 1, "asks": -1}
 
 _HEAD: Final = '{"ch":"market.$NAME.'
@@ -119,6 +121,8 @@ class HtxDecoder(NamedFields):
             previous = UNNUMBERED if is_answer else number_of(tick, "prevSeqNum")
             ids = Ids(number_of(tick, "seqNum"), previous)
             return [self._stream.book(_levels(tick), exch_ts, local_ts, ids, snapshot=is_answer)]
+        if MARK.fullmatch(what):
+            return [self._stream.mark(number(tick, "close"), exch_ts, local_ts)]
         if NUMBERED.fullmatch(what):
             return [self._numbered(tick, exch_ts, local_ts)]
         if WHOLE_BOOK.fullmatch(what):

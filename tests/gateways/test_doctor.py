@@ -159,10 +159,12 @@ def test_an_account_that_is_in_use(tmp_path: Path) -> None:
 
 def test_the_command_refuses_without_keys_and_limits(zoms: Zoms, monkeypatch: pytest.MonkeyPatch) -> None:
     for part in ("KEY", "SECRET"):
-        monkeypatch.delenv(f"ZOMS_BINANCE_USDM_{part}", raising=False)
+        for venue in VENUES:
+            monkeypatch.delenv(f"ZOMS_{venue}_{part}".upper(), raising=False)
     status, out, err = zoms("doctor")
     assert (status, err) == (1, "")
     assert "  refused  limits: of instruments are those that zoms ships" in out
     assert "  refused  keys: there are no keys for binance_usdm" in out
-    assert out.endswith("3 to be mended before real orders\n")
+    assert "  refused  keys: there are no keys for binance_spot" in out
+    assert out.endswith("4 to be mended before real orders\n")
     assert zoms("doctor", "--json").last_json["binance_usdm"][0]["level"] == "refused"

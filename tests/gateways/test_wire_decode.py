@@ -336,3 +336,13 @@ def test_bitmex_books_have_the_same_levels_and_gaps_as_by_name(changes: list[tup
             texts.append(text + "}")
         message = f'{{"table":"orderBookL2","action":"{action}","data":[{",".join(texts)}]}}'
         decoders.check(message.encode())
+
+
+@pytest.mark.parametrize(("close", "px"), [("9800.12", 980_012), ("9800.125", 980_013), ("9800.1249", 980_012)])
+def test_htx_s_mark_price_is_the_close_to_the_nearest_tick(close: str, px: int) -> None:
+    message = (
+        '{"ch":"market.BTC-USDT.mark_price.1min","ts":1489474082831,"tick":{"vol":"0","close":"$CLOSE","count":"0",'
+        '"high":"9900","id":1489474080,"low":"9700","open":"9750","trade_turnover":"0","amount":"0"}}'
+    )
+    (mark,) = both("htx").decoder.decode(message.replace("$CLOSE", close).encode(), LOCAL_TS)
+    assert mark[["kind", "px", "px_2", "exch_ts"]].tolist() == (TickKind.MARK, px, 0, 1_489_474_082_831_000_000)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from gateways.sandbox.accounts import Fill
 from gateways.sandbox.binance.errors import ApiError, Error
 from gateways.sandbox.binance.limits import ORDERS
 from gateways.sandbox.binance.views import ACCOUNT_SETTINGS, MAX_NOTIONAL, Json, cash
@@ -11,7 +12,8 @@ from oms.decimals import cash_text
 from oms.records import CASH_SCALE
 
 if TYPE_CHECKING:
-    from gateways.sandbox.binance.venue import Call, Venue
+    from gateways.sandbox.binance.front import Call
+    from gateways.sandbox.binance.venue import Venue
 
 DONE: Json = {"code": 200, "msg": "success"}
 
@@ -58,8 +60,8 @@ def position_risk_v2(venue: Venue, call: Call) -> list[Json]:
     return [venue.views.position_risk_v2(call.owner)]
 
 
-def user_trades(venue: Venue, call: Call) -> list[Json]:
-    """ "Account Trade List": from a trade id on, or the latest."""
+def fills_asked(call: Call) -> list[Fill]:
+    """The fills that a list of trades is to show: from a trade id on, or the latest."""
     given = call.parameters
     given.symbol()
     first, order_id = given.whole("fromId", 0), given.whole("orderId", 0)
@@ -71,7 +73,12 @@ def user_trades(venue: Venue, call: Call) -> list[Json]:
     ]
     limit = given.limit(500, 1000)
     from_oldest = "fromId" in given or "startTime" in given
-    return [venue.views.trade(fill) for fill in (found[:limit] if from_oldest else found[-limit:])]
+    return found[:limit] if from_oldest else found[-limit:]
+
+
+def user_trades(venue: Venue, call: Call) -> list[Json]:
+    """ "Account Trade List"."""
+    return [venue.views.trade(fill) for fill in fills_asked(call)]
 
 
 def income(venue: Venue, call: Call) -> list[Json]:

@@ -19,7 +19,8 @@ from gateways.sandbox.conditionals import Conditional, Source, Waiting
 from oms.records import TimeInForce
 
 if TYPE_CHECKING:
-    from gateways.sandbox.binance.venue import Call, Venue
+    from gateways.sandbox.binance.front import Call
+    from gateways.sandbox.binance.venue import Venue
 
 RISES: Final = {"STOP": 1, "STOP_MARKET": 1, "TAKE_PROFIT": -1, "TAKE_PROFIT_MARKET": -1, "TRAILING_STOP_MARKET": 1}
 """+1: a buy triggers at its trigger price or above, a sell at or below; -1 the other way round ("New Algo Order")."""

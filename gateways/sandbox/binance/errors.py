@@ -6,6 +6,7 @@ errors quotes from answers.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
 from http import HTTPStatus
 from typing import Final
@@ -38,6 +39,7 @@ class Error(Enum):
     OUTSIDE_WINDOW = (400, -1021, "Timestamp for this request is outside of the recvWindow.")
     AHEAD_OF_SERVER = (400, -1021, "Timestamp for this request was 1000ms ahead of the server's time.")
     BAD_SIGNATURE = (400, -1022, "Signature for this request is not valid.")
+    SUBSCRIBED_ALREADY = (400, -2035, "User Data Stream subscription already active.")
     UNKNOWN_PATH = (404, -1000, "An unknown error occured while processing the request.")
     MISSING_PARAMETER = (400, -1102, "Mandatory parameter '{}' was not sent, was empty/null, or malformed.")
     MISSING_EITHER = (400, -1102, "Param '{}' or '{}' must be sent, but both were empty/null!")
@@ -95,7 +97,13 @@ class Error(Enum):
     )
     ONLY_LIMIT = (400, -5025, "Only limit order is supported.")
     TOO_MANY_AMENDS = (400, -5026, "Exceed maximum modify order limit.")
+    TOO_MANY_STOPS = (400, -4045, "Reach max stop order limit.")
+    AMEND_ADDS = (400, -2038, "Order amend (quantity increase) is not supported.")
     NOTHING_TO_AMEND = (400, -5027, "No need to modify the order.")
+
+
+Words = Mapping[Error, tuple[int, int, str]]
+"""Status, code and text of refusals."""
 
 
 class ApiError(Exception):
@@ -107,16 +115,25 @@ class ApiError(Exception):
         Which refusal.
     values
         What is filled into its text.
+    words
+        Status, code and text of those that another of the exchange's markets says otherwise.
     retry_after_s
         What the ``Retry-After`` header says; None: it is not sent.
     """
 
-    def __init__(self, error: Error, *values: object, retry_after_s: int | None = None) -> None:
-        self.status, self.code, text = error.value
+    def __init__(
+        self, error: Error, *values: object, retry_after_s: int | None = None, words: Words | None = None
+    ) -> None:
+        self.status, self.code, text = (words or {}).get(error, error.value)
         self.error = error
         self.text = text.format(*values)
         self.retry_after_s = retry_after_s
+        self._values = values
         super().__init__(f"{self.code} {self.text}")
+
+    def in_words(self, words: Words) -> ApiError:
+        """The same refusal as another of the exchange's markets says it."""
+        return ApiError(self.error, *self._values, retry_after_s=self.retry_after_s, words=words)
 
     @property
     def body(self) -> dict[str, int | str]:

@@ -26,7 +26,7 @@ class Limit(NamedTuple):
     @property
     def interval_ms(self) -> int:
         """Length of its window."""
-        return {"SECOND": 1, "MINUTE": 60}[self.interval] * self.interval_count * MS_PER_S
+        return {"SECOND": 1, "MINUTE": 60, "DAY": 86_400}[self.interval] * self.interval_count * MS_PER_S
 
     @property
     def described(self) -> dict[str, str | int]:
@@ -76,12 +76,14 @@ class Used:
 
 
 class RateLimits:
-    """Counts requests and orders against the venue's limits."""
+    """Counts requests and orders against a market's limits: of weight, and of orders in two intervals."""
 
-    def __init__(self) -> None:
-        self._weight = Used(WEIGHT)
-        self._orders = [Used(limit) for limit in ORDERS]
-        self._refused = Used(WEIGHT)
+    def __init__(self, weight: Limit = WEIGHT, orders: tuple[Limit, Limit] = ORDERS) -> None:
+        self.most = weight.most
+        self._header = weight.header
+        self._weight = Used(weight)
+        self._orders = [Used(limit) for limit in orders]
+        self._refused = Used(weight)
         self._banned_until_ms: dict[str, int] = {}
 
     def charge_weight(self, address: str, weight: int, now_ms: int) -> dict[str, str]:
@@ -96,14 +98,14 @@ class RateLimits:
         if now_ms < until_ms:
             raise ApiError(Error.BANNED, until_ms, retry_after_s=-(-(until_ms - now_ms) // MS_PER_S))
         used = self._weight.add(address, weight, now_ms)
-        if used > WEIGHT.most:
+        if used > self.most:
             if self._refused.add(address, 1, now_ms) > BAN_AFTER:
                 self._banned_until_ms[address] = now_ms + BAN_MS
                 raise ApiError(Error.BANNED, now_ms + BAN_MS, retry_after_s=BAN_MS // MS_PER_S)
-            raise ApiError(Error.TOO_MANY_REQUESTS, WEIGHT.most, retry_after_s=self._weight.retry_after_s(now_ms))
-        return {WEIGHT.header: str(used)}
+            raise ApiError(Error.TOO_MANY_REQUESTS, self.most, retry_after_s=self._weight.retry_after_s(now_ms))
+        return {self._header: str(used)}
 
-    def charge_orders(self, account: str, minute: int, ten_seconds: int, now_ms: int) -> dict[str, str]:
+    def charge_orders(self, account: str, longer: int, shorter: int, now_ms: int) -> dict[str, str]:
         """Count new or amended orders of an account, as each window counts them; the headers that tell what is used.
 
         Raises
@@ -112,7 +114,7 @@ class RateLimits:
             TOO_MANY_ORDERS.
         """
         headers = {}
-        for used, amount in zip(self._orders, (minute, ten_seconds), strict=True):
+        for used, amount in zip(self._orders, (longer, shorter), strict=True):
             count = used.add(account, amount, now_ms)
             if count > used.limit.most:
                 interval = {1: used.limit.interval, 10: "TEN_SECONDS"}[used.limit.interval_count]

@@ -17,7 +17,8 @@ from gateways.sandbox.exchange import Refusal, RefusedError
 from oms.records import OrderType, TimeInForce
 
 if TYPE_CHECKING:
-    from gateways.sandbox.binance.venue import Call, Venue
+    from gateways.sandbox.binance.front import Call
+    from gateways.sandbox.binance.venue import Venue
 
 TYPES: Final = {"LIMIT": OrderType.LIMIT, "MARKET": OrderType.MARKET}
 CONDITIONAL_TYPES: Final = ("STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET", "TRAILING_STOP_MARKET")
@@ -83,7 +84,7 @@ def amend_batch(venue: Venue, call: Call) -> list[Json]:
 def cancel(venue: Venue, call: Call) -> Json:
     """ "Cancel Order"."""
     call.parameters.symbol()
-    order = _find(call, call.parameters, only_open=True)
+    order = find(call, call.parameters, only_open=True)
     venue.exchange.cancel(order)
     return venue.views.order(order, queried=False)
 
@@ -101,7 +102,7 @@ def cancel_batch(venue: Venue, call: Call) -> list[Json]:
         raise ApiError(Error.MISSING_EITHER, "orderIdList", "origClientOrderIdList")
 
     def cancel_one(given: Parameters) -> Json:
-        order = _find(call, given, only_open=True)
+        order = find(call, given, only_open=True)
         venue.exchange.cancel(order)
         return venue.views.order(order, queried=False)
 
@@ -119,13 +120,13 @@ def cancel_all(venue: Venue, call: Call) -> Json:
 def query(venue: Venue, call: Call) -> Json:
     """ "Query Order"."""
     call.parameters.symbol()
-    return venue.views.order(_find(call, call.parameters, only_open=False), queried=True)
+    return venue.views.order(find(call, call.parameters, only_open=False), queried=True)
 
 
 def query_open(venue: Venue, call: Call) -> Json:
     """ "Query Current Open Order": one that is not open does not exist here."""
     call.parameters.symbol()
-    order = _find(call, call.parameters, only_open=False)
+    order = find(call, call.parameters, only_open=False)
     if not order.status.is_open:
         raise ApiError(Error.NO_ORDER)
     return venue.views.order(order, queried=True)
@@ -137,18 +138,23 @@ def all_open(venue: Venue, call: Call) -> list[Json]:
     return [venue.views.order(order, queried=True) for order in call.owner.open_orders.values()]
 
 
-def history(venue: Venue, call: Call) -> list[Json]:
-    """ "All Orders": from an order id on, or the latest."""
+def orders_asked(call: Call) -> list[Order]:
+    """The orders that a history is to show: from an order id on, or the latest."""
     call.parameters.symbol()
     first = call.parameters.whole("orderId", 0)
     start_ms, end_ms = call.parameters.whole("startTime", 0), call.parameters.whole("endTime", 10**15)
     found = [
         order
-        for order in venue.exchange.orders.values()
+        for order in call.venue.exchange.orders.values()
         if order.account is call.owner and order.order_id >= first and start_ms <= order.created_ms <= end_ms
     ]
     limit = call.parameters.limit(500, 1000)
-    return [venue.views.order(order, queried=True) for order in (found[:limit] if first else found[-limit:])]
+    return found[:limit] if first else found[-limit:]
+
+
+def history(venue: Venue, call: Call) -> list[Json]:
+    """ "All Orders"."""
+    return [venue.views.order(order, queried=True) for order in orders_asked(call)]
 
 
 def countdown(venue: Venue, call: Call) -> Json:
@@ -233,7 +239,7 @@ def _read(venue: Venue, call: Call, given: Parameters) -> Order:
 
 def _amend(venue: Venue, call: Call, given: Parameters) -> Json:
     given.symbol()
-    order = _find(call, given, only_open=True)
+    order = find(call, given, only_open=True)
     given.choice("side", {name: side for name, side in SIDES.items() if side == order.side}, Error.BAD_SIDE)
     px, qty = given.px(), given.qty()
     if order.order_type is not OrderType.LIMIT:
@@ -247,7 +253,7 @@ def _amend(venue: Venue, call: Call, given: Parameters) -> Json:
     return venue.views.order(order, queried=False)
 
 
-def _find(call: Call, given: Parameters, *, only_open: bool) -> Order:
+def find(call: Call, given: Parameters, *, only_open: bool) -> Order:
     """The order that is meant: by its id, or else the newest of the client's own id."""
     venue, account = call.venue, call.owner
     missing = Error.UNKNOWN_ORDER if only_open else Error.NO_ORDER

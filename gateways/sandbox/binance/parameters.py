@@ -30,10 +30,13 @@ MAX_CONDITIONALS: Final = 10
 class Parameters:
     """A request's parameters by name; every reading refuses with the venue's own error."""
 
-    def __init__(self, given: Mapping[str, str], instrument: Instrument, px_decimals: int) -> None:
+    def __init__(
+        self, given: Mapping[str, str], instrument: Instrument, px_decimals: int, qty_decimals: int | None = None
+    ) -> None:
         self._given = given
         self._instrument = instrument
-        self._decimals = {"px": px_decimals, "qty": _decimals(Decimal(instrument.lot))}
+        of_lot = _decimals(Decimal(instrument.lot))
+        self._decimals = {"px": px_decimals, "qty": of_lot if qty_decimals is None else qty_decimals}
 
     def __contains__(self, name: str) -> bool:
         return bool(self._given.get(name))
@@ -115,9 +118,9 @@ class Parameters:
             raise ApiError(Error.OFF_TICK)
         return int(ticks)
 
-    def qty(self) -> int:
+    def qty(self, name: str = "quantity") -> int:
         """A quantity in lots: LOT_SIZE, and MARKET_LOT_SIZE, which here is the same."""
-        value = self.number("quantity")
+        value = self.number(name)
         if value <= 0:
             raise ApiError(Error.QTY_NOT_POSITIVE)
         if _decimals(value) > self._decimals["qty"]:

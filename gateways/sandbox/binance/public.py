@@ -12,7 +12,8 @@ from gateways.sandbox.binance.parameters import MAX_CONDITIONALS, MAX_ORDERS, MA
 from gateways.sandbox.binance.views import Json
 
 if TYPE_CHECKING:
-    from gateways.sandbox.binance.venue import Call, Venue
+    from gateways.sandbox.binance.front import Call
+    from gateways.sandbox.binance.venue import Venue
     from gateways.sandbox.market import Trade
 
 NEVER_MS: Final = 4_133_404_800_000

@@ -5,71 +5,27 @@ Weights are those of each page of the documentation (Binance, USDⓈ-M Futures).
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from enum import Enum, auto
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Final
 
 from gateways.sandbox.binance import account, algo, orders, public
-
-if TYPE_CHECKING:
-    from gateways.sandbox.binance.venue import Call, Venue
-
-Handler = Callable[["Venue", "Call"], Any]
-Weight = Callable[["Call"], int]
-
-
-class Security(Enum):
-    """Who may ask ("General Info", Endpoint Security Type)."""
-
-    NONE = auto()
-    KEY = auto()
-    """With a key, unsigned: USER_STREAM."""
-    SIGNED = auto()
-    """TRADE and USER_DATA."""
-
-
-class Route(NamedTuple):
-    """One method of one path.
-
-    Attributes
-    ----------
-    weight : int or callable
-        Of the request's address.
-    orders : pair of int
-        What it counts as among the account's orders of a minute, and of ten seconds.
-    """
-
-    handler: Handler
-    weight: int | Weight = 1
-    security: Security = Security.SIGNED
-    orders: tuple[int, int] = (0, 0)
-
-
-def without_symbol(weight: int, otherwise: int) -> Weight:
-    """``weight`` for a request of one symbol, another for all symbols."""
-    return lambda call: weight if "symbol" in call.parameters else otherwise
-
-
-def _public(handler: Handler, weight: int | Weight = 1) -> Route:
-    return Route(handler, weight, Security.NONE)
-
+from gateways.sandbox.binance.routing import Route, Security, public_route, without_symbol
 
 ONE_ORDER: Final = (1, 1)
 BATCH: Final = (1, 5)
 """A batch counts as one order of the minute and five of the ten seconds ("Place Multiple Orders")."""
 
 ROUTES: Final[dict[tuple[str, str], Route]] = {
-    ("GET", "/fapi/v1/ping"): _public(public.ping),
-    ("GET", "/fapi/v1/time"): _public(public.server_time),
-    ("GET", "/fapi/v1/exchangeInfo"): _public(public.exchange_info),
-    ("GET", "/fapi/v1/depth"): _public(public.depth, public.depth_weight),
-    ("GET", "/fapi/v1/trades"): _public(public.trades, 5),
-    ("GET", "/fapi/v1/aggTrades"): _public(public.aggregate_trades, 20),
-    ("GET", "/fapi/v1/premiumIndex"): _public(public.premium_index, without_symbol(1, 10)),
-    ("GET", "/fapi/v1/ticker/bookTicker"): _public(public.book_ticker, without_symbol(2, 5)),
-    ("GET", "/fapi/v1/ticker/price"): _public(public.price_ticker, without_symbol(1, 2)),
-    ("GET", "/fapi/v2/ticker/price"): _public(public.price_ticker, without_symbol(1, 2)),
-    ("GET", "/fapi/v1/ticker/24hr"): _public(public.day_ticker, without_symbol(1, 40)),
+    ("GET", "/fapi/v1/ping"): public_route(public.ping),
+    ("GET", "/fapi/v1/time"): public_route(public.server_time),
+    ("GET", "/fapi/v1/exchangeInfo"): public_route(public.exchange_info),
+    ("GET", "/fapi/v1/depth"): public_route(public.depth, public.depth_weight),
+    ("GET", "/fapi/v1/trades"): public_route(public.trades, 5),
+    ("GET", "/fapi/v1/aggTrades"): public_route(public.aggregate_trades, 20),
+    ("GET", "/fapi/v1/premiumIndex"): public_route(public.premium_index, without_symbol(1, 10)),
+    ("GET", "/fapi/v1/ticker/bookTicker"): public_route(public.book_ticker, without_symbol(2, 5)),
+    ("GET", "/fapi/v1/ticker/price"): public_route(public.price_ticker, without_symbol(1, 2)),
+    ("GET", "/fapi/v2/ticker/price"): public_route(public.price_ticker, without_symbol(1, 2)),
+    ("GET", "/fapi/v1/ticker/24hr"): public_route(public.day_ticker, without_symbol(1, 40)),
     ("POST", "/fapi/v1/order"): Route(orders.new, 0, orders=ONE_ORDER),
     ("PUT", "/fapi/v1/order"): Route(orders.amend, 0, orders=ONE_ORDER),
     ("DELETE", "/fapi/v1/order"): Route(orders.cancel),

@@ -12,6 +12,7 @@ import asyncio
 import re
 import struct
 from collections import deque
+from collections.abc import Callable, Mapping
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -21,7 +22,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from gateways.sandbox.faults import Fault
 
 if TYPE_CHECKING:
-    from gateways.sandbox.binance.venue import Venue
+    from gateways.sandbox.binance.front import Front
 
 PING_S: Final = 180.0
 """A ping every three minutes; without a pong the connection ends, here after half of that already."""
@@ -76,6 +77,9 @@ def framed(message: bytes) -> bytes:
     return head + message
 
 
+Channels = tuple[tuple[re.Pattern[str], Channel], ...]
+
+
 class Request(msgspec.Struct):
     """What a client asks on a connection."""
 
@@ -85,15 +89,34 @@ class Request(msgspec.Struct):
 
 
 class Streams:
-    """All connections of a venue."""
+    """All connections of a venue.
 
-    def __init__(self, venue: Venue) -> None:
+    Parameters
+    ----------
+    path
+        Paths of connections, with the groups ``mode`` and ``names``, and ``entry``; or ``api``, which stands for the
+        entry ``private``, when there are no entries.
+    channels
+        Names of streams; ``{symbol}`` stands for the instrument's.
+    answer
+        What a request on a connection of the entry ``private`` is answered with.
+    """
+
+    def __init__(
+        self,
+        venue: Front[Any],
+        path: re.Pattern[str] = PATH,
+        channels: Channels = CHANNELS,
+        answer: Callable[[Connection, str], Mapping[str, Any]] | None = None,
+    ) -> None:
         self.venue = venue
+        self.answer = answer
+        self._path = path
         self.connections: set[Connection] = set()
         self._heard: dict[str, list[tuple[Connection, str]]] | None = None
         symbol = re.escape(venue.instrument.symbol.lower())
         self._channels = [
-            (re.compile(pattern.pattern.replace("{symbol}", symbol)), channel) for pattern, channel in CHANNELS
+            (re.compile(pattern.pattern.replace("{symbol}", symbol)), channel) for pattern, channel in channels
         ]
 
     def channel_of(self, name: str) -> Channel | None:
@@ -102,13 +125,15 @@ class Streams:
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """One connection, from its handshake to its end."""
-        match = PATH.fullmatch(request.path)
+        match = self._path.fullmatch(request.path)
         if match is None:
             return web.Response(status=404)
         socket = web.WebSocketResponse(heartbeat=PING_S, compress=False)
         await socket.prepare(request)
-        connection = Connection(self, request, socket, match["entry"], is_combined=match["mode"] == "stream")
-        names = [match["names"] or "", request.query.get("streams", "")]
+        found = match.groupdict("")
+        entry = found.get("entry", "private" if found.get("api") else "public")
+        connection = Connection(self, request, socket, entry, is_combined=found["mode"] == "stream")
+        names = [found["names"], request.query.get("streams", "")]
         for name in "/".join(names).split("/"):
             connection.add(name)
         connection.add(request.query.get("listenKey", ""))
@@ -203,7 +228,7 @@ class Connection:
             return
         if fault is Fault.EXPIRE_KEY:
             self._put(message)
-            self._streams.venue.expire_listen_key(name)
+            self._streams.venue.expire_subscription(name)
             return
         if fault is Fault.DROP:
             return
@@ -291,7 +316,9 @@ class Connection:
                 await self._socket.close(code=WSCloseCode.POLICY_VIOLATION, message=b"Too many requests")
                 return
             self._asked.append(now_s)
-            self._put(msgspec.json.encode(self._answer(message.data)))
+            by_request = self._streams.answer if self.entry == "private" else None
+            answer = self._answer(message.data) if by_request is None else by_request(self, message.data)
+            self._put(msgspec.json.encode(answer))
 
     def _answer(self, text: str) -> dict[str, Any]:
         try:

@@ -10,7 +10,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Final
 
-from gateways.sandbox.accounts import Account, Fill, Order
+from gateways.sandbox.accounts import Account, Fill, Ledger, Order
 from gateways.sandbox.conditionals import Conditional, Waiting
 from gateways.sandbox.exchange import Event, Exchange, What
 from oms.instruments import Instrument
@@ -42,7 +42,7 @@ class Views:
         With which the recording writes prices: the venue pads them, so 61800.2 is ``61800.20``.
     """
 
-    def __init__(self, exchange: Exchange, instrument: Instrument, px_decimals: int) -> None:
+    def __init__(self, exchange: Exchange[Ledger], instrument: Instrument, px_decimals: int) -> None:
         self.exchange = exchange
         self.instrument = instrument
         self.px_decimals = px_decimals
@@ -51,11 +51,11 @@ class Views:
 
     def px(self, ticks: int) -> str:
         """A price."""
-        return _fixed(ticks * self._tick, self.px_decimals) if ticks else "0"
+        return fixed(ticks * self._tick, self.px_decimals) if ticks else "0"
 
     def average(self, ticks: Fraction) -> str:
         """A price on no grid."""
-        return _fixed(ticks * self._tick, self.px_decimals + EXTRA_DECIMALS)
+        return fixed(ticks * self._tick, self.px_decimals + EXTRA_DECIMALS)
 
     def qty(self, lots: int) -> str:
         """A quantity."""
@@ -63,7 +63,7 @@ class Views:
 
     def quote(self, tick_lots: int) -> str:
         """A cost in the quote currency."""
-        return _fixed(tick_lots * self._tick * self._lot, self.px_decimals + EXTRA_DECIMALS)
+        return fixed(tick_lots * self._tick * self._lot, self.px_decimals + EXTRA_DECIMALS)
 
     @property
     def asset(self) -> str:
@@ -99,7 +99,7 @@ class Views:
             "priceProtect": False,
             "origType": conditional_type,
             "priceMatch": "NONE",
-            "selfTradePreventionMode": _self_trade(order),
+            "selfTradePreventionMode": self_trade_name(order),
             "goodTillDate": 0,
         }
         if queried:
@@ -144,7 +144,7 @@ class Views:
             "pP": False,
             "si": 0,
             "ss": 0,
-            "V": _self_trade(order),
+            "V": self_trade_name(order),
             "pm": "NONE",
             "gtd": 0,
         }
@@ -418,7 +418,7 @@ def tif_name(order: Order) -> str:
     return "GTX" if order.is_post_only else order.time_in_force.name
 
 
-def _self_trade(order: Order) -> str:
+def self_trade_name(order: Order) -> str:
     return order.self_trade.name or "NONE" if order.self_trade else "NONE"
 
 
@@ -426,7 +426,7 @@ def _type_of(order: Order) -> str:
     return order.order_type.name
 
 
-def _fixed(value: Fraction, decimals: int) -> str:
+def fixed(value: Fraction, decimals: int) -> str:
     """Rounded half to even."""
     scaled = round(value * 10**decimals)
     return f"{Decimal(scaled).scaleb(-decimals):.{decimals}f}"

@@ -158,6 +158,7 @@ class LinearMarket(Market):
     """ "Subscribe Incremental Market Depth Data", "Subscribe Trade Detail Data", "Subscribe market BBO data"."""
 
     book = "depth.size_150.high_freq"
+    mark: Final = "mark_price.1min"
 
     def _qty(self, lots: int) -> str:
         """Contracts, which are whole."""
@@ -189,6 +190,14 @@ class LinearMarket(Market):
             f'{{"ch":"{self.topic(self.trades)}","ts":{ms},"tick":{{"id":{number},"ts":{ms},"data":[{{'
             f'"amount":{amount},"ts":{ms},"id":{number}0000,"price":{px},"direction":"{side}","quantity":{coins:f},'
             f'"trade_turnover":{coins * Decimal(px):f}}}]}}}}'
+        )
+
+    def mark_price(self, tick: Any) -> str:
+        """The mark price, which is here that of a trade ("Subscribe Mark Price Kline Data")."""
+        ms, px = int(tick["exch_ts"]) // NS_PER_MS, self.instrument.px_from_ticks(int(tick["px"]))
+        return (
+            f'{{"ch":"{self.topic(self.mark)}","ts":{ms},"tick":{{"id":{ms // 60_000 * 60},"open":"{px}",'
+            f'"close":"{px}","high":"{px}","low":"{px}","amount":"0","vol":"0","count":"0","trade_turnover":"0"}}}}'
         )
 
     def best(self, tick: Any) -> str:

@@ -1,13 +1,14 @@
 """HTX's public streams and answers over one recorded instrument.
 
-Entries are ``/ws`` and ``/feed`` of spot and ``/linear-swap-ws`` of USDT-margined contracts; every frame that the
-exchange sends is compressed. It pings every 5 s, and ends a connection that has answered none of the last two
+Entries are ``/ws`` and ``/feed`` of spot, ``/linear-swap-ws`` and ``/ws_index`` of USDT-margined contracts; every frame
+that the exchange sends is compressed. It pings every 5 s, and ends a connection that has answered none of the last two
 ("Heartbeat and Connection").
 """
 
 from __future__ import annotations
 
 import gzip
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -18,17 +19,19 @@ from gateways.sandbox.binance.streams import Connection as TextConnection
 from gateways.sandbox.binance.streams import framed
 from gateways.sandbox.clock import Clock, Timers
 from gateways.sandbox.faults import FaultPlan
-from gateways.sandbox.htx.messages import LinearMarket, SpotMarket
+from gateways.sandbox.htx.messages import NS_PER_MS, LinearMarket, SpotMarket
 from gateways.sandbox.market import Batch, RecordedMarket
 from oms.instrument_kinds import InstrumentKind
 from oms.records import TickKind
 
 PING_MS: Final = 5_000
 UNANSWERED: Final = 2
+MARK_MS: Final = 1_000
+"""Between two mark prices."""
 _BINARY_HEAD: Final = b"\x82"
 """The first byte of a whole binary frame."""
 _SPOT_ENTRIES: Final = ("/ws", "/feed")
-_LINEAR_ENTRIES: Final = ("/linear-swap-ws",)
+_LINEAR_ENTRIES: Final = ("/linear-swap-ws", "/ws_index")
 _TRADE: Final = int(TickKind.TRADE)
 _QUOTE: Final = int(TickKind.QUOTE)
 
@@ -55,6 +58,7 @@ class PublicVenue:
         self.clock = Clock()
         self.timers = Timers(self.clock)
         self.connections: set[Connection] = set()
+        self._marked_ms = 0
         self.take(opened)
 
     @property
@@ -66,8 +70,12 @@ class PublicVenue:
         """Let the market move by recorded messages, and pass them on."""
         for change in self.messages.take(batch.ticks):
             self._publish(self.messages.book, change)
-        self._publish_each(batch.ticks, _TRADE)
-        self._publish_each(batch.ticks, _QUOTE)
+        messages = self.messages
+        self._publish_each(batch.ticks, _TRADE, messages.trades, messages.trade)
+        self._publish_each(batch.ticks, _QUOTE, messages.touch, messages.best)
+        trades = batch.ticks[batch.ticks["kind"] == _TRADE]
+        if isinstance(messages, LinearMarket) and len(trades):
+            self._mark(messages, trades[-1])
 
     def end_all(self) -> None:
         """End all connections, as a restart of the exchange does."""
@@ -112,14 +120,22 @@ class PublicVenue:
         }
         return answers.get(path)
 
-    def _publish_each(self, ticks: Ticks, kind: int) -> None:
-        channel, made = (
-            (self.messages.trades, self.messages.trade) if kind == _TRADE else (self.messages.touch, self.messages.best)
-        )
+    def _publish_each(self, ticks: Ticks, kind: int, channel: str, made: Callable[[Any], str]) -> None:
         topic = self.messages.topic(channel)
         if any(topic in connection.names for connection in self.connections):
             for tick in ticks[ticks["kind"] == kind]:
                 self._publish(channel, made(tick))
+
+    def mark_anew(self) -> None:
+        """Have the next trade tell the mark price."""
+        self._marked_ms = 0
+
+    def _mark(self, messages: LinearMarket, trade: Any) -> None:
+        """The mark price, now and then."""
+        ms = int(trade["exch_ts"]) // NS_PER_MS
+        if ms >= self._marked_ms + MARK_MS:
+            self._marked_ms = ms
+            self._publish(messages.mark, messages.mark_price(trade))
 
     def _publish(self, channel: str, message: str) -> None:
         topic = self.messages.topic(channel)
@@ -173,13 +189,7 @@ class Connection(TextConnection):
             return
         verb = next((each for each in ("sub", "unsub", "req") if each in request), "")
         topic = str(request.get(verb, ""))
-        channel = self._venue.messages.book
-        if verb == "req" and isinstance(self._venue.messages, SpotMarket):
-            channels: tuple[str, ...] = (channel,) if self.entry == "/feed" else ()
-        else:
-            others = (self._venue.messages.trades, self._venue.messages.touch)
-            channels = {"/feed": (channel,), "/ws": others}.get(self.entry, (channel, *others))
-        if topic not in map(self._venue.messages.topic, channels):
+        if topic not in map(self._venue.messages.topic, self._channels(verb)):
             self._refuse(request.get("id"), f"invalid topic {topic}")
         elif verb == "sub":
             self._subscribe(topic, request)
@@ -188,6 +198,15 @@ class Connection(TextConnection):
             self._say({"id": request.get("id"), "unsubbed": topic, "ts": self._venue.clock.now_ms, "status": "ok"})
         elif isinstance(self._venue.messages, SpotMarket):
             self.tell(self._venue.messages.answer(str(request.get("id", "")), self._venue.clock.now_ms).encode())
+
+    def _channels(self, verb: str) -> tuple[str, ...]:
+        """What can be asked for in this way at the entry."""
+        messages = self._venue.messages
+        others = (messages.trades, messages.touch)
+        if verb == "req":
+            return (messages.book,) if self.entry == "/feed" else ()
+        at_entry = {"/feed": (messages.book,), "/ws": others, "/linear-swap-ws": (messages.book, *others)}
+        return at_entry.get(self.entry, (LinearMarket.mark,))
 
     def _subscribe(self, topic: str, request: Json) -> None:
         """A contract's book comes first, whole."""

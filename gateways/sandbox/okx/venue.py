@@ -15,11 +15,12 @@ from aiohttp import web
 from gateways.credentials import Credentials
 from gateways.sandbox.accounts import Account, Order
 from gateways.sandbox.binance.errors import html_page
-from gateways.sandbox.binance.venue import AFTER, BEFORE, DELAY_S
+from gateways.sandbox.binance.front import AFTER, BEFORE, DELAY_S
 from gateways.sandbox.clock import Clock, Timers
 from gateways.sandbox.conditionals import Conditionals
 from gateways.sandbox.exchange import Engine, Event, Exchange, RefusedError, What
 from gateways.sandbox.faults import Fault, FaultPlan
+from gateways.sandbox.inverse_ledger import ledger_of
 from gateways.sandbox.market import Batch, RecordedMarket
 from gateways.sandbox.okx.account import KEY_PERMISSIONS, TRADING
 from gateways.sandbox.okx.books import NS_PER_MS, Books, Ticks, best_row, trade_row
@@ -97,7 +98,7 @@ class Venue:
         self.clock = Clock()
         self.timers = Timers(self.clock)
         self.faults = faults or FaultPlan()
-        self.exchange = Exchange(self.instrument, engine, self.clock.now_ns, FIRST_ORDER_ID)
+        self.exchange = Exchange(self.instrument, ledger_of(self.instrument), engine, self.clock.now_ns, FIRST_ORDER_ID)
         self.conditionals = Conditionals(self.exchange)
         self.views = Views(self.exchange, self.contract)
         self.books = Books(self.contract)

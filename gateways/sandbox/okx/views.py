@@ -8,7 +8,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Final
 
-from gateways.sandbox.accounts import Account, Fill, Order, Status
+from gateways.sandbox.accounts import Account, Fill, Ledger, Order, Status
 from gateways.sandbox.conditionals import Conditional, Source, Waiting
 from gateways.sandbox.engine.records import OperationFlag
 from gateways.sandbox.exchange import Event, Exchange
@@ -77,7 +77,7 @@ class Views:
         Why an order was cancelled, where its state does not tell.
     """
 
-    def __init__(self, exchange: Exchange, contract: Contract) -> None:
+    def __init__(self, exchange: Exchange[Ledger], contract: Contract) -> None:
         self.exchange = exchange
         self.contract = contract
         self.cancel_sources: dict[int, str] = {}

@@ -56,9 +56,20 @@ def test_what_streams_is_decoded_by_the_scanner(instrument: Instrument) -> None:
         await floor.step(100)
         await floor.caught_up()
         assert counters.messages > messages + 50
-        assert counters.slow == slow
+        marks = len(floor.outlet.of(TickKind.MARK))
+        assert counters.slow <= slow + marks + floor.market.repeats.count  # mark prices always are
 
     body()
+
+
+@on_floor(LINEAR)
+async def test_mark_prices_of_contracts_come_at_their_own_entry(floor: HtxFloor) -> None:
+    await floor.in_step()
+    floor.venue.mark_anew()
+    await floor.step(STEPS)
+    trades = {row[2] for row in floor.recorded(TickKind.TRADE, STEPS)}
+    await floor.has_heard(TickKind.MARK, 1)
+    assert {row[2] for row in floor.of(TickKind.MARK)} <= trades
 
 
 @BOTH

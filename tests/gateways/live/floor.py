@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -16,7 +17,7 @@ from gateways.live.market import Market
 from gateways.live.market_data import LiveData
 from gateways.live.route import Route
 from gateways.recording import load_ticks
-from gateways.sandbox.binance.venue import Venue
+from gateways.sandbox.binance.front import Front
 from gateways.sandbox.faults import Fault, FaultPlan
 from gateways.sandbox.market import Frame
 from gateways.sandbox.pointing import SandboxResolver
@@ -69,8 +70,8 @@ class Floor:
     def __init__(self, sandbox: Sandbox, policy: Policy, options: dict[str, Any]) -> None:
         self.sandbox = sandbox
         venue = sandbox.venue
-        assert isinstance(venue, Venue)
-        self.venue: Venue = venue
+        assert isinstance(venue, Front)
+        self.venue: Front[Any] = venue
         self.outlet = Outlet()
         self.route = route_to(sandbox)
         self.live = LiveData([sandbox.venue.instrument], self.route, self.outlet, policy, **options)
@@ -83,7 +84,9 @@ class Floor:
     @property
     def book_streams(self) -> list[Stream]:
         """The streams of its book."""
-        return [stream for stream in self.live.streams if "/public/" in stream.url]
+        feeds = self.live.venue.feeds(self.market.instrument)
+        addresses = [feed.url for feed in feeds if feed.carries_book]
+        return [stream for stream in self.live.streams if stream.url in addresses]
 
     async def until(self, reached: Callable[[], Any]) -> Any:
         """Let everything go on until ``reached()`` is true; fails at the deadline."""
@@ -159,7 +162,7 @@ class Floor:
         count = sum(len(frame.ticks) for frame in frames)
         await self.until(lambda: len(self.outlet.of(*STREAMED)) >= count)
         first = next(frame.ticks[0] for frame in frames if len(frame.ticks))
-        recorded = load_ticks(RECORDING, self.venue.instrument)
+        recorded = load_ticks(self.venue.market.recording.path, self.venue.instrument)
         recorded = recorded[np.isin(recorded["kind"], STREAMED)]
         same = (recorded["kind"] == first["kind"]) & (recorded["update_id"] == first["update_id"])
         start = int(np.flatnonzero(same & (recorded["flags"] & TickFlag.FIRST != 0))[-1])
@@ -174,11 +177,11 @@ class Floor:
 def route_to(sandbox: Sandbox) -> Route:
     """The way to a sandbox."""
     tls = ssl.create_default_context(cadata=sandbox.ca_pem.decode())
-    return Route(tls, SandboxResolver(sandbox.port, VENUES["binance_usdm"].hosts))
+    return Route(tls, SandboxResolver(sandbox.port, VENUES[sandbox.venue.instrument.venue].hosts))
 
 
 def on_floor(
-    policy: Policy = QUICK, **options: Any
+    policy: Policy = QUICK, recording: Path = RECORDING, **options: Any
 ) -> Callable[[Callable[[Floor], Awaitable[None]]], Callable[[], None]]:
     """Turn a coroutine over a ``Floor`` into a test; the options are those of ``LiveData``.
 
@@ -187,7 +190,7 @@ def on_floor(
 
     def decorate(body: Callable[[Floor], Awaitable[None]]) -> Callable[[], None]:
         def test() -> None:
-            asyncio.run(_run(body, policy, options))
+            asyncio.run(_run(body, policy, recording, options))
 
         test.__name__ = body.__name__
         test.__doc__ = body.__doc__
@@ -196,8 +199,10 @@ def on_floor(
     return decorate
 
 
-async def _run(body: Callable[[Floor], Awaitable[None]], policy: Policy, options: dict[str, Any]) -> None:
-    async with Sandbox(open_recording(RECORDING), shipped_instrument()) as sandbox:
+async def _run(
+    body: Callable[[Floor], Awaitable[None]], policy: Policy, recording: Path, options: dict[str, Any]
+) -> None:
+    async with Sandbox(open_recording(recording), shipped_instrument(recording)) as sandbox:
         before = asyncio.all_tasks()
         floor = Floor(sandbox, policy, options)
         running = asyncio.ensure_future(floor.live.run())

@@ -134,8 +134,8 @@ def test_version_that_the_core_puts_in_force_is_taken_up(tmp_path: Path) -> None
     [
         ({"sandbox_ca": "none.pem"}, "is no certificate"),
         (
-            {"instruments": ("BTCUSDT.binance_spot",)},
-            "binance_spot: zoms has no live market data for it, but for binance_usdm",
+            {"instruments": ("BTCUSDT.binance_spot", INSTRUMENT)},
+            "serves one venue, and the instruments are of binance_spot, binance_usdm: name one",
         ),
     ],
 )

@@ -21,6 +21,7 @@ from gateways.sandbox.server import Sandbox, credentials_of
 from gateways.sidecar import open_recording
 from gateways.venues import Role, implementation
 from oms.bus import Records
+from oms.instruments import Instrument
 from oms.records import COMMAND, CommandKind, OrderState, OrderType, ReportKind, TimeInForce
 from tests.gateways.sandbox.desk import RECORDING, shipped_instrument
 
@@ -50,6 +51,20 @@ class SkippingClock(Clock):
         await asyncio.sleep(0)
 
 
+class FewFaults(FaultPlan):
+    """A fault happens to the next so many for which it is decided, and then never again."""
+
+    def __init__(self, fault: Fault, times: int = 1) -> None:
+        super().__init__(0, {fault: 1.0})
+        self._fault = fault
+        self._left = times
+
+    def happens(self, fault: Fault) -> bool:
+        happens = fault is self._fault and self._left > 0
+        self._left -= happens
+        return happens
+
+
 class Booth:
     """One sandbox, one gateway and every report that it has made."""
 
@@ -66,7 +81,7 @@ class Booth:
         self._numbers = iter(range(1, 10**6))
         venue_type: VenueType = implementation(self.instrument.venue, Role.ORDERS)
         self.exchange = venue_type.new_exchange(credentials_of(0), self._session)
-        self.venue = venue_type(self.exchange, (self.instrument,), clock)
+        self.venue: Any = venue_type(self.exchange, (self.instrument,), clock)
         self._options = {"grace_s": GRACE_S, "reconcile_s": 10**6, "switch_s": 0.0, **options}
         self._begin(Past())
 
@@ -98,9 +113,8 @@ class Booth:
         self.gateway.start()
 
     def _begin(self, past: Past) -> None:
-        known = Known(
-            0, ClientIds("test"), (self.instrument,), {self.instrument.settlement: 0}, self._tell, self.clock.time_ns
-        )
+        wallets = {currency: number for number, currency in enumerate(currencies_of(self.instrument))}
+        known = Known(0, ClientIds("test"), (self.instrument,), wallets, self._tell, self.clock.time_ns)
         known.begin(past.positions, past.cash, past.booked, past.payments)
         self.known = known
         options = {**self._options, "since_ts": past.ts}
@@ -136,6 +150,10 @@ class Booth:
         """Have these happen from now on, and no others."""
         self.sandbox.venue.faults = FaultPlan(seed, dict.fromkeys(faults, rate))
 
+    def once(self, fault: Fault, times: int = 1) -> None:
+        """Have a fault befall the next so many, and none after them."""
+        self.sandbox.venue.faults = FewFaults(fault, times)
+
     def new_id(self) -> int:
         """An order id that has not been used."""
         return 1024 << 40 | next(self._numbers)
@@ -149,6 +167,7 @@ class Booth:
         command = np.zeros(1, COMMAND)
         command["kind"] = kind
         command["order_id"] = order_id
+        command["instrument"] = self.instrument.id
         command["version"] = self.instrument.version
         command["strategy"] = -1
         for name, value in fields.items():
@@ -215,13 +234,18 @@ class Booth:
         self._came.set()
 
 
+def currencies_of(instrument: Instrument) -> tuple[str, ...]:
+    """Those of an instrument's wallets, by number."""
+    return (instrument.quote, instrument.base) if instrument.kind == "spot" else (instrument.settlement,)
+
+
 def answered_by(booth: Booth, name: str, answer: Callable[[Any], Awaitable[Any]]) -> None:
     """Have one of ccxt's methods answered otherwise, the first time."""
     real = getattr(booth.exchange, name)
 
-    async def method(request: Any) -> Any:
+    async def method(*request: Any, **more: Any) -> Any:
         setattr(booth.exchange, name, real)
-        return await answer(lambda: real(request))
+        return await answer(lambda: real(*request, **more))
 
     setattr(booth.exchange, name, method)
 
@@ -246,7 +270,8 @@ async def _run(body: Callable[[Booth], Awaitable[None]], clock: Clock, options: 
     options = dict(options)
     is_open = options.pop("is_open", True)
     deadline_s = options.pop("deadline_s", DEADLINE_S)
-    async with Sandbox(open_recording(RECORDING), shipped_instrument()) as sandbox:
+    recording = open_recording(options.pop("recording", RECORDING))
+    async with Sandbox(recording, shipped_instrument(recording.path)) as sandbox:
         sandbox.step(50)
         booth = Booth(sandbox, clock, **options)
         try:

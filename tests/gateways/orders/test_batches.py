@@ -14,7 +14,6 @@ from gateways.sandbox.faults import Fault
 from oms.bus import Records
 from oms.records import CommandKind, OrderType, Reason, ReportKind, TimeInForce
 from tests.gateways.orders.booth import FAR, Booth, SkippingClock, answered_by, on_booth
-from tests.gateways.orders.test_faults import once
 
 METHODS = ("PostOrder", "PostBatchOrders", "DeleteOrder", "DeleteBatchOrders")
 
@@ -106,7 +105,7 @@ def test_lost_answer_of_a_batch_that_was_done_is_asked_about_order_by_order(faul
     @on_booth()
     async def body(booth: Booth) -> None:
         counts = counted(booth)
-        once(booth, fault)
+        booth.once(fault)
         ids = place(booth, *range(FAR, FAR + 5))
         assert await told(booth, ids) == [["ACCEPTED"]] * 5
         assert counts == {"PostBatchOrders": 1}
@@ -119,7 +118,7 @@ def test_lost_answer_of_a_batch_that_was_done_is_asked_about_order_by_order(faul
 def test_batch_that_never_came_is_rejected_once_that_is_certain(fault: Fault) -> None:
     @on_booth(clock=SkippingClock)
     async def body(booth: Booth) -> None:
-        once(booth, fault)
+        booth.once(fault)
         sent_s = booth.clock.now_s()
         ids = place(booth, *range(FAR, FAR + 5))
         assert await told(booth, ids) == [["REJECTED"]] * 5
@@ -142,7 +141,7 @@ async def test_answer_that_leaves_orders_out_says_nothing_of_any(booth: Booth) -
 
 @on_booth()
 async def test_refused_batch_rejects_every_order(booth: Booth) -> None:
-    once(booth, Fault.RATE_LIMIT)
+    booth.once(Fault.RATE_LIMIT)
     ids = place(booth, *range(FAR, FAR + 5))
     assert await told(booth, ids) == [["REJECTED"]] * 5
     assert booth.gateway.outcomes[Verdict.NOT_ACCEPTED] == 1
@@ -154,7 +153,7 @@ def test_cancels_of_a_batch_are_sent_until_each_order_has_ended(fault: Fault) ->
     async def body(booth: Booth) -> None:
         ids = place(booth, *range(FAR, FAR + 3))
         await told(booth, ids)
-        once(booth, fault)
+        booth.once(fault)
         cancel(booth, ids)
         await booth.until(lambda: all("CANCELLED" in booth.of(order_id) for order_id in ids))
         await booth.gateway.idle()

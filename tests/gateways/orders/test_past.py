@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+import gateways
 from gateways.orders.ids import ClientIds, external_order_id
 from gateways.orders.known import Stage, Trade
 from gateways.orders.past import Left, Past, newest_session, past_of, read_past
@@ -22,6 +23,7 @@ INSTRUMENT = shipped_instrument()
 NUMBER = INSTRUMENT.id
 VENUE = "binance_usdm"
 IDS = ClientIds("test")
+SPOT_RECORDING = Path(gateways.__file__).parent / "recordings" / "spot_btcusdt_20240808_30s.gz"
 
 
 def row(dtype: Any, order_id: int, state: OrderState, **fields: Any) -> Records:
@@ -163,3 +165,25 @@ def test_journal_alone_is_read(tmp_path: Path) -> None:
 def test_nothing_is_left_of_a_first_session(tmp_path: Path) -> None:
     assert read_past(tmp_path, tmp_path, 0, VENUE, IDS, (INSTRUMENT,)) == Past()
     assert newest_session(tmp_path / "none") == 0
+
+
+def test_spot_fill_exchanges_two_currencies() -> None:
+    spot = shipped_instrument(SPOT_RECORDING)
+    begun = snapshot()
+    begun = begun._replace(definitions=Definitions(wallets=("BTC.binance_spot", "USDT.binance_spot")))
+    begun.tables["wallets"][0, 0]["balance"] = 100_000_000
+    begun.tables["wallets"][0, 1]["balance"] = 10_000_000_000
+    sold = event(
+        EventKind.ORDER_FILLED,
+        1,
+        OrderState.LIVE,
+        side=-1,
+        instrument=spot.id,
+        last_px=6_000_000,
+        last_qty=10,
+        realized_pnl=77,
+        fees=600_000,
+        aux=1,
+    )
+    cash = past_of([sold], 0, spot.venue, IDS, (spot,), begun).cash
+    assert cash == {"BTC": 100_000_000 - 10_000, "USDT": 10_000_000_000 + 600_000_000 - 600_000}

@@ -5,61 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import pytest
-
 from gateways.orders.private import KEEP_S, MOST_MISSED
-from gateways.sandbox.faults import Fault, FaultPlan
+from gateways.sandbox.faults import Fault
 from oms.records import ReportKind
 from tests.gateways.orders.booth import FAR, Booth, SkippingClock, answered_by, on_booth
-
-
-class PrivateFaults(FaultPlan):
-    """Always, but only for the next so many messages."""
-
-    def __init__(self, fault: Fault, times: int) -> None:
-        super().__init__(0, {fault: 1.0})
-        self._fault = fault
-        self._left = times
-
-    def happens(self, fault: Fault) -> bool:
-        happens = fault is self._fault and self._left > 0
-        self._left -= happens
-        return happens
-
-
-@pytest.mark.parametrize("fault", [Fault.DUPLICATE, Fault.REORDER, Fault.DROP])
-def test_each_fill_is_told_once_however_it_comes(fault: Fault) -> None:
-    @on_booth()
-    async def body(booth: Booth) -> None:
-        booth.faults(fault, rate=0.5)
-        ids = [booth.place(side, 3_000) for side in (1, -1, 1, -1)]
-        await booth.until(lambda: booth.account.qty == 0 and len(booth.account.fills) >= len(ids))
-        await booth.until(lambda: not booth.known.orders)
-        await booth.gateway.idle()
-        booth.faults()
-        told = sorted(int(each["trade_id"]) for each in booth.reports if each["kind"] == ReportKind.FILL)
-        assert told == sorted(fill.trade_id for fill in booth.account.fills)
-        assert booth.known.cash["USDT"] == booth.account.wallet
-        assert all(booth.of(order_id)[0] == "ACCEPTED" for order_id in ids)
-
-    body()
-
-
-@on_booth()
-async def test_fills_while_the_stream_is_down_are_told_first_thing(booth: Booth) -> None:
-    order_id = booth.place(-1, 30, booth.best(-1))
-    other_id = booth.place(1, 10, FAR)
-    await booth.done(order_id, ReportKind.ACCEPTED)
-    await booth.done(other_id, ReportKind.ACCEPTED)
-    booth.binance.streams.end_all("private")
-    booth.market_moves(lambda: booth.account.qty == -30)
-    (other,) = booth.account.open_orders.values()
-    booth.sandbox.venue.exchange.cancel(other)
-    await booth.until(lambda: booth.gateway.stream.connections == 2 and booth.gateway.trades)
-    assert booth.of(order_id).count("FILL") == len(booth.account.fills)
-    assert booth.of(other_id) == ["ACCEPTED", "CANCELLED"]
-    assert not booth.known.orders
-    assert booth.known.cash["USDT"] == booth.account.wallet
 
 
 @on_booth()
@@ -135,7 +84,7 @@ async def test_order_of_which_only_its_fill_was_heard_is_known_by_its_venue_id(b
         await booth.until(lambda: not booth.known.orders)
         return {}
 
-    booth.sandbox.venue.faults = PrivateFaults(Fault.DROP, 1)
+    booth.once(Fault.DROP)
     answered_by(booth, "fapiPrivatePostOrder", nothing)
     await booth.done(booth.place(1, 10), ReportKind.FILL)
     assert await booth.gateway.reconcile()

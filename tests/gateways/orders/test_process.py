@@ -116,8 +116,10 @@ class Bus:
         self.orders = Pusher(self.context, settings.orders_endpoint, RecordKind.COMMAND, Source.CORE)
         self.core = Puller(self.context, settings.core_endpoint)
         self.life = OwnLife()
-        environment = {KEY: sandbox.login["apiKey"], SECRET: sandbox.login["secret"]}
-        self.serving = asyncio.ensure_future(serve(self.settings, self.life, self.context, environment, VENUE))
+        venue = sandbox.venue.instrument.venue
+        login = zip(("key", "secret"), (sandbox.login["apiKey"], sandbox.login["secret"]), strict=True)
+        environment = {variable(venue, part): text for part, text in login}
+        self.serving = asyncio.ensure_future(serve(self.settings, self.life, self.context, environment, venue))
         self.account = sandbox.venue.exchange.accounts[0]
 
     async def until(self, name: str) -> None:
@@ -138,11 +140,11 @@ class Bus:
         self.context.destroy(linger=0)
 
 
-def on_bus(folder: Path, body: Callable[[Bus], Awaitable[None]], **options: Any) -> None:
+def on_bus(folder: Path, body: Callable[[Bus], Awaitable[None]], recording: Path = RECORDING, **options: Any) -> None:
     """Run a coroutine over a ``Bus``; options are those of ``own_settings``."""
 
     async def run() -> None:
-        async with Sandbox(open_recording(RECORDING), shipped_instrument()) as sandbox:
+        async with Sandbox(open_recording(recording), shipped_instrument(recording)) as sandbox:
             sandbox.step(50)
             bus = Bus(own_settings(folder, **options), sandbox, folder)
             try:

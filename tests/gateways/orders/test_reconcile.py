@@ -12,7 +12,6 @@ from gateways.orders.known import Order, Stage
 from gateways.sandbox.faults import Fault
 from oms.records import OrderState, OrderType, ReportKind, TimeInForce
 from tests.gateways.orders.booth import FAR, Booth, SkippingClock, on_booth
-from tests.gateways.orders.test_faults import once
 
 
 async def elsewhere(booth: Booth, side: str, quantity: str, price: str = "", **more: Any) -> Any:
@@ -48,15 +47,6 @@ async def test_what_is_there_at_the_start_is_taken_on(booth: Booth) -> None:
 
 
 @on_booth()
-async def test_order_placed_elsewhere_is_adopted_and_cancelled_by_us(booth: Booth) -> None:
-    await elsewhere(booth, "BUY", "0.2", "61000")
-    assert await booth.gateway.reconcile()
-    order_id = int(last(booth, ReportKind.ADOPTED)["order_id"])
-    booth.cancel(order_id)
-    assert await booth.done(order_id, ReportKind.CANCELLED) == ["ADOPTED", "CANCELLED"]
-
-
-@on_booth()
 async def test_adopted_order_that_was_filled_in_part_tells_only_what_comes(booth: Booth) -> None:
     price = booth.instrument.px_from_ticks(booth.best(-1))
     await elsewhere(booth, "SELL", "20", price)
@@ -74,15 +64,6 @@ async def test_adopted_order_that_was_filled_in_part_tells_only_what_comes(booth
 
 
 @on_booth()
-async def test_fills_of_other_orders_explain_a_position(booth: Booth) -> None:
-    await booth.done(booth.place(1, 10), ReportKind.FILL)
-    await elsewhere(booth, "SELL", "0.03")
-    assert await booth.gateway.reconcile()
-    assert last(booth, ReportKind.POSITION)["qty"] == -20 == booth.account.qty
-    assert booth.known.cash["USDT"] == booth.account.wallet
-
-
-@on_booth()
 async def test_position_that_nothing_explains_stops_trading(booth: Booth) -> None:
     booth.account.qty += 7
     assert not await booth.gateway.reconcile()
@@ -91,16 +72,6 @@ async def test_position_that_nothing_explains_stops_trading(booth: Booth) -> Non
     booth.account.qty -= 7
     assert await booth.gateway.reconcile()
     await booth.done(booth.place(1, 10, FAR), ReportKind.ACCEPTED)
-
-
-@on_booth()
-async def test_balance_that_differs_is_told(booth: Booth) -> None:
-    booth.account.wallet += 5
-    assert await booth.gateway.reconcile()
-    assert last(booth, ReportKind.BALANCE)["fee"] == booth.account.wallet
-    told = len(booth.reports)
-    assert await booth.gateway.reconcile()
-    assert len(booth.reports) == told
 
 
 @on_booth()
@@ -115,53 +86,10 @@ async def test_terms_that_somebody_else_has_changed_are_told(booth: Booth) -> No
 
 
 @on_booth()
-async def test_end_that_the_stream_dropped_is_found(booth: Booth) -> None:
-    order_id = booth.place(1, 100, FAR)
-    await booth.done(order_id, ReportKind.ACCEPTED)
-    booth.faults(Fault.DROP)
-    (order,) = booth.account.open_orders.values()
-    booth.sandbox.venue.exchange.cancel(order)
-    booth.faults()
-    assert await booth.gateway.reconcile()
-    assert booth.of(order_id) == ["ACCEPTED", "CANCELLED"]
-
-
-@on_booth()
 async def test_exchange_that_does_not_answer_leaves_trading_as_it_was(booth: Booth) -> None:
     booth.faults(Fault.UNKNOWN)
     assert not await booth.gateway.reconcile()
     assert booth.gateway.trades
-
-
-@on_booth(is_open=False, clock=SkippingClock)
-async def test_first_reconciliation_that_fails_never_trades(booth: Booth) -> None:
-    await booth.venue.open()
-    booth.account.open_orders.clear()
-    booth.faults(Fault.UNKNOWN)
-    assert not await booth.gateway.reconcile()
-    assert await booth.done(booth.place(1, 10, FAR), ReportKind.REJECTED) == ["REJECTED"]
-
-
-@on_booth(is_open=False, clock=SkippingClock)
-async def test_orders_of_a_session_before_are_resolved(booth: Booth) -> None:
-    await booth.venue.open()
-    placed, absent = booth.new_id(), booth.new_id()
-    await elsewhere(booth, "BUY", "0.1", "61000", newClientOrderId=booth.known.ids.text(placed))
-    for order_id in (placed, absent):
-        order = Order(
-            order_id,
-            booth.known.ids.text(order_id),
-            booth.instrument,
-            1,
-            OrderType.LIMIT,
-            TimeInForce.GTC,
-            0,
-            FAR,
-            100,
-        )
-        booth.gateway.recover(order, OrderState.PENDING_NEW)
-    assert await booth.done(placed, ReportKind.ACCEPTED) == ["ACCEPTED"]
-    assert await booth.done(absent, ReportKind.REJECTED) == ["REJECTED"]
 
 
 @on_booth(is_open=False, clock=SkippingClock)
@@ -258,7 +186,7 @@ def test_reconciliation_that_the_exchange_did_not_answer_is_tried_again_soon(mon
     @on_booth(reconcile_s=10**6)
     async def body(booth: Booth) -> None:
         await booth.done(booth.place(1, 100), ReportKind.FILL)
-        once(booth, Fault.UNKNOWN, times=2)
+        booth.once(Fault.UNKNOWN, times=2)
         booth.sandbox.pay_funding("0.0001")
         await booth.until(lambda: "FUNDING" in kinds(booth))
 

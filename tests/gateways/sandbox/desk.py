@@ -27,7 +27,8 @@ RECORDING: Final = demo_recording()
 def shipped_instrument(recording: Path = RECORDING) -> Instrument:
     """The settings' definition of what is recorded."""
     settings = load_settings(None, {"replay": {"file": str(recording)}})
-    return settings.instrument("BTCUSDT.binance_usdm")
+    facts = open_recording(recording)
+    return settings.instrument(f"{facts.symbol}.{facts.venue}")
 
 
 class Desk:
