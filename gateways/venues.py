@@ -111,6 +111,14 @@ VENUES: Final = {
             order_kinds={"order": {}},
             has_positions=False,
             receive_window_s=10.0,
+            testnet=Testnet(
+                switch="enable_demo_trading",
+                hosts={
+                    "api.binance.com": "demo-api.binance.com",
+                    "stream.binance.com": "demo-stream.binance.com",
+                    "ws-api.binance.com": "demo-ws-api.binance.com",
+                },
+            ),
             roles={
                 Role.MARKET_DATA: "gateways.live.binance:SPOT",
                 Role.ORDERS: "gateways.orders.binance_spot:BinanceSpot",

@@ -55,7 +55,9 @@ class Route:
         """Where a URL of the exchange is asked for."""
         parts = urlsplit(url)
         host = self._stand_ins.get(parts.hostname or "")
-        return url if host is None else urlunsplit(parts._replace(netloc=f"{host}:{parts.port}" if parts.port else host))
+        if host is None:
+            return url
+        return urlunsplit(parts._replace(netloc=f"{host}:{parts.port}" if parts.port else host))
 
     def session(self) -> aiohttp.ClientSession:
         """A session for requests; to be closed by its user."""

@@ -43,8 +43,12 @@ PATIENCE_S: Final = 30.0
 """How long the exchange may take with what is awaited of it."""
 FAR: Final = Fraction(4, 100)
 """How far from the market an order rests that is not to be filled."""
-NOTIONAL_MARGIN: Final = Fraction(11, 10)
-"""By how much the smallest order is above the least value that the exchange takes."""
+NOTIONAL_MARGIN: Final = Fraction(3, 2)
+"""Times the least value that the exchange takes is what is bought: so it can be sold again, where the fee was taken of
+it too, or the price has fallen."""
+
+
+ENDS: Final = (ReportKind.REJECTED, ReportKind.CANCELLED, ReportKind.EXPIRED)
 
 
 class CheckError(Exception):
@@ -159,10 +163,9 @@ class Bench:
     def best(self, side: int) -> int:
         """The best price of a side, ticks; raises ``CheckError`` while there is no book."""
         book = self.market.book()
-        levels = book[book["side"] == side] if book is not None else ()
-        if not len(levels):
+        if book is None or not (book["side"] == side).any():
             raise CheckError("there is no book to take a price from")
-        return int(levels["px"][0])
+        return int(book["px"][book["side"] == side][0])
 
     def far(self, side: int) -> int:
         """A price at which an order of a side rests."""
@@ -173,11 +176,11 @@ class Bench:
         best = self.best(-side)
         return best + side * max(best // 500, 1)
 
-    def smallest(self, px: int) -> int:
-        """The fewest lots that the exchange takes at a price."""
+    def smallest(self, px: int, margin: Fraction = NOTIONAL_MARGIN) -> int:
+        """The fewest lots that the exchange takes at a price, and some more where it is their value that counts."""
         limits = self.market_type["limits"]
         lots = Fraction(str(limits["amount"]["min"] or 0)) / Fraction(self.instrument.lot)
-        value = Fraction(str(limits["cost"]["min"] or 0)) * NOTIONAL_MARGIN * CASH_SCALE
+        value = Fraction(str(limits["cost"]["min"] or 0)) * margin * CASH_SCALE
         if value and not self.instrument.inverse:
             lots = max(lots, value / (self.instrument.cash_per_tick_lot * px))
         return max(math.ceil(lots), 1)
@@ -227,24 +230,23 @@ class Bench:
         """The reports of these kinds about an order."""
         return [each for each in self.reports if each["order_id"] == order_id and each["kind"] in kinds]
 
-    async def told(self, order_id: int, *kinds: ReportKind) -> np.void:
-        """Wait for a report of one of these kinds about an order, or for its end; raises ``CheckError`` if it is another
-        one or none comes."""
-        ends = (ReportKind.REJECTED, ReportKind.CANCELLED, ReportKind.EXPIRED, ReportKind.AMEND_REJECTED)
-        wanted = " or ".join(kind.name for kind in kinds)
-        await self.until(lambda: self.of(order_id, *kinds, *ends), f"{wanted} of an order")
-        found = self.of(order_id, *kinds)
-        if not found:
-            other = self.of(order_id, *ends)[0]
-            raise CheckError(f"an order was told {ReportKind(int(other['kind'])).name} instead of {wanted}{self._why()}")
-        return found[0]
+    async def told(self, order_id: int, kind: ReportKind, times: int = 1) -> None:
+        """Wait until so many reports of a kind about an order have come; raises ``CheckError`` when it is told an end or
+        a refusal instead, or nothing."""
+        others = [each for each in (*ENDS, ReportKind.AMEND_REJECTED, ReportKind.CANCEL_REJECTED) if each is not kind]
+
+        def has_come() -> bool:
+            return len(self.of(order_id, kind)) >= times or bool(self.of(order_id, *others))
+
+        await self.until(has_come, f"{kind.name} of an order")
+        if len(self.of(order_id, kind)) < times:
+            other = ReportKind(int(self.of(order_id, *others)[0]["kind"]))
+            raise CheckError(f"an order was told {other.name} instead of {kind.name}{self.last_line}")
 
     async def done(self, order_id: int) -> None:
         """Wait until an order has ended, and all its fills have been told."""
         known = self.known
-        await self.until(
-            lambda: known.is_known(order_id) and order_id not in known.orders, "the end of an order"
-        )
+        await self.until(lambda: known.is_known(order_id) and order_id not in known.orders, "the end of an order")
 
     async def pause(self) -> None:
         """Give the exchange a moment."""
@@ -261,7 +263,7 @@ class Bench:
                     self.live.look()
                 return found
         except TimeoutError:
-            raise CheckError(f"{what} did not come within {self.patience_s:g} s{self._why()}") from None
+            raise CheckError(f"{what} did not come within {self.patience_s:g} s{self.last_line}") from None
 
     async def _something(self) -> None:
         """Wait for a report, a line or market data; now and then it is looked anyway."""
@@ -272,8 +274,10 @@ class Bench:
             for each in waits:
                 each.cancel()
 
-    def _why(self) -> str:
-        return f": {self.lines[-1]}" if self.lines else ""
+    @property
+    def last_line(self) -> str:
+        """What the gateway has logged last, to be put behind an error."""
+        return f"; the gateway said last: {self.lines[-1]}" if self.lines else ""
 
     # What is left
 
@@ -283,17 +287,33 @@ class Bench:
         fills = [each for each in self.reports if each["kind"] == ReportKind.FILL and each["order_id"] in self.placed]
         return sum(int(each["side"]) * int(each["qty"]) for each in fills)
 
+    @property
+    def qty_to_close(self) -> int:
+        """Signed lots of those that can be traded back: of spot what the fee has left, if the exchange takes so few."""
+        net = self.net_qty
+        if self.place.venue.has_positions or net <= 0:
+            return net
+        held = Fraction(self.known.cash.get(self.instrument.base, 0), CASH_SCALE) / Fraction(self.instrument.lot)
+        qty = min(net, int(held))
+        return qty if qty >= self.smallest(self.best(1), Fraction(1)) else 0
+
+    def ask_close(self, qty: int) -> int:
+        """Ask for the opposite of so many signed lots at the market, and return the order's id."""
+        flags = OrderFlag.REDUCE_ONLY if self.place.venue.has_positions else 0
+        return self.ask(-1 if qty > 0 else 1, abs(qty), flags=flags)
+
     async def clear(self) -> list[str]:
-        """Cancel every order that was asked for here and is open, close what they have filled, and name what is left."""
+        """Cancel every order that was asked for here, close what they have filled, and name what is left."""
         await self._cancel_known()
         left = await self._cancel_shown()
-        net = self.net_qty
-        if net and self.gateway.trades:
-            flags = int(OrderFlag.REDUCE_ONLY) if self.place.venue.has_positions else 0
-            with suppress(CheckError):
-                await self.done(self.ask(-1 if net > 0 else 1, abs(net), flags=flags))
-        if self.net_qty:
-            left.append(f"{self.instrument.qty_from_lots(self.net_qty)} {self.instrument.symbol} bought and not sold")
+        qty = 0
+        with suppress(CheckError):
+            qty = self.qty_to_close
+            if qty:
+                await self.done(self.ask_close(qty))
+            qty = self.qty_to_close
+        if qty:
+            left.append(f"{self.instrument.qty_from_lots(qty)} {self.instrument.symbol}, not closed")
         return left
 
     async def _cancel_known(self) -> None:

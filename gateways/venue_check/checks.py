@@ -9,18 +9,21 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from decimal import Decimal
 from typing import Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from gateways.book import BookRebuild
 from gateways.doctor import REFUSED_OFFSET_MS, check_instruments
 from gateways.live.requests import RequestError
 from gateways.orders.known import Order
 from gateways.orders.outcomes import REQUEST_ERRORS, Outcome, Verdict, outcome_of
+from gateways.orders.venue import CommandError
 from gateways.orders.views import OrderView, Standing
 from gateways.recording import LineDecoder, ReadCounters
-from gateways.venue_check.bench import Bench, CheckError, NotHereError, currencies_of
+from gateways.venue_check.bench import ENDS, Bench, CheckError, NotHereError, currencies_of
 from oms.decimals import cash_text
 from oms.records import CommandKind, OrderFlag, Reason, ReportKind, TickKind, TimeInForce
 
@@ -45,10 +48,11 @@ async def clock(bench: Bench) -> str:
     """How far the clocks are apart, as market data measure it."""
     measured = bench.live.clock
     await bench.until(lambda: measured.error_ms, "the exchange's time")
-    offset_ms = measured.offset_ms
-    if abs(offset_ms) >= REFUSED_OFFSET_MS:
-        raise CheckError(f"this machine's is {offset_ms:.0f} ms ahead: have it set by NTP")
-    return f"this machine's is {offset_ms:.0f} ms ahead, known to {measured.error_ms:.0f} ms"
+    way = "ahead of" if measured.offset_ms >= 0 else "behind"
+    said = f"{abs(measured.offset_ms):.0f} ms {way} the exchange's, known to {measured.error_ms:.0f} ms"
+    if abs(measured.offset_ms) >= REFUSED_OFFSET_MS:
+        raise CheckError(f"{said}: have it set by NTP")
+    return said
 
 
 async def instruments(bench: Bench) -> str:
@@ -110,7 +114,7 @@ async def book(bench: Bench) -> str:
     return f"at update {update_id:,} the best {len(mine)} levels are those of a fresh snapshot"
 
 
-def _top(ticks: np.ndarray[tuple[int], np.dtype[np.void]]) -> list[tuple[int, int, int]]:
+def _top(ticks: npt.NDArray[np.void]) -> list[tuple[int, int, int]]:
     """Side, price and quantity of the best levels."""
     sides = (ticks[ticks["side"] == side][:LEVELS] for side in (1, -1))
     return [level for levels in sides for level in levels[["side", "px", "qty"]].tolist()]
@@ -118,20 +122,20 @@ def _top(ticks: np.ndarray[tuple[int], np.dtype[np.void]]) -> list[tuple[int, in
 
 async def _best_prices(bench: Bench) -> str:
     """Where no request gives a book with its id: its best prices must have been quoted."""
-    instrument = bench.instrument
+    instrument, heard = bench.instrument, bench.heard
     for _ in range(ATTEMPTS):
         told = await bench.exchange.fetch_order_book(bench.market_type["symbol"], 5)
-        pair = tuple(instrument.px_to_ticks(repr(told[side][0][0])) for side in ("bids", "asks"))
-        if pair in bench.heard.best:
-            break
-        quoted = bench.heard.counts[TickKind.QUOTE]
-        await bench.until(lambda before=quoted: bench.heard.counts[TickKind.QUOTE] > before, "a quote")
-        if pair in bench.heard.best:
-            break
-    else:
-        raise CheckError(f"the best prices {pair} (ticks) that a request gives were never quoted on the stream")
-    bid, ask = (instrument.px_from_ticks(px) for px in pair)
-    return f"the best prices by request, {bid} and {ask}, are among those of the stream"
+        texts = [format(Decimal(repr(told[side][0][0])), "f") for side in ("bids", "asks")]
+        bid, ask = (instrument.px_to_ticks(text) for text in texts)
+        quotes = heard.counts[TickKind.QUOTE]
+
+        def has_come(pair: tuple[int, int] = (bid, ask), before: int = quotes) -> bool:
+            return pair in heard.best or heard.counts[TickKind.QUOTE] > before
+
+        await bench.until(has_come, "a quote")
+        if (bid, ask) in heard.best:
+            return f"the best prices by request, {' and '.join(texts)}, are among those of the stream"
+    raise CheckError(f"the best prices by request, {' and '.join(texts)}, were never quoted on the stream")
 
 
 async def account(bench: Bench) -> str:
@@ -155,20 +159,24 @@ async def rests(bench: Bench) -> str:
 
 
 async def amended(bench: Bench) -> str:
-    """Fewer lots, then another price."""
+    """Fewer lots, then another price, where orders can be given one."""
     order = await bench.rest(times=2)
     px, fewer = order.px, bench.smallest(order.px)
-    bench.send(CommandKind.AMEND, order.order_id, px=px, qty=fewer, side=1)
-    await bench.told(order.order_id, ReportKind.AMENDED)
-    bench.send(CommandKind.AMEND, order.order_id, px=px + 1, qty=fewer, side=1)
-    await bench.until(
-        lambda: len(bench.of(order.order_id, ReportKind.AMENDED, ReportKind.AMEND_REJECTED)) == 2, "an amend"
-    )
-    is_moved = len(bench.of(order.order_id, ReportKind.AMENDED)) == 2
-    view = await _shown(bench, order)
-    if (view.px, view.qty) != (px + is_moved, fewer):
-        raise CheckError(f"an order was amended to {_terms(order)}, and is shown as {view}")
-    return "made smaller and given another price" if is_moved else "made smaller; another price is not to be had here"
+    said = "made smaller"
+    for times, terms in enumerate(((px, fewer), (px + 1, fewer)), start=1):
+        try:
+            bench.venue.check_amend(order, *terms)
+        except CommandError:
+            said += "; another price is not to be had here"
+            break
+        bench.send(CommandKind.AMEND, order.order_id, px=terms[0], qty=terms[1], side=order.side)
+        await bench.told(order.order_id, ReportKind.AMENDED, times=times)
+        view = await _shown(bench, order)
+        if (view.px, view.qty) != terms:
+            raise CheckError(f"an order was amended to {_terms(order)}, and is shown as {view}")
+    else:
+        said += ", then given another price"
+    return said
 
 
 async def cancelled(bench: Bench) -> str:
@@ -185,12 +193,9 @@ async def post_only(bench: Bench) -> str:
     px = bench.crossing(1)
     order_id = bench.ask(1, bench.smallest(px), px, flags=OrderFlag.POST_ONLY)
     await bench.done(order_id)
-    ends = bench.of(order_id, ReportKind.REJECTED, ReportKind.EXPIRED, ReportKind.CANCELLED)
-    if bench.of(order_id, ReportKind.FILL) or not ends:
+    if bench.of(order_id, ReportKind.FILL):
         raise CheckError("a post-only order took what was displayed")
-    if ends[0]["reason"] != Reason.POST_ONLY_WOULD_CROSS:
-        raise CheckError(f"a post-only order ended as {Reason(int(ends[0]['reason'])).name}: {bench.lines[-1:]}")
-    return f"{ReportKind(int(ends[0]['kind'])).name}, POST_ONLY_WOULD_CROSS, and nothing was taken"
+    return f"{_end_of(bench, order_id, Reason.POST_ONLY_WOULD_CROSS)}, and nothing was taken"
 
 
 async def immediate(bench: Bench) -> str:
@@ -198,43 +203,62 @@ async def immediate(bench: Bench) -> str:
     px = bench.far(1)
     order_id = bench.ask(1, bench.smallest(px), px, TimeInForce.IOC)
     await bench.done(order_id)
-    ends = bench.of(order_id, ReportKind.EXPIRED, ReportKind.CANCELLED, ReportKind.REJECTED)
-    if not ends or bench.of(order_id, ReportKind.FILL):
+    if bench.of(order_id, ReportKind.FILL):
         raise CheckError("an immediate order far from the market was filled")
-    if ends[0]["kind"] == ReportKind.REJECTED:
-        raise CheckError(f"an immediate order was refused: {Reason(int(ends[0]['reason'])).name} {bench.lines[-1:]}")
-    return f"{ReportKind(int(ends[0]['kind'])).name}, {Reason(int(ends[0]['reason'])).name}, without a fill"
+    return f"{_end_of(bench, order_id, Reason.NO_LIQUIDITY)}, without a fill"
+
+
+def _end_of(bench: Bench, order_id: int, reason: Reason) -> str:
+    """How an order has ended, which must be for a reason; raises ``CheckError`` where it is another one."""
+    (end, *_) = bench.of(order_id, *ENDS)
+    told = Reason(int(end["reason"]))
+    if told is not reason:
+        raise CheckError(f"an order ended as {told.name} instead of {reason.name}{bench.last_line}")
+    return f"{ReportKind(int(end['kind'])).name} as {told.name}"
 
 
 async def filled(bench: Bench) -> str:
     """The smallest order at the market, in the direction of the position that there is."""
     side = 1 if bench.known.positions[bench.instrument.id] >= 0 else -1
-    return await _traded(bench, side, bench.smallest(bench.best(-side)))
+    return await _traded(bench, bench.ask(side, bench.smallest(bench.best(-side))))
 
 
 async def closed(bench: Bench) -> str:
     """What the check before has bought is sold."""
-    net = bench.net_qty
-    if not net:
+    qty = bench.qty_to_close
+    if not qty:
         raise CheckError("nothing was filled that could be closed")
-    is_position = bench.place.venue.has_positions
-    said = await _traded(bench, -1 if net > 0 else 1, abs(net), flags=OrderFlag.REDUCE_ONLY if is_position else 0)
-    return f"{said}, reduce-only" if is_position else said
+    return await _traded(bench, bench.ask_close(qty))
 
 
-async def _traded(bench: Bench, side: int, qty: int, flags: int = 0) -> str:
-    """Trade at the market, and compare fills, fee, position and balances with the exchange's."""
-    order_id = bench.ask(side, qty, flags=flags)
+async def _traded(bench: Bench, order_id: int) -> str:
+    """Wait for an order at the market, and compare fills, fee, position and balances with the exchange's."""
     await bench.done(order_id)
+    order, instrument = bench.order(order_id), bench.instrument
     fills = bench.of(order_id, ReportKind.FILL)
-    if sum(int(fill["qty"]) for fill in fills) != qty:
-        raise CheckError(f"of {qty} lots at the market {[int(fill['qty']) for fill in fills]} were filled: {bench.lines[-1:]}")
+    if sum(int(fill["qty"]) for fill in fills) != order.qty:
+        raise CheckError(f"of {order.qty} lots at the market {order.filled_qty} were filled{bench.last_line}")
     await _account_is_as_shown(bench)
-    px = ", ".join(bench.instrument.px_from_ticks(int(fill["px"])) for fill in fills)
+    px = ", ".join(instrument.px_from_ticks(int(fill["px"])) for fill in fills)
     paid = cash_text(sum(int(fill["fee"]) for fill in fills))
-    fee = f"fee {paid}" if all(fill["fee_known"] for fill in fills) else "fee in another currency"
-    way = "bought" if side > 0 else "sold"
-    return f"{way} {bench.instrument.qty_from_lots(qty)} at {px}, {fee}; the account is as the exchange shows it"
+    fee = (
+        f"fee {paid} {instrument.settlement}" if all(fill["fee_known"] for fill in fills) else "fee in another currency"
+    )
+    way = "bought" if order.side > 0 else "sold"
+    return f"{way} {instrument.qty_from_lots(order.qty)} at {px}, {fee}; the account is as the exchange shows it"
+
+
+async def reduce_only(bench: Bench) -> str:
+    """An order that has nothing to reduce."""
+    if not bench.place.venue.has_positions:
+        raise NotHereError("there are no positions")
+    if bench.known.positions[bench.instrument.id]:
+        raise NotHereError("there is a position of before, which it would reduce")
+    order_id = bench.ask(1, bench.smallest(bench.best(-1)), flags=OrderFlag.REDUCE_ONLY)
+    await bench.done(order_id)
+    if bench.of(order_id, ReportKind.FILL):
+        raise CheckError("a reduce-only order opened a position")
+    return f"{_end_of(bench, order_id, Reason.REDUCE_ONLY)}, and nothing was opened"
 
 
 async def _account_is_as_shown(bench: Bench) -> None:
@@ -254,7 +278,9 @@ async def _account_is_as_shown(bench: Bench) -> None:
 def _difference(bench: Bench, positions: dict[int, int], balances: dict[str, int]) -> str:
     known, number = bench.known, bench.instrument.id
     if bench.place.venue.has_positions and positions.get(number, 0) != known.positions[number]:
-        return f"the position is {positions.get(number, 0)} lots at the exchange, and {known.positions[number]} were told"
+        return (
+            f"the position is {positions.get(number, 0)} lots at the exchange, and {known.positions[number]} were told"
+        )
     tolerance = ROUNDING * sum(int(report["kind"]) == ReportKind.FILL for report in bench.reports)
     for currency in currencies_of(bench.instrument):
         counted = known.cash.get(currency, 0) + known.uncharged.get(currency, 0)
@@ -320,7 +346,7 @@ async def reconciled(bench: Bench) -> str:
     """Both sides have the same at the end."""
     await bench.gateway.idle()
     if not await bench.gateway.reconcile():
-        raise CheckError(bench.gateway.why_not or str(bench.lines[-1:]))
+        raise CheckError(f"{bench.gateway.why_not or 'it failed'}{bench.last_line}")
     await _account_is_as_shown(bench)
     missed = bench.gateway.reconciler.missed_fills
     return "orders, fills, position and balances agree" + (f"; {missed} fills came by request alone" if missed else "")
@@ -328,9 +354,8 @@ async def reconciled(bench: Bench) -> str:
 
 async def nothing_left(bench: Bench) -> str:
     """What was placed has ended, and what was bought was sold."""
-    left = await bench.clear()
-    if left:
-        raise CheckError(f"left at the exchange: {', '.join(left)}")
+    if left := await bench.clear():
+        raise CheckError(f"LEFT AT THE EXCHANGE: {', '.join(left)}")
     return f"none of {len(bench.placed)} orders is open"
 
 
@@ -375,10 +400,13 @@ CHECKS: Final = (
     Check("immediate or cancel", "places an order far from the market that must not rest", immediate),
     Check("market order", "buys the smallest size", filled),
     Check("closed", "sells it again, reduce-only where there are positions", closed),
+    Check("reduce-only", "places a reduce-only order that has nothing to reduce", reduce_only),
     Check("not doubled", "places an order twice by one client order id", not_doubled),
     Check("found by id", "places an order, asks for it by its client order id", found_by_client_id),
     Check("ended", "cancels an order that has ended", ended_cannot_end),
     Check("private stream", "closes its own stream while an order ends", stream_reopened),
     Check("reconciled", "reads everything again", reconciled),
-    Check("nothing left", "cancels what is open of its own", nothing_left),
 )
+
+AT_THE_END: Final = Check("nothing left", "cancels what is open of its own, closes what is bought", nothing_left)
+"""Also when the checks are broken off."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from enum import Enum
 from typing import Any, Final, NamedTuple
 
@@ -16,6 +16,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 
+from gateways.credentials import PASSPHRASE, Credentials, CredentialsError, read_credentials, variable
 from gateways.live.route import Route, route_of
 from gateways.sandbox.pointing import pointed_session
 from gateways.venues import Sandbox, Venue
@@ -50,7 +51,9 @@ class OnlyHosts(AbstractResolver):
     ) -> list[ResolveResult]:
         """Where a host is; raises ``HostError``."""
         if host not in self._hosts:
-            raise HostError(None, f"{host} is not of the testnet, and is not asked: {', '.join(sorted(self._hosts))} are")
+            raise HostError(
+                None, f"{host} is not of the testnet, and is not asked: {', '.join(sorted(self._hosts))} are"
+            )
         return await self._system.resolve(host, port, family)
 
     async def close(self) -> None:
@@ -64,10 +67,19 @@ class Place(NamedTuple):
     where: Where
     sandbox: Sandbox | None = None
 
-    @property
-    def keys_name(self) -> str:
-        """Under which name its keys are looked for."""
-        return TESTNET_KEYS.format(venue=self.venue.name) if self.where is Where.TESTNET else self.venue.name
+    def credentials(self, environment: Mapping[str, str] | None = None) -> Credentials:
+        """Its keys, as ``read_credentials`` finds them: a testnet's by a name of their own.
+
+        Raises
+        ------
+        CredentialsError
+            When there are none, or a part is missing.
+        """
+        name = TESTNET_KEYS.format(venue=self.venue.name) if self.where is Where.TESTNET else self.venue.name
+        found = read_credentials(name, environment)
+        if self.venue.has_passphrase and not found.passphrase:
+            raise CredentialsError(f"the keys of {name} have a passphrase too: set {variable(name, PASSPHRASE)}")
+        return found
 
     @property
     def proves(self) -> bool:
@@ -128,7 +140,7 @@ def place_of(venue: Venue, sandbox: Sandbox | None = None, *, is_real: bool = Fa
         return Place(venue, Where.REAL)
     if venue.testnet is None:
         raise ConfigError(
-            f"{venue.name} has no testnet that zoms knows of: give --sandbox-port to try it on the sandbox exchange, or "
-            f"--real to try it with real money, in the smallest sizes"
+            f"{venue.name} has no testnet that zoms knows of: give --sandbox-port to try it on the sandbox exchange, "
+            f"or --real to try it with real money, in the smallest sizes"
         )
     return Place(venue, Where.TESTNET)

@@ -14,7 +14,7 @@ from gateways.live.client import DEFAULT_POLICY, Policy
 from gateways.orders.outcomes import REQUEST_ERRORS, told_text
 from gateways.proof import Proof, ccxt_version, write_proof
 from gateways.venue_check.bench import PATIENCE_S, Bench, CheckError, NotHereError, on_bench
-from gateways.venue_check.checks import CHECKS, Check
+from gateways.venue_check.checks import AT_THE_END, CHECKS, Check
 from gateways.venue_check.place import Place
 from oms.instruments import Instrument
 
@@ -36,8 +36,6 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     where: str
     instrument: str
     verdicts: list[Verdict]
-    left: list[str]
-    """What is still at the exchange of what was placed."""
     has_passed: bool
     proof: str | None = None
     """The file that says so; None: none was written."""
@@ -65,24 +63,24 @@ async def try_venue(
         When nothing can be tried.
     """
     verdicts: list[Verdict] = []
-    left: list[str] = []
+
+    async def run(check: Check) -> None:
+        verdict = await _verdict(check, bench)
+        verdicts.append(verdict)
+        tell(verdict)
+
     async with on_bench(place, instrument, credentials, patience_s=patience_s, policy=policy) as bench:
         try:
             for check in CHECKS:
-                verdict = await _verdict(check, bench)
-                verdicts.append(verdict)
-                tell(verdict)
+                await run(check)
         finally:
-            if bench.placed:
-                left = await bench.clear()
-    has_passed = not left and all(each.level != "failed" for each in verdicts)
+            await run(AT_THE_END)
     return Result(
         venue=place.venue.name,
         where=place.where.value,
         instrument=instrument.symbol,
         verdicts=verdicts,
-        left=left,
-        has_passed=has_passed,
+        has_passed=all(each.level != "failed" for each in verdicts),
     )
 
 
