@@ -158,7 +158,6 @@ class PrivateStream:
                 self._take(each)
 
 
-
 async def _end_of(future: Any) -> str:
     """Wait until a future of ccxt's is done, and say how."""
     try:

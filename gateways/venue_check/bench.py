@@ -231,8 +231,8 @@ class Bench:
         return [each for each in self.reports if each["order_id"] == order_id and each["kind"] in kinds]
 
     async def told(self, order_id: int, kind: ReportKind, times: int = 1) -> None:
-        """Wait until so many reports of a kind about an order have come; raises ``CheckError`` when it is told an end or
-        a refusal instead, or nothing."""
+        """Wait until so many reports of a kind about an order have come; raises ``CheckError`` when it is told an end
+        or a refusal instead, or nothing."""
         others = [each for each in (*ENDS, ReportKind.AMEND_REJECTED, ReportKind.CANCEL_REJECTED) if each is not kind]
 
         def has_come() -> bool:

@@ -117,16 +117,15 @@ def run_to_its_end(work: Coroutine[Any, Any, Result]) -> Result:
     from oms.interrupts import ENDING_SIGNALS
 
     async def interruptible() -> Result:
-        loop, task = asyncio.get_running_loop(), asyncio.ensure_future(work)
-        signals = iter((task.cancel,))  # a second one is not to break off the cancelling
-
-        def end() -> None:
-            for cancel in signals:
-                cancel()
-
+        ended = asyncio.Event()
         for number in ENDING_SIGNALS:
-            loop.add_signal_handler(number, end)
-        return await task
+            asyncio.get_running_loop().add_signal_handler(number, ended.set)
+        trying, ending = asyncio.ensure_future(work), asyncio.ensure_future(ended.wait())
+        await asyncio.wait((trying, ending), return_when=asyncio.FIRST_COMPLETED)
+        ending.cancel()
+        if not trying.done():
+            trying.cancel()
+        return await trying
 
     try:
         return asyncio.run(interruptible())
