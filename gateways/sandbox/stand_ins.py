@@ -47,6 +47,16 @@ STAND_INS: Final = {
 """By venue and symbol of the recording: contracts as their exchanges list them. Settings may define them otherwise."""
 
 
+def check_market(instrument: Instrument, recording: Recording) -> None:
+    """Raise ``ConfigError`` unless a recording is of an instrument, or may stand for its market."""
+    found = STAND_INS.get((recording.venue, recording.symbol), ())
+    if recording.venue != instrument.venue and instrument.symbol not in [each.symbol for each in found]:
+        raise ConfigError(
+            f"{recording.path} is of {recording.symbol} at {recording.venue}, and does not stand for "
+            f"{instrument.symbol} at {instrument.venue}"
+        )
+
+
 def traded_on(recording: Recording, family: str, settings: Settings) -> Instrument:
     """What an exchange's sandbox trades over a recording: what is recorded, where that is the exchange's own.
 

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.timeout(300)
 @pytest.fixture
 def playing(monkeypatch: pytest.MonkeyPatch) -> Iterator[ServedSandbox]:
     """A sandbox whose market goes on, and its keys in the environment."""
-    with ServedSandbox() as serving:
+    with ServedSandbox(loop=True) as serving:
         sandbox = serving.sandbox
         for part, name in (("key", "apiKey"), ("secret", "secret")):
             monkeypatch.setenv(variable(VENUE, part), sandbox.login[name])
