@@ -146,7 +146,8 @@ class PrivateStream:
                 self._why = f"the key could not be kept: {told_text(error)}"
                 return
 
-    def _handle(self, _client: Any, message: Any) -> None:
+    def _handle(self, client: Any, message: Any) -> None:
+        client.lastPong = self._exchange.milliseconds()  # else ccxt ends the connection: some pongs are mere texts
         if self._has_ended:
             return
         self.messages += 1

@@ -222,6 +222,16 @@ async def test_private_stream_that_is_closed_is_opened_anew_and_missed_fills_are
     await booth.gateway.traded.wait()
 
 
+@on_booth()
+async def test_pong_as_text_keeps_the_private_stream(booth: OkxBooth) -> None:
+    (client,) = booth.exchange.clients.values()
+    client.lastPong = 0
+    await client.send(client.ping(client))
+    while client.lastPong == 0:
+        await asyncio.sleep(0)
+    assert booth.exchange.milliseconds() - client.lastPong < client.keepAlive
+
+
 @on_booth(is_open=False)
 async def test_dead_mans_switch_cancels_what_is_open(booth: OkxBooth) -> None:
     await booth.okx.open()
