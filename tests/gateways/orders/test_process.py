@@ -12,12 +12,13 @@ import msgspec
 import numpy as np
 import pytest
 
-from gateways.credentials import CredentialsError, variable
+from gateways.credentials import PASSPHRASE, CredentialsError, variable
 from gateways.orders.process import serve
 from gateways.sandbox.server import Sandbox
 from gateways.sidecar import open_recording
 from oms.bus import Puller, Pusher, Records, new_context
 from oms.config import LiveSettings, Settings, load_settings
+from oms.instruments import Instrument
 from oms.journal import Journal
 from oms.journal_format import Direction
 from oms.records import (
@@ -34,7 +35,7 @@ from oms.records import (
 )
 from tests.gateways.orders.booth import FAR
 from tests.gateways.orders.test_past import event
-from tests.gateways.sandbox.desk import RECORDING, shipped_instrument
+from tests.gateways.sandbox.desk import RECORDING, shipped_instrument, with_instrument
 
 ORDER_ID = 1024 << 40 | 1
 
@@ -117,7 +118,7 @@ class Bus:
         self.core = Puller(self.context, settings.core_endpoint)
         self.life = OwnLife()
         venue = sandbox.venue.instrument.venue
-        login = zip(("key", "secret"), (sandbox.login["apiKey"], sandbox.login["secret"]), strict=True)
+        login = zip(("key", "secret", PASSPHRASE), sandbox.login.values(), strict=True)
         environment = {variable(venue, part): text for part, text in login}
         self.serving = asyncio.ensure_future(serve(self.settings, self.life, self.context, environment, venue))
         self.account = sandbox.venue.exchange.accounts[0]
@@ -140,13 +141,24 @@ class Bus:
         self.context.destroy(linger=0)
 
 
-def on_bus(folder: Path, body: Callable[[Bus], Awaitable[None]], recording: Path = RECORDING, **options: Any) -> None:
-    """Run a coroutine over a ``Bus``; options are those of ``own_settings``."""
+def on_bus(
+    folder: Path,
+    body: Callable[[Bus], Awaitable[None]],
+    recording: Path = RECORDING,
+    instrument: Instrument | None = None,
+    **options: Any,
+) -> None:
+    """Run a coroutine over a ``Bus``; options are those of ``own_settings``.
+
+    What is traded is what is recorded, or an instrument that the recording stands for.
+    """
 
     async def run() -> None:
-        async with Sandbox(open_recording(recording), shipped_instrument(recording)) as sandbox:
+        traded = instrument or shipped_instrument(recording)
+        async with Sandbox(open_recording(recording), traded) as sandbox:
             sandbox.step(50)
-            bus = Bus(own_settings(folder, **options), sandbox, folder)
+            settings = own_settings(folder, **options)
+            bus = Bus(settings if instrument is None else with_instrument(settings, traded), sandbox, folder)
             try:
                 await body(bus)
             finally:

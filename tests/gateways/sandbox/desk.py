@@ -16,7 +16,7 @@ from gateways.sandbox.faults import FaultPlan
 from gateways.sandbox.server import Sandbox
 from gateways.sidecar import open_recording
 from oms.commands.demo import demo_recording
-from oms.config import load_settings
+from oms.config import Settings, load_settings
 from oms.instruments import Instrument
 
 SYMBOL: Final = "BTC/USDT:USDT"
@@ -29,6 +29,13 @@ def shipped_instrument(recording: Path = RECORDING) -> Instrument:
     settings = load_settings(None, {"replay": {"file": str(recording)}})
     facts = open_recording(recording)
     return settings.instrument(f"{facts.symbol}.{facts.venue}")
+
+
+def with_instrument(settings: Settings, instrument: Instrument) -> Settings:
+    """Settings whose only instrument of its venue is this one, by a number that no other has."""
+    others = [each for each in settings.instruments if each.venue != instrument.venue]
+    own = msgspec.structs.replace(instrument, id=max(each.id for each in others) + 1)
+    return msgspec.structs.replace(settings, instruments=(*others, own))
 
 
 class Desk:
