@@ -111,6 +111,9 @@ class PublicVenue:
             "/api/v1/timestamp": {"ts": now_ms},
             "/linear-swap-api/v1/swap_contract_info": {"data": [self._contract()], "ts": now_ms},
         }
+        if path == "/v2/reference/currencies":
+            names = (self.instrument.base, self.instrument.quote)
+            return {"code": 200, "data": [_currency(name.lower()) for name in names]}
         return {"status": "ok", **answers[path]} if path in answers else None
 
     def _symbol(self) -> Json:
@@ -248,6 +251,11 @@ class PublicConnection(Connection):
                 "err-msg": text,
             }
         )
+
+
+def _currency(name: str) -> Json:
+    """A row of "APIv2 - Currency & Chains": nothing is deposited or withdrawn here."""
+    return {"currency": name, "assetType": "1", "chains": [], "instStatus": "normal"}
 
 
 def _decimals(step: str) -> int:
