@@ -61,6 +61,8 @@ class Venue(msgspec.Struct, frozen=True, kw_only=True):
     """False where what is bought is a balance."""
     has_passphrase: bool = False
     """Whether keys have a third part."""
+    has_integer_ids: bool = False
+    """Whether its client order ids are whole numbers."""
     receive_window_s: float
     """How old a request may be when the exchange takes it."""
     testnet: Testnet | None = None
@@ -165,10 +167,18 @@ VENUES: Final = {
             family="htx",
             exchange="htx",
             hosts=HTX_HOSTS,
-            options={"fetchMarkets": {"types": {"spot": False, "linear": True, "inverse": False}}},
+            options={
+                "defaultType": "swap",
+                "fetchMarkets": {"types": {"spot": False, "linear": True, "inverse": False}},
+            },
             order_kinds={"order": {}},
+            has_integer_ids=True,
             receive_window_s=60.0,
-            roles={Role.MARKET_DATA: "gateways.live.htx:LINEAR"},
+            roles={
+                Role.MARKET_DATA: "gateways.live.htx:LINEAR",
+                Role.ORDERS: "gateways.orders.htx_linear:HtxLinear",
+                Role.SANDBOX: "gateways.sandbox.htx.linear_venue:LinearVenue",
+            },
         ),
     )
 }

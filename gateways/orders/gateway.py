@@ -600,12 +600,12 @@ class OrderGateway:
     async def _collect(self, order: Order) -> None:
         """Wait for fills that the stream should bring; where it does not, ask for them."""
         try:
-            deadline_s = self._clock.now_s() + self._grace_s
+            deadline_s = self._clock.now_s() + (self._grace_s if self.venue.tells_fills else 0.0)
             while order.owes and (left_s := deadline_s - self._clock.now_s()) > 0:
                 order.changed.clear()
                 if not await self._clock.wait(order.changed, left_s):
                     break
-            if order.owes and self.stream.is_open:
+            if order.owes and self.venue.tells_fills and self.stream.is_open:
                 self.stream.doubt()
             while order.owes:
                 try:
