@@ -128,6 +128,25 @@ VENUES: Final = {
             },
         ),
         Venue(
+            name="binance_coinm",
+            family="binance",
+            exchange="binancecoinm",
+            hosts=("api.binance.com", "dapi.binance.com", "dstream.binance.com"),
+            options={
+                "fetchCurrencies": False,
+                "fetchMargins": False,
+                "fetchMarkets": {"types": ["inverse"]},
+                "fetchOpenOrders": {"warnWithoutSymbol": False},
+            },
+            order_kinds={"order": {}, "conditional order": {"trigger": True}},
+            receive_window_s=10.0,
+            roles={
+                Role.MARKET_DATA: "gateways.live.binance:COINM",
+                Role.ORDERS: "gateways.orders.binance_coinm:BinanceCoinm",
+                Role.SANDBOX: "gateways.sandbox.binance.coinm_venue:CoinmVenue",
+            },
+        ),
+        Venue(
             name="okx",
             family="okx",
             exchange="okx",

@@ -35,7 +35,7 @@ from oms.records import (
 )
 from tests.gateways.orders.booth import FAR, SkippingClock
 from tests.gateways.orders.test_past import event
-from tests.gateways.sandbox.desk import RECORDING, shipped_instrument
+from tests.gateways.sandbox.desk import RECORDING, defined, shipped_instrument
 
 ORDER_ID = 1024 << 40 | 1
 
@@ -151,11 +151,12 @@ def on_bus(
     **options: Any,
 ) -> None:
     """Run a coroutine over a ``Bus``; options are those of ``own_settings``."""
+    settings, instrument = defined(own_settings(folder, **options), shipped_instrument(recording))
 
     async def run() -> None:
-        async with Sandbox(open_recording(recording), shipped_instrument(recording)) as sandbox:
+        async with Sandbox(open_recording(recording), instrument) as sandbox:
             sandbox.step(50)
-            bus = Bus(own_settings(folder, **options), sandbox, folder, clock)
+            bus = Bus(settings, sandbox, folder, clock)
             try:
                 await body(bus)
             finally:
