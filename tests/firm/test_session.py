@@ -88,7 +88,7 @@ def test_core_and_exchange_agree_whatever_is_killed(playing: ServedSandbox, tmp_
             with Client("trader", settings.rpc_endpoint) as client:
                 (position,) = [each for each in client.positions() if each.symbol == SYMBOL and each.strategy is None]
                 assert position.qty == playing.sandbox.venue.instrument.qty_from_lots(account.qty)
-                client.resume()
+                client.set_trading_state("active")
             yield more_fills()
 
         watched = Watched(session, script())

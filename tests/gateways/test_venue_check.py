@@ -35,12 +35,14 @@ from oms.checks import ConfigError
 from oms.compiled import compile_entries
 from oms.instruments import Instrument
 from oms.records import OrderFlag, TimeInForce
+from tests.docs.pages import console_commands
 from tests.gateways.okx.booth import INVERSE_SWAP, RECORDINGS, SWAP
 from tests.gateways.sandbox.desk import RECORDING, shipped_instrument
 from tests.oms.command_line import Zoms
 
 compile_entries()
 
+PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "venue-check.md"
 SPOT_RECORDING: Final = RECORDING.with_name("spot_btcusdt_20240808_30s.gz")
 QUICK: Final = Policy(silent_s=30.0, first_wait_s=0.005, longest_wait_s=0.02, snapshot_every_s=0.005)
 PATIENCE_S: Final = 10.0
@@ -630,9 +632,11 @@ def test_command_tries_the_sandbox_and_proves_nothing_by_it(zoms: Zoms, monkeypa
     login = credentials_of(0)
     monkeypatch.setenv("ZOMS_BINANCE_USDM_KEY", login.key)
     monkeypatch.setenv("ZOMS_BINANCE_USDM_SECRET", login.secret)
+    (words,) = console_commands(PAGE)
+    assert words[-2:] == ["--sandbox-port", "8443"]
     with elsewhere(zoms.folder) as port:
-        at = ("--sandbox-port", str(port), "--sandbox-ca", str(zoms.folder / "ca.pem"))
-        status, out, err = outcome = zoms("venue-check", "binance_usdm", *at, "--json")
+        given = [*words[1:-1], str(port), "--sandbox-ca", str(zoms.folder / "ca.pem"), "--json"]
+        status, out, err = outcome = zoms(*given)
     result = outcome.last_json
     assert (status, result["has_passed"], result["proof"]) == (0, True, None), err
     assert len(out.splitlines()) == 1
@@ -640,6 +644,11 @@ def test_command_tries_the_sandbox_and_proves_nothing_by_it(zoms: Zoms, monkeypa
     assert "  ok       cancelled: buy 0.001 at" in err
     assert "that proves nothing of binance_usdm, and no proof is written" in err
     assert read_proof(zoms.folder, "binance_usdm") is None
+
+
+def test_page_names_every_check_and_what_it_does() -> None:
+    rows = [f"| {check.name} | {check.does} |" for check in (*CHECKS, AT_THE_END)]
+    assert "\n".join(["| check | what it does there |", "| --- | --- |", *rows, ""]) in PAGE.read_text()
 
 
 @contextmanager

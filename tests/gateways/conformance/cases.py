@@ -10,15 +10,16 @@ import pytest
 
 import gateways
 from gateways.orders.clock import Clock
+from gateways.sandbox.server import DEFAULT_BALANCE
 from gateways.sandbox.stand_ins import STAND_INS
 from gateways.sidecar import open_recording
 from oms.instruments import Instrument
-from oms.records import ReportKind
+from oms.records import CASH_SCALE, ReportKind
 from tests.gateways.orders.booth import Booth, on_booth
+from tests.gateways.reference import COINM_FILE
 from tests.gateways.sandbox.desk import shipped_instrument
 
 RECORDINGS: Final = Path(gateways.__file__).parent / "recordings"
-CARRIED: Final = Path(__file__).resolve().parents[2] / "data"
 
 NewRequest = Callable[[Instrument, int, str, str, str], dict[str, Any]]
 """A new order as a client writes it: instrument, side, quantity, price (empty: at the market), client order id."""
@@ -75,6 +76,8 @@ class Case(NamedTuple):
         The answer to a new order says what it has filled, and not only that it was taken.
     stop_has_price : bool
         A conditional order is asked for with a price.
+    balance : int
+        Cash at first, in the settlement currency, which does not cover thousands of bitcoins.
     """
 
     name: str
@@ -97,6 +100,7 @@ class Case(NamedTuple):
     has_least_px: bool = True
     answers_tell_fills: bool = True
     stop_has_price: bool = False
+    balance: int = DEFAULT_BALANCE
 
     def __str__(self) -> str:
         return self.name
@@ -158,6 +162,22 @@ CASES: Final = (
         expires_post_only=True,
         has_least_px=False,
         answers_tell_fills=False,
+    ),
+    Case(
+        "binance_coinm",
+        COINM_FILE,
+        shipped_instrument(COINM_FILE),
+        "BTC/USD:BTC",
+        tenth="100",
+        new_request=binance_order,
+        orders=(300, 10.0),
+        new_order="dapiPrivatePostOrder",
+        cancel_order="dapiPrivateDeleteOrder",
+        amend_order="dapiPrivatePutOrder",
+        bad_signature="-1022",
+        trend=1,
+        stop_query={"trigger": True},
+        balance=CASH_SCALE,
     ),
 )
 
@@ -225,7 +245,9 @@ def on_stand(clock: Callable[[], Clock] = Clock, **options: Any) -> Callable[[Bo
             async def on_this(booth: Booth) -> None:
                 await body(Stand(booth, case))
 
-            on_booth(clock, recording=case.recording, instrument=case.instrument, **options)(on_this)()
+            on_booth(clock, recording=case.recording, instrument=case.instrument, balance=case.balance, **options)(
+                on_this
+            )()
 
         test.__name__ = body.__name__
         test.__doc__ = body.__doc__
