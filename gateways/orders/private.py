@@ -147,9 +147,9 @@ class PrivateStream:
                 return
 
     def _handle(self, client: Any, message: Any) -> None:
-        client.lastPong = self._exchange.milliseconds()  # else ccxt ends the connection: some pongs are mere texts
         if self._has_ended:
             return
+        client.lastPong = self._exchange.milliseconds()  # else ccxt ends the connection: some pongs are mere texts
         self.messages += 1
         for each in self._venue.told(message):
             if each is Notice.STREAM_ENDED:
