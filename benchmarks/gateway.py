@@ -26,8 +26,9 @@ from typing import Any, Final
 import zmq
 
 from benchmarks._market import INSTRUMENT, RECORDING, market_maker_settings
-from gateways.sandbox.binance.streams import HIGH_WATER, Connection, framed
+from gateways.sandbox.binance.streams import Connection
 from gateways.sandbox.binance.venue import Venue
+from gateways.sandbox.connection import HIGH_WATER, framed
 from gateways.sandbox.market import Frame, RecordedMarket
 from gateways.sandbox.server import Sandbox
 from gateways.sidecar import open_recording

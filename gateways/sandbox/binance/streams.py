@@ -10,16 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import re
-import struct
 from collections import deque
 from collections.abc import Callable, Mapping
-from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from gateways.sandbox.faults import Fault
+from gateways.sandbox.connection import Connection as TextConnection
+from gateways.sandbox.faults import FaultPlan
 
 if TYPE_CHECKING:
     from gateways.sandbox.binance.front import Front
@@ -35,15 +34,6 @@ MOST_REQUESTS: Final = 10
 
 MOST_STREAMS: Final = 1024
 """Streams of one connection."""
-
-MOST_WAITING: Final = 64 * 1024 * 1024
-"""Bytes that wait for a slow client before the connection ends."""
-
-HIGH_WATER: Final = 1024 * 1024
-"""Bytes that the operating system has not taken yet, beyond which a connection writes no more."""
-
-DRAIN_S: Final = 0.001
-"""How long it then waits before it looks again."""
 
 PATH: Final = re.compile(r"/(?P<entry>public|market|private)/(?P<mode>ws|stream)(?:/(?P<names>.*))?")
 
@@ -63,18 +53,6 @@ CHANNELS: Final = (
     (re.compile(r"{symbol}@markPrice(@1s)?"), Channel("market", "markPrice")),
 )
 """Of a depth stream at any speed the messages are the recorded ones."""
-
-
-def framed(message: bytes) -> bytes:
-    """A text message as a server sends it: one final, unmasked frame (RFC 6455, 5.2)."""
-    length = len(message)
-    if length < 126:
-        head = struct.pack("!BB", 0x81, length)
-    elif length < 65536:
-        head = struct.pack("!BBH", 0x81, 126, length)
-    else:
-        head = struct.pack("!BBQ", 0x81, 127, length)
-    return head + message
 
 
 Channels = tuple[tuple[re.Pattern[str], Channel], ...]
@@ -192,122 +170,32 @@ class Streams:
             await connection.flush()
 
 
-class Connection:
-    """One client's connection."""
+class Connection(TextConnection):
+    """One client's connection; its names are those of streams, and a listen key."""
 
     def __init__(
         self, streams: Streams, request: web.Request, socket: web.WebSocketResponse, entry: str, *, is_combined: bool
     ) -> None:
-        self.entry = entry
-        self.names: dict[str, None] = {}
-        """In the order in which they were asked for."""
+        super().__init__(request, socket, entry)
         self._streams = streams
-        self._request = request
-        self._socket = socket
         self._is_combined = is_combined
-        self._queue: asyncio.Queue[bytes | None] = asyncio.Queue()
-        self._queued_bytes = 0
-        self._held: list[bytes] = []
         self._asked: deque[float] = deque(maxlen=MOST_REQUESTS)
 
-    def add(self, name: str) -> None:
-        """Carry a stream from now on."""
-        if name:
-            self.names[name] = None
-            self._streams.changed()
+    @property
+    def faults(self) -> FaultPlan:
+        """Of the venue."""
+        return self._streams.venue.faults
 
-    def send(self, name: str, payload: bytes, *, is_private: bool = False) -> None:
-        """Queue an event, or do to it what the fault plan says."""
-        message = b'{"stream":"%s","data":%s}' % (name.encode(), payload) if self._is_combined else payload
-        plan = self._streams.venue.faults
-        if plan.is_quiet:
-            self._put(message)
-            return
-        kinds = [Fault.DISCONNECT, Fault.DROP, Fault.DUPLICATE, Fault.REORDER]
-        fault = plan.first(*([Fault.EXPIRE_KEY] if is_private else []), *kinds)
-        if fault is Fault.DISCONNECT:
-            self.end()
-            return
-        if fault is Fault.EXPIRE_KEY:
-            self._put(message)
-            self._streams.venue.expire_subscription(name)
-            return
-        if fault is Fault.DROP:
-            return
-        if fault is Fault.REORDER:
-            self._held.append(message)
-            return
-        copies = 2 if fault is Fault.DUPLICATE else 1
-        for each in [message] * copies + self._held:
-            self._put(each)
-        self._held.clear()
+    def expire(self, name: str) -> None:
+        """Its listen key, or its subscription to an account's events, is no more."""
+        self._streams.venue.expire_subscription(name)
 
-    def tell(self, message: bytes) -> None:
-        """Queue a message that no fault befalls."""
-        self._put(message)
+    def changed(self) -> None:
+        """Have the streams look anew for who listens."""
+        self._streams.changed()
 
-    def end(self) -> None:
-        """Break the connection behind what is queued."""
-        self._queue.put_nowait(None)
-
-    async def flush(self) -> None:
-        """Wait until everything queued is written."""
-        await self._queue.join()
-
-    async def run(self) -> None:
-        """Write what is queued, and read what the client asks, until one of them ends."""
-        writer = asyncio.ensure_future(self._write())
-        reader = asyncio.ensure_future(self._read())
-        try:
-            await asyncio.wait((writer, reader), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (writer, reader):
-                task.cancel()
-            await asyncio.gather(writer, reader, return_exceptions=True)
-            self._drop_queue()
-
-    def _put(self, message: bytes) -> None:
-        frame = self._framed(message)
-        self._queued_bytes += len(frame)
-        if self._queued_bytes > MOST_WAITING:
-            self.end()
-        else:
-            self._queue.put_nowait(frame)
-
-    def _framed(self, message: bytes) -> bytes:
-        return framed(message)
-
-    def _taken(self) -> list[bytes | None]:
-        """What is queued."""
-        return [self._queue.get_nowait() for _ in range(self._queue.qsize())]
-
-    def _drop_queue(self) -> None:
-        for _ in self._taken():
-            self._queue.task_done()
-
-    async def _write(self) -> None:
-        """Write what is queued, as much at a time as there is: a write takes longer than a message."""
-        while True:
-            frames = [await self._queue.get(), *self._taken()]
-            try:
-                sound = [frame for frame in takewhile(lambda frame: frame is not None, frames) if frame is not None]
-                transport = self._request.transport
-                if transport is None or transport.is_closing():
-                    return
-                transport.write(b"".join(sound))
-                self._queued_bytes -= sum(map(len, sound))
-                while transport.get_write_buffer_size() > HIGH_WATER:
-                    await asyncio.sleep(DRAIN_S)
-                if len(sound) < len(frames):
-                    self._abort()
-                    return
-            finally:
-                for _ in frames:
-                    self._queue.task_done()
-
-    def _abort(self) -> None:
-        if self._request.transport is not None:
-            self._request.transport.abort()
+    def _message(self, name: str, payload: bytes) -> bytes:
+        return b'{"stream":"%s","data":%s}' % (name.encode(), payload) if self._is_combined else payload
 
     async def _read(self) -> None:
         async for message in self._socket:
@@ -348,7 +236,7 @@ class Connection:
         """UNSUBSCRIBE."""
         for name in names:
             self.names.pop(name, None)
-        self._streams.changed()
+        self.changed()
 
     def subscriptions(self, _params: list[Any]) -> list[str]:
         """LIST_SUBSCRIPTIONS."""

@@ -11,9 +11,9 @@ import msgspec
 from aiohttp import WSMsgType, web
 
 from gateways.sandbox.accounts import Account
-from gateways.sandbox.binance.streams import Connection as TextConnection
-from gateways.sandbox.binance.streams import framed
 from gateways.sandbox.clock import Clock, Timers
+from gateways.sandbox.connection import Connection as TextConnection
+from gateways.sandbox.connection import framed
 from gateways.sandbox.faults import FaultPlan
 
 _BINARY_HEAD: Final = b"\x82"
@@ -31,6 +31,13 @@ class Host(Protocol):
     connections: set[Any]
 
 
+class PrivateHost(Host, Protocol):
+    """Whose private connections they are."""
+
+    def expire_subscription(self, name: str, /) -> None:
+        """End private connections."""
+
+
 class Connection(TextConnection):
     """One client's connection; its names are the topics that it has subscribed to."""
 
@@ -40,10 +47,15 @@ class Connection(TextConnection):
     """So many in a row end the connection."""
 
     def __init__(self, host: Host, request: web.Request, socket: web.WebSocketResponse) -> None:
-        super().__init__(host, request, socket, request.path, is_combined=False)  # type: ignore[arg-type]
+        super().__init__(request, socket, request.path)
         self.pongs = 0
         self.host = host
         self._asked_in_vain = 0
+
+    @property
+    def faults(self) -> FaultPlan:
+        """Of the venue."""
+        return self.host.faults
 
     async def live(self) -> None:
         """From its handshake to its end."""
@@ -113,6 +125,11 @@ class PrivateConnection(Connection):
         Whose; None until the client has said it.
     """
 
-    def __init__(self, host: Host, request: web.Request, socket: web.WebSocketResponse) -> None:
+    def __init__(self, host: PrivateHost, request: web.Request, socket: web.WebSocketResponse) -> None:
         super().__init__(host, request, socket)
+        self.private_host = host
         self.account: Account | None = None
+
+    def expire(self, name: str) -> None:
+        """Have private connections end."""
+        self.private_host.expire_subscription(name)

@@ -57,11 +57,6 @@ class PublicVenue:
         self._marked_ms = 0
         PublicVenue.take(self, opened)
 
-    @property
-    def venue(self) -> PublicVenue:
-        """Itself: connections ask their streams for it."""
-        return self
-
     def take(self, batch: Batch) -> None:
         """Let the market move by recorded messages, and pass them on."""
         for change in self.messages.take(batch.ticks):
@@ -77,9 +72,6 @@ class PublicVenue:
         """End all connections, as a restart of the exchange does."""
         for connection in self.connections:
             connection.end()
-
-    def changed(self) -> None:
-        """Who listens to what has changed; every message looks."""
 
     async def flush(self) -> None:
         """Wait until everything is written."""

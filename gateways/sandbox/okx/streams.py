@@ -15,7 +15,8 @@ import msgspec
 from aiohttp import WSMsgType, web
 
 from gateways.sandbox.accounts import Account
-from gateways.sandbox.binance.streams import Connection as TextConnection
+from gateways.sandbox.connection import Connection as TextConnection
+from gateways.sandbox.faults import FaultPlan
 from gateways.sandbox.okx.contract import Json
 from gateways.sandbox.okx.public import funding_row, mark_row, ticker_row
 from gateways.sandbox.okx.security import LOGIN_PATH, WINDOW_MS, signature
@@ -119,11 +120,25 @@ class Connection(TextConnection):
     """One client's connection; its names are the arguments of what it has subscribed to, as JSON."""
 
     def __init__(self, streams: Streams, request: web.Request, socket: web.WebSocketResponse, entry: str) -> None:
-        super().__init__(streams, request, socket, entry, is_combined=False)  # type: ignore[arg-type]
+        super().__init__(request, socket, entry)
+        self._streams = streams
         self.account: Account | None = None
         self._venue = streams.venue
         self._id = f"{id(self):x}"[-8:]
         self._last_ms = self._venue.clock.now_ms
+
+    @property
+    def faults(self) -> FaultPlan:
+        """Of the venue."""
+        return self._venue.faults
+
+    def expire(self, name: str) -> None:
+        """Have private connections end soon."""
+        self._venue.expire_subscription(name)
+
+    def changed(self) -> None:
+        """Have the streams look anew for who listens."""
+        self._streams.changed()
 
     def watch_idleness(self, timers: Any, name: Any) -> None:
         """End the connection once nothing has gone over it for so long."""
@@ -199,7 +214,7 @@ class Connection(TextConnection):
         self.account = self._venue.account_of(login.key)
         self._say({"event": "login", "code": "0", "msg": ""})
 
-    def subscribe(self, arg: dict[str, str]) -> None:  # type: ignore[override]
+    def subscribe(self, arg: dict[str, str]) -> None:
         """ "Subscribe": the state of a book, the account or the positions comes first."""
         channel = self._checked(arg)
         name = msgspec.json.encode(arg).decode()
@@ -214,10 +229,10 @@ class Connection(TextConnection):
             action = "snapshot" if channel == "books" else ""
             self.send(name, message_of(told, msgspec.json.encode(rows), action), is_private=channel in PRIVATE)
 
-    def unsubscribe(self, arg: dict[str, str]) -> None:  # type: ignore[override]
+    def unsubscribe(self, arg: dict[str, str]) -> None:
         """ "Unsubscribe"."""
         self.names.pop(msgspec.json.encode(arg).decode(), None)
-        self._streams.changed()
+        self.changed()
         self._say({"event": "unsubscribe", "arg": arg})
 
     def _checked(self, arg: dict[str, str]) -> str:
