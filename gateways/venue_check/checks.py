@@ -64,6 +64,7 @@ async def instruments(bench: Bench) -> str:
         await bench.venue.open()
     except ValueError as error:
         raise CheckError(str(error)) from error
+    bench.is_fit = True
     instrument = bench.instrument
     return f"{instrument.symbol}: tick {instrument.tick}, lot {instrument.lot}"
 

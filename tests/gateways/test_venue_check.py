@@ -285,7 +285,8 @@ class OtherBook:
         return b'{"lastUpdateId":%d,"bids":[["%s","77"]],"asks":[]}' % (int(book["update_id"][0]), best.encode())
 
 
-def stands_still(_bench: Bench, ground: Ground) -> None:
+def stands_still(bench: Bench, ground: Ground) -> None:
+    bench.heard.updates.clear()
     ground.sandbox.venue.faults = FaultPlan(1, {Fault.DROP: 1.0})
 
 
@@ -322,25 +323,23 @@ FIRST: Final = ("instruments", "market data", "account")
 
 
 @asynccontextmanager
-async def on_own_bench(folder: Path, checks: Iterable[str] = FIRST) -> AsyncIterator[tuple[Bench, Ground]]:
+async def on_own_bench(ground: Ground, checks: Iterable[str] = (), **given: Any) -> AsyncIterator[Bench]:
     """A bench, some checks run."""
-    async with (
-        on_ground(folder) as ground,
-        on_bench(ground.place, ground.instrument, credentials_of(0), patience_s=PATIENCE_S, policy=QUICK) as bench,
-    ):
+    known = {"place": ground.place, "instrument": ground.instrument, "credentials": credentials_of(0)}
+    async with on_bench(**{**known, **given}, patience_s=PATIENCE_S, policy=QUICK) as bench:
         for name in checks:
             await RUN[name](bench)
-        yield bench, ground
+        yield bench
 
 
 class Standing:
-    """A bench that many tests use, one after the other: it stands still between them."""
+    """A sandbox and a bench that many tests use, one after the other: they stand still between them."""
 
     def __init__(self, folder: Path) -> None:
         self.runner = asyncio.Runner()
         self._held = AsyncExitStack()
-        opening = self._held.enter_async_context(on_own_bench(folder))
-        self.bench, self.ground = self.runner.run(within(opening))
+        self.ground = self.runner.run(within(self._held.enter_async_context(on_ground(folder))))
+        self.bench = self.runner.run(within(self._held.enter_async_context(on_own_bench(self.ground, FIRST))))
 
     def close(self) -> None:
         """End it."""
@@ -367,7 +366,7 @@ def test_venue_that_misbehaves_fails_its_check(name: str, sabotage: Sabotage, sa
 
     async def body() -> None:
         bench.patience_s = PATIENCE_S
-        await bench.until(lambda: bench.gateway.trades, "a gateway that trades")
+        await bench.until(lambda: bench.gateway.trades and bench.market.is_in_step, "a gateway that trades")
         real = {**vars(bench.venue)}
         sabotage(bench, standing.ground)
         bench.patience_s = SHORT_S
@@ -401,16 +400,19 @@ async def cleared(bench: Bench, ground: Ground) -> None:
     ],
 )
 def test_venue_that_does_not_even_begin_fails_its_check(
-    name: str, sabotage: Sabotage, said: str, tmp_path: Path
+    name: str, sabotage: Sabotage, said: str, standing: Standing
 ) -> None:
     async def body() -> None:
-        async with on_own_bench(tmp_path, FIRST[: FIRST.index(name)]) as (bench, ground):
-            sabotage(bench, ground)
+        async with on_own_bench(standing.ground, FIRST[: FIRST.index(name)]) as bench:
+            sabotage(bench, standing.ground)
             bench.patience_s = SHORT_S
-            with pytest.raises((CheckError, ccxt.BaseError), match=said):
-                await RUN[name](bench)
+            try:
+                with pytest.raises((CheckError, ccxt.BaseError), match=said):
+                    await RUN[name](bench)
+            finally:
+                standing.ground.sandbox.venue.faults = FaultPlan()
 
-    asyncio.run(body())
+    standing.runner.run(body())
 
 
 def test_book_that_is_another_one_fails_its_check(standing: Standing) -> None:
@@ -447,33 +449,43 @@ def test_orders_that_cannot_be_cancelled_are_named(standing: Standing) -> None:
 # Whole runs that go wrong
 
 
-def test_wrong_keys_fail_what_needs_them_and_prove_nothing(tmp_path: Path) -> None:
+def test_wrong_keys_fail_what_needs_them_and_prove_nothing(standing: Standing, tmp_path: Path) -> None:
     async def body() -> None:
-        async with on_ground(tmp_path) as ground:
-            result = await tried(ground, credentials=Credentials("nobody", "hidden"), patience_s=SHORT_S)
-            said = failed(result)
-            assert {"account", "rests", "market order", "reconciled"} <= set(said)
-            assert "no order leaves" in said["rests"]
-            assert not result.has_passed
-            assert "hidden" not in str(result)
-            real = replace_where(ground.place, Where.REAL)
-            assert keep_proof(result, real, tmp_path).proof is None
+        result = await tried(standing.ground, credentials=Credentials("nobody", "hidden"), patience_s=SHORT_S)
+        said = failed(result)
+        assert {"account", "rests", "market order", "reconciled"} <= set(said)
+        assert "no order leaves" in said["rests"]
+        assert not result.has_passed
+        assert "hidden" not in str(result)
+        assert keep_proof(result, Place(standing.ground.place.venue, Where.REAL), tmp_path).proof is None
 
-    asyncio.run(body())
+    standing.runner.run(body())
 
 
-def test_clock_that_is_off_and_a_grid_that_is_another_fail(tmp_path: Path) -> None:
+def test_clock_that_is_off_fails(standing: Standing) -> None:
+    clock = standing.ground.sandbox.venue.clock
+
     async def body() -> None:
-        async with on_ground(tmp_path) as ground:
-            ground.sandbox.venue.clock.skew_ms = -3_000
-            wrong = replace(ground.instrument, tick="0.5")
-            async with on_bench(ground.place, wrong, credentials_of(0), patience_s=PATIENCE_S, policy=QUICK) as bench:
-                with pytest.raises(CheckError, match=r"ahead of the exchange's, .* have it set by NTP"):
-                    await RUN["clock"](bench)
-                with pytest.raises(CheckError, match=r"BTCUSDT has tick 0\.5, at the exchange 0\.1"):
-                    await RUN["instruments"](bench)
+        clock.skew_ms = -3_000
+        async with on_own_bench(standing.ground) as bench:
+            with pytest.raises(CheckError, match=r"ahead of the exchange's, .* have it set by NTP"):
+                await RUN["clock"](bench)
+        clock.skew_ms = 0
 
-    asyncio.run(body())
+    standing.runner.run(body())
+
+
+def test_grid_that_is_another_one_fails_and_no_order_leaves(standing: Standing) -> None:
+    async def body() -> None:
+        async with on_own_bench(standing.ground, instrument=replace(standing.ground.instrument, tick="0.01")) as bench:
+            with pytest.raises(CheckError, match=r"BTCUSDT has tick 0\.01, at the exchange 0\.1"):
+                await RUN["instruments"](bench)
+            for name in ("market data", "account"):
+                await RUN[name](bench)
+            with pytest.raises(CheckError, match="no order leaves: the instrument is not as the exchange has it"):
+                await RUN["rests"](bench)
+
+    standing.runner.run(body())
 
 
 def test_check_that_is_broken_off_leaves_nothing_behind(tmp_path: Path) -> None:
@@ -498,11 +510,6 @@ def test_check_that_is_broken_off_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 # Where, and what it proves
-
-
-def replace_where(place: Place, where: Where) -> Place:
-    """The same venue, as if it were tried elsewhere."""
-    return Place(place.venue, where)
 
 
 @pytest.mark.parametrize("where", [Where.TESTNET, Where.REAL])
