@@ -61,6 +61,8 @@ class Venue(msgspec.Struct, frozen=True, kw_only=True):
     """False where what is bought is a balance."""
     has_passphrase: bool = False
     """Whether keys have a third part."""
+    has_integer_ids: bool = False
+    """Whether its client order ids are whole numbers."""
     receive_window_s: float
     """How old a request may be when the exchange takes it."""
     testnet: Testnet | None = None
@@ -126,6 +128,25 @@ VENUES: Final = {
             },
         ),
         Venue(
+            name="binance_coinm",
+            family="binance",
+            exchange="binancecoinm",
+            hosts=("api.binance.com", "dapi.binance.com", "dstream.binance.com"),
+            options={
+                "fetchCurrencies": False,
+                "fetchMargins": False,
+                "fetchMarkets": {"types": ["inverse"]},
+                "fetchOpenOrders": {"warnWithoutSymbol": False},
+            },
+            order_kinds={"order": {}, "conditional order": {"trigger": True}},
+            receive_window_s=10.0,
+            roles={
+                Role.MARKET_DATA: "gateways.live.binance:COINM",
+                Role.ORDERS: "gateways.orders.binance_coinm:BinanceCoinm",
+                Role.SANDBOX: "gateways.sandbox.binance.coinm_venue:CoinmVenue",
+            },
+        ),
+        Venue(
             name="okx",
             family="okx",
             exchange="okx",
@@ -165,10 +186,18 @@ VENUES: Final = {
             family="htx",
             exchange="htx",
             hosts=HTX_HOSTS,
-            options={"fetchMarkets": {"types": {"spot": False, "linear": True, "inverse": False}}},
+            options={
+                "defaultType": "swap",
+                "fetchMarkets": {"types": {"spot": False, "linear": True, "inverse": False}},
+            },
             order_kinds={"order": {}},
+            has_integer_ids=True,
             receive_window_s=60.0,
-            roles={Role.MARKET_DATA: "gateways.live.htx:LINEAR"},
+            roles={
+                Role.MARKET_DATA: "gateways.live.htx:LINEAR",
+                Role.ORDERS: "gateways.orders.htx_linear:HtxLinear",
+                Role.SANDBOX: "gateways.sandbox.htx.linear_venue:LinearVenue",
+            },
         ),
     )
 }

@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 import ccxt
 import pytest
+from msgspec.structs import replace
 
 from gateways.sandbox.binance.limits import WEIGHT
 from oms.checks import ConfigError
@@ -156,7 +157,7 @@ async def test_certificate_is_believed_by_nobody_else(desk: Desk) -> None:
     ("options", "words"),
     [
         ({}, "BTCUSD_PERP at binance_coinm, and does not stand for BTCUSDT at binance_usdm"),
-        ({"instrument": COINM}, "binance_coinm: zoms has no sandbox exchange for it"),
+        ({"instrument": replace(COINM, venue="deribit")}, "deribit: zoms has no sandbox exchange for it"),
     ],
 )
 def test_recording_of_another_venue_is_refused(options: dict[str, Any], words: str) -> None:
