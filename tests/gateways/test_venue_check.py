@@ -18,12 +18,14 @@ from msgspec.structs import replace
 from gateways.credentials import Credentials, CredentialsError
 from gateways.live.client import Policy
 from gateways.live.requests import RequestError, Requests
+from gateways.live.venue import Feed
 from gateways.orders.clock import Clock
 from gateways.orders.venue import VenueType
 from gateways.orders.views import PositionView
 from gateways.proof import read_proof
 from gateways.sandbox.faults import Fault, FaultPlan
 from gateways.sandbox.server import Sandbox, credentials_of
+from gateways.sandbox.stand_ins import STAND_INS
 from gateways.sidecar import open_recording
 from gateways.venue_check.bench import Bench, CheckError, on_bench
 from gateways.venue_check.checks import AT_THE_END, CHECKS
@@ -36,7 +38,7 @@ from oms.compiled import compile_entries
 from oms.instruments import Instrument
 from oms.records import OrderFlag, TimeInForce
 from tests.docs.pages import console_commands
-from tests.gateways.okx.booth import INVERSE_SWAP, RECORDINGS, SWAP
+from tests.gateways.reference import COINM_FILE
 from tests.gateways.sandbox.desk import RECORDING, shipped_instrument
 from tests.oms.command_line import Zoms
 
@@ -48,6 +50,10 @@ QUICK: Final = Policy(silent_s=30.0, first_wait_s=0.005, longest_wait_s=0.02, sn
 PATIENCE_S: Final = 10.0
 SHORT_S: Final = 0.4
 """Where it is certain that what is awaited does not come."""
+
+
+LINEAR_STAND_INS: Final = {each.venue: each for each in STAND_INS["binance_usdm", "BTCUSDT"]}
+INVERSE_STAND_INS: Final = {each.venue: each for each in STAND_INS["binance_coinm", "BTCUSD_PERP"]}
 
 
 class Ground(NamedTuple):
@@ -66,9 +72,12 @@ class Ground(NamedTuple):
 MARKETS: Final = {
     "binance_usdm": (RECORDING, shipped_instrument()),
     "binance_spot": (SPOT_RECORDING, shipped_instrument(SPOT_RECORDING)),
-    "okx": (RECORDING, SWAP),
-    "okx inverse": (RECORDINGS[INVERSE_SWAP.symbol], INVERSE_SWAP),
+    "binance_coinm": (COINM_FILE, INVERSE_STAND_INS["binance_coinm"]),
+    "okx": (RECORDING, LINEAR_STAND_INS["okx"]),
+    "okx inverse": (COINM_FILE, INVERSE_STAND_INS["okx"]),
+    "htx_linear": (RECORDING, LINEAR_STAND_INS["htx_linear"]),
 }
+"""Recording and instrument of each venue that has a sandbox."""
 
 
 @asynccontextmanager
@@ -276,6 +285,10 @@ class OtherBook:
 
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
+
+    def feeds(self, _instrument: Instrument) -> tuple[Feed, ...]:
+        """None that brings a whole book."""
+        return ()
 
     async def snapshot(self, _requests: Any, instrument: Instrument) -> bytes:
         """A book of one level."""
@@ -636,7 +649,7 @@ def test_command_refuses_before_anything_is_asked(zoms: Zoms, monkeypatch: pytes
         (("binance_usdm", "--confirm", "binance_usdm"), "confirms --real: give both"),
         (("binance_usdm", "--instrument", "ETHUSDT"), "no ETHUSDT of binance_usdm, but BTCUSDT: give a --settings"),
         (("okx",), "the settings define no instrument of okx: give a --settings FILE that does"),
-        (("htx_linear",), "htx_linear: zoms has no orders for it"),
+        (("htx_linear",), "htx_linear has no testnet that zoms knows of: give --sandbox-port"),
         (("bitmex",), "BitMEX closed on 2026-09-23"),
     ):
         outcome = zoms("venue-check", *arguments)
