@@ -144,6 +144,10 @@ VENUES: Final = {
             },
             order_kinds={"order": {}, "conditional order": {"trigger": True}},
             receive_window_s=10.0,
+            testnet=Testnet(
+                switch="enable_demo_trading",
+                hosts={"dapi.binance.com": "demo-dapi.binance.com", "dstream.binance.com": "dstream.binancefuture.com"},
+            ),
             roles={
                 Role.MARKET_DATA: "gateways.live.binance:COINM",
                 Role.ORDERS: "gateways.orders.binance_coinm:BinanceCoinm",
