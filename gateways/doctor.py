@@ -154,7 +154,28 @@ async def check_keys_of_okx(exchange: Any, venue: Venue, *, may_withdraw: bool) 
     return found
 
 
-CHECKS_OF_KEYS: Final[dict[str, CheckOfKeys]] = {"binance": check_keys_of_binance, "okx": check_keys_of_okx}
+async def check_keys_of_htx(exchange: Any, venue: Venue, *, may_withdraw: bool) -> list[Finding]:
+    """What the keys may do (HTX, "API key query")."""
+    uid = (await exchange.spotPrivateGetV2UserUid())["data"]
+    answer = await exchange.spotPrivateGetV2UserApiKey({"uid": uid, "accessKey": exchange.apiKey})
+    (told,) = (row for row in answer["data"] if row["accessKey"] == exchange.apiKey)
+    may = told["permission"].split(",")
+    found = [Finding("keys", "ok", "they are valid")]
+    if "trade" not in may:
+        found.append(Finding("keys", "refused", f"they may not trade at {venue.name}: enable it for the key"))
+    if "withdraw" in may:
+        level: Level = "warning" if may_withdraw else "refused"
+        found.append(Finding("keys", level, "they may move money away (withdraw): forbid it, or --allow-withdrawals"))
+    if not told["ipAddresses"]:
+        found.append(Finding("keys", "warning", "they work from any address: bind the key to this machine's"))
+    return found
+
+
+CHECKS_OF_KEYS: Final[dict[str, CheckOfKeys]] = {
+    "binance": check_keys_of_binance,
+    "okx": check_keys_of_okx,
+    "htx": check_keys_of_htx,
+}
 """By exchange."""
 
 
@@ -178,9 +199,18 @@ async def check_instruments(exchange: Any, instruments: Sequence[Instrument]) ->
     return found or [Finding("instruments", "ok", ", ".join(each.symbol for each in instruments))]
 
 
-async def check_position_mode(exchange: Any, settings: Settings) -> list[Finding]:
+async def is_hedged_at_htx(exchange: Any) -> bool:
+    """Whether long and short are kept side by side ("Get Position Mode"), which ccxt has no method of its own for."""
+    mode: str = (await exchange.contractPrivateGetV5PositionMode())["data"]["position_mode"]
+    return mode != "single_side"
+
+
+async def check_position_mode(exchange: Any, venue: Venue, settings: Settings) -> list[Finding]:
     """Whether the exchange keeps positions as the settings say."""
-    hedged = (await exchange.fetch_position_mode())["hedged"]
+    if venue.family == "htx":
+        hedged = await is_hedged_at_htx(exchange)
+    else:
+        hedged = (await exchange.fetch_position_mode())["hedged"]
     ours = settings.accounts[settings.account].position_mode
     theirs = "hedging" if hedged else "netting"
     if ours != theirs:
@@ -211,7 +241,7 @@ async def examine_venue(
             "instruments": lambda: check_instruments(exchange, instruments),
         }
         if venue.has_positions:
-            checks["position mode"] = lambda: check_position_mode(exchange, settings)
+            checks["position mode"] = lambda: check_position_mode(exchange, venue, settings)
         for name, check in checks.items():
             found += await _answered(name, check)
     return found

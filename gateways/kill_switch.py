@@ -173,7 +173,7 @@ class KillSwitch:
 
     async def _cancel(self, kind: str, symbol: str) -> None:
         """Ask for the end of a symbol's orders of a kind; that there is none any more is as good."""
-        from ccxt.base.errors import OrderNotFound
+        from ccxt.base.errors import InvalidOrder  # OrderNotFound too
 
         parameters = dict(self._venue.order_kinds[kind])
         ids = [each.id for each in self._open if (each.kind, each.symbol) == (kind, symbol)]
@@ -183,7 +183,7 @@ class KillSwitch:
                 return
             for first in range(0, len(ids), MOST_IN_BATCH):
                 await self._exchange.cancel_orders(ids[first : first + MOST_IN_BATCH], symbol, parameters)
-        except OrderNotFound:
+        except InvalidOrder:
             return
 
     async def _positions(self) -> tuple[Position, ...]:

@@ -101,6 +101,8 @@ class BinanceOrders:
         How long a new order or an amend waits for its turn before it is refused.
     """
 
+    tells_fills = True
+
     def __init__(
         self,
         name: str,

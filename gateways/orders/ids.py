@@ -56,6 +56,24 @@ class ClientIds:
         return number if 0 < number <= MOST else None
 
 
+class IntegerIds(ClientIds):
+    """Client order ids of a venue that takes whole numbers only (HTX's contracts: 1 to 2**63 - 1): our order ids.
+
+    They do not tell one installation's orders from another's, so that only one may trade an account there.
+    """
+
+    def text(self, order_id: int) -> str:
+        """As ``ClientIds.text``."""
+        if not 0 < order_id <= MOST:
+            raise ValueError(f"order id {order_id} must be 1 to {MOST}")
+        return str(order_id)
+
+    def order_id(self, text: str) -> int | None:
+        """As ``ClientIds.order_id``."""
+        number = int(text) if _DECIMAL.fullmatch(text) else 0
+        return number if 0 < number <= MOST else None
+
+
 def number_of(text: str | int, what: str = "id") -> int:
     """A venue's decimal id as int64, so that no two ids are one.
 

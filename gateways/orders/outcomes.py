@@ -93,8 +93,12 @@ MOST_TEXT: Final = 300
 
 _NEVER_CONNECTED: Final = (aiohttp.ClientConnectorError, socket.gaierror, ConnectionRefusedError)
 _QUERY: Final = re.compile(r"\?\S+=\S*")
-_CODES: Final = (re.compile(r'"sCode"\s*:\s*"?(\d+)'), re.compile(r'"code"\s*:\s*"?(-?\d+)'))
-"""Of one order of a request where the venue tells that apart (OKX), else of the request."""
+_CODES: Final = (
+    re.compile(r'"sCode"\s*:\s*"?(\d+)'),
+    re.compile(r'"code"\s*:\s*"?(-?\d+)'),
+    re.compile(r'"err_code"\s*:\s*"?(\d+)'),
+)
+"""Of one order of a request where the venue tells that apart (OKX), else of the request; HTX has two names for it."""
 
 
 def outcome_of(error: BaseException, codes: Codes, *, sent_once: bool) -> Outcome:

@@ -46,6 +46,10 @@ class Venue(Protocol):
     """How long a new order or an amend waits for its turn before it is refused; None: as long as it takes."""
 
     @property
+    def tells_fills(self) -> bool:
+        """Whether the private stream brings fills with what they cost: otherwise they are asked for."""
+
+    @property
     def codes(self) -> Codes:
         """What the venue's error codes mean."""
 

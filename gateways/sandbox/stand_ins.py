@@ -26,6 +26,20 @@ STAND_INS: Final = {
             max_qty="1000000",
             max_leverage="100",
         ),
+        Instrument(
+            id=0,
+            symbol="BTC-USDT",
+            venue="htx_linear",
+            kind="linear_perpetual",
+            tick="0.1",
+            lot="1",
+            multiplier="0.001",
+            base="BTC",
+            quote="USDT",
+            min_qty="1",
+            max_qty="500000",
+            max_leverage="200",
+        ),
     ),
     ("binance_coinm", "BTCUSD_PERP"): (
         Instrument(

@@ -26,7 +26,7 @@ def sandbox(
         str,
         typer.Option(
             "--venue",
-            help="Which exchange it is, binance or okx; the recording says which of its markets.",
+            help="Which exchange it is, binance, okx or htx; the recording says which of its markets.",
             metavar="VENUE",
         ),
     ],

@@ -86,9 +86,9 @@ def test_core_and_exchange_agree_whatever_is_killed(playing: ServedSandbox, tmp_
             assert counter("core", "trading_state") == TradingState.HALTED
             assert not account.open_orders  # nobody watched them meanwhile
             with Client("trader", settings.rpc_endpoint) as client:
-                (position,) = [each for each in client.positions() if each.instrument == SYMBOL]
+                (position,) = [each for each in client.positions() if each.symbol == SYMBOL and each.strategy is None]
                 assert position.qty == playing.sandbox.venue.instrument.qty_from_lots(account.qty)
-                client.resume()
+                client.set_trading_state("active")
             yield more_fills()
 
         watched = Watched(session, script())

@@ -49,6 +49,8 @@ class Market(ABC):
     ----------
     number : int
         Of the book's last message.
+    shift_ms : int
+        Added to the times of recorded events.
     """
 
     book: str
@@ -60,11 +62,16 @@ class Market(ABC):
         self.instrument = instrument
         self.number = FIRST_SEQ_NUM
         self.ts_ms = 0
+        self.shift_ms = 0
         self._levels: dict[int, dict[int, int]] = {BUY: {}, SELL: {}}
 
     def topic(self, channel: str) -> str:
         """What a channel of the instrument is called."""
         return f"market.{self.instrument.symbol}.{channel}"
+
+    def ms_of(self, tick: Any) -> int:
+        """The time of a recorded event."""
+        return int(tick["exch_ts"]) // NS_PER_MS + self.shift_ms
 
     def take(self, ticks: Ticks) -> list[str]:
         """Move by TICK records; a change for each message of the recorded book."""
@@ -83,7 +90,7 @@ class Market(ABC):
         for side, levels in changed.items():
             self._levels[side] |= levels
             self._levels[side] = {px: qty for px, qty in self._levels[side].items() if qty}
-        self.ts_ms = max(self.ts_ms, int(rows["exch_ts"][0]) // NS_PER_MS)
+        self.ts_ms = max(self.ts_ms, self.ms_of(rows[0]))
         return self.change(*(list(changed[side].items()) for side in (BUY, SELL)))
 
     def whole(self) -> tuple[Levels, Levels]:
@@ -135,7 +142,7 @@ class SpotMarket(Market):
 
     def trade(self, tick: Any) -> str:
         """As ``Market.trade``; the long id is made of the trade's."""
-        ms, number = int(tick["exch_ts"]) // NS_PER_MS, int(tick["update_id"])
+        ms, number = self.ms_of(tick), int(tick["update_id"])
         side = "buy" if tick["side"] == BUY else "sell"
         return (
             f'{{"ch":"{self.topic(self.trades)}","ts":{ms},"tick":{{"id":{number},"ts":{ms},"data":[{{'
@@ -145,7 +152,7 @@ class SpotMarket(Market):
 
     def best(self, tick: Any) -> str:
         """As ``Market.best``."""
-        ms = int(tick["exch_ts"]) // NS_PER_MS
+        ms = self.ms_of(tick)
         px, qty, px_2, qty_2 = (int(tick[name]) for name in ("px", "qty", "px_2", "qty_2"))
         return (
             f'{{"ch":"{self.topic(self.touch)}","ts":{ms},"tick":{{"seqId":{tick["update_id"]},"ask":{self._px(px_2)},'
@@ -182,7 +189,7 @@ class LinearMarket(Market):
 
     def trade(self, tick: Any) -> str:
         """As ``Market.trade``."""
-        ms, number = int(tick["exch_ts"]) // NS_PER_MS, int(tick["update_id"])
+        ms, number = self.ms_of(tick), int(tick["update_id"])
         px, amount = self._px(int(tick["px"])), self.instrument.qty_from_lots(int(tick["qty"]))
         coins = Decimal(amount) * Decimal(self.instrument.multiplier)
         side = "buy" if tick["side"] == BUY else "sell"
@@ -194,7 +201,7 @@ class LinearMarket(Market):
 
     def mark_price(self, tick: Any) -> str:
         """The mark price, which is here that of a trade ("Subscribe Mark Price Kline Data")."""
-        ms, px = int(tick["exch_ts"]) // NS_PER_MS, self.instrument.px_from_ticks(int(tick["px"]))
+        ms, px = self.ms_of(tick), self.instrument.px_from_ticks(int(tick["px"]))
         return (
             f'{{"ch":"{self.topic(self.mark)}","ts":{ms},"tick":{{"id":{ms // 60_000 * 60},"open":"{px}",'
             f'"close":"{px}","high":"{px}","low":"{px}","amount":"0","vol":"0","count":"0","trade_turnover":"0"}}}}'
@@ -202,7 +209,7 @@ class LinearMarket(Market):
 
     def best(self, tick: Any) -> str:
         """As ``Market.best``."""
-        ms, number = int(tick["exch_ts"]) // NS_PER_MS, int(tick["update_id"])
+        ms, number = self.ms_of(tick), int(tick["update_id"])
         bid, ask = (
             f"[{self._px(int(tick[px]))},{self._qty(int(tick[qty]))}]" for px, qty in (("px", "qty"), ("px_2", "qty_2"))
         )

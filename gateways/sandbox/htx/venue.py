@@ -7,19 +7,17 @@ that the exchange sends is compressed. It pings every 5 s, and ends a connection
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any, Final
 
-import msgspec
-from aiohttp import WSMsgType, web
+from aiohttp import web
 
 from gateways.decoder import Ticks
-from gateways.sandbox.binance.streams import Connection as TextConnection
-from gateways.sandbox.binance.streams import framed
 from gateways.sandbox.clock import Clock, Timers
 from gateways.sandbox.faults import FaultPlan
-from gateways.sandbox.htx.messages import NS_PER_MS, LinearMarket, SpotMarket
+from gateways.sandbox.htx.connection import Connection
+from gateways.sandbox.htx.messages import LinearMarket, SpotMarket
 from gateways.sandbox.market import Batch, RecordedMarket
 from oms.instrument_kinds import InstrumentKind
 from oms.records import TickKind
@@ -28,8 +26,6 @@ PING_MS: Final = 5_000
 UNANSWERED: Final = 2
 MARK_MS: Final = 1_000
 """Between two mark prices."""
-_BINARY_HEAD: Final = b"\x82"
-"""The first byte of a whole binary frame."""
 _SPOT_ENTRIES: Final = ("/ws", "/feed")
 _LINEAR_ENTRIES: Final = ("/linear-swap-ws", "/ws_index")
 _TRADE: Final = int(TickKind.TRADE)
@@ -59,7 +55,7 @@ class PublicVenue:
         self.timers = Timers(self.clock)
         self.connections: set[Connection] = set()
         self._marked_ms = 0
-        self.take(opened)
+        PublicVenue.take(self, opened)
 
     @property
     def venue(self) -> PublicVenue:
@@ -92,33 +88,78 @@ class PublicVenue:
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Answer a request, or hold a connection."""
-        if request.headers.get("Upgrade", "").lower() != "websocket":
-            answer = self._answer(request.path)
-            return web.Response(status=404) if answer is None else web.json_response({"status": "ok", **answer})
+        if request.headers.get("Upgrade", "").lower() == "websocket":
+            return await self.hold(request)
+        answer = self.public_answer(request.path)
+        return web.Response(status=404) if answer is None else web.json_response(answer)
+
+    async def hold(self, request: web.Request) -> web.StreamResponse:
+        """A connection to market data."""
         if request.path not in (_SPOT_ENTRIES if self.is_spot else _LINEAR_ENTRIES):
             return web.Response(status=404)
         socket = web.WebSocketResponse(compress=False)
         await socket.prepare(request)
-        connection = Connection(self, request, socket)
-        self.connections.add(connection)
-        connection.ping()
-        try:
-            await connection.run()
-        finally:
-            self.connections.discard(connection)
-            self.timers.set(("ping", id(connection)), 0, connection.end)
+        await PublicConnection(self, request, socket).live()
         return socket
 
-    def _answer(self, path: str) -> Json | None:
-        """ "Get Current Timestamp", "Get all Supported Trading Symbol"; "Query Contract Info"."""
-        symbol = self.instrument.symbol
+    def public_answer(self, path: str) -> Json | None:
+        """What a request without a key is answered with; None: there is nothing at that path."""
+        now_ms = self.clock.now_ms
         answers: dict[str, Json] = {
-            "/v1/common/timestamp": {"data": self.clock.now_ms},
-            "/v1/common/symbols": {"data": [{"symbol": symbol, "state": "online"}]},
-            "/api/v1/timestamp": {"ts": self.clock.now_ms},
-            "/linear-swap-api/v1/swap_contract_info": {"data": [{"contract_code": symbol, "contract_status": 1}]},
+            "/v1/common/timestamp": {"data": now_ms},
+            "/v1/common/symbols": {"data": [self._symbol()]},
+            "/api/v1/timestamp": {"ts": now_ms},
+            "/linear-swap-api/v1/swap_contract_info": {"data": [self._contract()], "ts": now_ms},
         }
-        return answers.get(path)
+        if path == "/v2/reference/currencies":
+            names = (self.instrument.base, self.instrument.quote)
+            return {"code": 200, "data": [_currency(name.lower()) for name in names]}
+        return {"status": "ok", **answers[path]} if path in answers else None
+
+    def _symbol(self) -> Json:
+        """A row of "Get all Supported Trading Symbol", as recorded ones are."""
+        each = self.instrument
+        most = float(each.max_qty) or 1000.0
+        return {
+            "base-currency": each.base.lower(),
+            "quote-currency": each.quote.lower(),
+            "price-precision": _decimals(each.tick),
+            "amount-precision": _decimals(each.lot),
+            "symbol-partition": "main",
+            "symbol": each.symbol,
+            "state": "online",
+            "value-precision": 8,
+            "min-order-amt": float(each.min_qty) or float(each.lot),
+            "max-order-amt": most,
+            "min-order-value": float(each.min_notional),
+            "limit-order-min-order-amt": float(each.min_qty) or float(each.lot),
+            "limit-order-max-order-amt": most,
+            "sell-market-min-order-amt": float(each.min_qty) or float(each.lot),
+            "sell-market-max-order-amt": most,
+            "buy-market-max-order-value": 1000000,
+            "api-trading": "enabled",
+            "tags": "",
+        }
+
+    def _contract(self) -> Json:
+        """A row of "Query Contract Info", as recorded ones are."""
+        each = self.instrument
+        return {
+            "symbol": each.base,
+            "contract_code": each.symbol,
+            "contract_size": float(each.multiplier),
+            "price_tick": float(each.tick),
+            "delivery_date": "",
+            "delivery_time": "",
+            "create_date": "20201021",
+            "contract_status": 1,
+            "settlement_date": "1640764800000",
+            "support_margin_mode": "all",
+            "business_type": "swap",
+            "pair": each.symbol,
+            "contract_type": "swap",
+            "trade_partition": each.quote,
+        }
 
     def _publish_each(self, ticks: Ticks, kind: int, channel: str, made: Callable[[Any], str]) -> None:
         topic = self.messages.topic(channel)
@@ -132,7 +173,7 @@ class PublicVenue:
 
     def _mark(self, messages: LinearMarket, trade: Any) -> None:
         """The mark price, now and then."""
-        ms = int(trade["exch_ts"]) // NS_PER_MS
+        ms = messages.ms_of(trade)
         if ms >= self._marked_ms + MARK_MS:
             self._marked_ms = ms
             self._publish(messages.mark, messages.mark_price(trade))
@@ -144,48 +185,24 @@ class PublicVenue:
                 connection.send(topic, message.encode())
 
 
-class Connection(TextConnection):
-    """One client's connection; its names are the topics that it has subscribed to."""
+class PublicConnection(Connection):
+    """One client's connection to market data."""
+
+    ping_ms = PING_MS
+    unanswered = UNANSWERED
 
     def __init__(self, venue: PublicVenue, request: web.Request, socket: web.WebSocketResponse) -> None:
-        super().__init__(venue, request, socket, request.path, is_combined=False)  # type: ignore[arg-type]
-        self.pongs = 0
+        super().__init__(venue, request, socket)
         self._venue = venue
-        self._unanswered = 0
 
-    def ping(self) -> None:
-        """Ask whether the client is there, and again and again; end the connection where it is not."""
-        if self._unanswered == UNANSWERED:
-            self.end()
-            return
-        self._unanswered += 1
-        self._say({"ping": self._venue.clock.now_ms})
-        self._venue.timers.set(("ping", id(self)), PING_MS, self.ping)
+    def ping_message(self, now_ms: int) -> Json:
+        """As ``Connection.ping_message``."""
+        return {"ping": now_ms}
 
-    def _put(self, message: bytes) -> None:
-        """Queue a compressed frame."""
-        super()._put(gzip.compress(message, 1, mtime=0))
-
-    def _framed(self, message: bytes) -> bytes:
-        return _BINARY_HEAD + framed(message)[1:]
-
-    def _say(self, content: Json) -> None:
-        self._put(msgspec.json.encode(content))
-
-    async def _read(self) -> None:
-        async for message in self._socket:
-            if message.type is WSMsgType.TEXT:
-                self._take(message.data)
-
-    def _take(self, text: str) -> None:
-        try:
-            request = msgspec.json.decode(text, type=dict[str, Any])
-        except (msgspec.DecodeError, msgspec.ValidationError):
-            self._refuse(None, "request is not JSON")
-            return
+    def take(self, request: Json) -> None:
+        """As ``Connection.take``."""
         if "pong" in request:
-            self.pongs += 1
-            self._unanswered = 0
+            self.answered()
             return
         verb = next((each for each in ("sub", "unsub", "req") if each in request), "")
         topic = str(request.get(verb, ""))
@@ -195,9 +212,13 @@ class Connection(TextConnection):
             self._subscribe(topic, request)
         elif verb == "unsub":
             self.names.pop(topic, None)
-            self._say({"id": request.get("id"), "unsubbed": topic, "ts": self._venue.clock.now_ms, "status": "ok"})
+            self.say({"id": request.get("id"), "unsubbed": topic, "ts": self._venue.clock.now_ms, "status": "ok"})
         elif isinstance(self._venue.messages, SpotMarket):
             self.tell(self._venue.messages.answer(str(request.get("id", "")), self._venue.clock.now_ms).encode())
+
+    def take_malformed(self) -> None:
+        """As ``Connection.take_malformed``."""
+        self._refuse(None, "request is not JSON")
 
     def _channels(self, verb: str) -> tuple[str, ...]:
         """What can be asked for in this way at the entry."""
@@ -211,7 +232,7 @@ class Connection(TextConnection):
     def _subscribe(self, topic: str, request: Json) -> None:
         """A contract's book comes first, whole."""
         messages = self._venue.messages
-        self._say({"id": request.get("id"), "subbed": topic, "ts": self._venue.clock.now_ms, "status": "ok"})
+        self.say({"id": request.get("id"), "subbed": topic, "ts": self._venue.clock.now_ms, "status": "ok"})
         self.add(topic)
         if isinstance(messages, LinearMarket) and topic == messages.topic(messages.book):
             if request.get("data_type") != "incremental":
@@ -221,7 +242,7 @@ class Connection(TextConnection):
                 self.send(topic, messages.first().encode())
 
     def _refuse(self, request_id: object, text: str) -> None:
-        self._say(
+        self.say(
             {
                 "status": "error",
                 "ts": self._venue.clock.now_ms,
@@ -230,3 +251,15 @@ class Connection(TextConnection):
                 "err-msg": text,
             }
         )
+
+
+def _currency(name: str) -> Json:
+    """A row of "APIv2 - Currency & Chains": nothing is deposited or withdrawn here."""
+    return {"currency": name, "assetType": "1", "chains": [], "instStatus": "normal"}
+
+
+def _decimals(step: str) -> int:
+    """Decimals of a step that is a power of ten."""
+    exponent = Decimal(step).normalize().as_tuple().exponent
+    assert isinstance(exponent, int)
+    return max(-exponent, 0)

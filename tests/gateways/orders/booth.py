@@ -10,7 +10,7 @@ import numpy as np
 
 from gateways.orders.clock import Clock
 from gateways.orders.gateway import OrderGateway
-from gateways.orders.ids import ClientIds
+from gateways.orders.ids import ClientIds, IntegerIds
 from gateways.orders.known import Known, Order, Stage, Trade
 from gateways.orders.past import Left, Past
 from gateways.orders.venue import VenueType
@@ -19,7 +19,7 @@ from gateways.sandbox.binance.venue import Venue
 from gateways.sandbox.faults import Fault, FaultPlan
 from gateways.sandbox.server import DEFAULT_BALANCE, Sandbox, credentials_of
 from gateways.sidecar import open_recording
-from gateways.venues import Role, implementation
+from gateways.venues import VENUES, Role, implementation
 from oms.bus import Records
 from oms.instruments import Instrument
 from oms.records import COMMAND, CommandKind, OrderState, OrderType, ReportKind, TimeInForce
@@ -114,7 +114,8 @@ class Booth:
 
     def _begin(self, past: Past) -> None:
         wallets = {currency: number for number, currency in enumerate(currencies_of(self.instrument))}
-        known = Known(0, ClientIds("test"), (self.instrument,), wallets, self._tell, self.clock.time_ns)
+        ids = (IntegerIds if VENUES[self.instrument.venue].has_integer_ids else ClientIds)("test")
+        known = Known(0, ids, (self.instrument,), wallets, self._tell, self.clock.time_ns)
         known.begin(past.positions, past.cash, past.booked, past.payments)
         self.known = known
         options = {**self._options, "since_ts": past.ts}

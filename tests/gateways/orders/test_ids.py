@@ -15,6 +15,7 @@ from gateways.orders.ids import (
     MOST,
     VENUE_ID_BITS,
     ClientIds,
+    IntegerIds,
     external_order_id,
     number_of,
     venue_id_of,
@@ -99,3 +100,21 @@ def test_ids_of_elsewhere_that_do_not_fit_stay_apart() -> None:
     assert all(EXTERNAL < order_id <= MOST and order_id >> VENUE_ID_BITS & 0xFFF == 3 for order_id in ours)
     assert [venue_id_of(order_id) for order_id in ours] == [0] * len(large)
     assert venue_id_of(external_order_id(3, FOLDED - 1)) == FOLDED - 1
+
+
+@given(order_ids)
+def test_whole_number_is_the_order_id_itself(order_id: int) -> None:
+    ids = IntegerIds("paper")
+    assert ids.text(order_id) == str(order_id)
+    assert ids.order_id(ids.text(order_id)) == order_id
+
+
+@pytest.mark.parametrize("text", ["", "0", "01", "-1", "1.0", "zoms1", str(MOST + 1)])
+def test_what_is_no_whole_number_of_an_order_is_not_ours(text: str) -> None:
+    assert IntegerIds("paper").order_id(text) is None
+
+
+@pytest.mark.parametrize("order_id", [0, -1, MOST + 1])
+def test_order_id_that_fits_no_whole_number_is_refused(order_id: int) -> None:
+    with pytest.raises(ValueError, match="must be 1 to"):
+        IntegerIds("paper").text(order_id)

@@ -1,0 +1,58 @@
+"""Who asks: keys, signatures and time ("Authentication", of spot and of contracts).
+
+A private request carries ``AccessKeyId``, ``SignatureMethod``, ``SignatureVersion``, ``Timestamp`` and ``Signature``
+in its query, whatever its method. The signature is the base64 of an HMAC-SHA256 over method, host, path and the other
+parameters of the query in the order of their names, a line each; a body is not signed. Streams are signed alike, as a
+GET of their path.
+"""
+
+from __future__ import annotations
+
+import hmac
+from base64 import b64encode
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Final
+from urllib.parse import quote
+
+from gateways.sandbox.htx.errors import ApiError, Error
+
+WINDOW_MS: Final = 60_000
+"""A request is taken when its time, which is in whole seconds, is at most so far from the exchange's. The
+documentation does not say how far."""
+
+NAMES: Final = ("AccessKeyId", "SignatureMethod", "SignatureVersion", "Timestamp")
+"""What is signed besides the parameters of a request."""
+
+
+def signature(secret: str, method: str, host: str, path: str, parameters: Mapping[str, str]) -> str:
+    """What a request with these parameters must be signed with."""
+    query = "&".join(f"{name}={quote(parameters[name], safe='')}" for name in sorted(parameters))
+    made = hmac.new(secret.encode(), f"{method}\n{host}\n{path}\n{query}".encode(), sha256)
+    return b64encode(made.digest()).decode()
+
+
+def owner_of(
+    method: str, host: str, path: str, given: Mapping[str, str], secrets: Mapping[str, str], now_ms: int
+) -> str:
+    """The key of a request that is signed with the secret of one of ``secrets``; raises ``ApiError``."""
+    key = given.get("AccessKeyId", "")
+    if key not in secrets:
+        raise ApiError(Error.BAD_KEY)
+    check_time(given.get("Timestamp", ""), now_ms)
+    signed = {name: value for name, value in given.items() if name != "Signature"}
+    made = signature(secrets[key], method, host, path, signed)
+    if not hmac.compare_digest(made.encode(), given.get("Signature", "").encode()):
+        raise ApiError(Error.BAD_SIGNATURE)
+    return key
+
+
+def check_time(timestamp: str, now_ms: int) -> None:
+    """A time such as ``2017-05-11T15:19:30``, of UTC; raises ``ApiError``."""
+    try:
+        sent_ms = round(datetime.fromisoformat(timestamp).replace(tzinfo=UTC).timestamp() * 1000)
+    except ValueError:
+        raise ApiError(Error.BAD_TIME) from None
+    if abs(sent_ms - now_ms) > WINDOW_MS:
+        raise ApiError(Error.BAD_TIME)
