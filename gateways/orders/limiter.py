@@ -41,8 +41,8 @@ RESERVED: Final = {
     Priority.ORDER: 0.2,
     Priority.RECONCILE: 0.2,
 }
-"""Part of a limit with a reserve that is kept from each: the last tenth is for cancels alone, the one before it also for
-what keeps the session safe."""
+"""Part of a limit with a reserve that is kept from each: the last tenth is for cancels alone, the one before it
+also for what keeps the session safe."""
 
 
 class Limit(NamedTuple):
