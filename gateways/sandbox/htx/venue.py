@@ -28,6 +28,9 @@ MARK_MS: Final = 1_000
 """Between two mark prices."""
 _SPOT_ENTRIES: Final = ("/ws", "/feed")
 _LINEAR_ENTRIES: Final = ("/linear-swap-ws", "/ws_index")
+_BOOKS: Final = ("/market/depth", "/linear-swap-ex/market/depth")
+BOOK_LEVELS: Final = 150
+"""Of each side, in an answer."""
 _TRADE: Final = int(TickKind.TRADE)
 _QUOTE: Final = int(TickKind.QUOTE)
 
@@ -103,10 +106,21 @@ class PublicVenue:
             "/api/v1/timestamp": {"ts": now_ms},
             "/linear-swap-api/v1/swap_contract_info": {"data": [self._contract()], "ts": now_ms},
         }
+        if path in _BOOKS:
+            return {"status": "ok", "ch": self.messages.topic("depth.step0"), "ts": now_ms, "tick": self._book()}
         if path == "/v2/reference/currencies":
             names = (self.instrument.base, self.instrument.quote)
             return {"code": 200, "data": [_currency(name.lower()) for name in names]}
         return {"status": "ok", **answers[path]} if path in answers else None
+
+    def _book(self) -> Json:
+        """ "Get Market Depth", without aggregation."""
+        each, messages = self.instrument, self.messages
+        bids, asks = (
+            [[float(each.px_from_ticks(px)), float(each.qty_from_lots(qty))] for px, qty in levels[:BOOK_LEVELS]]
+            for levels in messages.whole()
+        )
+        return {"bids": bids, "asks": asks, "ts": messages.ts_ms, "version": messages.number}
 
     def _symbol(self) -> Json:
         """A row of "Get all Supported Trading Symbol", as recorded ones are."""
