@@ -23,6 +23,8 @@ from tests.firm.zygote import Zygote
 from tests.gateways.orders.test_chaos import RATES
 
 ACTIONS = 200
+RARELY = {"reconcile_s": 1e6, "dead_man_s": 3600.0}
+"""What is done again and again is further apart than the waits that the clock skips."""
 STRATEGY = """
 [[strategies]]
 file = "market_maker"
@@ -50,7 +52,7 @@ def run_seed(seed: int, zygote: Zygote, folder: Path, market: Market = USDM) -> 
                 folder,
                 market,
                 STRATEGY.format(market.symbol),
-                firm={"trade": True, "orders_at_end": "keep"},
+                firm={"trade": True, "orders_at_end": "keep", **RARELY},
             )
             try:
                 desk.start_core()
