@@ -116,3 +116,7 @@ class PrivateConnection(Connection):
     def __init__(self, host: Host, request: web.Request, socket: web.WebSocketResponse) -> None:
         super().__init__(host, request, socket)
         self.account: Account | None = None
+
+    def say_close(self, now_ms: int) -> None:
+        """Say that the connection will be closed."""
+        self.say({"op": "close", "ts": now_ms})
