@@ -11,7 +11,8 @@ from gateways.sandbox.faults import FaultPlan
 from oms.records import OrderState
 from tests.gateways.htx.booth import SPOT, HtxBooth, on_booth
 from tests.gateways.orders.booth import SkippingClock
-from tests.gateways.orders.test_chaos import COMMANDS, OPEN, RATES, Trader
+from tests.gateways.orders.mirror import OPEN
+from tests.gateways.orders.test_chaos import COMMANDS, RATES, Trader
 
 
 def check(trader: Trader) -> None:
