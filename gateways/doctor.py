@@ -30,6 +30,7 @@ MOVING_MONEY: Final = ("enableWithdrawals", "enableInternalTransfer", "permitsUn
 """Permissions of Binance's keys by which money leaves the account."""
 TRADING: Final = {
     "binance_usdm": ("enableFutures", "futures"),
+    "binance_coinm": ("enableFutures", "futures"),
     "binance_spot": ("enableSpotAndMarginTrading", "spot"),
 }
 """Permissions of Binance's keys by which each venue is traded, and what that is."""

@@ -33,6 +33,17 @@ class Role(Enum):
     """A ``gateways.sandbox.venue.VenueType``."""
 
 
+class Testnet(msgspec.Struct, frozen=True, kw_only=True):
+    """A venue's own copy of itself, where nothing is worth anything."""
+
+    switch: str
+    """ccxt's method that turns to it."""
+    hosts: Mapping[str, str]
+    """Its host names, each by the venue's that it stands for."""
+    headers: Mapping[str, str] = {}
+    """What tells it apart where it has the venue's own host name."""
+
+
 class Venue(msgspec.Struct, frozen=True, kw_only=True):
     """One exchange's market."""
 
@@ -54,6 +65,7 @@ class Venue(msgspec.Struct, frozen=True, kw_only=True):
     """Whether its client order ids are whole numbers."""
     receive_window_s: float
     """How old a request may be when the exchange takes it."""
+    testnet: Testnet | None = None
     roles: Mapping[Role, str]
     """``MODULE:NAME`` of what implements each."""
 
@@ -77,6 +89,10 @@ VENUES: Final = {
             },
             order_kinds={"order": {}, "conditional order": {"trigger": True}},
             receive_window_s=10.0,
+            testnet=Testnet(
+                switch="enable_demo_trading",
+                hosts={"fapi.binance.com": "demo-fapi.binance.com", "fstream.binance.com": "fstream.binancefuture.com"},
+            ),
             roles={
                 Role.MARKET_DATA: "gateways.live.binance:USDM",
                 Role.ORDERS: "gateways.orders.binance_usdm:BinanceUsdm",
@@ -97,10 +113,37 @@ VENUES: Final = {
             order_kinds={"order": {}},
             has_positions=False,
             receive_window_s=10.0,
+            testnet=Testnet(
+                switch="enable_demo_trading",
+                hosts={
+                    "api.binance.com": "demo-api.binance.com",
+                    "stream.binance.com": "demo-stream.binance.com",
+                    "ws-api.binance.com": "demo-ws-api.binance.com",
+                },
+            ),
             roles={
                 Role.MARKET_DATA: "gateways.live.binance:SPOT",
                 Role.ORDERS: "gateways.orders.binance_spot:BinanceSpot",
                 Role.SANDBOX: "gateways.sandbox.binance.spot_venue:SpotVenue",
+            },
+        ),
+        Venue(
+            name="binance_coinm",
+            family="binance",
+            exchange="binancecoinm",
+            hosts=("api.binance.com", "dapi.binance.com", "dstream.binance.com"),
+            options={
+                "fetchCurrencies": False,
+                "fetchMargins": False,
+                "fetchMarkets": {"types": ["inverse"]},
+                "fetchOpenOrders": {"warnWithoutSymbol": False},
+            },
+            order_kinds={"order": {}, "conditional order": {"trigger": True}},
+            receive_window_s=10.0,
+            roles={
+                Role.MARKET_DATA: "gateways.live.binance:COINM",
+                Role.ORDERS: "gateways.orders.binance_coinm:BinanceCoinm",
+                Role.SANDBOX: "gateways.sandbox.binance.coinm_venue:CoinmVenue",
             },
         ),
         Venue(
@@ -116,6 +159,11 @@ VENUES: Final = {
             },
             has_passphrase=True,
             receive_window_s=30.0,
+            testnet=Testnet(
+                switch="set_sandbox_mode",
+                hosts={"www.okx.com": "www.okx.com", "ws.okx.com": "wspap.okx.com"},
+                headers={"x-simulated-trading": "1"},
+            ),
             roles={
                 Role.MARKET_DATA: "gateways.live.okx:MARKET_DATA",
                 Role.ORDERS: "gateways.orders.okx:Okx",

@@ -28,6 +28,7 @@ from oms.commands import (
     status,
     stored,
     stream,
+    venue_check,
 )
 from oms.commands.options import OutputError, flush_output, say
 
@@ -51,6 +52,7 @@ app.command()(demo.demo)
 app.command()(stream.stream)
 app.command()(sandbox.sandbox)
 app.command()(doctor.doctor)
+app.command("venue-check")(venue_check.venue_check)
 app.command()(status.status)
 app.add_typer(orders.app, name="order")
 app.add_typer(algo.app, name="algo")

@@ -113,6 +113,7 @@ DECODER_SOURCES: Final = (
     "oms/margin_tiers.py",
     "oms/decimals.py",
     "gateways/digits.py",
+    "gateways/fields.py",
     "gateways/iso_time.py",
     "gateways/layouts.py",
     "gateways/scanner.py",

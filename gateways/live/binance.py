@@ -2,7 +2,8 @@
 
 Sources are the pages of the exchange's documentation, by title. USD-M ("Important WebSocket Change Notice") has
 ``/public`` for books and quotes, ``/market`` for the rest. ``@trade`` is on no page there; it is among the recorded
-streams, says more than ``@aggTrade``, and the sandbox's client ccxt takes it too.
+streams, says more than ``@aggTrade``, and the sandbox's client ccxt takes it too. COIN-M ("Connect") has all at one
+entry.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ class _Time(msgspec.Struct):
 class _Symbol(msgspec.Struct):
     symbol: str
     status: str = ""
+    contract_status: str = msgspec.field(default="", name="contractStatus")
+    """COIN-M's name of it."""
 
 
 class _Information(msgspec.Struct):
@@ -79,7 +82,7 @@ class BinanceMarketData(NamedTuple):
     async def traded(self, requests: Requests) -> frozenset[str]:
         """ "Exchange Information"."""
         found = await requests.get_as(f"{self.rest}/exchangeInfo", _Information)
-        return frozenset(each.symbol for each in found.symbols if each.status == TRADING)
+        return frozenset(each.symbol for each in found.symbols if TRADING in (each.status, each.contract_status))
 
     @property
     def checksums(self) -> None:
@@ -92,5 +95,8 @@ USDM: Final = BinanceMarketData(
         Entry("wss://fstream.binance.com/public", BOOK),
         Entry("wss://fstream.binance.com/market", ("markPrice@1s",), carries_book=False),
     ),
+)
+COINM: Final = BinanceMarketData(
+    "https://dapi.binance.com/dapi/v1", (Entry("wss://dstream.binance.com", (*BOOK, "markPrice@1s")),)
 )
 SPOT: Final = BinanceMarketData("https://api.binance.com/api/v3", (Entry("wss://stream.binance.com:9443", BOOK),))

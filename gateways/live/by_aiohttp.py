@@ -59,7 +59,7 @@ async def connect(url: str, route: Route, sink: Sink) -> Connection:
     session = route.session()
     try:
         async with asyncio.timeout(HANDSHAKE_S):
-            socket = await session.ws_connect(url, max_msg_size=MOST_BYTES)
+            socket = await session.ws_connect(route.address(url), max_msg_size=MOST_BYTES)
     except BaseException as error:
         await session.close()
         if isinstance(error, aiohttp.ClientError):

@@ -85,7 +85,7 @@ async def connect(url: str, route: Route, sink: Sink) -> Connection:
         async with asyncio.timeout(HANDSHAKE_S):
             _, connection = await picows.ws_connect(
                 lambda: PicowsConnection(sink),
-                url,
+                route.address(url),
                 ssl_context=route.tls,
                 socket_factory=opened,
                 websocket_handshake_timeout=HANDSHAKE_S,

@@ -53,7 +53,7 @@ class Requests:
         """
         assert self._session is not None
         try:
-            async with self._session.get(url, params=parameters) as answer:
+            async with self._session.get(self._route.address(url), params=parameters) as answer:
                 body = await answer.read()
         except (aiohttp.ClientError, OSError) as error:  # a timeout is one too
             raise RequestError(f"{url}: {str(error) or type(error).__name__}") from error

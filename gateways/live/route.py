@@ -8,8 +8,10 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from types import MappingProxyType
+from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
@@ -31,17 +33,38 @@ class Route:
         Whose certificates are believed.
     resolver
         Where names lead; None: where the system says.
+    stand_ins
+        Hosts that are asked in the place of others, by those: a testnet's.
+    headers
+        Of each request.
     """
 
-    def __init__(self, tls: ssl.SSLContext, resolver: AbstractResolver | None = None) -> None:
+    def __init__(
+        self,
+        tls: ssl.SSLContext,
+        resolver: AbstractResolver | None = None,
+        stand_ins: Mapping[str, str] = MappingProxyType({}),
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.tls = tls
         self._resolver = resolver
+        self._stand_ins = stand_ins
+        self._headers = headers
+
+    def address(self, url: str) -> str:
+        """Where a URL of the exchange is asked for."""
+        parts = urlsplit(url)
+        host = self._stand_ins.get(parts.hostname or "")
+        if host is None:
+            return url
+        return urlunsplit(parts._replace(netloc=f"{host}:{parts.port}" if parts.port else host))
 
     def session(self) -> aiohttp.ClientSession:
         """A session for requests; to be closed by its user."""
         family = socket.AF_UNSPEC if self._resolver is None else socket.AF_INET
         connector = aiohttp.TCPConnector(resolver=self._resolver, ssl=self.tls, family=family)
-        return aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=TOTAL_S))
+        timeout = aiohttp.ClientTimeout(total=TOTAL_S)
+        return aiohttp.ClientSession(connector=connector, timeout=timeout, headers=self._headers)
 
     async def connected(self, host: str, port: int) -> socket.socket | None:
         """A socket to where the resolver says that ``host`` is; None: whoever connects is to find it by the system.

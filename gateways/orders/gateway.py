@@ -21,7 +21,6 @@ from gateways.orders.clock import Clock
 from gateways.orders.known import UNKNOWN_TERMS, Known, KnownError, Order, Stage
 from gateways.orders.limiter import RateError
 from gateways.orders.outcomes import REQUEST_ERRORS, Outcome, Verdict, outcome_of, told_text
-from gateways.orders.past import Left
 from gateways.orders.private import PrivateStream
 from gateways.orders.reconcile import Reconciler
 from gateways.orders.unknown import Resolver
@@ -577,9 +576,9 @@ class OrderGateway:
         else:
             self.is_behind = True
 
-    def look_for(self, left: Iterable[Left]) -> None:
-        """Compare with the orders of which the core says that they may be at the exchange."""
-        self.is_behind = self.is_behind or any(not self.known.is_known(each.order.order_id) for each in left)
+    def look_for(self, asked: Iterable[int]) -> None:
+        """Compare with orders that the core has asked for, by their ids."""
+        self.is_behind = self.is_behind or not all(map(self.known.is_known, asked))
 
     def _take(self, told: Told) -> None:
         """Take what the exchange says, whichever way it comes."""

@@ -2,7 +2,7 @@
 
 Requests go by ccxt's own methods of each path, as those of ``gateways.orders.binance_usdm``. The exchange's answers to
 new orders, amends and cancels say only that these were taken, so an amend and a cancel are followed by a query. Swaps
-are traded in net mode with cross margin, spot for cash.
+are traded in net mode with cross margin.
 """
 
 from __future__ import annotations
@@ -66,6 +66,8 @@ SWITCH_S: Final = (10, 120)
 """The least and the most that the dead man's switch takes."""
 
 FUNDING_BILLS: Final = "8"
+SWAP: Final = "SWAP"
+KINDS: Final = ("linear_perpetual", "inverse_perpetual")
 NET_MODE: Final = "net_mode"
 SPOT_ONLY: Final = "1"
 """``acctLv`` of an account that cannot trade contracts."""
@@ -130,15 +132,17 @@ class Okx:
 
     async def open(self) -> None:
         """Learn the clock, and compare the account's mode and each instrument's terms with the session's."""
+        for symbol, instrument in self._by_symbol.items():
+            if instrument.kind not in KINDS:
+                raise ValueError(f"{symbol} is {instrument.kind}, and at okx only swaps are traded yet: take it out")
         await self.set_clock()
         (account,) = await self._ask("privateGetAccountConfig", {}, CONFIGURATION, Priority.RECONCILE)
         if account["posMode"] != NET_MODE:
             raise ValueError(f"the account at okx is in {account['posMode']}: set its position mode to net")
-        contracts = [each for each in self._by_symbol.values() if each.kind != "spot"]
-        if contracts and account["acctLv"] == SPOT_ONLY:
-            raise ValueError(f"the account at okx is in spot mode, and {contracts[0].symbol} is none: change its mode")
+        if account["acctLv"] == SPOT_ONLY:
+            raise ValueError("the account at okx is in spot mode, and swaps are traded: change its mode")
         for symbol, instrument in self._by_symbol.items():
-            request = {"instType": _type_of(instrument), "instId": symbol}
+            request = {"instType": SWAP, "instId": symbol}
             try:
                 rows = await self._ask("publicGetPublicInstruments", request, INSTRUMENTS, Priority.RECONCILE)
             except ccxt.BadSymbol:
@@ -248,14 +252,14 @@ class Okx:
 
     async def open_orders(self, instrument: Instrument) -> list[OrderView]:
         """ "Order List", page by page."""
-        request = {"instType": _type_of(instrument), "instId": instrument.symbol}
+        request = {"instType": SWAP, "instId": instrument.symbol}
         rows = await self._pages("privateGetTradeOrdersPending", request, PENDING, Priority.RECONCILE, "ordId")
         return [self._views.order(row) for row in rows]
 
     async def fills_of(self, order: Order) -> list[FillView]:
         """ "Transaction details" of three days, and where that is not all, of three months."""
         request = {
-            "instType": _type_of(order.instrument),
+            "instType": SWAP,
             "instId": order.instrument.symbol,
             "ordId": str(order.venue_order_id),
         }
@@ -268,7 +272,7 @@ class Okx:
 
     async def fills_from(self, instrument: Instrument, trade_id: int | None) -> Page:
         """ "Transaction details": from the newest back to the trade."""
-        request = {"instType": _type_of(instrument), "instId": instrument.symbol}
+        request = {"instType": SWAP, "instId": instrument.symbol}
         rows = await self._pages(
             "privateGetTradeFills",
             request,
@@ -282,7 +286,7 @@ class Okx:
 
     async def positions(self) -> list[PositionView]:
         """ "Get positions"."""
-        rows = await self._ask("privateGetAccountPositions", {"instType": "SWAP"}, POSITIONS, Priority.RECONCILE)
+        rows = await self._ask("privateGetAccountPositions", {"instType": SWAP}, POSITIONS, Priority.RECONCILE)
         return [view for row in rows if (view := self._views.position(row)) is not None]
 
     async def balances(self) -> dict[str, int]:
@@ -334,7 +338,7 @@ class Okx:
     async def _elsewhere(self, order: Order) -> OrderView:
         """ "Order List", then "Order history" of seven days."""
         instrument = order.instrument
-        request = {"instType": _type_of(instrument), "instId": instrument.symbol}
+        request = {"instType": SWAP, "instId": instrument.symbol}
         for method, cost in (("privateGetTradeOrdersPending", PENDING), ("privateGetTradeOrdersHistory", HISTORY)):
             for row in await self._pages(method, request, cost, Priority.ASK, "ordId"):
                 if external_order_id(instrument.id, number_of(row["ordId"])) == order.order_id:
@@ -431,10 +435,6 @@ class Okx:
         return body.strip()
 
 
-def _type_of(instrument: Instrument) -> str:
-    return "SPOT" if instrument.kind == "spot" else "SWAP"
-
-
 def _check_terms(instrument: Instrument, row: Mapping[str, str]) -> None:
     """Compare an instrument with the exchange's; raises ``ValueError``."""
     for name, text in (("tick", row["tickSz"]), ("lot", row["lotSz"])):
@@ -443,8 +443,6 @@ def _check_terms(instrument: Instrument, row: Mapping[str, str]) -> None:
             raise ValueError(
                 f"{instrument.symbol}'s {name} {ours} is no multiple of the exchange's {text}: redefine it"
             )
-    if instrument.kind == "spot":
-        return
     size = Decimal(row["ctVal"]) * Decimal(row["ctMult"])
     if Decimal(instrument.multiplier) != size or instrument.inverse != (row["ctType"] == "inverse"):
         raise ValueError(
@@ -458,7 +456,7 @@ def _terms_of(order: Order) -> dict[str, Any]:
     instrument = order.instrument
     request: dict[str, Any] = {
         "instId": instrument.symbol,
-        "tdMode": "cash" if instrument.kind == "spot" else "cross",
+        "tdMode": "cross",
         "clOrdId": order.client_id,
         "side": SIDES[order.side],
         "ordType": MARKET,
@@ -468,8 +466,6 @@ def _terms_of(order: Order) -> dict[str, Any]:
         is_post_only = order.flags & OrderFlag.POST_ONLY
         request["ordType"] = POST_ONLY if is_post_only else LIMIT_TYPES[order.time_in_force]
         request["px"] = instrument.px_from_ticks(order.px)
-    elif instrument.kind == "spot":
-        request["tgtCcy"] = "base_ccy"
     if order.flags & OrderFlag.REDUCE_ONLY:
         request["reduceOnly"] = True
     return request

@@ -103,6 +103,40 @@ def read_past(
     return past_of(events, account, venue, ids, instruments, snapshot)
 
 
+class Audit:
+    """Reads on in the core's journal which orders it asks for.
+
+    Parameters
+    ----------
+    journal_dir, session
+        Of the core that runs.
+    account, instruments
+        Whose orders.
+    """
+
+    def __init__(self, journal_dir: Path, session: int, account: int, instruments: tuple[Instrument, ...]) -> None:
+        self._folder = journal_dir
+        self._session = session
+        self._account = account
+        self._instruments = [each.id for each in instruments]
+        self._seq = 0
+
+    def asked(self) -> set[int]:
+        """Ids of the orders that it has asked for since the last call; the first time, since it began.
+
+        Raises
+        ------
+        JournalError
+            When the journal cannot be read.
+        """
+        found: set[int] = set()
+        for events in events_since(self._folder, self._session, self._seq) if self._session else ():
+            self._seq = int(events["seq"][-1]) + 1
+            asked = (events["kind"] == EventKind.ORDER_SUBMITTED) & (events["account"] == self._account)
+            found.update(events["order_id"][asked & np.isin(events["instrument"], self._instruments)].tolist())
+        return found
+
+
 def past_of(
     events: Iterable[Records],
     account: int,

@@ -95,7 +95,12 @@ class PrivateStream:
         """An answer told of something that should have come here by now."""
         self._missed += 1
         if self._missed >= MOST_MISSED:
-            self._break("events do not come")
+            self.drop("events do not come")
+
+    def drop(self, why: str) -> None:
+        """End the connection; another one is opened."""
+        self._why = why
+        self._broken.set()
 
     async def _connect_and_listen(self) -> bool:
         """One connection, from its key to its end; whether it was ever open."""
@@ -147,14 +152,10 @@ class PrivateStream:
         self.messages += 1
         for each in self._venue.told(message):
             if each is Notice.STREAM_ENDED:
-                self._break("the key has expired")
+                self.drop("the key has expired")
             else:
                 self._missed = 0
                 self._take(each)
-
-    def _break(self, why: str) -> None:
-        self._why = why
-        self._broken.set()
 
 
 async def _end_of(future: Any) -> str:

@@ -16,8 +16,7 @@ import os
 import ssl
 import sys
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping
-from functools import partial
+from collections.abc import Callable, Collection, Mapping
 from itertools import count
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -31,7 +30,7 @@ from gateways.orders.gateway import RETRY_S, OrderGateway
 from gateways.orders.ids import ClientIds, IntegerIds
 from gateways.orders.known import Known
 from gateways.orders.outcomes import NO_ANSWER, told_text
-from gateways.orders.past import Past, newest_session, read_past
+from gateways.orders.past import Audit, newest_session, read_past
 from gateways.orders.venue import Venue, VenueType
 from gateways.sandbox.pointing import pointed_session
 from gateways.venues import Role, implementation, venue_among
@@ -137,15 +136,14 @@ async def serve(
     venue: Venue = venue_type(exchange, instruments, clock)
     firm = settings.firm
 
-    def read() -> Past:
-        return read_past(settings.snapshot_dir, settings.journal_dir, account, row.name, ids, instruments)
-
     try:
         life.beat({}, "recovering")
         await _opened(venue, life, clock, log)
         while not life.stopping:
             core = newest_session(settings.journal_dir)
-            past = read()
+            audit = Audit(settings.journal_dir, core, account, instruments)
+            audit.asked()  # what it finds from now on may be missing in the past that is read behind it
+            past = read_past(settings.snapshot_dir, settings.journal_dir, account, row.name, ids, instruments)
             known = Known(account, ids, instruments, wallets, sender.add, clock.time_ns)
             known.begin(past.positions, past.cash, past.booked, past.payments)
             gateway = OrderGateway(
@@ -163,10 +161,11 @@ async def serve(
                 gateway.recover(*left)
             gateway.start()
             try:
-                audit = partial(asyncio.to_thread, read)
                 log(await _trade(gateway, puller, sender, life, settings, core, audit, audit_s))
             finally:
                 await gateway.close()
+            if not life.stopping:
+                life.beat({}, "recovering")
     finally:
         await venue.close()
         if session is not None:
@@ -193,14 +192,16 @@ async def _opened(venue: Venue, life: Life, clock: Clock, log: Say) -> None:
         await clock.sleep(RETRY_S[min(attempt, len(RETRY_S) - 1)])
 
 
-async def _keep_auditing(gateway: OrderGateway, audit: Callable[[], Awaitable[Past]], audit_s: float) -> None:
-    """Compare with the core's journal now and then; commands that are on their way have come by the time that it has
-    been read, and once more."""
+async def _keep_auditing(gateway: OrderGateway, audit: Audit, audit_s: float) -> None:
+    """Look into the core's journal now and then for orders that have never come here.
+
+    An order that the journal has is on its way, and has come by the time of the next look.
+    """
     while True:
         await asyncio.sleep(audit_s)
-        left = (await audit()).left
+        asked = await asyncio.to_thread(audit.asked)
         await asyncio.sleep(audit_s)
-        gateway.look_for(left)
+        gateway.look_for(asked)
 
 
 async def _trade(
@@ -210,7 +211,7 @@ async def _trade(
     life: Life,
     settings: Settings,
     core: int,
-    audit: Callable[[], Awaitable[Past]],
+    audit: Audit,
     audit_s: float,
 ) -> str:
     """Work what the bus brings until told to stop, or until it is to begin anew; returns why it has ended."""

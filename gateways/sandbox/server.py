@@ -26,6 +26,7 @@ from gateways.sandbox.faults import FaultPlan
 from gateways.sandbox.market import Frame, RecordedMarket
 from gateways.sandbox.matching import Matching
 from gateways.sandbox.pointing import LOOPBACK, pointed_session
+from gateways.sandbox.stand_ins import check_market
 from gateways.sandbox.venue import SandboxVenue, VenueType
 from gateways.sidecar import Recording
 from gateways.venues import Role, implementation
@@ -73,7 +74,7 @@ class Sandbox:
     Raises
     ------
     ConfigError
-        For an instrument of a venue that there is no sandbox of.
+        For an instrument of a venue that there is no sandbox of, or a recording that cannot be its market.
     RecordingError
         For one without a depth snapshot.
     """
@@ -89,6 +90,7 @@ class Sandbox:
         port: int = 0,
         loop: bool = False,
     ) -> None:
+        check_market(instrument, recording)
         venue_type: VenueType = implementation(instrument.venue, Role.SANDBOX)
         market = RecordedMarket(recording, instrument, loop=loop)
         opened = market.open()

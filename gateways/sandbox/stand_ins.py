@@ -1,4 +1,4 @@
-"""What a venue trades whose market is made from another venue's recording."""
+"""What a venue trades over a recording of another venue, or over its own where the settings do not define that."""
 
 from __future__ import annotations
 
@@ -73,9 +73,35 @@ STAND_INS: Final = {
             max_qty="100000",
             max_leverage="100",
         ),
+        Instrument(
+            id=0,
+            symbol="BTCUSD_PERP",
+            venue="binance_coinm",
+            kind="inverse_perpetual",
+            tick="0.1",
+            lot="1",
+            multiplier="100",
+            base="BTC",
+            quote="USD",
+            maker_fee_rate="0.0001",
+            taker_fee_rate="0.0005",
+            min_qty="1",
+            max_qty="1000000",
+            max_leverage="125",
+        ),
     ),
 }
 """By venue and symbol of the recording: contracts as their exchanges list them. Settings may define them otherwise."""
+
+
+def check_market(instrument: Instrument, recording: Recording) -> None:
+    """Raise ``ConfigError`` unless a recording is of an instrument, or may stand for its market."""
+    found = STAND_INS.get((recording.venue, recording.symbol), ())
+    if recording.venue != instrument.venue and instrument.symbol not in [each.symbol for each in found]:
+        raise ConfigError(
+            f"{recording.path} is of {recording.symbol} at {recording.venue}, and does not stand for "
+            f"{instrument.symbol} at {instrument.venue}"
+        )
 
 
 def traded_on(recording: Recording, family: str, settings: Settings) -> Instrument:
@@ -86,14 +112,14 @@ def traded_on(recording: Recording, family: str, settings: Settings) -> Instrume
     ConfigError
         When it trades nothing that the recording could stand for.
     """
-    recorded = VENUES.get(recording.venue)
-    if recorded is not None and recorded.family == family:
-        return settings.instrument(f"{recording.symbol}.{recording.venue}")
     for instrument in STAND_INS.get((recording.venue, recording.symbol), ()):
         if VENUES[instrument.venue].family == family:
             wanted = (instrument.symbol, instrument.venue)
             own = [each for each in settings.instruments if (each.symbol, each.venue) == wanted]
             return own[0] if own else instrument
+    recorded = VENUES.get(recording.venue)
+    if recorded is not None and recorded.family == family:
+        return settings.instrument(f"{recording.symbol}.{recording.venue}")
     raise ConfigError(
         f"{recording.path} is of {recording.symbol} at {recording.venue}, and stands for nothing at {family}: give a "
         f"recording of it"

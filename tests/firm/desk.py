@@ -10,7 +10,7 @@ import asyncio
 import os
 import random
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,11 +43,10 @@ from oms.records import (
 )
 from oms.recovery import OPEN_STATES
 from oms.snapshot import read_snapshot, snapshots
-from tests.firm.settings import SYMBOL, firm_settings
+from tests.firm.settings import Market, firm_settings
 from tests.firm.zygote import Zygote
 from tests.gateways.orders.booth import SkippingClock
 
-VENUE: Final = "binance_usdm"
 POLICY: Final = Policy(silent_s=30.0, first_wait_s=0.005, longest_wait_s=0.02, snapshot_every_s=0.005)
 PATIENCE_S: Final = 30.0
 
@@ -59,7 +58,7 @@ class OwnLife:
         self.stopping = False
         self.counters: dict[str, float] = {}
 
-    def beat(self, counters: dict[str, float], state: str = "") -> bool:
+    def beat(self, counters: Mapping[str, float], state: str = "") -> bool:
         self.counters = dict(counters)
         return True
 
@@ -83,22 +82,26 @@ class FirmDesk:
         Limits that the exchange has seen passed.
     """
 
-    def __init__(self, sandbox: Sandbox, zygote: Zygote, folder: Path, more: str = "", **given: Any) -> None:
+    def __init__(
+        self, sandbox: Sandbox, zygote: Zygote, folder: Path, market: Market, more: str = "", **given: Any
+    ) -> None:
         self.sandbox = sandbox
+        self.market = market
         self._zygote = zygote
         ca_file = folder / "ca.pem"
-        settings = firm_settings(folder, more=more, **given)
+        settings = firm_settings(folder, more=more, market=market, **given)
         ca_file.write_bytes(sandbox.ca_pem)
-        live = LiveSettings(instruments=(SYMBOL,), sandbox_port=sandbox.port, sandbox_ca=os.fspath(ca_file))
+        live = LiveSettings(instruments=(market.symbol,), sandbox_port=sandbox.port, sandbox_ca=os.fspath(ca_file))
         self.settings: Settings = msgspec.structs.replace(settings, live=live)
         self.session_file = write_session(self.settings)
         self.context = new_context()
-        self.instrument = self.settings.instrument(SYMBOL)
+        self.instrument = self.settings.instrument(market.symbol)
         self.account: Account = sandbox.venue.exchange.accounts[0]
         self.broken: list[str] = []
         self.life = OwnLife()
         self._environment = {
-            variable(VENUE, part): sandbox.login[name] for part, name in (("key", "apiKey"), ("secret", "secret"))
+            variable(market.venue, part): sandbox.login[name]
+            for part, name in (("key", "apiKey"), ("secret", "secret"), ("passphrase", "password"))
         }
         self._heartbeats = Puller(self.context, self.settings.heartbeat_endpoint)
         self._ticks = Publisher(self.context, self.settings.ticks_endpoint, RecordKind.TICK, Source.GATEWAY)
@@ -162,7 +165,7 @@ class FirmDesk:
         self.life = OwnLife()
         clock = SkippingClock()
         self._orders = asyncio.ensure_future(
-            serve(self.settings, self.life, self.context, self._environment, VENUE, clock, audit_s=0.2)
+            serve(self.settings, self.life, self.context, self._environment, self.market.venue, clock, audit_s=0.2)
         )
 
     async def orders_leave(self) -> None:
@@ -184,7 +187,7 @@ class FirmDesk:
 
     def start_data(self) -> None:
         """Begin to publish market data."""
-        route = route_of(self.settings.live, VENUES[VENUE].hosts)
+        route = route_of(self.settings.live, VENUES[self.market.venue].hosts)
         live = LiveData([self.instrument], route, self._ticks, POLICY)
 
         async def look() -> None:
@@ -243,6 +246,17 @@ class FirmDesk:
 
     # ---- what it comes to
 
+    @property
+    def qty(self) -> int:
+        """What the exchange's fills come to, lots."""
+        return sum(fill.order.side * fill.qty for fill in self.account.fills)
+
+    def holdings(self) -> dict[str, int]:
+        """What the exchange says that the account has, cash by currency."""
+        if self.instrument.kind == "spot":
+            return {self.instrument.base: self.account.base_wallet, self.instrument.quote: self.account.wallet}
+        return {self.instrument.settlement: self.account.wallet}
+
     def state(self) -> State:
         """The tables that the core has left behind."""
         st = new_state()
@@ -277,9 +291,13 @@ class FirmDesk:
                 assert (int(row["px"]), int(row["qty"])) == (shown.px, shown.qty), f"{order_id} has other terms"
         assert not there, f"the core does not know {list(there)}"
         position = s["positions"][0, self.instrument.id, 0]
-        assert int(position["qty"]) == self.account.qty
-        (wallet,) = [number for number, each in enumerate(self.settings.wallets) if each.venue == VENUE]
-        assert int(s["wallets"][0, wallet]["balance"]) == self.account.wallet
+        assert int(position["qty"]) == self.qty
+        wallets = {
+            each.currency: int(s["wallets"][0, number]["balance"])
+            for number, each in enumerate(self.settings.wallets)
+            if each.venue == self.market.venue
+        }
+        assert wallets == self.holdings()
         assert not self.broken, self.broken
 
     def _watch(self, event: Event) -> None:
@@ -288,8 +306,8 @@ class FirmDesk:
             self.broken.append(f"an order of {event.order.qty} lots")
         if event.what is What.NEW and len(self.account.open_orders) > self._most_open:
             self.broken.append(f"{len(self.account.open_orders)} open orders")
-        if isinstance(event.fill, Fill) and abs(self.account.qty) > self._most_position:
-            self.broken.append(f"a position of {self.account.qty} lots")
+        if isinstance(event.fill, Fill) and abs(self.qty) > self._most_position:
+            self.broken.append(f"a position of {self.qty} lots")
 
 
 class Chaos:
@@ -342,7 +360,7 @@ class Chaos:
             order_id=order_id,
             side=side,
             px=px,
-            qty=self.draw.randrange(10, 130),
+            qty=self.draw.randrange(*self.desk.market.qty),
             flags=int(flags),
             order_type=terms[0],
             time_in_force=terms[1],
@@ -352,9 +370,8 @@ class Chaos:
         if self.ids:
             venue = self.desk.sandbox.venue
             px = venue.exchange.bid_px - self.draw.randrange(-20, 200)
-            self.desk.send(
-                CommandKind.AMEND, order_id=self.draw.choice(self.ids), px=px, qty=self.draw.randrange(5, 150)
-            )
+            qty = self.draw.randrange(*self.desk.market.qty)
+            self.desk.send(CommandKind.AMEND, order_id=self.draw.choice(self.ids), px=px, qty=qty)
 
     def cancel(self) -> None:
         if self.ids:

@@ -2,20 +2,85 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from oms.config import Settings, load_settings
+import msgspec
 
-SYMBOL: Final = "BTCUSDT.binance_usdm"
+import gateways
+from gateways.sandbox.stand_ins import STAND_INS
+from oms.config import Settings, load_settings, qualified_symbol
+from oms.instruments import Instrument
+
 ACCOUNT: Final = "desk"
-SETTINGS: Final = f"""
+RECORDINGS: Final = Path(gateways.__file__).parent / "recordings"
+
+
+class Market(NamedTuple):
+    """What a session trades, and the recording that is its market.
+
+    Attributes
+    ----------
+    qty : pair of int
+        Lots of the smallest and the largest order.
+    """
+
+    instrument: Instrument
+    recording: Path
+    max_order_qty: str
+    max_position: str
+    qty: tuple[int, int]
+    balances: str = ""
+    is_shipped: bool = True
+
+    @property
+    def venue(self) -> str:
+        return self.instrument.venue
+
+    @property
+    def symbol(self) -> str:
+        return qualified_symbol(self.instrument)
+
+    @property
+    def definition(self) -> str:
+        """The instrument as settings say it, where zoms does not ship it."""
+        if self.is_shipped:
+            return ""
+        said = {name: value for name, value in msgspec.structs.asdict(self.instrument).items() if value or name == "id"}
+        return "\n[[instruments]]\n" + "".join(f"{name} = {json.dumps(value)}\n" for name, value in said.items())
+
+
+def _shipped(name: str) -> Instrument:
+    return load_settings().instrument(name)
+
+
+USDM: Final = Market(
+    _shipped("BTCUSDT.binance_usdm"),
+    RECORDINGS / "usdm_btcusdt_20240808_60s.gz",
+    "0.1",
+    "0.5",
+    (10, 130),
+    balances='"binance_usdm.USDT" = "100000"',
+)
+SPOT: Final = Market(
+    _shipped("BTCUSDT.binance_spot"), RECORDINGS / "spot_btcusdt_20240808_30s.gz", "0.1", "0.5", (100, 13_000)
+)
+(_SWAP,) = STAND_INS["binance_usdm", "BTCUSDT"]
+OKX: Final = Market(_SWAP, USDM.recording, "10", "50", (10, 1_300), is_shipped=False)
+MARKETS: Final = {market.venue: market for market in (USDM, SPOT, OKX)}
+SYMBOL: Final = USDM.symbol
+
+
+def settings_text(market: Market) -> str:
+    """A session on one instrument, with limits of its own and without a strategy; ``{port}`` and ``{ca}`` are open."""
+    return f"""
 account = "{ACCOUNT}"
 heartbeat_s = 0.1
 
 [live]
-instruments = ["{SYMBOL}"]
+instruments = ["{market.symbol}"]
 sandbox_port = {{port}}
 sandbox_ca = "{{ca}}"
 
@@ -25,6 +90,7 @@ margin_mode = "cross"
 cost_basis = "average"
 leverage = "5"
 day_reset = "00:00 UTC"
+balances = {{{{ {market.balances} }}}}
 max_gross_exposure = "60000"
 max_net_exposure = "60000"
 max_leverage = "3"
@@ -34,30 +100,32 @@ max_drawdown = "2000"
 max_orders_per_second = 20
 max_cancels_per_second = 40
 
-[risk."{SYMBOL}"]
-max_order_qty = "0.1"
+[risk."{market.symbol}"]
+max_order_qty = "{market.max_order_qty}"
 max_order_notional = "10000"
 price_collar = "0.02"
-max_position = "0.5"
+max_position = "{market.max_position}"
 max_open_orders = 10
 max_orders_per_second = 10
 max_book_age_ms = 5000
 duplicate_window_ms = 10
-"""
-"""Of a session on one contract, with limits of its own and without a strategy."""
+{market.definition}"""
 
 
-def settings_file(folder: Path, *, port: int = 1, ca_pem: bytes = b"", more: str = "") -> Path:
-    """Write ``SETTINGS``, and ``more`` behind them, to a file."""
+SETTINGS: Final = settings_text(USDM)
+
+
+def settings_file(folder: Path, *, port: int = 1, ca_pem: bytes = b"", more: str = "", market: Market = USDM) -> Path:
+    """Write a market's settings, and ``more`` behind them, to a file."""
     ca = folder / "ca.pem"
     ca.write_bytes(ca_pem)
     path = folder / "firm.toml"
-    path.write_text(SETTINGS.format(port=port, ca=ca) + more)
+    path.write_text(settings_text(market).format(port=port, ca=ca) + more)
     return path
 
 
-def firm_settings(folder: Path, *, trade: bool = True, more: str = "", **given: Any) -> Settings:
+def firm_settings(folder: Path, *, trade: bool = True, more: str = "", market: Market = USDM, **given: Any) -> Settings:
     """The settings of a session that may trade."""
-    path = settings_file(folder, more=more)
+    path = settings_file(folder, more=more, market=market)
     overrides = {"mode": "firm", "firm": {"trade": trade}, "data_dir": os.fspath(folder / "data")}
     return load_settings(path, {**overrides, **given})

@@ -18,33 +18,40 @@ from gateways.sandbox.server import Sandbox
 from gateways.sidecar import open_recording
 from oms.config import write_session
 from tests.firm.desk import Chaos, FirmDesk
-from tests.firm.settings import SYMBOL, firm_settings
+from tests.firm.settings import MARKETS, SYMBOL, USDM, Market, firm_settings
 from tests.firm.zygote import Zygote
 from tests.gateways.orders.test_chaos import RATES
-from tests.gateways.sandbox.desk import RECORDING, shipped_instrument
 
 ACTIONS = 120
-STRATEGY = f"""
+STRATEGY = """
 [[strategies]]
 file = "market_maker"
-instrument = "{SYMBOL}"
+instrument = "{}"
 """
 FIRST_SEED = int(os.environ.get("ZOMS_CHAOS_SEED", "1000"))
+VENUE = os.environ.get("ZOMS_CHAOS_VENUE", USDM.venue)
 SEEDS = int(os.environ.get("ZOMS_CHAOS_SEEDS", "1000"))
 
 
 @pytest.fixture(scope="module")
 def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
-    session_file = write_session(firm_settings(tmp_path_factory.mktemp("zygote"), more=STRATEGY))
+    session_file = write_session(firm_settings(tmp_path_factory.mktemp("zygote"), more=STRATEGY.format(SYMBOL)))
     with Zygote(session_file) as ready:
         yield ready
 
 
-def run_seed(seed: int, zygote: Zygote, folder: Path) -> None:
+def run_seed(seed: int, zygote: Zygote, folder: Path, market: Market = USDM) -> None:
     async def body() -> None:
-        async with Sandbox(open_recording(RECORDING), shipped_instrument(), loop=True) as sandbox:
+        async with Sandbox(open_recording(market.recording), market.instrument, loop=True) as sandbox:
             sandbox.step(50)
-            desk = FirmDesk(sandbox, zygote, folder, STRATEGY, firm={"trade": True, "orders_at_end": "keep"})
+            desk = FirmDesk(
+                sandbox,
+                zygote,
+                folder,
+                market,
+                STRATEGY.format(market.symbol),
+                firm={"trade": True, "orders_at_end": "keep"},
+            )
             try:
                 desk.start_core()
                 desk.start_data()
@@ -55,6 +62,8 @@ def run_seed(seed: int, zygote: Zygote, folder: Path) -> None:
                 await desk.stop_orders()
                 await desk.stop_core()
                 desk.check_equal()
+                assert len(sandbox.venue.exchange.orders) > ACTIONS // 20
+                assert desk.account.fills
             finally:
                 await desk.close()
 
@@ -66,7 +75,12 @@ def test_core_has_what_the_exchange_has(seed: int, zygote: Zygote, tmp_path: Pat
     run_seed(seed, zygote, tmp_path)
 
 
+@pytest.mark.parametrize("venue", [name for name in MARKETS if name != USDM.venue])
+def test_every_venue(venue: str, zygote: Zygote, tmp_path: Path) -> None:
+    run_seed(1, zygote, tmp_path, MARKETS[venue])
+
+
 @pytest.mark.thorough
 @pytest.mark.parametrize("seed", range(FIRST_SEED, FIRST_SEED + SEEDS))
 def test_core_has_what_the_exchange_has_thoroughly(seed: int, zygote: Zygote, tmp_path: Path) -> None:
-    run_seed(seed, zygote, tmp_path)
+    run_seed(seed, zygote, tmp_path, MARKETS[VENUE])

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.timeout(300)
 @pytest.fixture
 def playing(monkeypatch: pytest.MonkeyPatch) -> Iterator[ServedSandbox]:
     """A sandbox whose market goes on, and its keys in the environment."""
-    with ServedSandbox() as serving:
+    with ServedSandbox(loop=True) as serving:
         sandbox = serving.sandbox
         for part, name in (("key", "apiKey"), ("secret", "secret")):
             monkeypatch.setenv(variable(VENUE, part), sandbox.login[name])
@@ -86,9 +86,9 @@ def test_core_and_exchange_agree_whatever_is_killed(playing: ServedSandbox, tmp_
             assert counter("core", "trading_state") == TradingState.HALTED
             assert not account.open_orders  # nobody watched them meanwhile
             with Client("trader", settings.rpc_endpoint) as client:
-                (position,) = [each for each in client.positions() if each.instrument == SYMBOL]
+                (position,) = [each for each in client.positions() if each.symbol == SYMBOL and each.strategy is None]
                 assert position.qty == playing.sandbox.venue.instrument.qty_from_lots(account.qty)
-                client.resume()
+                client.set_trading_state("active")
             yield more_fills()
 
         watched = Watched(session, script())

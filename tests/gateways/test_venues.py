@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from gateways.live.binance import SPOT, USDM
+from gateways.live.binance import COINM, SPOT, USDM
 from gateways.live.htx import LINEAR as HTX_LINEAR
 from gateways.live.htx import SPOT as HTX_SPOT
 from gateways.live.okx import MARKET_DATA as OKX
 from gateways.live.venue import MarketDataVenue
+from gateways.orders.binance_coinm import BinanceCoinm
 from gateways.orders.binance_spot import BinanceSpot
 from gateways.orders.binance_usdm import BinanceUsdm
 from gateways.orders.htx_linear import HtxLinear
 from gateways.orders.htx_spot import HtxSpot
 from gateways.orders.okx import Okx
 from gateways.orders.venue import VenueType as OrdersType
+from gateways.sandbox.binance.coinm_venue import CoinmVenue
 from gateways.sandbox.binance.spot_venue import SpotVenue
 from gateways.sandbox.binance.venue import Venue as BinanceSandbox
 from gateways.sandbox.htx.linear_venue import LinearVenue
@@ -25,9 +27,9 @@ from gateways.venues import VENUES, Role, implementation, venue_among
 from oms.checks import ConfigError
 
 # The types are the test: each is checked against its contract.
-MARKET_DATA: tuple[MarketDataVenue, ...] = (USDM, SPOT, OKX, HTX_SPOT, HTX_LINEAR)
-ORDERS: tuple[OrdersType, ...] = (BinanceUsdm, BinanceSpot, Okx, HtxLinear, HtxSpot)
-SANDBOXES: tuple[SandboxType, ...] = (BinanceSandbox, SpotVenue, OkxSandbox, LinearVenue, HtxSpotSandbox)
+MARKET_DATA: tuple[MarketDataVenue, ...] = (USDM, SPOT, COINM, OKX, HTX_SPOT, HTX_LINEAR)
+ORDERS: tuple[OrdersType, ...] = (BinanceUsdm, BinanceSpot, BinanceCoinm, Okx, HtxLinear, HtxSpot)
+SANDBOXES: tuple[SandboxType, ...] = (BinanceSandbox, SpotVenue, CoinmVenue, OkxSandbox, LinearVenue, HtxSpotSandbox)
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,7 @@ class Error(Enum):
     BAD_SIDE = (400, -1117, "Invalid side.")
     BAD_SYMBOL = (400, -1121, "Invalid symbol.")
     NO_LISTEN_KEY = (400, -1125, "This listenKey does not exist.")
+    BAD_COMBINATION = (400, -1128, "Combination of optional parameters invalid.")
     BAD_PARAMETER = (400, -1130, "Data sent for parameter '{}' is not valid.")
     UNKNOWN_ORDER = (400, -2011, "Unknown order sent.")
     NO_ORDER = (400, -2013, "Order does not exist.")
@@ -75,6 +76,7 @@ class Error(Enum):
     SAME_POSITION_MODE = (400, -4059, "No need to change position side.")
     BAD_POSITION_SIDE = (400, -4061, "Order's position side does not match user's setting.")
     BATCH_TOO_LONG = (400, -4082, "Invalid number of batch place orders.")
+    BAD_PAIR = (400, -4087, "Invalid pair.")
     DUPLICATE_CLIENT_ID = (400, -4116, "ClientOrderId is duplicated.")
     USE_ALGO_API = (
         400,

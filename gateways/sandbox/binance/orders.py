@@ -106,7 +106,7 @@ def cancel_batch(venue: Venue, call: Call) -> list[Json]:
         venue.exchange.cancel(order)
         return venue.views.order(order, queried=False)
 
-    return [_answer(cancel_one, venue.parameters({name: value})) for name, value in wanted]
+    return [_answer(venue, cancel_one, venue.parameters({name: value})) for name, value in wanted]
 
 
 def cancel_all(venue: Venue, call: Call) -> Json:
@@ -178,7 +178,7 @@ def check_position_side(parameters: Parameters) -> None:
 
 
 def translated(refused: RefusedError) -> ApiError:
-    """The venue's error for a refusal of the exchange."""
+    """USD-M's error for a refusal of the exchange."""
     return ApiError(REFUSALS[refused.refusal])
 
 
@@ -274,17 +274,17 @@ def _each(venue: Venue, call: Call, most: int, act: Callable[[Parameters], Json]
     if not 0 < len(rows) <= most or not all(isinstance(row, dict) for row in rows):
         raise ApiError(Error.BATCH_TOO_LONG)
     parameters = [venue.parameters({name: _text(value) for name, value in row.items()}) for row in rows]
-    return [_answer(act, given) for given in parameters]
+    return [_answer(venue, act, given) for given in parameters]
 
 
-def _answer(act: Callable[[Parameters], Json], given: Parameters) -> Json:
+def _answer(venue: Venue, act: Callable[[Parameters], Json], given: Parameters) -> Json:
     """What one of several comes to: its view, or its own error."""
     try:
         return act(given)
     except RefusedError as refused:
-        return translated(refused).body
+        return translated(refused).in_words(venue.words).body
     except ApiError as error:
-        return error.body
+        return error.in_words(venue.words).body
 
 
 def _list(parameters: Parameters, name: str) -> list[Any]:

@@ -94,8 +94,8 @@ class Streams:
     Parameters
     ----------
     path
-        Paths of connections, with the groups ``mode`` and ``names``, and ``entry``; or ``api``, which stands for the
-        entry ``private``, when there are no entries.
+        Paths of connections, with the groups ``mode`` and ``names``, and ``entry``; or, when there are no entries,
+        ``api`` or ``key``, which stand for the entry ``private``: an API, and an account's listen key.
     channels
         Names of streams; ``{symbol}`` stands for the instrument's.
     answer
@@ -131,12 +131,14 @@ class Streams:
         socket = web.WebSocketResponse(heartbeat=PING_S, compress=False)
         await socket.prepare(request)
         found = match.groupdict("")
-        entry = found.get("entry", "private" if found.get("api") else "public")
+        key = found.get("key") or request.query.get("listenKey", "")
+        is_private = bool(found.get("api") or found.get("key"))
+        entry = found.get("entry", "private" if is_private else "public")
         connection = Connection(self, request, socket, entry, is_combined=found["mode"] == "stream")
         names = [found["names"], request.query.get("streams", "")]
         for name in "/".join(names).split("/"):
             connection.add(name)
-        connection.add(request.query.get("listenKey", ""))
+        connection.add(key)
         self.connections.add(connection)
         self.changed()
         timer = ("day", id(connection))

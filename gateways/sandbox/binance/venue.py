@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import ClassVar, Final
 
 import msgspec
 
@@ -19,6 +19,7 @@ from gateways.sandbox.binance.views import Json, Views
 from gateways.sandbox.conditionals import Conditional
 from gateways.sandbox.exchange import Engine, Event
 from gateways.sandbox.faults import FaultPlan
+from gateways.sandbox.inverse_ledger import ledger_of
 from gateways.sandbox.market import TRADE_FIELDS, Batch, Frame, RecordedMarket, Trade
 
 HOSTS: Final = ("fapi.binance.com", "fstream.binance.com", "api.binance.com")
@@ -46,10 +47,11 @@ class Venue(Front[Ledger]):
     hosts: tuple[str, ...] = HOSTS
     routes = ROUTES
     refusals = REFUSALS
+    views_type: ClassVar[type[Views]] = Views
 
     def __init__(self, market: RecordedMarket, engine: Engine, opened: Batch, faults: FaultPlan | None = None) -> None:
-        super().__init__(market, Ledger(market.instrument), engine, faults, KEY_PERMISSIONS, RateLimits())
-        self.views = Views(self.exchange, self.instrument, market.px_decimals)
+        super().__init__(market, ledger_of(market.instrument), engine, faults, KEY_PERMISSIONS, RateLimits())
+        self.views = self.views_type(self.exchange, self.instrument, market.px_decimals)
         self.listen_keys = ListenKeys(self.timers, self._tell_expired)
         self._marked_ms = 0
         self.conditionals.listeners.append(self._on_conditional)

@@ -65,6 +65,10 @@ class Views:
         """A cost in the quote currency."""
         return fixed(tick_lots * self._tick * self._lot, self.px_decimals + EXTRA_DECIMALS)
 
+    def filled_average(self, order: Order) -> Fraction:
+        """Average price of what an order has filled, ticks; 0: it has filled nothing."""
+        return Fraction(order.filled_cost, order.filled_qty) if order.filled_qty else Fraction(0)
+
     @property
     def asset(self) -> str:
         """What margin and fees are in."""
@@ -72,7 +76,7 @@ class Views:
 
     def order(self, order: Order, *, queried: bool) -> Json:
         """An order ("New Order", "Query Order"): an answer to a request about it, or to a query."""
-        average = Fraction(order.filled_cost, order.filled_qty) if order.filled_qty else Fraction(0)
+        average = self.filled_average(order)
         conditional_type = _type_of(order)
         view: Json = {
             "orderId": order.order_id,
@@ -110,7 +114,7 @@ class Views:
     def order_update(self, event: Event) -> Json:
         """ORDER_TRADE_UPDATE ("Event: Order Update")."""
         order, fill = event.order, event.fill
-        average = Fraction(order.filled_cost, order.filled_qty) if order.filled_qty else Fraction(0)
+        average = self.filled_average(order)
         kind = _type_of(order)
         details: Json = {
             "s": self.instrument.symbol,
@@ -240,14 +244,13 @@ class Views:
             "isAutoAddMargin": "false",
         }
 
-    def account(self, account: Account, *, version: int) -> Json:
-        """The whole account ("Account Information V3" and "V2")."""
+    def margins(self, account: Account) -> dict[str, str]:
+        """What the account has and needs of its asset, by the names that accounts and assets have in common."""
         ledger, mark_px = self.exchange.ledger, self.exchange.mark_px
         unrealized = ledger.unrealized_pnl(account, mark_px)
         initial = ledger.initial_margin(account, mark_px)
         position_margin = ledger.position_margin(account, mark_px)
-        available = cash(ledger.available(account, mark_px))
-        shared = {
+        return {
             "InitialMargin": cash(initial),
             "MaintMargin": cash(ledger.maintenance_margin(account, mark_px)),
             "WalletBalance": cash(account.wallet),
@@ -258,15 +261,29 @@ class Views:
             "CrossWalletBalance": cash(account.wallet),
             "CrossUnPnl": cash(unrealized),
         }
-        asset: Json = {name[0].lower() + name[1:]: value for name, value in shared.items()}
-        asset |= {"availableBalance": available, "maxWithdrawAmount": available, "updateTime": account.wallet_ms}
+
+    def asset_row(self, account: Account) -> Json:
+        """The account's asset, in a list of them."""
+        available = self._available(account)
+        row: Json = {"asset": self.asset}
+        row |= {name[0].lower() + name[1:]: value for name, value in self.margins(account).items()}
+        return row | {"availableBalance": available, "maxWithdrawAmount": available, "updateTime": account.wallet_ms}
+
+    def _available(self, account: Account) -> str:
+        return cash(self.exchange.ledger.available(account, self.exchange.mark_px))
+
+    def account(self, account: Account, *, version: int) -> Json:
+        """The whole account ("Account Information V3" and "V2")."""
+        shared = self.margins(account)
+        available = self._available(account)
+        asset = self.asset_row(account)
         view: Json = {"total" + name: value for name, value in shared.items()}
         view |= {"availableBalance": available, "maxWithdrawAmount": available}
         position = self._account_position(account, version=version)
         if version == 2:
             asset["marginAvailable"] = True
             view = {**ACCOUNT_SETTINGS, "feeBurn": False, **view}
-        view["assets"] = [{"asset": self.asset, **asset}]
+        view["assets"] = [asset]
         view["positions"] = [position] if version == 2 or account.qty or account.open_orders else []
         return view
 
@@ -301,9 +318,7 @@ class Views:
             "quantity": self.qty(conditional.qty),
             "algoStatus": conditional.state.value,
             "actualOrderId": str(order.order_id) if order and order.order_id else "",
-            "actualPrice": self.average(Fraction(order.filled_cost, order.filled_qty))
-            if order and order.filled_qty
-            else "0.00000",
+            "actualPrice": self.average(self.filled_average(order)) if order and order.filled_qty else "0.00000",
             "triggerPrice": self.px(conditional.trigger_px),
             "price": self.px(conditional.px),
             "icebergQuantity": None,
@@ -338,9 +353,8 @@ class Views:
             "ai": str(order.order_id) if order and order.order_id else "",
         }
         if conditional.state in (Waiting.TRIGGERED, Waiting.FINISHED) and order is not None:
-            average = Fraction(order.filled_cost, order.filled_qty) if order.filled_qty else Fraction(0)
             details |= {
-                "ap": self.average(average),
+                "ap": self.average(self.filled_average(order)),
                 "aq": self.qty(order.filled_qty),
                 "act": order.order_type.name,
             }

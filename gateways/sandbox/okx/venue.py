@@ -34,6 +34,7 @@ from gateways.sandbox.okx.routes import ROUTES, Counted, Route
 from gateways.sandbox.okx.security import owner_of
 from gateways.sandbox.okx.streams import Streams
 from gateways.sandbox.okx.views import Views
+from oms.checks import ConfigError
 from oms.instruments import Instrument
 from oms.records import TickKind
 
@@ -92,6 +93,8 @@ class Venue:
     hosts: tuple[str, ...] = HOSTS
 
     def __init__(self, market: RecordedMarket, engine: Engine, opened: Batch, faults: FaultPlan | None = None) -> None:
+        if market.instrument.kind == "spot":
+            raise ConfigError(f"the sandbox trades no spot as OKX yet: {market.instrument.symbol} is no swap")
         self.market = market
         self.instrument: Instrument = market.instrument
         self.contract = Contract(market.instrument)

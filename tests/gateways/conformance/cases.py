@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -10,8 +11,10 @@ import pytest
 
 import gateways
 from gateways.orders.clock import Clock
-from oms.records import ReportKind
+from gateways.sandbox.server import DEFAULT_BALANCE
+from oms.records import CASH_SCALE, ReportKind
 from tests.gateways.orders.booth import Booth, on_booth
+from tests.gateways.reference import COINM_FILE
 
 RECORDINGS: Final = Path(gateways.__file__).parent / "recordings"
 
@@ -35,6 +38,10 @@ class Case(NamedTuple):
         A conditional order is asked for with a price.
     stop_query : dict
         ccxt's parameters by which conditional orders are asked for.
+    coin : int
+        What is ordered for one bitcoin, about: contracts, where quantities are.
+    balance : int
+        Cash at first, in the settlement currency, which does not cover thousands of bitcoins.
     """
 
     name: str
@@ -48,9 +55,15 @@ class Case(NamedTuple):
     trend: int
     stop_has_price: bool
     stop_query: Mapping[str, Any]
+    coin: int = 1
+    balance: int = DEFAULT_BALANCE
 
     def __str__(self) -> str:
         return self.name
+
+    def qty(self, bitcoins: str) -> str:
+        """What is ordered for so many bitcoins."""
+        return f"{(Decimal(bitcoins) * self.coin).normalize():f}"
 
 
 CASES: Final = (
@@ -80,6 +93,21 @@ CASES: Final = (
         stop_has_price=True,
         stop_query={},
     ),
+    Case(
+        "binance_coinm",
+        COINM_FILE,
+        "BTC/USD:BTC",
+        amends_px=True,
+        expires_all_or_nothing=False,
+        new_order="dapiPrivatePostOrder",
+        cancel_order="dapiPrivateDeleteOrder",
+        amend_order="dapiPrivatePutOrder",
+        trend=1,
+        stop_has_price=False,
+        stop_query={"trigger": True},
+        coin=1_000,
+        balance=CASH_SCALE,
+    ),
 )
 
 every_venue: Final = pytest.mark.parametrize("case", CASES, ids=str)
@@ -94,13 +122,13 @@ class Stand:
         self.booth = booth
         self.case = case
         instrument = booth.instrument
-        self.lots = instrument.qty_to_lots("0.1")
+        self.lots = instrument.qty_to_lots(case.qty("0.1"))
         """A tenth of a bitcoin."""
         self.far = instrument.px_to_ticks("61000")
         """A price at which a buy rests."""
-        self.few = instrument.qty_to_lots("0.01")
+        self.few = instrument.qty_to_lots(case.qty("0.01"))
         """A hundredth."""
-        self.least = instrument.qty_to_lots("0.001")
+        self.least = instrument.qty_to_lots(case.qty("0.001"))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.booth, name)
@@ -127,7 +155,8 @@ class Stand:
     async def elsewhere(self, side: str, qty: str, price: str = "", **more: Any) -> Any:
         """An order that somebody else places on the account."""
         terms = {"type": "LIMIT", "timeInForce": "GTC", "price": price} if price else {"type": "MARKET"}
-        request = {"symbol": self.booth.instrument.symbol, "side": side, "quantity": qty, **terms, **more}
+        wanted = {"symbol": self.booth.instrument.symbol, "side": side, "quantity": self.case.qty(qty)}
+        request = {**wanted, **terms, **more}
         return await getattr(self.booth.exchange, self.case.new_order)(request)
 
 
@@ -140,7 +169,7 @@ def on_stand(clock: Callable[[], Clock] = Clock, **options: Any) -> Callable[[Bo
             async def on_this(booth: Booth) -> None:
                 await body(Stand(booth, case))
 
-            on_booth(clock, recording=case.recording, **options)(on_this)()
+            on_booth(clock, recording=case.recording, balance=case.balance, **options)(on_this)()
 
         test.__name__ = body.__name__
         test.__doc__ = body.__doc__

@@ -17,6 +17,7 @@ from gateways.venues import VENUES, Sandbox
 from oms.config import load_settings
 from oms.records import ReportKind
 from tests.gateways.conformance.cases import Case, Stand, every_venue, on_stand
+from tests.gateways.sandbox.desk import defined
 
 
 def sandbox_of(stand: Stand, folder: Path) -> Sandbox:
@@ -99,8 +100,9 @@ def test_doctor_sees_another_grid(case: Case, tmp_path: Path) -> None:
 async def examined(stand: Stand, folder: Path, **changes: Any) -> dict[str, str]:
     """The level of each finding, by check; of several, the last."""
     settings = load_settings(None, {"replay": {"file": ""}, "data_dir": str(folder)})
-    instruments = [replace(each, **changes) if each.venue == stand.case.name else each for each in settings.instruments]
-    settings = replace(settings, instruments=tuple(instruments))
+    settings, traded = defined(settings, stand.instrument)
+    others = [each for each in settings.instruments if each is not traded]
+    settings = replace(settings, instruments=(*others, replace(traded, **changes)))
     found = await examine_venue(
         VENUES[stand.case.name], settings, sandbox_of(stand, folder), credentials=credentials_of(0)
     )

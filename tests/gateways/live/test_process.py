@@ -28,9 +28,9 @@ T = TypeVar("T")
 class ServedSandbox(threading.Thread):
     """A sandbox on an event loop of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, loop: bool = False) -> None:
         super().__init__(daemon=True)
-        self.sandbox = Sandbox(open_recording(RECORDING), shipped_instrument())
+        self.sandbox = Sandbox(open_recording(RECORDING), shipped_instrument(), loop=loop)
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self._ending = asyncio.Event()

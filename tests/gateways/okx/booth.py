@@ -44,7 +44,12 @@ class OkxBooth(Booth):
 
 
 def on_booth(
-    clock: Callable[[], Clock] = Clock, instrument: Instrument = SWAP, *, is_open: bool = True, **options: Any
+    clock: Callable[[], Clock] = Clock,
+    instrument: Instrument = SWAP,
+    *,
+    is_open: bool = True,
+    deadline_s: float = DEADLINE_S,
+    **options: Any,
 ) -> Callable[[Callable[[OkxBooth], Awaitable[None]]], Callable[[], None]]:
     """As ``tests.gateways.orders.booth.on_booth``."""
 
@@ -53,7 +58,7 @@ def on_booth(
             sandbox.step(50)
             booth = OkxBooth(sandbox, clock(), **options)
             try:
-                async with asyncio.timeout(DEADLINE_S):
+                async with asyncio.timeout(deadline_s):
                     if is_open:
                         await booth.open()
                     await body(booth)

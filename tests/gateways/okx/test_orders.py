@@ -245,6 +245,13 @@ async def test_contract_that_is_not_the_exchanges_is_refused(booth: OkxBooth) ->
             await Okx(booth.exchange, (msgspec.structs.replace(booth.instrument, **changes),), booth.clock).open()
 
 
+@on_booth(is_open=False)
+async def test_spot_is_refused_before_anything_is_asked(booth: OkxBooth) -> None:
+    changes = {"kind": "spot", "symbol": "BTC-USDT", "multiplier": "1", "max_leverage": "1"}
+    with pytest.raises(ValueError, match="BTC-USDT is spot, and at okx only swaps are traded yet"):
+        await Okx(booth.exchange, (msgspec.structs.replace(booth.instrument, **changes),), booth.clock).open()
+
+
 def test_keys_without_a_passphrase_are_refused() -> None:
     with pytest.raises(CredentialsError, match="ZOMS_OKX_PASSPHRASE"):
         Okx.new_exchange(Credentials("key", "secret"))

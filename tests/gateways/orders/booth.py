@@ -17,7 +17,7 @@ from gateways.orders.venue import VenueType
 from gateways.sandbox.accounts import Account
 from gateways.sandbox.binance.venue import Venue
 from gateways.sandbox.faults import Fault, FaultPlan
-from gateways.sandbox.server import Sandbox, credentials_of
+from gateways.sandbox.server import DEFAULT_BALANCE, Sandbox, credentials_of
 from gateways.sidecar import open_recording
 from gateways.venues import VENUES, Role, implementation
 from oms.bus import Records
@@ -272,7 +272,8 @@ async def _run(body: Callable[[Booth], Awaitable[None]], clock: Clock, options: 
     is_open = options.pop("is_open", True)
     deadline_s = options.pop("deadline_s", DEADLINE_S)
     recording = open_recording(options.pop("recording", RECORDING))
-    async with Sandbox(recording, shipped_instrument(recording.path)) as sandbox:
+    balance = options.pop("balance", DEFAULT_BALANCE)
+    async with Sandbox(recording, shipped_instrument(recording.path), balance=balance) as sandbox:
         sandbox.step(50)
         booth = Booth(sandbox, clock, **options)
         try:

@@ -131,8 +131,8 @@ class Trader:
         self.taken = 0
 
 
-def check_equal(trader: Trader) -> None:
-    """The reports come to exactly what the exchange has."""
+def check_orders(trader: Trader) -> None:
+    """The orders of the reports are exactly those that the exchange has."""
     booth, mirror = trader.booth, trader.mirror
     exchange = booth.sandbox.venue.exchange
     there = {booth.known.ids.order_id(order.client_order_id): order for order in exchange.orders.values()}
@@ -149,6 +149,12 @@ def check_equal(trader: Trader) -> None:
         if shown.status.is_open:
             assert (order.px, order.qty, order.state) == (shown.px, shown.qty, OrderState.LIVE)
     assert not there, "orders that nobody asked for"
+
+
+def check_equal(trader: Trader) -> None:
+    """The reports come to exactly what the exchange has."""
+    booth, mirror = trader.booth, trader.mirror
+    check_orders(trader)
     assert mirror.qty == booth.account.qty == booth.known.positions[booth.instrument.id]
     assert booth.known.cash["USDT"] == booth.account.wallet
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from gateways.credentials import CredentialsError, variable
+from gateways.orders.clock import Clock
 from gateways.orders.process import serve
 from gateways.sandbox.server import Sandbox
 from gateways.sidecar import open_recording
@@ -32,9 +33,9 @@ from oms.records import (
     Source,
     TimeInForce,
 )
-from tests.gateways.orders.booth import FAR
+from tests.gateways.orders.booth import FAR, SkippingClock
 from tests.gateways.orders.test_past import event
-from tests.gateways.sandbox.desk import RECORDING, shipped_instrument
+from tests.gateways.sandbox.desk import RECORDING, defined, shipped_instrument
 
 ORDER_ID = 1024 << 40 | 1
 
@@ -104,7 +105,7 @@ async def reports_until(puller: Puller, kind: ReportKind) -> list[ReportKind]:
 class Bus:
     """The core's side of the bus, the sandbox and the process under test."""
 
-    def __init__(self, settings: Settings, sandbox: Sandbox, folder: Path) -> None:
+    def __init__(self, settings: Settings, sandbox: Sandbox, folder: Path, clock: Clock | None) -> None:
         settings.socket_dir.mkdir(parents=True, exist_ok=True)
         ca_file = folder / "ca.pem"
         ca_file.write_bytes(sandbox.ca_pem)
@@ -119,7 +120,9 @@ class Bus:
         venue = sandbox.venue.instrument.venue
         login = zip(("key", "secret"), (sandbox.login["apiKey"], sandbox.login["secret"]), strict=True)
         environment = {variable(venue, part): text for part, text in login}
-        self.serving = asyncio.ensure_future(serve(self.settings, self.life, self.context, environment, venue))
+        self.serving = asyncio.ensure_future(
+            serve(self.settings, self.life, self.context, environment, venue, clock, audit_s=0.05)
+        )
         self.account = sandbox.venue.exchange.accounts[0]
 
     async def until(self, name: str) -> None:
@@ -140,13 +143,20 @@ class Bus:
         self.context.destroy(linger=0)
 
 
-def on_bus(folder: Path, body: Callable[[Bus], Awaitable[None]], recording: Path = RECORDING, **options: Any) -> None:
+def on_bus(
+    folder: Path,
+    body: Callable[[Bus], Awaitable[None]],
+    recording: Path = RECORDING,
+    clock: Clock | None = None,
+    **options: Any,
+) -> None:
     """Run a coroutine over a ``Bus``; options are those of ``own_settings``."""
+    settings, instrument = defined(own_settings(folder, **options), shipped_instrument(recording))
 
     async def run() -> None:
-        async with Sandbox(open_recording(recording), shipped_instrument(recording)) as sandbox:
+        async with Sandbox(open_recording(recording), instrument) as sandbox:
             sandbox.step(50)
-            bus = Bus(own_settings(folder, **options), sandbox, folder)
+            bus = Bus(settings, sandbox, folder, clock)
             try:
                 await body(bus)
             finally:
@@ -207,7 +217,7 @@ def test_core_that_has_died_is_told_what_it_missed_and_what_it_had_asked_for_is_
         assert told.count(ReportKind.ACCEPTED) == told.count(ReportKind.CANCELLED) == 1
         assert len(bus.account.open_orders) == 1
         await bus.until("trades")
-        assert bus.life.states == ["recovering", "ready", "ready"]
+        assert bus.life.states == ["recovering", "ready", "recovering", "ready"]
         journal.close()
 
     note(first := journal_of(tmp_path, 5), event(EventKind.LOG))
@@ -304,6 +314,19 @@ def test_orders_that_waited_too_long_on_the_bus_do_not_leave(tmp_path: Path, mon
         await reports_until(bus.core, ReportKind.ACCEPTED)
 
     on_bus(tmp_path, body)
+
+
+def test_order_of_which_nothing_was_heard_is_found_in_the_journal(tmp_path: Path) -> None:
+    journal = journal_of(tmp_path, 5)
+
+    async def body(bus: Bus) -> None:
+        await bus.until("trades")
+        note(journal, event(EventKind.ORDER_SUBMITTED, ORDER_ID, OrderState.PENDING_NEW, px=FAR))
+        assert (await reports_until(bus.core, ReportKind.REJECTED))[-1] is ReportKind.REJECTED
+        assert not bus.sandbox.venue.exchange.orders
+
+    on_bus(tmp_path, body, clock=SkippingClock())
+    journal.close()
 
 
 @pytest.mark.parametrize("missing", [KEY, SECRET])

@@ -14,9 +14,11 @@ import msgspec
 from gateways.sandbox.binance.venue import Venue
 from gateways.sandbox.faults import FaultPlan
 from gateways.sandbox.server import Sandbox
+from gateways.sandbox.stand_ins import traded_on
 from gateways.sidecar import open_recording
+from gateways.venues import VENUES
 from oms.commands.demo import demo_recording
-from oms.config import load_settings
+from oms.config import Settings, load_settings
 from oms.instruments import Instrument
 
 SYMBOL: Final = "BTC/USDT:USDT"
@@ -25,10 +27,21 @@ RECORDING: Final = demo_recording()
 
 
 def shipped_instrument(recording: Path = RECORDING) -> Instrument:
-    """The settings' definition of what is recorded."""
+    """The definition of what is recorded: of the settings, or of the sandbox."""
     settings = load_settings(None, {"replay": {"file": str(recording)}})
     facts = open_recording(recording)
-    return settings.instrument(f"{facts.symbol}.{facts.venue}")
+    return traded_on(facts, VENUES[facts.venue].family, settings)
+
+
+def defined(settings: Settings, instrument: Instrument) -> tuple[Settings, Instrument]:
+    """The settings, which now define an instrument, and it as they number it."""
+    known = [
+        each for each in settings.instruments if (each.symbol, each.venue) == (instrument.symbol, instrument.venue)
+    ]
+    if known:
+        return settings, known[0]
+    numbered = msgspec.structs.replace(instrument, id=len(settings.instruments))
+    return msgspec.structs.replace(settings, instruments=(*settings.instruments, numbered)), numbered
 
 
 class Desk:

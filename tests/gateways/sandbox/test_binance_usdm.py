@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 import aiohttp
 import ccxt
 import pytest
+from msgspec.structs import replace
 
 from gateways.sandbox.binance.limits import WEIGHT
 from oms.checks import ConfigError
-from tests.gateways.reference import COINM_FILE
+from tests.gateways.reference import COINM, COINM_FILE
 from tests.gateways.sandbox.desk import SYMBOL, Desk, Wire, on_sandbox
 
 
@@ -151,10 +153,17 @@ async def test_certificate_is_believed_by_nobody_else(desk: Desk) -> None:
             await session.get(f"https://127.0.0.1:{port}/fapi/v1/time")
 
 
-def test_recording_of_another_venue_is_refused() -> None:
-    @on_sandbox(file=COINM_FILE)
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, "BTCUSD_PERP at binance_coinm, and does not stand for BTCUSDT at binance_usdm"),
+        ({"instrument": replace(COINM, venue="deribit")}, "deribit: zoms has no sandbox exchange for it"),
+    ],
+)
+def test_recording_of_another_venue_is_refused(options: dict[str, Any], words: str) -> None:
+    @on_sandbox(file=COINM_FILE, **options)
     async def body(_desk: Desk) -> None:
         await asyncio.sleep(0)
 
-    with pytest.raises(ConfigError, match="binance_coinm: zoms has no sandbox exchange for it"):
+    with pytest.raises(ConfigError, match=words):
         body()

@@ -226,7 +226,7 @@ async def test_all_open_orders_are_cancelled(desk: Desk) -> None:
 @on_sandbox(accounts=2)
 async def test_orders_of_another_account_are_not_there(desk: Desk) -> None:
     placed = await desk.buy(0.01, FAR)
-    other = desk.new_exchange(dict(zip(("apiKey", "secret"), credentials_of(1), strict=True)))
+    other = desk.new_exchange(dict(zip(("apiKey", "secret", "password"), credentials_of(1), strict=True)))
     assert await other.fetch_open_orders(SYMBOL) == []
     with pytest.raises(ccxt.OrderNotFound):
         await other.cancel_order(placed["id"], SYMBOL)
