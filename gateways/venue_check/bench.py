@@ -25,7 +25,7 @@ from gateways.live.market_data import LOOK_S, LiveData
 from gateways.live.requests import Requests
 from gateways.orders.clock import Clock
 from gateways.orders.gateway import OrderGateway
-from gateways.orders.ids import ClientIds
+from gateways.orders.ids import ids_of
 from gateways.orders.known import Known, Order
 from gateways.orders.outcomes import REQUEST_ERRORS, told_text
 from gateways.orders.venue import Venue, VenueType
@@ -145,7 +145,8 @@ class Bench:
         self._came = asyncio.Event()
         self._last_id = time.time_ns()
         wallets = {currency: number for number, currency in enumerate(currencies_of(instrument))}
-        self.known = Known(0, ClientIds(OWNER), (instrument,), wallets, self._tell, clock.time_ns)
+        ids = ids_of(OWNER, are_integers=place.venue.has_integer_ids)
+        self.known = Known(0, ids, (instrument,), wallets, self._tell, clock.time_ns)
         self.gateway = OrderGateway(venue, exchange, self.known, clock, self._say, switch_s=0.0)
 
     @property
