@@ -60,6 +60,7 @@ class HtxLinear(HtxOrders):
 
     codes: Codes = CODES
     tells_fills = False
+    tells_why = True
 
     def __init__(
         self, exchange: Any, instruments: tuple[Instrument, ...], clock: Clock, patience_s: float | None = 10.0

@@ -62,6 +62,7 @@ class HtxSpot(HtxOrders):
 
     codes: Codes = CODES
     tells_fills = True
+    tells_why = False
 
     def __init__(
         self, exchange: Any, instruments: tuple[Instrument, ...], clock: Clock, patience_s: float | None = 10.0

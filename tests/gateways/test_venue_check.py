@@ -36,7 +36,9 @@ from oms.compiled import compile_entries
 from oms.instruments import Instrument
 from oms.records import OrderFlag, TimeInForce
 from tests.docs.pages import console_commands
+from tests.gateways.htx.booth import CONTRACT, SPOT
 from tests.gateways.okx.booth import INVERSE_SWAP, RECORDINGS, SWAP
+from tests.gateways.reference import COINM_FILE
 from tests.gateways.sandbox.desk import RECORDING, shipped_instrument
 from tests.oms.command_line import Zoms
 
@@ -66,8 +68,11 @@ class Ground(NamedTuple):
 MARKETS: Final = {
     "binance_usdm": (RECORDING, shipped_instrument()),
     "binance_spot": (SPOT_RECORDING, shipped_instrument(SPOT_RECORDING)),
+    "binance_coinm": (COINM_FILE, shipped_instrument(COINM_FILE)),
     "okx": (RECORDING, SWAP),
     "okx inverse": (RECORDINGS[INVERSE_SWAP.symbol], INVERSE_SWAP),
+    "htx_linear": (RECORDING, CONTRACT),
+    "htx_spot": (SPOT_RECORDING, SPOT),
 }
 
 
@@ -620,7 +625,7 @@ def test_command_refuses_before_anything_is_asked(zoms: Zoms, monkeypatch: pytes
         (("binance_usdm", "--confirm", "binance_usdm"), "confirms --real: give both"),
         (("binance_usdm", "--instrument", "ETHUSDT"), "no ETHUSDT of binance_usdm, but BTCUSDT: give a --settings"),
         (("okx",), "the settings define no instrument of okx: give a --settings FILE that does"),
-        (("htx_linear",), "htx_linear: zoms has no orders for it"),
+        (("htx_linear",), "htx_linear has no testnet that zoms knows of"),
         (("bitmex",), "BitMEX closed on 2026-09-23"),
     ):
         outcome = zoms("venue-check", *arguments)

@@ -24,8 +24,11 @@ from oms.records import TickKind
 
 PING_MS: Final = 5_000
 UNANSWERED: Final = 2
+DEPTH: Final = 150
+"""Levels of a side in a book that is asked for by request, without steps."""
 MARK_MS: Final = 1_000
 """Between two mark prices."""
+_DEPTHS: Final = ("/market/depth", "/linear-swap-ex/market/depth")
 _SPOT_ENTRIES: Final = ("/ws", "/feed")
 _LINEAR_ENTRIES: Final = ("/linear-swap-ws", "/ws_index")
 _TRADE: Final = int(TickKind.TRADE)
@@ -111,10 +114,22 @@ class PublicVenue:
             "/api/v1/timestamp": {"ts": now_ms},
             "/linear-swap-api/v1/swap_contract_info": {"data": [self._contract()], "ts": now_ms},
         }
+        if path in _DEPTHS:
+            return self._depth() if self.is_spot == (path == _DEPTHS[0]) else None
         if path == "/v2/reference/currencies":
             names = (self.instrument.base, self.instrument.quote)
             return {"code": 200, "data": [_currency(name.lower()) for name in names]}
         return {"status": "ok", **answers[path]} if path in answers else None
+
+    def _depth(self) -> Json:
+        """ "Get Market Depth Data" of both markets, of which only some members differ."""
+        messages, now_ms = self.messages, self.clock.now_ms
+        bids, asks = messages.levels(DEPTH)
+        tick = {"bids": bids, "asks": asks, "ts": messages.ts_ms, "version": messages.number}
+        topic = messages.topic("depth.step0")
+        if not self.is_spot:
+            tick |= {"ch": topic, "id": messages.number, "mrid": messages.number}
+        return {"ch": topic, "status": "ok", "ts": now_ms, "tick": tick}
 
     def _symbol(self) -> Json:
         """A row of "Get all Supported Trading Symbol", as recorded ones are."""

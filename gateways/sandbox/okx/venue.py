@@ -166,7 +166,7 @@ class Venue:
         """Wait until everything that streams carry is written."""
         await self.streams.flush()
 
-    def expire_listen_key(self, _name: str) -> None:
+    def expire_subscription(self, _name: str) -> None:
         """What comes nearest to a key that expires: private connections are told that they will be closed."""
         for connection in self.streams.connections:
             if connection.entry == "private":
