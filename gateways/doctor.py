@@ -191,6 +191,7 @@ async def check_instruments(exchange: Any, instruments: Sequence[Instrument]) ->
         for what, ours, theirs in (
             ("tick", instrument.tick, market["precision"]["price"]),
             ("lot", instrument.lot, market["precision"]["amount"]),
+            ("multiplier", instrument.multiplier, market["contractSize"] or instrument.multiplier),
         ):
             if Fraction(ours) != Fraction(str(theirs)):
                 text = f"{instrument.symbol} has {what} {ours}, at the exchange {theirs}: set that"

@@ -7,6 +7,7 @@ and is imported when it is asked for, for the kill switch and the doctor must wo
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from enum import Enum
@@ -20,6 +21,9 @@ from oms.checks import ConfigError
 
 REQUEST_S: Final = 10.0
 """How long one request may take."""
+
+
+_QUERY: Final = re.compile(r"\?\S+=\S*")
 
 
 class Role(Enum):
@@ -140,6 +144,10 @@ VENUES: Final = {
             },
             order_kinds={"order": {}, "conditional order": {"trigger": True}},
             receive_window_s=10.0,
+            testnet=Testnet(
+                switch="enable_demo_trading",
+                hosts={"dapi.binance.com": "demo-dapi.binance.com", "dstream.binance.com": "dstream.binancefuture.com"},
+            ),
             roles={
                 Role.MARKET_DATA: "gateways.live.binance:COINM",
                 Role.ORDERS: "gateways.orders.binance_coinm:BinanceCoinm",
@@ -306,5 +314,6 @@ async def connected(venue: Venue, credentials: Credentials, sandbox: Sandbox | N
 
 
 def one_line(error: BaseException) -> str:
-    """An exchange's error in one line, with its type; such a text may be a whole page."""
-    return f"{type(error).__name__} {' '.join(str(error).split())}".strip()[:300]
+    """An exchange's error in one line, with its type; such a text may be a whole page, or have a signed request."""
+    text = _QUERY.sub("?...", " ".join(str(error).split()))
+    return f"{type(error).__name__} {text}".strip()[:300]

@@ -107,6 +107,8 @@ class Figures:
         The last ones, the newest last.
     notes, strategy_log : deque of (int, str)
         What books, halts and the trading state said, and what strategies logged: wall clock ns, text.
+    entry : dict of str to Reason
+        By instrument: why its exchange is sent no new orders, NONE where it is.
     client_lines : deque of str
         What the demo's client printed.
     next_seq, session, events_lost : int
@@ -122,6 +124,7 @@ class Figures:
         self.notes: deque[tuple[int, str]] = deque(maxlen=100)
         self.client_lines: deque[str] = deque(maxlen=100)
         self.strategy_log: deque[tuple[int, str]] = deque(maxlen=100)
+        self.entry: dict[str, Reason] = {}
         self.next_seq = 0
         self.session = 0
         self.events_lost = 0
@@ -289,6 +292,7 @@ class Figures:
 
     def _on_order_entry(self, event: Any) -> None:
         reason = Reason(int(event["reason"]))
+        self.entry[self._symbol(event)] = reason
         takes = "new orders may leave" if reason is Reason.NONE else f"no new orders leave: {reason.name}"
         self.note(f"{self._symbol(event)}: {takes}")
 

@@ -19,7 +19,7 @@ import zmq
 from oms.bus import BusError, Publisher, Puller, Pusher, Records, Subscriber, new_context
 from oms.config import ConfigError, Settings, read_session
 from oms.journal import Journal, JournalError
-from oms.lifecycle import UNUSABLE, Lifecycle, end_with_parent
+from oms.lifecycle import PARENT_GRACE_S, UNUSABLE, Lifecycle, end_with_parent
 from oms.records import REPORT, InstrumentState, Reason, RecordKind, ReportKind, Source, TradingState
 
 if TYPE_CHECKING:
@@ -39,6 +39,9 @@ PROCESSES: Final = {
 
 LIVE_PROCESSES: Final = {"gateway": "gateways.live.market_data:run"}
 """What runs instead where the settings name instruments whose market data are live."""
+
+PARENT_GRACES_S: Final = {"orders": 25.0}
+"""How long a process may outlive its supervisor, where that is longer than others: it has orders to cancel."""
 
 MAX_WAIT_MS: Final = 50
 LAST_INPUTS_S: Final = 1.0
@@ -232,7 +235,7 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write(f"usage: python -m oms.process {{{','.join(PROCESSES)}}} SESSION_FILE\n")
         return 2
     name, session_file = arguments
-    end_with_parent()
+    end_with_parent(PARENT_GRACES_S.get(name, PARENT_GRACE_S))
     context = new_context()
     try:
         settings = read_session(Path(session_file))

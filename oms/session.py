@@ -94,6 +94,9 @@ class TradingSession:
             for name, child in self.supervisor.children.items()
             if child.state is ChildState.FAILED and not self.supervisor.failure
         ]
+        orders = self.supervisor.children.get("orders")
+        if orders is not None and (orders.problem or self.figures.counter("orders", "left_open")):
+            found.append(f"orders may be open at the exchange, see {orders.log_path}: zoms kill-switch cancels them")
         restarts = self.supervisor.children["core"].restarts
         if restarts:
             found.append(

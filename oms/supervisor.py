@@ -36,7 +36,7 @@ first tick when the core and the recorder have subscribed, which they do when th
 BEHIND: Final = {"orders": "core"}
 """A process that starts when another one is ready, and ends when that ends: it begins with what that has rebuilt."""
 
-STOP_ORDER: Final = ("gateway", "rpc", "orders", "core", "recorder")
+STOP_ORDER: Final = ("orders", "gateway", "rpc", "core", "recorder")
 INDISPENSABLE: Final = frozenset({"core", "gateway", "orders"})
 """Without one of these the session ends; without another one it goes on, and says so."""
 
@@ -297,6 +297,7 @@ class Supervisor:
         if self.stopping or child.done:
             child.state = ChildState.STOPPED
             if status:
+                child.problem = ended
                 self._note(ended)
             return
         self._note(ended)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO
 
-from oms.records import TradingState
+from oms.records import Reason, TradingState
 from oms.settings import qualified_symbol
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def status_line(session: TradingSession) -> str:
     if figures.trading_state is not TradingState.ACTIVE:
         parts.append(figures.trading_state.name)
     if not takes_orders(session):
-        parts.append(NO_ORDERS_LEAVE)
+        parts.append(no_orders_text(session))
     if waiting:
         parts.append(waiting_text)
     return "  ".join(parts)
@@ -108,6 +108,12 @@ def status_line(session: TradingSession) -> str:
 def takes_orders(session: TradingSession) -> bool:
     """Whether new orders leave: on paper always, else as the last heartbeat of the process that sends them says."""
     return session.settings.mode == "paper" or session.figures.now("orders", "trades") > 0
+
+
+def no_orders_text(session: TradingSession) -> str:
+    """That no new order leaves, and why, as far as the core has been told."""
+    reasons = {reason.name for reason in session.figures.entry.values() if reason is not Reason.NONE}
+    return f"{NO_ORDERS_LEAVE} ({', '.join(sorted(reasons))})" if reasons else NO_ORDERS_LEAVE
 
 
 def health_text(session: TradingSession, name: str) -> str:
@@ -249,7 +255,7 @@ def _header(session: TradingSession) -> RenderableType:
         what,
         ProgressBar(total=1.0, completed=done, complete_style="cyan", finished_style="green"),
         f"{done:4.0%}   {figures.elapsed_s:5.0f} s   [{style}]{figures.trading_state.name}[/]"
-        + ("" if takes_orders(session) else f" [bold red]{NO_ORDERS_LEAVE}[/]"),
+        + ("" if takes_orders(session) else f" [bold red]{no_orders_text(session)}[/]"),
     )
     settings = session.settings
     return _panel(line, f"zoms {settings.mode} · {source_text(settings)} · account {settings.account}")

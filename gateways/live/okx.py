@@ -17,7 +17,7 @@ from gateways.live.venue import Checksums, Feed, Ticks
 from oms.instruments import Instrument
 
 REST: Final = "https://www.okx.com/api/v5"
-STREAMS: Final = "wss://ws.okx.com:8443/ws/v5/public"
+STREAMS: Final = "wss://ws.okx.com/ws/v5/public"
 
 BOOK: Final = "books"
 CHANNELS: Final = (BOOK, "trades", "bbo-tbt")

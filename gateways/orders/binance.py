@@ -142,6 +142,10 @@ class BinanceOrders:
                 ours = getattr(instrument, what)
                 if Decimal(ours) % Decimal(text):
                     raise ValueError(f"{symbol}'s {what} {ours} is no multiple of the exchange's {text}: redefine it")
+            self.check_contract(instrument, symbols[symbol])
+
+    def check_contract(self, instrument: Instrument, told: Mapping[str, Any]) -> None:
+        """Raise ``ValueError`` where a market tells more of a contract, and it is not the instrument's."""
 
     async def close(self) -> None:
         """End the streams and, where ccxt made it, the session."""

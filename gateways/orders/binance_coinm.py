@@ -6,11 +6,14 @@ Notice": its limits of requests and orders are those of USD-M, and used up toget
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, ClassVar, Final
 
 from gateways.orders.binance_futures import BinanceFutures, Futures, futures
 from gateways.orders.binance_words import CODES
 from gateways.orders.outcomes import UNKNOWN, Code, Codes, Verdict
+from oms.instruments import Instrument
 from oms.records import Reason
 
 COINM: Final = futures(
@@ -43,3 +46,12 @@ class BinanceCoinm(BinanceFutures):
     venue: ClassVar[str] = "binance_coinm"
     futures: ClassVar[Futures] = COINM
     codes: Codes = COINM_CODES
+
+    def check_contract(self, instrument: Instrument, told: Mapping[str, Any]) -> None:
+        """ "Exchange Information": a contract is of so many units of the quote currency."""
+        size = str(told["contractSize"])
+        if Decimal(instrument.multiplier) != Decimal(size):
+            raise ValueError(
+                f"{instrument.symbol}'s multiplier {instrument.multiplier} is not the exchange's contract size {size}: "
+                f"redefine it"
+            )

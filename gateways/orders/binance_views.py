@@ -1,4 +1,4 @@
-"""Binance USD-M: its answers and messages in our integers.
+"""Binance's futures: their answers and messages in our integers.
 
 Sources: Binance, USDⓈ-M Futures, the pages named at each method.
 """

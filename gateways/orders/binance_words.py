@@ -1,4 +1,4 @@
-"""Binance USD-M: the words of its orders, and what its error codes mean.
+"""Binance's futures: the words of their orders, and what the error codes of USD-M mean.
 
 Sources: Binance, USDⓈ-M Futures, "Error Code", "Common Definition", "New Order", "General Info".
 """

@@ -19,7 +19,7 @@ import numpy as np
 from gateways.orders.batches import Answer, Batching, batches
 from gateways.orders.clock import Clock
 from gateways.orders.known import UNKNOWN_TERMS, Known, KnownError, Order, Stage
-from gateways.orders.limiter import RateError
+from gateways.orders.limiter import Priority, RateError
 from gateways.orders.outcomes import REQUEST_ERRORS, Outcome, Verdict, outcome_of, told_text
 from gateways.orders.private import PrivateStream
 from gateways.orders.reconcile import Reconciler
@@ -33,6 +33,12 @@ RECONCILE_S: Final = 30.0
 """Between two reconciliations of a quiet session."""
 RETRY_S: Final = (0.5, 1.0, 2.0, 5.0, 10.0)
 """Between attempts to reconcile; the last one again and again."""
+LEAST_RECONCILE_S: Final = 1.0
+"""Between two reconciliations, however much happens: they take of the request limits, and cancels need those."""
+OVERDUE: Final = 4
+"""Times ``reconcile_s`` without a reconciliation after which no new order leaves."""
+DISARM_S: Final = 3.0
+"""How long the end of a session may take to take back the exchange's switch."""
 GRACE_S: Final = 0.5
 """How long the stream may take with a fill that an answer has told of."""
 SWITCH_S: Final = 60.0
@@ -110,6 +116,8 @@ class OrderGateway:
         self._recovering: set[int] = set()
         """Orders of before of which it is not known yet how they stand."""
         self._services: list[asyncio.Task[None]] = []
+        self._switching: asyncio.Task[None] | None = None
+        self._reconciled_s = 0.0
         self._collecting: set[Order] = set()
         self._wanted = asyncio.Event()
         self._reconciling = asyncio.Lock()
@@ -131,10 +139,11 @@ class OrderGateway:
     def start(self) -> None:
         """Begin: the stream, which reconciles when it opens, and what is done again and again."""
         self._tell_entry()
-        services = [self._run_stream(), self._reconcile_now_and_then()]
-        if self._switch_s and self._may_trade:
-            services.append(self._keep_switch())
+        services = [self._run_stream(), self._reconcile_now_and_then(), self._refuse_when_overdue()]
         self._services = [asyncio.ensure_future(each) for each in services]
+        if self._switch_s and self._may_trade:
+            self._switching = asyncio.ensure_future(self._keep_switch())
+            self._services.append(self._switching)
         for each in self._services:
             each.add_done_callback(self._on_service_end)
 
@@ -147,11 +156,16 @@ class OrderGateway:
         self._refuse("the session ends")
         if not self._may_trade:
             return []
+        if self._switching is not None:
+            self._switching.cancel()
         try:
             async with asyncio.timeout(within_s):
                 if cancel:
                     for order in list(self.known.orders.values()):
                         self._spawn(self._end(order))
+                await self.idle()
+                if self.stream.is_open:
+                    await self.reconcile()
                 await self.idle()
         except TimeoutError:
             pass
@@ -159,7 +173,14 @@ class OrderGateway:
         for order in left:
             self._log(f"order {order.order_id} may be open: its end was not confirmed")
         if not left and self._switch_s:
-            await self._arm(0.0)
+            try:
+                async with asyncio.timeout(DISARM_S):
+                    while not await self._arm(0.0):
+                        await self._clock.sleep(RETRY_S[0])
+            except TimeoutError:
+                self._log(
+                    f"the exchange will cancel what is open within {self._switch_s:g} s: it was not told otherwise"
+                )
         return left
 
     async def close(self) -> None:
@@ -219,6 +240,7 @@ class OrderGateway:
                 if not self.is_reconciled:
                     self.why_not = f"reconciling failed: {told_text(error)}"
                 return False
+            self._reconciled_s = self._clock.now_s()
             if self._recovering:
                 self._refuse(f"{len(self._recovering)} orders of before are being asked for")
             elif self.stream.is_open and not self._is_halted and not self._is_ending and not self.is_reconciled:
@@ -315,8 +337,10 @@ class OrderGateway:
         """Ask for a new order; for terms, once the amend can come no more; and cancel again."""
         if state is OrderState.PENDING_NEW:
             await self._resolve_new(order)
-        elif state is OrderState.PENDING_CANCEL:
+        elif state is OrderState.PENDING_CANCEL and self._may_trade:
             await self._end(order)
+        elif state is OrderState.PENDING_CANCEL:
+            self.known.reject_cancel(order, Reason.READ_ONLY)
         if order.asked == UNKNOWN_TERMS:
             await self._recover_amend(order)
         self._recovering.discard(order.order_id)
@@ -502,7 +526,8 @@ class OrderGateway:
             answers = await asking
         except RateError as error:
             self._log(str(error))
-            return [Outcome(Verdict.REFUSED, Reason.ORDER_RATE, 0, str(error))] * len(orders)
+            reason = Reason.ORDER_RATE if self.trades else self._refusal
+            return [Outcome(Verdict.REFUSED, reason, 0, str(error))] * len(orders)
         except REQUEST_ERRORS as error:
             return [await self._failed(error, sent_once=sent_once)] * len(orders)
         outcomes: list[Outcome | None] = []
@@ -583,6 +608,7 @@ class OrderGateway:
     def _take(self, told: Told) -> None:
         """Take what the exchange says, whichever way it comes."""
         if told in (Notice.FUNDING_PAID, Notice.BALANCE_CHANGED):
+            self.reconciler.reads_fundings = True
             self._wanted.set()
             return
         try:
@@ -637,6 +663,7 @@ class OrderGateway:
             self._log(f"not trading: {why}")
         self.trades = self.is_reconciled = False
         self.why_not = why
+        self.venue.limiter.turn_away(Priority.ORDER, why)
         self.traded.clear()
         self._tell_entry()
 
@@ -644,10 +671,21 @@ class OrderGateway:
         failures = 0
         while True:
             again_s = RETRY_S[min(failures, len(RETRY_S)) - 1] if failures else self._reconcile_s
-            await self._clock.wait(self._wanted, min(again_s, self._reconcile_s))
+            is_wanted = await self._clock.wait(self._wanted, min(again_s, self._reconcile_s))
             self._wanted.clear()
+            self.reconciler.reads_fundings = self.reconciler.reads_fundings or not (is_wanted or failures)
             if self.stream.is_open:
                 failures = 0 if await self.reconcile() else failures + 1
+            await self._clock.sleep(LEAST_RECONCILE_S)
+
+    async def _refuse_when_overdue(self) -> None:
+        """Trade no more while no reconciliation comes about."""
+        while True:
+            await self._clock.sleep(self._reconcile_s)
+            late_s = self._clock.now_s() - self._reconciled_s
+            if self.is_reconciled and late_s > OVERDUE * self._reconcile_s:
+                self._refuse(f"the last reconciliation was {late_s:.0f} s ago")
+                self._wanted.set()
 
     async def _keep_switch(self) -> None:
         """Tell the exchange three times in its time that this process lives and its loop turns."""
@@ -655,12 +693,16 @@ class OrderGateway:
             await self._arm(self._switch_s)
             await self._clock.sleep(self._switch_s / 3)
 
-    async def _arm(self, seconds: float) -> None:
+    async def _arm(self, seconds: float) -> bool:
+        """Set the exchange's own switch; whether it was done for every instrument."""
+        is_done = True
         for instrument in self.known.instruments.values():
             try:
                 await self.venue.arm(instrument, seconds)
             except REQUEST_ERRORS as error:
                 self._note(outcome_of(error, self.venue.codes, sent_once=False))
+                is_done = False
+        return is_done
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)

@@ -21,9 +21,6 @@ MARGIN_S: Final = 1.0
 DEFAULT_PAUSE_S: Final = 1.0
 """After a refusal that names no time."""
 
-RESERVED: Final = 0.1
-"""Part of each limit of requests that only cancels may use."""
-
 
 class Priority(IntEnum):
     """Who goes first."""
@@ -37,6 +34,17 @@ class Priority(IntEnum):
     RECONCILE = 4
 
 
+RESERVED: Final = {
+    Priority.CANCEL: 0.0,
+    Priority.KEEP: 0.1,
+    Priority.ASK: 0.1,
+    Priority.ORDER: 0.2,
+    Priority.RECONCILE: 0.2,
+}
+"""Part of a limit with a reserve that is kept from each: the last tenth is for cancels alone, the one before it
+also for what keeps the session safe."""
+
+
 class Limit(NamedTuple):
     """So much in a time; ``header`` is that in which the venue tells what is used, in lower case."""
 
@@ -45,7 +53,7 @@ class Limit(NamedTuple):
     seconds: float
     header: str
     has_reserve: bool = False
-    """Whether the last part of it is for cancels alone."""
+    """Whether parts of it are kept for what is more urgent: ``RESERVED``."""
 
 
 Cost = Mapping[str, int]
@@ -83,8 +91,8 @@ class _Used:
         """When so much may be taken; a request that is larger than the limit goes alone."""
         self.forget(now_s)
         most = self.limit.most
-        if self.limit.has_reserve and priority is not Priority.CANCEL:
-            most -= int(most * RESERVED)
+        if self.limit.has_reserve:
+            most -= int(most * RESERVED[priority])
         over = self.total + amount - most
         free_s = now_s
         for taken_s, taken in self._taken:
@@ -169,6 +177,7 @@ class Limiter:
             described = self._described(cost)
             self._grant()
             raise RateError(f"no turn within {patience_s} s: {described}")
+        await waiter.turn  # raises what has ended it
 
     def pause(self, seconds: float) -> None:
         """Let nothing go for so long; a pause that is longer already stays."""
@@ -191,11 +200,16 @@ class Limiter:
         """Send nothing more: whoever waits is refused."""
         if self._timer is not None:
             self._timer.cancel()
-        for queue in self._waiting.values():
-            while queue:
-                turn = queue.popleft().turn
-                if not turn.done():
-                    turn.set_exception(RateError("the gateway ends"))
+        for priority in Priority:
+            self.turn_away(priority, "the gateway ends")
+
+    def turn_away(self, priority: Priority, why: str) -> None:
+        """Refuse whoever waits with a priority."""
+        queue = self._waiting[priority]
+        while queue:
+            turn = queue.popleft().turn
+            if not turn.done():
+                turn.set_exception(RateError(why))
 
     def _described(self, cost: Cost) -> str:
         return ", ".join(f"{name} {self._used[name].total} of {self._used[name].limit.most}" for name in cost)

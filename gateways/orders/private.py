@@ -146,9 +146,10 @@ class PrivateStream:
                 self._why = f"the key could not be kept: {told_text(error)}"
                 return
 
-    def _handle(self, _client: Any, message: Any) -> None:
+    def _handle(self, client: Any, message: Any) -> None:
         if self._has_ended:
             return
+        client.lastPong = self._exchange.milliseconds()  # else ccxt ends the connection: some pongs are mere texts
         self.messages += 1
         for each in self._venue.told(message):
             if each is Notice.STREAM_ENDED:

@@ -122,7 +122,8 @@ async def serve(
     among = settings.instruments if venue_name else settings.live_instruments or settings.instruments
     row = venue_among((each.venue for each in among), Role.ORDERS, venue_name)
     venue_type: VenueType = implementation(row.name, Role.ORDERS)
-    instruments = tuple(each for each in settings.instruments if each.venue == row.name)
+    traded = settings.live_instruments or settings.instruments
+    instruments = tuple(each for each in traded if each.venue == row.name)
     credentials = read_credentials(row.name, environment)
     log = _log_of(row.name)
     puller = Puller(context, settings.orders_endpoint)

@@ -11,7 +11,7 @@ a difference, and only all lots of them together do.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import accumulate
 from typing import Final
 
@@ -45,6 +45,8 @@ class Reconciler:
 
     Attributes
     ----------
+    reads_fundings : bool
+        Whether the next run looks for payments of funding; it does so too where a balance differs otherwise.
     done : int
         How often all was found or brought in order.
     adopted, missed_fills : int
@@ -59,6 +61,7 @@ class Reconciler:
         self._next_trade: dict[int, int | None] = dict.fromkeys(known.instruments)
         self._others: set[int] = set()
         """Ids at the venue of orders that are none of ours."""
+        self.reads_fundings = True
         self.done = 0
         self.adopted = 0
         self.missed_fills = 0
@@ -81,6 +84,7 @@ class Reconciler:
         for order in self._known.owing():
             await self.collect(order)
         await self._account()
+        self.reads_fundings = False
         self.done += 1
 
     async def collect(self, order: Order) -> None:
@@ -212,13 +216,15 @@ class Reconciler:
         known = self._known
         for _ in range(MOST_READS):
             before = known.news
-            await self._read_fundings()
+            if self.reads_fundings:
+                await self._read_fundings()
             positions = {view.instrument: view for view in await self._venue.positions()}
             balances = await self._venue.balances()
             for instrument in known.instruments.values():
                 await self._read_fills(instrument)
-            if known.news == before:
+            if known.news == before and (self.reads_fundings or self._accounts_for(balances)):
                 break
+            self.reads_fundings = self.reads_fundings or known.news == before
         else:
             raise KnownError("the account never stood still long enough to be compared")
         explained: dict[str, int] = {}
@@ -231,6 +237,15 @@ class Reconciler:
                 explained[currency] = explained.get(currency, 0) + moved
         for currency, cash in balances.items():
             self._compare_cash(currency, cash, explained.get(currency, 0) + known.uncharged.pop(currency, 0))
+
+    def _accounts_for(self, balances: Mapping[str, int]) -> bool:
+        """Whether balances are what is known, with what others have traded."""
+        known = self._known
+        expected = dict(known.cash)
+        for each in (foreign for counted in known.foreign.values() for foreign in counted):
+            for currency, cash in each.cash.items():
+                expected[currency] = expected.get(currency, 0) + cash
+        return all(cash == expected.get(currency) for currency, cash in balances.items() if currency in known.wallets)
 
     async def _read_fundings(self) -> None:
         """Tell the payments that have not been; one in an instrument that the core knows nothing of is not its own."""

@@ -64,6 +64,7 @@ async def instruments(bench: Bench) -> str:
         await bench.venue.open()
     except ValueError as error:
         raise CheckError(str(error)) from error
+    bench.is_fit = True
     instrument = bench.instrument
     return f"{instrument.symbol}: tick {instrument.tick}, lot {instrument.lot}"
 
@@ -84,13 +85,13 @@ async def market_data(bench: Bench) -> str:
 
 async def book(bench: Bench) -> str:
     """The live book against one that is asked for."""
-    try:
-        answer = await bench.live.venue.snapshot(bench.requests, bench.instrument)
-    except RequestError as error:
-        if "not asked for by request" not in str(error):
-            raise CheckError(str(error)) from error
-        return await _best_prices(bench)
     instrument = bench.instrument
+    if any(feed.renewal for feed in bench.live.venue.feeds(instrument)):
+        return await _best_prices(bench)
+    try:
+        answer = await bench.live.venue.snapshot(bench.requests, instrument)
+    except RequestError as error:
+        raise CheckError(str(error)) from error
     decoder = LineDecoder(instrument.venue, instrument, ReadCounters(), instrument.symbol)
     (fresh,) = decoder.decode(b"%d %b\n" % (time.time_ns(), answer.replace(b"\n", b" ")))
     books: list[list[tuple[int, int, int]]] = []
@@ -121,7 +122,7 @@ def _top(ticks: npt.NDArray[np.void]) -> list[tuple[int, int, int]]:
 
 
 async def _best_prices(bench: Bench) -> str:
-    """Where no request gives a book with its id: its best prices must have been quoted."""
+    """Where the whole book comes on the stream alone: the best prices by request must have been quoted there."""
     instrument, heard = bench.instrument, bench.heard
     for _ in range(ATTEMPTS):
         told = await bench.exchange.fetch_order_book(bench.market_type["symbol"], 5)
@@ -162,23 +163,21 @@ async def amended(bench: Bench) -> str:
     """Fewer lots, then another price, where orders can be given one."""
     order = await bench.rest(times=2)
     px, fewer = order.px, bench.smallest(order.px)
-    said = "made smaller"
-    for times, terms in enumerate(((px, fewer), (px + 1, fewer)), start=1):
+    done = []
+    for said, terms in (("made smaller", (px, fewer)), ("given another price", (px + 1, fewer))):
         try:
             bench.venue.check_amend(order, *terms)
-        except CommandError as error:
-            if times == 1:
-                raise NotHereError(str(error)) from error
-            said += "; another price is not to be had here"
-            break
+        except CommandError:
+            continue
         bench.send(CommandKind.AMEND, order.order_id, px=terms[0], qty=terms[1], side=order.side)
-        await bench.told(order.order_id, ReportKind.AMENDED, times=times)
+        done.append(said)
+        await bench.told(order.order_id, ReportKind.AMENDED, times=len(done))
         view = await _shown(bench, order)
         if (view.px, view.qty) != terms:
             raise CheckError(f"an order was amended to {_terms(order)}, and is shown as {view}")
-    else:
-        said += ", then given another price"
-    return said
+    if not done:
+        raise NotHereError("orders cannot be amended, but only cancelled and placed anew")
+    return ", then ".join(done)
 
 
 async def cancelled(bench: Bench) -> str:

@@ -77,7 +77,11 @@ def sandbox_of_settings(settings: Settings) -> Sandbox | None:
     from gateways.venues import Sandbox
 
     live = settings.live
-    return Sandbox(live.sandbox_port, Path(live.sandbox_ca)) if live.sandbox_port else None
+    if not live.sandbox_port:
+        return None
+    if not Path(live.sandbox_ca).is_file():
+        raise CommandError(f"[live] sandbox_ca {live.sandbox_ca!r} is no file: zoms sandbox --ca FILE writes it")
+    return Sandbox(live.sandbox_port, Path(live.sandbox_ca))
 
 
 def examine_first(settings: Settings, *, may_withdraw: bool, to_stderr: bool) -> None:

@@ -297,7 +297,7 @@ class FirmDesk:
             for number, each in enumerate(self.settings.wallets)
             if each.venue == self.market.venue
         }
-        assert wallets == self.holdings()
+        assert wallets == self.holdings(), (wallets, self.holdings())
         assert not self.broken, self.broken
 
     def _watch(self, event: Event) -> None:
@@ -341,7 +341,7 @@ class Chaos:
             self.amend()
         elif draw < 0.95:
             self.cancel()
-        elif draw < 0.97:
+        elif draw < 0.965:
             await self.die()
 
     def place(self) -> None:

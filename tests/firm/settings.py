@@ -67,8 +67,8 @@ USDM: Final = Market(
 SPOT: Final = Market(
     _shipped("BTCUSDT.binance_spot"), RECORDINGS / "spot_btcusdt_20240808_30s.gz", "0.1", "0.5", (100, 13_000)
 )
-(_SWAP,) = STAND_INS["binance_usdm", "BTCUSDT"]
-OKX: Final = Market(_SWAP, USDM.recording, "10", "50", (10, 1_300), is_shipped=False)
+_STANDING_IN: Final = {each.venue: each for each in STAND_INS["binance_usdm", "BTCUSDT"]}
+OKX: Final = Market(_STANDING_IN["okx"], USDM.recording, "10", "50", (10, 1_300), is_shipped=False)
 MARKETS: Final = {market.venue: market for market in (USDM, SPOT, OKX)}
 SYMBOL: Final = USDM.symbol
 

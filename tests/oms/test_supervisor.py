@@ -124,7 +124,7 @@ def test_orders_begin_when_the_core_is_ready_and_end_before_it(tmp_path: Path) -
         while supervisor.running:
             supervisor.step(1.0)
             gone += [name for name in supervisor.children if not supervisor.children[name].running and name not in gone]
-        assert gone == ["gateway", "rpc", "orders", "core", "recorder"]
+        assert gone == ["orders", "gateway", "rpc", "core", "recorder"]
 
 
 def test_orders_are_started_anew_behind_a_core_that_has_died(tmp_path: Path) -> None:

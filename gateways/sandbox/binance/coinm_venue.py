@@ -43,7 +43,7 @@ for a client's id twice are on no page of it: they are USD-M's, with which it sh
 class CoinmVenue(Venue):
     """COIN-M futures; see ``Venue``."""
 
-    hosts = HOSTS
+    hosts: tuple[str, ...] = HOSTS
     routes = ROUTES
     words = WORDS
     views_type: ClassVar = CoinmViews

@@ -31,6 +31,9 @@ MARK_MS: Final = 1_000
 _DEPTHS: Final = ("/market/depth", "/linear-swap-ex/market/depth")
 _SPOT_ENTRIES: Final = ("/ws", "/feed")
 _LINEAR_ENTRIES: Final = ("/linear-swap-ws", "/ws_index")
+_BOOKS: Final = ("/market/depth", "/linear-swap-ex/market/depth")
+BOOK_LEVELS: Final = 150
+"""Of each side, in an answer."""
 _TRADE: Final = int(TickKind.TRADE)
 _QUOTE: Final = int(TickKind.QUOTE)
 
@@ -114,22 +117,21 @@ class PublicVenue:
             "/api/v1/timestamp": {"ts": now_ms},
             "/linear-swap-api/v1/swap_contract_info": {"data": [self._contract()], "ts": now_ms},
         }
-        if path in _DEPTHS:
-            return self._depth() if self.is_spot == (path == _DEPTHS[0]) else None
+        if path in _BOOKS:
+            return {"status": "ok", "ch": self.messages.topic("depth.step0"), "ts": now_ms, "tick": self._book()}
         if path == "/v2/reference/currencies":
             names = (self.instrument.base, self.instrument.quote)
             return {"code": 200, "data": [_currency(name.lower()) for name in names]}
         return {"status": "ok", **answers[path]} if path in answers else None
 
-    def _depth(self) -> Json:
-        """ "Get Market Depth Data" of both markets, of which only some members differ."""
-        messages, now_ms = self.messages, self.clock.now_ms
-        bids, asks = messages.levels(DEPTH)
-        tick = {"bids": bids, "asks": asks, "ts": messages.ts_ms, "version": messages.number}
-        topic = messages.topic("depth.step0")
-        if not self.is_spot:
-            tick |= {"ch": topic, "id": messages.number, "mrid": messages.number}
-        return {"ch": topic, "status": "ok", "ts": now_ms, "tick": tick}
+    def _book(self) -> Json:
+        """ "Get Market Depth", without aggregation."""
+        each, messages = self.instrument, self.messages
+        bids, asks = (
+            [[float(each.px_from_ticks(px)), float(each.qty_from_lots(qty))] for px, qty in levels[:BOOK_LEVELS]]
+            for levels in messages.whole()
+        )
+        return {"bids": bids, "asks": asks, "ts": messages.ts_ms, "version": messages.number}
 
     def _symbol(self) -> Json:
         """A row of "Get all Supported Trading Symbol", as recorded ones are."""

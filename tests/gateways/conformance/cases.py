@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -12,11 +11,34 @@ import pytest
 import gateways
 from gateways.orders.clock import Clock
 from gateways.sandbox.server import DEFAULT_BALANCE
+from gateways.sandbox.stand_ins import STAND_INS
+from gateways.sidecar import open_recording
+from oms.instruments import Instrument
 from oms.records import CASH_SCALE, ReportKind
 from tests.gateways.orders.booth import Booth, on_booth
 from tests.gateways.reference import COINM_FILE
+from tests.gateways.sandbox.desk import shipped_instrument
 
 RECORDINGS: Final = Path(gateways.__file__).parent / "recordings"
+
+NewRequest = Callable[[Instrument, int, str, str, str], dict[str, Any]]
+"""A new order as a client writes it: instrument, side, quantity, price (empty: at the market), client order id."""
+
+
+def binance_order(instrument: Instrument, side: int, qty: str, px: str, client_id: str) -> dict[str, Any]:
+    """Of Binance's markets."""
+    terms = {"type": "LIMIT", "timeInForce": "GTC", "price": px} if px else {"type": "MARKET"}
+    named = {"newClientOrderId": client_id} if client_id else {}
+    way = "BUY" if side > 0 else "SELL"
+    return {"symbol": instrument.symbol, "side": way, "quantity": qty, **terms, **named}
+
+
+def okx_order(instrument: Instrument, side: int, qty: str, px: str, client_id: str) -> dict[str, Any]:
+    """Of OKX's swaps."""
+    terms = {"ordType": "limit", "px": px} if px else {"ordType": "market"}
+    named = {"clOrdId": client_id} if client_id else {}
+    way = "buy" if side > 0 else "sell"
+    return {"instId": instrument.symbol, "tdMode": "cross", "side": way, "sz": qty, **terms, **named}
 
 
 class Case(NamedTuple):
@@ -24,93 +46,146 @@ class Case(NamedTuple):
 
     Attributes
     ----------
+    instrument : Instrument
+        What is traded: what is recorded, or what the recording stands for.
     symbol : str
-        What ccxt calls the instrument.
-    amends_px : bool
-        Whether an order can be given another price, or more lots.
-    expires_all_or_nothing : bool
-        A FOK order that finds too little is taken and expires, and not refused.
+        What ccxt calls it.
+    tenth : str
+        As much of it as a tenth of a bitcoin is, or about as much.
+    new_request : function
+        Writes the request for ``new_order``.
+    orders : pair
+        So many new orders in so many seconds are taken.
     new_order, cancel_order, amend_order : str
         ccxt's methods.
+    bad_signature : str
+        The exchange's code for it.
     trend : int
         Which way the recorded market goes at first.
-    stop_has_price : bool
-        A conditional order is asked for with a price.
     stop_query : dict
         ccxt's parameters by which conditional orders are asked for.
-    coin : int
-        What is ordered for one bitcoin, about: contracts, where quantities are.
+    amends_px : bool
+        Whether an order can be given another price, or more lots.
+    amends_to_the_same : bool
+        Whether an amend may ask for what the order has already.
+    expires_all_or_nothing, expires_post_only : bool
+        A FOK order that finds too little, and a post-only order that would take, is taken and expires, and not refused.
+    has_least_px : bool
+        Whether a buy far below the market is refused.
+    answers_tell_fills : bool
+        The answer to a new order says what it has filled, and not only that it was taken.
+    stop_has_price : bool
+        A conditional order is asked for with a price.
     balance : int
         Cash at first, in the settlement currency, which does not cover thousands of bitcoins.
     """
 
     name: str
     recording: Path
+    instrument: Instrument
     symbol: str
-    amends_px: bool
-    expires_all_or_nothing: bool
+    tenth: str
+    new_request: NewRequest
+    orders: tuple[int, float]
     new_order: str
     cancel_order: str
     amend_order: str
+    bad_signature: str
     trend: int
-    stop_has_price: bool
     stop_query: Mapping[str, Any]
-    coin: int = 1
+    amends_px: bool = True
+    amends_to_the_same: bool = False
+    expires_all_or_nothing: bool = False
+    expires_post_only: bool = False
+    has_least_px: bool = True
+    answers_tell_fills: bool = True
+    stop_has_price: bool = False
     balance: int = DEFAULT_BALANCE
 
     def __str__(self) -> str:
         return self.name
 
-    def qty(self, bitcoins: str) -> str:
-        """What is ordered for so many bitcoins."""
-        return f"{(Decimal(bitcoins) * self.coin).normalize():f}"
 
+USDM: Final = RECORDINGS / "usdm_btcusdt_20240808_60s.gz"
+SPOT: Final = RECORDINGS / "spot_btcusdt_20240808_30s.gz"
 
 CASES: Final = (
     Case(
         "binance_usdm",
-        RECORDINGS / "usdm_btcusdt_20240808_60s.gz",
+        USDM,
+        shipped_instrument(USDM),
         "BTC/USDT:USDT",
-        amends_px=True,
-        expires_all_or_nothing=False,
+        tenth="0.1",
+        new_request=binance_order,
+        orders=(300, 10.0),
         new_order="fapiPrivatePostOrder",
         cancel_order="fapiPrivateDeleteOrder",
         amend_order="fapiPrivatePutOrder",
+        bad_signature="-1022",
         trend=1,
-        stop_has_price=False,
         stop_query={"trigger": True},
     ),
     Case(
         "binance_spot",
-        RECORDINGS / "spot_btcusdt_20240808_30s.gz",
+        SPOT,
+        shipped_instrument(SPOT),
         "BTC/USDT",
-        amends_px=False,
-        expires_all_or_nothing=True,
+        tenth="0.1",
+        new_request=binance_order,
+        orders=(50, 10.0),
         new_order="privatePostOrder",
         cancel_order="privateDeleteOrder",
         amend_order="request",
+        bad_signature="-1022",
         trend=-1,
-        stop_has_price=True,
         stop_query={},
+        amends_px=False,
+        expires_all_or_nothing=True,
+        stop_has_price=True,
+    ),
+    Case(
+        "okx",
+        USDM,
+        STAND_INS["binance_usdm", "BTCUSDT"][0],
+        "BTC/USDT:USDT",
+        tenth="10",
+        new_request=okx_order,
+        orders=(60, 2.0),
+        new_order="privatePostTradeOrder",
+        cancel_order="privatePostTradeCancelOrder",
+        amend_order="privatePostTradeAmendOrder",
+        bad_signature="50113",
+        trend=1,
+        stop_query={"trigger": True},
+        amends_to_the_same=True,
+        expires_all_or_nothing=True,
+        expires_post_only=True,
+        has_least_px=False,
+        answers_tell_fills=False,
     ),
     Case(
         "binance_coinm",
         COINM_FILE,
+        shipped_instrument(COINM_FILE),
         "BTC/USD:BTC",
-        amends_px=True,
-        expires_all_or_nothing=False,
+        tenth="100",
+        new_request=binance_order,
+        orders=(300, 10.0),
         new_order="dapiPrivatePostOrder",
         cancel_order="dapiPrivateDeleteOrder",
         amend_order="dapiPrivatePutOrder",
+        bad_signature="-1022",
         trend=1,
-        stop_has_price=False,
         stop_query={"trigger": True},
-        coin=1_000,
         balance=CASH_SCALE,
     ),
 )
 
 every_venue: Final = pytest.mark.parametrize("case", CASES, ids=str)
+every_recorded_venue: Final = pytest.mark.parametrize(
+    "case", [case for case in CASES if open_recording(case.recording).venue == case.name], ids=str
+)
+"""Those whose own messages are recorded."""
 
 Body = Callable[["Stand"], Awaitable[None]]
 
@@ -122,13 +197,13 @@ class Stand:
         self.booth = booth
         self.case = case
         instrument = booth.instrument
-        self.lots = instrument.qty_to_lots(case.qty("0.1"))
+        self.lots = instrument.qty_to_lots(case.tenth)
         """A tenth of a bitcoin."""
         self.far = instrument.px_to_ticks("61000")
         """A price at which a buy rests."""
-        self.few = instrument.qty_to_lots(case.qty("0.01"))
+        self.few = self.lots // 10
         """A hundredth."""
-        self.least = instrument.qty_to_lots(case.qty("0.001"))
+        self.least = self.lots // 100
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.booth, name)
@@ -152,12 +227,13 @@ class Stand:
         assert told == [(fill.trade_id, fill.px, fill.qty) for fill in self.booth.account.fills]
         assert self.booth.known.cash == self.holdings()
 
-    async def elsewhere(self, side: str, qty: str, price: str = "", **more: Any) -> Any:
-        """An order that somebody else places on the account."""
-        terms = {"type": "LIMIT", "timeInForce": "GTC", "price": price} if price else {"type": "MARKET"}
-        wanted = {"symbol": self.booth.instrument.symbol, "side": side, "quantity": self.case.qty(qty)}
-        request = {**wanted, **terms, **more}
-        return await getattr(self.booth.exchange, self.case.new_order)(request)
+    async def elsewhere(self, side: int, qty: int, px: int = 0, client_id: str = "") -> int:
+        """An order that somebody else places on the account: in lots, at ticks or at the market; its id."""
+        instrument = self.booth.instrument
+        price = instrument.px_from_ticks(px) if px else ""
+        request = self.case.new_request(instrument, side, instrument.qty_from_lots(qty), price, client_id)
+        await getattr(self.booth.exchange, self.case.new_order)(request)
+        return max(self.booth.sandbox.venue.exchange.orders)
 
 
 def on_stand(clock: Callable[[], Clock] = Clock, **options: Any) -> Callable[[Body], Callable[[Case], None]]:
@@ -169,7 +245,9 @@ def on_stand(clock: Callable[[], Clock] = Clock, **options: Any) -> Callable[[Bo
             async def on_this(booth: Booth) -> None:
                 await body(Stand(booth, case))
 
-            on_booth(clock, recording=case.recording, balance=case.balance, **options)(on_this)()
+            on_booth(clock, recording=case.recording, instrument=case.instrument, balance=case.balance, **options)(
+                on_this
+            )()
 
         test.__name__ = body.__name__
         test.__doc__ = body.__doc__

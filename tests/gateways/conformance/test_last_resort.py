@@ -12,6 +12,7 @@ from gateways.credentials import Credentials
 from gateways.doctor import examine_venue
 from gateways.kill_switch import KillSwitch, Verdict
 from gateways.sandbox.faults import Fault
+from gateways.sandbox.okx.venue import Venue as OkxVenue
 from gateways.sandbox.server import credentials_of
 from gateways.venues import VENUES, Sandbox
 from oms.config import load_settings
@@ -27,8 +28,10 @@ def sandbox_of(stand: Stand, folder: Path) -> Sandbox:
 
 
 async def killed(stand: Stand, folder: Path, credentials: Credentials | None = None) -> Verdict:
-    """A kill switch's verdict; its time passes where it waits."""
+    """A kill switch's verdict; its time passes where it waits, and the exchange's does not."""
     now = 0.0
+    if isinstance(stand.sandbox.venue, OkxVenue):
+        stand.sandbox.venue.limits.charge = lambda *_: None  # type: ignore[method-assign]  # of seconds that are others
 
     async def sleep(seconds: float) -> None:
         nonlocal now
@@ -52,7 +55,7 @@ def test_kill_switch_ends_every_order_through_what_goes_wrong(case: Case, fault:
     async def body(stand: Stand) -> None:
         order_id = stand.place(1, stand.lots, stand.far)
         await stand.done(order_id, ReportKind.ACCEPTED)
-        await stand.elsewhere("SELL", "0.01", "63000")
+        await stand.elsewhere(-1, stand.few, stand.instrument.px_to_ticks("63000"))
         if fault is not None:
             stand.once(fault, times=2)
         verdict = await killed(stand, tmp_path)
@@ -67,7 +70,7 @@ def test_kill_switch_ends_every_order_through_what_goes_wrong(case: Case, fault:
 def test_kill_switch_with_wrong_keys_says_so(case: Case, tmp_path: Path) -> None:
     @on_stand()
     async def body(stand: Stand) -> None:
-        verdict = await killed(stand, tmp_path, Credentials("0" * 64, "0" * 64))
+        verdict = await killed(stand, tmp_path, Credentials("0" * 64, "0" * 64, "0"))
         assert not verdict.is_clear
         assert "the keys are refused" in verdict.problem
 

@@ -1,4 +1,4 @@
-"""Live market data of every venue: equal to an independent decode of the recording, tick for tick and book for book."""
+"""Live market data where they are recorded: equal to an independent decode, tick for tick and book for book."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gateways.sandbox.market import Frame
 from oms.compiled import JIT, compile_entries
 from oms.instruments import Instrument
 from oms.records import TickFlag, TickKind
-from tests.gateways.conformance.cases import Case, every_venue
+from tests.gateways.conformance.cases import Case, every_recorded_venue
 from tests.gateways.conformance.own_book import Book, own_books
 from tests.gateways.live.floor import STREAMED, Floor, on_floor
 from tests.gateways.reference import reference_decode
@@ -25,7 +25,7 @@ LEVELS = 100
 """Of each side; a snapshot by request does not have all that the recorded one has."""
 
 
-@every_venue
+@every_recorded_venue
 def test_every_tick_and_every_book_is_that_of_an_independent_decode(case: Case) -> None:
     @on_floor(recording=case.recording)
     async def body(floor: Floor) -> None:
@@ -85,7 +85,7 @@ def best_of(book: Book) -> list[list[tuple[int, int]]]:
     ]
 
 
-@every_venue
+@every_recorded_venue
 def test_missing_update_makes_the_book_stale_until_the_next_snapshot(case: Case) -> None:
     @on_floor(recording=case.recording)
     async def body(floor: Floor) -> None:
@@ -100,7 +100,7 @@ def test_missing_update_makes_the_book_stale_until_the_next_snapshot(case: Case)
     body()
 
 
-@every_venue
+@every_recorded_venue
 def test_messages_that_come_twice_or_break_off_leave_the_book_right(case: Case) -> None:
     @on_floor(recording=case.recording)
     async def body(floor: Floor) -> None:
@@ -116,7 +116,7 @@ def test_messages_that_come_twice_or_break_off_leave_the_book_right(case: Case) 
     body()
 
 
-@every_venue
+@every_recorded_venue
 def test_clock_and_traded_symbols_are_asked_of_the_exchange(case: Case) -> None:
     @on_floor(recording=case.recording)
     async def body(floor: Floor) -> None:

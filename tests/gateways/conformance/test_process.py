@@ -34,7 +34,7 @@ def test_orders_of_the_bus_are_traded_at_the_venue_that_is_named(case: Case, tmp
         assert wallets(told) == of_venue
         await bus.until("trades")
         instrument = bus.sandbox.venue.instrument
-        px, qty = instrument.px_to_ticks("61000"), instrument.qty_to_lots(case.qty("0.1"))
+        px, qty = instrument.px_to_ticks("61000"), instrument.qty_to_lots(case.tenth)
         terms = {"instrument": instrument.id, "version": instrument.version, "px": px, "qty": qty}
         for kind, answer in ((CommandKind.NEW, ReportKind.ACCEPTED), (CommandKind.CANCEL, ReportKind.CANCELLED)):
             bus.orders.send(command(kind, **terms))
@@ -42,4 +42,4 @@ def test_orders_of_the_bus_are_traded_at_the_venue_that_is_named(case: Case, tmp
             assert [int(each["kind"]) for each in found if each["order_id"]] == [answer]
         await bus.end()
 
-    on_bus(tmp_path, body, recording=case.recording)
+    on_bus(tmp_path, body, recording=case.recording, instrument=case.instrument)

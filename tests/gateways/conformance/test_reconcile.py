@@ -18,8 +18,8 @@ def kinds(stand: Stand) -> list[str]:
 @on_stand(is_open=False)
 async def test_what_is_there_at_the_start_is_taken_on(stand: Stand) -> None:
     await stand.venue.open()
-    await stand.elsewhere("BUY", "0.5")
-    order = await stand.elsewhere("BUY", "0.2", "61000.3")
+    await stand.elsewhere(1, 5 * stand.lots)
+    venue_order_id = await stand.elsewhere(1, 2 * stand.lots, stand.far + 3)
     stand.gateway.start()
     await stand.gateway.traded.wait()
     is_spot = stand.instrument.kind == "spot"
@@ -27,14 +27,14 @@ async def test_what_is_there_at_the_start_is_taken_on(stand: Stand) -> None:
     adopted = stand.reports[0]
     qty = 2 * stand.lots
     assert (adopted["qty"], adopted["leaves_qty"], adopted["side"]) == (qty, qty, 1)
-    assert adopted["px"] == stand.instrument.px_to_ticks("61000.3")
-    assert adopted["venue_order_id"] == int(order["orderId"])
+    assert adopted["px"] == stand.far + 3
+    assert adopted["venue_order_id"] == venue_order_id
     assert stand.known.cash == stand.holdings()
 
 
 @on_stand()
 async def test_order_placed_elsewhere_is_adopted_and_cancelled_by_us(stand: Stand) -> None:
-    await stand.elsewhere("BUY", "0.2", "61000")
+    await stand.elsewhere(1, 2 * stand.lots, stand.far)
     assert await stand.gateway.reconcile()
     order_id = int(stand.reports[-1]["order_id"])
     stand.cancel(order_id)
@@ -44,7 +44,7 @@ async def test_order_placed_elsewhere_is_adopted_and_cancelled_by_us(stand: Stan
 @on_stand()
 async def test_fills_of_other_orders_explain_what_the_account_has(stand: Stand) -> None:
     await stand.done(stand.place(1, stand.few), ReportKind.FILL)
-    await stand.elsewhere("SELL", "0.03")
+    await stand.elsewhere(-1, 3 * stand.few)
     assert await stand.gateway.reconcile()
     assert stand.known.cash == stand.holdings()
     assert stand.known.foreign == {stand.instrument.id: []}
@@ -89,7 +89,7 @@ async def test_first_reconciliation_that_fails_never_trades(stand: Stand) -> Non
 async def test_orders_of_a_session_before_are_resolved(stand: Stand) -> None:
     await stand.venue.open()
     placed, absent = stand.new_id(), stand.new_id()
-    await stand.elsewhere("BUY", "0.1", "61000", newClientOrderId=stand.known.ids.text(placed))
+    await stand.elsewhere(1, stand.lots, stand.far, stand.known.ids.text(placed))
     for order_id in (placed, absent):
         terms = (OrderType.LIMIT, TimeInForce.GTC, 0, stand.far, stand.lots)
         order = Order(order_id, stand.known.ids.text(order_id), stand.instrument, 1, *terms)
@@ -105,10 +105,13 @@ def test_each_fill_is_told_once_however_it_comes(case: Case, fault: Fault) -> No
     async def body(stand: Stand) -> None:
         stand.faults(fault, rate=0.5)
         ids = [stand.place(side, 8 * stand.few) for side in (1, -1, 1, -1)]
-        await stand.until(lambda: all(stand.of(order_id) for order_id in ids) and not stand.known.orders)
+        await stand.until(lambda: all(stand.of(order_id) for order_id in ids))
+        if stand.case.answers_tell_fills:
+            await stand.until(lambda: not stand.known.orders)
         await stand.gateway.idle()
         stand.faults()
         assert await stand.gateway.reconcile()
+        await stand.until(lambda: not stand.known.orders)
         assert all(stand.of(order_id)[0] == "ACCEPTED" for order_id in ids)
         told = sorted(int(each["trade_id"]) for each in stand.fills)
         assert told == sorted(fill.trade_id for fill in stand.account.fills)
@@ -136,7 +139,7 @@ async def test_fills_while_the_stream_is_down_are_told_first_thing(stand: Stand)
 @on_stand()
 async def test_stream_that_the_exchange_ends_is_opened_anew(stand: Stand) -> None:
     venue = stand.sandbox.venue
-    (name,) = {name for each in venue.streams.connections for name in each.names}
+    name = next(name for each in venue.streams.connections for name in each.names)
     venue.expire_subscription(name)
     await stand.until(lambda: stand.gateway.stream.connections == 2 and stand.gateway.trades)
     await stand.done(stand.place(1, stand.few), ReportKind.FILL)

@@ -28,20 +28,6 @@ async def examined(booth: OkxBooth, folder: Path, **given: Any) -> dict[str, lis
     return found
 
 
-def test_account_is_as_it_should_be(tmp_path: Path) -> None:
-    @on_booth(is_open=False)
-    async def body(booth: OkxBooth) -> None:
-        found = await examined(booth, tmp_path)
-        assert {name: [each.level for each in rows] for name, rows in found.items()} == {
-            "clock": ["ok"],
-            "keys": ["ok"],
-            "instruments": ["ok"],
-            "position mode": ["ok"],
-        }
-
-    body()
-
-
 def test_keys_that_may_withdraw_or_not_trade_are_refused(tmp_path: Path) -> None:
     @on_booth(is_open=False)
     async def body(booth: OkxBooth) -> None:

@@ -37,7 +37,7 @@ class SkippingClock(Clock):
     Waits longer than ``longest_s`` never end: those of the services that go on in the background.
     """
 
-    def __init__(self, longest_s: float = 15.0) -> None:
+    def __init__(self, longest_s: float = 40.0) -> None:
         self.skipped_s = 0.0
         self.longest_s = longest_s
 
@@ -272,8 +272,9 @@ async def _run(body: Callable[[Booth], Awaitable[None]], clock: Clock, options: 
     is_open = options.pop("is_open", True)
     deadline_s = options.pop("deadline_s", DEADLINE_S)
     recording = open_recording(options.pop("recording", RECORDING))
+    instrument = options.pop("instrument", None) or shipped_instrument(recording.path)
     balance = options.pop("balance", DEFAULT_BALANCE)
-    async with Sandbox(recording, shipped_instrument(recording.path), balance=balance) as sandbox:
+    async with Sandbox(recording, instrument, balance=balance) as sandbox:
         sandbox.step(50)
         booth = Booth(sandbox, clock, **options)
         try:

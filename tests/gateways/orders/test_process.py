@@ -12,13 +12,14 @@ import msgspec
 import numpy as np
 import pytest
 
-from gateways.credentials import CredentialsError, variable
+from gateways.credentials import PASSPHRASE, CredentialsError, variable
 from gateways.orders.clock import Clock
 from gateways.orders.process import serve
 from gateways.sandbox.server import Sandbox
 from gateways.sidecar import open_recording
 from oms.bus import Puller, Pusher, Records, new_context
 from oms.config import LiveSettings, Settings, load_settings
+from oms.instruments import Instrument
 from oms.journal import Journal
 from oms.journal_format import Direction
 from oms.records import (
@@ -118,7 +119,7 @@ class Bus:
         self.core = Puller(self.context, settings.core_endpoint)
         self.life = OwnLife()
         venue = sandbox.venue.instrument.venue
-        login = zip(("key", "secret"), (sandbox.login["apiKey"], sandbox.login["secret"]), strict=True)
+        login = zip(("key", "secret", PASSPHRASE), sandbox.login.values(), strict=True)
         environment = {variable(venue, part): text for part, text in login}
         self.serving = asyncio.ensure_future(
             serve(self.settings, self.life, self.context, environment, venue, clock, audit_s=0.05)
@@ -147,14 +148,18 @@ def on_bus(
     folder: Path,
     body: Callable[[Bus], Awaitable[None]],
     recording: Path = RECORDING,
+    instrument: Instrument | None = None,
     clock: Clock | None = None,
     **options: Any,
 ) -> None:
-    """Run a coroutine over a ``Bus``; options are those of ``own_settings``."""
-    settings, instrument = defined(own_settings(folder, **options), shipped_instrument(recording))
+    """Run a coroutine over a ``Bus``; options are those of ``own_settings``.
+
+    What is traded is what is recorded, or an instrument that the recording stands for.
+    """
+    settings, traded = defined(own_settings(folder, **options), instrument or shipped_instrument(recording))
 
     async def run() -> None:
-        async with Sandbox(open_recording(recording), instrument) as sandbox:
+        async with Sandbox(open_recording(recording), traded) as sandbox:
             sandbox.step(50)
             bus = Bus(settings, sandbox, folder, clock)
             try:

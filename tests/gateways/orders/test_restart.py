@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateways.orders import binance_usdm
+from gateways.orders import binance
 from gateways.orders.known import Trade
 from gateways.sandbox.exchange import Event, What
 from oms.records import OrderState, Reason, ReportKind
@@ -130,7 +130,7 @@ async def test_balance_that_trades_do_not_explain_is_told_with_a_line(booth: Boo
 
 
 def test_fills_meanwhile_are_read_back_to_the_newest_that_the_core_has_booked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(binance_usdm, "PAGE", 2)
+    monkeypatch.setattr(binance, "PAGE", 2)
 
     @on_booth()
     async def body(booth: Booth) -> None:
