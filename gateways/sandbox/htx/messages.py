@@ -97,10 +97,6 @@ class Market(ABC):
         """Bids and asks, best first."""
         return sorted(self._levels[BUY].items(), reverse=True), sorted(self._levels[SELL].items())
 
-    def levels(self, depth: int) -> list[list[list[float]]]:
-        """The best bids and asks, as numbers."""
-        return [[[float(self._px(px)), float(self._qty(qty))] for px, qty in side[:depth]] for side in self.whole()]
-
     @abstractmethod
     def change(self, bids: Levels, asks: Levels) -> str:
         """The next message of the book."""

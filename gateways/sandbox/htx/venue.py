@@ -24,11 +24,8 @@ from oms.records import TickKind
 
 PING_MS: Final = 5_000
 UNANSWERED: Final = 2
-DEPTH: Final = 150
-"""Levels of a side in a book that is asked for by request, without steps."""
 MARK_MS: Final = 1_000
 """Between two mark prices."""
-_DEPTHS: Final = ("/market/depth", "/linear-swap-ex/market/depth")
 _SPOT_ENTRIES: Final = ("/ws", "/feed")
 _LINEAR_ENTRIES: Final = ("/linear-swap-ws", "/ws_index")
 _BOOKS: Final = ("/market/depth", "/linear-swap-ex/market/depth")
