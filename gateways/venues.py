@@ -187,7 +187,11 @@ VENUES: Final = {
             order_kinds={"order": {}},
             has_positions=False,
             receive_window_s=60.0,
-            roles={Role.MARKET_DATA: "gateways.live.htx:SPOT"},
+            roles={
+                Role.MARKET_DATA: "gateways.live.htx:SPOT",
+                Role.ORDERS: "gateways.orders.htx_spot:HtxSpot",
+                Role.SANDBOX: "gateways.sandbox.htx.spot_venue:SpotVenue",
+            },
         ),
         Venue(
             name="htx_linear",

@@ -102,6 +102,7 @@ class BinanceOrders:
     """
 
     tells_fills = True
+    tells_why = True
 
     def __init__(
         self,

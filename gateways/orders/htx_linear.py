@@ -8,7 +8,6 @@ say what they cost. Accounts are in one-way mode with cross margin.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import Mapping
 from decimal import Decimal
@@ -20,6 +19,7 @@ import msgspec
 
 from gateways.credentials import Credentials
 from gateways.orders.clock import Clock
+from gateways.orders.htx import HtxOrders, new_ccxt
 from gateways.orders.htx_views import NS_PER_MS, ORDERS, HtxLinearViews, cash_of
 from gateways.orders.htx_words import (
     CODES,
@@ -31,14 +31,13 @@ from gateways.orders.htx_words import (
     POST_ONLY,
     PUBLIC,
     READ,
-    RECEIVE_WINDOW_S,
     SIDES,
     TIMES_IN_FORCE,
     TRADE,
 )
 from gateways.orders.ids import MOST, external_order_id, number_of
 from gateways.orders.known import Order
-from gateways.orders.limiter import Limiter, Priority
+from gateways.orders.limiter import Priority
 from gateways.orders.outcomes import Codes, Verdict, outcome_of
 from gateways.orders.venue import CommandError, Page, Send
 from gateways.orders.views import FillView, FundingView, OrderView, PositionView, Standing, Told
@@ -53,57 +52,26 @@ CROSS: Final = "cross"
 EVERY_CONTRACT: Final = "*"
 
 
-class HtxLinear:
-    """The venue ``htx_linear``; see ``gateways.orders.venue.Venue``.
+class HtxLinear(HtxOrders):
+    """The venue ``htx_linear``; see ``gateways.orders.venue.Venue``, and ``HtxOrders`` for what it shares.
 
-    Parameters
-    ----------
-    exchange
-        As ``new_exchange`` makes it; its session is its maker's to close.
-    instruments
-        The session's of this venue; their symbols are contract codes.
-    clock
-        For the rate limits.
-    patience_s
-        How long a new order waits for its turn before it is refused.
+    Symbols are contract codes.
     """
 
     codes: Codes = CODES
     tells_fills = False
+    tells_why = True
 
     def __init__(
         self, exchange: Any, instruments: tuple[Instrument, ...], clock: Clock, patience_s: float | None = 10.0
     ) -> None:
-        self.exchange = exchange
-        self.patience_s = patience_s
-        self.limiter = Limiter(LIMITS, clock)
-        self._by_symbol = {each.symbol: each for each in instruments}
-        self._views = HtxLinearViews(self._by_symbol)
-        self._send: Send | None = None
-        self._sending: set[asyncio.Task[None]] = set()
-        self._awaited: dict[str, asyncio.Future[None]] = {}
-        """What the exchange is still to say on a stream that has just been opened, by operation."""
-        exchange.on_rest_response = self._observe
+        super().__init__("htx_linear", exchange, instruments, LIMITS, clock, patience_s)
+        self._views = HtxLinearViews(self.by_symbol)
 
     @staticmethod
     def new_exchange(credentials: Credentials, session: Any = None) -> Any:
         """See ``gateways.orders.venue.VenueType``."""
-        import ccxt.pro
-
-        settings: dict[str, Any] = {
-            "apiKey": credentials.key,
-            "secret": credentials.secret,
-            "enableRateLimit": False,
-            "options": {"adjustForTimeDifference": False, "defaultType": "swap"},
-        }
-        if session is not None:
-            settings["session"] = session
-        return ccxt.pro.htx(settings)
-
-    @property
-    def receive_window_s(self) -> float:
-        """By the time that a request carries."""
-        return RECEIVE_WINDOW_S
+        return new_ccxt(credentials, session, "swap")
 
     async def open(self) -> None:
         """Learn the clock, and compare the account's mode and each contract's terms with the session's."""
@@ -114,22 +82,10 @@ class HtxLinear:
         await self.limiter.turn({PUBLIC: 1}, Priority.RECONCILE)
         answer = await self.exchange.contractPublicGetLinearSwapApiV1SwapContractInfo({"business_type": "all"})
         rows = {row["contract_code"]: row for row in answer["data"]}
-        for symbol, instrument in self._by_symbol.items():
+        for symbol, instrument in self.by_symbol.items():
             if symbol not in rows:
                 raise ValueError(f"{symbol} is not traded at htx: take it out of the settings")
             _check_terms(instrument, rows[symbol])
-
-    async def close(self) -> None:
-        """End the streams and, where ccxt made it, the session."""
-        self.limiter.close()
-        for task in self._sending:
-            task.cancel()
-        await self.exchange.close()
-
-    async def set_clock(self) -> None:
-        """Learn the difference to the exchange's clock, by which requests are then dated."""
-        await self.limiter.turn({PUBLIC: 1}, Priority.KEEP)
-        await self.exchange.load_time_difference()
 
     def check(self, order: Order) -> None:
         """See ``Venue``."""
@@ -139,13 +95,6 @@ class HtxLinear:
             raise CommandError("this gateway trades accounts in one-way mode", Reason.BAD_LEG)
         if order.order_type is OrderType.MARKET and order.time_in_force is TimeInForce.FOK:
             raise CommandError("htx_linear has no market order of all or nothing", Reason.BAD_TIME_IN_FORCE)
-
-    def check_amend(self, order: Order, px: int, qty: int) -> None:
-        """No order can be given other terms: another one in its place would be another order."""
-        raise CommandError(
-            f"order {order.order_id}: htx_linear does not amend orders; cancel it and place another one",
-            Reason.EXCHANGE_REFUSED,
-        )
 
     async def place(self, order: Order) -> OrderView | None:
         """ "Place Order"."""
@@ -167,10 +116,6 @@ class HtxLinear:
             request["reduce_only"] = 1
         row = await self._ask("contractPrivatePostV5TradeOrder", request, TRADE, Priority.ORDER, order)
         return _accepted(order, row) if row and row.get("order_id") else None
-
-    async def amend(self, order: Order, px: int, qty: int) -> OrderView | None:
-        """Never asked for: ``check_amend``."""
-        raise ccxt.NotSupported("htx_linear does not amend orders")
 
     async def cancel(self, order: Order) -> OrderView | None:
         """ "Cancel Order"; None while the order is still open."""
@@ -241,7 +186,7 @@ class HtxLinear:
 
     async def arm(self, instrument: Instrument, seconds: float) -> None:
         """ "Automatic Order Cancellation": one switch for the whole account, so it is told once for all instruments."""
-        if instrument is not next(iter(self._by_symbol.values())):
+        if instrument is not next(iter(self.by_symbol.values())):
             return
         request = {"on_off": "0"}
         if seconds:
@@ -255,7 +200,6 @@ class HtxLinear:
 
     async def greet(self, send: Send) -> None:
         """ "Authentication", then "Subscribe to order data"."""
-        self._send = send
         parts = urlsplit(await self.new_stream())
         signed = {
             "AccessKeyId": self.exchange.apiKey,
@@ -265,23 +209,18 @@ class HtxLinear:
         }
         text = "\n".join(("GET", str(parts.hostname), parts.path, self.exchange.urlencode(signed)))
         signature = self.exchange.hmac(text.encode(), self.exchange.secret.encode(), hashlib.sha256, "base64")
-        await self._said(send, "auth", {"op": "auth", "type": "api", **signed, "Signature": signature})
+        await self.said(send, "auth", {"op": "auth", "type": "api", **signed, "Signature": signature})
         request = {"op": "sub", "cid": ORDERS, "topic": ORDERS, "contract_code": EVERY_CONTRACT}
-        await self._said(send, "sub", request)
-
-    async def keep_stream(self) -> None:
-        """It lasts as long as its pings are answered."""
+        await self.said(send, "sub", request)
 
     def told(self, message: Any) -> list[Told]:
-        """See ``Venue``; a ping is answered, as nobody else reads the stream."""
+        """See ``Venue``."""
         if isinstance(message, dict):
-            operation = message.get("op")
-            if operation == "ping" and self._send is not None:
-                task = asyncio.ensure_future(_sent(self._send, {"op": "pong", "ts": message.get("ts")}))
-                self._sending.add(task)
-                task.add_done_callback(self._sending.discard)
-            elif operation in self._awaited:
-                self._note_answer(str(operation), message)
+            operation = str(message.get("op"))
+            if operation == "ping":
+                self.pong({"op": "pong", "ts": message.get("ts")})
+            else:
+                self.note_answer(operation, message.get("err-code"), 0, message.get("err-msg"))
         return self._views.told(message)
 
     async def _elsewhere(self, order: Order) -> OrderView:
@@ -293,26 +232,6 @@ class HtxLinear:
                 if external_order_id(instrument.id, number_of(row["order_id"])) == order.order_id:
                     return self._views.order(row)
         raise ccxt.OrderNotFound(f"htx lists no order of {instrument.symbol} that is ours as {order.order_id}")
-
-    async def _said(self, send: Send, operation: str, request: Mapping[str, Any]) -> None:
-        """Send a request on a stream, and wait for what it is answered with."""
-        answered = self._awaited[operation] = asyncio.get_running_loop().create_future()
-        try:
-            await send(dict(request))
-            await answered
-        finally:
-            del self._awaited[operation]
-
-    def _note_answer(self, operation: str, message: Mapping[str, Any]) -> None:
-        """An answer to a request on a stream."""
-        waiting = self._awaited[operation]
-        if waiting.done():
-            return
-        if message.get("err-code") in (0, "0"):
-            waiting.set_result(None)
-        else:
-            text = f"htx {message.get('err-code')} {message.get('err-msg')}"
-            waiting.set_exception(ccxt.AuthenticationError(text))
 
     async def _query(self, request: Mapping[str, str]) -> OrderView:
         row = await self._ask("contractPrivateGetV5TradeOrder", request, READ, Priority.ASK)
@@ -362,29 +281,6 @@ class HtxLinear:
         if not isinstance(answer, dict) or str(answer.get("code")) != str(SUCCESS):
             raise ccxt.ExchangeError(f"htx {msgspec.json.encode(answer).decode()}")
         return answer.get("data")
-
-    def _observe(
-        self,
-        status: int,
-        _reason: str,
-        _url: str,
-        _method: str,
-        headers: Mapping[str, str],
-        body: str,
-        _sent_headers: Any,
-        _sent_body: Any,
-    ) -> str:
-        """ccxt's hook for each answer."""
-        self.limiter.observe(status, headers)
-        return body.strip()
-
-
-async def _sent(send: Send, message: Any) -> None:
-    """Send a message; a stream that cannot carry it any more is noticed otherwise."""
-    try:
-        await send(message)
-    except (ccxt.BaseError, OSError):
-        return
 
 
 def _check_terms(instrument: Instrument, row: Mapping[str, Any]) -> None:

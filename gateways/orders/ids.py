@@ -74,6 +74,11 @@ class IntegerIds(ClientIds):
         return number if 0 < number <= MOST else None
 
 
+def ids_of(owner: str, *, are_integers: bool) -> ClientIds:
+    """The client order ids of one account of ours at a venue (``gateways.venues.Venue.has_integer_ids``)."""
+    return IntegerIds(owner) if are_integers else ClientIds(owner)
+
+
 def number_of(text: str | int, what: str = "id") -> int:
     """A venue's decimal id as int64, so that no two ids are one.
 

@@ -93,6 +93,7 @@ class Okx:
 
     codes: Codes = CODES
     tells_fills = True
+    tells_why = True
 
     def __init__(
         self, exchange: Any, instruments: tuple[Instrument, ...], clock: Clock, patience_s: float | None = 10.0

@@ -27,7 +27,7 @@ import zmq
 from gateways.credentials import CredentialsError, read_credentials
 from gateways.orders.clock import Clock
 from gateways.orders.gateway import RETRY_S, OrderGateway
-from gateways.orders.ids import ClientIds, IntegerIds
+from gateways.orders.ids import ids_of
 from gateways.orders.known import Known
 from gateways.orders.outcomes import NO_ANSWER, told_text
 from gateways.orders.past import Audit, newest_session, read_past
@@ -130,7 +130,7 @@ async def serve(
     pusher = Pusher(context, settings.core_endpoint, RecordKind.REPORT, Source.EXECUTION)
     sender = ReportSender(pusher)
     account = settings.account_number("")
-    ids = (IntegerIds if row.has_integer_ids else ClientIds)(settings.account)
+    ids = ids_of(settings.account, are_integers=row.has_integer_ids)
     wallets = {wallet.currency: number for number, wallet in enumerate(settings.wallets) if wallet.venue == row.name}
     session = _sandbox_session(settings.live, row.hosts)
     exchange = venue_type.new_exchange(credentials, session)

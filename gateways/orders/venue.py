@@ -50,6 +50,10 @@ class Venue(Protocol):
         """Whether the private stream brings fills with what they cost: otherwise they are asked for."""
 
     @property
+    def tells_why(self) -> bool:
+        """Whether the exchange says why it ended a post-only order: otherwise it is told as cancelled."""
+
+    @property
     def codes(self) -> Codes:
         """What the venue's error codes mean."""
 

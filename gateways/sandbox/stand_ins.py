@@ -41,6 +41,23 @@ STAND_INS: Final = {
             max_leverage="200",
         ),
     ),
+    ("binance_spot", "BTCUSDT"): (
+        Instrument(
+            id=0,
+            symbol="btcusdt",
+            venue="htx_spot",
+            kind="spot",
+            tick="0.01",
+            lot="0.00001",
+            base="BTC",
+            quote="USDT",
+            min_qty="0.00001",
+            max_qty="1000",
+            min_notional="10",
+            maker_fee_rate="0.002",
+            taker_fee_rate="0.002",
+        ),
+    ),
     ("binance_coinm", "BTCUSD_PERP"): (
         Instrument(
             id=0,

@@ -196,7 +196,8 @@ async def post_only(bench: Bench) -> str:
     await bench.done(order_id)
     if bench.of(order_id, ReportKind.FILL):
         raise CheckError("a post-only order took what was displayed")
-    return f"{_end_of(bench, order_id, Reason.POST_ONLY_WOULD_CROSS)}, and nothing was taken"
+    reason = Reason.POST_ONLY_WOULD_CROSS if bench.venue.tells_why else Reason.NONE
+    return f"{_end_of(bench, order_id, reason)}, and nothing was taken"
 
 
 async def immediate(bench: Bench) -> str:
@@ -221,7 +222,13 @@ def _end_of(bench: Bench, order_id: int, reason: Reason) -> str:
 async def filled(bench: Bench) -> str:
     """The smallest order at the market, in the direction of the position that there is."""
     side = 1 if bench.known.positions[bench.instrument.id] >= 0 else -1
-    return await _traded(bench, bench.ask(side, bench.smallest(bench.best(-side))))
+    qty = bench.smallest(bench.best(-side))
+    order_id = bench.ask(side, qty)
+    await bench.done(order_id)
+    if any(end["reason"] == Reason.BAD_ORDER_TYPE for end in bench.of(order_id, ReportKind.REJECTED)):
+        order_id = bench.ask(side, qty, bench.crossing(side), TimeInForce.IOC)
+        return f"{await _traded(bench, order_id)}; by a price, as the market takes no lots without one"
+    return await _traded(bench, order_id)
 
 
 async def closed(bench: Bench) -> str:

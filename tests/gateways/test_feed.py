@@ -75,7 +75,9 @@ def test_a_looped_feed_goes_on_in_time_and_says_that_the_book_is_stale(short: Re
     assert 2 * period < int(ticks["local_ts"][-1] - ticks["local_ts"][0]) < duration_s * 1e9
 
 
-@pytest.mark.parametrize("fraction", [0.001, 0.2, 0.83, 1.0])
+@pytest.mark.parametrize(
+    "fraction", [0.2, 1.0, *(pytest.param(each, marks=pytest.mark.thorough) for each in (0.001, 0.83))]
+)
 def test_a_resumed_feed_begins_with_stale_and_the_book_and_goes_on_behind_the_position(fraction: float) -> None:
     ticks = whole(Feed(RECORDING, USDM, duration_s=12))
     position = int(ticks["local_ts"][int((len(ticks) - 1) * fraction)])

@@ -38,6 +38,7 @@ from oms.compiled import compile_entries
 from oms.instruments import Instrument
 from oms.records import OrderFlag, TimeInForce
 from tests.docs.pages import console_commands
+from tests.gateways.htx.booth import SPOT
 from tests.gateways.reference import COINM_FILE
 from tests.gateways.sandbox.desk import RECORDING, shipped_instrument
 from tests.oms.command_line import Zoms
@@ -76,6 +77,7 @@ MARKETS: Final = {
     "okx": (RECORDING, LINEAR_STAND_INS["okx"]),
     "okx inverse": (COINM_FILE, INVERSE_STAND_INS["okx"]),
     "htx_linear": (RECORDING, LINEAR_STAND_INS["htx_linear"]),
+    "htx_spot": (SPOT_RECORDING, SPOT),
 }
 """Recording and instrument of each venue that has a sandbox."""
 

@@ -133,3 +133,7 @@ class PrivateConnection(Connection):
     def expire(self, name: str) -> None:
         """Have private connections end."""
         self.private_host.expire_subscription(name)
+
+    def say_close(self, now_ms: int) -> None:
+        """Say that the connection will be closed."""
+        self.say({"op": "close", "ts": now_ms})

@@ -67,6 +67,81 @@ class Error(Enum):
     MISSING_PARAMETER = (Shape.CONTRACT, 200, 1066, "The {} field cannot be empty. Please re-enter.")
     BAD_PARAMETER = (Shape.CONTRACT, 200, 1067, "The {} field is invalid. Please re-enter.")
     CANCELLED = (Shape.CONTRACT, 200, 1071, "Repeated cancellation. Your order has been canceled.")
+    SPOT_BAD_KEY = (Shape.SPOT, 200, "api-signature-not-valid", f"{NOT_VALID}Incorrect Access key [Access key错误]")
+    SPOT_BAD_SIGNATURE = (Shape.SPOT, 200, "api-signature-not-valid", f"{NOT_VALID}Verification failure [校验失败]")
+    SPOT_BAD_TIME = (
+        Shape.SPOT,
+        200,
+        "api-signature-not-valid",
+        f"{NOT_VALID}Invalid submission time or incorrect time format [无效的提交时间]",
+    )
+    SPOT_NO_PERMISSION = (
+        Shape.SPOT,
+        200,
+        "api-signature-not-valid",
+        f"{NOT_VALID}API key has no permission [API Key没有权限]",
+    )
+    SPOT_TOO_MANY_REQUESTS = (
+        Shape.SPOT,
+        429,
+        "base-request-exceed-frequency-limit",
+        "Frequency of requests has exceeded the limit, please try again later",
+    )
+    SPOT_MAINTENANCE = (Shape.SPOT, 200, "system-maintenance", "System is in maintenance!")
+    SPOT_BUSY = (Shape.SPOT, 503, "base-system-error", "System error, please try again later")
+    SPOT_INTERNAL = (Shape.SPOT, 504, "gateway-internal-error", "Failed to load data. Try again later.")
+    SPOT_BAD_REQUEST = (Shape.SPOT, 200, "bad-request", "Invalid request.")
+    SPOT_MISSING = (Shape.SPOT, 200, "validation-constraints-required", "Field is missing: {}.")
+    SPOT_FORMAT = (Shape.SPOT, 200, "validation-format-error", "Format Error: {}.")
+    SPOT_NO_SYMBOL = (Shape.SPOT, 200, "base-symbol-error", "The symbol is invalid")
+    SPOT_NO_ACCOUNT = (Shape.SPOT, 200, "account-get-accounts-inexistent-error", "account for id `{}` does not exist")
+    SPOT_NO_RECORD = (Shape.SPOT, 200, "base-record-invalid", "record invalid")
+    SPOT_NOT_OPEN = (Shape.SPOT, 200, "order-orderstate-error", "Incorrect order state")
+    SPOT_DUPLICATE = (Shape.SPOT, 200, "invalid-client-order-id", "Duplicate client order id")
+    SPOT_NO_BALANCE = (
+        Shape.SPOT,
+        200,
+        "account-frozen-balance-insufficient-error",
+        "trade account balance is not enough, left: `{}`",
+    )
+    SPOT_PRICE_PRECISION = (
+        Shape.SPOT,
+        200,
+        "order-orderprice-precision-error",
+        "order price precision error, scale: `{}`",
+    )
+    SPOT_AMOUNT_PRECISION = (
+        Shape.SPOT,
+        200,
+        "order-orderamount-precision-error",
+        "order amount precision error, scale: `{}`",
+    )
+    SPOT_AMOUNT_MIN = (
+        Shape.SPOT,
+        200,
+        "order-limitorder-amount-min-error",
+        "limit order amount error, min: `{}`",
+    )
+    SPOT_AMOUNT_MAX = (
+        Shape.SPOT,
+        200,
+        "order-limitorder-amount-max-error",
+        "limit order amount error, max: `{}`",
+    )
+    SPOT_VALUE_MIN = (Shape.SPOT, 200, "order-value-min-error", "Order total cannot be lower than: {} {}")
+    SPOT_BUY_MAX = (
+        Shape.SPOT,
+        200,
+        "order-limitorder-price-buy-max-error",
+        "The price of buy order cannot be higher than {}",
+    )
+    SPOT_SELL_MIN = (
+        Shape.SPOT,
+        200,
+        "order-limitorder-price-sell-min-error",
+        "The price of sell order cannot be lower than {}",
+    )
+    SPOT_SUSPENDED = (Shape.SPOT, 200, "base-symbol-trade-disabled", "Trading is disabled for this symbol")
 
 
 class ApiError(Exception):

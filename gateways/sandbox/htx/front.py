@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 import msgspec
@@ -99,6 +100,8 @@ class Front(PublicVenue, Generic[L]):
     failures: Mapping[Fault, Error]
     """What is answered where something goes wrong."""
     maintenance: Error
+    words: Mapping[Error, Error] = MappingProxyType({})
+    """What this market says instead of what lies in front of contracts."""
     private_entry: str
 
     def __init__(
@@ -172,7 +175,7 @@ class Front(PublicVenue, Generic[L]):
     def expire_subscription(self, _name: str) -> None:
         """What comes nearest to a key that expires: private connections are told that they will be closed."""
         for connection in self.private_connections():
-            connection.say({"op": "close", "ts": self.clock.now_ms})
+            connection.say_close(self.clock.now_ms)
             connection.end()
 
     def private_connections(self, account: Account | None = None) -> Iterator[PrivateConnection]:
@@ -260,7 +263,7 @@ class Front(PublicVenue, Generic[L]):
                 await asyncio.sleep(DELAY_S)
             return web.Response(body=msgspec.json.encode(content), content_type="application/json", headers=headers)
         except RefusedError as refused:
-            return self._refusal(ApiError(self.refusals[refused.refusal]), headers)
+            return self._refusal(ApiError(self.refusals[refused.refusal], "0"), headers)
         except ApiError as error:
             return self._refusal(error, headers)
 
@@ -282,12 +285,10 @@ class Front(PublicVenue, Generic[L]):
         account = self._accounts[key]
         headers |= self.limits.charge(route.limit, str(account.number), now_ms)
         if request.method == "POST" and not self.permissions[TRADE]:
-            raise ApiError(self.not_permitted)
+            raise ApiError(Error.NO_PERMISSION)
         with self.acting():
             content = route.handler(self, self._call(request.method, query, body, in_path, account, key))
         return route.answer(content, now_ms)
-
-    not_permitted: Error = Error.NO_PERMISSION
 
     def _call(
         self, method: str, query: Mapping[str, str], body: str, in_path: dict[str, str], account: Account, key: str
@@ -306,6 +307,8 @@ class Front(PublicVenue, Generic[L]):
         return Parameters(given, self.instrument)
 
     def _refusal(self, error: ApiError, headers: Mapping[str, str]) -> web.Response:
+        if error.error in self.words:
+            error = ApiError(self.words[error.error])
         body = msgspec.json.encode(error.body(self.clock.now_ms))
         return web.Response(body=body, status=error.status, content_type="application/json", headers=headers)
 

@@ -13,7 +13,7 @@ from base64 import b64encode
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import quote
 
 from gateways.sandbox.htx.errors import ApiError, Error
@@ -33,17 +33,36 @@ def signature(secret: str, method: str, host: str, path: str, parameters: Mappin
     return b64encode(made.digest()).decode()
 
 
+class Words(NamedTuple):
+    """What key, time and signature are called."""
+
+    key: str = "AccessKeyId"
+    time: str = "Timestamp"
+    signature: str = "Signature"
+
+
+FIRST: Final = Words()
+SECOND: Final = Words("accessKey", "timestamp", "signature")
+"""Of spot's private streams."""
+
+
 def owner_of(
-    method: str, host: str, path: str, given: Mapping[str, str], secrets: Mapping[str, str], now_ms: int
+    method: str,
+    host: str,
+    path: str,
+    given: Mapping[str, str],
+    secrets: Mapping[str, str],
+    now_ms: int,
+    words: Words = FIRST,
 ) -> str:
     """The key of a request that is signed with the secret of one of ``secrets``; raises ``ApiError``."""
-    key = given.get("AccessKeyId", "")
+    key = given.get(words.key, "")
     if key not in secrets:
         raise ApiError(Error.BAD_KEY)
-    check_time(given.get("Timestamp", ""), now_ms)
-    signed = {name: value for name, value in given.items() if name != "Signature"}
+    check_time(given.get(words.time, ""), now_ms)
+    signed = {name: value for name, value in given.items() if name != words.signature}
     made = signature(secrets[key], method, host, path, signed)
-    if not hmac.compare_digest(made.encode(), given.get("Signature", "").encode()):
+    if not hmac.compare_digest(made.encode(), given.get(words.signature, "").encode()):
         raise ApiError(Error.BAD_SIGNATURE)
     return key
 

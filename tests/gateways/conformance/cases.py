@@ -181,7 +181,14 @@ CASES: Final = (
     ),
 )
 
-every_venue: Final = pytest.mark.parametrize("case", CASES, ids=str)
+ALIKE: Final = ("binance_coinm",)
+"""Venues that are another one's code with other names and numbers: ``make thorough`` runs all of it on them."""
+
+every_venue: Final = pytest.mark.parametrize(
+    "case",
+    [pytest.param(case, marks=pytest.mark.thorough) if case.name in ALIKE else case for case in CASES],
+    ids=str,
+)
 every_recorded_venue: Final = pytest.mark.parametrize(
     "case", [case for case in CASES if open_recording(case.recording).venue == case.name], ids=str
 )

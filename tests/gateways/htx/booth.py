@@ -14,9 +14,12 @@ from gateways.sandbox.stand_ins import STAND_INS
 from gateways.sidecar import open_recording
 from oms.instruments import Instrument
 from tests.gateways.orders.booth import DEADLINE_S, Booth
+from tests.gateways.reference import SPOT_FILE
 from tests.gateways.sandbox.desk import RECORDING
 
 CONTRACT: Final = next(each for each in STAND_INS["binance_usdm", "BTCUSDT"] if each.venue == "htx_linear")
+SPOT: Final = next(each for each in STAND_INS["binance_spot", "BTCUSDT"] if each.venue == "htx_spot")
+RECORDINGS: Final = {CONTRACT.venue: RECORDING, SPOT.venue: SPOT_FILE}
 
 
 class HtxBooth(Booth):
@@ -43,7 +46,7 @@ def on_booth(
     """As ``tests.gateways.orders.booth.on_booth``."""
 
     async def run(body: Callable[[HtxBooth], Awaitable[None]]) -> None:
-        async with Sandbox(open_recording(RECORDING), instrument) as sandbox:
+        async with Sandbox(open_recording(RECORDINGS[instrument.venue]), instrument) as sandbox:
             sandbox.step(50)
             booth = HtxBooth(sandbox, clock(), **options)
             try:

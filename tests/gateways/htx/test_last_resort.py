@@ -13,8 +13,9 @@ from gateways.sandbox.server import credentials_of
 from gateways.venues import VENUES, Sandbox
 from oms.config import load_settings
 from oms.instruments import Instrument
-from tests.gateways.htx.booth import HtxBooth, on_booth
+from tests.gateways.htx.booth import SPOT, HtxBooth, on_booth
 from tests.gateways.htx.test_linear_orders import elsewhere
+from tests.gateways.htx.test_spot_orders import elsewhere as spot_order
 from tests.gateways.test_kill_switch import Seconds
 
 
@@ -59,6 +60,40 @@ def test_every_order_is_cancelled_and_what_stays_is_named(tmp_path: Path) -> Non
         assert [(each.side, each.qty) for each in verdict.positions] == [("long", "10.0")]
         assert not booth.account.open_orders
         assert seconds.now >= VENUES["htx_linear"].receive_window_s
+
+    body()
+
+
+def test_every_order_of_spot_is_cancelled(tmp_path: Path) -> None:
+    @on_booth(instrument=SPOT, is_open=False)
+    async def body(booth: HtxBooth) -> None:
+        for number in range(3):
+            order = spot_order(booth, **{"client-order-id": f"other{number}"})
+            await booth.exchange.spotPrivatePostV1OrderOrdersPlace(order)
+        seconds = Seconds()
+        switch = KillSwitch(
+            VENUES["htx_spot"],
+            credentials_of(0),
+            sandbox_of(booth, tmp_path),
+            clock=seconds,
+            sleep=seconds.sleep,
+        )
+        verdict = await switch.run()
+        assert (verdict.is_clear, verdict.ended, verdict.left, verdict.problem) == (True, 3, (), "")
+        assert not booth.account.open_orders
+
+    body()
+
+
+def test_account_of_spot_is_as_it_should_be(tmp_path: Path) -> None:
+    @on_booth(instrument=SPOT, is_open=False)
+    async def body(booth: HtxBooth) -> None:
+        found = await examined(booth, tmp_path)
+        assert {name: [each.level for each in rows] for name, rows in found.items()} == {
+            "clock": ["ok"],
+            "keys": ["ok"],
+            "instruments": ["ok"],
+        }
 
     body()
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from gateways.orders.clock import Clock
 from gateways.orders.gateway import OrderGateway
-from gateways.orders.ids import ClientIds, IntegerIds
+from gateways.orders.ids import ids_of
 from gateways.orders.known import Known, Order, Stage, Trade
 from gateways.orders.past import Left, Past
 from gateways.orders.venue import VenueType
@@ -114,7 +114,7 @@ class Booth:
 
     def _begin(self, past: Past) -> None:
         wallets = {currency: number for number, currency in enumerate(currencies_of(self.instrument))}
-        ids = (IntegerIds if VENUES[self.instrument.venue].has_integer_ids else ClientIds)("test")
+        ids = ids_of("test", are_integers=VENUES[self.instrument.venue].has_integer_ids)
         known = Known(0, ids, (self.instrument,), wallets, self._tell, self.clock.time_ns)
         known.begin(past.positions, past.cash, past.booked, past.payments)
         self.known = known
