@@ -12,7 +12,7 @@ from tests.docs.pages import ROOT, blocks, console_commands
 from tests.docs.test_sandbox import run, served
 
 PAGE = ROOT / "docs" / "firm.md"
-SECONDS = "2"
+SECONDS = "1"
 
 pytestmark = pytest.mark.timeout(400)
 

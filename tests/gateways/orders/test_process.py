@@ -330,7 +330,7 @@ def test_order_of_which_nothing_was_heard_is_found_in_the_journal(tmp_path: Path
         assert (await reports_until(bus.core, ReportKind.REJECTED))[-1] is ReportKind.REJECTED
         assert not bus.sandbox.venue.exchange.orders
 
-    on_bus(tmp_path, body, clock=SkippingClock())
+    on_bus(tmp_path, body, clock=SkippingClock(longest_s=15.0))
     journal.close()
 
 
