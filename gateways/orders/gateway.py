@@ -613,7 +613,7 @@ class OrderGateway:
             return
         try:
             if isinstance(told, FillView):
-                if self.known.take_fill(told) is None:
+                if self.known.take_fill(told) is None or self.known.is_disordered:
                     self._wanted.set()
             elif isinstance(told, OrderView):
                 order = self.known.take_order(told)

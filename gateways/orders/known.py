@@ -146,6 +146,9 @@ class Known:
         Fills that were said again.
     begun : set of int
         Instruments of whose positions the core knows: of any other the exchange's is the opening one.
+    is_disordered : bool
+        A fill was told behind a later one, so that the core has realized something else than the exchange: the next
+        balances are told, whatever is known.
     newest_booked : dict of int by instrument
         The highest trade id that the core had booked before; missing: none.
     foreign : dict of list of Foreign by instrument
@@ -176,6 +179,8 @@ class Known:
         self.uncharged: dict[str, int] = {}
         self.begun: set[int] = set()
         self.newest_booked: dict[int, int] = {}
+        self._newest_told: dict[int, int] = {}
+        self.is_disordered = False
         self.foreign: dict[int, list[Foreign]] = {number: [] for number in self.instruments}
         self.news = 0
         self.repeated = 0
@@ -277,6 +282,7 @@ class Known:
             self.repeated += 1
             return order
         self._accept(order, fill.exch_ts)
+        self._note_order(fill)
         order.trades.add(fill.trade_id)
         order.filled_qty += fill.qty
         most = max(order.qty, order.asked[1] if order.asked else 0)
@@ -298,6 +304,12 @@ class Known:
         self._tell_wallets(fill)
         self._settle(order)
         return order
+
+    def _note_order(self, fill: FillView) -> None:
+        """Notice a fill that is told behind a later one: the core realizes then what the exchange did not."""
+        newest = max(self._newest_told.get(fill.instrument, 0), self.newest_booked.get(fill.instrument, 0))
+        self.is_disordered = self.is_disordered or fill.trade_id < newest
+        self._newest_told[fill.instrument] = max(newest, fill.trade_id)
 
     def trace(self, order: Order, fills: list[FillView]) -> None:
         """Learn which of an order's fills, in the order of their ids, were told before it was known here.
@@ -388,8 +400,8 @@ class Known:
         )
 
     def set_cash(self, currency: str, cash: int) -> None:
-        """Tell what a wallet holds, where that is not what is known."""
-        if currency in self.wallets and self.cash.get(currency) != cash:
+        """Tell what a wallet holds, where that is not what is known, or not what the core has made of it."""
+        if currency in self.wallets and (self.is_disordered or self.cash.get(currency) != cash):
             self.cash[currency] = cash
             self._tell_of_account(ReportKind.BALANCE, -1, value=self.wallets[currency], fee=cash)
 

@@ -237,6 +237,7 @@ class Reconciler:
                 explained[currency] = explained.get(currency, 0) + moved
         for currency, cash in balances.items():
             self._compare_cash(currency, cash, explained.get(currency, 0) + known.uncharged.pop(currency, 0))
+        known.is_disordered = False
 
     def _accounts_for(self, balances: Mapping[str, int]) -> bool:
         """Whether balances are what is known, with what others have traded."""

@@ -9,8 +9,9 @@ import pytest
 
 from gateways.orders import gateway
 from gateways.orders.known import Order, Stage
+from gateways.orders.views import FillView
 from gateways.sandbox.faults import Fault
-from oms.records import OrderState, OrderType, ReportKind, TimeInForce
+from oms.records import Liquidity, OrderState, OrderType, ReportKind, TimeInForce
 from tests.gateways.orders.booth import FAR, Booth, SkippingClock, on_booth
 
 
@@ -191,3 +192,40 @@ def test_reconciliation_that_the_exchange_did_not_answer_is_tried_again_soon(mon
         await booth.until(lambda: "FUNDING" in kinds(booth))
 
     body()
+
+
+@on_booth()
+async def test_fill_that_comes_behind_a_later_one_has_the_balance_told(booth: Booth) -> None:
+    """The core realizes by the order in which it is told, the exchange by the order in which it happened."""
+    for side in (1, -1, 1):
+        await booth.done(booth.place(side, 30), ReportKind.FILL)
+    assert not booth.known.is_disordered
+    first, *_ = booth.account.fills
+    late = booth.place(-1, 10)
+    await booth.done(late, ReportKind.FILL)
+    view = replace_trade(booth, first.trade_id)
+    booth.known._note_order(view)
+    assert booth.known.is_disordered
+    before = len(booth.reports)
+    assert await booth.gateway.reconcile()
+    told = [each for each in booth.reports[before:] if each["kind"] == ReportKind.BALANCE]
+    assert [int(each["fee"]) for each in told] == [booth.account.wallet]
+    assert not booth.known.is_disordered
+
+
+def replace_trade(booth: Booth, trade_id: int) -> FillView:
+    """A fill of the instrument with another trade id."""
+    return FillView(
+        instrument=booth.instrument.id,
+        client_id="",
+        venue_order_id=1,
+        trade_id=trade_id,
+        side=1,
+        px=FAR,
+        qty=1,
+        fee=0,
+        fee_known=True,
+        realized_pnl=0,
+        liquidity=Liquidity.MAKER,
+        exch_ts=1,
+    )
