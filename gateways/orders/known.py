@@ -147,8 +147,8 @@ class Known:
     begun : set of int
         Instruments of whose positions the core knows: of any other the exchange's is the opening one.
     is_disordered : bool
-        A fill was told behind a later one, so that the core has realized something else than the exchange: the next
-        balances are told, whatever is known.
+        A fill was told behind a later one, so that the core has realized something else than the exchange, and holds at
+        another average: the next positions and balances are told, whatever is known.
     newest_booked : dict of int by instrument
         The highest trade id that the core had booked before; missing: none.
     foreign : dict of list of Foreign by instrument

@@ -283,7 +283,7 @@ class Reconciler:
                     f"{sums[-1]} are of other orders: nothing explains the rest"
                 )
             counted = foreign[len(foreign) - taken :]
-        if difference:
+        if difference or known.is_disordered:
             known.set_position(shown)
         if difference and counted:
             self._log(
