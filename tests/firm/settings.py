@@ -81,8 +81,10 @@ heartbeat_s = 0.1
 
 [live]
 instruments = ["{market.symbol}"]
-sandbox_port = {{port}}
-sandbox_ca = "{{ca}}"
+
+[live.sandbox.{market.venue}]
+port = {{port}}
+ca = "{{ca}}"
 
 [accounts.{ACCOUNT}]
 position_mode = "netting"

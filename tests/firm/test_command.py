@@ -104,7 +104,7 @@ def test_what_begins_says_whether_money_is_real_and_the_venue_proven(tmp_path: P
     sandbox = "\n".join(what_begins(firm_settings(tmp_path)))
     assert f"{ACCOUNT}, TRADES" in sandbox
     assert "the SANDBOX on port 1, no real money" in sandbox
-    given: dict[str, Any] = {"live": {"sandbox_port": 0}, "data_dir": os.fspath(tmp_path)}
+    given: dict[str, Any] = {"live": {"sandbox": {}}, "data_dir": os.fspath(tmp_path)}
     assert "READ-ONLY: no order leaves" in "\n".join(what_begins(firm_settings(tmp_path, trade=False)))
     real = firm_settings(tmp_path, **given)
     assert f"REAL MONEY, unproven on {VENUE}" in "\n".join(what_begins(real))

@@ -20,6 +20,7 @@ from tests.gateways.live.test_process import ServedSandbox
 from tests.test_killed_processes import LOOK_EVERY_S, Script, Watched
 
 VENUE = "binance_usdm"
+ORDERS = f"orders.{VENUE}"
 MARKET_MAKER = f"""
 [[strategies]]
 file = "market_maker"
@@ -70,9 +71,9 @@ def test_core_and_exchange_agree_whatever_is_killed(playing: ServedSandbox, tmp_
         counter = session.figures.now
 
         def killed(name: str) -> Callable[[], bool]:
-            before = children["orders"].restarts
+            before = children[ORDERS].restarts
             os.kill(children[name].pid, signal.SIGKILL)
-            return lambda: children["orders"].restarts > before and counter("orders", "trades") > 0
+            return lambda: children[ORDERS].restarts > before and counter("orders", "trades") > 0
 
         def more_fills() -> Callable[[], bool]:
             before = len(account.fills)
@@ -80,7 +81,7 @@ def test_core_and_exchange_agree_whatever_is_killed(playing: ServedSandbox, tmp_
 
         def script() -> Script:
             yield more_fills()
-            yield killed("orders")
+            yield killed(ORDERS)
             yield more_fills()
             yield killed("core")
             assert counter("core", "trading_state") == TradingState.HALTED
@@ -95,8 +96,7 @@ def test_core_and_exchange_agree_whatever_is_killed(playing: ServedSandbox, tmp_
         session.run(watched.look, LOOK_EVERY_S)
         assert watched.finished
         assert session.supervisor.failure == ""
-        assert children["orders"].heartbeat is not None
-        assert children["orders"].heartbeat.counters["left_open"] == 0
+        assert session.figures.now("orders", "left_open", default=1) == 0
         summary = session.summary()
     assert not account.open_orders
     instrument = playing.sandbox.venue.instrument

@@ -19,14 +19,16 @@ import oms.supervisor
 from oms.bus import new_context
 from oms.child import Child, ChildState, exit_text
 from oms.config import Settings, load_settings, write_session
+from oms.family import FAMILIES
 from oms.lifecycle import decode_heartbeat
 from oms.lock import AccountLock, LockError, holder
-from oms.supervisor import FAMILIES, Policy, Supervisor
+from oms.supervisor import Policy, Supervisor
 from tests.firm.settings import firm_settings
 
 FAMILY = FAMILIES["paper"]
 FAMILY_SCRIPT = Path(__file__).with_name("family.py")
 DEADLINE_S = 30.0
+GATEWAY, ORDERS = "gateway.binance_usdm", "orders.binance_usdm"
 IMPATIENT = Policy(backoff_s=0.01, max_backoff_s=0.02, stop_grace_s=1.0, max_quick_failures=3)
 
 
@@ -117,20 +119,20 @@ def test_orders_begin_when_the_core_is_ready_and_end_before_it(tmp_path: Path) -
         step_until(supervisor, lambda: all_ready(supervisor))
         said = texts(supervisor)
         (ready,) = [at for at, text in enumerate(said) if text.startswith("core ready")]
-        (started,) = [at for at, text in enumerate(said) if text.startswith("orders started")]
+        (started,) = [at for at, text in enumerate(said) if text.startswith(f"{ORDERS} started")]
         assert ready < started
         gone: list[str] = []
         supervisor.request_stop("test")
         while supervisor.running:
             supervisor.step(1.0)
             gone += [name for name in supervisor.children if not supervisor.children[name].running and name not in gone]
-        assert gone == ["orders", "gateway", "rpc", "core", "recorder"]
+        assert gone == [ORDERS, GATEWAY, "rpc", "core", "recorder"]
 
 
 def test_orders_are_started_anew_behind_a_core_that_has_died(tmp_path: Path) -> None:
     with family(tmp_path, settings=firm_settings(tmp_path, heartbeat_s=0.05)) as supervisor:
         step_until(supervisor, lambda: all_ready(supervisor))
-        core, orders = supervisor.children["core"], supervisor.children["orders"]
+        core, orders = supervisor.children["core"], supervisor.children[ORDERS]
         before = orders.pid
         os.kill(core.pid, signal.SIGKILL)
         step_until(supervisor, lambda: orders.restarts == 1 and all_ready(supervisor))
@@ -143,11 +145,11 @@ def test_orders_that_do_not_end_with_the_core_are_killed(tmp_path: Path, monkeyp
     monkeypatch.setattr(oms.supervisor, "STOP_GRACE_S", {})
     settings = firm_settings(tmp_path, heartbeat_s=0.05)
     policy = IMPATIENT._replace(stop_grace_s=0.1)
-    with family(tmp_path, policy, settings=settings, orders="stubborn") as supervisor:
+    with family(tmp_path, policy, settings=settings, **{ORDERS: "stubborn"}) as supervisor:
         step_until(supervisor, lambda: all_ready(supervisor))
         os.kill(supervisor.children["core"].pid, signal.SIGKILL)
-        step_until(supervisor, lambda: supervisor.children["orders"].restarts == 1 and all_ready(supervisor))
-        assert "orders has not stopped within 0.1 s: killing it" in texts(supervisor)
+        step_until(supervisor, lambda: supervisor.children[ORDERS].restarts == 1 and all_ready(supervisor))
+        assert f"{ORDERS} has not stopped within 0.1 s: killing it" in texts(supervisor)
 
 
 def test_counters_of_a_restarted_process_go_on(tmp_path: Path) -> None:

@@ -188,7 +188,7 @@ def abandoned(folder: Path, ticks: Records, first_seq: int = 0) -> None:
     """What a killed recorder leaves: a spool, and perhaps a partial file."""
     writer = TickWriter(folder, INSTRUMENTS)
     for start in range(0, len(ticks), 10):
-        writer.take(Chunk(SESSION, first_seq + start, ticks[start : start + 10]))
+        writer.take(Source.GATEWAY, Chunk(SESSION, first_seq + start, ticks[start : start + 10]))
 
 
 def test_ticks_of_a_killed_recorder_are_taken_over(tmp_path: Path) -> None:
