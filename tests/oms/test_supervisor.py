@@ -16,14 +16,15 @@ import pytest
 import zmq
 
 import oms.supervisor
-from oms.bus import new_context
+from oms.bus import Puller, new_context
 from oms.child import Child, ChildState, exit_text
 from oms.config import Settings, load_settings, write_session
 from oms.family import FAMILIES
 from oms.lifecycle import decode_heartbeat
 from oms.lock import AccountLock, LockError, holder
+from oms.records import Reason, ReportKind
 from oms.supervisor import Policy, Supervisor
-from tests.firm.settings import firm_settings
+from tests.firm.settings import BOTH, firm_settings
 
 FAMILY = FAMILIES["paper"]
 FAMILY_SCRIPT = Path(__file__).with_name("family.py")
@@ -114,19 +115,45 @@ def test_killed_process_is_restarted_and_the_others_live(tmp_path: Path, victim:
         assert f"{victim} ended: killed by SIGKILL" in texts(supervisor)
 
 
-def test_orders_begin_when_the_core_is_ready_and_end_before_it(tmp_path: Path) -> None:
-    with family(tmp_path, settings=firm_settings(tmp_path, heartbeat_s=0.05)) as supervisor:
+def test_each_venue_has_processes_of_its_own_and_orders_are_between_start_and_end_of_the_core(tmp_path: Path) -> None:
+    settings = firm_settings(tmp_path, served=BOTH, heartbeat_s=0.05)
+    gateways, orders = [f"gateway.{name}" for name in settings.venues], [f"orders.{name}" for name in settings.venues]
+    with family(tmp_path, settings=settings) as supervisor:
+        assert list(supervisor.children) == ["core", "recorder", "rpc", *gateways, *orders]
         step_until(supervisor, lambda: all_ready(supervisor))
         said = texts(supervisor)
         (ready,) = [at for at, text in enumerate(said) if text.startswith("core ready")]
-        (started,) = [at for at, text in enumerate(said) if text.startswith(f"{ORDERS} started")]
-        assert ready < started
+        started = [at for at, text in enumerate(said) if text.startswith("orders.") and "started" in text]
+        assert len(started) == 2
+        assert ready < min(started)
         gone: list[str] = []
         supervisor.request_stop("test")
         while supervisor.running:
             supervisor.step(1.0)
             gone += [name for name in supervisor.children if not supervisor.children[name].running and name not in gone]
-        assert gone == [ORDERS, GATEWAY, "rpc", "core", "recorder"]
+        assert [sorted(gone[:2]), sorted(gone[2:4]), gone[4:]] == [orders, gateways, ["rpc", "core", "recorder"]]
+        at_once = [supervisor.children[name].terminated_at for name in orders]
+        assert max(at_once) - min(at_once) < 0.5, "one does not wait for the other"
+
+
+def test_core_is_told_of_a_venue_whose_orders_nobody_takes_any_more(tmp_path: Path) -> None:
+    settings = firm_settings(tmp_path, heartbeat_s=0.05)
+    context = new_context()
+    with family(tmp_path, settings=settings) as supervisor:
+        core = Puller(context, settings.core_endpoint)
+        step_until(supervisor, lambda: all_ready(supervisor))
+        before = {name: child.pid for name, child in supervisor.children.items()}
+        os.kill(before[ORDERS], signal.SIGKILL)
+        step_until(supervisor, lambda: supervisor.restarts == 1 and all_ready(supervisor))
+        assert [name for name, child in supervisor.children.items() if child.pid != before[name]] == [ORDERS]
+        assert core.socket.poll(DEADLINE_S * 1000)
+        frame = core.receive()
+        assert frame is not None
+        (report,) = frame.records
+        assert (report["kind"], report["reason"]) == (ReportKind.ORDER_ENTRY, Reason.EXCHANGE_UNAVAILABLE)
+        assert report["instrument"] == settings.instrument("BTCUSDT.binance_usdm").id
+        core.close()
+    context.destroy(linger=0)
 
 
 def test_orders_are_started_anew_behind_a_core_that_has_died(tmp_path: Path) -> None:

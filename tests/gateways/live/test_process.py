@@ -17,6 +17,7 @@ from gateways.sandbox.server import Sandbox
 from gateways.sidecar import open_recording
 from oms.config import ConfigError, LiveSettings, SandboxSettings, Settings, load_settings
 from oms.definitions import add_definitions
+from oms.instruments import Instrument
 from oms.records import TickKind
 from tests.gateways.reference import settings_for
 from tests.gateways.sandbox.desk import RECORDING, shipped_instrument
@@ -29,9 +30,9 @@ VENUE = "binance_usdm"
 class ServedSandbox(threading.Thread):
     """A sandbox on an event loop of its own."""
 
-    def __init__(self, *, loop: bool = False) -> None:
+    def __init__(self, instrument: Instrument | None = None, *, loop: bool = False) -> None:
         super().__init__(daemon=True)
-        self.sandbox = Sandbox(open_recording(RECORDING), shipped_instrument(), loop=loop)
+        self.sandbox = Sandbox(open_recording(RECORDING), instrument or shipped_instrument(), loop=loop)
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self._ending = asyncio.Event()
