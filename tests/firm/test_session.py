@@ -59,6 +59,11 @@ class Playing:
     def fills(self) -> dict[str, int]:
         return {venue: len(account.fills) for venue, account in self.accounts.items()}
 
+    def far_bid(self, market: Market) -> str:
+        """A price at which nobody will sell."""
+        bid_px = self.serving[market.venue].sandbox.venue.exchange.bid_px
+        return market.instrument.px_from_ticks(bid_px - bid_px // 100)
+
     def exposure(self) -> Decimal:
         """What the positions at all venues come to, BTC."""
         return sum((qty_of(market, self.accounts[market.venue].qty) for market in MARKETS), Decimal(0))
@@ -137,8 +142,8 @@ def test_core_and_exchanges_agree_whatever_is_killed(playing: Playing, tmp_path:
             yield route("buy", TARGET)
             assert all(count > before[venue] for venue, count in playing.fills().items())
             with Client("trader", settings.rpc_endpoint) as client:
-                for symbol, qty in zip(SYMBOLS, ("0.01", "1"), strict=True):
-                    client.place(symbol, "buy", qty, "40000")
+                for market, qty in zip(MARKETS, ("0.01", "1"), strict=True):
+                    client.place(market.symbol, "buy", qty, playing.far_bid(market))
             yield lambda: all(len(account.open_orders) == 1 for account in playing.accounts.values())
             yield killed("core")
             assert counter("core", "trading_state") == TradingState.HALTED
