@@ -12,6 +12,7 @@ from gateways.credentials import Credentials
 from gateways.doctor import examine_venue
 from gateways.kill_switch import KillSwitch, Verdict
 from gateways.sandbox.faults import Fault
+from gateways.sandbox.htx.front import Front as HtxFront
 from gateways.sandbox.okx.venue import Venue as OkxVenue
 from gateways.sandbox.server import credentials_of
 from gateways.venues import VENUES, Sandbox
@@ -30,8 +31,8 @@ def sandbox_of(stand: Stand, folder: Path) -> Sandbox:
 async def killed(stand: Stand, folder: Path, credentials: Credentials | None = None) -> Verdict:
     """A kill switch's verdict; its time passes where it waits, and the exchange's does not."""
     now = 0.0
-    if isinstance(stand.sandbox.venue, OkxVenue):
-        stand.sandbox.venue.limits.charge = lambda *_: None  # type: ignore[method-assign]  # of seconds that are others
+    if isinstance(stand.sandbox.venue, OkxVenue | HtxFront):
+        stand.sandbox.venue.limits.charge = lambda *_: {}  # type: ignore[method-assign]  # of seconds that are others
 
     async def sleep(seconds: float) -> None:
         nonlocal now
