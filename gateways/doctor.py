@@ -105,6 +105,18 @@ def check_instance(settings: Settings) -> Iterator[Finding]:
         yield Finding("one session", "ok", f"account {settings.account!r} is free")
 
 
+def check_wallets(settings: Settings) -> Iterator[Finding]:
+    """Whether each venue's money is its own: what two of them show as theirs would be counted twice."""
+    by_wallet: dict[str, list[str]] = {}
+    for venue in settings.venues:
+        if venue in VENUES and VENUES[venue].wallet:
+            by_wallet.setdefault(VENUES[venue].wallet, []).append(venue)
+    for venues in by_wallet.values():
+        if len(venues) > 1:
+            text = f"{' and '.join(venues)} are one wallet at the exchange: trade one of them"
+            yield Finding("wallets", "refused" if settings.is_live else "warning", text)
+
+
 # A venue
 
 
@@ -279,6 +291,7 @@ def examine(
             *check_limits(settings),
             *check_disk(settings),
             *check_instance(settings),
+            *check_wallets(settings),
         ]
     }
     for name in settings.venues:
