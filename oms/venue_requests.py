@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
-import numpy as np
-
 from oms.bus import Pusher
-from oms.core.state import MAX_INSTRUMENTS
 from oms.records import COMMAND
 
 _SIZE: Final = COMMAND.itemsize
+_OFFSET: Final = int(COMMAND.fields["instrument"][1]) if COMMAND.fields else 0
+_INSTRUMENT: Final = struct.Struct("<" + COMMAND["instrument"].char)
 
 
 class Requests(Protocol):
@@ -31,26 +31,26 @@ class VenueRequests:
     ----------
     pushers
         Of COMMAND frames, one a venue.
-    instruments
+    places
         By number of an instrument which of them it is. What is about another instrument goes to the first one, which
         refuses it.
     """
 
-    def __init__(self, pushers: Sequence[Pusher], instruments: Mapping[int, int]) -> None:
+    def __init__(self, pushers: Sequence[Pusher], places: Mapping[int, int]) -> None:
         self._pushers = tuple(pushers)
-        self._places = np.zeros(MAX_INSTRUMENTS, np.intp)
-        for number, place in instruments.items():
-            self._places[number] = place
+        self._places = dict(places)
 
     def send_bytes(self, payload: bytes) -> None:
-        """Send COMMAND records, given as their bytes."""
+        """Send COMMAND records, given as their bytes; those of one venue in one frame."""
         if len(self._pushers) == 1:
             self._pushers[0].send_bytes(payload)
             return
-        commands = np.frombuffer(payload, COMMAND)
-        places = self._places[commands["instrument"]]
-        for place in dict.fromkeys(places.tolist()):
-            self._pushers[place].send_bytes(commands[places == place].tobytes())
+        parts: dict[int, list[bytes]] = {}
+        for start in range(0, len(payload), _SIZE):
+            (instrument,) = _INSTRUMENT.unpack_from(payload, start + _OFFSET)
+            parts.setdefault(self._places.get(instrument, 0), []).append(payload[start : start + _SIZE])
+        for place, records in parts.items():
+            self._pushers[place].send_bytes(b"".join(records))
 
     def close(self) -> None:
         """Close the sockets."""
