@@ -67,7 +67,7 @@ async def test_order_from_elsewhere_is_known_again_after_a_restart(booth: OkxBoo
     left = [booth.left(order_id, OrderState.LIVE, 1, 100, client_id="") for order_id in ours]
     await booth.exchange.privatePostTradeCancelOrder({"instId": "BTC-USDT-SWAP", "clOrdId": "elsewhere1"})
     await booth.restart(booth.past(left=left))
-    await booth.gateway.traded.wait()
+    await booth.gateway.entry.opened.wait()
     assert booth.of(ours[1]) == ["CANCELLED"]
     booth.cancel(ours[0])
     assert await booth.done(ours[0], ReportKind.CANCELLED) == ["CANCELLED"]
@@ -124,7 +124,7 @@ async def test_contract_that_is_not_the_exchanges_is_refused(booth: OkxBooth) ->
 @on_booth(is_open=False)
 async def test_spot_is_refused_before_anything_is_asked(booth: OkxBooth) -> None:
     changes = {"kind": "spot", "symbol": "BTC-USDT", "multiplier": "1", "max_leverage": "1"}
-    with pytest.raises(ValueError, match="BTC-USDT is spot, and at okx only swaps are traded yet"):
+    with pytest.raises(ValueError, match="BTC-USDT is spot, which okx does not trade"):
         await Okx(booth.exchange, (msgspec.structs.replace(booth.instrument, **changes),), booth.clock).open()
 
 
