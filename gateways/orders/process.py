@@ -30,6 +30,7 @@ from gateways.orders.clock import Clock
 from gateways.orders.gateway import OrderGateway
 from gateways.orders.ids import ids_of
 from gateways.orders.known import Known
+from gateways.orders.lateness import Lateness
 from gateways.orders.outcomes import NO_ANSWER, told_text
 from gateways.orders.past import Audit, newest_session, read_past
 from gateways.orders.venue import Venue, VenueType
@@ -218,11 +219,12 @@ async def _trade(
 ) -> str:
     """Work what the bus brings until told to stop, or until it is to begin anew; returns why it has ended."""
     firm = settings.firm
+    lateness = Lateness(firm.max_command_age_s)
     life.beat(gateway.counters(), "ready")
     auditing = asyncio.ensure_future(_keep_auditing(gateway, audit, audit_s))
     try:
         while not life.stopping:
-            lost = _take(puller, gateway, firm.max_command_age_s)
+            lost = _take(puller, gateway, lateness)
             if auditing.done():
                 auditing.result()
             if lost or gateway.commands.is_behind:
@@ -238,7 +240,7 @@ async def _trade(
     while not ending.done() or time.monotonic() - heard_s < quiet_s:
         if has_input(puller.socket):
             heard_s = time.monotonic()
-        _take(puller, gateway, firm.max_command_age_s)
+        _take(puller, gateway, lateness)
         life.beat(gateway.counters())
         await _readable(puller, min(settings.heartbeat_s / 2, QUIET_S))
     sender.flush()
@@ -246,10 +248,10 @@ async def _trade(
     return "stopping"
 
 
-def _take(puller: Puller, gateway: OrderGateway, max_age_s: float) -> int:
+def _take(puller: Puller, gateway: OrderGateway, lateness: Lateness) -> int:
     """Work every command that has arrived; returns how many records were lost before them.
 
-    New orders and amends that were sent longer than ``max_age_s`` ago do not leave: the market has gone on.
+    New orders and amends that have come too late do not leave: the market has gone on.
     """
     lost = 0
     while has_input(puller.socket):
@@ -258,8 +260,9 @@ def _take(puller: Puller, gateway: OrderGateway, max_age_s: float) -> int:
             break
         lost += frame.lost
         if frame.header.kind == RecordKind.COMMAND:
-            age_s = (time.time_ns() - frame.header.sent_ts) / 1e9
-            gateway.take(frame.records, is_late=age_s > max_age_s)
+            gateway.take(frame.records, is_late=lateness.is_late(frame.header.sent_ts))
+    else:
+        lateness.note_empty()
     return lost
 
 
@@ -286,8 +289,8 @@ def _sandbox_session(live: LiveSettings, hosts: Collection[str]) -> Any:
     if not live.sandbox_port:
         return None
     try:
-        return pointed_session(live.sandbox_port, Path(live.sandbox_ca).read_bytes(), hosts)
-    except (OSError, ssl.SSLError) as error:
+        return pointed_session(live.sandbox_port, Path(live.sandbox_ca), hosts)
+    except (OSError, ssl.SSLError, UnicodeDecodeError) as error:
         raise ConfigError(f"live sandbox_ca {live.sandbox_ca!r} is no certificate: {error}") from None
 
 
