@@ -229,6 +229,7 @@ async def _trade(
                 auditing.result()
             if lost or gateway.commands.is_behind:
                 return "commands were lost on the bus: beginning anew with what the journal says"
+            gateway.asking.refusals.look()
             is_due = life.beat({**gateway.counters(), "reports": float(sender.reports)})
             if is_due and newest_session(settings.journal_dir) != core:
                 return "there is another core: beginning anew with what it knows"

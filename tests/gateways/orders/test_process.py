@@ -306,9 +306,7 @@ def test_session_that_may_not_trade_sends_nothing_that_changes_anything(tmp_path
     on_bus(tmp_path, body, trade=False)
 
 
-def test_orders_that_waited_too_long_before_the_gateway_began_do_not_leave(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_orders_that_waited_too_long_on_the_bus_do_not_leave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def body(bus: Bus) -> None:
         now_ns = time.time_ns()
         with monkeypatch.context() as patch:
