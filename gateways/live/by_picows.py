@@ -54,9 +54,8 @@ class PicowsConnection(Connection, picows.WSListener):
             elif kind in (_TEXT, _BINARY, _CONTINUATION):
                 self._take_fragment(frame)
             elif kind == _CLOSE:
-                self.why = closed_with(
-                    int(frame.get_close_code()), (frame.get_close_message() or b"").decode("utf-8", "replace")
-                )
+                text = (frame.get_close_message() or b"").decode(errors="replace")
+                self.why = closed_with(frame.get_close_code().value, text)
                 transport.send_close(frame.get_close_code(), frame.get_close_message())
                 transport.disconnect()
             if frame.last_in_buffer:

@@ -24,7 +24,7 @@ from typing import Any, Final, Protocol
 import ccxt
 import zmq
 
-from gateways.credentials import CredentialsError, read_credentials
+from gateways.credentials import CredentialsError, read_credentials, refused_text
 from gateways.orders.asking import RETRY_S
 from gateways.orders.clock import Clock
 from gateways.orders.gateway import OrderGateway
@@ -141,7 +141,7 @@ async def serve(
 
     try:
         life.beat({}, "recovering")
-        await _opened(venue, life, clock, log)
+        await _opened(venue, life, clock, log, lambda text: refused_text(row.name, credentials.key, text, environment))
         while not life.stopping:
             core = newest_session(settings.journal_dir)
             audit = Audit(settings.journal_dir, core, account, instruments)
@@ -178,15 +178,15 @@ async def serve(
     return 0
 
 
-async def _opened(venue: Venue, life: Life, clock: Clock, log: Say) -> None:
+async def _opened(venue: Venue, life: Life, clock: Clock, log: Say, refused: Callable[[str], str]) -> None:
     """Open a venue, however often it does not answer; raises ``ValueError`` where its contracts are not ours, or it
-    refuses the keys."""
+    refuses the keys, which ``refused`` words."""
     for attempt in count():
         try:
             await venue.open()
             return
         except ccxt.AuthenticationError as error:
-            raise CredentialsError(f"the exchange refuses the keys: {told_text(error)}") from error
+            raise CredentialsError(refused(told_text(error))) from error
         except NO_ANSWER as error:
             if life.stopping:
                 return
