@@ -49,6 +49,14 @@ class Market(NamedTuple):
         return qualified_symbol(self.instrument)
 
     @property
+    def currencies(self) -> str:
+        """The reporting currency, and how what a contract settles in becomes it, as settings say them."""
+        if not self.instrument.inverse:
+            return ""
+        quote, settlement = self.instrument.quote, self.instrument.settlement
+        return f'reporting_currency = "{quote}"\ncurrencies.{settlement}.instrument = "{self.symbol}"'
+
+    @property
     def definition(self) -> str:
         """The instrument as settings say it, where zoms does not ship it."""
         if self.is_shipped:
@@ -104,6 +112,7 @@ def settings_text(market: Market) -> str:
     return f"""
 account = "{ACCOUNT}"
 heartbeat_s = 0.1
+{market.currencies}
 
 [live]
 instruments = ["{market.symbol}"]
