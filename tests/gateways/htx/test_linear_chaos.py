@@ -13,7 +13,7 @@ from tests.gateways.orders.test_chaos import COMMANDS, RATES, Trader, check_equa
 
 
 def run_seed(seed: int) -> None:
-    @on_booth(lambda: SkippingClock(75.0))
+    @on_booth(lambda: SkippingClock(400.0))
     async def body(booth: HtxBooth) -> None:
         trader = Trader(booth, seed)
         booth.side.limits.charge = lambda *_: {}  # type: ignore[method-assign]  # waits take no time here
@@ -25,8 +25,8 @@ def run_seed(seed: int) -> None:
             trader.take_reports()
         booth.faults()
         await booth.gateway.idle()
-        await booth.gateway.traded.wait()
-        assert await booth.gateway.reconcile(), booth.gateway.why_not
+        await booth.gateway.entry.opened.wait()
+        assert await booth.gateway.reconcile(), booth.gateway.entry.why_not
         await booth.gateway.idle()
         trader.take_reports()
         check_equal(trader)
