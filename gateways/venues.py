@@ -93,6 +93,12 @@ class Venue(msgspec.Struct, frozen=True, kw_only=True):
 HTX_HOSTS: Final = ("api.huobi.pro", "api.hbdm.com", "api.hbdm.vn")
 """The last is where ccxt asks."""
 
+OKX_HOSTS: Final = ("www.okx.com", "ws.okx.com")
+OKX_TESTNET: Final = Testnet(
+    switch="set_sandbox_mode",
+    hosts={"www.okx.com": "www.okx.com", "ws.okx.com": "wspap.okx.com"},
+    headers={"x-simulated-trading": "1"},
+)
 HTX_ALGO_KINDS: Final = {
     "trigger order": {"trigger": True},
     "stop loss": {"stopLoss": True},
@@ -183,7 +189,7 @@ VENUES: Final = {
             name="okx",
             family="okx",
             exchange="okx",
-            hosts=("www.okx.com", "ws.okx.com"),
+            hosts=OKX_HOSTS,
             options={"fetchMarkets": {"types": ["swap", "spot"]}},
             order_kinds={
                 "order": {},
@@ -192,15 +198,32 @@ VENUES: Final = {
             },
             has_passphrase=True,
             receive_window_s=30.0,
-            testnet=Testnet(
-                switch="set_sandbox_mode",
-                hosts={"www.okx.com": "www.okx.com", "ws.okx.com": "wspap.okx.com"},
-                headers={"x-simulated-trading": "1"},
-            ),
+            testnet=OKX_TESTNET,
             roles={
                 Role.MARKET_DATA: "gateways.live.okx:MARKET_DATA",
                 Role.ORDERS: "gateways.orders.okx:Okx",
                 Role.SANDBOX: "gateways.sandbox.okx.venue:Venue",
+            },
+        ),
+        Venue(
+            name="okx_spot",
+            family="okx",
+            exchange="okx",
+            hosts=OKX_HOSTS,
+            options={"fetchMarkets": {"types": ["spot"]}},
+            order_kinds={
+                "order": {"instType": "SPOT"},
+                "trigger order": {"trigger": True, "ordType": "trigger", "instType": "SPOT"},
+                "conditional order": {"trigger": True, "ordType": "conditional,oco", "instType": "SPOT"},
+            },
+            has_positions=False,
+            has_passphrase=True,
+            receive_window_s=30.0,
+            testnet=OKX_TESTNET,
+            roles={
+                Role.MARKET_DATA: "gateways.live.okx:MARKET_DATA",
+                Role.ORDERS: "gateways.orders.okx_spot:OkxSpot",
+                Role.SANDBOX: "gateways.sandbox.okx.spot_venue:SpotVenue",
             },
         ),
         Venue(

@@ -17,6 +17,7 @@ from gateways.sandbox.stand_ins import STAND_INS
 from gateways.sidecar import open_recording
 from oms.instruments import Instrument
 from oms.records import CASH_SCALE, ReportKind, TimeInForce
+from tests.gateways.okx.booth import SPOT as OKX_SPOT
 from tests.gateways.orders.booth import Booth, on_booth
 from tests.gateways.reference import COINM_FILE
 from tests.gateways.sandbox.desk import shipped_instrument
@@ -36,11 +37,12 @@ def binance_order(instrument: Instrument, side: int, qty: str, px: str, client_i
 
 
 def okx_order(instrument: Instrument, side: int, qty: str, px: str, client_id: str) -> dict[str, Any]:
-    """Of OKX's swaps."""
+    """Of OKX's markets."""
+    mode = {"tdMode": "cash", "tgtCcy": "base_ccy"} if instrument.kind == "spot" else {"tdMode": "cross"}
     terms = {"ordType": "limit", "px": px} if px else {"ordType": "market"}
     named = {"clOrdId": client_id} if client_id else {}
     way = "buy" if side > 0 else "sell"
-    return {"instId": instrument.symbol, "tdMode": "cross", "side": way, "sz": qty, **terms, **named}
+    return {"instId": instrument.symbol, "side": way, "sz": qty, **mode, **terms, **named}
 
 
 def htx_order(instrument: Instrument, side: int, qty: str, px: str, client_id: str) -> dict[str, Any]:
@@ -134,6 +136,11 @@ class Case(NamedTuple):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def venue(self) -> str:
+        """Ours of its names: there may be several cases of one."""
+        return self.instrument.venue
+
 
 USDM: Final = RECORDINGS / "usdm_btcusdt_20240808_60s.gz"
 SPOT: Final = RECORDINGS / "spot_btcusdt_20240808_30s.gz"
@@ -142,6 +149,26 @@ STANDING_IN: Final = {
     each.venue: each for recorded in ("binance_usdm", "binance_spot") for each in STAND_INS[recorded, "BTCUSDT"]
 }
 
+OKX_SWAP: Final = Case(
+    "okx",
+    USDM,
+    STANDING_IN["okx"],
+    "BTC/USDT:USDT",
+    tenth="10",
+    new_request=okx_order,
+    orders=(60, 2.0),
+    new_order="privatePostTradeOrder",
+    cancel_order="privatePostTradeCancelOrder",
+    amend_order="privatePostTradeAmendOrder",
+    bad_signature="50113",
+    trend=1,
+    stop_query={"trigger": True},
+    amends_to_the_same=True,
+    expires_all_or_nothing=True,
+    post_only_end=ReportKind.EXPIRED,
+    has_least_px=False,
+    answers_tell_fills=False,
+)
 CASES: Final = (
     Case(
         "binance_usdm",
@@ -176,25 +203,22 @@ CASES: Final = (
         expires_all_or_nothing=True,
         stop_has_price=True,
     ),
-    Case(
-        "okx",
-        USDM,
-        STANDING_IN["okx"],
-        "BTC/USDT:USDT",
-        tenth="10",
-        new_request=okx_order,
-        orders=(60, 2.0),
-        new_order="privatePostTradeOrder",
-        cancel_order="privatePostTradeCancelOrder",
-        amend_order="privatePostTradeAmendOrder",
-        bad_signature="50113",
-        trend=1,
-        stop_query={"trigger": True},
-        amends_to_the_same=True,
-        expires_all_or_nothing=True,
-        post_only_end=ReportKind.EXPIRED,
-        has_least_px=False,
-        answers_tell_fills=False,
+    OKX_SWAP,
+    OKX_SWAP._replace(
+        name="okx_spot",
+        recording=SPOT,
+        instrument=OKX_SPOT,
+        symbol="BTC/USDT",
+        tenth="0.1",
+        trend=-1,
+    ),
+    OKX_SWAP._replace(
+        name="okx inverse",
+        recording=COINM_FILE,
+        instrument=STAND_INS["binance_coinm", "BTCUSD_PERP"][0],
+        symbol="BTC/USD:BTC",
+        tenth="100",
+        balance=CASH_SCALE,
     ),
     Case(
         "binance_coinm",
@@ -258,7 +282,7 @@ CASES: Final = (
     ),
 )
 
-ALIKE: Final = ("binance_coinm",)
+ALIKE: Final = ("binance_coinm", "okx_spot", "okx inverse")
 """Venues that are another one's code with other names and numbers: ``make thorough`` runs all of it on them."""
 
 Rows = Any
@@ -282,7 +306,7 @@ every_venue: Final = rows()
 every_amending_venue: Final = rows(lambda case: case.amends)
 every_other_venue: Final = rows(lambda case: not case.amends)
 every_recorded_venue: Final = pytest.mark.parametrize(
-    "case", [case for case in CASES if open_recording(case.recording).venue == case.name], ids=str
+    "case", [case for case in CASES if open_recording(case.recording).venue == case.venue], ids=str
 )
 """Those whose own messages are recorded."""
 

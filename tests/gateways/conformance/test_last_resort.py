@@ -39,7 +39,7 @@ async def killed(stand: Stand, folder: Path, credentials: Credentials | None = N
         now += seconds
 
     switch = KillSwitch(
-        VENUES[stand.case.name],
+        VENUES[stand.case.venue],
         credentials or credentials_of(0),
         sandbox_of(stand, folder),
         say=lambda _line: None,
@@ -85,7 +85,7 @@ def test_doctor_finds_a_venue_that_is_as_it_should_be(case: Case, tmp_path: Path
         found = await examined(stand, tmp_path)
         assert set(found.values()) == {"ok"}
         assert set(found) >= {"clock", "keys", "instruments"}
-        assert ("position mode" in found) == VENUES[case.name].has_positions
+        assert ("position mode" in found) == VENUES[case.venue].has_positions
         stand.sandbox.venue.permissions.update(dict.fromkeys(stand.sandbox.venue.permissions, False))
         assert (await examined(stand, tmp_path))["keys"] != "ok"
 
@@ -108,6 +108,6 @@ async def examined(stand: Stand, folder: Path, **changes: Any) -> dict[str, str]
     others = [each for each in settings.instruments if each is not traded]
     settings = replace(settings, instruments=(*others, replace(traded, **changes)))
     found = await examine_venue(
-        VENUES[stand.case.name], settings, sandbox_of(stand, folder), credentials=credentials_of(0)
+        VENUES[stand.case.venue], settings, sandbox_of(stand, folder), credentials=credentials_of(0)
     )
     return {each.check: each.level for each in found}
