@@ -100,7 +100,15 @@ COINM: Final = Market(
     is_shipped=False,
 )
 OKX_INVERSE: Final = COINM._replace(instrument=_STANDING_IN["binance_coinm", "okx"])
-MARKETS: Final = {market.venue: market for market in (USDM, SPOT, COINM, OKX, OKX_SPOT)} | {"okx inverse": OKX_INVERSE}
+HTX: Final = Market(
+    _STANDING_IN["binance_usdm", "htx_linear"], USDM.recording, "100", "500", (10, 130), is_shipped=False
+)
+HTX_SPOT: Final = Market(
+    _STANDING_IN["binance_spot", "htx_spot"], SPOT.recording, "0.1", "0.5", (100, 13_000), is_shipped=False
+)
+MARKETS: Final = {market.venue: market for market in (USDM, SPOT, COINM, OKX, OKX_SPOT, HTX, HTX_SPOT)} | {
+    "okx inverse": OKX_INVERSE
+}
 ALIKE: Final = ("binance_coinm", "okx_spot", "okx inverse")
 """Of these, those that are another one's code with other names and numbers."""
 
