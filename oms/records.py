@@ -163,7 +163,7 @@ class ReportKind(IntEnum):
     # about an order that the core does not know yet
     ADOPTED = 13
     """An open order that was placed elsewhere: ``px``, total ``qty``, ``leaves_qty``, ``side``, ``order_type``,
-    ``time_in_force``, ``strategy``."""
+    ``time_in_force``, ``strategy``; or a stop, with AT_EXCHANGE among its ``flags`` and its trigger."""
     # about an exchange
     ORDER_ENTRY = 14
     """Whether new orders and amends in ``instrument`` may leave for its exchange: ``reason`` is NONE, or why not."""
@@ -682,11 +682,12 @@ REPORT = np.dtype(
         ("qty", "<i8"),  # FILL: traded quantity; AMENDED: the new total quantity
         ("leaves_qty", "<i8"),
         ("fee", "<i8"),  # cash, paid is positive
-        ("value", "<i8"),  # AMENDED: the new trigger price of a stop at the exchange; 0: as it was
+        ("value", "<i8"),  # AMENDED, ADOPTED: the trigger price of a stop at the exchange; 0: as it was
         ("strategy", "<i4"),  # ADOPTED
         ("order_type", "u1"),  # ADOPTED
         ("time_in_force", "u1"),  # ADOPTED
-        ("spare_2", "<u2"),
+        ("trigger", "u1"),  # ADOPTED, of a stop that stands at the exchange: Trigger
+        ("trigger_source", "u1"),  # TriggerSource
         ("px_fraction", "<i8"),  # POSITION: 1e-8 ticks, below one tick, that the average price is above px
         ("spare", "<i8"),
     ]

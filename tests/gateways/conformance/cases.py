@@ -74,6 +74,8 @@ class Case(NamedTuple):
         Whether a buy far below the market is refused.
     answers_tell_fills : bool
         The answer to a new order says what it has filled, and not only that it was taken.
+    keeps_stops : bool
+        Whether the gateway has stops stand at the exchange.
     stop_has_price : bool
         A conditional order is asked for with a price.
     balance : int
@@ -99,6 +101,7 @@ class Case(NamedTuple):
     expires_post_only: bool = False
     has_least_px: bool = True
     answers_tell_fills: bool = True
+    keeps_stops: bool = True
     stop_has_price: bool = False
     balance: int = DEFAULT_BALANCE
 
@@ -141,6 +144,7 @@ CASES: Final = (
         stop_query={},
         amends_px=False,
         expires_all_or_nothing=True,
+        keeps_stops=False,
         stop_has_price=True,
     ),
     Case(
@@ -162,6 +166,7 @@ CASES: Final = (
         expires_post_only=True,
         has_least_px=False,
         answers_tell_fills=False,
+        keeps_stops=False,
     ),
     Case(
         "binance_coinm",
