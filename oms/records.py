@@ -427,6 +427,17 @@ ORDER_EVENTS: Final = frozenset(
 alone says what was asked for."""
 
 
+TERMS_EVENTS: Final = frozenset(
+    {
+        EventKind.ORDER_SUBMITTED,
+        EventKind.ORDER_HELD,
+        EventKind.HELD_AMENDED,
+        EventKind.ORDER_AMENDED,
+        EventKind.ORDER_ADOPTED,
+    }
+)
+"""Events that may carry what ORDER_HELD says of an order's terms; where all of it is 0 they say nothing of them."""
+
 REQUEST_EVENTS: Final = frozenset(
     {
         EventKind.ORDER_SUBMITTED,

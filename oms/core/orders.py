@@ -184,7 +184,8 @@ def is_protection(s: Record, order: Record) -> bool:
 @kernel
 def has_fired(order: Record) -> bool:
     """True for an order that its price has let go, in the core or at the exchange."""
-    return bool(order["trigger"] != _NO_TRIGGER and order["state"] != _HELD and not stands_at_exchange(order))
+    was_let_go = order["trigger"] != _NO_TRIGGER and order["held_for"] == 0 and order["state"] != _HELD
+    return bool(was_let_go and not stands_at_exchange(order))
 
 
 @kernel
