@@ -600,9 +600,11 @@ class Reason(IntEnum):
     # of sessions that send real orders
     READ_ONLY = 101
     SESSION_ENDS = 102
+    # the exchange's answer, continued
+    NO_AMEND = 103
     # of stops that stand at the exchange
-    WOULD_TRIGGER = 103
-    NO_STOPS_AT_EXCHANGE = 104
+    WOULD_TRIGGER = 104
+    NO_STOPS_AT_EXCHANGE = 105
 
 
 FRAME = np.dtype(

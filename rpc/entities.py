@@ -28,8 +28,8 @@ OrderTypeName: TypeAlias = Literal[
     "algorithm_market",
 ]
 """Stops, take-profits and trailing stops are kept by the core, or with ``at_exchange`` by the exchange, until the price
-reaches their trigger; then they are what their name ends in. The last two are worked by an algorithm, within a limit price or without one: they never leave
-themselves."""
+reaches their trigger; then they are what their name ends in. The last two are worked by an algorithm, within a limit
+price or without one: they never leave themselves."""
 TimeInForceName: TypeAlias = Literal["gtc", "ioc", "fok", "gtd", "day"]
 TriggerBy: TypeAlias = Literal["last", "mark", "index", "bid_ask"]
 """The price that a trigger watches; ``bid_ask``: what the order would trade at."""

@@ -49,8 +49,8 @@ _TEXTS: Final = {
     Reason.OUTPUT_FULL: "the core has too many requests under way: send it again in a moment, under a new id",
     Reason.WRONG_VERSION: "{symbol} has got another definition meanwhile: read the instruments, and ask again by it",
     Reason.BAD_TRIGGER: "the trigger of {order} cannot be used: a stop or take-profit needs its trigger_price, a"
-    " trailing stop its distance, and only an order that is held, or a stop at the exchange, can have them changed; at the exchange it watches the last,"
-    " mark or index price",
+    " trailing stop its distance; only an order that is held, or a stop that stands at the exchange, can have them"
+    " changed; and there it watches the last, mark or index price",
     Reason.BAD_EXPIRY: "{order} cannot expire like that: a gtd order needs a good_till_ts to come, a day order an"
     " account with a day_reset",
     Reason.BAD_DISPLAY_QTY: "{order} cannot show {display_qty} at a time: it must rest, and show no more than it is of",

@@ -236,8 +236,8 @@ def _flags(settings: Settings, account: int, terms: OrderTerms) -> int:
     if terms.at_exchange and (not form.waits or form.trails):
         raise RefusalError(
             Reason.BAD_TRIGGER,
-            f"a {terms.order_type} order cannot stand at the exchange: only a stop or a take-profit with a fixed trigger"
-            " can, so leave at_exchange out",
+            f"a {terms.order_type} order cannot stand at the exchange: only a stop or a take-profit with a fixed"
+            " trigger can, so leave at_exchange out",
         )
     return (
         POST_ONLY * terms.post_only

@@ -169,7 +169,7 @@ class BinanceFutures(BinanceOrders):
         if order.stands:
             raise CommandError(
                 "the exchange does not change a stop that stands there: place another, then cancel it",
-                Reason.EXCHANGE_REFUSED,
+                Reason.NO_AMEND,
             )
 
     def batch_size(self, kind: CommandKind, waiting: int) -> int:

@@ -136,6 +136,11 @@ class Order:
         return bool(self.flags & OrderFlag.AT_EXCHANGE)
 
     @property
+    def protects(self) -> bool:
+        """Whether it stands at the exchange and can do nothing but close a position."""
+        return self.stands and bool(self.flags & OrderFlag.REDUCE_ONLY)
+
+    @property
     def owes(self) -> bool:
         """Whether the exchange has said of more fills than have been told."""
         return self.said_filled_qty > self.filled_qty

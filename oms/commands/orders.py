@@ -334,8 +334,7 @@ def amend(
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Change an open order's price or quantity, or the trigger of one that the core still holds, or of a stop that stands
-    at the exchange."""
+    """Change an open order's price or quantity, or the trigger of one that the core or the exchange still holds."""
     with connect(running_settings(account, data_dir), client) as connection:
         connection.subscribe(["orders"])
         order = connection.amend(

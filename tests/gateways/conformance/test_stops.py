@@ -8,10 +8,11 @@ from gateways.sandbox.conditionals import Conditional
 from gateways.sandbox.faults import Fault
 from oms.records import CommandKind, OrderFlag, OrderState, OrderType, Reason, ReportKind, TimeInForce, Trigger
 from oms.records import TriggerSource as Source
-from tests.gateways.conformance.cases import Stand, on_stand
+from tests.gateways.conformance.cases import Stand, on_stand, rows
 from tests.gateways.orders.booth import SkippingClock
 
 AT = OrderFlag.AT_EXCHANGE
+KEEPERS = rows(lambda case: case.keeps_stops)
 
 
 def stop_on(stand: Stand, ticks: int = 40, **fields: Any) -> int:
@@ -47,10 +48,8 @@ async def test_it_stands_there_with_exact_terms_fires_and_is_filled(stand: Stand
     stand.check()
 
 
-@on_stand()
+@on_stand(at=KEEPERS)
 async def test_it_is_cancelled_before_its_price_and_behind_it(stand: Stand) -> None:
-    if not stand.case.keeps_stops:
-        return
     order_id = stop_on(stand)
     stand.cancel(order_id)
     assert await stand.done(order_id, ReportKind.CANCELLED) == ["ACCEPTED", "CANCELLED"]
@@ -64,19 +63,15 @@ async def test_it_is_cancelled_before_its_price_and_behind_it(stand: Stand) -> N
     assert not stand.account.open_orders
 
 
-@on_stand()
+@on_stand(at=KEEPERS)
 async def test_one_whose_price_is_reached_already_is_rejected(stand: Stand) -> None:
-    if not stand.case.keeps_stops:
-        return
     order_id = stop_on(stand, ticks=-200)
     assert await stand.done(order_id, ReportKind.REJECTED) == ["REJECTED"]
     assert stand.report(order_id, ReportKind.REJECTED)["reason"] == Reason.WOULD_TRIGGER
 
 
-@on_stand(SkippingClock)
+@on_stand(SkippingClock, at=KEEPERS)
 async def test_one_whose_answer_is_lost_is_found_and_one_that_was_placed_elsewhere_is_adopted(stand: Stand) -> None:
-    if not stand.case.keeps_stops:
-        return
     stand.once(Fault.LOSE_ANSWER)
     order_id = stop_on(stand)
     assert (await stand.done(order_id, ReportKind.ACCEPTED))[0] == "ACCEPTED"
@@ -91,10 +86,19 @@ async def test_one_whose_answer_is_lost_is_found_and_one_that_was_placed_elsewhe
     assert not waiting(stand)
 
 
-@on_stand(SkippingClock)
+@on_stand(at=KEEPERS)
+async def test_it_stays_when_the_session_ends_where_the_settings_say_so(stand: Stand) -> None:
+    stop = stop_on(stand, flags=AT | OrderFlag.REDUCE_ONLY)
+    entry, resting = stop_on(stand, ticks=50), stand.place(1, stand.lots, stand.far)
+    for order_id in (stop, entry, resting):
+        await stand.done(order_id, ReportKind.ACCEPTED)
+    assert not await stand.gateway.end("keep_stops", within_s=5.0)
+    assert [stand.of(each)[-1] for each in (stop, entry, resting)] == ["ACCEPTED", "CANCELLED", "CANCELLED"]
+    assert len(waiting(stand)) == 1
+
+
+@on_stand(SkippingClock, at=KEEPERS)
 async def test_one_that_fires_while_no_gateway_is_there_is_told_at_the_next_start(stand: Stand) -> None:
-    if not stand.case.keeps_stops:
-        return
     order_id = stop_on(stand)
     await stand.done(order_id, ReportKind.ACCEPTED)
     side = stand.case.trend
