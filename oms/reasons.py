@@ -74,7 +74,7 @@ MEANINGS: Final = {
     Reason.BAD_EXPIRY: "A GTD order's time is in the future, others have none; DAY needs the account's reset.",
     Reason.BAD_DISPLAY_QTY: "The display quantity is above the order's, or the order does not rest.",
     Reason.BAD_PARENT: "The parent is unknown, another instrument's or account's, or done; or the order names none, or"
-    " would replace one of a group.",
+    " would replace one of a group; or it is an exit that is to stand at the exchange, and not reduce-only.",
     Reason.READ_ONLY: "The session watches only: `zoms firm` was started without `--trade`.",
     Reason.SESSION_ENDS: "The session is being stopped: nothing new leaves for the exchange any more.",
     Reason.WOULD_TRIGGER: "The price is at the trigger of the stop, or past it, already: it would fire at once.",

@@ -56,7 +56,8 @@ _TEXTS: Final = {
     Reason.BAD_DISPLAY_QTY: "{order} cannot show {display_qty} at a time: it must rest, and show no more than it is of",
     Reason.BAD_PARENT: "{order} cannot hang on order {parent_order_id}: it must be an own one in {symbol} and account"
     " {account} of which something may still come; for oco it must be the first of its group, placed with contingency"
-    " oco and no parent; one that is to be replaced must not be of a group",
+    " oco and no parent; one that is to be replaced must not be of a group; an exit at the"
+    " exchange must be reduce-only",
     Reason.GROSS_EXPOSURE: "with {order} the gross exposure would exceed max_gross_exposure of account {account}, or of"
     " its strategy: make it smaller, cancel others, or raise the limit",
     Reason.NET_EXPOSURE: "with {order} the net exposure would exceed max_net_exposure of account {account}, or of its"

@@ -30,13 +30,16 @@ def waiting(stand: Stand) -> list[Conditional]:
     return found
 
 
-@on_stand()
+@on_stand(at=rows(lambda case: case.name == "htx_spot"))
+async def test_where_the_gateway_keeps_none_it_is_refused(stand: Stand) -> None:
+    order_id = stop_on(stand)
+    assert await stand.done(order_id, ReportKind.REJECTED) == ["REJECTED"]
+    assert stand.report(order_id, ReportKind.REJECTED)["reason"] == Reason.NO_STOPS_AT_EXCHANGE
+
+
+@on_stand(at=KEEPERS)
 async def test_it_stands_there_with_exact_terms_fires_and_is_filled(stand: Stand) -> None:
     order_id = stop_on(stand)
-    if not stand.case.keeps_stops:
-        assert await stand.done(order_id, ReportKind.REJECTED) == ["REJECTED"]
-        assert stand.report(order_id, ReportKind.REJECTED)["reason"] == Reason.NO_STOPS_AT_EXCHANGE
-        return
     assert await stand.done(order_id, ReportKind.ACCEPTED) == ["ACCEPTED"]
     (stop,) = waiting(stand)
     assert (stop.side, stop.qty, stop.px) == (stand.case.trend, stand.few, 0)
