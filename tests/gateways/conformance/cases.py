@@ -171,6 +171,7 @@ OKX_SWAP: Final = Case(
     post_only_end=ReportKind.EXPIRED,
     has_least_px=False,
     answers_tell_fills=False,
+    keeps_stops=True,
 )
 CASES: Final = (
     Case(
@@ -215,6 +216,7 @@ CASES: Final = (
         symbol="BTC/USDT",
         tenth="0.1",
         trend=-1,
+        keeps_stops=False,
     ),
     OKX_SWAP._replace(
         name="okx inverse",
