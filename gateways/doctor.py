@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
-from gateways.credentials import Credentials, CredentialsError, read_credentials
+from gateways.credentials import Credentials, CredentialsError, read_credentials, refused_text
 from gateways.venues import REQUEST_S, VENUES, Sandbox, Venue, connected, one_line, why_closed
 from oms.config import Settings, load_settings, qualified_symbol
 from oms.instruments import Instrument
@@ -243,17 +243,21 @@ async def examine_venue(
         if venue.has_positions:
             checks["position mode"] = lambda: check_position_mode(exchange, venue, settings)
         for name, check in checks.items():
-            found += await _answered(name, check)
+            found += await _answered(name, check, lambda error: refused_text(venue.name, login.key, one_line(error)))
     return found
 
 
-async def _answered(name: str, check: Callable[[], Awaitable[list[Finding]]]) -> list[Finding]:
-    """What a check finds, or that it had no answer: that is not fit to trade on."""
-    from ccxt.base.errors import BaseError
+async def _answered(
+    name: str, check: Callable[[], Awaitable[list[Finding]]], refused: Callable[[BaseException], str]
+) -> list[Finding]:
+    """What a check finds, or that it had no answer: that is not fit to trade on; ``refused`` words that of the keys."""
+    from ccxt.base.errors import AuthenticationError, BaseError
 
     try:
         async with asyncio.timeout(REQUEST_S):
             return await check()
+    except AuthenticationError as error:
+        return [Finding(name, "refused", refused(error))]
     except (BaseError, OSError, TimeoutError) as error:
         return [Finding(name, "refused", f"it could not be found out: {one_line(error)}")]
 

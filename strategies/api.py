@@ -28,7 +28,7 @@ from oms.core.orders import find_order
 from oms.core.orders import has_fired as has_fired_order
 from oms.core.orders import is_open as is_open_state
 from oms.core.state import ASK, BID, MAX_ACCOUNTS, NO_ASK, NO_BID, Record, State
-from oms.records import BUY, SELL, EventKind, TradingState
+from oms.records import BUY, SELL, EventKind, Reason, TradingState
 from strategies.algorithms import (
     PAUSED,
     RUNNING,
@@ -108,6 +108,7 @@ __all__ = [
     "LIMIT",
     "MARK",
     "MARKET",
+    "NO_AMEND",
     "NO_ASK",
     "NO_BID",
     "NO_CONTINGENCY",
@@ -192,6 +193,9 @@ __all__ = [
     "work_state",
     "worked_order",
 ]
+
+NO_AMEND: Final = int(Reason.NO_AMEND)
+"""``amend``: the exchange has refused to change the order, as it changes none."""
 
 _LOG: Final = int(EventKind.LOG)
 _HALTED: Final = int(TradingState.HALTED)

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit, urlunsplit
 import aiohttp
 from aiohttp.abc import AbstractResolver
 
-from gateways.sandbox.pointing import SandboxResolver
+from gateways.sandbox.pointing import AuthorityFile, SandboxResolver
 from oms.checks import ConfigError
 from oms.session_settings import LiveSettings
 
@@ -62,7 +62,9 @@ class Route:
     def session(self) -> aiohttp.ClientSession:
         """A session for requests; to be closed by its user."""
         family = socket.AF_UNSPEC if self._resolver is None else socket.AF_INET
-        connector = aiohttp.TCPConnector(resolver=self._resolver, ssl=self.tls, family=family)
+        connector = aiohttp.TCPConnector(
+            resolver=self._resolver, ssl=self.tls, family=family, use_dns_cache=self._resolver is None
+        )
         timeout = aiohttp.ClientTimeout(total=TOTAL_S)
         return aiohttp.ClientSession(connector=connector, timeout=timeout, headers=self._headers)
 
@@ -105,9 +107,9 @@ def route_of(live: LiveSettings, hosts: Collection[str]) -> Route:
     if not live.sandbox_port:
         return Route(ssl.create_default_context())
     try:
-        tls = ssl.create_default_context(cadata=Path(live.sandbox_ca).read_text())
+        authority = AuthorityFile(Path(live.sandbox_ca))
     except (OSError, ssl.SSLError, UnicodeDecodeError) as error:
         raise ConfigError(
             f"live sandbox_ca {live.sandbox_ca!r} is no certificate: {error}; give the file that zoms sandbox names"
         ) from None
-    return Route(tls, SandboxResolver(live.sandbox_port, hosts))
+    return Route(authority.tls, SandboxResolver(live.sandbox_port, hosts, authority.look))

@@ -174,6 +174,7 @@ class OrderGateway:
         """End everything; orders stay as they are."""
         self.stream.end()
         await self._tasks.close()
+        self.asking.refusals.close()
 
     def take(self, commands: Records, *, is_late: bool = False) -> None:
         """Work COMMAND records; those that are not for an exchange are passed over.

@@ -62,7 +62,7 @@ class Placing:
             try:
                 self._venue.check_amend(order, px, qty)
             except CommandError as error:
-                self._asking.log(str(error))
+                self._asking.refusals.add(error.reason.name, str(error))
                 self._known.reject_amend(order, error.reason)
                 return
             outcome = await self._asking.one(order, lambda: self._venue.amend(order, px, qty), sent_once=False)

@@ -24,12 +24,13 @@ from typing import Any, Final, Protocol
 import ccxt
 import zmq
 
-from gateways.credentials import CredentialsError, read_credentials
+from gateways.credentials import CredentialsError, read_credentials, refused_text
 from gateways.orders.asking import RETRY_S
 from gateways.orders.clock import Clock
 from gateways.orders.gateway import OrderGateway
 from gateways.orders.ids import ids_of
 from gateways.orders.known import Known
+from gateways.orders.lateness import Lateness
 from gateways.orders.outcomes import NO_ANSWER, told_text
 from gateways.orders.past import Audit, newest_session, read_past
 from gateways.orders.venue import Venue, VenueType
@@ -140,7 +141,7 @@ async def serve(
 
     try:
         life.beat({}, "recovering")
-        await _opened(venue, life, clock, log)
+        await _opened(venue, life, clock, log, lambda text: refused_text(row.name, credentials.key, text, environment))
         while not life.stopping:
             core = newest_session(settings.journal_dir)
             audit = Audit(settings.journal_dir, core, account, instruments)
@@ -177,15 +178,15 @@ async def serve(
     return 0
 
 
-async def _opened(venue: Venue, life: Life, clock: Clock, log: Say) -> None:
+async def _opened(venue: Venue, life: Life, clock: Clock, log: Say, refused: Callable[[str], str]) -> None:
     """Open a venue, however often it does not answer; raises ``ValueError`` where its contracts are not ours, or it
-    refuses the keys."""
+    refuses the keys, which ``refused`` words."""
     for attempt in count():
         try:
             await venue.open()
             return
         except ccxt.AuthenticationError as error:
-            raise CredentialsError(f"the exchange refuses the keys: {told_text(error)}") from error
+            raise CredentialsError(refused(told_text(error))) from error
         except NO_ANSWER as error:
             if life.stopping:
                 return
@@ -218,15 +219,17 @@ async def _trade(
 ) -> str:
     """Work what the bus brings until told to stop, or until it is to begin anew; returns why it has ended."""
     firm = settings.firm
+    lateness = Lateness(firm.max_command_age_s)
     life.beat(gateway.counters(), "ready")
     auditing = asyncio.ensure_future(_keep_auditing(gateway, audit, audit_s))
     try:
         while not life.stopping:
-            lost = _take(puller, gateway, firm.max_command_age_s)
+            lost = _take(puller, gateway, lateness)
             if auditing.done():
                 auditing.result()
             if lost or gateway.commands.is_behind:
                 return "commands were lost on the bus: beginning anew with what the journal says"
+            gateway.asking.refusals.look()
             is_due = life.beat({**gateway.counters(), "reports": float(sender.reports)})
             if is_due and newest_session(settings.journal_dir) != core:
                 return "there is another core: beginning anew with what it knows"
@@ -238,7 +241,7 @@ async def _trade(
     while not ending.done() or time.monotonic() - heard_s < quiet_s:
         if has_input(puller.socket):
             heard_s = time.monotonic()
-        _take(puller, gateway, firm.max_command_age_s)
+        _take(puller, gateway, lateness)
         life.beat(gateway.counters())
         await _readable(puller, min(settings.heartbeat_s / 2, QUIET_S))
     sender.flush()
@@ -246,10 +249,10 @@ async def _trade(
     return "stopping"
 
 
-def _take(puller: Puller, gateway: OrderGateway, max_age_s: float) -> int:
+def _take(puller: Puller, gateway: OrderGateway, lateness: Lateness) -> int:
     """Work every command that has arrived; returns how many records were lost before them.
 
-    New orders and amends that were sent longer than ``max_age_s`` ago do not leave: the market has gone on.
+    New orders and amends that have come too late do not leave: the market has gone on.
     """
     lost = 0
     while has_input(puller.socket):
@@ -258,8 +261,9 @@ def _take(puller: Puller, gateway: OrderGateway, max_age_s: float) -> int:
             break
         lost += frame.lost
         if frame.header.kind == RecordKind.COMMAND:
-            age_s = (time.time_ns() - frame.header.sent_ts) / 1e9
-            gateway.take(frame.records, is_late=age_s > max_age_s)
+            gateway.take(frame.records, is_late=lateness.is_late(frame.header.sent_ts))
+    else:
+        lateness.note_empty()
     return lost
 
 
@@ -286,8 +290,8 @@ def _sandbox_session(live: LiveSettings, hosts: Collection[str]) -> Any:
     if not live.sandbox_port:
         return None
     try:
-        return pointed_session(live.sandbox_port, Path(live.sandbox_ca).read_bytes(), hosts)
-    except (OSError, ssl.SSLError) as error:
+        return pointed_session(live.sandbox_port, Path(live.sandbox_ca), hosts)
+    except (OSError, ssl.SSLError, UnicodeDecodeError) as error:
         raise ConfigError(f"live sandbox_ca {live.sandbox_ca!r} is no certificate: {error}") from None
 
 

@@ -23,12 +23,24 @@ from gateways.orders.venue import Page, Venue
 from gateways.orders.views import FillView, OrderView, PositionView
 from oms.decimals import cash_text
 from oms.instruments import Instrument
+from oms.settings import qualified_symbol
 
 MOST_READS: Final = 10
 """Attempts to read fills, positions and balances of one moment."""
 
 FUNDING_MARGIN_NS: Final = 3_600 * 10**9
 """How far behind the newest payment of funding is looked for others: they are told apart by their ids."""
+
+
+def remedy_of(instrument: Instrument, shown: PositionView) -> str:
+    """What to do where nothing explains the position that the exchange shows."""
+    qty = instrument.qty_from_lots(abs(shown.qty))
+    position = f"-- -{qty}" if shown.qty < 0 else qty
+    return (
+        f"See at the exchange whether somebody else trades this account, and end that. If what it shows is right: "
+        f"zoms adopt position {qualified_symbol(instrument)} {position} {instrument.px_from_ticks(shown.px)}, "
+        f"then end the session and start it again"
+    )
 
 
 class Reconciler:
@@ -285,7 +297,7 @@ class Reconciler:
             if sums[taken] != difference:
                 raise KnownError(
                     f"position in {symbol} is {shown.qty} lots at the exchange, {qty} are known and "
-                    f"{sums[-1]} are of other orders: nothing explains the rest"
+                    f"{sums[-1]} are of other orders: nothing explains the rest. {remedy_of(instrument, shown)}"
                 )
             counted = foreign[len(foreign) - taken :]
         if difference or known.is_disordered:

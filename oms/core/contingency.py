@@ -50,6 +50,7 @@ _PARENT_ENDED: Final = int(Reason.PARENT_ENDED)
 _SIBLING_ENDED: Final = int(Reason.SIBLING_ENDED)
 _OUTPUT_FULL: Final = int(Reason.OUTPUT_FULL)
 _NONE: Final = int(Reason.NONE)
+_NO_AMEND: Final = int(Reason.NO_AMEND)
 
 _MAX_KEPT: Final = 1_024
 """Groups that are kept to be looked at again; one more is looked at when something of it changes."""
@@ -124,7 +125,10 @@ def _follow_held(s: Record, parent: Record, slot: int) -> None:
 
 @kernel
 def _follow_live(s: Record, parent: Record, slot: int) -> bool:
-    """An OTO order at the exchange: bring it to what remains, or cancel it; False: try again."""
+    """An OTO order at the exchange: bring it to what remains, or cancel it; False: try again.
+
+    Where the exchange does not change orders one that is for too much is cancelled, and one for too little stays.
+    """
     order = s["orders"][slot]
     if remaining_qty(s, parent, slot) == 0:
         return ask_cancel(s, slot, _SIBLING_ENDED, order["request_id"], 0)
@@ -132,6 +136,8 @@ def _follow_live(s: Record, parent: Record, slot: int) -> bool:
         return True
     # A smaller quantity that a client asked for and the exchange refused is not asked for again.
     qty = exit_qty(s, parent, slot, max(order["full_qty"], order["qty"]))
+    if order["state"] == _LIVE and order["reason"] == _NO_AMEND:
+        return qty >= order["qty"] or ask_cancel(s, slot, _SIBLING_ENDED, order["request_id"], 0)
     if order["state"] == _LIVE and qty != order["qty"]:
         return _amend_live(s, slot, qty)
     return True

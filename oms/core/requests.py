@@ -62,6 +62,7 @@ _RUNNING: Final = int(ParentState.RUNNING)
 _PAUSED: Final = int(ParentState.PAUSED)
 _NO_PARENT: Final = int(Reason.NO_PARENT)
 _NONE: Final = int(Reason.NONE)
+_NO_AMEND: Final = int(Reason.NO_AMEND)
 _BAD_COMMAND: Final = int(Reason.BAD_COMMAND)
 _BAD_PRICE: Final = int(Reason.BAD_PRICE)
 _OVERFLOW: Final = int(Reason.OVERFLOW)
@@ -266,7 +267,8 @@ def bound_exit(s: Record, slot: int, command: Record) -> None:
 def request_amend(s: Record, command: Record) -> int:
     """Check a change of price and total quantity (0: unchanged) and send it; one change can be in flight at a time.
 
-    Of a stop that stands at the exchange its trigger can be changed too.
+    Of a stop that stands at the exchange its trigger can be changed too. What the exchange has just refused because it
+    changes no orders, or only makes them smaller, is not sent again.
     """
     slot = find_order(s, command["order_id"])
     if slot < 0:
@@ -292,6 +294,9 @@ def request_amend(s: Record, command: Record) -> int:
         reason = _OUTPUT_FULL
     if reason == _NONE and wants_trigger:
         reason = _BAD_TRIGGER
+    if reason == _NONE and order["reason"] == _NO_AMEND:
+        if stands or px != order["px"] or command["qty"] > order["qty"]:
+            reason = _NO_AMEND
     if reason == _NONE and version != 0 and version != order["version"]:
         reason = _WRONG_VERSION
     if reason == _NONE and stands:

@@ -49,6 +49,14 @@ class Market(NamedTuple):
         return qualified_symbol(self.instrument)
 
     @property
+    def currencies(self) -> str:
+        """The reporting currency, and how what a contract settles in becomes it, as settings say them."""
+        if not self.instrument.inverse:
+            return ""
+        quote, settlement = self.instrument.quote, self.instrument.settlement
+        return f'reporting_currency = "{quote}"\ncurrencies.{settlement}.instrument = "{self.symbol}"'
+
+    @property
     def definition(self) -> str:
         """The instrument as settings say it, where zoms does not ship it."""
         if self.is_shipped:
@@ -92,7 +100,15 @@ COINM: Final = Market(
     is_shipped=False,
 )
 OKX_INVERSE: Final = COINM._replace(instrument=_STANDING_IN["binance_coinm", "okx"])
-MARKETS: Final = {market.venue: market for market in (USDM, SPOT, COINM, OKX, OKX_SPOT)} | {"okx inverse": OKX_INVERSE}
+HTX: Final = Market(
+    _STANDING_IN["binance_usdm", "htx_linear"], USDM.recording, "100", "500", (10, 130), is_shipped=False
+)
+HTX_SPOT: Final = Market(
+    _STANDING_IN["binance_spot", "htx_spot"], SPOT.recording, "0.1", "0.5", (100, 13_000), is_shipped=False
+)
+MARKETS: Final = {market.venue: market for market in (USDM, SPOT, COINM, OKX, OKX_SPOT, HTX, HTX_SPOT)} | {
+    "okx inverse": OKX_INVERSE
+}
 ALIKE: Final = ("binance_coinm", "okx_spot", "okx inverse")
 """Of these, those that are another one's code with other names and numbers."""
 
@@ -104,6 +120,7 @@ def settings_text(market: Market) -> str:
     return f"""
 account = "{ACCOUNT}"
 heartbeat_s = 0.1
+{market.currencies}
 
 [live]
 instruments = ["{market.symbol}"]

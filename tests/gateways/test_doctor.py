@@ -114,11 +114,16 @@ def test_what_the_exchange_does_not_answer_is_not_fit(tmp_path: Path) -> None:
     tried(tmp_path, body, faults=(1, {Fault.MAINTENANCE: 1.0}))
 
 
-def test_wrong_keys_are_not_fit_and_not_shown(tmp_path: Path) -> None:
+def test_wrong_keys_are_not_fit_and_are_named_and_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZOMS_BINANCE_USDM_KEY", "nobody")
+
     async def body(desk: Desk) -> None:
         found = await examined(desk, tmp_path, credentials=Credentials("nobody", "hidden"))
         assert found["keys"].level == "refused"
-        assert "AuthenticationError" in found["keys"].text
+        text = found["keys"].text
+        assert "AuthenticationError" in text
+        assert "ZOMS_BINANCE_USDM_KEY and ZOMS_BINANCE_USDM_SECRET of the environment have (key ...body)" in text
+        assert text.endswith("then copy key and secret anew")
         assert not any("hidden" in each.text for each in found.values())
 
     tried(tmp_path, body)

@@ -23,6 +23,7 @@ from oms.journal import Direction, Journal, JournalError, MetaKind, Sync, read_j
 from oms.journal_reader import JournalReader
 from oms.process import resume_trading
 from oms.records import (
+    COMMAND,
     EVENT,
     TICK,
     BookState,
@@ -51,6 +52,7 @@ from tests.oms.core.builders import (
     command,
     depth,
     fill,
+    joined,
     kinds,
     new_order,
     only,
@@ -121,11 +123,11 @@ class Bench:
                 frame = self.listener.receive()
                 assert frame is not None
                 frames.append(frame.records)
-        return np.concatenate(frames)
+        return joined(frames, EVENT)
 
     def send_ticks(self, *ticks: Records) -> None:
         """Publish ticks as one frame and wait until the loop has taken it."""
-        records = np.concatenate(ticks)
+        records = joined(ticks, TICK)
         for i in np.flatnonzero(records["local_ts"] == 0):
             self.now += 1_000_000
             records["local_ts"][i] = self.now
@@ -140,7 +142,7 @@ class Bench:
     def ask(self, *commands: Records) -> Records:
         """Send commands as one frame and return the events of the answer."""
         before = int(self.rig.s["event_seq"])
-        self.client.send(np.concatenate(commands))
+        self.client.send(joined(commands, COMMAND))
         self.until(lambda: int(self.rig.s["event_seq"]) > before)
         return self.heard(int(self.rig.s["event_seq"]) - before)
 

@@ -89,7 +89,7 @@ def cancel_by_client_id(venue: SpotVenue, call: Call) -> int:
 
 def cancel_open(venue: SpotVenue, call: Call) -> Json:
     """ "Submit Cancel for Multiple Orders by Criteria": at most a hundred."""
-    orders = [*call.account.open_orders.values(), *spot_conditionals.stops_of(venue, call.account)][:100]
+    orders = _open(venue, call)[:100]
     for order in orders:
         if isinstance(order, Conditional):
             venue.conditionals.cancel(order)
@@ -110,8 +110,7 @@ def query_by_client_id(venue: SpotVenue, call: Call) -> Json:
 
 def open_orders(venue: SpotVenue, call: Call) -> list[Json]:
     """ "Get All Open Orders": newest first; a stop that waits is one of them."""
-    found = [*call.account.open_orders.values(), *spot_conditionals.stops_of(venue, call.account)]
-    return _page(call, [venue.views.open_order(order) for order in found], 500)
+    return _page(call, [venue.views.open_order(order) for order in _open(venue, call)], 500)
 
 
 def match_results(venue: SpotVenue, call: Call) -> list[Json]:
@@ -258,6 +257,10 @@ def check_account(call: Call, name: str = "account-id") -> None:
     """The account must be the key's."""
     if text_of(call, name) != str(account_id_of(call.account)):
         raise ApiError(Error.SPOT_NO_ACCOUNT, call.given.get(name))
+
+
+def _open(venue: SpotVenue, call: Call) -> list[Order | Conditional]:
+    return [*call.account.open_orders.values(), *spot_conditionals.stops_of(venue, call.account)]
 
 
 def _find(venue: SpotVenue, call: Call) -> Order | Conditional:

@@ -122,7 +122,7 @@ async def test_command_that_comes_twice_places_one_order(stand: Stand) -> None:
 async def test_refusals_have_their_reasons(stand: Stand) -> None:
     lots = stand.lots
     cases = [
-        (stand.place(1, 4_000 * lots, stand.far), Reason.INSUFFICIENT_FUNDS),
+        (stand.place(1, 900 * lots, stand.far), Reason.INSUFFICIENT_FUNDS),
         (stand.place(1, 200_000 * lots, stand.far), (Reason.QTY_ABOVE_MAX, Reason.QTY_BELOW_MIN)),
         (stand.place(1, 0, stand.far), Reason.QTY_BELOW_MIN),
         (stand.place(1, lots, 6 * stand.far), Reason.PRICE_COLLAR),

@@ -308,12 +308,12 @@ def test_session_that_may_not_trade_sends_nothing_that_changes_anything(tmp_path
 
 def test_orders_that_waited_too_long_on_the_bus_do_not_leave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def body(bus: Bus) -> None:
-        await bus.until("trades")
         now_ns = time.time_ns()
         with monkeypatch.context() as patch:
             patch.setattr("oms.bus.time.time_ns", lambda: now_ns - 6 * 10**9)
-            bus.orders.send(command(CommandKind.NEW))
+            bus.orders.send(command(CommandKind.NEW))  # before the gateway has begun to look
         await until_reason(bus.core, Reason.COMMAND_TOO_LATE)
+        await bus.until("trades")
         assert not bus.sandbox.venue.exchange.orders
         bus.orders.send(command(CommandKind.NEW, order_id=ORDER_ID + 1))
         await reports_until(bus.core, ReportKind.ACCEPTED)
