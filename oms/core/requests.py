@@ -294,9 +294,9 @@ def request_amend(s: Record, command: Record) -> int:
         reason = _OUTPUT_FULL
     if reason == _NONE and wants_trigger:
         reason = _BAD_TRIGGER
-    if reason == _NONE and order["reason"] == _NO_AMEND:
-        if stands or px != order["px"] or command["qty"] > order["qty"]:
-            reason = _NO_AMEND
+    asks_more = stands or px != order["px"] or command["qty"] > order["qty"]
+    if reason == _NONE and order["reason"] == _NO_AMEND and asks_more:
+        reason = _NO_AMEND
     if reason == _NONE and version != 0 and version != order["version"]:
         reason = _WRONG_VERSION
     if reason == _NONE and stands:
