@@ -235,7 +235,7 @@ async def _trade(
             await _readable(puller, settings.heartbeat_s / 2)
     finally:
         auditing.cancel()
-    ending = asyncio.ensure_future(gateway.end(cancel=firm.orders_at_end == "cancel", within_s=END_S))
+    ending = asyncio.ensure_future(gateway.end(firm.orders_at_end, within_s=END_S))
     quiet_s, heard_s = min(QUIET_S, END_S), time.monotonic()
     while not ending.done() or time.monotonic() - heard_s < quiet_s:
         if has_input(puller.socket):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -15,6 +15,13 @@ from oms.commands.paper import run_session
 
 if TYPE_CHECKING:
     from oms.config import Settings
+
+AT_END: Final = {
+    "cancel": "are cancelled",
+    "keep_stops": "are cancelled, but for reduce-only stops at the exchange",
+    "keep": "STAY OPEN",
+}
+"""What is said of open orders, by ``orders_at_end``."""
 
 Config = Annotated[
     Path,
@@ -119,7 +126,7 @@ def what_begins(settings: Settings) -> list[str]:
     lines += [f"  strategy    {each.title} on {each.instrument}" for each in settings.strategies]
     if not settings.strategies:
         lines.append("  strategy    none: orders come from clients only")
-    end = {"cancel": "are cancelled", "keep": "STAY OPEN"}[settings.firm.orders_at_end]
+    end = AT_END[settings.firm.orders_at_end]
     lines.append(f"  at the end  open orders {end}; positions stay")
     lines.append(f"  data        {settings.account_dir}")
     return lines

@@ -101,6 +101,8 @@ class Case(NamedTuple):
         Whether a buy far below the market is refused.
     answers_tell_fills : bool
         The answer to a new order says what it has filled, and not only that it was taken.
+    keeps_stops : bool
+        Whether the gateway has stops stand at the exchange.
     stop_has_price : bool
         A conditional order is asked for with a price.
     stop_terms : dict
@@ -130,6 +132,7 @@ class Case(NamedTuple):
     post_only_end: ReportKind = ReportKind.REJECTED
     has_least_px: bool = True
     answers_tell_fills: bool = True
+    keeps_stops: bool = False
     stop_has_price: bool = False
     stop_terms: Mapping[str, Any] = MappingProxyType({})
     balance: int = DEFAULT_BALANCE
@@ -169,6 +172,7 @@ OKX_SWAP: Final = Case(
     post_only_end=ReportKind.EXPIRED,
     has_least_px=False,
     answers_tell_fills=False,
+    keeps_stops=True,
 )
 CASES: Final = (
     Case(
@@ -185,6 +189,7 @@ CASES: Final = (
         bad_signature="-1022",
         trend=1,
         stop_query={"trigger": True},
+        keeps_stops=True,
     ),
     Case(
         "binance_spot",
@@ -212,6 +217,7 @@ CASES: Final = (
         symbol="BTC/USDT",
         tenth="0.1",
         trend=-1,
+        keeps_stops=False,
     ),
     OKX_SWAP._replace(
         name="okx inverse",
@@ -235,6 +241,7 @@ CASES: Final = (
         bad_signature="-1022",
         trend=1,
         stop_query={"trigger": True},
+        keeps_stops=True,
         balance=CASH_SCALE,
     ),
     Case(
