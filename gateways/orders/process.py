@@ -24,6 +24,7 @@ from typing import Any, Final, Protocol
 import ccxt
 import zmq
 
+from gateways.account_claim import Claim
 from gateways.credentials import CredentialsError, read_credentials, refused_text
 from gateways.orders.asking import RETRY_S
 from gateways.orders.clock import Clock
@@ -100,6 +101,8 @@ def run(settings: Settings, life: Lifecycle, context: zmq.Context[Any], venue: s
     ------
     CredentialsError
         When there are no keys.
+    ClaimError
+        When another session on this machine trades the account.
     ConfigError
         When no instrument of the settings is of this venue, or several venues are meant, or a sandbox's certificate
         cannot be read.
@@ -128,6 +131,8 @@ async def serve(
     instruments = tuple(each for each in traded if each.venue == row.name)
     credentials = read_credentials(row.name, environment)
     log = _log_of(row.name)
+    firm = settings.firm
+    claim = Claim(row.name, credentials.key, settings.live.sandbox_port) if firm.trade else None
     puller = Puller(context, settings.orders_endpoint)
     pusher = Pusher(context, settings.core_endpoint, RecordKind.REPORT, Source.EXECUTION)
     sender = ReportSender(pusher)
@@ -137,7 +142,6 @@ async def serve(
     session = _sandbox_session(settings.live, row.hosts)
     exchange = venue_type.new_exchange(credentials, session)
     venue: Venue = venue_type(exchange, instruments, clock)
-    firm = settings.firm
 
     try:
         life.beat({}, "recovering")
@@ -175,6 +179,8 @@ async def serve(
             await session.close()
         puller.close()
         pusher.close()
+        if claim is not None:
+            claim.release()
     return 0
 
 
