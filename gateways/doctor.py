@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
+from gateways.account_claim import claimant, in_use
 from gateways.credentials import Credentials, CredentialsError, read_credentials, refused_text
 from gateways.venues import REQUEST_S, VENUES, Sandbox, Venue, connected, one_line, why_closed
 from oms.config import Settings, load_settings, qualified_symbol
@@ -118,6 +119,15 @@ def check_wallets(settings: Settings) -> Iterator[Finding]:
 
 
 # A venue
+
+
+def check_account(venue: Venue, settings: Settings, key: str, sandbox_port: int) -> Finding:
+    """Whether no other session on this machine trades the exchange account, from whatever data folder."""
+    pid = claimant(venue.name, key, sandbox_port)
+    if not pid:
+        return Finding("exchange account", "ok", "no other session on this machine trades it")
+    watches = settings.mode == "firm" and not settings.firm.trade
+    return Finding("exchange account", "warning" if watches else "refused", in_use(venue.name, key, pid))
 
 
 async def check_clock(exchange: Any, now_ms: Callable[[], float]) -> list[Finding]:
@@ -248,7 +258,7 @@ async def examine_venue(
     except CredentialsError as error:
         return [Finding("keys", "refused", str(error))]
     instruments = [each for each in settings.instruments if each.venue == venue.name]
-    found: list[Finding] = []
+    found = [check_account(venue, settings, login.key, 0 if sandbox is None else sandbox.port)]
     async with connected(venue, login, sandbox) as exchange:
         checks: dict[str, Callable[[], Awaitable[list[Finding]]]] = {
             "clock": lambda: check_clock(exchange, now_ms),

@@ -26,6 +26,7 @@ FOLDED: Final = 1 << (VENUE_ID_BITS - 1)
 INSTRUMENT_BITS: Final = 12
 
 _DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
+_OF_ZOMS: Final = re.compile(f"{PREFIX}[0-9a-z]{{{OWNER_LENGTH + NUMBER_LENGTH}}}")
 _DECIMAL: Final = re.compile(r"0|[1-9][0-9]{0,18}")
 
 
@@ -72,6 +73,11 @@ class IntegerIds(ClientIds):
         """As ``ClientIds.order_id``."""
         number = int(text) if _DECIMAL.fullmatch(text) else 0
         return number if 0 < number <= MOST else None
+
+
+def is_of_zoms(client_id: str) -> bool:
+    """Whether a client order id is one that some session of zoms has given; none that is a whole number tells."""
+    return _OF_ZOMS.fullmatch(client_id) is not None
 
 
 def ids_of(owner: str, *, are_integers: bool) -> ClientIds:
