@@ -112,7 +112,7 @@ class Bus:
         ca_file = folder / "ca.pem"
         ca_file.write_bytes(sandbox.ca_pem)
         self.sandbox = sandbox
-        venue = instrument.venue
+        venue = sandbox.venue.instrument.venue
         self.settings = msgspec.structs.replace(
             settings, live=LiveSettings(sandbox={venue: SandboxSettings(port=sandbox.port, ca=str(ca_file))})
         )
