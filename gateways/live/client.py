@@ -92,7 +92,7 @@ class Stream:
         How patient it is.
     connect
         By which library; None: the fastest that is installed.
-    greeting, ping, renewal, unpack, pong
+    greeting, ping, renewal, unpack, pong, is_alone
         As a ``Feed`` has them.
 
     Attributes
@@ -120,6 +120,7 @@ class Stream:
         renewal: tuple[str, ...] = (),
         unpack: Callable[[bytes], bytes] | None = None,
         pong: Callable[[bytes], str] | None = None,
+        is_alone: bool = False,
     ) -> None:
         self.url = url
         self.opened = 0
@@ -139,6 +140,7 @@ class Stream:
         self._renewal = renewal
         self._unpack = unpack
         self._pong = pong
+        self._is_alone = is_alone
 
     @property
     def is_up(self) -> bool:
@@ -209,6 +211,8 @@ class Stream:
         while True:
             now_s = time.monotonic()
             if now_s >= exchange_s:
+                if self._is_alone:
+                    self._let_go()
                 return
             if now_s >= held.heard_s + self._policy.silent_s:
                 self.silent += 1
