@@ -12,7 +12,7 @@ from tests.gateways.conformance.cases import Stand, on_stand, rows
 from tests.gateways.orders.booth import SkippingClock
 
 AT = OrderFlag.AT_EXCHANGE
-KEEPERS = rows(lambda case: case.keeps_stops)
+KEEPERS = rows(of=lambda case: case.keeps_stops)
 
 
 def stop_on(stand: Stand, ticks: int = 40, **fields: Any) -> int:
@@ -30,7 +30,7 @@ def waiting(stand: Stand) -> list[Conditional]:
     return found
 
 
-@on_stand(at=rows(lambda case: case.name == "htx_spot"))
+@on_stand(at=rows(of=lambda case: case.name == "htx_spot"))
 async def test_where_the_gateway_keeps_none_it_is_refused(stand: Stand) -> None:
     order_id = stop_on(stand)
     assert await stand.done(order_id, ReportKind.REJECTED) == ["REJECTED"]
