@@ -130,7 +130,7 @@ async def serve(
     pusher = Pusher(context, settings.core_endpoint, RecordKind.REPORT, Source.EXECUTION)
     sender = ReportSender(pusher)
     account = settings.account_number("")
-    ids = ids_of(settings.account, are_integers=row.has_integer_ids)
+    ids = ids_of(settings.account, are_integers=row.has_integer_ids, are_short=row.has_short_ids)
     wallets = {wallet.currency: number for number, wallet in enumerate(settings.wallets) if wallet.venue == row.name}
     session = _sandbox_session(settings.live, row.hosts)
     exchange = venue_type.new_exchange(credentials, session)
