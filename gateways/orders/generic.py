@@ -47,6 +47,9 @@ BACK_MS: Final = 86_400_000
 SKEW_MS: Final = 60_000
 """How far the exchange's clock may be from ours, in questions about what has been since an order was sent."""
 
+MANY: Final = 50
+"""Fills of one answer from which on there may be more than it has: no exchange's pages are shorter."""
+
 NEEDED: Final = {
     "createOrder": "no orders",
     "cancelOrder": "orders cannot be cancelled",
@@ -333,21 +336,38 @@ class GenericOrders:
         return Page(fills, is_last=True)
 
     async def _fills_since(self, instrument: Instrument, since_ms: int, priority: Priority) -> list[FillView]:
-        """All fills from a time on, page by page, until one brings nothing new."""
+        """All fills from a time on, page by page, until one brings nothing new.
+
+        Some exchanges answer with the oldest of them, others with the newest: then those before are asked for, too.
+        """
         symbol = self._symbols[instrument.id]
+        has_until = self.exchange.feature_value(symbol, "fetchMyTrades", "untilDays") is not None
         found: dict[int, FillView] = {}
+        until: dict[str, int] = {}
         while True:
-            trades = await self._ask(priority, lambda: self.exchange.fetch_my_trades(symbol, since_ms))  # noqa: B023
-            page = self._views.fills(trades)
+            request = (symbol, since_ms, None, until)
+            page = self._views.fills(
+                await self._ask(priority, lambda request=request: self.exchange.fetch_my_trades(*request))
+            )
             new = [fill for fill in page if fill.trade_id not in found]
             found |= {fill.trade_id: fill for fill in new}
-            if not new or page[-1].exch_ts // NS_PER_MS == since_ms:
+            oldest_ms, newest_ms = (page[at].exch_ts // NS_PER_MS if page else 0 for at in (0, -1))
+            if has_until and new and len(page) >= MANY and oldest_ms > since_ms:
+                until = {"until": oldest_ms}
+            elif until:
+                until, since_ms = {}, max(fill.exch_ts for fill in found.values()) // NS_PER_MS
+            elif not new or newest_ms == since_ms:
                 return sorted(found.values(), key=lambda fill: fill.exch_ts)
-            since_ms = page[-1].exch_ts // NS_PER_MS
+            else:
+                since_ms = newest_ms
 
     async def positions(self) -> list[PositionView]:
         """``fetchPositions``."""
-        return [view for row in await self._position_rows() if (view := self._views.position(row)) is not None]
+        rows = await self._position_rows()
+        found = {view.instrument: view for row in rows if (view := self._views.position(row)) is not None}
+        for each in self._instruments if self._row.market != "spot" else ():
+            self._views.averages.state(found.get(each.id, PositionView(each.id, 0, 0, 0)))
+        return list(found.values())
 
     async def _position_rows(self) -> list[Any]:
         if self._row.market == "spot":

@@ -7,12 +7,15 @@ floating point. What a structure leaves out is left out here too, or makes it un
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+from gateways.orders.averages import Averages
 from gateways.orders.ids import MOST, ours_in
+from gateways.orders.known import Trade
 from gateways.orders.views import FillView, FundingView, OrderView, PositionView, Standing
 from oms.decimals import parse_decimal
 from oms.instruments import Instrument
@@ -45,6 +48,17 @@ ID_BITS: Final = 62
 """Of a digest that stands for an id which is no whole number."""
 DIGEST_BITS: Final = 20
 """Of the digest of a trade's id, behind its time."""
+
+
+REMEMBERED: Final = 20_000
+"""Trades of which it is known what they realized; one that is said again later is known to have been told."""
+
+
+class _Seen(NamedTuple):
+    """A trade that has been read: the exchange's id, and what it realized."""
+
+    text: str
+    realized_pnl: int
 
 
 class UnfitError(ValueError):
@@ -86,8 +100,9 @@ class GenericViews:
         self.order_ids = TextIds()
         self.created_ms: dict[int, int] = {}
         """When orders were made, by their ids at the venue, as far as has been said."""
+        self.averages = Averages()
         self._newest_ts = 0
-        self._trade_ids: dict[tuple[int, int], str] = {}
+        self._trades: OrderedDict[Trade, _Seen] = OrderedDict()
 
     def is_ours(self, structure: Mapping[str, Any]) -> bool:
         """Whether it is about one of the instruments."""
@@ -147,21 +162,22 @@ class GenericViews:
         """One of them; raises ``UnfitError`` where it cannot be told from others."""
         if not trade.get("id") or not trade.get("order") or not trade.get("timestamp") or trade.get("side") not in SIDES:
             raise UnfitError(f"ccxt does not say which trade of which order this is: {_outline(trade)}")
-        instrument = self._by_symbol[trade["symbol"]]
-        px = instrument.px_to_ticks(trade["price"])
+        instrument, side = self._by_symbol[trade["symbol"]], SIDES[trade["side"]]
+        px, qty = instrument.px_to_ticks(trade["price"]), instrument.qty_to_lots(trade["amount"])
         fee, is_known, base_fee = self._fee(instrument, px, trade)
+        number = trade_number(trade["id"], trade["timestamp"])
         return FillView(
             instrument.id,
             "",
             self.order_ids.number(trade["order"]),
-            self._trade_number(instrument, trade["id"], trade["timestamp"]),
-            SIDES[trade["side"]],
+            number,
+            side,
             px,
-            instrument.qty_to_lots(trade["amount"]),
+            qty,
             LIQUIDITIES.get(trade.get("takerOrMaker") or "", Liquidity.NONE),
             fee,
             is_known,
-            0,
+            self._realized(instrument, Trade(instrument.id, side, number), trade["id"], px, qty),
             trade["timestamp"] * NS_PER_MS,
             base_fee,
         )
@@ -183,7 +199,7 @@ class GenericViews:
         if not self.is_ours(payment) or not payment.get("id") or not payment.get("timestamp"):
             return None
         instrument = self._by_symbol[payment["symbol"]]
-        number = self._trade_number(instrument, payment["id"], payment["timestamp"])
+        number = trade_number(payment["id"], payment["timestamp"])
         return FundingView(instrument.id, number, -cash_of(payment["amount"]), payment["timestamp"] * NS_PER_MS)
 
     def _heard_ts(self, stated_ms: int | None) -> int:
@@ -191,15 +207,17 @@ class GenericViews:
         self._newest_ts = max(self._newest_ts, (stated_ms or 0) * NS_PER_MS)
         return stated_ms * NS_PER_MS if stated_ms else max(time.time_ns(), self._newest_ts)
 
-    def _trade_number(self, instrument: Instrument, text: str, timestamp_ms: int) -> int:
-        """The integer of a trade: its id, where that is a whole number; else its time and a digest of its id."""
-        number = int(text) if text.isascii() and text.isdigit() else MOST + 1
-        if not 0 < number <= MOST:
-            digest = int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little")
-            number = timestamp_ms << DIGEST_BITS | digest % (1 << DIGEST_BITS)
-        if self._trade_ids.setdefault((instrument.id, number), text) != text:
-            raise UnfitError(f"trades {text} and {self._trade_ids[instrument.id, number]} cannot be told apart")
-        return number
+    def _realized(self, instrument: Instrument, trade: Trade, text: str, px: int, qty: int) -> int:
+        """What a trade realizes: worked out when it is read the first time."""
+        seen = self._trades.get(trade)
+        if seen is None:
+            seen = _Seen(text, self.averages.realized(instrument, trade.side, px, qty))
+            self._trades[trade] = seen
+            if len(self._trades) > REMEMBERED:
+                self._trades.popitem(last=False)
+        if seen.text != text:
+            raise UnfitError(f"trades {text} and {seen.text} cannot be told apart")
+        return seen.realized_pnl
 
     @staticmethod
     def _fee(instrument: Instrument, px: int, trade: Mapping[str, Any]) -> tuple[int, bool, int]:
@@ -214,6 +232,18 @@ class GenericViews:
         if instrument.kind == "spot" and currency == instrument.base:
             return round(cash * px * Fraction(instrument.tick)), True, cash
         return 0, False, 0
+
+
+def trade_number(text: str, timestamp_ms: int) -> int:
+    """The integer of a trade or a payment: its id, where that is a whole number; else its time and a digest of its id.
+
+    One source says the time of a trade always alike, so that it has the same integer in every session.
+    """
+    number = int(text) if text.isascii() and text.isdigit() else 0
+    if 0 < number <= MOST:
+        return number
+    digest = int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little")
+    return timestamp_ms << DIGEST_BITS | digest % (1 << DIGEST_BITS)
 
 
 def cash_of(text: str) -> int:
