@@ -25,8 +25,9 @@ import ccxt
 import zmq
 
 from gateways.credentials import CredentialsError, read_credentials
+from gateways.orders.asking import RETRY_S
 from gateways.orders.clock import Clock
-from gateways.orders.gateway import RETRY_S, OrderGateway
+from gateways.orders.gateway import OrderGateway
 from gateways.orders.ids import ids_of
 from gateways.orders.known import Known
 from gateways.orders.outcomes import NO_ANSWER, told_text
@@ -202,7 +203,7 @@ async def _keep_auditing(gateway: OrderGateway, audit: Audit, audit_s: float) ->
         await asyncio.sleep(audit_s)
         asked = await asyncio.to_thread(audit.asked)
         await asyncio.sleep(audit_s)
-        gateway.look_for(asked)
+        gateway.commands.look_for(asked)
 
 
 async def _trade(
@@ -224,7 +225,7 @@ async def _trade(
             lost = _take(puller, gateway, firm.max_command_age_s)
             if auditing.done():
                 auditing.result()
-            if lost or gateway.is_behind:
+            if lost or gateway.commands.is_behind:
                 return "commands were lost on the bus: beginning anew with what the journal says"
             is_due = life.beat({**gateway.counters(), "reports": float(sender.reports)})
             if is_due and newest_session(settings.journal_dir) != core:

@@ -195,8 +195,8 @@ class Bench:
         self, side: int, qty: int, px: int = 0, time_in_force: TimeInForce = TimeInForce.GTC, flags: int = 0
     ) -> int:
         """Ask for an order, at the market where no price is given, and return its id."""
-        if not (self.is_fit and self.gateway.trades):
-            why = self.gateway.why_not if self.is_fit else "the instrument is not as the exchange has it"
+        if not (self.is_fit and self.gateway.entry.is_open):
+            why = self.gateway.entry.why_not if self.is_fit else "the instrument is not as the exchange has it"
             raise CheckError(f"no order leaves: {why}")
         self._last_id += 1
         order_type = OrderType.LIMIT if px else OrderType.MARKET

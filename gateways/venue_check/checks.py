@@ -142,7 +142,7 @@ async def _best_prices(bench: Bench) -> str:
 async def account(bench: Bench) -> str:
     """The private stream opens, and the account is read."""
     bench.gateway.start()
-    await bench.until(lambda: bench.gateway.trades, "the private stream and a reconciled account")
+    await bench.until(lambda: bench.gateway.entry.is_open, "the private stream and a reconciled account")
     cash = bench.known.cash
     held = ", ".join(f"{cash_text(cash.get(each, 0))} {each}" for each in currencies_of(bench.instrument))
     qty = bench.known.positions[bench.instrument.id]
@@ -342,7 +342,7 @@ async def stream_reopened(bench: Bench) -> str:
     stream.drop("closed by the check")
     await bench.until(lambda: not stream.is_open or stream.connections > before, "the end of the stream")
     await bench.venue.cancel(order)  # its answer is not told to the gateway
-    await bench.until(lambda: stream.connections > before and bench.gateway.trades, "another private stream")
+    await bench.until(lambda: stream.connections > before and bench.gateway.entry.is_open, "another private stream")
     await bench.told(order.order_id, ReportKind.CANCELLED)
     told = len(bench.of(order.order_id, ReportKind.CANCELLED))
     if told != 1:
@@ -354,7 +354,7 @@ async def reconciled(bench: Bench) -> str:
     """Both sides have the same at the end."""
     await bench.gateway.idle()
     if not await bench.gateway.reconcile():
-        raise CheckError(f"{bench.gateway.why_not or 'it failed'}{bench.last_line}")
+        raise CheckError(f"{bench.gateway.entry.why_not or 'it failed'}{bench.last_line}")
     await _account_is_as_shown(bench)
     missed = bench.gateway.reconciler.missed_fills
     return "orders, fills, position and balances agree" + (f"; {missed} fills came by request alone" if missed else "")

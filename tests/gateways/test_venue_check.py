@@ -390,7 +390,7 @@ def test_venue_that_misbehaves_fails_its_check(lie: Lie, standing: Standing) -> 
 
     async def body() -> None:
         bench.patience_s = PATIENCE_S
-        await bench.until(lambda: bench.gateway.trades and bench.market.is_in_step, "a gateway that trades")
+        await bench.until(lambda: bench.gateway.entry.is_open and bench.market.is_in_step, "a gateway that trades")
         real = {**vars(bench.venue)}
         lie.sabotage(bench, standing.ground)
         bench.patience_s = SHORT_S if lie.awaits else PATIENCE_S

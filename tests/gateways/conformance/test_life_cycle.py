@@ -14,7 +14,7 @@ async def test_balances_are_told_before_anything_is_traded(stand: Stand) -> None
     assert {int(report["kind"]) for report in stand.reports} == {ReportKind.BALANCE}
     told = {int(report["value"]): int(report["fee"]) for report in stand.reports}
     assert told == {number: stand.holdings()[currency] for currency, number in stand.known.wallets.items()}
-    assert stand.gateway.trades
+    assert stand.gateway.entry.is_open
 
 
 @on_stand()

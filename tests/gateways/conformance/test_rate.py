@@ -32,7 +32,7 @@ def run_windows(case: Case, count: int) -> None:
             await stand.until(lambda enough=enough: len(stand.reports) >= enough)
         kinds = Counter(int(report["kind"]) for report in stand.reports[before:])
         assert kinds == {ReportKind.ACCEPTED: total, ReportKind.EXPIRED: total}
-        assert stand.gateway.outcomes[Verdict.NOT_ACCEPTED] == 0
+        assert stand.gateway.asking.outcomes[Verdict.NOT_ACCEPTED] == 0
         assert stand.clock.now_s() - started_s > interval_s * count
 
     body(case)

@@ -21,7 +21,7 @@ async def test_what_is_there_at_the_start_is_taken_on(stand: Stand) -> None:
     await stand.elsewhere(1, 5 * stand.lots)
     venue_order_id = await stand.elsewhere(1, 2 * stand.lots, stand.far + 3)
     stand.gateway.start()
-    await stand.gateway.traded.wait()
+    await stand.gateway.entry.opened.wait()
     is_spot = stand.instrument.kind == "spot"
     assert kinds(stand) == ["ADOPTED", *([] if is_spot else ["POSITION"]), *["BALANCE"] * (1 + is_spot)]
     adopted = stand.reports[0]
@@ -130,7 +130,7 @@ async def test_fills_while_the_stream_is_down_are_told_first_thing(stand: Stand)
     stand.market_moves(lambda: sum(fill.qty for fill in stand.account.fills) == stand.least)
     (other,) = stand.account.open_orders.values()
     stand.sandbox.venue.exchange.cancel(other)
-    await stand.until(lambda: stand.gateway.stream.connections == 2 and stand.gateway.trades)
+    await stand.until(lambda: stand.gateway.stream.connections == 2 and stand.gateway.entry.is_open)
     assert stand.of(other_id) == ["ACCEPTED", "CANCELLED"]
     assert not stand.known.orders
     stand.check()
@@ -141,7 +141,7 @@ async def test_stream_that_the_exchange_ends_is_opened_anew(stand: Stand) -> Non
     venue = stand.sandbox.venue
     name = next(name for each in venue.streams.connections for name in each.names)
     venue.expire_subscription(name)
-    await stand.until(lambda: stand.gateway.stream.connections == 2 and stand.gateway.trades)
+    await stand.until(lambda: stand.gateway.stream.connections == 2 and stand.gateway.entry.is_open)
     await stand.done(stand.place(1, stand.few), ReportKind.FILL)
     await stand.until(lambda: not stand.known.orders)
     stand.check()

@@ -31,8 +31,8 @@ def run_seed(seed: int) -> None:
             trader.take_reports()
         booth.faults()
         await booth.gateway.idle()
-        await booth.gateway.traded.wait()
-        assert await booth.gateway.reconcile(), booth.gateway.why_not
+        await booth.gateway.entry.opened.wait()
+        assert await booth.gateway.reconcile(), booth.gateway.entry.why_not
         await booth.gateway.idle()
         trader.take_reports()
         check_orders(trader)

@@ -44,7 +44,7 @@ def test_order_that_was_never_there_is_rejected_once_that_is_certain(case: Case,
         assert await stand.done(order_id, ReportKind.REJECTED) == ["REJECTED"]
         assert stand.report(order_id, ReportKind.REJECTED)["reason"] == Reason.NOT_PLACED
         assert stand.clock.now_s() - sent_s > stand.venue.receive_window_s
-        assert stand.gateway.outcomes[Verdict.UNKNOWN] == 1
+        assert stand.gateway.asking.outcomes[Verdict.UNKNOWN] == 1
         assert not stand.account.fills
 
     body(case)
@@ -59,7 +59,7 @@ def test_too_many_requests_reject_the_order(case: Case, fault: Fault) -> None:
         order_id = stand.place(1, stand.lots, stand.far)
         assert await stand.done(order_id, ReportKind.REJECTED) == ["REJECTED"]
         assert stand.report(order_id, ReportKind.REJECTED)["reason"] == Reason.EXCHANGE_UNAVAILABLE
-        assert stand.gateway.outcomes[Verdict.NOT_ACCEPTED] == 1
+        assert stand.gateway.asking.outcomes[Verdict.NOT_ACCEPTED] == 1
         assert stand.venue.limiter.paused_until_s > stand.clock.now_s() - stand.clock.skipped_s
         assert not stand.account.open_orders
         await stand.done(stand.place(1, stand.lots, stand.far), ReportKind.ACCEPTED)
@@ -138,7 +138,7 @@ async def test_cancel_whose_order_is_rejected_meanwhile_leaves_trading_as_it_is(
     order_id = stand.place(1, stand.lots, stand.far)
     stand.cancel(order_id)
     assert await stand.done(order_id, ReportKind.REJECTED) == ["REJECTED"]
-    assert stand.gateway.trades
+    assert stand.gateway.entry.is_open
 
 
 @on_stand()
@@ -150,7 +150,7 @@ async def test_answer_without_an_id_is_unknown_and_asked_about(stand: Stand) -> 
     answered_by(stand.booth, stand.case.new_order, empty)
     order_id = stand.place(1, stand.lots, stand.far)
     assert await stand.done(order_id, ReportKind.ACCEPTED) == ["ACCEPTED"]
-    assert stand.gateway.resolver.asked == 1
+    assert stand.gateway.asking.resolver.asked == 1
 
 
 async def twice(real: Any) -> Any:
@@ -164,7 +164,7 @@ async def test_duplicate_id_means_that_an_earlier_try_is_live(stand: Stand) -> N
     answered_by(stand.booth, stand.case.new_order, twice)
     order_id = stand.place(1, stand.lots, stand.far)
     assert await stand.done(order_id, ReportKind.ACCEPTED) == ["ACCEPTED"]
-    assert stand.gateway.outcomes[Verdict.DUPLICATE] == 1
+    assert stand.gateway.asking.outcomes[Verdict.DUPLICATE] == 1
     assert len(stand.account.open_orders) == 1
 
 
@@ -175,7 +175,7 @@ async def test_cancel_that_was_sent_twice_is_a_cancel(stand: Stand) -> None:
     answered_by(stand.booth, stand.case.cancel_order, twice)
     stand.cancel(order_id)
     assert await stand.done(order_id, ReportKind.CANCELLED) == ["ACCEPTED", "CANCELLED"]
-    assert stand.gateway.outcomes[Verdict.GONE] == 1
+    assert stand.gateway.asking.outcomes[Verdict.GONE] == 1
 
 
 @on_stand()
@@ -185,7 +185,7 @@ async def test_amend_that_was_sent_twice_is_an_amend(stand: Stand) -> None:
     answered_by(stand.booth, stand.case.amend_order, twice)
     stand.amend(order_id, stand.far, stand.lots - 40)
     assert await stand.done(order_id, ReportKind.AMENDED) == ["ACCEPTED", "AMENDED"]
-    assert stand.gateway.outcomes[Verdict.UNCHANGED] == (not stand.case.amends_to_the_same)
+    assert stand.gateway.asking.outcomes[Verdict.UNCHANGED] == (not stand.case.amends_to_the_same)
 
 
 @on_stand()
@@ -222,7 +222,7 @@ async def test_clock_that_is_off_is_set_anew(stand: Stand) -> None:
     stand.sandbox.venue.clock.skew_ms = -round(1000 * (stand.venue.receive_window_s + 10))
     order_id = stand.place(1, stand.lots, stand.far)
     assert await stand.done(order_id, ReportKind.REJECTED) == ["REJECTED"]
-    assert stand.gateway.outcomes[Verdict.RESYNC] == 1
+    assert stand.gateway.asking.outcomes[Verdict.RESYNC] == 1
     await stand.done(stand.place(1, stand.lots, stand.far), ReportKind.ACCEPTED)
 
 
@@ -231,9 +231,9 @@ async def test_maintenance_rejects_and_trading_goes_on_after_it(stand: Stand) ->
     stand.sandbox.venue.begin_maintenance()
     order_id = stand.place(1, stand.lots, stand.far)
     assert await stand.done(order_id, ReportKind.REJECTED) == ["REJECTED"]
-    await stand.until(lambda: not stand.gateway.trades)
+    await stand.until(lambda: not stand.gateway.entry.is_open)
     stand.sandbox.venue.is_in_maintenance = False
-    await stand.gateway.traded.wait()
+    await stand.gateway.entry.opened.wait()
     await stand.done(stand.place(1, stand.lots, stand.far), ReportKind.ACCEPTED)
 
 
@@ -242,7 +242,7 @@ async def test_secret_and_key_are_in_no_line(stand: Stand) -> None:
     await stand.venue.open()
     stand.exchange.secret = "0" * 64
     assert not await stand.gateway.reconcile()
-    said = " ".join([*stand.lines, repr(stand.gateway), repr(stand.venue), stand.gateway.why_not])
+    said = " ".join([*stand.lines, repr(stand.gateway), repr(stand.venue), stand.gateway.entry.why_not])
     assert stand.case.bad_signature in said
     assert stand.exchange.apiKey not in said
     assert stand.exchange.secret not in said

@@ -169,7 +169,7 @@ async def test_order_from_elsewhere_is_known_again_after_a_restart(booth: HtxBoo
     left = [booth.left(order_id, OrderState.LIVE, 1, 10, client_id="") for order_id in ours]
     await booth.exchange.contractPrivatePostV5TradeCancelOrder({"contract_code": "BTC-USDT", "order_id": ids[1]})
     await booth.restart(booth.past(left=left))
-    await booth.gateway.traded.wait()
+    await booth.gateway.entry.opened.wait()
     assert booth.of(ours[1]) == ["CANCELLED"]
     booth.cancel(ours[0])
     assert await booth.done(ours[0], ReportKind.CANCELLED) == ["CANCELLED"]
@@ -197,7 +197,7 @@ async def test_order_whose_answer_is_lost_is_found_and_placed_once(booth: HtxBoo
         order_id = booth.place(1, 10, FAR)
         assert await booth.done(order_id, ReportKind.ACCEPTED) == ["ACCEPTED"]
     assert len(booth.account.open_orders) == 2
-    assert booth.gateway.outcomes[Verdict.UNKNOWN] == 2
+    assert booth.gateway.asking.outcomes[Verdict.UNKNOWN] == 2
 
 
 @on_booth(lambda: SkippingClock(LONG_WAITS))
@@ -220,9 +220,9 @@ def test_too_many_requests_and_maintenance_reject_the_order(fault: Fault) -> Non
         order_id = booth.place(1, 10, FAR)
         assert await booth.done(order_id, ReportKind.REJECTED) == ["REJECTED"]
         assert booth.report(order_id, ReportKind.REJECTED)["reason"] == Reason.EXCHANGE_UNAVAILABLE
-        assert booth.gateway.outcomes[Verdict.NOT_ACCEPTED] == 1
+        assert booth.gateway.asking.outcomes[Verdict.NOT_ACCEPTED] == 1
         assert not booth.account.open_orders
-        await booth.gateway.traded.wait()
+        await booth.gateway.entry.opened.wait()
         await booth.done(booth.place(1, 10, FAR), ReportKind.ACCEPTED)
 
     body()
@@ -250,7 +250,7 @@ async def test_duplicate_id_means_that_an_earlier_try_is_live(booth: HtxBooth) -
     booth.exchange.contractPrivatePostV5TradeOrder = twice
     order_id = booth.place(1, 10, FAR)
     assert await booth.done(order_id, ReportKind.ACCEPTED) == ["ACCEPTED"]
-    assert booth.gateway.outcomes[Verdict.DUPLICATE] == 1
+    assert booth.gateway.asking.outcomes[Verdict.DUPLICATE] == 1
     assert len(booth.account.open_orders) == 1
 
 
@@ -259,7 +259,7 @@ async def test_refused_keys_halt_and_a_wrong_clock_is_set(booth: HtxBooth) -> No
     booth.sandbox.venue.clock.skew_ms = -120_000
     order_id = booth.place(1, 10, FAR)
     assert await booth.done(order_id, ReportKind.REJECTED) == ["REJECTED"]
-    assert booth.gateway.outcomes[Verdict.RESYNC] == 1
+    assert booth.gateway.asking.outcomes[Verdict.RESYNC] == 1
     await booth.done(booth.place(1, 10, FAR), ReportKind.ACCEPTED)
     booth.exchange.secret = "0" * 64
     order_id = booth.place(1, 10, FAR)
@@ -276,7 +276,7 @@ async def test_private_stream_that_is_closed_is_opened_anew_and_missed_ends_are_
     await booth.until(lambda: any("lost" in line for line in booth.lines))
     booth.side.exchange.cancel(next(iter(booth.account.open_orders.values())))
     assert await booth.done(order_id, ReportKind.CANCELLED) == ["ACCEPTED", "CANCELLED"]
-    await booth.gateway.traded.wait()
+    await booth.gateway.entry.opened.wait()
 
 
 @on_booth()

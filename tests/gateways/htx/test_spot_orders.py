@@ -153,7 +153,7 @@ def test_too_many_requests_and_maintenance_reject_the_order(fault: Fault) -> Non
         order_id = booth.place(1, FEW, FAR)
         assert await booth.done(order_id, ReportKind.REJECTED) == ["REJECTED"]
         assert booth.report(order_id, ReportKind.REJECTED)["reason"] == Reason.EXCHANGE_UNAVAILABLE
-        assert booth.gateway.outcomes[Verdict.NOT_ACCEPTED] == 1
+        assert booth.gateway.asking.outcomes[Verdict.NOT_ACCEPTED] == 1
 
     body()
 
@@ -169,11 +169,11 @@ async def test_duplicates_wrong_clocks_and_wrong_keys(booth: HtxBooth) -> None:
     booth.exchange.spotPrivatePostV1OrderOrdersPlace = twice
     order_id = booth.place(1, FEW, FAR)
     assert await booth.done(order_id, ReportKind.ACCEPTED) == ["ACCEPTED"]
-    assert booth.gateway.outcomes[Verdict.DUPLICATE] == 1
+    assert booth.gateway.asking.outcomes[Verdict.DUPLICATE] == 1
     booth.exchange.spotPrivatePostV1OrderOrdersPlace = real
     booth.sandbox.venue.clock.skew_ms = -120_000
     await booth.done(booth.place(1, FEW, FAR), ReportKind.REJECTED)
-    assert booth.gateway.outcomes[Verdict.RESYNC] == 1
+    assert booth.gateway.asking.outcomes[Verdict.RESYNC] == 1
     booth.exchange.secret = "0" * 64
     order_id = booth.place(1, FEW, FAR)
     await booth.done(order_id, ReportKind.REJECTED)

@@ -67,7 +67,7 @@ async def test_order_from_elsewhere_is_known_again_after_a_restart(booth: OkxBoo
     left = [booth.left(order_id, OrderState.LIVE, 1, 100, client_id="") for order_id in ours]
     await booth.exchange.privatePostTradeCancelOrder({"instId": "BTC-USDT-SWAP", "clOrdId": "elsewhere1"})
     await booth.restart(booth.past(left=left))
-    await booth.gateway.traded.wait()
+    await booth.gateway.entry.opened.wait()
     assert booth.of(ours[1]) == ["CANCELLED"]
     booth.cancel(ours[0])
     assert await booth.done(ours[0], ReportKind.CANCELLED) == ["CANCELLED"]

@@ -102,7 +102,7 @@ class Booth:
         """Have the gateway trade."""
         await self.venue.open()
         self.gateway.start()
-        await self.gateway.traded.wait()
+        await self.gateway.entry.opened.wait()
 
     async def restart(self, past: Past) -> None:
         """End the gateway and start another one, which begins with what the core knows; it may not trade yet."""

@@ -96,7 +96,7 @@ async def test_each_order_of_a_batch_has_its_own_outcome(booth: Booth) -> None:
     assert await told(booth, ids) == good + bad + good + bad + good
     reasons = {booth.report(ids[number], ReportKind.REJECTED)["reason"] for number in (1, 3)}
     assert reasons == {Reason.PRICE_COLLAR}
-    assert booth.gateway.outcomes[Verdict.REFUSED] == 2
+    assert booth.gateway.asking.outcomes[Verdict.REFUSED] == 2
     assert len(booth.account.open_orders) == 3
 
 
@@ -136,7 +136,7 @@ async def test_answer_that_leaves_orders_out_says_nothing_of_any(booth: Booth) -
     answered_by(booth, "fapiPrivatePostBatchOrders", shortened)
     ids = place(booth, *range(FAR, FAR + 5))
     assert await told(booth, ids) == [["ACCEPTED"]] * 5
-    assert booth.gateway.resolver.asked == 5
+    assert booth.gateway.asking.resolver.asked == 5
 
 
 @on_booth()
@@ -144,7 +144,7 @@ async def test_refused_batch_rejects_every_order(booth: Booth) -> None:
     booth.once(Fault.RATE_LIMIT)
     ids = place(booth, *range(FAR, FAR + 5))
     assert await told(booth, ids) == [["REJECTED"]] * 5
-    assert booth.gateway.outcomes[Verdict.NOT_ACCEPTED] == 1
+    assert booth.gateway.asking.outcomes[Verdict.NOT_ACCEPTED] == 1
 
 
 @pytest.mark.parametrize("fault", [Fault.LOSE_REQUEST, Fault.LOSE_ANSWER, Fault.UNKNOWN, Fault.RATE_LIMIT])
@@ -173,7 +173,7 @@ async def test_order_of_a_batch_of_cancels_that_has_ended_is_asked_about(booth: 
     booth.faults()
     cancel(booth, ids)
     await booth.until(lambda: all("CANCELLED" in booth.of(order_id) for order_id in ids))
-    assert booth.gateway.outcomes[Verdict.GONE] >= 1
+    assert booth.gateway.asking.outcomes[Verdict.GONE] >= 1
 
 
 @on_booth()

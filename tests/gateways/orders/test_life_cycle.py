@@ -77,10 +77,10 @@ async def test_reduce_only_closes_and_no_more(booth: Booth) -> None:
 @on_booth()
 async def test_command_about_an_order_that_was_never_heard_of_is_left_to_the_journal(booth: Booth) -> None:
     for kind in (CommandKind.CANCEL, CommandKind.AMEND):
-        booth.gateway.is_behind = False
+        booth.gateway.commands.is_behind = False
         booth.send(kind, order_id := booth.new_id(), px=FAR, qty=100)
         await booth.gateway.idle()
-        assert booth.gateway.is_behind
+        assert booth.gateway.commands.is_behind
         assert not booth.of(order_id)
 
 

@@ -16,7 +16,7 @@ async def test_nothing_but_cancels_leaves_while_the_stream_is_down(booth: Booth)
     resting = booth.place(1, 10, FAR)
     await booth.done(resting, ReportKind.ACCEPTED)
     booth.sandbox.venue.begin_maintenance()
-    await booth.until(lambda: not booth.gateway.trades)
+    await booth.until(lambda: not booth.gateway.entry.is_open)
     assert await booth.done(booth.place(1, 10, FAR), ReportKind.REJECTED) == ["REJECTED"]
     booth.amend(resting, FAR, 20)
     assert (await booth.done(resting, ReportKind.AMEND_REJECTED))[-1] == "AMEND_REJECTED"
@@ -30,7 +30,7 @@ async def test_expired_key_leads_to_a_new_one(booth: Booth) -> None:
     key = booth.binance.listen_keys.of(booth.account)
     assert key is not None
     booth.binance.expire_listen_key(key)
-    await booth.until(lambda: booth.gateway.stream.connections == 2 and booth.gateway.trades)
+    await booth.until(lambda: booth.gateway.stream.connections == 2 and booth.gateway.entry.is_open)
     assert booth.binance.listen_keys.of(booth.account) not in (None, key)
     await booth.done(booth.place(1, 10), ReportKind.FILL)
 
@@ -65,7 +65,7 @@ async def test_key_is_renewed_and_one_that_cannot_be_is_replaced(booth: Booth) -
     keys.close = lambda account: None  # type: ignore[method-assign]
     keys._keys.clear()  # it is gone, and the stream was told nothing
     booth.clock.renew.set()
-    await booth.until(lambda: booth.gateway.stream.connections == 2 and booth.gateway.trades)
+    await booth.until(lambda: booth.gateway.stream.connections == 2 and booth.gateway.entry.is_open)
 
 
 @on_booth()
@@ -73,7 +73,7 @@ async def test_stream_that_brings_nothing_is_opened_anew(booth: Booth) -> None:
     booth.binance.listen_keys._keys.clear()
     for _ in range(MOST_MISSED):
         await booth.done(booth.place(1, 10), ReportKind.FILL)
-    await booth.until(lambda: booth.gateway.stream.connections == 2 and booth.gateway.trades)
+    await booth.until(lambda: booth.gateway.stream.connections == 2 and booth.gateway.entry.is_open)
     assert sum(each["kind"] == ReportKind.FILL for each in booth.reports) == len(booth.account.fills)
 
 

@@ -36,7 +36,7 @@ async def test_what_is_there_at_the_start_is_taken_on(booth: Booth) -> None:
     await elsewhere(booth, "BUY", "0.5")
     order = await elsewhere(booth, "BUY", "0.2", "61000.3")
     booth.gateway.start()
-    await booth.gateway.traded.wait()
+    await booth.gateway.entry.opened.wait()
     assert kinds(booth) == ["ADOPTED", "POSITION", "BALANCE"]
     adopted = last(booth, ReportKind.ADOPTED)
     assert (adopted["px"], adopted["qty"], adopted["leaves_qty"], adopted["side"]) == (610_003, 200, 200, 1)
@@ -68,7 +68,7 @@ async def test_adopted_order_that_was_filled_in_part_tells_only_what_comes(booth
 async def test_position_that_nothing_explains_stops_trading(booth: Booth) -> None:
     booth.account.qty += 7
     assert not await booth.gateway.reconcile()
-    assert "nothing explains" in booth.gateway.why_not
+    assert "nothing explains" in booth.gateway.entry.why_not
     assert await booth.done(booth.place(1, 10, FAR), ReportKind.REJECTED) == ["REJECTED"]
     booth.account.qty -= 7
     assert await booth.gateway.reconcile()
@@ -90,7 +90,7 @@ async def test_terms_that_somebody_else_has_changed_are_told(booth: Booth) -> No
 async def test_exchange_that_does_not_answer_leaves_trading_as_it_was(booth: Booth) -> None:
     booth.faults(Fault.UNKNOWN)
     assert not await booth.gateway.reconcile()
-    assert booth.gateway.trades
+    assert booth.gateway.entry.is_open
 
 
 @on_booth(is_open=False, clock=SkippingClock)
@@ -121,7 +121,7 @@ async def test_order_of_a_session_before_tells_only_the_fills_that_were_missed(b
     booth.gateway.recover(order, OrderState.LIVE)
     await booth.gateway.idle()
     booth.gateway.start()
-    await booth.gateway.traded.wait()
+    await booth.gateway.entry.opened.wait()
     missed = [int(report["trade_id"]) for report in booth.reports if report["kind"] == ReportKind.FILL]
     assert missed == [fill.trade_id for fill in booth.account.fills[1:]]
     assert last(booth, ReportKind.POSITION)["qty"] == booth.account.qty

@@ -22,7 +22,7 @@ async def test_first_session_begins_with_what_the_exchange_shows_and_says_so(boo
     await booth.venue.open()
     await elsewhere(booth, "BUY", "0.5")
     booth.gateway.start()
-    await booth.gateway.traded.wait()
+    await booth.gateway.entry.opened.wait()
     assert kinds(booth) == ["POSITION", "BALANCE"]
     assert "BTCUSDT begins with 500 lots" in " ".join(booth.lines)
 
@@ -32,7 +32,7 @@ async def test_what_has_not_changed_is_not_told(booth: Booth) -> None:
     await booth.done(booth.place(1, 10), ReportKind.FILL)
     await elsewhere(booth, "BUY", "0.03")
     await booth.restart(booth.past())
-    await booth.gateway.traded.wait()
+    await booth.gateway.entry.opened.wait()
     assert not booth.reports
 
 
@@ -50,7 +50,7 @@ async def test_fills_of_our_orders_meanwhile_are_told_once(booth: Booth) -> None
     told = len(booth.account.fills)
     booth.market_moves(lambda: len(booth.account.fills) > told + 1)
     await booth.restart(past)
-    await booth.gateway.traded.wait()
+    await booth.gateway.entry.opened.wait()
     assert fills(booth) == [fill.trade_id for fill in booth.account.fills[told:]]
     assert set(kinds(booth)) == {"FILL"}
     assert booth.known.positions[booth.instrument.id] == booth.account.qty
@@ -66,7 +66,7 @@ async def test_order_that_ended_meanwhile_tells_its_fill_and_ends(booth: Booth) 
     (order,) = booth.account.open_orders.values()
     booth.sandbox.venue.exchange.cancel(order)
     await booth.restart(past)
-    await booth.gateway.traded.wait()
+    await booth.gateway.entry.opened.wait()
     assert kinds(booth) == ["CANCELLED"]
 
 
@@ -75,7 +75,7 @@ async def test_market_order_in_flight_when_the_gateway_died_tells_its_fill(booth
     past = booth.past(left=[booth.left(order_id := booth.new_id(), OrderState.PENDING_NEW, 1, 10)])
     await elsewhere(booth, "BUY", "0.01", newClientOrderId=booth.known.ids.text(order_id))
     await booth.restart(past)
-    await booth.gateway.traded.wait()
+    await booth.gateway.entry.opened.wait()
     assert booth.of(order_id) == ["ACCEPTED", "FILL"]
     assert len(booth.reports) == 2
 
@@ -86,7 +86,7 @@ async def test_fills_of_others_meanwhile_change_position_and_balance(booth: Boot
     past = booth.past()
     await elsewhere(booth, "SELL", "0.03")
     await booth.restart(past)
-    await booth.gateway.traded.wait()
+    await booth.gateway.entry.opened.wait()
     assert kinds(booth) == ["POSITION", "BALANCE"]
     assert last(booth, ReportKind.POSITION)["qty"] == -20 == booth.account.qty
     assert last(booth, ReportKind.BALANCE)["fee"] == booth.account.wallet
@@ -101,7 +101,7 @@ async def test_fills_of_others_that_the_core_has_counted_already_are_not_counted
     past = booth.past(booked=set())
     await elsewhere(booth, "SELL", "0.03")
     await booth.restart(past)
-    await booth.gateway.traded.wait()
+    await booth.gateway.entry.opened.wait()
     assert last(booth, ReportKind.POSITION)["qty"] == 30 == booth.account.qty
 
 
@@ -109,22 +109,22 @@ async def test_fills_of_others_that_the_core_has_counted_already_are_not_counted
 async def test_position_that_no_fill_explains_is_refused_with_both_numbers_and_never_overwritten(booth: Booth) -> None:
     await booth.done(booth.place(1, 10), ReportKind.FILL)
     await booth.restart(booth.past(positions={booth.instrument.id: 17}))
-    await booth.until(lambda: "nothing explains" in booth.gateway.why_not)
-    assert "is 10 lots at the exchange, 17 are known" in booth.gateway.why_not
+    await booth.until(lambda: "nothing explains" in booth.gateway.entry.why_not)
+    assert "is 10 lots at the exchange, 17 are known" in booth.gateway.entry.why_not
     order_id = booth.place(1, 10)
     await booth.until(lambda: booth.of(order_id))
     assert booth.report(order_id, ReportKind.REJECTED)["reason"] == Reason.NOT_RECONCILED
     assert "POSITION" not in kinds(booth)
     booth.account.qty += 7
     booth.account.open_cost += 7 * FAR
-    await booth.gateway.traded.wait()
+    await booth.gateway.entry.opened.wait()
     assert "POSITION" not in kinds(booth)
 
 
 @on_booth()
 async def test_balance_that_trades_do_not_explain_is_told_with_a_line(booth: Booth) -> None:
     await booth.restart(booth.past(cash={"USDT": booth.account.wallet - 5}))
-    await booth.gateway.traded.wait()
+    await booth.gateway.entry.opened.wait()
     assert kinds(booth) == ["BALANCE"]
     assert "the balance is taken over" in " ".join(booth.lines)
 
@@ -139,7 +139,7 @@ def test_fills_meanwhile_are_read_back_to_the_newest_that_the_core_has_booked(mo
         for _ in range(5):
             await elsewhere(booth, "BUY", "0.01")
         await booth.restart(past)
-        await booth.gateway.traded.wait()
+        await booth.gateway.entry.opened.wait()
         assert last(booth, ReportKind.POSITION)["qty"] == 60 == booth.account.qty
 
     body()
@@ -170,7 +170,7 @@ async def test_new_orders_leave_once_every_order_in_flight_is_resolved(booth: Bo
     in_flight = booth.new_id()
     booth.entries.clear()
     await booth.restart(booth.past(left=[booth.left(in_flight, OrderState.PENDING_NEW, 1, 10)]))
-    await booth.gateway.traded.wait()
+    await booth.gateway.entry.opened.wait()
     assert [entry["reason"] for entry in booth.entries] == [Reason.NOT_RECONCILED, Reason.NONE]
     assert booth.of(in_flight) == ["REJECTED"]
     assert booth.report(in_flight, ReportKind.REJECTED)["reason"] == Reason.NOT_PLACED
@@ -197,7 +197,7 @@ async def test_amend_in_flight_that_made_an_order_larger_and_filled_it(booth: Bo
     booth.sandbox.venue.exchange.amend(order, booth.best(-1), 150)
     assert order.filled_qty == 150
     await booth.restart(past)
-    await booth.gateway.traded.wait()
+    await booth.gateway.entry.opened.wait()
     assert sum(int(report["qty"]) for report in booth.reports if report["kind"] == ReportKind.FILL) == 150
     assert booth.known.positions[booth.instrument.id] == booth.account.qty == 150
 
@@ -213,7 +213,7 @@ async def test_amend_and_cancel_in_flight_of_an_order_that_filled_are_answered(b
     booth.sandbox.venue.exchange.amend(order, booth.best(-1), 100)
     assert order.filled_qty == 100
     await booth.restart(past)
-    await booth.gateway.traded.wait()
+    await booth.gateway.entry.opened.wait()
     await booth.gateway.idle()
     assert set(booth.of(order_id)) == {"FILL", "AMEND_REJECTED"}
     assert sum(int(report["qty"]) for report in booth.reports if report["kind"] == ReportKind.FILL) == 100
@@ -227,7 +227,7 @@ async def test_adopted_order_is_found_again_by_the_exchanges_own_id(booth: Booth
     left = booth.left(order.order_id, OrderState.LIVE, 1, 200)
     left.order.client_id, left.order.venue_order_id = "", order.venue_order_id
     await booth.restart(booth.past(left=[left]))
-    await booth.gateway.traded.wait()
+    await booth.gateway.entry.opened.wait()
     assert not booth.reports
     booth.cancel(order.order_id)
     assert await booth.done(order.order_id, ReportKind.CANCELLED) == ["CANCELLED"]
@@ -247,7 +247,7 @@ async def test_fills_that_the_core_has_forgotten_are_traced_and_not_told_again(b
     number = booth.instrument.id
     booked = {Trade(number, -1, third.trade_id)}
     await booth.restart(booth.past(left=[left], positions={number: -filled_qty}, booked=booked))
-    await booth.gateway.traded.wait()
+    await booth.gateway.entry.opened.wait()
     assert sorted(fills(booth)) == sorted(
         fill.trade_id for fill in booth.account.fills if fill.trade_id not in (first.trade_id, third.trade_id)
     )
@@ -264,7 +264,7 @@ async def test_funding_that_was_paid_meanwhile_is_told_and_one_that_the_core_has
     await booth.gateway.close()
     booth.sandbox.pay_funding("0.0002")
     await booth.restart(past)
-    await booth.gateway.traded.wait()
+    await booth.gateway.entry.opened.wait()
     assert kinds(booth) == ["FUNDING"]
     assert last(booth, ReportKind.FUNDING)["fee"] == -booth.account.incomes[-1].amount
 
@@ -275,7 +275,7 @@ def test_order_that_the_exchange_has_forgotten_has_ended(state: OrderState) -> N
     async def body(booth: Booth) -> None:
         order_id = booth.new_id()
         await booth.restart(booth.past(left=[booth.left(order_id, state, 1, 100)]))
-        await booth.gateway.traded.wait()
+        await booth.gateway.entry.opened.wait()
         assert booth.of(order_id) == ["CANCELLED"]
         assert booth.report(order_id, ReportKind.CANCELLED)["reason"] == Reason.UNKNOWN_AT_EXCHANGE
 
@@ -287,9 +287,9 @@ async def test_amend_that_is_asked_for_while_one_of_before_is_in_flight_has_the_
     order_id = booth.place(1, 100, FAR)
     await booth.done(order_id, ReportKind.ACCEPTED)
     await booth.restart(booth.past(left=[booth.left(order_id, OrderState.PENDING_AMEND, 1, 100)]))
-    booth.gateway.trades = True
+    booth.gateway.entry.is_open = True
     booth.amend(order_id, FAR + 1, 100)
-    await booth.gateway.traded.wait()
+    await booth.gateway.entry.opened.wait()
     await booth.gateway.idle()
     assert booth.of(order_id) == ["AMENDED"]
 
