@@ -131,7 +131,9 @@ def definition_of(exchange: Any, row: Venue, symbol: str, number: int = 0) -> In
     if row.market != "spot":
         terms |= _stated(multiplier=market["contractSize"], max_leverage=limits.get("leverage", {}).get("max"))
     try:
-        return Instrument(id=number, symbol=market["id"], venue=row.name, kind=KINDS[row.market], **terms)
+        return msgspec.convert(
+            {"id": number, "symbol": market["id"], "venue": row.name, "kind": KINDS[row.market], **terms}, Instrument
+        )
     except ValueError as error:
         raise ConfigError(f"{row.name}: {error}") from None
 
@@ -166,7 +168,7 @@ def settings_text(instrument: Instrument) -> str:
     """An instrument as a row of a settings file."""
     defaults = {field.name: field.default for field in msgspec.structs.fields(Instrument)}
     lines = [
-        f'{name} = {value if isinstance(value, int) else chr(34) + value + chr(34)}'
+        f"{name} = {value if isinstance(value, int) else chr(34) + value + chr(34)}"
         for name in defaults
         if isinstance(value := getattr(instrument, name), int | str) and value != defaults[name]
     ]

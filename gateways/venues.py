@@ -26,6 +26,7 @@ REQUEST_S: Final = 10.0
 
 
 _QUERY: Final = re.compile(r"\?\S+=\S*")
+_KEY: Final = re.compile(r"ZOMS_(CCXT_[A-Z0-9_]+)_KEY")
 
 
 class Role(Enum):
@@ -354,18 +355,30 @@ async def connected(venue: Venue, credentials: Credentials, sandbox: Sandbox | N
         "secret": credentials.secret,
         "password": credentials.passphrase,
     }
-    given |= {"options": dict(venue.options), "enableRateLimit": False, "timeout": int(REQUEST_S * 1000)}
+    is_limited = bool(venue.market)  # of an exchange that zoms does not know, ccxt knows how often it may be asked
+    given |= {"options": dict(venue.options), "enableRateLimit": is_limited, "timeout": int(REQUEST_S * 1000)}
     if sandbox is not None:
         from gateways.sandbox.pointing import pointed_session
 
         given["session"] = pointed_session(sandbox.port, sandbox.ca.read_bytes(), venue.hosts)
-    exchange = getattr(ccxt, venue.exchange)(given)
+    made = getattr(ccxt, venue.exchange, None)
+    if made is None:
+        raise ConfigError(f"{venue.name}: ccxt {ccxt.__version__} has no exchange {venue.exchange!r}")
+    exchange = made(given)
+    if venue.market:
+        exchange.has["fetchCurrencies"] = False  # it takes keys at many, and nothing here needs it
     try:
         yield exchange
     finally:
         await exchange.close()
         if sandbox is not None:
             await given["session"].close()  # ccxt leaves it to whoever gave it
+
+
+def venues_with_keys(environment: Mapping[str, str]) -> list[str]:
+    """Names of venues that are none of ``VENUES`` and have a key in the environment."""
+    keys = [match for name in environment if (match := _KEY.fullmatch(name))]
+    return [name for match in keys if find_venue(name := match[1].lower()) is not None]
 
 
 def one_line(error: BaseException) -> str:

@@ -8,28 +8,27 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
 from math import ceil
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import ccxt
 
+from gateways.abilities import SWITCHED, amends, buys_by_cost, lacks
 from gateways.credentials import PASSPHRASE, Credentials, CredentialsError, variable
 from gateways.generic import differences, exchange_class, market_of
 from gateways.orders.clock import Clock
 from gateways.orders.generic_views import NS_PER_MS, WAYS, GenericViews, UnfitError, cash_of
 from gateways.orders.known import Order
 from gateways.orders.limiter import Limit, Limiter, Priority
-from gateways.orders.outcomes import REQUEST_ERRORS, Codes
+from gateways.orders.outcomes import REQUEST_ERRORS, Codes, Verdict
 from gateways.orders.venue import CommandError, Page, Send
 from gateways.orders.views import FillView, FundingView, OrderView, PositionView, Standing, Told
 from gateways.venues import Venue
 from oms.instruments import Instrument
 from oms.records import OrderFlag, OrderType, Reason, TimeInForce
-
-T = TypeVar("T")
 
 REQUESTS: Final = "requests"
 UNITS: Final = 100
@@ -50,38 +49,22 @@ SKEW_MS: Final = 60_000
 MANY: Final = 50
 """Fills of one answer from which on there may be more than it has: no exchange's pages are shorter."""
 
-NEEDED: Final = {
-    "createOrder": "no orders",
-    "cancelOrder": "orders cannot be cancelled",
-    "fetchOrder": "an order cannot be asked for, so that what became of one without an answer stays unknown",
-    "fetchOpenOrders": "open orders cannot be listed, so that nothing could be reconciled",
-    "fetchMyTrades": "fills cannot be listed, so that none could be told once and with what it cost",
-    "fetchBalance": "balances cannot be read",
-}
-"""What no trading is without, by ccxt's name, and what is missing without it."""
-
-AMENDING: Final = {
-    "binance": ("linear", "inverse"),
-    "binanceusdm": ("linear",),
-    "binancecoinm": ("inverse",),
-    "bybit": ("spot", "linear", "inverse"),
-    "coinbase": ("spot",),
-    "deribit": ("linear", "inverse"),
-    "gate": ("spot", "linear", "inverse"),
-    "kraken": ("spot",),
-    "krakenfutures": ("linear", "inverse"),
-    "okx": ("spot", "linear", "inverse"),
-}
-"""Exchanges, and their markets, whose orders ccxt amends in place. Elsewhere its ``editOrder`` cancels and places anew."""
-
-SWITCHED: Final = ("kraken", "krakenfutures", "okx", "woo")
-"""Exchanges with a dead man's switch for the whole account that ccxt sets without a symbol."""
-
 EQUITY_TOTALS: Final = ("bitget", "htx", "okx")
 """Exchanges of whose contract accounts ccxt states the equity: what is not realized is taken off."""
 
 PARAMETERS: Final[Mapping[str, Mapping[str, Any]]] = {"bybit": {"acknowledged": True}}
 """Without which ``fetchOrder`` refuses, by exchange."""
+
+CODES: Final[Codes] = {
+    "uplicate": (Verdict.DUPLICATE, Reason.DUPLICATE_ORDER_ID),
+    "already exist": (Verdict.DUPLICATE, Reason.DUPLICATE_ORDER_ID),
+}
+"""Words by which exchanges say that a client order id is there already: ccxt takes some of them for refusals."""
+
+HEARD_S: Final = 5.0
+"""How long a stream may take with an order that was placed."""
+MOST_MISSED: Final = 3
+"""Orders in a row of which it says nothing, before it is taken for dead: ccxt does not notice every end."""
 
 IN_FORCE: Final = {TimeInForce.IOC: "IOC", TimeInForce.FOK: "FOK"}
 
@@ -89,7 +72,7 @@ _priority: ContextVar[Priority] = ContextVar("priority", default=Priority.KEEP)
 _order: ContextVar[Order | None] = ContextVar("order", default=None)
 
 
-class NoAnswerError(ccxt.BaseError):
+class NoAnswerError(ValueError):
     """An error of which ccxt does not say what it means: its outcome is unknown."""
 
 
@@ -108,7 +91,7 @@ class GenericOrders:
         For the rate limits, and for what the streams wait for.
     """
 
-    codes: Codes = {}
+    codes: Codes = CODES
     tells_fills = False
     tells_why = False
 
@@ -127,7 +110,11 @@ class GenericOrders:
         self._newest_ms: dict[int, int] = {}
         """Of the fills that were read, by instrument."""
         self._asks_by_client_id = "clientOrderId" in inspect.getsource(type(exchange).fetch_order)
-        self._is_named = True
+        self._is_named: bool | None = None
+        """Whether the exchange keeps client order ids; None: no order has shown it yet."""
+        self._unheard: dict[int, float] = {}
+        """Orders of which no stream has said anything, and until when that is in time, monotonic seconds."""
+        self._missed = 0
         exchange.throttle = self._throttle
         exchange.on_rest_response = self._observe
 
@@ -136,7 +123,7 @@ class GenericOrders:
         for line in lacks(self.exchange, self._row):
             raise ValueError(f"{self._row.name} cannot be traded: {line}")
         await self.set_clock()
-        await self._ask(Priority.RECONCILE, lambda: self.exchange.load_markets(True))
+        await self._ask(Priority.RECONCILE, "load_markets", True)
         by_symbol: dict[str, Instrument] = {}
         for each in self._instruments:
             if found := differences(self.exchange, self._row, each):
@@ -154,7 +141,7 @@ class GenericOrders:
     async def set_clock(self) -> None:
         """Learn the difference to the exchange's clock, where ccxt dates requests by it."""
         if "timeDifference" in self.exchange.options:
-            await self._ask(Priority.KEEP, self.exchange.load_time_difference)
+            await self._ask(Priority.KEEP, "load_time_difference")
 
     def check(self, order: Order) -> None:
         """See ``Venue``."""
@@ -163,7 +150,7 @@ class GenericOrders:
         feature = self.exchange.feature_value
         times = feature(symbol, "createOrder", "timeInForce", {}) or {}
         for stands, text, reason in (
-            (not self._is_named, "does not keep client order ids", Reason.EXCHANGE_REFUSED),
+            (self._is_named is False, "does not keep client order ids", Reason.EXCHANGE_REFUSED),
             (order.display_qty, "shows orders whole", Reason.BAD_DISPLAY_QTY),
             (order.flags & OrderFlag.SHORT_LEG, "is traded in one-way mode", Reason.BAD_LEG),
             (
@@ -182,17 +169,13 @@ class GenericOrders:
                 Reason.BAD_FLAGS,
             ),
             (
-                is_market and order.side > 0 and self._buys_by_cost,
+                is_market and order.side > 0 and buys_by_cost(self.exchange, self._row),
                 "takes what a buy at the market may spend, and not how much: send a limit order that is IOC",
                 Reason.BAD_ORDER_TYPE,
             ),
         ):
             if stands:
                 raise CommandError(f"{self._row.name} {text}", reason)
-
-    @property
-    def _buys_by_cost(self) -> bool:
-        return self._row.market == "spot" and "createMarketBuyOrderRequiresPrice" in self.exchange.options
 
     def check_amend(self, order: Order, px: int, qty: int) -> None:
         """Only where an order stays what it is: another one in its place would be another order."""
@@ -203,7 +186,9 @@ class GenericOrders:
             )
 
     async def place(self, order: Order) -> OrderView | None:
-        """``createOrder``. One that cannot rest is asked for at once: its answer seldom says what it has filled."""
+        """``createOrder``. One that cannot rest is asked for at once, as its answer seldom says what it has filled; and
+        so is the first, for its client order id.
+        """
         instrument = order.instrument
         symbol = self._symbols[instrument.id]
         parameters: dict[str, Any] = {"clientOrderId": order.client_id}
@@ -218,15 +203,19 @@ class GenericOrders:
             parameters["reduceOnly"] = True
         terms = (symbol, order.order_type.name.lower(), WAYS[order.side], instrument.qty_from_lots(order.qty), px)
         since_ms = self.exchange.milliseconds() - SKEW_MS
-        answer = await self._ask(Priority.ORDER, lambda: self.exchange.create_order(*terms, parameters), order)
+        answer = await self._ask(Priority.ORDER, "create_order", *terms, parameters, order=order)
         if not answer.get("id"):
             return None
         number = self._views.order_ids.number(str(answer["id"]))
         self._views.created_ms.setdefault(number, since_ms)
-        if order.order_type is OrderType.LIMIT and order.time_in_force not in IN_FORCE:
+        self._unheard[number] = self._clock.now_s() + HEARD_S
+        can_rest = order.order_type is OrderType.LIMIT and order.time_in_force not in IN_FORCE
+        if can_rest and self._is_named is not None:
             return self._accepted(order, number)
-        with suppress(ccxt.OrderNotFound):  # not there yet: its stream or the next question will say
-            return await self.query_by_venue_id(instrument, number)
+        with suppress(*REQUEST_ERRORS):  # that it was taken is certain: its stream or the next question will say more
+            view = await self.query_by_venue_id(instrument, number)
+            self._is_named = view.client_id == order.client_id
+            return view
         return self._accepted(order, number)
 
     async def amend(self, order: Order, px: int, qty: int) -> OrderView | None:
@@ -235,14 +224,14 @@ class GenericOrders:
         number = order.venue_order_id or (await self.query(order)).venue_order_id
         texts = (instrument.qty_from_lots(qty), instrument.px_from_ticks(px))
         identity = (self._views.order_ids.text(number), self._symbols[instrument.id], "limit", WAYS[order.side])
-        await self._ask(Priority.ORDER, lambda: self.exchange.edit_order(*identity, *texts), order)
+        await self._ask(Priority.ORDER, "edit_order", *identity, *texts, order=order)
         return None
 
     async def cancel(self, order: Order) -> OrderView | None:
         """``cancelOrder``; None while the order is still open."""
         number = order.venue_order_id or (await self.query(order)).venue_order_id
         identity = (self._views.order_ids.text(number), self._symbols[order.instrument.id])
-        await self._ask(Priority.CANCEL, lambda: self.exchange.cancel_order(*identity))
+        await self._ask(Priority.CANCEL, "cancel_order", *identity)
         view = await self.query_by_venue_id(order.instrument, number)
         return None if view.standing is Standing.OPEN else view
 
@@ -250,12 +239,12 @@ class GenericOrders:
         """``cancelAllOrders``, or each open one where there is no such request."""
         symbol = self._symbols[instrument.id]
         if self.exchange.has["cancelAllOrders"] is True:
-            await self._ask(Priority.CANCEL, lambda: self.exchange.cancel_all_orders(symbol))
+            await self._ask(Priority.CANCEL, "cancel_all_orders", symbol)
             return
         for view in await self.open_orders(instrument):
             text = self._views.order_ids.text(view.venue_order_id)
             with suppress(ccxt.OrderNotFound):
-                await self._ask(Priority.CANCEL, lambda text=text: self.exchange.cancel_order(text, symbol))
+                await self._ask(Priority.CANCEL, "cancel_order", text, symbol)
 
     async def query(self, order: Order) -> OrderView:
         """``fetchOrder`` by the exchange's id or by ours; where that cannot be, the lists of orders are searched."""
@@ -265,7 +254,7 @@ class GenericOrders:
         if self._asks_by_client_id and order.client_id:
             named = {**self._parameters, "clientOrderId": order.client_id}
             try:
-                found = await self._ask(Priority.ASK, lambda: self.exchange.fetch_order("", symbol, named))
+                found = await self._ask(Priority.ASK, "fetch_order", "", symbol, named)
                 view = self._views.order(found)
                 if view.client_id == order.client_id:
                     return view
@@ -284,7 +273,7 @@ class GenericOrders:
             f"fetch_{which}_orders" for which in ("closed", "canceled") if has[f"fetch{which.title()}Orders"] is True
         ]
         for method in ("fetch_open_orders", *ended):
-            rows = await self._ask(Priority.ASK, lambda method=method: getattr(self.exchange, method)(symbol))
+            rows = await self._ask(Priority.ASK, method, symbol)
             for view in map(self._views.order, filter(self._views.is_whole, rows)):
                 is_it = view.client_id == order.client_id if order.client_id else self._is_adopted(order, view)
                 if is_it:
@@ -299,12 +288,12 @@ class GenericOrders:
     async def query_by_venue_id(self, instrument: Instrument, venue_order_id: int) -> OrderView:
         """``fetchOrder``."""
         identity = (self._views.order_ids.text(venue_order_id), self._symbols[instrument.id], self._parameters)
-        return self._views.order(await self._ask(Priority.ASK, lambda: self.exchange.fetch_order(*identity)))
+        return self._views.order(await self._ask(Priority.ASK, "fetch_order", *identity))
 
     async def open_orders(self, instrument: Instrument) -> list[OrderView]:
         """``fetchOpenOrders``."""
         symbol = self._symbols[instrument.id]
-        rows = await self._ask(Priority.RECONCILE, lambda: self.exchange.fetch_open_orders(symbol))
+        rows = await self._ask(Priority.RECONCILE, "fetch_open_orders", symbol)
         return [self._views.order(row) for row in rows if row["symbol"] == symbol]
 
     async def fills_of(self, order: Order) -> list[FillView]:
@@ -324,7 +313,7 @@ class GenericOrders:
         newest_ms = self._newest_ms.get(instrument.id)
         if trade_id is None:
             symbol = self._symbols[instrument.id]
-            trades = await self._ask(Priority.RECONCILE, lambda: self.exchange.fetch_my_trades(symbol))
+            trades = await self._ask(Priority.RECONCILE, "fetch_my_trades", symbol)
             fills = self._views.fills(trades)
         else:
             since_ms = self.exchange.milliseconds() - BACK_MS if newest_ms is None else newest_ms
@@ -346,9 +335,7 @@ class GenericOrders:
         until: dict[str, int] = {}
         while True:
             request = (symbol, since_ms, None, until)
-            page = self._views.fills(
-                await self._ask(priority, lambda request=request: self.exchange.fetch_my_trades(*request))
-            )
+            page = self._views.fills(await self._ask(priority, "fetch_my_trades", *request))
             new = [fill for fill in page if fill.trade_id not in found]
             found |= {fill.trade_id: fill for fill in new}
             oldest_ms, newest_ms = (page[at].exch_ts // NS_PER_MS if page else 0 for at in (0, -1))
@@ -373,16 +360,18 @@ class GenericOrders:
         if self._row.market == "spot":
             return []
         symbols = list(self._symbols.values())
-        rows = await self._ask(Priority.RECONCILE, lambda: self.exchange.fetch_positions(symbols))
+        rows = await self._ask(Priority.RECONCILE, "fetch_positions", symbols)
         return [row for row in rows if self._views.is_ours(row)]
 
     async def balances(self) -> dict[str, int]:
         """``fetchBalance``: all that there is of each currency; of contracts without what is not realized."""
-        totals = (await self._ask(Priority.RECONCILE, self.exchange.fetch_balance))["total"]
+        totals = (await self._ask(Priority.RECONCILE, "fetch_balance"))["total"]
         found = {currency: cash_of(text) for currency, text in totals.items() if text is not None}
         if self._row.exchange in EQUITY_TOTALS and self._row.market != "spot":
             for row in await self._position_rows():
-                currency = next(each.settlement for each in self._instruments if self._symbols[each.id] == row["symbol"])
+                currency = next(
+                    each.settlement for each in self._instruments if self._symbols[each.id] == row["symbol"]
+                )
                 found[currency] = found.get(currency, 0) - cash_of(row.get("unrealizedPnl") or "0")
         return found
 
@@ -392,10 +381,7 @@ class GenericOrders:
             return []
         found: list[FundingView] = []
         for symbol in self._symbols.values():
-            request = (symbol, ts // NS_PER_MS)
-            rows = await self._ask(
-                Priority.RECONCILE, lambda request=request: self.exchange.fetch_funding_history(*request)
-            )
+            rows = await self._ask(Priority.RECONCILE, "fetch_funding_history", symbol, ts // NS_PER_MS)
             found += [view for row in rows if (view := self._views.funding(row)) is not None]
         return found
 
@@ -403,7 +389,7 @@ class GenericOrders:
         """``cancelAllOrdersAfter``, where it is one switch for the whole account; told once for all instruments."""
         if self._row.exchange in SWITCHED and instrument is self._instruments[0]:
             timeout_ms = int(seconds * 1000)
-            await self._ask(Priority.KEEP, lambda: self.exchange.cancel_all_orders_after(timeout_ms))
+            await self._ask(Priority.KEEP, "cancel_all_orders_after", timeout_ms)
 
     async def new_stream(self) -> str:
         """Streams are ccxt's to open: see ``watch``."""
@@ -442,6 +428,7 @@ class GenericOrders:
                 structure = await heard.get()
                 if not self._views.is_ours(structure):
                     continue
+                self._hear_of(structure)
                 if watcher.has["watchOrders"] and self._views.is_whole(structure):
                     take(self._views.order(structure))
                 else:
@@ -459,6 +446,7 @@ class GenericOrders:
                     tasks.create_task(hear(symbol))
                 tasks.create_task(tell())
                 tasks.create_task(settle())
+                tasks.create_task(self._doubt())
         except* Exception as group:
             error = group.exceptions[0]
             raise error if isinstance(error, REQUEST_ERRORS) else NoAnswerError(repr(error)) from group
@@ -467,10 +455,26 @@ class GenericOrders:
 
     async def _tell_as_asked(self, structure: Mapping[str, Any], take: Callable[[Told], None]) -> None:
         """Ask how an order stands that a stream has told of without saying that."""
-        text = structure.get("id") if "clientOrderId" in structure else structure.get("order")
+        text = _order_id_in(structure)
         instrument = next(each for each in self._instruments if self._symbols[each.id] == structure["symbol"])
         with suppress(ccxt.OrderNotFound):
             take(await self.query_by_venue_id(instrument, self._views.order_ids.number(str(text))))
+
+    def _hear_of(self, structure: Mapping[str, Any]) -> None:
+        self._missed = 0
+        self._unheard.pop(self._views.order_ids.number(_order_id_in(structure)), None)
+
+    async def _doubt(self) -> None:
+        """Raise when a stream does not tell of orders that were placed."""
+        self._missed = 0
+        self._unheard.clear()
+        while self._missed < MOST_MISSED:
+            await self._clock.sleep(HEARD_S / 5)
+            now_s = self._clock.now_s()
+            for number in [number for number, until_s in self._unheard.items() if until_s < now_s]:
+                del self._unheard[number]
+                self._missed += 1
+        raise NoAnswerError(f"the stream says nothing of the last {self._missed} orders")
 
     def _accepted(self, order: Order, number: int) -> OrderView:
         """An order that the exchange has taken, and of which it has not said more."""
@@ -494,11 +498,11 @@ class GenericOrders:
     def _parameters(self) -> dict[str, Any]:
         return dict(PARAMETERS.get(self._row.exchange, {}))
 
-    async def _ask(self, priority: Priority, request: Callable[[], Awaitable[T]], order: Order | None = None) -> T:
+    async def _ask(self, priority: Priority, method: str, *arguments: Any, order: Order | None = None) -> Any:
         """Send a request in its turn; raises ``NoAnswerError`` where ccxt does not say what an error means."""
         of_priority, of_order = _priority.set(priority), _order.set(order)
         try:
-            return await request()
+            return await getattr(self.exchange, method)(*arguments)
         except ccxt.ExchangeError as error:
             if type(error) is ccxt.ExchangeError:
                 raise NoAnswerError(str(error)) from error
@@ -579,32 +583,6 @@ def again(exchange: Any, row: Venue) -> Any:
     return made
 
 
-def lacks(exchange: Any, row: Venue) -> list[str]:
-    """What an exchange cannot be traded without and ccxt does not have of it, a line each."""
-    needed = {**NEEDED, **({} if row.market == "spot" else {"fetchPositions": "positions cannot be read"})}
-    found = [f"ccxt has no {name} of it: {text}" for name, text in needed.items() if exchange.has.get(name) is not True]
-    if not any(exchange.has.get(name) for name in ("watchOrders", "watchMyTrades")):
-        found.append("ccxt has neither watchOrders nor watchMyTrades of it: nothing tells when an order is filled")
-    if not hands_on_client_ids(exchange):
-        found.append("ccxt hands on no client order ids to it: an order without an answer could not be found")
-    return found
-
-
-def hands_on_client_ids(exchange: Any) -> bool:
-    """Whether ccxt's methods that make a new order know ``clientOrderId``; its tables do not say that."""
-    makers = [
-        getattr(type(exchange), name)
-        for name in dir(type(exchange))
-        if name in ("create_order", "order_request") or (name.startswith("create_") and name.endswith("_request"))
-    ]
-    return any("clientOrderId" in inspect.getsource(maker) for maker in makers if inspect.isfunction(maker))
-
-
-def amends(row: Venue) -> bool:
-    """Whether an order can be amended in place."""
-    return row.market in AMENDING.get(row.exchange, ())
-
-
 def limits_of(rate_limit_ms: float) -> tuple[Limit, ...]:
     """The one limit that ccxt states: so long to a request of cost 1."""
     seconds = max(LEAST_WINDOW_S, REQUESTS_OF_WINDOW * rate_limit_ms / 1000)
@@ -626,6 +604,11 @@ def _prepared(exchange: Any) -> Any:
     exchange.number = str
     exchange.has["fetchCurrencies"] = False  # it takes keys at many, and nothing here needs it
     return exchange
+
+
+def _order_id_in(structure: Mapping[str, Any]) -> str:
+    """The exchange's id of the order that a structure is, or that a trade is of."""
+    return str(structure.get("id") if "status" in structure else structure.get("order"))
 
 
 def _is_connected(client: Any) -> bool:

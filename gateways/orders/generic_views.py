@@ -156,11 +156,16 @@ class GenericViews:
     def fills(self, trades: Iterable[Mapping[str, Any]]) -> list[FillView]:
         """Fills of the account, in the order in which they came about."""
         ours = [each for each in trades if self.is_ours(each)]
-        return [self.fill(each) for each in sorted(ours, key=lambda trade: (trade["timestamp"] or 0))]
+        return [self.fill(each) for each in sorted(ours, key=lambda trade: trade["timestamp"] or 0)]
 
     def fill(self, trade: Mapping[str, Any]) -> FillView:
         """One of them; raises ``UnfitError`` where it cannot be told from others."""
-        if not trade.get("id") or not trade.get("order") or not trade.get("timestamp") or trade.get("side") not in SIDES:
+        if (
+            not trade.get("id")
+            or not trade.get("order")
+            or not trade.get("timestamp")
+            or trade.get("side") not in SIDES
+        ):
             raise UnfitError(f"ccxt does not say which trade of which order this is: {_outline(trade)}")
         instrument, side = self._by_symbol[trade["symbol"]], SIDES[trade["side"]]
         px, qty = instrument.px_to_ticks(trade["price"]), instrument.qty_to_lots(trade["amount"])

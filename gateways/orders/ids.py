@@ -31,7 +31,8 @@ INSTRUMENT_BITS: Final = 12
 _DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 _DECIMAL: Final = re.compile(r"0|[1-9][0-9]{0,18}")
 _OURS: Final = re.compile(
-    f"{PREFIX}[0-9a-z]{{{OWNER_LENGTH + NUMBER_LENGTH}}}$|^{SHORT_PREFIX}[0-9a-z]{{{SHORT_OWNER_LENGTH + NUMBER_LENGTH}}}$"
+    rf"{PREFIX}[0-9a-z]{{{OWNER_LENGTH + NUMBER_LENGTH}}}$|"
+    rf"^{SHORT_PREFIX}[0-9a-z]{{{SHORT_OWNER_LENGTH + NUMBER_LENGTH}}}$"
 )
 
 

@@ -24,6 +24,7 @@ from typing import Any, Final, Protocol
 import ccxt
 import zmq
 
+from gateways.abilities import caveats
 from gateways.credentials import CredentialsError, read_credentials
 from gateways.orders.asking import RETRY_S
 from gateways.orders.clock import Clock
@@ -141,6 +142,8 @@ async def serve(
     try:
         life.beat({}, "recovering")
         await _opened(venue, life, clock, log)
+        for line in caveats(exchange, row) if row.market else ():
+            log(line)
         while not life.stopping:
             core = newest_session(settings.journal_dir)
             audit = Audit(settings.journal_dir, core, account, instruments)
