@@ -89,7 +89,7 @@ class KillSwitch:
     say : callable
         Told what happens, a line at a time.
     deadline_s : float
-        Give up after so long.
+        Give up after so long, and the venue's receive window, which it looks on for in any case.
     clock : callable
         Seconds that pass; ``sleep`` waits by them.
     """
@@ -111,7 +111,7 @@ class KillSwitch:
         self._listener = say
         self._clock = clock
         self._sleep = sleep
-        self._until = clock() + deadline_s
+        self._until = clock() + venue.receive_window_s + deadline_s
         self._seen: dict[tuple[str, str], OpenOrder] = {}
         self._open: tuple[OpenOrder, ...] = ()
         self._is_clear = False
@@ -170,15 +170,28 @@ class KillSwitch:
         for kind, parameters in self._order_kinds.items():
             for order in await self._exchange.fetch_open_orders(None, None, None, dict(parameters)):
                 found.append(_open_order(kind, order))
+        for kind, own in self._venue.own_kinds.items():
+            for row in (await getattr(self._exchange, own.opened)({}))["data"]:
+                order = {name: row.get(theirs) for name, theirs in own.names.items()}
+                order["symbol"] = self._exchange.safe_symbol(row["symbol"])
+                found.append(_open_order(kind, order))
         return tuple(found)
 
     async def _cancel(self, kind: str, symbol: str) -> None:
         """Ask for the end of a symbol's orders of a kind; that there is none any more is as good."""
         from ccxt.base.errors import InvalidOrder  # OrderNotFound too
 
-        parameters = dict(self._order_kinds[kind])
         ids = [each.id for each in self._open if (each.kind, each.symbol) == (kind, symbol)]
+        own = self._venue.own_kinds.get(kind)
+        parameters = {} if own else dict(self._order_kinds[kind])
         try:
+            if own is not None:
+                await getattr(self._exchange, own.cancel)({own.ids: ids})
+                return
+            if kind in self._venue.cancelled_singly:
+                for each in ids:
+                    await self._exchange.cancel_order(each, symbol, dict(parameters))
+                return
             if self._exchange.has["cancelAllOrders"] is True:
                 await self._exchange.cancel_all_orders(symbol, parameters)
                 return

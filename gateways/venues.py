@@ -51,6 +51,18 @@ class Testnet(msgspec.Struct, frozen=True, kw_only=True):
     """What tells it apart where it has the venue's own host name."""
 
 
+class OwnKind(msgspec.Struct, frozen=True, kw_only=True):
+    """A kind of orders for which ccxt has only the exchange's own requests, and those requests' words."""
+
+    opened: str
+    """ccxt's method that lists those that are open."""
+    cancel: str
+    """Its method that cancels some of them, by a list of ids called ``ids``."""
+    ids: str
+    names: Mapping[str, str]
+    """Of ccxt's words for an order the exchange's."""
+
+
 class Venue(msgspec.Struct, frozen=True, kw_only=True):
     """One exchange's market."""
 
@@ -64,6 +76,10 @@ class Venue(msgspec.Struct, frozen=True, kw_only=True):
     options: Mapping[str, Any]
     order_kinds: Mapping[str, Mapping[str, Any]]
     """Kinds of orders that it keeps apart, and the parameters by which ccxt is asked for each."""
+    cancelled_singly: tuple[str, ...] = ()
+    """Kinds whose orders ccxt cancels one by one only: where several are meant it cancels orders of another kind."""
+    own_kinds: Mapping[str, OwnKind] = {}
+    """Further kinds, that ccxt has no word for."""
     has_positions: bool = True
     """False where what is bought is a balance."""
     has_passphrase: bool = False
@@ -83,6 +99,21 @@ class Venue(msgspec.Struct, frozen=True, kw_only=True):
 
 HTX_HOSTS: Final = ("api.huobi.pro", "api.hbdm.com", "api.hbdm.vn")
 """The last is where ccxt asks."""
+
+OKX_HOSTS: Final = ("www.okx.com", "ws.okx.com")
+OKX_TESTNET: Final = Testnet(
+    switch="set_sandbox_mode",
+    hosts={"www.okx.com": "www.okx.com", "ws.okx.com": "wspap.okx.com"},
+    headers={"x-simulated-trading": "1"},
+)
+HTX_ALGO_KINDS: Final = {
+    "trigger order": {"trigger": True},
+    "stop loss": {"stopLoss": True},
+    "take profit": {"takeProfit": True},
+    "take profit and stop loss": {"stopLossTakeProfit": True},
+    "trailing stop": {"trailing": True},
+}
+"""Of its contracts."""
 
 VENUES: Final = {
     venue.name: venue
@@ -165,7 +196,7 @@ VENUES: Final = {
             name="okx",
             family="okx",
             exchange="okx",
-            hosts=("www.okx.com", "ws.okx.com"),
+            hosts=OKX_HOSTS,
             options={"fetchMarkets": {"types": ["swap", "spot"]}},
             order_kinds={
                 "order": {},
@@ -174,15 +205,32 @@ VENUES: Final = {
             },
             has_passphrase=True,
             receive_window_s=30.0,
-            testnet=Testnet(
-                switch="set_sandbox_mode",
-                hosts={"www.okx.com": "www.okx.com", "ws.okx.com": "wspap.okx.com"},
-                headers={"x-simulated-trading": "1"},
-            ),
+            testnet=OKX_TESTNET,
             roles={
                 Role.MARKET_DATA: "gateways.live.okx:MARKET_DATA",
                 Role.ORDERS: "gateways.orders.okx:Okx",
                 Role.SANDBOX: "gateways.sandbox.okx.venue:Venue",
+            },
+        ),
+        Venue(
+            name="okx_spot",
+            family="okx",
+            exchange="okx",
+            hosts=OKX_HOSTS,
+            options={"fetchMarkets": {"types": ["spot"]}},
+            order_kinds={
+                "order": {"instType": "SPOT"},
+                "trigger order": {"trigger": True, "ordType": "trigger", "instType": "SPOT"},
+                "conditional order": {"trigger": True, "ordType": "conditional,oco", "instType": "SPOT"},
+            },
+            has_positions=False,
+            has_passphrase=True,
+            receive_window_s=30.0,
+            testnet=OKX_TESTNET,
+            roles={
+                Role.MARKET_DATA: "gateways.live.okx:MARKET_DATA",
+                Role.ORDERS: "gateways.orders.okx_spot:OkxSpot",
+                Role.SANDBOX: "gateways.sandbox.okx.spot_venue:SpotVenue",
             },
         ),
         Venue(
@@ -192,8 +240,22 @@ VENUES: Final = {
             hosts=HTX_HOSTS,
             options={"fetchMarkets": {"types": {"spot": True, "linear": False, "inverse": False}}},
             order_kinds={"order": {}},
+            own_kinds={
+                "conditional order": OwnKind(
+                    opened="v2PrivateGetAlgoOrdersOpening",
+                    cancel="v2PrivatePostAlgoOrdersCancellation",
+                    ids="clientOrderIds",
+                    names={
+                        "id": "clientOrderId",
+                        "side": "orderSide",
+                        "amount": "orderSize",
+                        "price": "orderPrice",
+                        "triggerPrice": "stopPrice",
+                    },
+                )
+            },
             has_positions=False,
-            receive_window_s=60.0,
+            receive_window_s=300.0,
             roles={
                 Role.MARKET_DATA: "gateways.live.htx:SPOT",
                 Role.ORDERS: "gateways.orders.htx_spot:HtxSpot",
@@ -209,9 +271,10 @@ VENUES: Final = {
                 "defaultType": "swap",
                 "fetchMarkets": {"types": {"spot": False, "linear": True, "inverse": False}},
             },
-            order_kinds={"order": {}},
+            order_kinds={"order": {}, **HTX_ALGO_KINDS},
+            cancelled_singly=tuple(HTX_ALGO_KINDS),
             has_integer_ids=True,
-            receive_window_s=60.0,
+            receive_window_s=300.0,
             roles={
                 Role.MARKET_DATA: "gateways.live.htx:LINEAR",
                 Role.ORDERS: "gateways.orders.htx_linear:HtxLinear",
@@ -248,18 +311,28 @@ def find_venue(name: str) -> Venue | None:
         return VENUES.get(name)
     exchange, market = found.groups()
     same = [each for each in VENUES.values() if each.exchange == exchange]
-    alike = [each for each in same if (market == "spot") == (not each.has_positions)]
-    return Venue(
+    alike = [each for each in same if each.has_positions == (market != "spot")]
+    bare = Venue(
         name=name,
         family=exchange,
         exchange=exchange,
-        hosts=tuple(dict.fromkeys(host for each in same for host in each.hosts)),
-        options={**MARKETS[market], **(alike[0].options if alike else {})},
-        order_kinds=alike[0].order_kinds if alike else {"order": {}},
+        hosts=(),
+        options={},
+        order_kinds={"order": {}},
         has_positions=market != "spot",
         has_short_ids=exchange in SHORT_IDS,
-        market=market,
         receive_window_s=60.0,
+        roles={},
+    )
+    known = alike[0] if alike else bare
+    return msgspec.structs.replace(
+        known,
+        name=name,
+        family=exchange,
+        hosts=tuple(dict.fromkeys(host for each in same for host in each.hosts)),
+        options={**MARKETS[market], **known.options},
+        market=market,
+        testnet=None,
         roles={
             Role.MARKET_DATA: "gateways.live.generic:market_data_of",
             Role.ORDERS: "gateways.orders.generic:orders_of",

@@ -16,7 +16,7 @@ GROUPS: Final = (
         "The exchange's answer",
         "The event is ORDER_REJECTED, ORDER_EXPIRED, AMEND_REJECTED or CANCEL_REJECTED; of a liquidation also "
         "ORDER_CANCELLED, ORDER_ADOPTED and ORDER_FILLED.",
-        tuple(range(40, 50)),
+        (*range(40, 50), 103),
     ),
     (
         "Not applied",
@@ -89,6 +89,7 @@ MEANINGS: Final = {
     Reason.NOT_RECONCILED: "The gateway has not brought the exchange's state and the core's together, or could not;"
     " only cancels pass.",
     Reason.KEYS_REFUSED: "The exchange refuses the keys: the gateway sends no orders until it is started again.",
+    Reason.NO_AMEND: "The exchange does not change an order in that way: cancel it and place another one. It stays.",
     Reason.ILLEGAL_TRANSITION: "The report is not possible in the order's state.",
     Reason.DUPLICATE_TRADE: "The trade id has been applied already.",
     Reason.OVERFILL: "The fill is larger than what the order has left.",

@@ -579,6 +579,8 @@ class Reason(IntEnum):
     # of sessions that send real orders
     READ_ONLY = 101
     SESSION_ENDS = 102
+    # the exchange's answer, continued
+    NO_AMEND = 103
 
 
 FRAME = np.dtype(

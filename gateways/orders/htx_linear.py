@@ -71,7 +71,7 @@ class HtxLinear(HtxOrders):
     @staticmethod
     def new_exchange(credentials: Credentials, session: Any = None) -> Any:
         """See ``gateways.orders.venue.VenueType``."""
-        return new_ccxt(credentials, session, "swap")
+        return new_ccxt(credentials, session, "htx_linear")
 
     async def open(self) -> None:
         """Learn the clock, and compare the account's mode and each contract's terms with the session's."""

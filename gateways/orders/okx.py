@@ -2,7 +2,7 @@
 
 Requests go by ccxt's own methods of each path, as those of ``gateways.orders.binance_usdm``. The exchange's answers to
 new orders, amends and cancels say only that these were taken, so an amend and a cancel are followed by a query. Swaps
-are traded in net mode with cross margin.
+are traded in net mode with cross margin; ``gateways.orders.okx_spot`` is what is spot's.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Awaitable, Mapping
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import ccxt
 import msgspec
@@ -66,8 +66,6 @@ SWITCH_S: Final = (10, 120)
 """The least and the most that the dead man's switch takes."""
 
 FUNDING_BILLS: Final = "8"
-SWAP: Final = "SWAP"
-KINDS: Final = ("linear_perpetual", "inverse_perpetual")
 NET_MODE: Final = "net_mode"
 SPOT_ONLY: Final = "1"
 """``acctLv`` of an account that cannot trade contracts."""
@@ -77,7 +75,7 @@ CHANNELS: Final = ({"channel": ORDERS, "instType": "ANY"}, {"channel": ACCOUNT})
 
 
 class Okx:
-    """The venue ``okx``; see ``gateways.orders.venue.Venue``.
+    """The venue ``okx``: swaps; see ``gateways.orders.venue.Venue``.
 
     Parameters
     ----------
@@ -89,8 +87,21 @@ class Okx:
         For the rate limits.
     patience_s
         How long a new order or an amend waits for its turn before it is refused.
+
+    Attributes
+    ----------
+    name : str
+        Our name of the market.
+    kinds : tuple of str
+        Of the instruments that are traded.
+    inst_type, trade_mode : str
+        What the exchange calls those, and how they are traded: ``instType``, ``tdMode``.
     """
 
+    name: ClassVar[str] = "okx"
+    kinds: ClassVar[tuple[str, ...]] = ("linear_perpetual", "inverse_perpetual")
+    inst_type: ClassVar[str] = "SWAP"
+    trade_mode: ClassVar[str] = "cross"
     codes: Codes = CODES
     tells_fills = True
     tells_why = True
@@ -101,19 +112,25 @@ class Okx:
         self.exchange = exchange
         self._by_symbol = {each.symbol: each for each in instruments}
         self.limiter = Limiter(limits_of(list(self._by_symbol)), clock)
-        self._views = OkxViews(self._by_symbol)
+        self._views = self.new_views()
         self.patience_s = patience_s
         self._awaited: dict[str, asyncio.Future[None]] = {}
         """What the exchange is still to say on a stream that has just been opened, by event and channel."""
         exchange.on_rest_response = self._observe
 
-    @staticmethod
-    def new_exchange(credentials: Credentials, session: Any = None) -> Any:
+    def new_views(self) -> OkxViews:
+        """Who reads what the exchange writes."""
+        return OkxViews(self._by_symbol)
+
+    @classmethod
+    def new_exchange(cls, credentials: Credentials, session: Any = None) -> Any:
         """See ``VenueType``; raises ``CredentialsError`` where the passphrase is missing."""
         import ccxt.pro
 
         if not credentials.passphrase:
-            raise CredentialsError(f"the keys of okx have a passphrase too: set {variable('okx', PASSPHRASE)}")
+            raise CredentialsError(
+                f"the keys of {cls.name} have a passphrase too: set {variable(cls.name, PASSPHRASE)}"
+            )
 
         settings: dict[str, Any] = {
             "apiKey": credentials.key,
@@ -134,23 +151,37 @@ class Okx:
     async def open(self) -> None:
         """Learn the clock, and compare the account's mode and each instrument's terms with the session's."""
         for symbol, instrument in self._by_symbol.items():
-            if instrument.kind not in KINDS:
-                raise ValueError(f"{symbol} is {instrument.kind}, and at okx only swaps are traded yet: take it out")
+            if instrument.kind not in self.kinds:
+                raise ValueError(f"{symbol} is {instrument.kind}, which {self.name} does not trade: see its venues")
         await self.set_clock()
         (account,) = await self._ask("privateGetAccountConfig", {}, CONFIGURATION, Priority.RECONCILE)
-        if account["posMode"] != NET_MODE:
-            raise ValueError(f"the account at okx is in {account['posMode']}: set its position mode to net")
-        if account["acctLv"] == SPOT_ONLY:
-            raise ValueError("the account at okx is in spot mode, and swaps are traded: change its mode")
+        self.check_account(account)
         for symbol, instrument in self._by_symbol.items():
-            request = {"instType": SWAP, "instId": symbol}
+            request = {"instType": self.inst_type, "instId": symbol}
             try:
                 rows = await self._ask("publicGetPublicInstruments", request, INSTRUMENTS, Priority.RECONCILE)
             except ccxt.BadSymbol:
                 rows = []
             if not rows:
                 raise ValueError(f"{symbol} is not traded at okx: take it out of the settings")
-            _check_terms(instrument, rows[0])
+            _check_grid(instrument, rows[0])
+            self.check_contract(instrument, rows[0])
+
+    def check_account(self, account: Mapping[str, str]) -> None:
+        """Raise ``ValueError`` for an account of another mode ("Get account configuration")."""
+        if account["posMode"] != NET_MODE:
+            raise ValueError(f"the account at okx is in {account['posMode']}: set its position mode to net")
+        if account["acctLv"] == SPOT_ONLY:
+            raise ValueError("the account at okx is in spot mode, and swaps are traded: change its mode")
+
+    def check_contract(self, instrument: Instrument, row: Mapping[str, str]) -> None:
+        """Raise ``ValueError`` where the exchange tells more of a contract, and it is not the instrument's."""
+        size = Decimal(row["ctVal"]) * Decimal(row["ctMult"])
+        if Decimal(instrument.multiplier) != size or instrument.inverse != (row["ctType"] == "inverse"):
+            raise ValueError(
+                f"{instrument.symbol} is {row['ctType']} with contracts of {size:f} {row['ctValCcy']} at the exchange, "
+                f"not {instrument.kind} of {instrument.multiplier}: redefine it"
+            )
 
     async def close(self) -> None:
         """End the streams and, where ccxt made it, the session."""
@@ -165,18 +196,19 @@ class Okx:
     def check(self, order: Order) -> None:
         """See ``Venue``."""
         if order.display_qty:
-            raise CommandError("okx shows orders whole", Reason.BAD_DISPLAY_QTY)
+            raise CommandError(f"{self.name} shows orders whole", Reason.BAD_DISPLAY_QTY)
         if order.flags & OrderFlag.SHORT_LEG:
             raise CommandError("this gateway trades accounts in net mode", Reason.BAD_LEG)
         if order.order_type is OrderType.MARKET and order.time_in_force is TimeInForce.FOK:
-            raise CommandError("okx has no market order of all or nothing", Reason.BAD_TIME_IN_FORCE)
+            raise CommandError(f"{self.name} has no market order of all or nothing", Reason.BAD_TIME_IN_FORCE)
 
     def check_amend(self, order: Order, px: int, qty: int) -> None:
         """Every limit order can be amended."""
 
     async def place(self, order: Order) -> OrderView | None:
         """ "Place order"."""
-        rows = await self._ask("privatePostTradeOrder", _terms_of(order), (PLACE, order), Priority.ORDER, is_order=True)
+        request = self.terms_of(order)
+        rows = await self._ask("privatePostTradeOrder", request, (PLACE, order), Priority.ORDER, is_order=True)
         return _accepted(order, rows[0]) if rows and rows[0].get("ordId") else None
 
     def batch_size(self, kind: CommandKind, waiting: int) -> int:
@@ -190,7 +222,7 @@ class Okx:
         for order in orders:
             order.sent_s = self.limiter.now_s()
         try:
-            answer = await self.exchange.privatePostTradeBatchOrders([_terms_of(order) for order in orders])
+            answer = await self.exchange.privatePostTradeBatchOrders([self.terms_of(order) for order in orders])
         except ccxt.BaseError as error:  # when all are refused, ccxt raises what the first is refused for
             answer = _answer_in(error)
             if len(answer["data"]) != len(orders):
@@ -206,6 +238,25 @@ class Okx:
     async def cancel_batch(self, orders: list[Order]) -> list[Answer]:
         """Each by itself."""
         return [await self.cancel(order) for order in orders]
+
+    def terms_of(self, order: Order) -> dict[str, Any]:
+        """A new order, as a request says it."""
+        instrument = order.instrument
+        request: dict[str, Any] = {
+            "instId": instrument.symbol,
+            "tdMode": self.trade_mode,
+            "clOrdId": order.client_id,
+            "side": SIDES[order.side],
+            "ordType": MARKET,
+            "sz": instrument.qty_from_lots(order.qty),
+        }
+        if order.order_type is OrderType.LIMIT:
+            is_post_only = order.flags & OrderFlag.POST_ONLY
+            request["ordType"] = POST_ONLY if is_post_only else LIMIT_TYPES[order.time_in_force]
+            request["px"] = instrument.px_from_ticks(order.px)
+        if order.flags & OrderFlag.REDUCE_ONLY:
+            request["reduceOnly"] = True
+        return request
 
     async def amend(self, order: Order, px: int, qty: int) -> OrderView | None:
         """ "Amend order": what has come of it is asked for."""
@@ -253,14 +304,14 @@ class Okx:
 
     async def open_orders(self, instrument: Instrument) -> list[OrderView]:
         """ "Order List", page by page."""
-        request = {"instType": SWAP, "instId": instrument.symbol}
+        request = {"instType": self.inst_type, "instId": instrument.symbol}
         rows = await self._pages("privateGetTradeOrdersPending", request, PENDING, Priority.RECONCILE, "ordId")
         return [self._views.order(row) for row in rows]
 
     async def fills_of(self, order: Order) -> list[FillView]:
         """ "Transaction details" of three days, and where that is not all, of three months."""
         request = {
-            "instType": SWAP,
+            "instType": self.inst_type,
             "instId": order.instrument.symbol,
             "ordId": str(order.venue_order_id),
         }
@@ -273,7 +324,7 @@ class Okx:
 
     async def fills_from(self, instrument: Instrument, trade_id: int | None) -> Page:
         """ "Transaction details": from the newest back to the trade."""
-        request = {"instType": SWAP, "instId": instrument.symbol}
+        request = {"instType": self.inst_type, "instId": instrument.symbol}
         rows = await self._pages(
             "privateGetTradeFills",
             request,
@@ -287,7 +338,8 @@ class Okx:
 
     async def positions(self) -> list[PositionView]:
         """ "Get positions"."""
-        rows = await self._ask("privateGetAccountPositions", {"instType": SWAP}, POSITIONS, Priority.RECONCILE)
+        request = {"instType": self.inst_type}
+        rows = await self._ask("privateGetAccountPositions", request, POSITIONS, Priority.RECONCILE)
         return [view for row in rows if (view := self._views.position(row)) is not None]
 
     async def balances(self) -> dict[str, int]:
@@ -339,7 +391,7 @@ class Okx:
     async def _elsewhere(self, order: Order) -> OrderView:
         """ "Order List", then "Order history" of seven days."""
         instrument = order.instrument
-        request = {"instType": SWAP, "instId": instrument.symbol}
+        request = {"instType": self.inst_type, "instId": instrument.symbol}
         for method, cost in (("privateGetTradeOrdersPending", PENDING), ("privateGetTradeOrdersHistory", HISTORY)):
             for row in await self._pages(method, request, cost, Priority.ASK, "ordId"):
                 if external_order_id(instrument.id, number_of(row["ordId"])) == order.order_id:
@@ -436,40 +488,14 @@ class Okx:
         return body.strip()
 
 
-def _check_terms(instrument: Instrument, row: Mapping[str, str]) -> None:
-    """Compare an instrument with the exchange's; raises ``ValueError``."""
+def _check_grid(instrument: Instrument, row: Mapping[str, str]) -> None:
+    """Compare an instrument's tick and lot with the exchange's; raises ``ValueError``."""
     for name, text in (("tick", row["tickSz"]), ("lot", row["lotSz"])):
         ours = getattr(instrument, name)
         if Decimal(ours) % Decimal(text):
             raise ValueError(
                 f"{instrument.symbol}'s {name} {ours} is no multiple of the exchange's {text}: redefine it"
             )
-    size = Decimal(row["ctVal"]) * Decimal(row["ctMult"])
-    if Decimal(instrument.multiplier) != size or instrument.inverse != (row["ctType"] == "inverse"):
-        raise ValueError(
-            f"{instrument.symbol} is {row['ctType']} with contracts of {size:f} {row['ctValCcy']} at the exchange, not "
-            f"{instrument.kind} of {instrument.multiplier}: redefine it"
-        )
-
-
-def _terms_of(order: Order) -> dict[str, Any]:
-    """A new order, as a request says it."""
-    instrument = order.instrument
-    request: dict[str, Any] = {
-        "instId": instrument.symbol,
-        "tdMode": "cross",
-        "clOrdId": order.client_id,
-        "side": SIDES[order.side],
-        "ordType": MARKET,
-        "sz": instrument.qty_from_lots(order.qty),
-    }
-    if order.order_type is OrderType.LIMIT:
-        is_post_only = order.flags & OrderFlag.POST_ONLY
-        request["ordType"] = POST_ONLY if is_post_only else LIMIT_TYPES[order.time_in_force]
-        request["px"] = instrument.px_from_ticks(order.px)
-    if order.flags & OrderFlag.REDUCE_ONLY:
-        request["reduceOnly"] = True
-    return request
 
 
 def _answer_in(error: ccxt.BaseError) -> dict[str, Any]:

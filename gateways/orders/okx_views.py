@@ -91,9 +91,8 @@ class OkxViews:
         return self._fill(row, row["fillFee"], row["fillFeeCcy"], row["fillPnl"], row["fillTime"])
 
     def _fill(self, row: Mapping[str, Any], fee: str, currency: str, realized_pnl: str, ts_ms: str) -> FillView:
-        """A fee that is taken is negative there, and positive here."""
         instrument = self._by_symbol[row["instId"]]
-        return FillView(
+        fill = FillView(
             instrument.id,
             row["clOrdId"],
             number_of(row["ordId"], "ordId"),
@@ -102,11 +101,17 @@ class OkxViews:
             instrument.px_to_ticks(row["fillPx"]),
             instrument.qty_to_lots(row["fillSz"]),
             Liquidity.MAKER if row["execType"] == "M" else Liquidity.TAKER,
-            -cash_of(fee, "fee"),
-            currency == instrument.settlement,
+            0,
+            False,
             cash_of(realized_pnl, "fillPnl"),
             int(ts_ms) * NS_PER_MS,
         )
+        return self.with_fee(fill, instrument, -cash_of(fee, "fee"), currency)
+
+    def with_fee(self, fill: FillView, instrument: Instrument, cash: int, currency: str) -> FillView:
+        """A fill with its fee, which the exchange writes as a negative number where it is taken, and is positive
+        here."""
+        return fill._replace(fee=cash, fee_known=currency == instrument.settlement)
 
     def position(self, row: Mapping[str, Any]) -> PositionView | None:
         """A position of "Get positions"; None: of another instrument."""

@@ -84,6 +84,7 @@ CODES: Final[dict[int | str, Code]] = {
     51137: (Verdict.REFUSED, Reason.PRICE_COLLAR),
     51138: (Verdict.REFUSED, Reason.PRICE_COLLAR),
     51169: (Verdict.REFUSED, Reason.REDUCE_ONLY),
+    51201: (Verdict.REFUSED, Reason.QTY_ABOVE_MAX),
     51202: (Verdict.REFUSED, Reason.QTY_ABOVE_MAX),
     51400: (Verdict.GONE, Reason.UNKNOWN_AT_EXCHANGE),
     51401: (Verdict.GONE, Reason.UNKNOWN_AT_EXCHANGE),

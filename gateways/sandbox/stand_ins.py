@@ -57,6 +57,20 @@ STAND_INS: Final = {
             maker_fee_rate="0.002",
             taker_fee_rate="0.002",
         ),
+        Instrument(
+            id=0,
+            symbol="BTC-USDT",
+            venue="okx_spot",
+            kind="spot",
+            tick="0.01",
+            lot="0.00000001",
+            base="BTC",
+            quote="USDT",
+            min_qty="0.00001",
+            max_qty="10000",
+            maker_fee_rate="0.0008",
+            taker_fee_rate="0.001",
+        ),
     ),
     ("binance_coinm", "BTCUSD_PERP"): (
         Instrument(
@@ -91,7 +105,8 @@ STAND_INS: Final = {
         ),
     ),
 }
-"""By venue and symbol of the recording: contracts as their exchanges list them. Settings may define them otherwise."""
+"""By venue and symbol of the recording: contracts as their exchanges list them, but for prices of OKX's BTC-USDT, which
+are whole tenths there and have the recording's two decimals here. Settings may define them otherwise."""
 
 
 def check_market(instrument: Instrument, recording: Recording) -> None:

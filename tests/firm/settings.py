@@ -10,9 +10,12 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 import gateways
+from gateways.sandbox.server import DEFAULT_BALANCE
 from gateways.sandbox.stand_ins import STAND_INS
 from oms.config import Settings, load_settings, qualified_symbol
 from oms.instruments import Instrument
+from oms.records import CASH_SCALE
+from tests.gateways.reference import COINM_FILE
 
 ACCOUNT: Final = "desk"
 RECORDINGS: Final = Path(gateways.__file__).parent / "recordings"
@@ -33,6 +36,8 @@ class Market(NamedTuple):
     max_position: str
     qty: tuple[int, int]
     balances: str = ""
+    balance: int = DEFAULT_BALANCE
+    """What the sandbox's account begins with, cash in the settlement currency."""
     is_shipped: bool = True
 
     @property
@@ -67,9 +72,30 @@ USDM: Final = Market(
 SPOT: Final = Market(
     _shipped("BTCUSDT.binance_spot"), RECORDINGS / "spot_btcusdt_20240808_30s.gz", "0.1", "0.5", (100, 13_000)
 )
-_STANDING_IN: Final = {each.venue: each for each in STAND_INS["binance_usdm", "BTCUSDT"]}
-OKX: Final = Market(_STANDING_IN["okx"], USDM.recording, "10", "50", (10, 1_300), is_shipped=False)
-MARKETS: Final = {market.venue: market for market in (USDM, SPOT, OKX)}
+_STANDING_IN: Final = {(recorded, each.venue): each for (recorded, _), found in STAND_INS.items() for each in found}
+OKX: Final = Market(_STANDING_IN["binance_usdm", "okx"], USDM.recording, "10", "50", (10, 1_300), is_shipped=False)
+OKX_SPOT: Final = Market(
+    _STANDING_IN["binance_spot", "okx_spot"],
+    SPOT.recording,
+    "0.1",
+    "0.5",
+    (100_000, 13_000_000),
+    is_shipped=False,
+)
+COINM: Final = Market(
+    _STANDING_IN["binance_coinm", "binance_coinm"],
+    COINM_FILE,
+    "60",
+    "300",
+    (1, 80),
+    balance=10 * CASH_SCALE,
+    is_shipped=False,
+)
+OKX_INVERSE: Final = COINM._replace(instrument=_STANDING_IN["binance_coinm", "okx"])
+MARKETS: Final = {market.venue: market for market in (USDM, SPOT, COINM, OKX, OKX_SPOT)} | {"okx inverse": OKX_INVERSE}
+ALIKE: Final = ("binance_coinm", "okx_spot", "okx inverse")
+"""Of these, those that are another one's code with other names and numbers."""
+
 SYMBOL: Final = USDM.symbol
 
 

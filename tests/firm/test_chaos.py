@@ -18,7 +18,7 @@ from gateways.sandbox.server import Sandbox
 from gateways.sidecar import open_recording
 from oms.config import write_session
 from tests.firm.desk import Chaos, FirmDesk
-from tests.firm.settings import MARKETS, SYMBOL, USDM, Market, firm_settings
+from tests.firm.settings import ALIKE, MARKETS, SYMBOL, USDM, Market, firm_settings
 from tests.firm.zygote import Zygote
 from tests.gateways.orders.test_chaos import RATES
 
@@ -44,7 +44,8 @@ def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
 
 def run_seed(seed: int, zygote: Zygote, folder: Path, market: Market = USDM) -> None:
     async def body() -> None:
-        async with Sandbox(open_recording(market.recording), market.instrument, loop=True) as sandbox:
+        recording = open_recording(market.recording)
+        async with Sandbox(recording, market.instrument, loop=True, balance=market.balance) as sandbox:
             sandbox.step(50)
             desk = FirmDesk(
                 sandbox,
@@ -76,7 +77,14 @@ def test_core_has_what_the_exchange_has(seed: int, zygote: Zygote, tmp_path: Pat
     run_seed(seed, zygote, tmp_path)
 
 
-@pytest.mark.parametrize("venue", [name for name in MARKETS if name != USDM.venue])
+@pytest.mark.parametrize(
+    "venue",
+    [
+        pytest.param(name, marks=pytest.mark.thorough) if name in ALIKE else name
+        for name in MARKETS
+        if name != USDM.venue
+    ],
+)
 def test_every_venue(venue: str, zygote: Zygote, tmp_path: Path) -> None:
     run_seed(1, zygote, tmp_path, MARKETS[venue])
 

@@ -39,6 +39,7 @@ from oms.instruments import Instrument
 from oms.records import OrderFlag, TimeInForce
 from tests.docs.pages import console_commands
 from tests.gateways.htx.booth import SPOT
+from tests.gateways.okx.booth import SPOT as OKX_SPOT
 from tests.gateways.reference import COINM_FILE
 from tests.gateways.sandbox.desk import RECORDING, shipped_instrument
 from tests.oms.command_line import Zoms
@@ -76,10 +77,15 @@ MARKETS: Final = {
     "binance_coinm": (COINM_FILE, INVERSE_STAND_INS["binance_coinm"]),
     "okx": (RECORDING, LINEAR_STAND_INS["okx"]),
     "okx inverse": (COINM_FILE, INVERSE_STAND_INS["okx"]),
+    "okx_spot": (SPOT_RECORDING, OKX_SPOT),
     "htx_linear": (RECORDING, LINEAR_STAND_INS["htx_linear"]),
     "htx_spot": (SPOT_RECORDING, SPOT),
 }
 """Recording and instrument of each venue that has a sandbox."""
+
+
+ALIKE: Final = ("okx inverse", "okx_spot")
+"""Those that are another one's code with other names and numbers."""
 
 
 @asynccontextmanager
@@ -119,7 +125,9 @@ def failed(result: Result) -> dict[str, str]:
     return {verdict.check: verdict.text for verdict in result.verdicts if verdict.level == "failed"}
 
 
-@pytest.mark.parametrize("name", MARKETS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.thorough) if name in ALIKE else name for name in MARKETS]
+)
 def test_every_check_passes_and_leaves_nothing_behind(name: str, tmp_path: Path) -> None:
     async def body() -> None:
         async with on_ground(tmp_path, name) as ground:

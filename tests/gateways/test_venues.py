@@ -15,21 +15,31 @@ from gateways.orders.binance_usdm import BinanceUsdm
 from gateways.orders.htx_linear import HtxLinear
 from gateways.orders.htx_spot import HtxSpot
 from gateways.orders.okx import Okx
+from gateways.orders.okx_spot import OkxSpot
 from gateways.orders.venue import VenueType as OrdersType
 from gateways.sandbox.binance.coinm_venue import CoinmVenue
 from gateways.sandbox.binance.spot_venue import SpotVenue
 from gateways.sandbox.binance.venue import Venue as BinanceSandbox
 from gateways.sandbox.htx.linear_venue import LinearVenue
 from gateways.sandbox.htx.spot_venue import SpotVenue as HtxSpotSandbox
+from gateways.sandbox.okx.spot_venue import SpotVenue as OkxSpotSandbox
 from gateways.sandbox.okx.venue import Venue as OkxSandbox
 from gateways.sandbox.venue import VenueType as SandboxType
 from gateways.venues import VENUES, Role, implementation, venue_among
 from oms.checks import ConfigError
 
 # The types are the test: each is checked against its contract.
-MARKET_DATA: tuple[MarketDataVenue, ...] = (USDM, SPOT, COINM, OKX, HTX_SPOT, HTX_LINEAR)
-ORDERS: tuple[OrdersType, ...] = (BinanceUsdm, BinanceSpot, BinanceCoinm, Okx, HtxLinear, HtxSpot)
-SANDBOXES: tuple[SandboxType, ...] = (BinanceSandbox, SpotVenue, CoinmVenue, OkxSandbox, LinearVenue, HtxSpotSandbox)
+MARKET_DATA: tuple[MarketDataVenue, ...] = (USDM, SPOT, COINM, OKX, OKX, HTX_SPOT, HTX_LINEAR)
+ORDERS: tuple[OrdersType, ...] = (BinanceUsdm, BinanceSpot, BinanceCoinm, Okx, OkxSpot, HtxLinear, HtxSpot)
+SANDBOXES: tuple[SandboxType, ...] = (
+    BinanceSandbox,
+    SpotVenue,
+    CoinmVenue,
+    OkxSandbox,
+    OkxSpotSandbox,
+    LinearVenue,
+    HtxSpotSandbox,
+)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from gateways.sandbox.okx.contract import Json, cash
 from gateways.sandbox.okx.errors import ApiError, Error
 from gateways.sandbox.okx.orders import page
-from gateways.sandbox.okx.views import FIRST_BILL_ID
+from gateways.sandbox.okx.views import FIRST_BILL_ID, bill_id
 
 if TYPE_CHECKING:
     from gateways.sandbox.okx.venue import Call, Venue
@@ -71,6 +71,7 @@ def set_position_mode(_venue: Venue, call: Call) -> list[Json]:
 
 def set_leverage(venue: Venue, call: Call) -> list[Json]:
     """ "Set leverage"."""
+    _check_margin(venue)
     given = call.only
     inst_id = given.instrument()
     mode = given.choice("mgnMode", {"cross": "cross"})
@@ -83,6 +84,7 @@ def set_leverage(venue: Venue, call: Call) -> list[Json]:
 
 def leverage_info(venue: Venue, call: Call) -> list[Json]:
     """ "Get leverage"."""
+    _check_margin(venue)
     mode = call.only.choice("mgnMode", {"cross": "cross"})
     inst_id = call.only.instrument()
     return [{"ccy": "", "instId": inst_id, "mgnMode": mode, "posSide": "net", "lever": str(call.owner.leverage)}]
@@ -96,13 +98,15 @@ def trade_fee(venue: Venue, call: Call) -> list[Json]:
 
 
 def bills(venue: Venue, call: Call) -> list[Json]:
-    """ "Get bills details": a bill of each trade and of each payment of funding, newest first."""
+    """ "Get bills details": a bill of each currency that a trade moves, and of each payment of funding, newest
+    first."""
     given, account = call.only, call.owner
     rows = [
         {
-            **_bill(TRADE, fill.realized_pnl - fill.fee, fill.ts_ms),
-            "billId": str(FIRST_BILL_ID + number),
-            "fee": cash(-fill.fee),
+            **_bill(TRADE, booking.amount, fill.ts_ms),
+            "billId": str(bill_id(number, part)),
+            "ccy": booking.currency,
+            "fee": cash(-booking.fee),
             "pnl": cash(fill.realized_pnl),
             "ordId": str(fill.order.order_id),
             "tradeId": str(fill.trade_id),
@@ -110,18 +114,20 @@ def bills(venue: Venue, call: Call) -> list[Json]:
             "px": venue.contract.px(fill.px),
         }
         for number, fill in enumerate(account.fills)
+        for part, booking in enumerate(venue.views.bookings(fill))
     ]
     rows += [
         {
             **_bill(FUNDING, income.amount, income.ts_ms),
             "billId": str(FIRST_FUNDING_ID + number),
+            "ccy": venue.contract.currency,
             "subType": "174" if income.amount > 0 else "173",
             "pnl": cash(income.amount),
         }
         for number, income in enumerate(account.incomes)
         if income.kind == FUNDING_KIND
     ]
-    common = {"instType": venue.contract.inst_type, "instId": venue.contract.inst_id, "ccy": venue.contract.currency}
+    common = {"instType": venue.contract.inst_type, "instId": venue.contract.inst_id}
     begin_ms, end_ms = given.whole("begin", 0), given.whole("end", 2**62)
     found = [
         common | row
@@ -151,6 +157,12 @@ def currencies(venue: Venue, _call: Call) -> list[Json]:
         }
         for currency in venue.contract.family.split("-")
     ]
+
+
+def _check_margin(venue: Venue) -> None:
+    """There is none in an account of spot mode."""
+    if venue.contract.is_spot:
+        raise ApiError(Error.BAD_MODE)
 
 
 def _bill(kind: str, amount: int, ts_ms: int) -> Json:

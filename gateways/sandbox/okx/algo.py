@@ -46,7 +46,7 @@ def new(venue: Venue, call: Call) -> list[Json]:
         rises=rises,
         time_in_force=TimeInForce.GTC,
         source=given.choice(names[2], TRIGGER_PRICES, default=TRIGGER_PRICES["last"]),
-        is_reduce_only=given.flag("reduceOnly"),
+        is_reduce_only=given.flag("reduceOnly") and not venue.contract.is_spot,
     )
     waiting = venue.conditionals.open_of(call.owner)
     if conditional.client_id and any(each.client_id == conditional.client_id for each in waiting):

@@ -22,6 +22,9 @@ AVERAGE_DECIMALS: Final = 16
 MARKET_PARTS: Final = 10
 """A market order may be of so many times less than a limit order at most."""
 
+MOST_AT_MARKET: Final = 1_000_000
+"""Of spot: what a market order may be worth at most, USD ("maxMktAmt")."""
+
 
 class Contract:
     """Writes ids and numbers of one instrument.
@@ -37,6 +40,7 @@ class Contract:
         self.inst_id = instrument.symbol
         self.is_spot = instrument.kind == "spot"
         self.inst_type = "SPOT" if self.is_spot else "SWAP"
+        self.trade_mode = "cash" if self.is_spot else "cross"
         self.family = "-".join(self.inst_id.split("-")[:2])
         self.currency = instrument.settlement
         self._tick = Fraction(instrument.tick)
@@ -55,8 +59,8 @@ class Contract:
 
     @property
     def max_market_sz(self) -> Decimal:
-        """The most that a market order may be of; 0: nothing is stated."""
-        return Decimal(self.instrument.max_qty) / MARKET_PARTS
+        """The most that a market order may be of; 0: nothing is stated, as of spot, where it is a value."""
+        return Decimal(0) if self.is_spot else Decimal(self.instrument.max_qty) / MARKET_PARTS
 
     @property
     def row(self) -> Json:
@@ -64,8 +68,8 @@ class Contract:
         each = self.instrument
         base, quote = self.family.split("-")
         most = trimmed(each.max_qty) if Decimal(each.max_qty) else "100000000"
-        most_at_market = trimmed(format(self.max_market_sz, "f")) if Decimal(each.max_qty) else "10000000"
         swap = not self.is_spot
+        most_at_market = trimmed(format(self.max_market_sz, "f")) if self.max_market_sz else "10000000"
         return {
             "alias": "",
             "auctionEndTime": "",
@@ -87,7 +91,7 @@ class Contract:
             "maxIcebergSz": most,
             "maxLmtAmt": "20000000",
             "maxLmtSz": most,
-            "maxMktAmt": "" if swap else "1000000",
+            "maxMktAmt": "" if swap else str(MOST_AT_MARKET),
             "maxMktSz": most_at_market,
             "maxStopSz": most_at_market,
             "maxTriggerSz": most,

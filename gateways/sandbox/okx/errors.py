@@ -46,12 +46,14 @@ class Error(Enum):
     EITHER_ID = (200, "51003", "Either client order ID or order ID is required")
     PRICE_LIMIT = (200, "51006", "Order price is not within the price limit (max buy price: {} min sell price: {})")
     NO_MARGIN = (200, "51008", "Order failed. Insufficient {} margin in account.")
+    NO_BALANCE = (200, "51008", "Order failed. Insufficient {} balance in account.")
     BAD_MODE = (200, "51010", "You can't complete this request under your current account mode.")
     DUPLICATE = (200, "51016", "Client order ID already exists.")
     QTY_BELOW_MIN = (200, "51020", "Your order should meet or exceed the minimum order amount.")
     QTY_ABOVE_MAX = (200, "51101", "The maximum amount per order is {}.")
     OFF_LOT = (200, "51121", "Order quantity must be a multiple of the lot size.")
     BATCH_TOO_LONG = (200, "51111", "You can place up to {} orders at a time.")
+    TOO_MUCH_AT_MARKET = (200, "51201", "The value of a market order can't exceed {}.")
     REDUCE_ONLY = (
         200,
         "51169",

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Final
 
 from gateways.sandbox.accounts import Order, Status
 from gateways.sandbox.exchange import Event, Refusal, RefusedError, What
-from gateways.sandbox.okx.contract import Json
+from gateways.sandbox.okx.contract import MOST_AT_MARKET, Json
 from gateways.sandbox.okx.errors import ApiError, Error
 from gateways.sandbox.okx.parameters import Parameters, check_price
 from gateways.sandbox.okx.views import FOK_UNFILLED, POST_ONLY_TAKES, SELF_TRADES, SIDES, TIMED_OUT
-from oms.records import OrderType, TimeInForce
+from oms.records import CASH_SCALE, OrderType, TimeInForce
 
 if TYPE_CHECKING:
     from gateways.sandbox.okx.venue import Call, Venue
@@ -41,6 +41,9 @@ REFUSALS: Final = {
 }
 
 ALL_TYPES: Final = {**TYPES, "optimal_limit_ioc": TYPES["market"]}
+BASE: Final = "base_ccy"
+"""``tgtCcy`` of a quantity that is one of the base currency."""
+
 ENDED: Final = ("canceled", "filled", "mmp_canceled")
 
 
@@ -126,13 +129,25 @@ def check_mode(venue: Venue, given: Parameters) -> None:
     """Net mode and cross margin only; a spot order has no margin."""
     if given.get("posSide", "net") != "net":
         raise ApiError(Error.BAD_PARAMETER, "posSide")
-    if given.text("tdMode") != ("cash" if venue.contract.is_spot else "cross"):
+    if given.text("tdMode") != venue.contract.trade_mode:
         raise ApiError(Error.BAD_PARAMETER, "tdMode")
 
 
 def refusal_of(venue: Venue, refused: RefusedError) -> ApiError:
     """The exchange's error for a refusal of what is behind it."""
-    return ApiError(REFUSALS[refused.refusal], venue.contract.currency)
+    error = REFUSALS[refused.refusal]
+    if venue.contract.is_spot and error is Error.NO_MARGIN:
+        error = Error.NO_BALANCE
+    return ApiError(error, venue.contract.currency)
+
+
+def check_spot_at_market(venue: Venue, given: Parameters, side: int, qty: int) -> None:
+    """A market order of spot: quantities in the quote currency, which are meant of a buy where nothing is said, are not
+    offered, and said so; what it is worth has an end."""
+    if given.get("tgtCcy", "quote_ccy" if side > 0 else BASE) != BASE:
+        raise ApiError(Error.BAD_PARAMETER, "tgtCcy")
+    if venue.exchange.ledger.notional(venue.exchange.mark_px, qty) > MOST_AT_MARKET * CASH_SCALE:
+        raise ApiError(Error.TOO_MUCH_AT_MARKET, f"{MOST_AT_MARKET} USDT")
 
 
 def _place(venue: Venue, call: Call, given: Parameters) -> Order:
@@ -163,6 +178,8 @@ def _read(venue: Venue, call: Call, given: Parameters) -> Order:
     account = call.owner
     if is_limit:
         check_price(venue.contract, side, px, venue.exchange.mark_px)
+    elif venue.contract.is_spot:
+        check_spot_at_market(venue, given, side, qty)
     if client_id and (account.number, client_id) in venue.exchange.newest:
         raise ApiError(Error.DUPLICATE)
     return Order(
@@ -174,7 +191,7 @@ def _read(venue: Venue, call: Call, given: Parameters) -> Order:
         qty,
         px,
         is_post_only=given.get("ordType") == "post_only",
-        is_reduce_only=given.flag("reduceOnly"),
+        is_reduce_only=given.flag("reduceOnly") and not venue.contract.is_spot,
         self_trade=given.choice("stpMode", SELF_TRADES, default=SELF_TRADES["cancel_maker"]),
     )
 

@@ -6,6 +6,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
 from gateways.sandbox.okx.contract import Json, decimal_text
+from gateways.sandbox.okx.errors import ApiError, Error
 from gateways.sandbox.okx.parameters import PRICE_LIMIT
 
 if TYPE_CHECKING:
@@ -85,11 +86,15 @@ def price_limit(venue: Venue, call: Call) -> list[Json]:
 def funding_rate(venue: Venue, call: Call) -> list[Json]:
     """ "Get funding rate"."""
     call.only.instrument()
+    if venue.contract.is_spot:
+        raise ApiError(Error.BAD_INSTRUMENT)
     return [funding_row(venue, venue.clock.now_ms)]
 
 
 def position_tiers(venue: Venue, _call: Call) -> list[Json]:
     """ "Get position tiers": one, of the contract's largest leverage."""
+    if venue.contract.is_spot:
+        raise ApiError(Error.BAD_PARAMETER, "instType")
     leverage = venue.exchange.ledger.max_leverage
     return [
         {

@@ -32,6 +32,7 @@ HOUR_S: Final = 3600
 PATHS: Final = {"/ws/v5/public": "public", "/ws/v5/private": "private"}
 
 PUBLIC: Final = ("books", "bbo-tbt", "trades", "tickers", "mark-price", "funding-rate", "instruments")
+OF_SWAPS: Final = ("funding-rate",)
 PRIVATE: Final = ("orders", "account", "positions", "balance_and_position")
 CLOSING: Final = ("64008", "The connection will soon be closed for a service upgrade. Please reconnect.")
 
@@ -245,6 +246,8 @@ class Connection(TextConnection):
             "parameters referring to API document.",
         )
         if channel not in (PUBLIC if self.entry == "public" else PRIVATE):
+            raise missing
+        if contract.is_spot and channel in OF_SWAPS:
             raise missing
         if arg.get("instId", contract.inst_id) != contract.inst_id:
             raise missing

@@ -13,7 +13,7 @@ import numpy as np
 from aiohttp import web
 
 from gateways.credentials import Credentials
-from gateways.sandbox.accounts import Account, Order
+from gateways.sandbox.accounts import Account, Bookkeeper, Order
 from gateways.sandbox.binance.errors import html_page
 from gateways.sandbox.binance.front import AFTER, BEFORE, DELAY_S
 from gateways.sandbox.clock import Clock, Timers
@@ -93,17 +93,17 @@ class Venue:
     hosts: tuple[str, ...] = HOSTS
 
     def __init__(self, market: RecordedMarket, engine: Engine, opened: Batch, faults: FaultPlan | None = None) -> None:
-        if market.instrument.kind == "spot":
-            raise ConfigError(f"the sandbox trades no spot as OKX yet: {market.instrument.symbol} is no swap")
         self.market = market
         self.instrument: Instrument = market.instrument
         self.contract = Contract(market.instrument)
         self.clock = Clock()
         self.timers = Timers(self.clock)
         self.faults = faults or FaultPlan()
-        self.exchange = Exchange(self.instrument, ledger_of(self.instrument), engine, self.clock.now_ns, FIRST_ORDER_ID)
+        self.exchange: Exchange[Any] = Exchange(
+            self.instrument, self.new_ledger(), engine, self.clock.now_ns, FIRST_ORDER_ID
+        )
         self.conditionals = Conditionals(self.exchange)
-        self.views = Views(self.exchange, self.contract)
+        self.views = self.new_views()
         self.books = Books(self.contract)
         self.limits = RateLimits()
         self.streams = Streams(self)
@@ -117,6 +117,16 @@ class Venue:
         self._amending: tuple[Order, str] | None = None
         self.exchange.listeners.append(self.tell)
         self._move(opened.ticks)
+
+    def new_ledger(self) -> Bookkeeper:
+        """Who keeps the accounts' books; raises ``ConfigError`` where the instrument is none of the venue's."""
+        if self.contract.is_spot:
+            raise ConfigError(f"{self.instrument.symbol} is no swap: its venue is okx_spot")
+        return ledger_of(self.instrument)
+
+    def new_views(self) -> Views:
+        """Who writes what belongs to the instrument."""
+        return Views(self.exchange, self.contract)
 
     def open_account(self, credentials: Credentials, wallet: int) -> Account:
         """A new account with so much cash, in 1e-8 of the settlement currency, and the key that opens it."""
@@ -190,7 +200,8 @@ class Venue:
         self.streams.publish_private(account, "orders", self.views.order_event(event, request_id, result))
         if event.fill is not None:
             self._tell_of_balance(account, "filled")
-            self.streams.publish_private(account, "positions", self.views.position(account))
+            for position in self.views.positions(account):
+                self.streams.publish_private(account, "positions", position)
 
     def _tell_of_balance(self, account: Account, event: str) -> None:
         self.streams.publish_private(account, "account", self.views.balance(account))

@@ -6,9 +6,9 @@ Sources: OKX v5, the sections named at each function. All values are text.
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Final
+from typing import Any, Final, NamedTuple
 
-from gateways.sandbox.accounts import Account, Fill, Ledger, Order, Status
+from gateways.sandbox.accounts import Account, Fill, Order, Status
 from gateways.sandbox.conditionals import Conditional, Source, Waiting
 from gateways.sandbox.engine.records import OperationFlag
 from gateways.sandbox.exchange import Event, Exchange
@@ -59,6 +59,19 @@ AT_MARKET: Final = "-1"
 """``orderPx`` of a conditional order that becomes one at the market."""
 
 
+class Booking(NamedTuple):
+    """What a fill brought of a currency, cash, and the fee that was taken of it."""
+
+    currency: str
+    amount: int
+    fee: int
+
+
+def bill_id(fill_number: int, part: int = 0) -> int:
+    """Of a booking of a fill: an account's fills are counted from 0."""
+    return FIRST_BILL_ID + 2 * fill_number + part
+
+
 def order_type_of(order: Order) -> str:
     """``ordType``."""
     if order.order_type is OrderType.MARKET:
@@ -77,10 +90,18 @@ class Views:
         Why an order was cancelled, where its state does not tell.
     """
 
-    def __init__(self, exchange: Exchange[Ledger], contract: Contract) -> None:
+    def __init__(self, exchange: Exchange[Any], contract: Contract) -> None:
         self.exchange = exchange
         self.contract = contract
         self.cancel_sources: dict[int, str] = {}
+
+    def fee_currency(self, _side: int) -> str:
+        """What the fee of a fill is in."""
+        return self.contract.currency
+
+    def bookings(self, fill: Fill) -> list[Booking]:
+        """What a fill moved in the account."""
+        return [Booking(self.contract.currency, fill.realized_pnl - fill.fee, fill.fee)]
 
     def order(self, order: Order) -> Json:
         """A row of "Order details"."""
@@ -99,7 +120,7 @@ class Views:
             "ccy": "",
             "clOrdId": order.client_order_id,
             "fee": cash(-sum(fill.fee for fill in fills)),
-            "feeCcy": self.contract.currency,
+            "feeCcy": self.fee_currency(order.side),
             **last,
             "instId": self.contract.inst_id,
             "instType": self.contract.inst_type,
@@ -121,7 +142,7 @@ class Views:
             "stpMode": SELF_TRADE_NAMES.get(order.self_trade, "cancel_maker"),
             "sz": self.contract.sz(order.qty),
             "tag": "",
-            "tdMode": "cash" if self.contract.is_spot else "cross",
+            "tdMode": self.contract.trade_mode,
             "tgtCcy": "base_ccy" if self.contract.is_spot else "",
             "uTime": str(order.updated_ms),
         }
@@ -137,7 +158,7 @@ class Views:
             "code": "0",
             "execType": self._liquidity(fill),
             "fillFee": cash(-fill.fee) if fill else "0",
-            "fillFeeCcy": self.contract.currency if fill else "",
+            "fillFeeCcy": self.fee_currency(event.order.side) if fill else "",
             "fillPnl": cash(fill.realized_pnl) if fill else "0",
             "lastPx": self.contract.px(self.exchange.last_px),
             "msg": "",
@@ -180,11 +201,11 @@ class Views:
     def fill(self, number: int, fill: Fill) -> Json:
         """A row of "Get transaction details"; ``number`` counts the account's fills from 0."""
         return {
-            "billId": str(FIRST_BILL_ID + number),
+            "billId": str(bill_id(number)),
             "clOrdId": fill.order.client_order_id,
             "execType": self._liquidity(fill),
             "fee": cash(-fill.fee),
-            "feeCcy": self.contract.currency,
+            "feeCcy": self.fee_currency(fill.order.side),
             "feeRate": "",
             "fillIdxPx": "",
             "fillMarkPx": "",
@@ -199,6 +220,10 @@ class Views:
             "tag": "",
             "ts": str(fill.ts_ms),
         }
+
+    def positions(self, account: Account) -> list[Json]:
+        """Of an account: one that is flat is among them once there was one."""
+        return [self.position(account)] if account.updated_ms else []
 
     def position(self, account: Account) -> Json:
         """A row of "Get positions"; there is no liquidation, and so no price of it."""
@@ -271,7 +296,9 @@ class Views:
     def balance_and_position(self, account: Account, event: str) -> Json:
         """A row of "WS / Balance and position channel"."""
         now_ms = str(self.exchange.now_ms)
-        balance = {"ccy": self.contract.currency, "cashBal": cash(account.wallet), "uTime": str(account.wallet_ms)}
+        balances = [
+            {name: detail[name] for name in ("ccy", "cashBal", "uTime")} for detail in self.balance(account)["details"]
+        ]
         names = (
             "posId",
             "tradeId",
@@ -285,13 +312,15 @@ class Views:
             "avgPx",
             "uTime",
         )
-        position = self.position(account)
-        trades = [{"instId": self.contract.inst_id, "tradeId": position["tradeId"]}] if event == "filled" else []
+        positions = [{name: each[name] for name in names} for each in self.positions(account)]
+        trades = (
+            [{"instId": self.contract.inst_id, "tradeId": str(account.fills[-1].trade_id)}] if event == "filled" else []
+        )
         return {
             "pTime": now_ms,
             "eventType": event,
-            "balData": [balance],
-            "posData": [{name: position[name] for name in names}] if account.updated_ms else [],
+            "balData": balances,
+            "posData": positions,
             "trades": trades,
         }
 
@@ -311,7 +340,7 @@ class Views:
             "instId": self.contract.inst_id,
             "instType": self.contract.inst_type,
             "last": self.contract.px(self.exchange.last_px),
-            "lever": str(conditional.account.leverage),
+            "lever": "" if self.contract.is_spot else str(conditional.account.leverage),
             "ordId": str(conditional.order.order_id) if conditional.order else "",
             "ordIdList": [str(conditional.order.order_id)] if conditional.order else [],
             "ordPx": self.contract.px(conditional.px) or AT_MARKET,
@@ -322,7 +351,7 @@ class Views:
             "state": ALGO_STATES[conditional.state],
             "sz": self.contract.sz(conditional.qty),
             "tag": "",
-            "tdMode": "cross",
+            "tdMode": self.contract.trade_mode,
             "triggerPx": self.contract.px(conditional.trigger_px),
             "triggerPxType": source,
             "triggerTime": str(conditional.triggered_ms) if conditional.triggered_ms else "",

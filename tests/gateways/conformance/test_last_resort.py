@@ -12,6 +12,7 @@ from gateways.credentials import Credentials
 from gateways.doctor import examine_venue
 from gateways.kill_switch import KillSwitch, Verdict
 from gateways.sandbox.faults import Fault
+from gateways.sandbox.htx.front import Front as HtxFront
 from gateways.sandbox.okx.venue import Venue as OkxVenue
 from gateways.sandbox.server import credentials_of
 from gateways.venues import VENUES, Sandbox
@@ -30,15 +31,15 @@ def sandbox_of(stand: Stand, folder: Path) -> Sandbox:
 async def killed(stand: Stand, folder: Path, credentials: Credentials | None = None) -> Verdict:
     """A kill switch's verdict; its time passes where it waits, and the exchange's does not."""
     now = 0.0
-    if isinstance(stand.sandbox.venue, OkxVenue):
-        stand.sandbox.venue.limits.charge = lambda *_: None  # type: ignore[method-assign]  # of seconds that are others
+    if isinstance(stand.sandbox.venue, OkxVenue | HtxFront):
+        stand.sandbox.venue.limits.charge = lambda *_: {}  # type: ignore[method-assign]  # of seconds that are others
 
     async def sleep(seconds: float) -> None:
         nonlocal now
         now += seconds
 
     switch = KillSwitch(
-        VENUES[stand.case.name],
+        VENUES[stand.case.venue],
         credentials or credentials_of(0),
         sandbox_of(stand, folder),
         say=lambda _line: None,
@@ -84,7 +85,7 @@ def test_doctor_finds_a_venue_that_is_as_it_should_be(case: Case, tmp_path: Path
         found = await examined(stand, tmp_path)
         assert set(found.values()) == {"ok"}
         assert set(found) >= {"clock", "keys", "instruments"}
-        assert ("position mode" in found) == VENUES[case.name].has_positions
+        assert ("position mode" in found) == VENUES[case.venue].has_positions
         stand.sandbox.venue.permissions.update(dict.fromkeys(stand.sandbox.venue.permissions, False))
         assert (await examined(stand, tmp_path))["keys"] != "ok"
 
@@ -107,6 +108,6 @@ async def examined(stand: Stand, folder: Path, **changes: Any) -> dict[str, str]
     others = [each for each in settings.instruments if each is not traded]
     settings = replace(settings, instruments=(*others, replace(traded, **changes)))
     found = await examine_venue(
-        VENUES[stand.case.name], settings, sandbox_of(stand, folder), credentials=credentials_of(0)
+        VENUES[stand.case.venue], settings, sandbox_of(stand, folder), credentials=credentials_of(0)
     )
     return {each.check: each.level for each in found}

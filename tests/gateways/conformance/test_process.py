@@ -29,7 +29,7 @@ def wallets(reports: list[Any]) -> set[int]:
 @every_venue
 def test_orders_of_the_bus_are_traded_at_the_venue_that_is_named(case: Case, tmp_path: Path) -> None:
     async def body(bus: Bus) -> None:
-        of_venue = {number for number, wallet in enumerate(bus.settings.wallets) if wallet.venue == case.name}
+        of_venue = {number for number, wallet in enumerate(bus.settings.wallets) if wallet.venue == case.venue}
         told = await reports_until(bus, lambda found: len(wallets(found)) == len(of_venue))
         assert wallets(told) == of_venue
         await bus.until("trades")

@@ -19,8 +19,10 @@ from tests.gateways.sandbox.desk import RECORDING
 
 SWAP: Final = STAND_INS["binance_usdm", "BTCUSDT"][0]
 INVERSE_SWAP: Final = STAND_INS["binance_coinm", "BTCUSD_PERP"][0]
+(SPOT,) = (each for each in STAND_INS["binance_spot", "BTCUSDT"] if each.venue == "okx_spot")
 RECORDINGS: Final = {
     SWAP.symbol: RECORDING,
+    SPOT.symbol: RECORDING.with_name("spot_btcusdt_20240808_30s.gz"),
     INVERSE_SWAP.symbol: Path(__file__).resolve().parents[2] / "data" / "coinm_btcusd_perp_20240808.gz",
 }
 

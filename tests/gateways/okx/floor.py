@@ -17,10 +17,10 @@ from gateways.sandbox.pointing import SandboxResolver
 from gateways.sandbox.server import Sandbox
 from gateways.sidecar import open_recording
 from gateways.venues import VENUES
+from oms.instruments import Instrument
 from oms.records import TickKind
 from tests.gateways.live.floor import DEADLINE_S, Outlet
-from tests.gateways.okx.booth import SWAP
-from tests.gateways.sandbox.desk import RECORDING
+from tests.gateways.okx.booth import RECORDINGS, SWAP
 
 QUICK: Final = Policy(silent_s=30.0, first_wait_s=0.005, longest_wait_s=0.02, snapshot_every_s=0.01)
 
@@ -54,7 +54,10 @@ class OkxFloor:
         """Wait until the streams are up, at both ends, and there is a book."""
         await self.until(lambda: self.market.is_in_step and all(stream.is_up for stream in self.live.streams))
         await self.until(
-            lambda: [len(each.names) for each in self.venue.streams.connections] == [5] * len(self.live.streams)
+            lambda: (
+                [len(each.names) for each in self.venue.streams.connections]
+                == [3 if self.venue.contract.is_spot else 5] * len(self.live.streams)
+            )
         )
 
     async def step(self, count: int = 1) -> None:
@@ -107,7 +110,8 @@ class OkxFloor:
     def _recorded_ticks(self, start: int, stop: int) -> Any:
         from gateways.sandbox.market import RecordedMarket
 
-        market = RecordedMarket(open_recording(RECORDING), self.venue.instrument)
+        instrument = self.venue.instrument
+        market = RecordedMarket(open_recording(RECORDINGS[instrument.symbol]), instrument)
         market.open()
         market.step(start)
         ticks = market.step(stop - start).ticks
@@ -117,7 +121,7 @@ class OkxFloor:
 
 
 def on_floor(
-    policy: Policy = QUICK, **options: Any
+    policy: Policy = QUICK, instrument: Instrument = SWAP, **options: Any
 ) -> Callable[[Callable[[OkxFloor], Awaitable[None]]], Callable[[], None]]:
     """Turn a coroutine over an ``OkxFloor`` into a test; the options are those of ``LiveData``.
 
@@ -125,7 +129,7 @@ def on_floor(
     """
 
     async def run(body: Callable[[OkxFloor], Awaitable[None]]) -> None:
-        async with Sandbox(open_recording(RECORDING), SWAP) as sandbox:
+        async with Sandbox(open_recording(RECORDINGS[instrument.symbol]), instrument) as sandbox:
             before = asyncio.all_tasks()
             floor = OkxFloor(sandbox, policy, options)
             running = asyncio.ensure_future(floor.live.run())

@@ -124,7 +124,7 @@ async def test_contract_that_is_not_the_exchanges_is_refused(booth: OkxBooth) ->
 @on_booth(is_open=False)
 async def test_spot_is_refused_before_anything_is_asked(booth: OkxBooth) -> None:
     changes = {"kind": "spot", "symbol": "BTC-USDT", "multiplier": "1", "max_leverage": "1"}
-    with pytest.raises(ValueError, match="BTC-USDT is spot, and at okx only swaps are traded yet"):
+    with pytest.raises(ValueError, match="BTC-USDT is spot, which okx does not trade"):
         await Okx(booth.exchange, (msgspec.structs.replace(booth.instrument, **changes),), booth.clock).open()
 
 

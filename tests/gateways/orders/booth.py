@@ -37,7 +37,7 @@ class SkippingClock(Clock):
     Waits longer than ``longest_s`` never end: those of the services that go on in the background.
     """
 
-    def __init__(self, longest_s: float = 40.0) -> None:
+    def __init__(self, longest_s: float = 400.0) -> None:
         self.skipped_s = 0.0
         self.longest_s = longest_s
 

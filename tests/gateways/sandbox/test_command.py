@@ -66,8 +66,8 @@ def test_where_it_listens_is_printed_for_programs(tmp_path: Path) -> None:
 
 
 def test_recording_that_stands_for_nothing_at_an_exchange_is_refused() -> None:
-    with pytest.raises(ConfigError, match="stands for nothing at okx"):
-        sandbox(replay=ROOT / "tests/data/spot_btcusdt_20240808.gz", venue="okx")
+    with pytest.raises(ConfigError, match="stands for nothing at htx"):
+        sandbox(replay=ROOT / "tests/data/coinm_btcusd_perp_20240808.gz", venue="htx")
 
 
 @pytest.mark.timeout(300)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from oms.compiled import JIT
 from oms.records import (
     CommandKind,
     Contingency,
@@ -399,6 +400,7 @@ def test_no_order_hangs_on_one_that_is_worked() -> None:
     assert reason_of(core.commands(hanging)) == Reason.BAD_PARENT
 
 
+@pytest.mark.skipif(not JIT, reason="a thousand parents")
 def test_the_kill_switch_ends_more_parents_than_one_review_cancels() -> None:
     core = AlgoRig("stop")
     core.open_market()

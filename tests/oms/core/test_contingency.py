@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as hs
 
+from oms.compiled import JIT
 from oms.core.state import MAX_CHILDREN
 from oms.records import (
     CommandKind,
@@ -629,7 +630,7 @@ def working_qty(order: Any) -> int:
     return int(qty - order["filled_qty"])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60 if JIT else 20, deadline=None)
 @given(steps=STEPS, side=hs.sampled_from([BUY, SELL]), stop_limit=hs.booleans())
 def test_a_bracket_never_closes_more_than_it_opened(
     steps: list[tuple[str, int, int]], side: int, stop_limit: bool
