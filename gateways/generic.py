@@ -139,7 +139,7 @@ def definition_of(exchange: Any, row: Venue, symbol: str, number: int = 0) -> In
 
 
 def differences(exchange: Any, row: Venue, instrument: Instrument) -> list[str]:
-    """What an instrument of the settings has otherwise than the exchange's; a multiple of a step is fit.
+    """What an instrument of the settings has otherwise than the exchange's.
 
     Raises
     ------
@@ -152,13 +152,7 @@ def differences(exchange: Any, row: Venue, instrument: Instrument) -> list[str]:
         found.append(f"{instrument.symbol} is {instrument.kind}, at the exchange {theirs.kind}")
     for name in DEFINED:
         ours, there = getattr(instrument, name), getattr(theirs, name)
-        is_fit = (
-            not Decimal(ours) % Decimal(there)
-            if name in ("tick", "lot")
-            else Decimal(ours) == Decimal(there)
-            if name == "multiplier"
-            else not ours or ours == there
-        )
+        is_fit = not ours or ours == there if name in ("base", "quote") else Decimal(ours) == Decimal(there)
         if not is_fit:
             found.append(f"{instrument.symbol} has {name} {ours}, at the exchange {there}: set that")
     return found

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
@@ -100,6 +101,7 @@ class GenericOrders:
         self.patience_s: float | None = 10.0
         self.receive_window_s = row.receive_window_s
         self.settle_s = SETTLE_S
+        self.heard_s = HEARD_S
         self.limiter = Limiter(limits_of(exchange.rateLimit), clock)
         self._row = row
         self._instruments = instruments
@@ -181,8 +183,8 @@ class GenericOrders:
         """Only where an order stays what it is: another one in its place would be another order."""
         if not amends(self._row):
             raise CommandError(
-                f"order {order.order_id}: {self._row.name} amends no orders; cancel it and place another one",
-                Reason.EXCHANGE_REFUSED,
+                f"order {order.order_id}: {self._row.name} does not amend orders; cancel it and place another one",
+                Reason.NO_AMEND,
             )
 
     async def place(self, order: Order) -> OrderView | None:
@@ -208,7 +210,7 @@ class GenericOrders:
             return None
         number = self._views.order_ids.number(str(answer["id"]))
         self._views.created_ms.setdefault(number, since_ms)
-        self._unheard[number] = self._clock.now_s() + HEARD_S
+        self._unheard[number] = time.monotonic() + self.heard_s
         can_rest = order.order_type is OrderType.LIMIT and order.time_in_force not in IN_FORCE
         if can_rest and self._is_named is not None:
             return self._accepted(order, number)
@@ -344,7 +346,7 @@ class GenericOrders:
             elif until:
                 until, since_ms = {}, max(fill.exch_ts for fill in found.values()) // NS_PER_MS
             elif not new or newest_ms == since_ms:
-                return sorted(found.values(), key=lambda fill: fill.exch_ts)
+                return sorted(found.values(), key=lambda fill: (fill.exch_ts, fill.trade_id))
             else:
                 since_ms = newest_ms
 
@@ -469,8 +471,8 @@ class GenericOrders:
         self._missed = 0
         self._unheard.clear()
         while self._missed < MOST_MISSED:
-            await self._clock.sleep(HEARD_S / 5)
-            now_s = self._clock.now_s()
+            await asyncio.sleep(self.heard_s / 5)
+            now_s = time.monotonic()
             for number in [number for number, until_s in self._unheard.items() if until_s < now_s]:
                 del self._unheard[number]
                 self._missed += 1

@@ -156,7 +156,7 @@ class GenericViews:
     def fills(self, trades: Iterable[Mapping[str, Any]]) -> list[FillView]:
         """Fills of the account, in the order in which they came about."""
         ours = [each for each in trades if self.is_ours(each)]
-        return [self.fill(each) for each in sorted(ours, key=lambda trade: trade["timestamp"] or 0)]
+        return [self.fill(each) for each in sorted(ours, key=_moment)]
 
     def fill(self, trade: Mapping[str, Any]) -> FillView:
         """One of them; raises ``UnfitError`` where it cannot be told from others."""
@@ -249,6 +249,12 @@ def trade_number(text: str, timestamp_ms: int) -> int:
         return number
     digest = int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little")
     return timestamp_ms << DIGEST_BITS | digest % (1 << DIGEST_BITS)
+
+
+def _moment(trade: Mapping[str, Any]) -> tuple[int, int]:
+    """By which trades are put in order: ccxt sorts their ids as text."""
+    ts_ms = trade.get("timestamp") or 0
+    return ts_ms, trade_number(trade.get("id") or "", ts_ms)
 
 
 def cash_of(text: str) -> int:

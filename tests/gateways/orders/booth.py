@@ -10,8 +10,10 @@ import numpy as np
 
 from gateways.orders.clock import Clock
 from gateways.orders.gateway import OrderGateway
+from gateways.orders.generic import REQUESTS, GenericOrders
 from gateways.orders.ids import ids_of
 from gateways.orders.known import Known, Order, Stage, Trade
+from gateways.orders.limiter import Limit, Limiter
 from gateways.orders.past import Left, Past
 from gateways.orders.venue import VenueType
 from gateways.sandbox.accounts import Account
@@ -82,7 +84,9 @@ class Booth:
         venue_type: VenueType = implementation(self.instrument.venue, Role.ORDERS)
         self.exchange = venue_type.new_exchange(credentials_of(0), self._session)
         self.venue: Any = venue_type(self.exchange, (self.instrument,), clock)
-        self.venue.settle_s = 0.0  # of venues that have it: the sandbox refuses a stream at once
+        if isinstance(self.venue, GenericOrders):
+            self.venue.settle_s = 0.0  # the sandbox refuses a stream at once
+            self.venue.limiter = Limiter((Limit(REQUESTS, 10**6, 1.0, ""),), clock)  # and its limits are known
         self._options = {"grace_s": GRACE_S, "reconcile_s": 10**6, "switch_s": 0.0, **options}
         self._begin(Past())
 
