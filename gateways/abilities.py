@@ -5,7 +5,13 @@ from __future__ import annotations
 import inspect
 from typing import Any, Final
 
+from ccxt.base.errors import AuthenticationError, BaseError, NetworkError
+
 from gateways.venues import Venue
+from oms.instruments import Instrument
+
+MOST_TEXT: Final = 300
+"""Characters of an error that are told."""
 
 NEEDED: Final = {
     "createOrder": "no order can be placed",
@@ -81,6 +87,74 @@ def hands_on_client_ids(exchange: Any) -> bool:
         if name in ("create_order", "order_request") or (name.startswith("create_") and name.endswith("_request"))
     ]
     return any("clientOrderId" in inspect.getsource(maker) for maker in makers if inspect.isfunction(maker))
+
+
+async def why_unfit(exchange: Any, instrument: Instrument, symbol: str, client_id: str) -> str:
+    """Why what ccxt would send for an order cannot be traded by; empty: it can.
+
+    An order is made up and goes all the way through ccxt, but for the last step: nothing but questions is sent. What
+    would have been must hold the client order id, the price and the quantity, as they are.
+
+    Parameters
+    ----------
+    exchange
+        With its markets loaded, and nothing else asking meanwhile.
+    symbol
+        ccxt's of the instrument.
+    client_id
+        Of an order that there is none of.
+
+    Raises
+    ------
+    ccxt.NetworkError, ccxt.AuthenticationError
+        Where the exchange does not answer a question, or not these keys.
+    """
+    ticks, lots = 1_000_003, instrument.qty_to_lots(instrument.min_qty) + 7
+    px, qty = instrument.px_from_ticks(ticks), instrument.qty_from_lots(lots)
+    really = exchange.fetch
+
+    async def fetch(url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
+        if method == "GET":
+            return await really(url, method, headers, body)
+        raise _WouldSendError(f"{url} {body}")
+
+    exchange.fetch = fetch
+    try:
+        await exchange.create_order(symbol, "limit", "buy", qty, px, {"clientOrderId": client_id})
+    except _WouldSendError as error:
+        text = str(error)
+    except (NetworkError, AuthenticationError):
+        raise
+    except _FAILURES as error:
+        return f"ccxt makes no order of it: {error!r}"[:MOST_TEXT]
+    else:
+        return "ccxt asks for an order by a question"
+    finally:
+        exchange.fetch = really
+    wanted = {"client order id": client_id, "price": _trimmed(px), "quantity": _trimmed(qty)}
+    missing = [name for name, value in wanted.items() if value not in text]
+    return f"ccxt does not hand on the {' and the '.join(missing)} of an order as it is" if missing else ""
+
+
+class _WouldSendError(Exception):
+    """Says what a request would have been."""
+
+
+_FAILURES: Final = (
+    BaseError,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    NotImplementedError,
+    TypeError,
+    ValueError,
+)
+"""What ccxt's making of a request ends in where it makes none."""
+
+
+def _trimmed(number: str) -> str:
+    return number.rstrip("0").rstrip(".") if "." in number else number
 
 
 def amends(row: Venue) -> bool:

@@ -227,13 +227,19 @@ async def check_instruments(exchange: Any, instruments: Sequence[Instrument]) ->
 
 async def check_instruments_of_any(exchange: Any, venue: Venue, instruments: Sequence[Instrument]) -> list[Finding]:
     """As ``check_instruments``, of an exchange that zoms has no gateway of its own for."""
-    from gateways.generic import differences
+    from gateways.abilities import why_unfit
+    from gateways.generic import differences, market_of
+    from gateways.orders.ids import MOST, ids_of
 
+    client_id = ids_of("", are_integers=venue.has_integer_ids, are_short=venue.has_short_ids).text(MOST)
     await exchange.load_markets()
     found = []
     for instrument in instruments:
         try:
             texts = differences(exchange, venue, instrument)
+            symbol = market_of(exchange, venue, instrument.symbol)["symbol"]
+            if not texts and (why := await why_unfit(exchange, instrument, symbol, client_id)):
+                texts = [f"{instrument.symbol} cannot be traded: {why}"]
         except ConfigError as error:
             texts = [str(error)]
         found += [Finding("instruments", "refused", text) for text in texts]

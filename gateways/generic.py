@@ -47,7 +47,7 @@ def number_text(number: float | str, decimals: int = 18) -> str:
     exact = Decimal(str(number))
     if isinstance(number, float) and len(exact.normalize().as_tuple().digits) > EXACT_DIGITS:
         exact = round(Decimal(number), decimals)
-    return format(exact, "f")
+    return format(exact.normalize(), "f")
 
 
 def grid_of(exchange: Any, market: Mapping[str, Any]) -> dict[str, str]:
@@ -83,13 +83,22 @@ def market_of(exchange: Any, row: Venue, symbol: str) -> dict[str, Any]:
             traded: dict[str, Any] = market
             return traded
     there = f"; it is {', '.join(str(market['type']) for market in found)}" if found else ""
-    raise ConfigError(f"{row.exchange} trades no {KINDS[row.market]} {symbol}{there}: take it out of the settings")
+    what = KINDS.get(row.market, "instrument")
+    raise ConfigError(f"{row.name} trades no {what} {symbol}{there}: take it out of the settings")
 
 
 def is_traded_at(row: Venue, market: Mapping[str, Any]) -> bool:
     """Whether a market of ccxt's belongs to a venue, and is open."""
-    is_of_kind = market["spot"] if row.market == "spot" else market["swap"] and market[row.market]
-    return bool(is_of_kind) and market["active"] is not False
+    kind = kind_of(market)
+    is_of_kind = kind == KINDS[row.market] if row.market else bool(kind) and row.has_positions == (kind != "spot")
+    return is_of_kind and market["active"] is not False
+
+
+def kind_of(market: Mapping[str, Any]) -> str:
+    """The kind of instrument that a market of ccxt's is; empty: none of ``KINDS``."""
+    if market["spot"]:
+        return KINDS["spot"]
+    return next((kind for name, kind in KINDS.items() if market["swap"] and market.get(name)), "")
 
 
 def traded(exchange: Any, row: Venue, symbols: Collection[str]) -> frozenset[str]:
@@ -115,7 +124,7 @@ def definition_of(exchange: Any, row: Venue, symbol: str, number: int = 0) -> In
         As ``market_of`` and ``grid_of``; and of what no instrument can be made.
     """
     market = market_of(exchange, row, symbol)
-    limits = market["limits"]
+    kind, limits = kind_of(market), market["limits"]
     terms: dict[str, str] = {
         **grid_of(exchange, market),
         "base": market["base"],
@@ -125,14 +134,14 @@ def definition_of(exchange: Any, row: Venue, symbol: str, number: int = 0) -> In
             taker_fee_rate=market["taker"],
             min_qty=limits["amount"]["min"],
             max_qty=limits["amount"]["max"],
-            min_notional=None if row.market == "inverse" else limits["cost"]["min"],
+            min_notional=None if kind == KINDS["inverse"] else limits["cost"]["min"],
         ),
     }
-    if row.market != "spot":
+    if kind != "spot":
         terms |= _stated(multiplier=market["contractSize"], max_leverage=limits.get("leverage", {}).get("max"))
     try:
         return msgspec.convert(
-            {"id": number, "symbol": market["id"], "venue": row.name, "kind": KINDS[row.market], **terms}, Instrument
+            {"id": number, "symbol": market["id"], "venue": row.name, "kind": kind, **terms}, Instrument
         )
     except ValueError as error:
         raise ConfigError(f"{row.name}: {error}") from None

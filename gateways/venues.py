@@ -428,8 +428,7 @@ async def connected(venue: Venue, credentials: Credentials, sandbox: Sandbox | N
         "secret": credentials.secret,
         "password": credentials.passphrase,
     }
-    is_limited = bool(venue.market)  # of an exchange that zoms does not know, ccxt knows how often it may be asked
-    given |= {"options": dict(venue.options), "enableRateLimit": is_limited, "timeout": int(REQUEST_S * 1000)}
+    given |= {"options": dict(venue.options), "enableRateLimit": False, "timeout": int(REQUEST_S * 1000)}
     if sandbox is not None:
         from gateways.sandbox.pointing import pointed_session
 

@@ -17,13 +17,14 @@ from typing import Any, Final
 
 import ccxt
 
-from gateways.abilities import SWITCHED, amends, buys_by_cost, lacks
+from gateways.abilities import SWITCHED, amends, buys_by_cost, lacks, why_unfit
 from gateways.credentials import PASSPHRASE, Credentials, CredentialsError, variable
 from gateways.generic import differences, exchange_class, market_of
 from gateways.orders.clock import Clock
 from gateways.orders.generic_views import NS_PER_MS, WAYS, GenericViews, UnfitError, cash_of
+from gateways.orders.ids import MOST, external_order_id, ids_of
 from gateways.orders.known import Order
-from gateways.orders.limiter import Limit, Limiter, Priority
+from gateways.orders.limiter import Limit, Limiter, Priority, RateError
 from gateways.orders.outcomes import REQUEST_ERRORS, Codes, Verdict
 from gateways.orders.venue import CommandError, Page, Send
 from gateways.orders.views import FillView, FundingView, OrderView, PositionView, Standing, Told
@@ -50,7 +51,20 @@ SKEW_MS: Final = 60_000
 MANY: Final = 50
 """Fills of one answer from which on there may be more than it has: no exchange's pages are shorter."""
 
-EQUITY_TOTALS: Final = ("bitget", "htx", "okx")
+EQUITY_TOTALS: Final = (
+    "apex",
+    "binance",
+    "binancecoinm",
+    "binanceusdm",
+    "bitget",
+    "blofin",
+    "coinbaseinternational",
+    "deribit",
+    "htx",
+    "kucoin",
+    "kucoinfutures",
+    "okx",
+)
 """Exchanges of whose contract accounts ccxt states the equity: what is not realized is taken off."""
 
 PARAMETERS: Final[Mapping[str, Mapping[str, Any]]] = {"bybit": {"acknowledged": True}}
@@ -133,6 +147,9 @@ class GenericOrders:
             symbol = market_of(self.exchange, self._row, each.symbol)["symbol"]
             by_symbol[symbol] = each
             self._symbols[each.id] = symbol
+            client_id = ids_of("", are_integers=self._row.has_integer_ids, are_short=self._row.has_short_ids).text(MOST)
+            if why := await why_unfit(self.exchange, each, symbol, client_id):
+                raise ValueError(f"{each.symbol} cannot be traded at {self._row.name}: {why}")
         self._views = GenericViews(by_symbol)
 
     async def close(self) -> None:
@@ -205,7 +222,12 @@ class GenericOrders:
             parameters["reduceOnly"] = True
         terms = (symbol, order.order_type.name.lower(), WAYS[order.side], instrument.qty_from_lots(order.qty), px)
         since_ms = self.exchange.milliseconds() - SKEW_MS
-        answer = await self._ask(Priority.ORDER, "create_order", *terms, parameters, order=order)
+        try:
+            answer = await self._ask(Priority.ORDER, "create_order", *terms, parameters, order=order)
+        except ccxt.OrderNotFillable as error:  # one class for what cannot be filled, and for what must not be
+            if order.flags & OrderFlag.POST_ONLY:
+                raise ccxt.OrderImmediatelyFillable(str(error)) from error
+            raise
         if not answer.get("id"):
             return None
         number = self._views.order_ids.number(str(answer["id"]))
@@ -226,7 +248,15 @@ class GenericOrders:
         number = order.venue_order_id or (await self.query(order)).venue_order_id
         texts = (instrument.qty_from_lots(qty), instrument.px_from_ticks(px))
         identity = (self._views.order_ids.text(number), self._symbols[instrument.id], "limit", WAYS[order.side])
-        await self._ask(Priority.ORDER, "edit_order", *identity, *texts, order=order)
+        try:
+            await self._ask(Priority.ORDER, "edit_order", *identity, *texts, order=order)
+        except (ccxt.InvalidOrder, ccxt.BadRequest) as error:
+            if isinstance(error, ccxt.OrderNotFound):
+                raise
+            view = await self.query_by_venue_id(instrument, number)
+            if (view.px, view.qty) != (px, qty):
+                raise
+            return view  # the same amend, sent before
         return None
 
     async def cancel(self, order: Order) -> OrderView | None:
@@ -282,9 +312,8 @@ class GenericOrders:
                     return view
         raise ccxt.OrderNotFound(f"{self._row.name} lists no order that is ours as {order.order_id}")
 
-    def _is_adopted(self, order: Order, view: OrderView) -> bool:
-        from gateways.orders.ids import external_order_id
-
+    @staticmethod
+    def _is_adopted(order: Order, view: OrderView) -> bool:
         return external_order_id(order.instrument.id, view.venue_order_id) == order.order_id
 
     async def query_by_venue_id(self, instrument: Instrument, venue_order_id: int) -> OrderView:
@@ -509,6 +538,10 @@ class GenericOrders:
             if type(error) is ccxt.ExchangeError:
                 raise NoAnswerError(str(error)) from error
             raise
+        except (*REQUEST_ERRORS, RateError):
+            raise
+        except Exception as error:
+            raise NoAnswerError(repr(error)) from error  # an error of ccxt's own
         finally:
             _priority.reset(of_priority)
             _order.reset(of_order)

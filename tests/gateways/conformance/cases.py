@@ -308,7 +308,7 @@ GENERIC: Final = tuple(
     for case in CASES
     for name, by, changes in (
         ("binance_spot", "ccxt_binance_spot", {"amends": False}),
-        ("binance_usdm", "ccxt_binanceusdm_linear", {}),
+        ("binance_usdm", "ccxt_binanceusdm_linear", {"amends_to_the_same": True}),
         ("okx", "ccxt_okx_linear", okx_by_ccxt),
     )
     if case.name == name
