@@ -18,7 +18,7 @@ from gateways.orders.process import serve
 from gateways.sandbox.server import Sandbox
 from gateways.sidecar import open_recording
 from oms.bus import Puller, Pusher, Records, new_context
-from oms.config import LiveSettings, Settings, load_settings
+from oms.config import LiveSettings, SandboxSettings, Settings, load_settings
 from oms.instruments import Instrument
 from oms.journal import Journal
 from oms.journal_format import Direction
@@ -113,15 +113,15 @@ class Bus:
         ca_file = folder / "ca.pem"
         ca_file.write_bytes(sandbox.ca_pem)
         self.sandbox = sandbox
+        venue = instrument.venue
         self.settings = msgspec.structs.replace(
-            settings, live=LiveSettings(sandbox_port=sandbox.port, sandbox_ca=str(ca_file))
+            settings, live=LiveSettings(sandbox={venue: SandboxSettings(port=sandbox.port, ca=str(ca_file))})
         )
         self.context = new_context()
-        self.orders = Pusher(self.context, settings.orders_endpoint, RecordKind.COMMAND, Source.CORE)
+        self.orders = Pusher(self.context, settings.orders_endpoint(venue), RecordKind.COMMAND, Source.CORE)
         self.core = Puller(self.context, settings.core_endpoint)
         self.life = OwnLife()
         self.instrument = instrument
-        venue = instrument.venue
         login = zip(("key", "secret", PASSPHRASE), sandbox.login.values(), strict=True)
         environment = {variable(venue, part): text for part, text in login}
         self.serving = asyncio.ensure_future(
@@ -314,12 +314,12 @@ def test_session_that_may_not_trade_sends_nothing_that_changes_anything(tmp_path
 
 def test_orders_that_waited_too_long_on_the_bus_do_not_leave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def body(bus: Bus) -> None:
-        await bus.until("trades")
         now_ns = time.time_ns()
         with monkeypatch.context() as patch:
             patch.setattr("oms.bus.time.time_ns", lambda: now_ns - 6 * 10**9)
-            bus.orders.send(command(CommandKind.NEW))
+            bus.orders.send(command(CommandKind.NEW))  # before the gateway has begun to look
         await until_reason(bus.core, Reason.COMMAND_TOO_LATE)
+        await bus.until("trades")
         assert not bus.sandbox.venue.exchange.orders
         bus.orders.send(command(CommandKind.NEW, order_id=ORDER_ID + 1))
         await reports_until(bus.core, ReportKind.ACCEPTED)
