@@ -348,8 +348,9 @@ class Bench:
                 for view in shown:
                     order = self.order(self.known.ids.order_id(view.client_id) or 0)
                     with suppress(*REQUEST_ERRORS):
-                        ids = {"stop_id" if view.stop else "venue_order_id": view.venue_order_id}
-                        await self.venue.cancel(replace(order, **ids))
+                        is_stop = view.stop is not None
+                        order = replace(order, stop_id=view.venue_order_id if is_stop else 0)
+                        await self.venue.cancel(replace(order, venue_order_id=0 if is_stop else view.venue_order_id))
         except REQUEST_ERRORS as error:
             return [f"orders that could not be asked for ({told_text(error)})"]
         return []

@@ -301,8 +301,14 @@ def _difference(bench: Bench, positions: dict[int, int], balances: dict[str, int
 async def stop_stands(bench: Bench) -> str:
     """A stop far from the market that stands at the exchange, and its end."""
     px = bench.far(-1)
-    trigger = {"trigger": Trigger.STOP, "trigger_source": TriggerSource.LAST, "trigger_px": px}
-    order_id = bench.ask(1, bench.smallest(px), flags=OrderFlag.AT_EXCHANGE, **trigger)
+    order_id = bench.ask(
+        1,
+        bench.smallest(px),
+        flags=OrderFlag.AT_EXCHANGE,
+        trigger=Trigger.STOP,
+        trigger_source=TriggerSource.LAST,
+        trigger_px=px,
+    )
     answers = (ReportKind.ACCEPTED, ReportKind.REJECTED)
     (answer, *_) = await bench.until(lambda: bench.of(order_id, *answers), "the answer to a stop")
     if answer["reason"] == Reason.NO_STOPS_AT_EXCHANGE:
