@@ -37,7 +37,7 @@ from gateways.orders.venue import Venue, VenueType
 from gateways.sandbox.pointing import pointed_session
 from gateways.venues import Role, implementation, venue_among
 from oms.bus import Puller, Pusher, Records, has_input
-from oms.config import ConfigError, LiveSettings, Settings
+from oms.config import ConfigError, SandboxSettings, Settings
 from oms.lifecycle import Lifecycle
 from oms.records import RecordKind, Source
 
@@ -121,20 +121,19 @@ async def serve(
 ) -> int:
     """Trade until told to stop; raises as ``run``."""
     clock = clock or Clock()
-    among = settings.instruments if venue_name else settings.live_instruments or settings.instruments
-    row = venue_among((each.venue for each in among), Role.ORDERS, venue_name)
+    row = venue_among(settings.venues, Role.ORDERS, venue_name)
     venue_type: VenueType = implementation(row.name, Role.ORDERS)
-    traded = settings.live_instruments or settings.instruments
-    instruments = tuple(each for each in traded if each.venue == row.name)
+    instruments = tuple(each for each in settings.traded_instruments if each.venue == row.name)
     credentials = read_credentials(row.name, environment)
     log = _log_of(row.name)
-    puller = Puller(context, settings.orders_endpoint)
-    pusher = Pusher(context, settings.core_endpoint, RecordKind.REPORT, Source.EXECUTION)
+    puller = Puller(context, settings.orders_endpoint(row.name))
+    source = settings.source(Source.EXECUTION, row.name)
+    pusher = Pusher(context, settings.core_endpoint, RecordKind.REPORT, source)
     sender = ReportSender(pusher)
     account = settings.account_number("")
     ids = ids_of(settings.account, are_integers=row.has_integer_ids)
     wallets = {wallet.currency: number for number, wallet in enumerate(settings.wallets) if wallet.venue == row.name}
-    session = _sandbox_session(settings.live, row.hosts)
+    session = _sandbox_session(settings.live.sandbox.get(row.name), row.hosts)
     exchange = venue_type.new_exchange(credentials, session)
     venue: Venue = venue_type(exchange, instruments, clock)
     firm = settings.firm
@@ -285,14 +284,14 @@ async def _readable(puller: Puller, seconds: float) -> None:
         loop.remove_reader(descriptor)
 
 
-def _sandbox_session(live: LiveSettings, hosts: Collection[str]) -> Any:
+def _sandbox_session(sandbox: SandboxSettings | None, hosts: Collection[str]) -> Any:
     """A session that leads to a sandbox on this machine; None: there is none, and the exchange is the real one."""
-    if not live.sandbox_port:
+    if sandbox is None:
         return None
     try:
-        return pointed_session(live.sandbox_port, Path(live.sandbox_ca), hosts)
+        return pointed_session(sandbox.port, Path(sandbox.ca), hosts)
     except (OSError, ssl.SSLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"live sandbox_ca {live.sandbox_ca!r} is no certificate: {error}") from None
+        raise ConfigError(f"sandbox ca {sandbox.ca!r} is no certificate: {error}") from None
 
 
 def _log_of(name: str) -> Say:

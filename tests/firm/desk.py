@@ -30,7 +30,7 @@ from gateways.sandbox.faults import FaultPlan
 from gateways.sandbox.server import Sandbox
 from gateways.venues import VENUES, Role, implementation
 from oms.bus import Publisher, Puller, Pusher, Subscriber, _is_listened_to, new_context
-from oms.config import LiveSettings, Settings, write_session
+from oms.config import LiveSettings, SandboxSettings, Settings, write_session
 from oms.core.state import State, new_state
 from oms.lifecycle import decode_heartbeat
 from oms.records import (
@@ -97,7 +97,8 @@ class FirmDesk:
         ca_file = folder / "ca.pem"
         settings = firm_settings(folder, more=more, market=market, **given)
         ca_file.write_bytes(sandbox.ca_pem)
-        live = LiveSettings(instruments=(market.symbol,), sandbox_port=sandbox.port, sandbox_ca=os.fspath(ca_file))
+        stands = SandboxSettings(port=sandbox.port, ca=os.fspath(ca_file))
+        live = LiveSettings(instruments=(market.symbol,), sandbox={market.venue: stands})
         self.settings: Settings = msgspec.structs.replace(settings, live=live)
         self.session_file = write_session(self.settings)
         self.context = new_context()
@@ -110,7 +111,9 @@ class FirmDesk:
             for part, name in (("key", "apiKey"), ("secret", "secret"), ("passphrase", "password"))
         }
         self._heartbeats = Puller(self.context, self.settings.heartbeat_endpoint)
-        self._ticks = Publisher(self.context, self.settings.ticks_endpoint, RecordKind.TICK, Source.GATEWAY)
+        self._ticks = Publisher(
+            self.context, self.settings.live_ticks_endpoint(market.venue), RecordKind.TICK, Source.GATEWAY
+        )
         self._commands = Pusher(self.context, self.settings.core_endpoint, RecordKind.COMMAND, Source.RPC)
         self._events = Subscriber(self.context, [self.settings.events_endpoint], [RecordKind.EVENT])
         self._core = 0
@@ -166,7 +169,7 @@ class FirmDesk:
 
     async def start_orders(self) -> None:
         """Begin to send orders, once nobody else takes them."""
-        path = self.settings.orders_endpoint.removeprefix("ipc://")
+        path = self.settings.orders_endpoint(self.market.venue).removeprefix("ipc://")
         await self.until(lambda: not _is_listened_to(path))
         self.life = OwnLife()
         clock = SkippingClock()
@@ -193,7 +196,7 @@ class FirmDesk:
 
     def start_data(self) -> None:
         """Begin to publish market data."""
-        route = route_of(self.settings.live, VENUES[self.market.venue].hosts)
+        route = route_of(self.settings.live.sandbox[self.market.venue], VENUES[self.market.venue].hosts)
         live = LiveData([self.instrument], route, self._ticks, POLICY)
 
         async def look() -> None:
