@@ -307,9 +307,9 @@ async def examine_venue(
     except CredentialsError as error:
         return [Finding("keys", "refused", str(error))]
     instruments = [each for each in settings.instruments if each.venue == venue.name]
-    found = [check_account(venue, settings, login.key, 0 if sandbox is None else sandbox.port)]
-    found += check_abilities(venue) if venue.market else []
-    if any(each.level == "refused" for each in found):
+    abilities = check_abilities(venue) if venue.market else []
+    found = [check_account(venue, settings, login.key, 0 if sandbox is None else sandbox.port), *abilities]
+    if any(each.level == "refused" for each in abilities):
         return found
     async with connected(venue, login, sandbox) as exchange:
         checks: dict[str, Callable[[], Awaitable[list[Finding]]]] = {
