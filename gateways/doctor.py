@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
+from gateways.account_claim import claimant, in_use
 from gateways.credentials import Credentials, CredentialsError, read_credentials, refused_text
 from gateways.venues import REQUEST_S, VENUES, Sandbox, Venue, connected, find_venue, one_line, why_closed
 from oms.checks import ConfigError
@@ -119,6 +120,15 @@ def check_wallets(settings: Settings) -> Iterator[Finding]:
 
 
 # A venue
+
+
+def check_account(venue: Venue, settings: Settings, key: str, sandbox_port: int) -> Finding:
+    """Whether no other session on this machine trades the exchange account, from whatever data folder."""
+    pid = claimant(venue.name, key, sandbox_port)
+    if not pid:
+        return Finding("exchange account", "ok", "no other session on this machine trades it")
+    watches = settings.mode == "firm" and not settings.firm.trade
+    return Finding("exchange account", "warning" if watches else "refused", in_use(venue.name, key, pid))
 
 
 async def check_clock(exchange: Any, now_ms: Callable[[], float]) -> list[Finding]:
@@ -297,8 +307,9 @@ async def examine_venue(
     except CredentialsError as error:
         return [Finding("keys", "refused", str(error))]
     instruments = [each for each in settings.instruments if each.venue == venue.name]
-    found: list[Finding] = check_abilities(venue) if venue.market else []
-    if any(each.level == "refused" for each in found):
+    abilities = check_abilities(venue) if venue.market else []
+    found = [check_account(venue, settings, login.key, 0 if sandbox is None else sandbox.port), *abilities]
+    if any(each.level == "refused" for each in abilities):
         return found
     async with connected(venue, login, sandbox) as exchange:
         checks: dict[str, Callable[[], Awaitable[list[Finding]]]] = {

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from oms.family import role_and_venue
-from oms.lifecycle import SUPERVISOR_VARIABLE, Heartbeat
+from oms.lifecycle import NO_SPACE, SUPERVISOR_VARIABLE, Heartbeat
 
 LOG_LIMIT_BYTES: Final = 1 << 20
 MAX_WORDS: Final = 600
@@ -187,12 +187,17 @@ class Child:
                 return
         except FileNotFoundError:
             return
-        self.log_path.with_suffix(".log.1").write_bytes(self.log_path.read_bytes()[-LOG_LIMIT_BYTES:])
+        try:
+            self.log_path.with_suffix(".log.1").write_bytes(self.log_path.read_bytes()[-LOG_LIMIT_BYTES:])
+        except OSError:  # a full disk: later
+            return
         os.truncate(self.log_path, 0)
 
 
 def exit_text(status: int) -> str:
     """An exit status in words: ``exit status 1``, ``killed by SIGKILL``."""
+    if status == NO_SPACE:
+        return f"exit status {status}, the disk is full"
     if status >= 0:
         return f"exit status {status}"
     try:

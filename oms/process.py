@@ -19,8 +19,9 @@ import zmq
 from oms.bus import BusError, Publisher, Puller, Pusher, Subscriber, new_context
 from oms.config import ConfigError, Settings, read_session
 from oms.family import role_and_venue
+from oms.full_disk import LogStream, is_full_disk
 from oms.journal import Journal, JournalError
-from oms.lifecycle import PARENT_GRACE_S, UNUSABLE, Lifecycle, end_with_parent
+from oms.lifecycle import NO_SPACE, PARENT_GRACE_S, UNUSABLE, Lifecycle, end_with_parent
 from oms.order_entry import closed_entry
 from oms.records import InstrumentState, Reason, RecordKind, Source, TradingState
 from oms.venue_requests import VenueRequests
@@ -239,6 +240,13 @@ def resume_instruments(loop: CoreLoop, settings: Settings) -> None:
         loop.ask_instruments(told)
 
 
+def status_of(error: BaseException) -> int:
+    """The exit status by which a process that an error has ended says which kind of error."""
+    if is_full_disk(error):
+        return NO_SPACE
+    return UNUSABLE if isinstance(error, ValueError) else 1
+
+
 def main(arguments: list[str]) -> int:
     """Run the process that the arguments name and return its exit status."""
     role, venue = role_and_venue(arguments[0] if arguments else "")
@@ -258,10 +266,11 @@ def main(arguments: list[str]) -> int:
         life.close()
     except (BusError, ConfigError, JournalError, OSError, RuntimeError, ValueError) as error:
         sys.stderr.write(f"{name}: {type(error).__name__}: {error}\n")
-        status = UNUSABLE if isinstance(error, ValueError) else 1
+        status = status_of(error)
     context.destroy(linger=500)
     return status
 
 
 if __name__ == "__main__":
+    sys.stderr = LogStream()
     sys.exit(main(sys.argv[1:]))

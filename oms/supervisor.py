@@ -11,7 +11,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, NamedTuple
@@ -24,7 +24,7 @@ from oms.child import Child, ChildState, exit_text
 from oms.config import Settings, write_session
 from oms.family import BEHIND, INDISPENSABLE, STOP_GRACE_S, STOP_ORDER, family_of
 from oms.interrupts import Interrupts
-from oms.lifecycle import UNUSABLE, Heartbeat, decode_heartbeat, rss_mb
+from oms.lifecycle import NO_SPACE, UNUSABLE, Heartbeat, decode_heartbeat, rss_mb
 from oms.lock import AccountLock
 from oms.order_entry import EntryCloser
 
@@ -243,7 +243,7 @@ class Supervisor:
     def _note(self, text: str) -> None:
         line = LogLine(time.time_ns(), text)
         self.log.append(line)
-        with open(self.settings.run_dir / "supervisor.log", "a") as log:
+        with suppress(OSError), open(self.settings.run_dir / "supervisor.log", "a") as log:  # a full disk ends nothing
             log.write(f"{line.ts} {text}\n")
         self._listen(line)
 
@@ -300,7 +300,12 @@ class Supervisor:
         child.problem = ended
         quick = not child.ready_at or time.monotonic() - child.ready_at < self.policy.healthy_s
         child.quick_failures = child.quick_failures + 1 if quick else 0
-        hopeless = status == UNUSABLE and not child.ready_at and not child.restarts
+        is_full = status == NO_SPACE and child.name in INDISPENSABLE
+        if is_full:
+            child.problem += (
+                f"; free space where {self.settings.account_dir} is, or set data_dir to another disk, and start again"
+            )
+        hopeless = is_full or (status == UNUSABLE and not child.ready_at and not child.restarts)
         if hopeless or child.quick_failures >= self.policy.max_quick_failures:
             self._give_up(child)
             return

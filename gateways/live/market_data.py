@@ -121,7 +121,7 @@ class LiveData:
         for feed in self.venue.feeds(market.instrument):
             on_change = book_changed if feed.carries_book else _nothing
             arguments = (feed.url, self._route, market, on_change, self._policy, connect, *feed[2:])
-            streams = [Stream(*arguments, log=self.log) for _ in range(connections)]
+            streams = [Stream(*arguments, log=self.log) for _ in range(1 if feed.is_alone else connections)]
             self.streams += streams
             of_book += streams if feed.carries_book else []
             if feed.renewal:

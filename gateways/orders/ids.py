@@ -92,6 +92,11 @@ class IntegerIds(ClientIds):
         return number if 0 < number <= MOST else None
 
 
+def is_of_zoms(client_id: str) -> bool:
+    """Whether a client order id is one that some session of zoms has given; none that is a whole number tells."""
+    return _OURS.search(client_id) is not None
+
+
 def ids_of(owner: str, *, are_integers: bool, are_short: bool = False) -> ClientIds:
     """The client order ids of one account of ours at a venue (``gateways.venues.Venue.has_integer_ids``)."""
     if are_integers:

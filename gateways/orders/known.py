@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from gateways.orders.ids import ClientIds, external_order_id
+from gateways.orders.recent_trades import RecentTrades
 from gateways.orders.reports import new_report
 from gateways.orders.views import FillView, FundingView, OrderView, PositionView, Standing, StopTerms
 from oms.bus import Records
@@ -61,6 +62,9 @@ class Foreign(NamedTuple):
     qty: int
     cash: dict[str, int]
 
+
+AT_ONCE: Final = (TimeInForce.IOC, TimeInForce.FOK)
+"""An order of these cannot rest."""
 
 UNKNOWN_TERMS: Final = (0, 2**62)
 """Price and quantity of an amend in flight of which it is not known what it asked for."""
@@ -124,6 +128,8 @@ class Order:
     """Set when something new was told of it."""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held by the one request about it that is on its way."""
+    is_heard: bool = False
+    """Whether the exchange has said how it stands, and not only that it has it."""
 
     @property
     def is_done(self) -> bool:
@@ -139,6 +145,12 @@ class Order:
     def protects(self) -> bool:
         """Whether it stands at the exchange and can do nothing but close a position."""
         return self.stands and bool(self.flags & OrderFlag.REDUCE_ONLY)
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether the exchange has still to say what became of it: of one that cannot rest, how it ended."""
+        can_rest = self.stands or (self.order_type is OrderType.LIMIT and self.time_in_force not in AT_ONCE)
+        return not self.is_done and not (self.is_heard and can_rest)
 
     @property
     def owes(self) -> bool:
@@ -170,6 +182,8 @@ class Known:
         Fills that were said again.
     begun : set of int
         Instruments of whose positions the core knows: of any other the exchange's is the opening one.
+    recent_trades : RecentTrades
+        What has been told of late, whichever way it came.
     is_disordered : bool
         A fill was told behind a later one, so that the core has realized something else than the exchange, and holds at
         another average: the next positions and balances are told, whatever is known.
@@ -204,6 +218,7 @@ class Known:
         self.begun: set[int] = set()
         self.newest_booked: dict[int, int] = {}
         self._newest_told: dict[int, int] = {}
+        self.recent_trades = RecentTrades()
         self.is_disordered = False
         self.foreign: dict[int, list[Foreign]] = {number: [] for number in self.instruments}
         self.news = 0
@@ -290,6 +305,9 @@ class Known:
         if order.stage is Stage.ENDED:
             return order
         self._accept(order, view.exch_ts)
+        if view.standing is not Standing.TAKEN and not order.is_heard:
+            order.is_heard = True
+            order.changed.set()
         if view.stop is not None:
             self._take_stop(order, view)
             return order
@@ -301,13 +319,14 @@ class Known:
         has_changed = is_exact and order.asked is None and terms != (order.px, order.qty)
         if order.order_type is OrderType.LIMIT and not is_stale and (terms == order.asked or has_changed):
             self._amended(order, *terms, view.exch_ts)
-        if view.standing is not Standing.OPEN and order.end is None:
+        if view.standing.is_end and order.end is None:
             order.end = End(view.standing, view.reason, view.filled_qty, view.exch_ts)
         self._settle(order)
         return order
 
     def take_fill(self, fill: FillView) -> Order | None:
         """Take a fill: it is told, unless it has been; returns its order, None when that is unknown."""
+        self.recent_trades.note(fill.instrument, fill.trade_id)
         order = self.find(fill.instrument, fill.client_id, fill.venue_order_id)
         if order is None:
             self._take_foreign(fill)

@@ -574,7 +574,7 @@ def _accepted(order: Order, row: Mapping[str, Any]) -> OrderView:
         order.order_type,
         order.time_in_force,
         order.flags,
-        Standing.OPEN,
+        Standing.TAKEN,
         Reason.NONE,
         order.px,
         order.qty,

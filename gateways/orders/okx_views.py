@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from gateways.orders.ids import number_of
 from gateways.orders.okx_words import AT_MARKET, EXPIRIES, SIDE_OF, STANDINGS, TYPE_OF
-from gateways.orders.views import FillView, FundingView, Notice, OrderView, PositionView, Standing, Told
+from gateways.orders.views import FillView, FundingView, Notice, OrderView, PositionView, Standing, Told, TradeView
 from oms.decimals import parse_decimal
 from oms.instruments import Instrument
 from oms.records import CASH_SCALE, Liquidity, OrderFlag, Reason
@@ -48,7 +48,7 @@ class OkxViews:
         channel = message.get("arg", {}).get("channel")
         rows = message.get("data", [])
         if channel == ACCOUNT:
-            return [Notice.FUNDING_PAID] if any(row.get("eventType") == FUNDING_EVENT for row in rows) else []
+            return [each for row in rows for each in self._account_event(row)]
         if channel != ORDERS:
             return []
         told: list[Told] = []
@@ -57,6 +57,15 @@ class OkxViews:
                 told += [self._fill_event(row)] if _has_fill(row) else []
                 told.append(self.order(row))
         return told
+
+    def _account_event(self, row: Mapping[str, Any]) -> list[Told]:
+        """What moved balances and positions: the trades of it have fills on the other channel."""
+        traded = [
+            TradeView(self._by_symbol[trade["instId"]].id, number_of(trade["tradeId"], "tradeId"))
+            for trade in row.get("trades", ())
+            if trade["instId"] in self._by_symbol
+        ]
+        return [Notice.FUNDING_PAID] if row.get("eventType") == FUNDING_EVENT else [*traded]
 
     def order(self, row: Mapping[str, Any]) -> OrderView:
         """An order of "Order details", of "Order List" and of the order channel."""

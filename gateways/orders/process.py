@@ -25,6 +25,7 @@ import ccxt
 import zmq
 
 from gateways.abilities import caveats
+from gateways.account_claim import Claim
 from gateways.credentials import CredentialsError, read_credentials, refused_text
 from gateways.orders.asking import RETRY_S
 from gateways.orders.clock import Clock
@@ -101,6 +102,8 @@ def run(settings: Settings, life: Lifecycle, context: zmq.Context[Any], venue: s
     ------
     CredentialsError
         When there are no keys.
+    ClaimError
+        When another session on this machine trades the account.
     ConfigError
         When no instrument of the settings is of this venue, or several venues are meant, or a sandbox's certificate
         cannot be read.
@@ -130,14 +133,16 @@ async def serve(
     puller = Puller(context, settings.orders_endpoint(row.name))
     source = settings.source(Source.EXECUTION, row.name)
     pusher = Pusher(context, settings.core_endpoint, RecordKind.REPORT, source)
+    firm = settings.firm
+    sandbox = settings.live.sandbox.get(row.name)
+    claim = Claim(row.name, credentials.key, sandbox.port if sandbox else 0) if firm.trade else None
     sender = ReportSender(pusher)
     account = settings.account_number("")
     ids = ids_of(settings.account, are_integers=row.has_integer_ids, are_short=row.has_short_ids)
     wallets = {wallet.currency: number for number, wallet in enumerate(settings.wallets) if wallet.venue == row.name}
-    session = _sandbox_session(settings.live.sandbox.get(row.name), row.hosts)
+    session = _sandbox_session(sandbox, row.hosts)
     exchange = venue_type.new_exchange(credentials, session)
     venue: Venue = venue_type(exchange, instruments, clock)
-    firm = settings.firm
 
     try:
         life.beat({}, "recovering")
@@ -177,6 +182,8 @@ async def serve(
             await session.close()
         puller.close()
         pusher.close()
+        if claim is not None:
+            claim.release()
     return 0
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from itertools import accumulate
 from typing import Final
 
-from gateways.orders.ids import external_order_id
+from gateways.orders.ids import external_order_id, is_of_zoms
 from gateways.orders.known import SPOT, Foreign, Known, KnownError, Order, Stage
 from gateways.orders.outcomes import REQUEST_ERRORS, Verdict, outcome_of
 from gateways.orders.unknown import MARGIN_S
@@ -225,6 +225,11 @@ class Reconciler:
     async def _adopt(self, view: OrderView) -> None:
         order = self._known.adopt(view)
         self.adopted += 1
+        if is_of_zoms(view.client_id):
+            self._log(
+                f"order {view.venue_order_id} is open, and was placed by another session of zoms or by one whose "
+                f"journal is gone: if that runs still, perhaps on another machine, end it: two on one account do harm"
+            )
         if not order.stands:
             await self.collect(order)
 

@@ -12,11 +12,18 @@ class Standing(Enum):
     """Where an order is; the value is what the core is told of its end."""
 
     OPEN = None
+    TAKEN = "taken"
+    """The exchange has it, and has not said what became of it: that comes on the private stream."""
     FILLED = "filled"
     """Its last fill says so."""
     CANCELLED = ReportKind.CANCELLED
     EXPIRED = ReportKind.EXPIRED
     REJECTED = ReportKind.REJECTED
+
+    @property
+    def is_end(self) -> bool:
+        """Whether it cannot fill any more."""
+        return self not in (Standing.OPEN, Standing.TAKEN)
 
 
 class StopTerms(NamedTuple):
@@ -80,6 +87,13 @@ class FillView(NamedTuple):
     """Of spot: a fee that was taken in the base currency, 1e-8 of it; ``fee`` is what that is worth at the price."""
 
 
+class TradeView(NamedTuple):
+    """A trade that has moved the account; its fill is told apart."""
+
+    instrument: int
+    trade_id: int
+
+
 class PositionView(NamedTuple):
     """A position: signed lots, at an average of so many ticks and 1e-8 ticks."""
 
@@ -109,4 +123,4 @@ class Notice(Enum):
     """Money came or went otherwise than by trading."""
 
 
-Told = OrderView | FillView | Notice
+Told = OrderView | FillView | TradeView | Notice

@@ -50,6 +50,17 @@ class Market(NamedTuple):
         return qualified_symbol(self.instrument)
 
     @property
+    def market_maker(self) -> str:
+        """A strategy on it whose orders are of the smallest size, as settings say it."""
+        lots = f"order_lots = {self.qty[0]:.1f}, max_position_lots = {10 * self.qty[0]:.1f}"
+        return f'''
+[[strategies]]
+file = "market_maker"
+instrument = "{self.symbol}"
+parameters = {{ {lots} }}
+'''
+
+    @property
     def currencies(self) -> str:
         """The reporting currency, and how what a contract settles in becomes it, as settings say them."""
         if not self.instrument.inverse:

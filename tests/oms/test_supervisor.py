@@ -212,6 +212,18 @@ def test_process_with_unusable_settings_is_given_up_on_at_once(tmp_path: Path) -
         assert supervisor.restarts == 0
 
 
+def test_core_on_a_full_disk_ends_the_session_in_order_with_the_reason_and_the_remedy(tmp_path: Path) -> None:
+    with family(tmp_path, core="full") as supervisor:
+        log = supervisor.settings.run_dir / "supervisor.log"
+        log.unlink()
+        log.symlink_to("/dev/full")
+        step_until(supervisor, lambda: not supervisor.running)
+        assert supervisor.failure.startswith("core failed: core ended: exit status 74, the disk is full; free space")
+        assert supervisor.restarts == 0
+        stopped = [child.state for name, child in supervisor.children.items() if name != "core"]
+        assert stopped == [ChildState.STOPPED] * 3
+
+
 def test_session_goes_on_without_a_dispensable_process(tmp_path: Path) -> None:
     with family(tmp_path) as supervisor:
         rpc = supervisor.children["rpc"]

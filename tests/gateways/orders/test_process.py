@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from gateways.account_claim import ClaimError
 from gateways.credentials import PASSPHRASE, CredentialsError, variable
 from gateways.orders.clock import Clock
 from gateways.orders.process import serve
@@ -123,9 +124,9 @@ class Bus:
         self.life = OwnLife()
         self.instrument = instrument
         login = zip(("key", "secret", PASSPHRASE), sandbox.login.values(), strict=True)
-        environment = {variable(venue, part): text for part, text in login}
+        self.environment = {variable(venue, part): text for part, text in login}
         self.serving = asyncio.ensure_future(
-            serve(self.settings, self.life, self.context, environment, venue, clock, audit_s=0.05)
+            serve(self.settings, self.life, self.context, self.environment, venue, clock, audit_s=0.05)
         )
         self.account = sandbox.venue.exchange.accounts[0]
 
@@ -293,6 +294,16 @@ def test_gateway_that_has_died_has_its_orders_cancelled_by_the_exchange(tmp_path
         assert len(bus.account.open_orders) == 1
         bus.sandbox.advance(61_000)
         assert not bus.account.open_orders
+
+    on_bus(tmp_path, body)
+
+
+def test_second_session_on_an_exchange_account_does_not_begin(tmp_path: Path) -> None:
+    async def body(bus: Bus) -> None:
+        elsewhere = msgspec.structs.replace(bus.settings, data_dir=str(tmp_path / "elsewhere"))
+        await bus.until("trades")
+        with pytest.raises(ClaimError, match="is traded by process"):
+            await serve(elsewhere, OwnLife(), bus.context, bus.environment, VENUE)
 
     on_bus(tmp_path, body)
 
