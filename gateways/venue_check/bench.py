@@ -25,7 +25,7 @@ from gateways.live.market_data import LOOK_S, LiveData
 from gateways.live.requests import Requests
 from gateways.orders.clock import Clock
 from gateways.orders.gateway import OrderGateway
-from gateways.orders.ids import ClientIds, IntegerIds
+from gateways.orders.ids import ids_of
 from gateways.orders.known import Known, Order
 from gateways.orders.outcomes import REQUEST_ERRORS, told_text
 from gateways.orders.venue import Venue, VenueType
@@ -148,7 +148,7 @@ class Bench:
         self._came = asyncio.Event()
         self._last_id = time.time_ns()
         wallets = {currency: number for number, currency in enumerate(currencies_of(instrument))}
-        ids = (IntegerIds if place.venue.has_integer_ids else ClientIds)(OWNER)
+        ids = ids_of(OWNER, are_integers=place.venue.has_integer_ids, are_short=place.venue.has_short_ids)
         self.known = Known(0, ids, (instrument,), wallets, self._tell, clock.time_ns)
         self.gateway = OrderGateway(venue, exchange, self.known, clock, self._say, switch_s=0.0)
 

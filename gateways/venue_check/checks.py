@@ -196,8 +196,8 @@ async def post_only(bench: Bench) -> str:
     await bench.done(order_id)
     if bench.of(order_id, ReportKind.FILL):
         raise CheckError("a post-only order took what was displayed")
-    reason = Reason.POST_ONLY_WOULD_CROSS if bench.venue.tells_why else Reason.NONE
-    return f"{_end_of(bench, order_id, reason)}, and nothing was taken"
+    untold = () if bench.venue.tells_why else (Reason.NONE, Reason.EXCHANGE_REFUSED)
+    return f"{_end_of(bench, order_id, Reason.POST_ONLY_WOULD_CROSS, *untold)}, and nothing was taken"
 
 
 async def immediate(bench: Bench) -> str:
@@ -210,12 +210,12 @@ async def immediate(bench: Bench) -> str:
     return f"{_end_of(bench, order_id, Reason.NO_LIQUIDITY)}, without a fill"
 
 
-def _end_of(bench: Bench, order_id: int, reason: Reason) -> str:
-    """How an order has ended, which must be for a reason; raises ``CheckError`` where it is another one."""
+def _end_of(bench: Bench, order_id: int, *reasons: Reason) -> str:
+    """How an order has ended, which must be for one of the reasons; raises ``CheckError`` where it is another one."""
     (end, *_) = bench.of(order_id, *ENDS)
     told = Reason(int(end["reason"]))
-    if told is not reason:
-        raise CheckError(f"an order ended as {told.name} instead of {reason.name}{bench.last_line}")
+    if told not in reasons:
+        raise CheckError(f"an order ended as {told.name} instead of {reasons[0].name}{bench.last_line}")
     return f"{ReportKind(int(end['kind'])).name} as {told.name}"
 
 
@@ -266,7 +266,8 @@ async def reduce_only(bench: Bench) -> str:
     await bench.done(order_id)
     if bench.of(order_id, ReportKind.FILL):
         raise CheckError("a reduce-only order opened a position")
-    return f"{_end_of(bench, order_id, Reason.REDUCE_ONLY)}, and nothing was opened"
+    untold = (Reason.EXCHANGE_REFUSED, Reason.NOT_PLACED) if bench.place.venue.market else ()
+    return f"{_end_of(bench, order_id, Reason.REDUCE_ONLY, *untold)}, and nothing was opened"
 
 
 async def _account_is_as_shown(bench: Bench) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,12 +17,18 @@ from gateways.orders.generic import limits_of, orders_of
 from gateways.orders.generic_views import GenericViews, TextIds, UnfitError, trade_number
 from gateways.orders.ids import ids_of, ours_in
 from gateways.orders.views import PositionView, Standing
+from gateways.sandbox.server import Sandbox, credentials_of
+from gateways.sidecar import open_recording
+from gateways.venue_check.place import place_of
+from gateways.venue_check.run import Verdict, try_venue
 from gateways.venues import Role, Venue, find_venue, implementation, venues_with_keys
+from gateways.venues import Sandbox as SandboxAddress
 from oms.checks import ConfigError
 from oms.instruments import Instrument
 from oms.records import Liquidity, OrderFlag, OrderType, Reason, ReportKind, TimeInForce
 from tests.gateways.conformance.cases import GENERIC, Stand
 from tests.gateways.orders.booth import Booth, on_booth
+from tests.gateways.test_venue_check import played
 
 (SPOT,) = (case for case in GENERIC if case.by == "ccxt_binance_spot")
 
@@ -298,3 +305,25 @@ def test_life_of_orders_by_ccxts_unified_methods() -> None:
         await stand.until(lambda: stand.gateway.stream.connections == 2 and stand.gateway.entry.is_open)
 
     body()
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", ["ccxt_binance_spot", "ccxt_binanceusdm_linear"])
+def test_venue_check_finds_any_exchange_as_it_should_be(name: str, tmp_path: Path) -> None:
+    async def body() -> None:
+        (case,) = (each for each in GENERIC if each.by == name)
+        async with Sandbox(open_recording(case.recording), case.instrument, loop=True) as sandbox:
+            sandbox.step(50)
+            ca = tmp_path / "ca.pem"
+            ca.write_bytes(sandbox.ca_pem)
+            place = place_of(row_of(name), SandboxAddress(sandbox.port, ca))
+            playing = asyncio.ensure_future(played(sandbox, 0.05))
+            told: list[Verdict] = []
+            try:
+                result = await try_venue(place, case.traded, credentials_of(0), told.append, patience_s=30.0)
+            finally:
+                playing.cancel()
+            assert [each for each in told if each.level == "failed"] == []
+            assert result.has_passed
+
+    asyncio.run(body())
