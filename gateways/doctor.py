@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
+from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
@@ -35,6 +36,8 @@ TRADING: Final = {
     "binance_spot": ("enableSpotAndMarginTrading", "spot"),
 }
 """Permissions of Binance's keys by which each venue is traded, and what that is."""
+
+NO_SANDBOXES: Final[Mapping[str, Sandbox]] = MappingProxyType({})
 
 Level = Literal["ok", "warning", "refused"]
 
@@ -101,6 +104,18 @@ def check_instance(settings: Settings) -> Iterator[Finding]:
         yield Finding("one session", "refused", f"account {settings.account!r} is in use by process {pid}: end it")
     else:
         yield Finding("one session", "ok", f"account {settings.account!r} is free")
+
+
+def check_wallets(settings: Settings) -> Iterator[Finding]:
+    """Whether each venue's money is its own: what two of them show as theirs would be counted twice."""
+    by_wallet: dict[str, list[str]] = {}
+    for venue in settings.venues:
+        if venue in VENUES and VENUES[venue].wallet:
+            by_wallet.setdefault(VENUES[venue].wallet, []).append(venue)
+    for venues in by_wallet.values():
+        if len(venues) > 1:
+            text = f"{' and '.join(venues)} are one wallet at the exchange: trade one of them"
+            yield Finding("wallets", "refused" if settings.is_live else "warning", text)
 
 
 # A venue
@@ -273,15 +288,15 @@ async def _answered(
 
 
 def examine(
-    settings: Settings, sandbox: Sandbox | None = None, *, may_withdraw: bool = False
+    settings: Settings, sandboxes: Mapping[str, Sandbox] = NO_SANDBOXES, *, may_withdraw: bool = False
 ) -> dict[str, list[Finding]]:
     """Every check: those of this machine, and those of each venue that is traded live, or might be, by its name.
 
     Parameters
     ----------
     settings : Settings
-    sandbox : Sandbox, optional
-        Ask it instead of the venues.
+    sandboxes : mapping of str to Sandbox
+        To ask instead of venues, by those.
     may_withdraw : bool
         Only warn of keys that may move money away.
     """
@@ -290,10 +305,12 @@ def examine(
             *check_limits(settings),
             *check_disk(settings),
             *check_instance(settings),
+            *check_wallets(settings),
         ]
     }
-    for name in dict.fromkeys(each.venue for each in settings.live_instruments or settings.instruments):
+    for name in settings.venues:
         if name in VENUES:
+            sandbox = sandboxes.get(name)
             found[name] = asyncio.run(examine_venue(VENUES[name], settings, sandbox, may_withdraw=may_withdraw))
         else:
             text = why_closed(name) or f"zoms knows it from recordings only, but {', '.join(VENUES)}"

@@ -81,6 +81,8 @@ class Venue(msgspec.Struct, frozen=True, kw_only=True):
     """False where what is bought is a balance."""
     has_passphrase: bool = False
     """Whether keys have a third part."""
+    wallet: str = ""
+    """The wallet of one login that it shares with the other venues that name it; empty: its wallets are its own."""
     has_integer_ids: bool = False
     """Whether its client order ids are whole numbers."""
     receive_window_s: float
@@ -197,6 +199,7 @@ VENUES: Final = {
                 "conditional order": {"trigger": True, "ordType": "conditional,oco"},
             },
             has_passphrase=True,
+            wallet="okx",
             receive_window_s=30.0,
             testnet=OKX_TESTNET,
             roles={
@@ -218,6 +221,7 @@ VENUES: Final = {
             },
             has_positions=False,
             has_passphrase=True,
+            wallet="okx",
             receive_window_s=30.0,
             testnet=OKX_TESTNET,
             roles={

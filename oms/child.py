@@ -11,6 +11,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Final
 
+from oms.family import role_and_venue
 from oms.lifecycle import NO_SPACE, SUPERVISOR_VARIABLE, Heartbeat
 
 LOG_LIMIT_BYTES: Final = 1 << 20
@@ -36,6 +37,8 @@ class Child:
 
     Attributes
     ----------
+    role, venue : str
+        The two parts of its name: what it does and, where there is one for each venue (``orders.okx``), for which.
     heartbeat : Heartbeat or None
         The last one of the running process, or of the last one that ran.
     heard_at, started_at : float
@@ -48,6 +51,7 @@ class Child:
 
     def __init__(self, name: str, command: Sequence[str], log_path: Path) -> None:
         self.name = name
+        self.role, self.venue = role_and_venue(name)
         self.command = list(command)
         self.log_path = log_path
         self.state = ChildState.WAITING

@@ -95,7 +95,7 @@ class Stream:
         By which library; None: the fastest that is installed.
     log
         Takes a line when the connection was lost, cannot be had, or is there again, and why.
-    greeting, ping, renewal, unpack, pong
+    greeting, ping, renewal, unpack, pong, is_alone
         As a ``Feed`` has them.
 
     Attributes
@@ -123,6 +123,7 @@ class Stream:
         renewal: tuple[str, ...] = (),
         unpack: Callable[[bytes], bytes] | None = None,
         pong: Callable[[bytes], str] | None = None,
+        is_alone: bool = False,
         *,
         log: SeldomLog | None = None,
     ) -> None:
@@ -146,6 +147,7 @@ class Stream:
         self._renewal = renewal
         self._unpack = unpack
         self._pong = pong
+        self._is_alone = is_alone
 
     @property
     def is_up(self) -> bool:
@@ -220,6 +222,8 @@ class Stream:
         while True:
             now_s = time.monotonic()
             if now_s >= exchange_s:
+                if self._is_alone:
+                    self._let_go()
                 return
             if now_s >= held.heard_s + self._policy.silent_s:
                 self.silent += 1

@@ -119,7 +119,7 @@ class LiveData:
         for feed in self.venue.feeds(market.instrument):
             on_change = book_changed if feed.carries_book else _nothing
             arguments = (feed.url, self._route, market, on_change, self._policy, connect, *feed[2:])
-            streams = [Stream(*arguments, log=self.log) for _ in range(connections)]
+            streams = [Stream(*arguments, log=self.log) for _ in range(1 if feed.is_alone else connections)]
             self.streams += streams
             of_book += streams if feed.carries_book else []
             if feed.renewal:
@@ -226,8 +226,9 @@ def run(settings: Settings, life: Lifecycle, context: zmq.Context[Any], venue: s
     """
     exchange = venue_among((each.venue for each in settings.live_instruments), Role.MARKET_DATA, venue)
     instruments = [each for each in settings.live_instruments if each.venue == exchange.name]
-    route = route_of(settings.live, exchange.hosts)
-    publisher = Publisher(context, settings.ticks_endpoint, RecordKind.TICK, Source.GATEWAY)
+    route = route_of(settings.live.sandbox.get(exchange.name), exchange.hosts)
+    source = settings.source(Source.GATEWAY, exchange.name)
+    publisher = Publisher(context, settings.live_ticks_endpoint(exchange.name), RecordKind.TICK, source)
     in_force = [InForce(settings, context, instrument) for instrument in instruments]
 
     def on_progress(progress: Progress) -> None:

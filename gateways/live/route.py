@@ -18,7 +18,7 @@ from aiohttp.abc import AbstractResolver
 
 from gateways.sandbox.pointing import AuthorityFile, SandboxResolver
 from oms.checks import ConfigError
-from oms.session_settings import LiveSettings
+from oms.session_settings import SandboxSettings
 
 TOTAL_S = 10.0
 """How long a request may take in all."""
@@ -89,13 +89,13 @@ class Route:
         return made
 
 
-def route_of(live: LiveSettings, hosts: Collection[str]) -> Route:
-    """The route that the settings name.
+def route_of(sandbox: SandboxSettings | None, hosts: Collection[str]) -> Route:
+    """The route to an exchange, or to the sandbox that stands for it.
 
     Parameters
     ----------
-    live
-        With ``sandbox_port`` the sandbox there, whose authority is ``sandbox_ca``; else the internet.
+    sandbox
+        None: the exchange itself, by the internet.
     hosts
         The exchange's host names.
 
@@ -104,12 +104,12 @@ def route_of(live: LiveSettings, hosts: Collection[str]) -> Route:
     ConfigError
         When the authority cannot be read.
     """
-    if not live.sandbox_port:
+    if sandbox is None:
         return Route(ssl.create_default_context())
     try:
-        authority = AuthorityFile(Path(live.sandbox_ca))
+        authority = AuthorityFile(Path(sandbox.ca))
     except (OSError, ssl.SSLError, UnicodeDecodeError) as error:
         raise ConfigError(
-            f"live sandbox_ca {live.sandbox_ca!r} is no certificate: {error}; give the file that zoms sandbox names"
+            f"sandbox ca {sandbox.ca!r} is no certificate: {error}; give the file that zoms sandbox names"
         ) from None
-    return Route(authority.tls, SandboxResolver(live.sandbox_port, hosts, authority.look))
+    return Route(authority.tls, SandboxResolver(sandbox.port, hosts, authority.look))

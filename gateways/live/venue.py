@@ -34,6 +34,8 @@ class Feed(NamedTuple):
         What makes a message of a frame; None: it is one.
     pong : callable, optional
         What is to be answered to a message, which then goes no further; empty text: nothing, as is None.
+    is_alone : bool
+        The book's numbers are those of one connection, so that there is one at a time: updates of two do not mix.
     """
 
     url: str
@@ -43,6 +45,7 @@ class Feed(NamedTuple):
     renewal: tuple[str, ...] = ()
     unpack: Callable[[bytes], bytes] | None = None
     pong: Callable[[bytes], str] | None = None
+    is_alone: bool = False
 
 
 class Checksums(Protocol):

@@ -29,7 +29,7 @@ from gateways.orders.reconcile import Reconciler
 from gateways.orders.recovery import Recovery
 from gateways.orders.tasks import Tasks
 from gateways.orders.venue import Venue
-from gateways.orders.views import FillView, Notice, OrderView, Told
+from gateways.orders.views import FillView, Notice, OrderView, Standing, Told, TradeView
 from oms.bus import Records
 from oms.records import CommandKind, OrderState
 
@@ -43,6 +43,12 @@ GRACE_S: Final = 0.5
 """How long the stream may take with a fill that an answer has told of."""
 SWITCH_S: Final = 60.0
 """After which the exchange cancels all orders of an account whose gateway has died or hangs."""
+KEPT: Final[dict[str, Callable[[Order], bool]]] = {
+    "cancel": lambda order: False,
+    "keep_stops": lambda order: order.protects,
+    "keep": lambda order: True,
+}
+"""Which orders stay at the exchange when the session ends, by ``orders_at_end``."""
 
 
 class OrderGateway:
@@ -128,10 +134,15 @@ class OrderGateway:
             self._tasks.serve(service)
         self._switch.start(self._tasks)
 
-    async def end(self, *, cancel: bool, within_s: float) -> list[Order]:
-        """Let nothing new leave any more, and either cancel what is open or leave it; what could not be cancelled.
+    async def end(self, orders_at_end: str, *, within_s: float) -> list[Order]:
+        """Let nothing new leave any more, cancel what is not to stay open, and return what could not be cancelled.
 
         The exchange's own switch is taken back where nothing is open that should not be.
+
+        Parameters
+        ----------
+        orders_at_end
+            As in ``[firm]``.
         """
         self.entry.end()
         if not self.entry.may_trade:
@@ -139,21 +150,25 @@ class OrderGateway:
         self._switch.stop()
         try:
             async with asyncio.timeout(within_s):
-                if cancel:
-                    for order in list(self.known.orders.values()):
-                        self._tasks.spawn(self._cancelling.end(order))
+                for order in self._to_end(orders_at_end):
+                    self._tasks.spawn(self._cancelling.end(order))
                 await self.idle()
                 if self.stream.is_open:
                     await self.reconcile()
                 await self.idle()
         except TimeoutError:
             pass
-        left = [order for order in self.known.orders.values() if not order.is_done] if cancel else []
+        left = [order for order in self._to_end(orders_at_end) if not order.is_done]
         for order in left:
             self._log(f"order {order.order_id} may be open: its end was not confirmed")
         if not left:
             await self._switch.disarm()
         return left
+
+    def _to_end(self, orders_at_end: str) -> list[Order]:
+        """Orders that are not to be open once the session has ended."""
+        kept = KEPT[orders_at_end]
+        return [order for order in self.known.orders.values() if not kept(order)]
 
     async def close(self) -> None:
         """End everything; orders stay as they are."""
@@ -240,22 +255,46 @@ class OrderGateway:
             if isinstance(told, FillView):
                 if self.known.take_fill(told) is None or self.known.is_disordered:
                     self.asking.wanted.set()
+            elif isinstance(told, TradeView):
+                self._tasks.spawn(self._expect(told))
             elif isinstance(told, OrderView):
                 order = self.known.take_order(told)
                 if order is not None and order.owes and order not in self._collecting:
                     self._collecting.add(order)
                     self._tasks.spawn(self._collect(order))
+                if order is not None and told.standing is Standing.TAKEN:
+                    self._tasks.spawn(self._hear(order))
         except KnownError as error:
             self.entry.refuse(str(error))
+
+    async def _expect(self, trade: TradeView) -> None:
+        """Wait for the fill of a trade that has moved the account; where it does not come, reconcile."""
+        if trade in self.known.recent_trades:
+            return
+        await self._clock.sleep(self._grace_s)
+        if trade not in self.known.recent_trades:
+            self.stream.doubt()
+            self.asking.wanted.set()
+
+    async def _hear(self, order: Order) -> None:
+        """Wait for what the stream should say of an order that was merely taken; where it does not, ask."""
+        await self._wait_while(order, lambda: order.is_silent, self._grace_s)
+        if order.is_silent:
+            self.stream.doubt()
+            await self.asking.resolve(order)
+
+    async def _wait_while(self, order: Order, lacks: Callable[[], bool], seconds: float) -> None:
+        """Wait so long at most while something is still to be told of an order."""
+        deadline_s = self._clock.now_s() + seconds
+        while lacks() and (left_s := deadline_s - self._clock.now_s()) > 0:
+            order.changed.clear()
+            if not await self._clock.wait(order.changed, left_s):
+                break
 
     async def _collect(self, order: Order) -> None:
         """Wait for fills that the stream should bring; where it does not, ask for them."""
         try:
-            deadline_s = self._clock.now_s() + (self._grace_s if self.venue.tells_fills else 0.0)
-            while order.owes and (left_s := deadline_s - self._clock.now_s()) > 0:
-                order.changed.clear()
-                if not await self._clock.wait(order.changed, left_s):
-                    break
+            await self._wait_while(order, lambda: order.owes, self._grace_s if self.venue.tells_fills else 0.0)
             if order.owes and self.venue.tells_fills and self.stream.is_open:
                 self.stream.doubt()
             while order.owes:

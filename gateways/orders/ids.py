@@ -99,24 +99,24 @@ def number_of(text: str | int, what: str = "id") -> int:
     return int(given)
 
 
-def external_order_id(instrument: int, venue_order_id: int) -> int:
+def external_order_id(instrument: int, key: int) -> int:
     """Our id of an order that was placed elsewhere: the same in every session, and never that of an order of ours.
 
-    A venue's id that does not fit (OKX's have 61 bits) is folded: bits of its digest stand for it.
+    A venue's id that does not fit (OKX's have 61 bits) is folded: bits of its digest stand for it. So is that of a
+    stop, which is less than 0 here.
 
     Raises
     ------
     ValueError
-        When the instrument's number does not fit, or the venue's id is no int64 above 0.
+        When the instrument's number does not fit, or the venue's id is 0 or no int64.
     """
-    if not 0 <= instrument < 1 << INSTRUMENT_BITS or not 0 < venue_order_id <= MOST:
+    if not 0 <= instrument < 1 << INSTRUMENT_BITS or not 0 < abs(key) <= MOST:
         raise ValueError(
-            f"order {venue_order_id} of instrument {instrument} was placed elsewhere, and no id of ours fits it: "
-            f"cancel it there"
+            f"order {key} of instrument {instrument} was placed elsewhere, and no id of ours fits it: cancel it there"
         )
-    fitting = venue_order_id
-    if venue_order_id >= FOLDED:
-        digest = blake2b(str(venue_order_id).encode(), digest_size=8).digest()
+    fitting = key
+    if not 0 < key < FOLDED:
+        digest = blake2b(str(key).encode(), digest_size=8).digest()
         fitting = int.from_bytes(digest, "little") % FOLDED | FOLDED
     return EXTERNAL | instrument << VENUE_ID_BITS | fitting
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from gateways.orders.ids import number_of
 from gateways.orders.okx_words import AT_MARKET, EXPIRIES, SIDE_OF, STANDINGS, TYPE_OF
-from gateways.orders.views import FillView, FundingView, Notice, OrderView, PositionView, Standing, Told
+from gateways.orders.views import FillView, FundingView, Notice, OrderView, PositionView, Standing, Told, TradeView
 from oms.decimals import parse_decimal
 from oms.instruments import Instrument
 from oms.records import CASH_SCALE, Liquidity, OrderFlag, Reason
@@ -48,7 +48,7 @@ class OkxViews:
         channel = message.get("arg", {}).get("channel")
         rows = message.get("data", [])
         if channel == ACCOUNT:
-            return [Notice.FUNDING_PAID] if any(row.get("eventType") == FUNDING_EVENT for row in rows) else []
+            return [each for row in rows for each in self._account_event(row)]
         if channel != ORDERS:
             return []
         told: list[Told] = []
@@ -57,6 +57,15 @@ class OkxViews:
                 told += [self._fill_event(row)] if _has_fill(row) else []
                 told.append(self.order(row))
         return told
+
+    def _account_event(self, row: Mapping[str, Any]) -> list[Told]:
+        """What moved balances and positions: the trades of it have fills on the other channel."""
+        traded = [
+            TradeView(self._by_symbol[trade["instId"]].id, number_of(trade["tradeId"], "tradeId"))
+            for trade in row.get("trades", ())
+            if trade["instId"] in self._by_symbol
+        ]
+        return [Notice.FUNDING_PAID] if row.get("eventType") == FUNDING_EVENT else [*traded]
 
     def order(self, row: Mapping[str, Any]) -> OrderView:
         """An order of "Order details", of "Order List" and of the order channel."""
@@ -68,7 +77,7 @@ class OkxViews:
         )
         return OrderView(
             instrument.id,
-            row["clOrdId"],
+            _client_id(row),
             number_of(row["ordId"], "ordId"),
             SIDE_OF[row["side"]],
             order_type,
@@ -94,7 +103,7 @@ class OkxViews:
         instrument = self._by_symbol[row["instId"]]
         fill = FillView(
             instrument.id,
-            row["clOrdId"],
+            _client_id(row),
             number_of(row["ordId"], "ordId"),
             number_of(row["tradeId"], "tradeId"),
             SIDE_OF[row["side"]],
@@ -133,6 +142,12 @@ class OkxViews:
 def cash_of(text: str, what: str) -> int:
     """An amount in 1e-8, rounded half to even; empty text is 0."""
     return round(Fraction(parse_decimal(what, text or "0")) * CASH_SCALE)
+
+
+def _client_id(row: Mapping[str, Any]) -> str:
+    """The client's id of an order, or of the stop that it was."""
+    client_id: str = row["clOrdId"] or row.get("algoClOrdId", "")
+    return client_id
 
 
 def _has_fill(row: Mapping[str, Any]) -> bool:

@@ -38,7 +38,7 @@ from gateways.orders.venue import Venue, VenueType
 from gateways.sandbox.pointing import pointed_session
 from gateways.venues import Role, implementation, venue_among
 from oms.bus import Puller, Pusher, Records, has_input
-from oms.config import ConfigError, LiveSettings, Settings
+from oms.config import ConfigError, SandboxSettings, Settings
 from oms.lifecycle import Lifecycle
 from oms.records import RecordKind, Source
 
@@ -124,22 +124,22 @@ async def serve(
 ) -> int:
     """Trade until told to stop; raises as ``run``."""
     clock = clock or Clock()
-    among = settings.instruments if venue_name else settings.live_instruments or settings.instruments
-    row = venue_among((each.venue for each in among), Role.ORDERS, venue_name)
+    row = venue_among(settings.venues, Role.ORDERS, venue_name)
     venue_type: VenueType = implementation(row.name, Role.ORDERS)
-    traded = settings.live_instruments or settings.instruments
-    instruments = tuple(each for each in traded if each.venue == row.name)
+    instruments = tuple(each for each in settings.traded_instruments if each.venue == row.name)
     credentials = read_credentials(row.name, environment)
     log = _log_of(row.name)
+    puller = Puller(context, settings.orders_endpoint(row.name))
+    source = settings.source(Source.EXECUTION, row.name)
+    pusher = Pusher(context, settings.core_endpoint, RecordKind.REPORT, source)
     firm = settings.firm
-    claim = Claim(row.name, credentials.key, settings.live.sandbox_port) if firm.trade else None
-    puller = Puller(context, settings.orders_endpoint)
-    pusher = Pusher(context, settings.core_endpoint, RecordKind.REPORT, Source.EXECUTION)
+    sandbox = settings.live.sandbox.get(row.name)
+    claim = Claim(row.name, credentials.key, sandbox.port if sandbox else 0) if firm.trade else None
     sender = ReportSender(pusher)
     account = settings.account_number("")
     ids = ids_of(settings.account, are_integers=row.has_integer_ids)
     wallets = {wallet.currency: number for number, wallet in enumerate(settings.wallets) if wallet.venue == row.name}
-    session = _sandbox_session(settings.live, row.hosts)
+    session = _sandbox_session(sandbox, row.hosts)
     exchange = venue_type.new_exchange(credentials, session)
     venue: Venue = venue_type(exchange, instruments, clock)
 
@@ -242,7 +242,7 @@ async def _trade(
             await _readable(puller, settings.heartbeat_s / 2)
     finally:
         auditing.cancel()
-    ending = asyncio.ensure_future(gateway.end(cancel=firm.orders_at_end == "cancel", within_s=END_S))
+    ending = asyncio.ensure_future(gateway.end(firm.orders_at_end, within_s=END_S))
     quiet_s, heard_s = min(QUIET_S, END_S), time.monotonic()
     while not ending.done() or time.monotonic() - heard_s < quiet_s:
         if has_input(puller.socket):
@@ -291,14 +291,14 @@ async def _readable(puller: Puller, seconds: float) -> None:
         loop.remove_reader(descriptor)
 
 
-def _sandbox_session(live: LiveSettings, hosts: Collection[str]) -> Any:
+def _sandbox_session(sandbox: SandboxSettings | None, hosts: Collection[str]) -> Any:
     """A session that leads to a sandbox on this machine; None: there is none, and the exchange is the real one."""
-    if not live.sandbox_port:
+    if sandbox is None:
         return None
     try:
-        return pointed_session(live.sandbox_port, Path(live.sandbox_ca), hosts)
+        return pointed_session(sandbox.port, Path(sandbox.ca), hosts)
     except (OSError, ssl.SSLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"live sandbox_ca {live.sandbox_ca!r} is no certificate: {error}") from None
+        raise ConfigError(f"sandbox ca {sandbox.ca!r} is no certificate: {error}") from None
 
 
 def _log_of(name: str) -> Say:

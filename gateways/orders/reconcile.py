@@ -122,12 +122,15 @@ class Reconciler:
         }
         for view in await self._venue.open_orders(instrument) if unbound else ():
             own_id = self._known.ids.order_id(view.client_id)
-            order_id = external_order_id(instrument.id, view.venue_order_id) if own_id is None else own_id
+            order_id = external_order_id(instrument.id, view.key) if own_id is None else own_id
             if order_id in unbound:
-                self._known.bind(unbound.pop(order_id), view.venue_order_id)
+                self._known.bind(unbound.pop(order_id), view.key)
         for order in unbound.values():
+            if order.stands and not order.client_id:  # what it may have become is there by itself
+                self._known.end_forgotten(order)
+                continue
             try:
-                self._known.bind(order, (await self._venue.query(order)).venue_order_id)
+                self._known.bind(order, (await self._venue.query(order)).key)
             except REQUEST_ERRORS as error:
                 if not self._is_gone(error):
                     raise
@@ -170,7 +173,7 @@ class Reconciler:
         if self._known.find(instrument.id, "", venue_order_id) is not None:
             return True
         if venue_order_id in self._others or not any(
-            order.stage is Stage.PENDING for order in self._known.orders.values()
+            order.stage is Stage.PENDING or order.stands for order in self._known.orders.values()
         ):
             return False
         if self._known.take_order(await self._venue.query_by_venue_id(instrument, venue_order_id)) is not None:
@@ -186,16 +189,17 @@ class Reconciler:
             if order.instrument is instrument and order.stage is Stage.LIVE and not order.lock.locked()
         }
         views = await self._venue.open_orders(instrument)
-        shown = {view.venue_order_id for view in views}
+        shown: set[Order] = set()
         for view in views:
-            order = self._known.find(instrument.id, view.client_id, view.venue_order_id)
+            order = self._known.find(instrument.id, view.client_id, view.key)
             if order is None:
                 await self._adopt(view)
-            else:
-                is_at_rest = live.get(order) == order.sent_s and not order.lock.locked()
-                self._known.take_order(view, is_exact=is_at_rest)
+                continue
+            shown.add(order)
+            is_at_rest = live.get(order) == order.sent_s and not order.lock.locked()
+            self._known.take_order(view, is_exact=is_at_rest)
         for order in live:
-            if order.venue_order_id not in shown and order.stage is Stage.LIVE:
+            if order not in shown and order.stage is Stage.LIVE:
                 await self._missing(order)
 
     async def _missing(self, order: Order) -> None:
@@ -226,7 +230,8 @@ class Reconciler:
                 f"order {view.venue_order_id} is open, and was placed by another session of zoms or by one whose "
                 f"journal is gone: if that runs still, perhaps on another machine, end it: two on one account do harm"
             )
-        await self.collect(order)
+        if not order.stands:
+            await self.collect(order)
 
     async def _account(self) -> None:
         """Positions, balances and funding, at a moment at which nothing happens."""

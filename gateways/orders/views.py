@@ -5,22 +5,41 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import NamedTuple
 
-from oms.records import Liquidity, OrderType, ReportKind, TimeInForce
+from oms.records import Liquidity, OrderType, ReportKind, TimeInForce, Trigger, TriggerSource
 
 
 class Standing(Enum):
     """Where an order is; the value is what the core is told of its end."""
 
     OPEN = None
+    TAKEN = "taken"
+    """The exchange has it, and has not said what became of it: that comes on the private stream."""
     FILLED = "filled"
     """Its last fill says so."""
     CANCELLED = ReportKind.CANCELLED
     EXPIRED = ReportKind.EXPIRED
     REJECTED = ReportKind.REJECTED
 
+    @property
+    def is_end(self) -> bool:
+        """Whether it cannot fill any more."""
+        return self not in (Standing.OPEN, Standing.TAKEN)
+
+
+class StopTerms(NamedTuple):
+    """At which price a stop at the exchange fires."""
+
+    trigger: Trigger
+    trigger_px: int
+    trigger_source: TriggerSource
+
 
 class OrderView(NamedTuple):
-    """An order as the exchange shows it; ticks, lots, ns since the epoch."""
+    """An order as the exchange shows it; ticks, lots, ns since the epoch.
+
+    With ``stop`` it is one that stands beside the book until its price comes, or did until it ended: ``venue_order_id``
+    is then its id as such, which is none of an order in the book.
+    """
 
     instrument: int
     client_id: str
@@ -36,6 +55,14 @@ class OrderView(NamedTuple):
     qty: int
     filled_qty: int
     exch_ts: int
+    stop: StopTerms | None = None
+    became: int = 0
+    """Of a stop that has fired: the id of the order that it has become."""
+
+    @property
+    def key(self) -> int:
+        """Its id among those of orders and stops: these are below 0."""
+        return -self.venue_order_id if self.stop is not None else self.venue_order_id
 
 
 class FillView(NamedTuple):
@@ -58,6 +85,13 @@ class FillView(NamedTuple):
     exch_ts: int
     base_fee: int = 0
     """Of spot: a fee that was taken in the base currency, 1e-8 of it; ``fee`` is what that is worth at the price."""
+
+
+class TradeView(NamedTuple):
+    """A trade that has moved the account; its fill is told apart."""
+
+    instrument: int
+    trade_id: int
 
 
 class PositionView(NamedTuple):
@@ -89,4 +123,4 @@ class Notice(Enum):
     """Money came or went otherwise than by trading."""
 
 
-Told = OrderView | FillView | Notice
+Told = OrderView | FillView | TradeView | Notice

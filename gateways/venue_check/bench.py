@@ -159,7 +159,9 @@ class Bench:
 
     @property
     def market_type(self) -> Any:
-        """ccxt's description of the instrument; it has been loaded."""
+        """ccxt's description of the instrument; raises ``CheckError`` where the exchange's could not be loaded."""
+        if not self.exchange.markets:
+            raise CheckError("the exchange's instruments are not known")
         return next(each for each in self.exchange.markets.values() if each["id"] == self.instrument.symbol)
 
     # Prices and quantities

@@ -27,7 +27,13 @@ def kill_switch(
         list[str] | None, typer.Argument(help="Default: all that there are keys for.", metavar="[VENUE...]")
     ] = None,
     deadline: Annotated[
-        float, typer.Option("--deadline", help="Give up after this long.", metavar="SECONDS", min=1.0)
+        float,
+        typer.Option(
+            "--deadline",
+            help="Give up this long after the time in which an exchange may take a request.",
+            metavar="SECONDS",
+            min=1.0,
+        ),
     ] = 120.0,
     sandbox_port: SandboxPort = None,
     sandbox_ca: SandboxCa = None,

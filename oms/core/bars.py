@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Final
 
 from oms.compiled import call_address, kernel
+from oms.core.exchange_view import show_price
 from oms.core.state import ASK, BID, Record, State
 from oms.records import BookState
 
@@ -39,6 +40,7 @@ def is_waited_for(s: Record, instrument: int) -> bool:
     """True while an order rests at the exchange model, or waits for a price, or is worked, in an instrument."""
     return bool(
         s["model"]["resting"][instrument] > 0
+        or s["model"]["first_stop"][instrument] != 0
         or s["order_lists"][instrument]["armed_head"] >= 0
         or s["parent_lists"][instrument]["head"] >= 0
     )
@@ -60,6 +62,7 @@ def move_to(st: State, bar: Record, point: int) -> None:
     s["market_updates"] += 1
     if s["model"]["resting"][instrument] > 0:
         call_address(s["model"]["on_depth"], st, point, bar)
+    show_price(st, bar)
     if point == POINTS - 1:
         book["trade_qty"] = bar["qty"]
         book["traded_qty"] += bar["qty"]

@@ -36,6 +36,7 @@ from oms.records import (
     TradingState,
 )
 from tests.limits import WIDE_LIMITS, rich_account
+from tests.oms.core.builders import joined
 
 Rows = npt.NDArray[np.void]
 
@@ -247,7 +248,7 @@ class Venue:
 
     def events_since(self, step: int) -> Rows:
         """The events of the steps from number ``step`` on; ``len(venue.events)`` is the number of the next one."""
-        return np.concatenate([np.zeros(0, EVENT), *self.events[step:]])
+        return joined(self.events[step:], EVENT)
 
     def fills(self, order_id: int = 0) -> list[tuple[int, int]]:
         """(price, quantity) of an order's fills so far; of every order's for 0."""

@@ -18,18 +18,13 @@ from gateways.sandbox.server import Sandbox
 from gateways.sidecar import open_recording
 from oms.config import write_session
 from tests.firm.desk import Chaos, FirmDesk
-from tests.firm.settings import ALIKE, MARKETS, SYMBOL, USDM, Market, firm_settings
+from tests.firm.settings import ALIKE, MARKETS, USDM, Market, firm_settings
 from tests.firm.zygote import Zygote
 from tests.gateways.orders.test_chaos import RATES
 
 ACTIONS = 200
 RARELY = {"reconcile_s": 1e6, "dead_man_s": 3600.0}
 """What is done again and again is further apart than the waits that the clock skips."""
-STRATEGY = """
-[[strategies]]
-file = "market_maker"
-instrument = "{}"
-"""
 FIRST_SEED = int(os.environ.get("ZOMS_CHAOS_SEED", "1000"))
 VENUE = os.environ.get("ZOMS_CHAOS_VENUE", USDM.venue)
 SEEDS = int(os.environ.get("ZOMS_CHAOS_SEEDS", "1000"))
@@ -37,7 +32,7 @@ SEEDS = int(os.environ.get("ZOMS_CHAOS_SEEDS", "1000"))
 
 @pytest.fixture(scope="module")
 def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
-    session_file = write_session(firm_settings(tmp_path_factory.mktemp("zygote"), more=STRATEGY.format(SYMBOL)))
+    session_file = write_session(firm_settings(tmp_path_factory.mktemp("zygote"), more=USDM.market_maker))
     with Zygote(session_file) as ready:
         yield ready
 
@@ -52,7 +47,7 @@ def run_seed(seed: int, zygote: Zygote, folder: Path, market: Market = USDM) -> 
                 zygote,
                 folder,
                 market,
-                STRATEGY.format(market.symbol),
+                market.market_maker,
                 firm={"trade": True, "orders_at_end": "keep", **RARELY},
             )
             try:

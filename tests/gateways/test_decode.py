@@ -328,7 +328,7 @@ for market, instrument, file in (("usdm", USDM, USDM_FILE), ("spot", SPOT, SPOT_
         assert scan_message(message, 1, state) > 0
         for length in range(len(message)):
             assert scan_message(message[:length], 1, state) == UNRECOGNISED
-    ticks, _ = read_ticks(open_recording(file), instrument, duration_s=0.3)
+    ticks, _ = read_ticks(open_recording(file), instrument, duration_s=0.1)
     sys.stdout.write(ticks.tobytes().hex() + "\\n")
 """
 
@@ -341,5 +341,5 @@ def test_pure_python_gives_the_same_and_reads_no_byte_outside_a_message() -> Non
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     for line, (file, instrument) in zip(result.stdout.splitlines(), FILES.values(), strict=True):
-        ticks, _ = read_ticks(open_recording(file), instrument, duration_s=0.3)
+        ticks, _ = read_ticks(open_recording(file), instrument, duration_s=0.1)
         assert line == ticks.tobytes().hex()

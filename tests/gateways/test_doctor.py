@@ -14,11 +14,13 @@ from msgspec.structs import replace
 
 from gateways.account_claim import Claim, ClaimError
 from gateways.credentials import Credentials
-from gateways.doctor import Finding, check_disk, check_instance, check_limits, examine_venue
+from gateways.doctor import Finding, check_disk, check_instance, check_limits, check_wallets, examine_venue
 from gateways.sandbox.faults import Fault
 from gateways.venues import VENUES, Sandbox
 from oms.config import LiveSettings, Settings, load_settings
 from oms.lock import AccountLock
+from tests.firm.settings import OKX, OKX_SPOT, Served, firm_settings
+from tests.firm.settings import USDM as USDM_MARKET
 from tests.gateways.sandbox.desk import Desk, on_sandbox
 from tests.oms.command_line import Zoms
 
@@ -191,3 +193,10 @@ def test_the_command_refuses_without_keys_and_limits(zoms: Zoms, monkeypatch: py
     assert "  refused  keys: there are no keys for binance_spot" in out
     assert out.endswith("4 to be mended before real orders\n")
     assert zoms("doctor", "--json").last_json["binance_usdm"][0]["level"] == "refused"
+
+
+def test_venues_that_share_a_wallet_are_not_traded_together(tmp_path: Path) -> None:
+    (swaps, spot) = (Served(OKX), Served(OKX_SPOT))
+    (finding,) = check_wallets(firm_settings(tmp_path, served=(Served(USDM_MARKET), swaps, spot)))
+    assert (finding.level, finding.text[:16]) == ("refused", "okx and okx_spot")
+    assert not list(check_wallets(firm_settings(tmp_path, served=(Served(USDM_MARKET), swaps))))

@@ -11,6 +11,7 @@ import pytest
 
 import gateways
 from gateways.orders.clock import Clock
+from gateways.sandbox.faults import Fault
 from gateways.sandbox.htx.spot_views import FIRST_ACCOUNT_ID
 from gateways.sandbox.server import DEFAULT_BALANCE
 from gateways.sandbox.stand_ins import STAND_INS
@@ -100,6 +101,8 @@ class Case(NamedTuple):
         Whether a buy far below the market is refused.
     answers_tell_fills : bool
         The answer to a new order says what it has filled, and not only that it was taken.
+    keeps_stops : bool
+        Whether the gateway has stops stand at the exchange.
     stop_has_price : bool
         A conditional order is asked for with a price.
     stop_terms : dict
@@ -129,6 +132,7 @@ class Case(NamedTuple):
     post_only_end: ReportKind = ReportKind.REJECTED
     has_least_px: bool = True
     answers_tell_fills: bool = True
+    keeps_stops: bool = False
     stop_has_price: bool = False
     stop_terms: Mapping[str, Any] = MappingProxyType({})
     balance: int = DEFAULT_BALANCE
@@ -168,6 +172,7 @@ OKX_SWAP: Final = Case(
     post_only_end=ReportKind.EXPIRED,
     has_least_px=False,
     answers_tell_fills=False,
+    keeps_stops=True,
 )
 CASES: Final = (
     Case(
@@ -184,6 +189,7 @@ CASES: Final = (
         bad_signature="-1022",
         trend=1,
         stop_query={"trigger": True},
+        keeps_stops=True,
     ),
     Case(
         "binance_spot",
@@ -211,6 +217,7 @@ CASES: Final = (
         symbol="BTC/USDT",
         tenth="0.1",
         trend=-1,
+        keeps_stops=False,
     ),
     OKX_SWAP._replace(
         name="okx inverse",
@@ -234,6 +241,7 @@ CASES: Final = (
         bad_signature="-1022",
         trend=1,
         stop_query={"trigger": True},
+        keeps_stops=True,
         balance=CASH_SCALE,
     ),
     Case(
@@ -282,29 +290,36 @@ CASES: Final = (
     ),
 )
 
-ALIKE: Final = ("binance_coinm", "okx_spot", "okx inverse")
-"""Venues that are another one's code with other names and numbers: ``make thorough`` runs all of it on them."""
+ALIKE: Final = ("binance_coinm", "okx_spot", "okx inverse", "htx_spot")
+"""Venues that are another one's code with other names and numbers, or have tests of their own: ``make thorough`` runs
+all of it on them."""
+BRIEFLY: Final = ("htx_linear",)
+"""Venues on which ``make test`` lets only the first of several things go wrong."""
 
 Rows = Any
-"""A mark of pytest's that gives a test its ``case``."""
+"""A mark of pytest's that gives a test its ``case``, or that and a ``fault``."""
 
 
-def rows(wanted: Callable[[Case], bool] = lambda _: True) -> Rows:
-    """Every venue that is wanted."""
-    return pytest.mark.parametrize(
-        "case",
-        [
-            pytest.param(case, marks=pytest.mark.thorough) if case.name in ALIKE else case
-            for case in CASES
-            if wanted(case)
-        ],
-        ids=str,
-    )
+def amends(case: Case) -> bool:
+    """Whether a venue does."""
+    return case.amends
+
+
+def rows(*faults: Fault | None, of: Callable[[Case], bool] = lambda _: True) -> Rows:
+    """Every venue that is wanted; with each of the faults, where there are some."""
+    found = []
+    for case in filter(of, CASES):
+        for number, fault in enumerate(faults or (None,)):
+            is_rare = case.name in ALIKE or (case.name in BRIEFLY and number > 0)
+            marks = (pytest.mark.thorough,) if is_rare else ()
+            name = f"{case}-{fault.name if fault else 'no fault'}" if faults else str(case)
+            found.append(pytest.param(*((case, fault) if faults else (case,)), marks=marks, id=name))
+    return pytest.mark.parametrize(("case", "fault") if faults else ("case",), found)
 
 
 every_venue: Final = rows()
-every_amending_venue: Final = rows(lambda case: case.amends)
-every_other_venue: Final = rows(lambda case: not case.amends)
+every_amending_venue: Final = rows(of=amends)
+every_other_venue: Final = rows(of=lambda case: not case.amends)
 every_recorded_venue: Final = pytest.mark.parametrize(
     "case", [case for case in CASES if open_recording(case.recording).venue == case.venue], ids=str
 )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pytest
 from msgspec.structs import replace
 
 from gateways.credentials import Credentials
@@ -18,7 +17,7 @@ from gateways.sandbox.server import credentials_of
 from gateways.venues import VENUES, Sandbox
 from oms.config import load_settings
 from oms.records import ReportKind
-from tests.gateways.conformance.cases import Case, Stand, every_venue, on_stand
+from tests.gateways.conformance.cases import Case, Stand, every_venue, on_stand, rows
 from tests.gateways.sandbox.desk import defined
 
 
@@ -49,8 +48,7 @@ async def killed(stand: Stand, folder: Path, credentials: Credentials | None = N
     return await switch.run()
 
 
-@every_venue
-@pytest.mark.parametrize("fault", [None, Fault.LOSE_ANSWER, Fault.HTML])
+@rows(None, Fault.LOSE_ANSWER, Fault.HTML)
 def test_kill_switch_ends_every_order_through_what_goes_wrong(case: Case, fault: Fault | None, tmp_path: Path) -> None:
     @on_stand()
     async def body(stand: Stand) -> None:

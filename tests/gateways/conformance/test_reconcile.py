@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
-
 from gateways.orders.known import Order
 from gateways.sandbox.faults import Fault
 from oms.records import OrderState, OrderType, ReportKind, TimeInForce
-from tests.gateways.conformance.cases import Case, Stand, every_venue, on_stand
+from tests.gateways.conformance.cases import Case, Stand, on_stand, rows
 from tests.gateways.orders.booth import SkippingClock
 
 
@@ -98,8 +96,7 @@ async def test_orders_of_a_session_before_are_resolved(stand: Stand) -> None:
     assert await stand.done(absent, ReportKind.REJECTED) == ["REJECTED"]
 
 
-@every_venue
-@pytest.mark.parametrize("fault", [Fault.DUPLICATE, Fault.REORDER, Fault.DROP])
+@rows(Fault.DUPLICATE, Fault.REORDER, Fault.DROP)
 def test_each_fill_is_told_once_however_it_comes(case: Case, fault: Fault) -> None:
     @on_stand()
     async def body(stand: Stand) -> None:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from gateways.orders.outcomes import Verdict
 from gateways.sandbox.faults import Fault
 from oms.records import Reason, ReportKind
-from tests.gateways.conformance.cases import Case, Stand, every_amending_venue, every_venue, on_stand
+from tests.gateways.conformance.cases import Case, Stand, amends, every_amending_venue, on_stand, rows
 from tests.gateways.orders.booth import SkippingClock, answered_by
 
 
-@every_venue
-@pytest.mark.parametrize("fault", [Fault.LOSE_ANSWER, Fault.UNKNOWN, Fault.DELAY])
+@rows(Fault.LOSE_ANSWER, Fault.UNKNOWN, Fault.DELAY)
 def test_lost_answer_of_an_order_that_was_accepted(case: Case, fault: Fault) -> None:
     @on_stand()
     async def body(stand: Stand) -> None:
@@ -33,8 +30,7 @@ def test_lost_answer_of_an_order_that_was_accepted(case: Case, fault: Fault) -> 
     body(case)
 
 
-@every_venue
-@pytest.mark.parametrize("fault", [Fault.LOSE_REQUEST, Fault.BUSY, Fault.HTML])
+@rows(Fault.LOSE_REQUEST, Fault.BUSY, Fault.HTML)
 def test_order_that_was_never_there_is_rejected_once_that_is_certain(case: Case, fault: Fault) -> None:
     @on_stand(clock=SkippingClock)
     async def body(stand: Stand) -> None:
@@ -50,8 +46,7 @@ def test_order_that_was_never_there_is_rejected_once_that_is_certain(case: Case,
     body(case)
 
 
-@every_venue
-@pytest.mark.parametrize("fault", [Fault.RATE_LIMIT, Fault.BAN])
+@rows(Fault.RATE_LIMIT, Fault.BAN)
 def test_too_many_requests_reject_the_order(case: Case, fault: Fault) -> None:
     @on_stand(clock=SkippingClock)
     async def body(stand: Stand) -> None:
@@ -67,8 +62,7 @@ def test_too_many_requests_reject_the_order(case: Case, fault: Fault) -> None:
     body(case)
 
 
-@every_venue
-@pytest.mark.parametrize("fault", [Fault.LOSE_REQUEST, Fault.LOSE_ANSWER, Fault.UNKNOWN, Fault.HTML, Fault.BAN])
+@rows(Fault.LOSE_REQUEST, Fault.LOSE_ANSWER, Fault.UNKNOWN, Fault.HTML, Fault.BAN)
 def test_cancel_is_sent_until_the_order_has_ended(case: Case, fault: Fault) -> None:
     @on_stand(clock=SkippingClock)
     async def body(stand: Stand) -> None:
@@ -82,8 +76,7 @@ def test_cancel_is_sent_until_the_order_has_ended(case: Case, fault: Fault) -> N
     body(case)
 
 
-@every_amending_venue
-@pytest.mark.parametrize("fault", [Fault.LOSE_ANSWER, Fault.UNKNOWN])
+@rows(Fault.LOSE_ANSWER, Fault.UNKNOWN, of=amends)
 def test_lost_answer_of_an_amend_that_was_done(case: Case, fault: Fault) -> None:
     @on_stand(clock=SkippingClock)
     async def body(stand: Stand) -> None:
@@ -96,8 +89,7 @@ def test_lost_answer_of_an_amend_that_was_done(case: Case, fault: Fault) -> None
     body(case)
 
 
-@every_amending_venue
-@pytest.mark.parametrize("fault", [Fault.BUSY, Fault.RATE_LIMIT])
+@rows(Fault.BUSY, Fault.RATE_LIMIT, of=amends)
 def test_amend_that_was_never_done_is_rejected(case: Case, fault: Fault) -> None:
     @on_stand(clock=SkippingClock)
     async def body(stand: Stand) -> None:

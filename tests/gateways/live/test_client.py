@@ -173,6 +173,14 @@ def test_successor_takes_over_once_it_has_brought_something() -> None:
     assert made[1].ended.done()  # with the stream
 
 
+def test_connection_whose_numbers_are_its_own_ends_before_another_takes_over() -> None:
+    def until(stream: Stream, made: list[Held]) -> bool:
+        return len(made) == 2 and stream.is_up
+
+    _, made = run_stream(QUICK._replace(lasts_s=0.01), [], until, is_alone=True)
+    assert made[0].ended.done(), "without the other having brought anything"
+
+
 def test_what_the_sink_raises_ends_the_stream() -> None:
     def until(_stream: Stream, made: list[Held]) -> bool:
         for each in made:

@@ -19,7 +19,7 @@ from gateways.orders.process import serve
 from gateways.sandbox.server import Sandbox
 from gateways.sidecar import open_recording
 from oms.bus import Puller, Pusher, Records, new_context
-from oms.config import LiveSettings, Settings, load_settings
+from oms.config import LiveSettings, SandboxSettings, Settings, load_settings
 from oms.instruments import Instrument
 from oms.journal import Journal
 from oms.journal_format import Direction
@@ -112,14 +112,14 @@ class Bus:
         ca_file = folder / "ca.pem"
         ca_file.write_bytes(sandbox.ca_pem)
         self.sandbox = sandbox
+        venue = sandbox.venue.instrument.venue
         self.settings = msgspec.structs.replace(
-            settings, live=LiveSettings(sandbox_port=sandbox.port, sandbox_ca=str(ca_file))
+            settings, live=LiveSettings(sandbox={venue: SandboxSettings(port=sandbox.port, ca=str(ca_file))})
         )
         self.context = new_context()
-        self.orders = Pusher(self.context, settings.orders_endpoint, RecordKind.COMMAND, Source.CORE)
+        self.orders = Pusher(self.context, settings.orders_endpoint(venue), RecordKind.COMMAND, Source.CORE)
         self.core = Puller(self.context, settings.core_endpoint)
         self.life = OwnLife()
-        venue = sandbox.venue.instrument.venue
         login = zip(("key", "secret", PASSPHRASE), sandbox.login.values(), strict=True)
         self.environment = {variable(venue, part): text for part, text in login}
         self.serving = asyncio.ensure_future(

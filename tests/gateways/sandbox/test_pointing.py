@@ -14,7 +14,7 @@ from aiohttp import web
 from gateways.live.route import route_of
 from gateways.sandbox.certificates import Authority
 from gateways.sandbox.pointing import LOOPBACK, pointed_session
-from oms.config import LiveSettings
+from oms.config import SandboxSettings
 
 pytestmark = pytest.mark.pure
 
@@ -46,7 +46,7 @@ def of_orders(port: int, ca: Path) -> aiohttp.ClientSession:
 
 
 def of_market_data(port: int, ca: Path) -> aiohttp.ClientSession:
-    return route_of(LiveSettings(sandbox_port=port, sandbox_ca=str(ca)), [HOST]).session()
+    return route_of(SandboxSettings(port=port, ca=str(ca)), [HOST]).session()
 
 
 @pytest.mark.parametrize("session_to", [of_orders, of_market_data])

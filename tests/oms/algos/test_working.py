@@ -154,6 +154,19 @@ def test_a_rejected_amend_is_not_asked_again_at_once() -> None:
     assert child["state"] == OrderState.PENDING_AMEND
 
 
+def test_where_the_exchange_changes_no_orders_a_child_is_cancelled_and_another_takes_its_place() -> None:
+    core = rig()
+    core.start("best-limit")
+    child = core.child()
+    core.accept(child)
+    raise_touch(core)
+    core.reports(report(ReportKind.AMEND_REJECTED, int(child["order_id"]), reason=Reason.NO_AMEND))
+    assert child["state"] == OrderState.PENDING_CANCEL
+    core.reports(report(ReportKind.CANCELLED, int(child["order_id"])))
+    (other,) = core.open_children
+    assert (other["state"], other["px"] - child["px"]) == (OrderState.PENDING_NEW, 1)
+
+
 def test_a_rejected_cancel_is_asked_again_after_a_pause() -> None:
     core = rig()
     core.start("best-limit")

@@ -268,6 +268,21 @@ def test_a_smaller_target_that_the_exchange_refuses_is_not_asked_for_again() -> 
     assert (rig.state(TARGET), rig.order(TARGET)["qty"]) == (S.LIVE, 10)
 
 
+def test_where_the_exchange_changes_no_orders_a_target_for_too_little_stays_and_one_for_too_much_is_cancelled() -> None:
+    rig = market()
+    bracket(rig)
+    filled(rig, ENTRY, 4, BUY)
+    accept(rig, TARGET)
+    filled(rig, ENTRY, 5, BUY)
+    assert rig.order(TARGET)["pending_qty"] == 9
+    sent = len(rig.sent)
+    rig.reports(report(ReportKind.AMEND_REJECTED, TARGET, reason=Reason.NO_AMEND))
+    assert (rig.state(TARGET), rig.order(TARGET)["qty"], len(rig.sent)) == (S.LIVE, 4, sent)
+    rig.order(ENTRY)["children_filled"] = 7  # as the other exit may have closed
+    filled(rig, ENTRY, 1, BUY)
+    assert rig.state(TARGET) == S.PENDING_CANCEL
+
+
 def test_a_new_price_leaves_the_quantity_of_a_target_to_its_bracket() -> None:
     rig = market()
     bracket(rig)
