@@ -115,7 +115,8 @@ What depends on the market and on the position can only be checked when an exit 
 collar, the notional, limits of position and exposure, funds, self-trade and the user's own rules. Risk then knows the
 group and counts only one of its orders, so that an exit which only reduces the position is within its limits.
 
-- Refused for a reason that goes by ({PASSING_REASONS}), it stays held and is due: it is tried again with each price.
+- Refused for a reason that goes by ({PASSING_REASONS}, or whatever its exchange is sent no new orders for), it stays
+  held and is due: it is tried again with each price.
 - The same holds for {PASSING_FOR_EXITS_REASONS}, for a stop or a market order that closes something that is held: in a
   fast market it waits for the price to come back into the collar. Own orders that such a stop would trade with are
   cancelled, and it leaves once they are gone; a market order without a trigger waits for them. With nothing to close,

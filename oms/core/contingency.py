@@ -24,7 +24,7 @@ from oms.core.groups import anchor_of
 from oms.core.keeping import ask_cancel, change_held, end_held
 from oms.core.orders import has_fired, is_open, stands_at_exchange
 from oms.core.outbox import can_send, complete, send
-from oms.core.release import PASSING, release
+from oms.core.release import goes_by, release
 from oms.core.risk import check_amend
 from oms.core.state import Record
 from oms.core.terms import rests
@@ -91,7 +91,7 @@ def _amend_live(s: Record, slot: int, qty: int) -> bool:
     command["kind"] = _AMEND
     command["request_id"] = order["request_id"]
     reason = check_amend(s, order, order["px"], qty) if can_send(s) else _OUTPUT_FULL
-    if PASSING[reason]:
+    if goes_by(s, order["instrument"], reason):
         return False
     if reason != _NONE:
         emit_refusal(s, command, order["state"], reason)

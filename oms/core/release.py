@@ -1,7 +1,7 @@
 """Letting an order in the core's keeping go, once it is due.
 
-It passes risk in full. A reason that will go by (a stale book, no rate token) leaves it due, and it is tried again with
-each price.
+It passes risk in full. A reason that will go by (a stale book, no rate token, an exchange that is sent no new orders)
+leaves it due, and it is tried again with each price.
 
 One whose price has come and that may only close what is held (reduce-only, of a scope that is REDUCING, of a leg of a
 hedging account) is a protection that must not fail because a target rests: it leaves for what there is left to close,
@@ -89,6 +89,12 @@ PASSING_FOR_EXITS[[Reason.PRICE_COLLAR, Reason.SELF_TRADE]] = True
 CLOSING: Final = np.zeros(256, np.bool_)
 """Reasons for which an order may only close, and with all that is open on its side would do more."""
 CLOSING[[Reason.REDUCE_ONLY, Reason.TRADING_REDUCING, Reason.BAD_LEG]] = True
+
+
+@kernel
+def goes_by(s: Record, instrument: int, reason: int) -> bool:
+    """True for a reason to refuse that goes by; whatever the exchange of an instrument is sent no orders for does."""
+    return bool(PASSING[reason] or (reason != _NONE and reason == s["entry_closed"][instrument]))
 
 
 @kernel
@@ -317,7 +323,7 @@ def keep_due(s: Record, slot: int, qty: int, reason: int) -> bool:
     To a stop that closes what is held the own orders that it would trade with give way.
     """
     order = s["orders"][slot]
-    if PASSING[reason] or qty == 0:
+    if goes_by(s, order["instrument"], reason) or qty == 0:
         return True
     if not PASSING_FOR_EXITS[reason] or stands_at_exchange(order) or not is_exit(s, order):
         return False

@@ -294,12 +294,14 @@ def test_a_new_price_leaves_the_quantity_of_a_target_to_its_bracket() -> None:
     assert rig.order(TARGET)["pending_qty"] == 10
 
 
-HINDRANCES = ["reduce-only", "stale", "reducing", "halted"]
+HINDRANCES = ["reduce-only", "stale", "reducing", "halted", "entry closed"]
 
 
 def hinder(rig: Rig, hindrance: str) -> None:
     if hindrance == "stale":
         rig.ticks(tick(TickKind.STALE))
+    elif hindrance == "entry closed":
+        rig.reports(report(ReportKind.ORDER_ENTRY, 0, reason=Reason.NOT_RECONCILED))
     elif hindrance != "reduce-only":
         state = TradingState.HALTED if hindrance == "halted" else TradingState.REDUCING
         rig.commands(command(CommandKind.SET_TRADING_STATE, 0, value=state))
@@ -321,7 +323,7 @@ def test_a_target_shrinks_with_the_other_whatever_hinders_trading(side: int, hin
 
 
 @SIDES
-@pytest.mark.parametrize("hindrance", ["stale", "halted", "rate"])
+@pytest.mark.parametrize("hindrance", ["stale", "halted", "entry closed", "rate"])
 def test_a_target_grows_once_what_hinders_it_has_gone_by(side: int, hindrance: str) -> None:
     rig = market()
     bracket(rig, side)
@@ -336,10 +338,27 @@ def test_a_target_grows_once_what_hinders_it_has_gone_by(side: int, hindrance: s
     rig.ticks(time_tick(rig.now + 2 * SECOND))
     assert (rig.state(TARGET), rig.order(TARGET)["qty"]) == (S.LIVE, 4)
     rig.commands(command(CommandKind.SET_TRADING_STATE, 0, value=TradingState.ACTIVE))
+    rig.reports(report(ReportKind.ORDER_ENTRY, 0))
     rig.open_market(0)
     rig.ticks(time_tick(rig.now + 2 * SECOND))
     assert (rig.state(TARGET), rig.order(TARGET)["pending_qty"]) == (S.PENDING_AMEND, 10)
     assert rig.s["touched_count"] == 0
+
+
+@SIDES
+@pytest.mark.parametrize("why", [Reason.NOT_RECONCILED, Reason.EXCHANGE_UNAVAILABLE, Reason.KEYS_REFUSED])
+def test_exits_of_an_entry_that_fills_while_its_exchange_is_sent_no_orders_leave_once_it_is(
+    side: int, why: Reason
+) -> None:
+    rig = market()
+    bracket(rig, side)
+    rig.reports(report(ReportKind.ORDER_ENTRY, 0, reason=why))
+    filled(rig, ENTRY, 10, side)
+    rig.ticks(trade(BUY, BID_PX, 1))
+    assert states(rig) == (S.FILLED, S.HELD, S.HELD)
+    rig.reports(report(ReportKind.ORDER_ENTRY, 0))
+    rig.ticks(trade(BUY, BID_PX, 1))
+    assert states(rig) == (S.FILLED, S.PENDING_NEW, S.HELD)
 
 
 # OCO
