@@ -96,8 +96,11 @@ exchange watches its last, mark or index price; the core does not. It is LIVE an
   does that (`NO_AMEND`: place another, then cancel it).
 - A book that is out of step does not cancel it, as it does a strategy's other orders. `cancel-all`, a strategy's halt,
   the end of its entry's bracket, REDUCING where it would open something, and the kill switch do.
-- **As an exit of a bracket** it has to be reduce-only. It leaves with the entry's first fill, for all that was asked,
-  and is not resized. When it fires, the bracket's target is cancelled; when the target has filled, the stop is.
+- **As an exit of a bracket** it has to be reduce-only. It leaves once the entry is done (filled, or cancelled after a
+  part), for what there is to close then. Until then the core holds it and watches its price, so that it never closes
+  more than its entry has filled: an entry that works for long is protected by the core alone. It is not resized: what
+  the target closes in part, or a fill of the entry that comes after its end, it does not follow. When it fires, the
+  bracket's target is cancelled; when the target has filled, the stop is.
 - Of a group of which one cancels the other, standing there cancels nothing, firing does.
 
 In paper and in a backtest the exchange model keeps it: it fires on the exchange's own prices, at the exchange's time,

@@ -5,8 +5,8 @@
   what remains; at nothing they end. So an entry with a target and a stop is a bracket, and two targets may share it.
   When the price of one with a trigger is reached it leaves at once, and those at rest are cancelled at the same time;
   a fill that overtakes such a cancel takes its lots from a stop-limit that rests. A stop that is to stand at the
-  exchange leaves with the parent's first fill, for all that was asked: it is reduce-only, so the exchange cuts it to
-  what there is to close, and no change of it has to arrive in time.
+  exchange leaves once the parent is done, for what remains: for more it would close what is not its parent's, for less
+  too little, and few exchanges change one. Until then the core watches its price.
 - OCO: once one of the group fills in part, is let go by its price, or ends, the others are cancelled.
 - REPLACE: once the parent is done, the order that replaces it leaves for what the parent has not filled; when the
   parent was filled or could not be cancelled, it ends. An order of a group is not replaced, for its replacement
@@ -36,6 +36,7 @@ _OTO: Final = int(Contingency.OTO)
 _OCO: Final = int(Contingency.OCO)
 _REPLACE: Final = int(Contingency.REPLACE)
 _FOR_PARENT: Final = int(HeldFor.PARENT)
+_FOR_PRICE: Final = int(HeldFor.PRICE)
 _BUT_PARENT: Final = int(~HeldFor.PARENT)
 _BUT_CANCEL: Final = int(~HeldFor.CANCEL)
 _MARKET: Final = int(OrderType.MARKET)
@@ -113,14 +114,15 @@ def _follow_held(s: Record, parent: Record, slot: int) -> None:
             end_held(s, slot, _CANCELLED, reason, order["request_id"])
         return
     held_for = order["held_for"] & _BUT_PARENT
-    stands = stands_at_exchange(order)
-    qty = order["full_qty"] if stands else min(order["full_qty"], unclosed)
+    if stands_at_exchange(order):
+        held_for = _FOR_PRICE if is_open(parent["state"]) else 0
+    qty = min(order["full_qty"], unclosed)
     if held_for != order["held_for"] or qty != order["qty"]:
         change_held(s, slot, order["px"], qty, order["trigger_px"], order["trail"], held_for)
     if held_for == 0:
         remaining = remaining_qty(s, parent, slot)
         if remaining > 0:
-            release(s, slot, qty if stands else min(qty, remaining))
+            release(s, slot, min(qty, remaining))
 
 
 @kernel
@@ -130,9 +132,10 @@ def _follow_live(s: Record, parent: Record, slot: int) -> bool:
     Where the exchange does not change orders one that is for too much is cancelled, and one for too little stays.
     """
     order = s["orders"][slot]
-    if remaining_qty(s, parent, slot) == 0:
+    stands = stands_at_exchange(order)
+    if remaining_qty(s, parent, slot) == 0 and not (stands and is_open(parent["state"])):
         return ask_cancel(s, slot, _SIBLING_ENDED, order["request_id"], 0)
-    if stands_at_exchange(order):
+    if stands:
         return True
     # A smaller quantity that a client asked for and the exchange refused is not asked for again.
     qty = exit_qty(s, parent, slot, max(order["full_qty"], order["qty"]))

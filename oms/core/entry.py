@@ -191,6 +191,7 @@ def enter_held_amend(s: Record, slot: int, command: Record) -> None:
     held_for = command["value"] & _HELD_FOR_MASK
     order["px"] = command["px"]
     order["qty"] = command["qty"]
+    order["flags"] = command["flags"]
     order["trigger_px"] = command["trigger_px"]
     order["trail"] = command["trail"]
     order["request_id"] = command["request_id"]

@@ -140,6 +140,7 @@ assert {state for state in OrderState if _S.EMPTY < state <= _LAST_SENT or state
 
 _EMPTY: Final = int(_S.EMPTY)
 _AT_EXCHANGE: Final = int(OrderFlag.AT_EXCHANGE)
+_BUT_AT_EXCHANGE: Final = 0xFFFF ^ _AT_EXCHANGE
 _PROTECTION: Final = int(OrderFlag.AT_EXCHANGE | OrderFlag.REDUCE_ONLY)
 _NO_TRIGGER: Final = int(Trigger.NONE)
 _SPOT: Final = int(InstrumentKind.SPOT)
@@ -167,6 +168,12 @@ def is_open(state: int) -> bool:
 def stands_at_exchange(order: Record) -> bool:
     """True for an order, or a command for one, whose trigger the exchange watches and has not reached."""
     return bool(order["flags"] & _AT_EXCHANGE)
+
+
+@kernel
+def stand_no_more(order: Record) -> None:
+    """Make a stop that stood at the exchange, or was to, the order that it is for."""
+    order["flags"] = order["flags"] & _BUT_AT_EXCHANGE
 
 
 @kernel

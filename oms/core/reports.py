@@ -26,6 +26,7 @@ from oms.core.orders import (
     is_open,
     leaves_qty,
     next_state,
+    stand_no_more,
     stands_at_exchange,
 )
 from oms.core.parents import is_child
@@ -35,7 +36,7 @@ from oms.core.state import EVENT_RING, MAX_PX, MAX_QTY, REPORT_RING, Record
 from oms.core.trades import remember_trade
 from oms.core.trading import CORE_CLIENT, note_closing_answer
 from oms.core.versions import NOT_ON_GRID, definition_of, knows_version, nearest_lots, px_on_grid, qty_on_grid
-from oms.records import LAST_ORDER_REPORT, ORDER_ID_COUNTER_BITS, EventKind, OrderFlag, OrderType, Reason, ReportKind
+from oms.records import LAST_ORDER_REPORT, ORDER_ID_COUNTER_BITS, EventKind, OrderType, Reason, ReportKind
 
 _FILL: Final = int(ReportKind.FILL)
 _REJECTED: Final = int(ReportKind.REJECTED)
@@ -51,7 +52,6 @@ _LEG_TURNED: Final = int(EventKind.LEG_TURNED)
 _LAST_KIND: Final = int(LAST_ORDER_REPORT)
 _TRIGGERED: Final = int(ReportKind.TRIGGERED)
 _HAS_TRIGGERED: Final = int(OrderInput.TRIGGERED)
-_BUT_AT_EXCHANGE: Final = 0xFFFF ^ int(OrderFlag.AT_EXCHANGE)
 _MARKET: Final = int(OrderType.MARKET)
 
 _NONE: Final = int(Reason.NONE)
@@ -182,7 +182,7 @@ def note_fired(s: Record, slot: int) -> None:
     """Note that a stop which stood at the exchange has become the order that it was for."""
     order = s["orders"][slot]
     if stands_at_exchange(order):
-        order["flags"] = order["flags"] & _BUT_AT_EXCHANGE
+        stand_no_more(order)
         note_release(s, slot)
 
 

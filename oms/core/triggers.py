@@ -1,6 +1,7 @@
 """Firing: after a change of the market, the orders whose price has come leave for the exchange.
 
-A stop is held here, so it dies with the core; one that stands at the exchange never comes here. While the book cannot
+A stop is held here, so it dies with the core; one that stands at the exchange never comes here, but as a bracket's exit
+is watched here until it is sent there. While the book cannot
 be traded on, or the exchange takes no orders, an order whose price was reached becomes due and leaves with the first
 price on which it may.
 """
@@ -15,7 +16,7 @@ from oms.core.contingency import follow_up, remaining_qty
 from oms.core.events import has_room
 from oms.core.groups import anchor_of
 from oms.core.keeping import change_held
-from oms.core.orders import stands_at_exchange
+from oms.core.orders import stand_no_more
 from oms.core.release import release
 from oms.core.state import Record
 from oms.records import BookState, Contingency, HeldFor, Trigger
@@ -42,6 +43,7 @@ def _look_at(s: Record, slot: int) -> None:
     held_for = order["held_for"]
     if (trigger_px == order["trigger_px"]) and is_reached(order, px):
         held_for &= _BUT_PRICE
+        stand_no_more(order)
     if trigger_px != order["trigger_px"] or held_for != order["held_for"]:
         change_held(s, slot, order["px"], order["qty"], trigger_px, order["trail"], held_for)
 
@@ -53,8 +55,7 @@ def _due_qty(s: Record, slot: int) -> int:
     anchor = anchor_of(s, slot) if order["contingency"] == _OTO else -1
     if anchor < 0:
         return order["qty"]
-    remaining = remaining_qty(s, s["orders"][anchor], slot)
-    return order["qty"] if remaining > 0 and stands_at_exchange(order) else min(order["qty"], remaining)
+    return min(order["qty"], remaining_qty(s, s["orders"][anchor], slot))
 
 
 @kernel

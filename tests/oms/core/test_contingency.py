@@ -74,9 +74,11 @@ def accept(rig: Rig, *order_ids: int) -> None:
     rig.reports(*(report(ReportKind.ACCEPTED, order_id) for order_id in order_ids))
 
 
-def bracket(rig: Rig, side: int = BUY, *, stop_limit: bool = False, **exits: Any) -> None:
+def bracket(rig: Rig, side: int = BUY, *, stop_limit: bool = False, stop_flags: int = 0, **exits: Any) -> None:
     """Entry, target 50 ticks away and stop 50 ticks behind, which sends a market order or a limit order."""
     sends = {"order_type": OrderType.LIMIT, "px": BID_PX - 60 * side} if stop_limit else {}
+    if stop_flags:
+        sends["flags"] = stop_flags
     rig.commands(
         new_order(ENTRY, side, BID_PX, 10),
         child(TARGET, -side, BID_PX + 50 * side, **exits),
@@ -665,14 +667,16 @@ def working_qty(order: Any) -> int:
 
 
 @settings(max_examples=60 if JIT else 20, deadline=None)
-@given(steps=STEPS, side=hs.sampled_from([BUY, SELL]), stop_limit=hs.booleans())
-def test_a_bracket_never_closes_more_than_it_opened(
-    steps: list[tuple[str, int, int]], side: int, stop_limit: bool
+@given(steps=STEPS, side=hs.sampled_from([BUY, SELL]), stop_limit=hs.booleans(), at_exchange=hs.booleans())
+def test_a_bracket_never_closes_more_than_it_opened_and_leaves_nothing_without_its_stop(
+    steps: list[tuple[str, int, int]], side: int, stop_limit: bool, at_exchange: bool
 ) -> None:
     rig = market()
     rig.limit(0, collar_rate=10**10)
-    bracket(rig, side, stop_limit=stop_limit)
+    flags = OrderFlag.AT_EXCHANGE | OrderFlag.REDUCE_ONLY if at_exchange else 0
+    bracket(rig, side, stop_limit=stop_limit, stop_flags=flags)
     ids = (ENTRY, TARGET, STOP)
+    stopped = False
     for what, which, number in steps:
         order_id = ids[which]
         state = rig.state(order_id)
@@ -697,9 +701,16 @@ def test_a_bracket_never_closes_more_than_it_opened(
             rig.commands(amend(order_id, qty=number))
         elif what == "price":
             rig.ticks(trade(BUY, BID_PX + (number - 5) * 14, 1), snapshot(0, {BID_PX: 5}, {BID_PX + 1: 5}))
+        stopped = stopped or (what == "cancel" and which == 2)
         opened = int(rig.order(ENTRY)["filled_qty"])
         exits = [rig.order(each) for each in (TARGET, STOP)]
-        assert sum(int(each["filled_qty"]) + working_qty(each) for each in exits) <= opened
+        closed = sum(int(each["filled_qty"]) for each in exits)
+        # What stands at the exchange and is not resized is cut to the position when it fires.
+        working = [working_qty(each) for each in exits if not each["flags"] & OrderFlag.AT_EXCHANGE]
+        assert closed + sum(working) <= opened
+        standing = rig.order(STOP)
+        if standing["flags"] & OrderFlag.AT_EXCHANGE and not stopped and closed < opened:
+            assert rig.state(STOP) == S.HELD or working_qty(standing) >= opened - closed
         count = sum(
             rig.state(each) in (S.PENDING_NEW, S.LIVE, S.PENDING_AMEND, S.PENDING_CANCEL, S.HELD) for each in ids
         )

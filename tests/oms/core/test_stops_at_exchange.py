@@ -46,6 +46,7 @@ from tests.oms.core.builders import (
 
 ORDER = client_id(1)
 OTHER = client_id(2)
+EXIT = client_id(3)
 AT = OrderFlag.AT_EXCHANGE
 PROTECTION = OrderFlag.AT_EXCHANGE | OrderFlag.REDUCE_ONLY
 pytestmark = pytest.mark.pure
@@ -191,38 +192,68 @@ def test_it_stays_when_the_book_is_out_of_step_and_a_cancel_of_all_takes_it() ->
     assert rig.state(ORDER) == OrderState.PENDING_CANCEL
 
 
-def test_an_exit_leaves_with_its_entrys_first_fill_and_ends_with_the_position() -> None:
-    rig = market()
+def bracket(rig: Rig) -> None:
+    """An entry that buys, with a target and a stop that is to stand at the exchange."""
     exits = {"contingency": Contingency.OTO, "parent_id": ORDER}
     rig.commands(
         new_order(ORDER, BUY, qty=10),
         new_order(OTHER, SELL, ASK_PX + 50, qty=10, **exits),
-        stop(SELL, BID_PX - 10, order_id=client_id(3), flags=PROTECTION, **exits),
+        stop(SELL, BID_PX - 10, order_id=EXIT, flags=PROTECTION, **exits),
     )
-    assert rig.state(client_id(3)) == OrderState.HELD
-    rig.reports(fill(ORDER, 4, trade_id=1))
-    sent = rig.sent[rig.sent["order_id"] == client_id(3)][-1]
-    assert (sent["kind"], sent["qty"], sent["time_in_force"]) == (CommandKind.NEW, 10, TimeInForce.GTC)
-    rig.reports(report(ReportKind.ACCEPTED, OTHER), report(ReportKind.ACCEPTED, client_id(3)))
+
+
+def test_an_exit_leaves_once_its_entry_is_done_and_ends_with_the_position() -> None:
+    rig = market()
+    bracket(rig)
+    rig.reports(fill(ORDER, 4, trade_id=1), report(ReportKind.ACCEPTED, OTHER))
+    assert (rig.state(EXIT), rig.order(EXIT)["qty"]) == (OrderState.HELD, 4)
     rig.reports(fill(ORDER, 6, trade_id=2))
-    assert rig.state(client_id(3)) == OrderState.LIVE  # it is not resized
-    rig.reports(report(ReportKind.AMENDED, OTHER, px=ASK_PX + 50, qty=10))
-    rig.reports(fill(OTHER, 10, ASK_PX + 50, side=SELL, trade_id=3))
-    assert rig.sent[-1]["kind"] == CommandKind.CANCEL
-    assert rig.sent[-1]["order_id"] == client_id(3)
+    sent = rig.sent[rig.sent["order_id"] == EXIT][-1]
+    assert (sent["kind"], sent["qty"], sent["flags"]) == (CommandKind.NEW, 10, PROTECTION)
+    rig.reports(report(ReportKind.ACCEPTED, EXIT), report(ReportKind.AMENDED, OTHER, px=ASK_PX + 50, qty=10))
+    rig.reports(fill(OTHER, 4, ASK_PX + 50, side=SELL, trade_id=3))
+    assert rig.state(EXIT) == OrderState.LIVE  # it is not resized
+    rig.reports(fill(OTHER, 6, ASK_PX + 50, side=SELL, trade_id=4))
+    assert (rig.sent[-1]["kind"], rig.sent[-1]["order_id"]) == (CommandKind.CANCEL, EXIT)
+
+
+def test_an_exit_of_an_entry_that_ends_partly_filled_closes_no_more_than_that() -> None:
+    rig = market()
+    bracket(rig)
+    rig.reports(fill(ORDER, 4, trade_id=1), report(ReportKind.CANCELLED, ORDER))
+    sent = rig.sent[rig.sent["order_id"] == EXIT][-1]
+    assert (sent["kind"], sent["qty"], sent["flags"]) == (CommandKind.NEW, 4, PROTECTION)
+
+
+def test_a_target_that_has_closed_all_so_far_leaves_what_the_entry_fills_later_an_exit() -> None:
+    rig = market()
+    bracket(rig)
+    rig.reports(fill(ORDER, 3, trade_id=1), report(ReportKind.ACCEPTED, OTHER))
+    rig.reports(fill(OTHER, 3, ASK_PX + 50, side=SELL, trade_id=2))
+    assert rig.state(EXIT) == OrderState.HELD
+    rig.reports(fill(ORDER, 7, trade_id=3))
+    assert (rig.sent[-1]["order_id"], rig.sent[-1]["qty"], rig.sent[-1]["flags"]) == (EXIT, 7, PROTECTION)
+
+
+def test_while_its_entry_works_the_core_watches_the_price_of_an_exit() -> None:
+    rig = market()
+    bracket(rig)
+    rig.reports(fill(ORDER, 4, trade_id=1))
+    rig.ticks(trade(SELL, BID_PX - 10, 1))
+    assert rig.state(ORDER) == OrderState.PENDING_CANCEL  # it would trade with it
+    rig.reports(report(ReportKind.CANCELLED, ORDER))
+    rig.ticks(trade(SELL, BID_PX, 1))
+    sent = rig.sent[rig.sent["order_id"] == EXIT][-1]
+    assert (sent["kind"], sent["qty"], sent["flags"]) == (CommandKind.NEW, 4, OrderFlag.REDUCE_ONLY)
+    assert (sent["time_in_force"], rig.state(OTHER)) == (TimeInForce.IOC, OrderState.PENDING_CANCEL)
 
 
 def test_when_an_exit_fires_the_target_gives_up_what_it_would_close() -> None:
     rig = market()
-    exits = {"contingency": Contingency.OTO, "parent_id": ORDER}
-    rig.commands(
-        new_order(ORDER, BUY, qty=10),
-        new_order(OTHER, SELL, ASK_PX + 50, qty=10, **exits),
-        stop(SELL, BID_PX - 10, order_id=client_id(3), flags=PROTECTION, **exits),
-    )
+    bracket(rig)
     rig.reports(fill(ORDER, 10, trade_id=1))
-    rig.reports(report(ReportKind.ACCEPTED, OTHER), report(ReportKind.ACCEPTED, client_id(3)))
-    rig.reports(report(ReportKind.TRIGGERED, client_id(3)))
+    rig.reports(report(ReportKind.ACCEPTED, OTHER), report(ReportKind.ACCEPTED, EXIT))
+    rig.reports(report(ReportKind.TRIGGERED, EXIT))
     assert (rig.sent[-1]["kind"], rig.sent[-1]["order_id"]) == (CommandKind.CANCEL, OTHER)
 
 
