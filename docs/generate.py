@@ -85,15 +85,20 @@ exchange watches its last, mark or index price; the core does not. It is LIVE an
   [the settings'](firm.md#stops-at-the-exchange).
 - Trailing triggers, and the best bid or ask, are watched by the core alone (`BAD_TRIGGER`).
 - Where the gateway keeps none it is rejected (`NO_STOPS_AT_EXCHANGE`), and one whose price has been reached when it
-  comes is too (`WOULD_TRIGGER`): leave the flag out, and the core holds the stop.
+  comes is too (`WOULD_TRIGGER`): leave the flag out, and the core holds the stop. **The core does not hold it by
+  itself**: a rejected exit leaves the position without it, and the order that it was to replace is gone. Its bracket's
+  target stays, and so does the other order of a group of which one cancels the other: a stop without the flag can be
+  placed with the same parent, and belongs to the group as the rejected one did. `POST_ONLY` goes with none
+  (`BAD_FLAGS`).
 - **One that can open counts** as an open order with all its lots from the moment of asking, at its limit price or its
   trigger's. **A reduce-only one counts as an order, not with lots**: it can do nothing but close, so that a target for
   the same position has room beside it. It needs no margin, and what it closes is cut to the position when it fires. The
   exchange knows the account's position alone, and not what of it is a strategy's.
-- Since nobody looks at its price again when it fires, its limit must be within the collar of its trigger. Neither the
+- Since nobody looks at its price again when it fires, its limit must be within the collar of its trigger, also while
+  the core still holds it. Neither the
   book's age nor the collar around the market is asked about.
 - It can be cancelled on both sides of its trigger, and amended before it (price, quantity, trigger) where the exchange
-  does that (`NO_AMEND`: place another, then cancel it).
+  does that (`NO_AMEND`: place another, then cancel it). To less it may be amended in every state of trading.
 - A book that is out of step does not cancel it, as it does a strategy's other orders. `cancel-all`, a strategy's halt,
   the end of its entry's bracket, REDUCING where it would open something, and the kill switch do.
 - **As an exit of a bracket** it has to be reduce-only. It leaves once the entry is done (filled, or cancelled after a

@@ -50,7 +50,9 @@ _ORDER_ENTRY_EVENT: Final = int(EventKind.ORDER_ENTRY)
 _SHORT_LEG: Final = int(OrderFlag.SHORT_LEG)
 _LIVE: Final = int(OrderState.LIVE)
 _LIMIT: Final = int(OrderType.LIMIT)
+_MARKET: Final = int(OrderType.MARKET)
 _GTC: Final = int(TimeInForce.GTC)
+_DAY: Final = int(TimeInForce.DAY)
 _TRAILING: Final = int(Trigger.TRAILING)
 _MAX_CASH: Final = 2**61
 
@@ -136,9 +138,13 @@ def refusal_of_order(s: Record, report: Record) -> int:
     if report["order_id"] <= 0 or not 0 < report["leaves_qty"] <= report["qty"]:
         return _MALFORMED
     stands = stands_at_exchange(report)
+    order_type = report["order_type"]
+    has_price = (order_type == _LIMIT and report["px"] > 0) or (order_type == _MARKET and report["px"] == 0)
+    if not has_price or not _GTC <= report["time_in_force"] <= _DAY:
+        return _MALFORMED
     if stands and (not 0 < report["trigger"] < _TRAILING or not 0 < report["value"] <= MAX_PX):
         return _MALFORMED
-    is_kept = report["px"] > 0 and report["order_type"] == _LIMIT and report["time_in_force"] == _GTC
+    is_kept = order_type == _LIMIT and report["time_in_force"] == _GTC
     if report["side"] * report["side"] != 1 or not (stands or is_kept):
         return _MALFORMED
     strategy = report["strategy"]

@@ -14,8 +14,19 @@ from oms.core.orders import find_order, is_open, is_protection, stands_at_exchan
 from oms.core.parents import find_algorithm, find_terms, has_free_parent, set_routes
 from oms.core.state import MAX_ACCOUNTS, MAX_CHILDREN, MAX_INSTRUMENTS, MAX_PX, NEVER, Record
 from oms.core.units import set_units, target_fits
-from oms.records import ROUTES, Contingency, OrderType, Reason, TimeInForce, TrailUnit, Trigger, TriggerSource
+from oms.records import (
+    ROUTES,
+    Contingency,
+    OrderFlag,
+    OrderType,
+    Reason,
+    TimeInForce,
+    TrailUnit,
+    Trigger,
+    TriggerSource,
+)
 
+_POST_ONLY: Final = int(OrderFlag.POST_ONLY)
 _NO_TRIGGER: Final = int(Trigger.NONE)
 _TRAILING: Final = int(Trigger.TRAILING)
 _ALGORITHM: Final = int(Trigger.ALGORITHM)
@@ -72,6 +83,8 @@ def check_trigger(command: Record) -> int:
         return _NONE if unused else _BAD_TRIGGER
     if trigger > _TRAILING or not _FIRST_SOURCE <= command["trigger_source"] <= _LAST_SOURCE:
         return _BAD_TRIGGER
+    if stands_at_exchange(command) and command["flags"] & _POST_ONLY:
+        return _BAD_FLAGS  # no exchange keeps one
     if stands_at_exchange(command) and (trigger == _TRAILING or command["trigger_source"] == _BID_ASK):
         return _BAD_TRIGGER
     lowest = 0 if trigger == _TRAILING else 1  # a trailing trigger may take its first place from the market

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from oms.compiled import hot_kernel, kernel
-from oms.core.accounting import count_open, count_order
+from oms.core.accounting import count_open, count_order, counted_px
 from oms.core.armed import arm, disarm
 from oms.core.expiry import link_timed, unlink_timed
 from oms.core.groups import link_child, note_end, note_release, touch
@@ -64,7 +64,7 @@ def waits_for(command: Record) -> int:
 
 
 @kernel
-def counted_px(command: Record) -> int:
+def entered_px(command: Record) -> int:
     """The price at which an order is counted against limits: a market order's is what risk found in the book, or the
     trigger's."""
     return command["value"] if command["order_type"] == _MARKET else command["px"]
@@ -132,7 +132,7 @@ def enter_order(s: Record, command: Record) -> int:
         note_closing(s, command["account"])
     link_timed(s, slot)
     if held_for == 0:
-        count_open(s, order, command["qty"], counted_px(command))
+        count_open(s, order, command["qty"], entered_px(command))
         s["orders_sent"] += 1
     elif held_for == _FOR_PRICE:
         arm(s, slot)
@@ -150,7 +150,7 @@ def enter_release(s: Record, slot: int, command: Record) -> None:
     order["time_in_force"] = command["time_in_force"]
     order["updated_ts"] = s["now"]
     disarm(s, slot)
-    count_open(s, order, leaves_qty(order), counted_px(command))
+    count_open(s, order, leaves_qty(order), entered_px(command))
     s["orders_sent"] += 1
     note_release(s, slot)
 
@@ -170,7 +170,11 @@ def enter_amend(s: Record, slot: int, command: Record) -> None:
     order["state"] = next_state(order["state"], _REQUEST_AMEND)
     order["updated_ts"] = s["now"]
     qty = max(leaves_qty(order), command["qty"] - order["filled_qty"])
-    count_open(s, order, qty, order["px"])
+    px = order["px"]
+    if order["order_type"] == _MARKET and stands_at_exchange(order):
+        definition = s["instruments"][order["instrument"]]
+        px = counted_px(definition, order["trigger_px"], command["trigger_px"])
+    count_open(s, order, qty, px)
 
 
 @kernel

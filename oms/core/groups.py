@@ -10,14 +10,17 @@ from __future__ import annotations
 from typing import Final
 
 from oms.compiled import kernel
-from oms.core.orders import find_order, has_fired, is_open, retire
+from oms.core.orders import find_order, has_fired, is_open, retire, stands_at_exchange
 from oms.core.state import TOUCHED, Record
-from oms.records import Contingency
+from oms.records import Contingency, OrderState, Reason
 
 _NONE: Final = int(Contingency.NONE)
 _OTO: Final = int(Contingency.OTO)
 _OCO: Final = int(Contingency.OCO)
 _REPLACE: Final = int(Contingency.REPLACE)
+_REJECTED: Final = int(OrderState.REJECTED)
+_WOULD_TRIGGER: Final = int(Reason.WOULD_TRIGGER)
+_NO_STOPS: Final = int(Reason.NO_STOPS_AT_EXCHANGE)
 
 
 @kernel
@@ -159,11 +162,18 @@ def note_release(s: Record, slot: int) -> None:
 
 
 @kernel
+def _is_unkept(order: Record) -> bool:
+    """True for a stop that the exchange keeps none of, or not at its price: it says nothing of its group's others."""
+    is_reason = order["reason"] == _WOULD_TRIGGER or order["reason"] == _NO_STOPS
+    return bool(is_reason and order["state"] == _REJECTED and stands_at_exchange(order))
+
+
+@kernel
 def note_end(s: Record, slot: int) -> None:
     """Take an order that is done out of its group, and note it for those that remain."""
     order = s["orders"][slot]
     anchor = anchor_of(s, slot)
-    if anchor >= 0 and order["contingency"] == _OCO:
+    if anchor >= 0 and order["contingency"] == _OCO and not _is_unkept(order):
         s["orders"][anchor]["broken"] = 1
     if anchor >= 0 and anchor != slot:
         touch(s, anchor)

@@ -154,7 +154,8 @@ def settle(s: Record, slot: int, was_open: bool) -> None:
         return
     px = order["px"]
     if order["order_type"] == _MARKET:
-        px = order["trigger_px"] if stands_at_exchange(order) else order["risk_px"]
+        is_settled = stands_at_exchange(order) and order["pending_qty"] == 0
+        px = order["trigger_px"] if is_settled else order["risk_px"]
     count_open(s, order, fillable_qty(order), px)
     touch_group(s, slot)
 

@@ -18,7 +18,7 @@ from oms.core.parent_wakes import wake_parent
 from oms.core.parents import find_terms, is_stopping_parent, is_worked, new_parent, set_parent_parameters
 from oms.core.progress import set_parent_state, stop_parent, tell_parent
 from oms.core.rates import take_cancel_token
-from oms.core.risk import check_amend, check_held, check_stop_amend
+from oms.core.risk import check_amend, check_held, check_stop_amend, check_stop_scopes
 from oms.core.state import MAX_ACCOUNTS, MAX_INSTRUMENTS, MAX_PX, MAX_QTY, Record, State
 from oms.core.trading import kill, scope_of_strategy, set_trading_state
 from oms.core.units import target_fits
@@ -213,6 +213,9 @@ def amend_held(s: Record, command: Record, slot: int) -> int:
         reason = _REQUEST_IN_FLIGHT
     if reason == _NONE:
         reason = check_held_amend(order, px, qty, trigger_px, trail)
+    if reason == _NONE and stands_at_exchange(order):
+        whole = command["qty"] if command["qty"] != 0 else order["full_qty"]
+        reason = check_stop_scopes(s, order, px, trigger_px, whole)
     if reason == _NONE and is_worked(order) and not target_fits(s["parents"][order["parent_row"] - 1], qty):
         reason = _OVERFLOW
     if reason != _NONE:

@@ -174,6 +174,18 @@ def let_through(s: Record, command: Record, px: int, is_asked: bool) -> int:
 
 
 @kernel
+def check_smaller(s: Record, order: Record, leaves: int) -> int:
+    """The first reason to refuse making an order smaller at its price, or NONE; takes rate tokens."""
+    definition = s["instruments"][order["instrument"]]
+    if order["version"] != definition["version"]:
+        return _WRONG_VERSION
+    if leaves < definition["min_qty"]:
+        return _QTY_BELOW_MIN
+    is_taken = take_rate_tokens(s, order["account"], order["strategy"], order["instrument"])
+    return _NONE if is_taken else _ORDER_RATE
+
+
+@kernel
 def check_stop_terms(definition: Record, limits: Record, order_type: int, px: int, trigger_px: int, qty: int) -> int:
     """Size and notional by one scope's limits of a stop that is to stand at the exchange.
 
@@ -187,6 +199,22 @@ def check_stop_terms(definition: Record, limits: Record, order_type: int, px: in
     if abs(px - trigger_px) > fraction_of(trigger_px, limits["collar_rate"]):
         return _PRICE_COLLAR
     return check_notional(definition, limits, px, qty)
+
+
+@kernel
+def check_stop_scopes(s: Record, order: Record, px: int, trigger_px: int, qty: int) -> int:
+    """Terms of a stop that is to stand at the exchange, by the account's limits, then by the strategy's own."""
+    instrument = order["instrument"]
+    strategy = order["strategy"]
+    order_type = order["order_type"]
+    definition = s["instruments"][instrument]
+    limits = s["limits"][order["account"], instrument]
+    reason = check_stop_terms(definition, limits, order_type, px, trigger_px, qty)
+    if reason == _NONE and strategy >= 0:
+        limits = s["limits"][scope_of_strategy(strategy), instrument]
+        if limits["defined"] != 0:
+            return check_stop_terms(definition, limits, order_type, px, trigger_px, qty)
+    return reason
 
 
 @kernel
@@ -204,17 +232,16 @@ def check_stop_value(
     definition = s["instruments"][instrument]
     if not 0 < trigger_px <= MAX_PX:
         return _BAD_TRIGGER
-    reason = check_stop_terms(definition, s["limits"][account, instrument], order_type, px, trigger_px, qty)
-    if reason == _NONE and strategy >= 0 and s["limits"][MAX_ACCOUNTS + strategy, instrument]["defined"] != 0:
-        limits = s["limits"][MAX_ACCOUNTS + strategy, instrument]
-        reason = check_stop_terms(definition, limits, order_type, px, trigger_px, qty)
+    reason = check_stop_scopes(s, order, px, trigger_px, qty)
     if reason != _NONE or is_protection(s, order):
         return reason
     side = order["side"]
     reason = check_reaches(s, account, strategy, instrument, leg, side, qty - before_qty, order["flags"])
     if reason != _NONE:
         return reason
-    dear_px = counted_px(definition, px, trigger_px) if order_type != _MARKET else trigger_px
+    dear_px = counted_px(definition, order["trigger_px"], trigger_px)
+    if order_type != _MARKET:
+        dear_px = counted_px(definition, counted_px(definition, order["px"], px), trigger_px)
     return check_funds(s, account, instrument, leg, side, dear_px, qty, before_value, before_qty)
 
 
@@ -239,6 +266,8 @@ def check_stop_amend(s: Record, order: Record, px: int, trigger_px: int, qty: in
     """The first reason to refuse other terms of a stop at the exchange, or NONE; takes rate tokens."""
     account = order["account"]
     strategy = order["strategy"]
+    if px == order["px"] and trigger_px == order["trigger_px"] and qty <= order["qty"]:
+        return check_smaller(s, order, qty - order["filled_qty"])
     reason = check_defined(s, account, order["instrument"], order["version"])
     if reason == _NONE:
         reason = check_states(s, account, strategy)
@@ -268,6 +297,10 @@ def check_held_size(definition: Record, limits: Record, command: Record) -> int:
     """Size by one scope's limits, and the notional at the limit price, else at the trigger's where that is known."""
     if command["trigger"] == _ALGORITHM:  # of which no order is larger than the limits say
         return check_size_of_whole(definition, command)
+    if stands_at_exchange(command):
+        return check_stop_terms(
+            definition, limits, command["order_type"], command["px"], command["trigger_px"], command["qty"]
+        )
     reason = check_size(definition, limits, command["order_type"], command["px"], command["qty"])
     px = command["px"] if command["px"] != 0 else command["trigger_px"]
     if reason != _NONE or px == 0:
@@ -318,18 +351,6 @@ def check_held(s: Record, command: Record) -> int:
     if window_ns > 0:
         remember_order(s, command)
     return _NONE
-
-
-@kernel
-def check_smaller(s: Record, order: Record, leaves: int) -> int:
-    """The first reason to refuse making an order smaller at its price, or NONE; takes rate tokens."""
-    definition = s["instruments"][order["instrument"]]
-    if order["version"] != definition["version"]:
-        return _WRONG_VERSION
-    if leaves < definition["min_qty"]:
-        return _QTY_BELOW_MIN
-    is_taken = take_rate_tokens(s, order["account"], order["strategy"], order["instrument"])
-    return _NONE if is_taken else _ORDER_RATE
 
 
 @hot_kernel

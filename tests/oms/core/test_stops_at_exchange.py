@@ -17,6 +17,7 @@ from oms.records import (
     ReportKind,
     TickKind,
     TimeInForce,
+    TradingState,
     Trigger,
     TriggerSource,
 )
@@ -127,6 +128,7 @@ def test_an_order_that_never_stood_there_does_not_fire() -> None:
         ({"order_type": OrderType.LIMIT, "px": BID_PX, "display_qty": 5}, Reason.BAD_DISPLAY_QTY),
         ({"contingency": Contingency.OTO, "parent_id": OTHER}, Reason.BAD_PARENT),
         ({"order_type": OrderType.LIMIT, "px": BID_PX - 120}, Reason.PRICE_COLLAR),
+        ({"order_type": OrderType.LIMIT, "px": BID_PX, "flags": AT | OrderFlag.POST_ONLY}, Reason.BAD_FLAGS),
         ({"qty": 2_000}, Reason.POSITION_LIMIT),
         ({"qty": 2_000, "flags": PROTECTION}, Reason.NONE),
     ],
@@ -269,6 +271,86 @@ def test_of_a_group_that_cancels_the_other_standing_there_does_not_cancel_and_fi
     assert rig.state(ORDER) == rig.state(OTHER) == OrderState.LIVE
     rig.reports(report(ReportKind.TRIGGERED, OTHER))
     assert rig.state(ORDER) == OrderState.PENDING_CANCEL
+
+
+@pytest.mark.parametrize("reason", [Reason.WOULD_TRIGGER, Reason.NO_STOPS_AT_EXCHANGE])
+def test_of_such_a_group_one_that_the_exchange_does_not_keep_leaves_the_other_there(reason: Reason) -> None:
+    rig = market()
+    holds(rig, 10)
+    group = {"contingency": Contingency.OCO}
+    rig.commands(
+        new_order(ORDER, SELL, ASK_PX + 50, qty=10, **group),
+        stop(SELL, BID_PX - 10, order_id=OTHER, flags=PROTECTION, parent_id=ORDER, **group),
+    )
+    rig.reports(report(ReportKind.ACCEPTED, ORDER), report(ReportKind.REJECTED, OTHER, reason=reason))
+    assert (rig.state(ORDER), rig.state(OTHER)) == (OrderState.LIVE, OrderState.REJECTED)
+    held = stop(SELL, BID_PX - 10, order_id=EXIT, flags=OrderFlag.REDUCE_ONLY, parent_id=ORDER, **group)
+    assert reason_of(rig.commands(held)) == Reason.NONE  # the core's own takes its place
+    rig.reports(fill(ORDER, 10, ASK_PX + 50, side=SELL, trade_id=1))
+    assert rig.state(EXIT) == OrderState.CANCELLED
+
+
+COLLAR = {"collar_rate": 100 * 10**8 // BID_PX}
+
+
+def test_one_that_is_held_first_has_its_limit_within_the_collar_of_its_trigger() -> None:
+    rig = market(limits=COLLAR)
+    terms = {"order_type": OrderType.LIMIT, "order_id": OTHER, "flags": PROTECTION, "parent_id": ORDER}
+    exits = {**terms, "contingency": Contingency.OTO}
+    rig.commands(new_order(ORDER, BUY))
+    assert reason_of(rig.commands(stop(SELL, BID_PX - 10, px=BID_PX - 120, **exits))) == Reason.PRICE_COLLAR
+    assert reason_of(rig.commands(stop(SELL, BID_PX - 10, px=BID_PX - 90, **exits))) == Reason.NONE
+    assert reason_of(rig.commands(amend(OTHER, trigger_px=BID_PX + 20))) == Reason.PRICE_COLLAR
+    assert reason_of(rig.commands(amend(OTHER, trigger_px=BID_PX - 20))) == Reason.NONE
+
+
+@pytest.mark.parametrize("hindrance", ["halted", "reducing", "entry closed"])
+def test_it_is_made_smaller_whatever_hinders_trading(hindrance: str) -> None:
+    rig = market()
+    stands(rig)
+    if hindrance == "entry closed":
+        rig.reports(report(ReportKind.ORDER_ENTRY, 0, reason=Reason.NOT_RECONCILED))
+    else:
+        state = TradingState.HALTED if hindrance == "halted" else TradingState.REDUCING
+        rig.commands(command(CommandKind.SET_TRADING_STATE, 0, value=state))
+    assert reason_of(rig.commands(amend(ORDER, qty=8))) == Reason.NONE
+
+
+def test_while_its_trigger_is_changed_it_counts_at_the_dearer_one() -> None:
+    rig = market()
+    stands(rig, BUY)
+    rig.commands(amend(ORDER, trigger_px=BID_PX + 30))
+    assert rig.order(ORDER)["risk_px"] == BID_PX + 30
+    rig.reports(report(ReportKind.ACCEPTED, ORDER))
+    assert rig.order(ORDER)["risk_px"] == BID_PX + 30
+    rig.reports(report(ReportKind.AMEND_REJECTED, ORDER))
+    assert rig.order(ORDER)["risk_px"] == BID_PX + 10
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_taken"),
+    [
+        ({"order_type": OrderType.MARKET}, True),
+        ({"order_type": OrderType.LIMIT, "px": BID_PX - 10}, True),
+        ({"order_type": OrderType.LIMIT}, False),
+        ({"order_type": OrderType.MARKET, "px": BID_PX}, False),
+        ({"order_type": 9, "px": BID_PX}, False),
+        ({"order_type": OrderType.MARKET, "time_in_force": 99}, False),
+    ],
+)
+def test_one_that_is_adopted_has_the_terms_of_an_order(fields: dict[str, int], is_taken: bool) -> None:
+    rig = market()
+    waits = {"trigger": Trigger.STOP, "trigger_source": TriggerSource.LAST, "value": BID_PX - 10}
+    terms = {
+        "side": SELL,
+        "qty": 10,
+        "leaves_qty": 10,
+        "time_in_force": TimeInForce.GTC,
+        "flags": PROTECTION,
+        "strategy": -1,
+    }
+    told = rig.reports(report(ReportKind.ADOPTED, ORDER, **{**waits, **terms, **fields}))
+    assert (EventKind.ORDER_ADOPTED in kinds(told)) == is_taken
 
 
 # the exchange of paper and the backtest
