@@ -871,7 +871,8 @@ ORDER = np.dtype(
         ("contingency", "u1"),
         ("leg", "u1"),  # of the position: 0 net or long, 1 short
         ("held_for", "u1"),  # HeldFor: what a held order still waits for
-        ("cancel_reason", "<u2"),  # why the core itself asked for its cancel
+        ("cancel_reason", "u1"),  # why the core itself asked for its cancel
+        ("amend_refusal", "u1"),  # AmendRefusal: what its exchange has refused to change of it
         ("next_armed", "<i8"),  # slot of the next order of the instrument that waits for a price; -1 ends the list
         ("prev_armed", "<i8"),
         ("children_filled", "<i8"),  # lots that its contingent orders have filled

@@ -5,8 +5,8 @@
 - It fires on the first last, mark or index price of the exchange at or past its trigger, while the exchange's book is
   in step. It is then matched at once by the exchange model, as an order that arrives at that moment; those that one
   price lets go do so in the order in which they came.
-- While it waits it takes nothing, and can be amended (price, quantity, trigger) and cancelled. Once it has fired it is
-  an order as any other.
+- While it waits it takes nothing, can be cancelled, and is not changed (``NO_AMEND``), as no exchange that is connected
+  changes one. Once it has fired it is an order as any other.
 - A reduce-only one fills no more than it closes at that moment; what is over expires.
 
 Source: Binance, USDⓈ-M Futures, "New Algo Order" (when a conditional order fires, and its refusal with -2021).
@@ -18,18 +18,15 @@ from typing import Final
 
 from backtest.matching.exchange import (
     ACCEPTED,
-    AMENDED,
+    AMEND_REJECTED,
     CANCELLED,
-    NO_LIQUIDITY_SIDE,
     REJECTED,
     TRIGGERED,
-    answer,
     enter,
-    newest_answer,
     plain_answer,
 )
 from oms.compiled import call_address, kernel
-from oms.core.armed import sign_of, watched_px
+from oms.core.armed import is_reached, watched_px
 from oms.core.exchange_view import exchange_book
 from oms.core.orders import find_order
 from oms.core.outbox import complete
@@ -42,16 +39,16 @@ _AMEND: Final = int(CommandKind.AMEND)
 _MARKET: Final = int(OrderType.MARKET)
 _IOC: Final = int(TimeInForce.IOC)
 _NONE: Final = int(Reason.NONE)
+_NO_AMEND: Final = int(Reason.NO_AMEND)
 _WOULD_TRIGGER: Final = int(Reason.WOULD_TRIGGER)
 
 
 @kernel
-def is_reached(s: Record, slot: int) -> bool:
+def fires(s: Record, slot: int) -> bool:
     """True when a price of the exchange is at or past the trigger of the stop in ``slot``."""
     asked = s["orders"][slot]
     book = exchange_book(s, asked["instrument"])
-    px = watched_px(book, asked["trigger_source"], asked["side"])
-    return bool(px > 0 and (px - s["model"]["orders"][slot]["trigger_px"]) * sign_of(asked) >= 0)
+    return is_reached(asked, watched_px(book, asked["trigger_source"], asked["side"]))
 
 
 @kernel
@@ -94,8 +91,7 @@ def place(s: Record, command: Record) -> None:
     if slot < 0:
         return
     order = s["model"]["orders"][slot]
-    order["trigger_px"] = command["trigger_px"]
-    if is_reached(s, slot):
+    if fires(s, slot):
         plain_answer(s, order, REJECTED, _WOULD_TRIGGER)
         return
     wait(s, slot)
@@ -104,18 +100,13 @@ def place(s: Record, command: Record) -> None:
 
 @kernel
 def change(s: Record, slot: int, command: Record) -> None:
-    """Amend or cancel a stop that waits."""
+    """Cancel a stop that waits, or refuse to amend it."""
     order = s["model"]["orders"][slot]
-    if command["kind"] != _AMEND:
-        wait_no_more(s, slot)
-        plain_answer(s, order, CANCELLED, _NONE)
+    if command["kind"] == _AMEND:
+        plain_answer(s, order, AMEND_REJECTED, _NO_AMEND)
         return
-    order["px"] = command["px"]
-    order["qty"] = command["qty"]
-    order["leaves"] = command["qty"]
-    order["trigger_px"] = command["trigger_px"]
-    answer(s, order, AMENDED, _NONE, command["px"], command["qty"], NO_LIQUIDITY_SIDE)
-    newest_answer(s)["value"] = command["trigger_px"]
+    wait_no_more(s, slot)
+    plain_answer(s, order, CANCELLED, _NONE)
 
 
 @kernel
@@ -128,7 +119,6 @@ def fire(st: State, slot: int) -> None:
     command = s["command"]
     complete(command, s["orders"][slot], order["px"], order["qty"])
     command["kind"] = _NEW
-    command["trigger_px"] = order["trigger_px"]
     if command["order_type"] == _MARKET and rests(command["time_in_force"]):
         command["time_in_force"] = _IOC
     call_address(s["model"]["on_request"], st, 0, command)
@@ -153,6 +143,6 @@ def on_price(st: State, instrument: int, _tick: Record) -> None:
     slot = s["model"]["first_stop"][instrument] - 1
     while slot >= 0:
         following = s["model"]["orders"][slot]["next"]
-        if is_reached(s, slot):
+        if fires(s, slot):
             fire(st, slot)
         slot = following

@@ -16,7 +16,7 @@ from typing import Final
 
 from oms.compiled import kernel
 from oms.core.keeping import ask_cancel
-from oms.core.orders import find_order, is_open, leaves_qty
+from oms.core.orders import find_order, is_open, is_refused_for_good, leaves_qty
 from oms.core.outbox import clear_rare
 from oms.core.parents import open_units, route_of, route_of_lane
 from oms.core.progress import FIRST_PAUSE_NS, block_route, pause_after_refusal
@@ -56,7 +56,6 @@ _REDUCE_ONLY: Final = int(OrderFlag.REDUCE_ONLY)
 _SHORT_LEG: Final = int(OrderFlag.SHORT_LEG)
 _KEPT_FLAGS: Final = _REDUCE_ONLY | _SHORT_LEG
 _NONE: Final = int(Reason.NONE)
-_NO_AMEND: Final = int(Reason.NO_AMEND)
 _REQUESTED: Final = int(Reason.REQUESTED)
 _ID_MASK: Final = 2**ORDER_ID_COUNTER_BITS - 1
 _NS_PER_MS: Final = 1_000_000
@@ -169,7 +168,7 @@ def amend_child(s: Record, row: int, lane: int, slot: int, budget: int) -> int:
         return budget  # the venue takes no change to so little: it stays where it is
     if s["now"] < parent["blocked_ts"][route] and wanted >= leaves and not is_beyond:
         return budget
-    if child["reason"] == _NO_AMEND:
+    if is_refused_for_good(child, wish["px"], child["filled_qty"] + wanted):
         cancel_child(s, row, lane)
         return budget
     command = address_child(s, order, _AMEND, child["order_id"], wish["px"], child["filled_qty"] + wanted)

@@ -22,7 +22,7 @@ from oms.core.entry import enter_amend
 from oms.core.events import emit_order, emit_refusal
 from oms.core.groups import anchor_of
 from oms.core.keeping import ask_cancel, change_held, end_held
-from oms.core.orders import has_fired, is_open, stands_at_exchange
+from oms.core.orders import has_fired, is_open, is_refused_for_good, stands_at_exchange
 from oms.core.outbox import can_send, complete, send
 from oms.core.release import goes_by, release
 from oms.core.risk import check_amend
@@ -51,7 +51,6 @@ _PARENT_ENDED: Final = int(Reason.PARENT_ENDED)
 _SIBLING_ENDED: Final = int(Reason.SIBLING_ENDED)
 _OUTPUT_FULL: Final = int(Reason.OUTPUT_FULL)
 _NONE: Final = int(Reason.NONE)
-_NO_AMEND: Final = int(Reason.NO_AMEND)
 
 _MAX_KEPT: Final = 1_024
 """Groups that are kept to be looked at again; one more is looked at when something of it changes."""
@@ -129,7 +128,8 @@ def _follow_held(s: Record, parent: Record, slot: int) -> None:
 def _follow_live(s: Record, parent: Record, slot: int) -> bool:
     """An OTO order at the exchange: bring it to what remains, or cancel it; False: try again.
 
-    Where the exchange does not change orders one that is for too much is cancelled, and one for too little stays.
+    Where the exchange does not make it smaller one that is for too much is cancelled; one for too little stays where it
+    is not made larger.
     """
     order = s["orders"][slot]
     stands = stands_at_exchange(order)
@@ -139,11 +139,11 @@ def _follow_live(s: Record, parent: Record, slot: int) -> bool:
         return True
     # A smaller quantity that a client asked for and the exchange refused is not asked for again.
     qty = exit_qty(s, parent, slot, max(order["full_qty"], order["qty"]))
-    if order["state"] == _LIVE and order["reason"] == _NO_AMEND:
-        return qty >= order["qty"] or ask_cancel(s, slot, _SIBLING_ENDED, order["request_id"], 0)
-    if order["state"] == _LIVE and qty != order["qty"]:
-        return _amend_live(s, slot, qty)
-    return True
+    if order["state"] != _LIVE or qty == order["qty"]:
+        return True
+    if is_refused_for_good(order, order["px"], qty):
+        return qty > order["qty"] or ask_cancel(s, slot, _SIBLING_ENDED, order["request_id"], 0)
+    return _amend_live(s, slot, qty)
 
 
 @kernel

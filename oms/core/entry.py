@@ -118,6 +118,7 @@ def enter_order(s: Record, command: Record) -> int:
     order["leg"] = 1 if command["flags"] & _SHORT_LEG else 0
     order["held_for"] = held_for
     order["cancel_reason"] = 0
+    order["amend_refusal"] = 0
     order["children_filled"] = 0
     order["broken"] = 0
     order["armed"] = 0

@@ -47,6 +47,15 @@ class OrderInput(IntEnum):
     """A stop that stands at the exchange has fired."""
 
 
+class AmendRefusal(IntEnum):
+    """What the exchange has refused to change of an order, as it does for none (``Reason.NO_AMEND``)."""
+
+    NONE = 0
+    MORE = 1
+    """Anything but making it smaller at its price, which some exchanges do alone."""
+    EVERYTHING = 2
+
+
 _S = OrderState
 _I = OrderInput
 _SAME_AFTER_END = {_I.CANCEL_REJECTED, _I.AMEND_REJECTED}
@@ -139,6 +148,8 @@ _HELD: Final = int(_S.HELD)
 assert {state for state in OrderState if _S.EMPTY < state <= _LAST_SENT or state == _HELD} == set(OPEN_STATES)
 
 _EMPTY: Final = int(_S.EMPTY)
+_MORE: Final = int(AmendRefusal.MORE)
+_EVERYTHING: Final = int(AmendRefusal.EVERYTHING)
 _AT_EXCHANGE: Final = int(OrderFlag.AT_EXCHANGE)
 _BUT_AT_EXCHANGE: Final = 0xFFFF ^ _AT_EXCHANGE
 _PROTECTION: Final = int(OrderFlag.AT_EXCHANGE | OrderFlag.REDUCE_ONLY)
@@ -174,6 +185,28 @@ def stands_at_exchange(order: Record) -> bool:
 def stand_no_more(order: Record) -> None:
     """Make a stop that stood at the exchange, or was to, the order that it is for."""
     order["flags"] = order["flags"] & _BUT_AT_EXCHANGE
+    order["amend_refusal"] = 0
+
+
+@kernel
+def _asks_more(order: Record, px: int, qty: int) -> bool:
+    """True for another price or a larger total quantity, and for any change of a stop at the exchange."""
+    return bool(stands_at_exchange(order) or px != order["px"] or qty > order["qty"])
+
+
+@kernel
+def is_refused_for_good(order: Record, px: int, qty: int) -> bool:
+    """True when the exchange has refused to change an order, and would refuse this price and total quantity too."""
+    refusal = order["amend_refusal"]
+    return bool(refusal == _EVERYTHING or (refusal == _MORE and _asks_more(order, px, qty)))
+
+
+@kernel
+def note_no_amend(order: Record) -> None:
+    """Note that the exchange does not make the change of an order which is in flight, as it makes none like it."""
+    if order["pending_qty"] > 0:
+        refusal = _MORE if _asks_more(order, order["pending_px"], order["pending_qty"]) else _EVERYTHING
+        order["amend_refusal"] = max(order["amend_refusal"], refusal)
 
 
 @kernel

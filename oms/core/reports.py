@@ -26,6 +26,7 @@ from oms.core.orders import (
     is_open,
     leaves_qty,
     next_state,
+    note_no_amend,
     stand_no_more,
     stands_at_exchange,
 )
@@ -55,6 +56,7 @@ _HAS_TRIGGERED: Final = int(OrderInput.TRIGGERED)
 _MARKET: Final = int(OrderType.MARKET)
 
 _NONE: Final = int(Reason.NONE)
+_NO_AMEND: Final = int(Reason.NO_AMEND)
 _UNKNOWN_ORDER: Final = int(Reason.UNKNOWN_ORDER)
 _ILLEGAL_TRANSITION: Final = int(Reason.ILLEGAL_TRANSITION)
 _DUPLICATE_TRADE: Final = int(Reason.DUPLICATE_TRADE)
@@ -224,6 +226,8 @@ def apply_to_order(s: Record, slot: int, report: Record, px: int, qty: int) -> i
     elif kind == _CANCEL_REJECTED and was_open and order["expire_ts"] > 0:
         order["expire_ts"] = max(order["expire_ts"], s["now"] + RETRY_NS)
         link_timed(s, slot)
+    if kind == _AMEND_REJECTED and report["reason"] == _NO_AMEND:
+        note_no_amend(order)
     if kind == _AMENDED or kind == _AMEND_REJECTED:
         order["pending_px"] = 0
         order["pending_qty"] = 0
@@ -339,7 +343,7 @@ def restate_position(s: Record, slot: int, first: int) -> None:
 def apply_report(s: Record, report: Record) -> int:
     """Apply one report; returns the output row of its event when it was a fill, else -1."""
     log_report(s, report)
-    if report["kind"] > _LAST_KIND and report["kind"] != _TRIGGERED:
+    if not is_of_order(report["kind"]):
         adjust(s, report)
         return -1
     slot = find_order(s, report["order_id"])

@@ -12,7 +12,16 @@ from oms.core.events import emit_order, emit_refusal, emit_terms, may_ask
 from oms.core.groups import anchor_of
 from oms.core.keeping import ask_cancel, check_in_group, end_held, give_terms, send_new, value_market_order
 from oms.core.mass_cancel import cancel_all
-from oms.core.orders import ILLEGAL, OrderInput, find_order, has_free_slot, is_open, next_state, stands_at_exchange
+from oms.core.orders import (
+    ILLEGAL,
+    OrderInput,
+    find_order,
+    has_free_slot,
+    is_open,
+    is_refused_for_good,
+    next_state,
+    stands_at_exchange,
+)
 from oms.core.outbox import can_send, complete, send
 from oms.core.parent_wakes import wake_parent
 from oms.core.parents import find_terms, is_stopping_parent, is_worked, new_parent, set_parent_parameters
@@ -270,7 +279,7 @@ def bound_exit(s: Record, slot: int, command: Record) -> None:
 def request_amend(s: Record, command: Record) -> int:
     """Check a change of price and total quantity (0: unchanged) and send it; one change can be in flight at a time.
 
-    Of a stop that stands at the exchange its trigger can be changed too. What the exchange has just refused because it
+    Of a stop that stands at the exchange its trigger can be changed too. What the exchange has refused because it
     changes no orders, or only makes them smaller, is not sent again.
     """
     slot = find_order(s, command["order_id"])
@@ -297,8 +306,7 @@ def request_amend(s: Record, command: Record) -> int:
         reason = _OUTPUT_FULL
     if reason == _NONE and wants_trigger:
         reason = _BAD_TRIGGER
-    asks_more = stands or px != order["px"] or command["qty"] > order["qty"]
-    if reason == _NONE and order["reason"] == _NO_AMEND and asks_more:
+    if reason == _NONE and is_refused_for_good(order, px, command["qty"]):
         reason = _NO_AMEND
     if reason == _NONE and version != 0 and version != order["version"]:
         reason = _WRONG_VERSION

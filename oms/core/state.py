@@ -425,7 +425,6 @@ RESTING = np.dtype(
         ("arrival", "i4"),  # model of bars: how it is taken at the next price, bars.Arrival; 0: it rests
         ("reduces", "i4"),  # reduce-only: number of the leg that it closes + 1; 0: it may open
         ("waits", "i4"),  # 1: a stop that has not fired; previous and next are those of the instrument's stops
-        ("trigger_px", "i8"),
     ]
 )
 """One own order as the exchange model sees it; it has the slot of the core's order."""

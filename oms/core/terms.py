@@ -7,6 +7,7 @@ from typing import Final
 from oms.compiled import hot_kernel, kernel
 from oms.core.book import level_qty, mid_half_ticks, next_occupied
 from oms.core.margin_use import ONE_CASH
+from oms.core.orders import stands_at_exchange
 from oms.core.positions import fits, value_of
 from oms.core.state import MAX_PX, MAX_QTY, NO_ASK, NO_BID, Record
 from oms.records import CASH_SCALE, BookState, OrderFlag, OrderType, Reason, TimeInForce, Trigger
@@ -21,7 +22,6 @@ _IOC: Final = int(TimeInForce.IOC)
 _FOK: Final = int(TimeInForce.FOK)
 _DAY: Final = int(TimeInForce.DAY)
 _POST_ONLY: Final = int(OrderFlag.POST_ONLY)
-_AT_EXCHANGE: Final = int(OrderFlag.AT_EXCHANGE)
 _ALL_FLAGS: Final = int(OrderFlag.POST_ONLY | OrderFlag.REDUCE_ONLY | OrderFlag.SHORT_LEG | OrderFlag.AT_EXCHANGE)
 _NO_TRIGGER: Final = int(Trigger.NONE)
 _SYNCED: Final = int(BookState.SYNCED)
@@ -51,8 +51,7 @@ def rests(time_in_force: int) -> bool:
 @kernel
 def can_rest(order: Record) -> bool:
     """True for an order that can wait in the exchange's book at its own price."""
-    in_book = order["flags"] & _AT_EXCHANGE == 0
-    return bool(in_book and order["order_type"] == _LIMIT and rests(order["time_in_force"]))
+    return bool(not stands_at_exchange(order) and order["order_type"] == _LIMIT and rests(order["time_in_force"]))
 
 
 @kernel

@@ -270,7 +270,7 @@ def test_a_smaller_target_that_the_exchange_refuses_is_not_asked_for_again() -> 
     assert (rig.state(TARGET), rig.order(TARGET)["qty"]) == (S.LIVE, 10)
 
 
-def test_where_the_exchange_changes_no_orders_a_target_for_too_little_stays_and_one_for_too_much_is_cancelled() -> None:
+def test_a_target_that_the_exchange_does_not_make_larger_is_made_smaller_and_cancelled_where_it_does_not_that() -> None:
     rig = market()
     bracket(rig)
     filled(rig, ENTRY, 4, BUY)
@@ -280,8 +280,12 @@ def test_where_the_exchange_changes_no_orders_a_target_for_too_little_stays_and_
     sent = len(rig.sent)
     rig.reports(report(ReportKind.AMEND_REJECTED, TARGET, reason=Reason.NO_AMEND))
     assert (rig.state(TARGET), rig.order(TARGET)["qty"], len(rig.sent)) == (S.LIVE, 4, sent)
-    rig.order(ENTRY)["children_filled"] = 7  # as the other exit may have closed
+    filled(rig, TARGET, 1, SELL)
+    assert (rig.state(TARGET), rig.order(TARGET)["qty"]) == (S.LIVE, 4)  # it is not asked again to grow
+    rig.order(ENTRY)["children_filled"] = 8  # as the other exit may have closed
     filled(rig, ENTRY, 1, BUY)
+    assert (rig.state(TARGET), rig.order(TARGET)["pending_qty"]) == (S.PENDING_AMEND, 3)
+    rig.reports(report(ReportKind.AMEND_REJECTED, TARGET, reason=Reason.NO_AMEND))
     assert rig.state(TARGET) == S.PENDING_CANCEL
 
 

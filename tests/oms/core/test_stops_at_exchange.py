@@ -397,14 +397,15 @@ def test_a_stop_limit_rests_once_it_has_fired_and_is_cancelled_there() -> None:
     assert rig.state(ORDER) == OrderState.CANCELLED
 
 
-def test_while_it_waits_it_is_amended_and_cancelled_there() -> None:
+def test_while_it_waits_it_is_cancelled_there_and_not_amended() -> None:
     rig = market(external=False)
     rig.commands(stop(SELL, BID_PX - 10), stop(SELL, BID_PX - 11, order_id=OTHER))
     rig.commands(amend(ORDER, trigger_px=BID_PX - 30), cancel(OTHER))
-    rig.ticks(trade(BUY, BID_PX - 29, 1), trade(BUY, BID_PX - 29, 1))
-    assert (rig.state(ORDER), rig.state(OTHER)) == (OrderState.LIVE, OrderState.CANCELLED)
-    assert rig.order(ORDER)["trigger_px"] == BID_PX - 30
-    rig.ticks(trade(BUY, BID_PX - 30, 1), trade(BUY, BID_PX, 1))
+    rig.ticks(trade(BUY, BID_PX, 1), trade(BUY, BID_PX, 1))
+    assert (rig.state(ORDER), rig.order(ORDER)["reason"]) == (OrderState.LIVE, Reason.NO_AMEND)
+    assert rig.state(OTHER) == OrderState.CANCELLED
+    assert reason_of(rig.commands(amend(ORDER, trigger_px=BID_PX - 30))) == Reason.NO_AMEND
+    rig.ticks(trade(BUY, BID_PX - 10, 1), trade(BUY, BID_PX, 1))
     assert rig.state(ORDER) == OrderState.FILLED
 
 
