@@ -29,6 +29,11 @@ def test_a_journal_that_has_no_room_any_more_is_a_full_disk(tmp_path: Path) -> N
     assert status_of(raised.value) == NO_SPACE
 
 
+def wait_until_durable(journal: Journal) -> None:
+    while journal.durable() < journal.position:
+        pass
+
+
 @pytest.mark.parametrize("sync", ["batch", "os"])
 def test_it_stays_one_whichever_thread_has_found_it_and_however_often_it_is_asked(tmp_path: Path, sync: Any) -> None:
     journal = Journal.create(tmp_path, 5, sync, "desk", segment_bytes=1 << 26)
@@ -38,8 +43,7 @@ def test_it_stays_one_whichever_thread_has_found_it_and_however_often_it_is_aske
             journal.commit()
         for _ in range(2):
             with pytest.raises(JournalError) as raised:
-                while journal.durable() < journal.position:
-                    pass
+                wait_until_durable(journal)
             assert status_of(raised.value) == NO_SPACE
     with suppress(JournalError):
         journal.close()
