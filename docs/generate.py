@@ -32,7 +32,8 @@ for a command line that cannot be understood. Commands that print figures or row
 `zoms paper`, `backtest`, `optimize`, `stream`, `sandbox` and `demo` start something, `download` fetches history.
 `status`, `order`, `algo`, `adopt`, `halt`, `resume`, `reduce`, `kill` and `redefine` speak to the session that runs on
 the account. `recorded`, `orders`, `fills`, `positions`, `journal`, `replay` and `data check` read what is on disk,
-whether a session runs or not. `doctor`, `venue-check` and `kill-switch` ask the exchanges.
+whether a session runs or not. `doctor`, `instrument`,
+`venue-check` and `kill-switch` ask the exchanges.
 
 In a paper session time is the recording's: a `--good-till` time, the end of a DAY order and an account's `day_reset`
 come when the recording reaches them.

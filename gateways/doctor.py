@@ -17,7 +17,8 @@ import msgspec
 
 from gateways.account_claim import claimant, in_use
 from gateways.credentials import Credentials, CredentialsError, read_credentials, refused_text
-from gateways.venues import REQUEST_S, VENUES, Sandbox, Venue, connected, one_line, why_closed
+from gateways.venues import REQUEST_S, VENUES, Sandbox, Venue, connected, find_venue, one_line, why_closed
+from oms.checks import ConfigError
 from oms.config import Settings, load_settings, qualified_symbol
 from oms.instruments import Instrument
 from oms.lock import holder
@@ -132,6 +133,8 @@ def check_account(venue: Venue, settings: Settings, key: str, sandbox_port: int)
 
 async def check_clock(exchange: Any, now_ms: Callable[[], float]) -> list[Finding]:
     """How far this machine's clock is from the exchange's, by the quickest of some answers."""
+    if not exchange.has["fetchTime"]:
+        return [Finding("clock", "warning", "the exchange does not tell its time: have this machine's set by NTP")]
     samples = []
     for _ in range(CLOCK_SAMPLES):
         sent_ms = now_ms()
@@ -196,6 +199,29 @@ async def check_keys_of_htx(exchange: Any, venue: Venue, *, may_withdraw: bool) 
     return found
 
 
+async def check_keys_of_any(exchange: Any, venue: Venue, *, may_withdraw: bool) -> list[Finding]:
+    """Whether the keys are taken: what they may do, ccxt has no method for."""
+    await exchange.fetch_balance()
+    found = [Finding("keys", "ok", "they are valid")]
+    if not may_withdraw:
+        text = f"what they may do is not told by {venue.exchange}: see there that they may trade and not withdraw"
+        found.append(Finding("keys", "warning", text))
+    return found
+
+
+def check_abilities(venue: Venue) -> list[Finding]:
+    """What ccxt can do at an exchange that zoms has no gateway of its own for; asks nobody."""
+    from gateways.abilities import caveats, lacks
+    from gateways.generic import exchange_class
+
+    try:
+        exchange = exchange_class(venue)({"options": dict(venue.options)})
+    except ConfigError as error:
+        return [Finding("abilities", "refused", str(error))]
+    missing = [Finding("abilities", "refused", text) for text in lacks(exchange, venue)]
+    return missing + [Finding("abilities", "warning", text) for text in caveats(exchange, venue)]
+
+
 CHECKS_OF_KEYS: Final[dict[str, CheckOfKeys]] = {
     "binance": check_keys_of_binance,
     "okx": check_keys_of_okx,
@@ -224,6 +250,27 @@ async def check_instruments(exchange: Any, instruments: Sequence[Instrument]) ->
     return found or [Finding("instruments", "ok", ", ".join(each.symbol for each in instruments))]
 
 
+async def check_instruments_of_any(exchange: Any, venue: Venue, instruments: Sequence[Instrument]) -> list[Finding]:
+    """As ``check_instruments``, of an exchange that zoms has no gateway of its own for."""
+    from gateways.abilities import why_unfit
+    from gateways.generic import differences, market_of
+    from gateways.orders.ids import MOST, ids_of
+
+    client_id = ids_of("", are_integers=venue.has_integer_ids, are_short=venue.has_short_ids).text(MOST)
+    await exchange.load_markets()
+    found = []
+    for instrument in instruments:
+        try:
+            texts = differences(exchange, venue, instrument)
+            symbol = market_of(exchange, venue, instrument.symbol)["symbol"]
+            if not texts and (why := await why_unfit(exchange, instrument, symbol, client_id)):
+                texts = [f"{instrument.symbol} cannot be traded: {why}"]
+        except ConfigError as error:
+            texts = [str(error)]
+        found += [Finding("instruments", "refused", text) for text in texts]
+    return found or [Finding("instruments", "ok", ", ".join(each.symbol for each in instruments))]
+
+
 async def is_hedged_at_htx(exchange: Any) -> bool:
     """Whether long and short are kept side by side ("Get Position Mode"), which ccxt has no method of its own for."""
     mode: str = (await exchange.contractPrivateGetV5PositionMode())["data"]["position_mode"]
@@ -232,6 +279,8 @@ async def is_hedged_at_htx(exchange: Any) -> bool:
 
 async def check_position_mode(exchange: Any, venue: Venue, settings: Settings) -> list[Finding]:
     """Whether the exchange keeps positions as the settings say."""
+    if venue.market and exchange.has["fetchPositionMode"] is not True:
+        return [Finding("position mode", "warning", "ccxt cannot ask for it: see there that it is as in the settings")]
     if venue.family == "htx":
         hedged = await is_hedged_at_htx(exchange)
     else:
@@ -258,13 +307,19 @@ async def examine_venue(
     except CredentialsError as error:
         return [Finding("keys", "refused", str(error))]
     instruments = [each for each in settings.instruments if each.venue == venue.name]
-    found = [check_account(venue, settings, login.key, 0 if sandbox is None else sandbox.port)]
+    abilities = check_abilities(venue) if venue.market else []
+    found = [check_account(venue, settings, login.key, 0 if sandbox is None else sandbox.port), *abilities]
+    if any(each.level == "refused" for each in abilities):
+        return found
     async with connected(venue, login, sandbox) as exchange:
         checks: dict[str, Callable[[], Awaitable[list[Finding]]]] = {
             "clock": lambda: check_clock(exchange, now_ms),
             "keys": lambda: CHECKS_OF_KEYS[venue.family](exchange, venue, may_withdraw=may_withdraw),
             "instruments": lambda: check_instruments(exchange, instruments),
         }
+        if venue.market:
+            checks["keys"] = lambda: check_keys_of_any(exchange, venue, may_withdraw=may_withdraw)
+            checks["instruments"] = lambda: check_instruments_of_any(exchange, venue, instruments)
         if venue.has_positions:
             checks["position mode"] = lambda: check_position_mode(exchange, venue, settings)
         for name, check in checks.items():
@@ -309,9 +364,10 @@ def examine(
         ]
     }
     for name in settings.venues:
-        if name in VENUES:
+        venue = find_venue(name)
+        if venue is not None:
             sandbox = sandboxes.get(name)
-            found[name] = asyncio.run(examine_venue(VENUES[name], settings, sandbox, may_withdraw=may_withdraw))
+            found[name] = asyncio.run(examine_venue(venue, settings, sandbox, may_withdraw=may_withdraw))
         else:
             text = why_closed(name) or f"zoms knows it from recordings only, but {', '.join(VENUES)}"
             found[name] = [Finding("venue", "warning", text)]

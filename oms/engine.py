@@ -31,6 +31,7 @@ from oms.core.callbacks import call_strategy
 from oms.core.contingency import follow_up
 from oms.core.events import MAX_POSITIONS, has_room, open_budget, write_positions
 from oms.core.exchange_rows import take_rows
+from oms.core.exchange_view import show_price
 from oms.core.expiry import first_expired, unlink_timed
 from oms.core.idle import REVIEW_INTERVAL_NS, is_idle, skip_reviews
 from oms.core.keeping import ask_cancel, end_held
@@ -261,6 +262,7 @@ def take_bar(st: State, bar: Record) -> bool:
         if s["bar_stage"] % 2 == 0:
             move_to(st, bar, s["bar_stage"] // 2)
             s["bar_stage"] += 1
+            show_price(st, bar)
         if not (fire_triggers(s, instrument) and work_concerned(st, instrument)):
             return False
         if s["next_due"] <= bar["local_ts"] and not advance(st, bar["local_ts"] + 1):

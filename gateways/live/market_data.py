@@ -26,7 +26,7 @@ from gateways.live.connection import Connect
 from gateways.live.market import Market
 from gateways.live.requests import RequestError, Requests
 from gateways.live.route import Route, route_of
-from gateways.live.venue import MarketDataVenue
+from gateways.live.venue import Kept, MarketDataVenue, Watching
 from gateways.replay import HEARTBEATS_WAITED, MAX_FRAME_RECORDS, MAX_SLEEP_S, RefusalLog, frame_end
 from gateways.seldom_log import SeldomLog
 from gateways.venues import Role, implementation, venue_among
@@ -80,7 +80,7 @@ class LiveData:
     ----------
     markets : list of Market
     venue : MarketDataVenue
-    streams : list of Stream
+    streams : list of Kept
         All of them, those that carry books and the others.
     frames : int
         Frames published.
@@ -99,7 +99,7 @@ class LiveData:
         self.log = SeldomLog(log)
         self.venue: MarketDataVenue = implementation(instruments[0].venue, Role.MARKET_DATA)
         self.markets = [Market(instrument, self._publish, self.venue.checksums) for instrument in instruments]
-        self.streams: list[Stream] = []
+        self.streams: list[Kept] = []
         self.clock = ClockOffset()
         self.frames = 0
         self._route = route
@@ -110,6 +110,8 @@ class LiveData:
         """By symbol the streams on which the whole book comes anew when that is asked for."""
         for market in self.markets:
             self._add_streams(market, connections, connect)
+        if isinstance(self.venue, Watching):
+            self.streams += self.venue.streams(self.markets, route, policy)
 
     def _add_streams(self, market: Market, connections: int, connect: Connect | None) -> None:
         def book_changed() -> None:

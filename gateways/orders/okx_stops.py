@@ -42,7 +42,8 @@ def check_stop(order: Order) -> None:
     """Raise ``CommandError`` for a stop that cannot be asked for."""
     if order.stop is None or order.stop.trigger_source not in WATCHED:
         raise CommandError("okx fires stops by its last, mark or index price", Reason.NO_STOPS_AT_EXCHANGE)
-    if order.flags & OrderFlag.POST_ONLY or order.time_in_force in (TimeInForce.IOC, TimeInForce.FOK):
+    is_limit = order.order_type is OrderType.LIMIT
+    if order.flags & OrderFlag.POST_ONLY or (is_limit and order.time_in_force in (TimeInForce.IOC, TimeInForce.FOK)):
         raise CommandError(
             "a stop at okx becomes a plain limit order, or one at the market", Reason.NO_STOPS_AT_EXCHANGE
         )

@@ -91,15 +91,14 @@ class Placing:
 
     def _check(self, order: Order) -> None:
         """Raise ``CommandError`` for an order that the venue does not take."""
+        if order.stands:
+            if not isinstance(self._venue, Conditional):
+                raise CommandError(
+                    "this gateway keeps no stops at the exchange: without the flag the core holds it",
+                    Reason.NO_STOPS_AT_EXCHANGE,
+                )
+            self._venue.check_stop(order)
         self._venue.check(order)
-        if not order.stands:
-            return
-        if not isinstance(self._venue, Conditional):
-            raise CommandError(
-                "this gateway keeps no stops at the exchange: without the flag the core holds it",
-                Reason.NO_STOPS_AT_EXCHANGE,
-            )
-        self._venue.check_stop(order)
 
     async def _place(self, orders: list[Order]) -> None:
         """Ask for new orders, all of them in one request."""

@@ -24,6 +24,7 @@ from typing import Any, Final, Protocol
 import ccxt
 import zmq
 
+from gateways.abilities import caveats
 from gateways.account_claim import Claim
 from gateways.credentials import CredentialsError, read_credentials, refused_text
 from gateways.orders.asking import RETRY_S
@@ -137,7 +138,7 @@ async def serve(
     pusher = Pusher(context, settings.core_endpoint, RecordKind.REPORT, source)
     sender = ReportSender(pusher)
     account = settings.account_number("")
-    ids = ids_of(settings.account, are_integers=row.has_integer_ids)
+    ids = ids_of(settings.account, are_integers=row.has_integer_ids, are_short=row.has_short_ids)
     wallets = {wallet.currency: number for number, wallet in enumerate(settings.wallets) if wallet.venue == row.name}
     session = _sandbox_session(sandbox, row.hosts)
     exchange = venue_type.new_exchange(credentials, session)
@@ -146,6 +147,8 @@ async def serve(
     try:
         life.beat({}, "recovering")
         await _opened(venue, life, clock, log, lambda text: refused_text(row.name, credentials.key, text, environment))
+        for line in caveats(exchange, row) if row.market else ():
+            log(line)
         while not life.stopping:
             core = newest_session(settings.journal_dir)
             audit = Audit(settings.journal_dir, core, account, instruments)
@@ -268,8 +271,7 @@ def _take(puller: Puller, gateway: OrderGateway, lateness: Lateness) -> int:
         lost += frame.lost
         if frame.header.kind == RecordKind.COMMAND:
             gateway.take(frame.records, is_late=lateness.is_late(frame.header.sent_ts))
-    else:
-        lateness.note_empty()
+    lateness.look()
     return lost
 
 

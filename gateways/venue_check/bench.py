@@ -25,7 +25,7 @@ from gateways.live.market_data import LOOK_S, LiveData
 from gateways.live.requests import Requests
 from gateways.orders.clock import Clock
 from gateways.orders.gateway import OrderGateway
-from gateways.orders.ids import ClientIds, IntegerIds
+from gateways.orders.ids import ids_of
 from gateways.orders.known import Known, Order
 from gateways.orders.outcomes import REQUEST_ERRORS, told_text
 from gateways.orders.venue import Venue, VenueType
@@ -148,7 +148,7 @@ class Bench:
         self._came = asyncio.Event()
         self._last_id = time.time_ns()
         wallets = {currency: number for number, currency in enumerate(currencies_of(instrument))}
-        ids = (IntegerIds if place.venue.has_integer_ids else ClientIds)(OWNER)
+        ids = ids_of(OWNER, are_integers=place.venue.has_integer_ids, are_short=place.venue.has_short_ids)
         self.known = Known(0, ids, (instrument,), wallets, self._tell, clock.time_ns)
         self.gateway = OrderGateway(venue, exchange, self.known, clock, self._say, switch_s=0.0)
 
@@ -194,15 +194,21 @@ class Bench:
     # Orders
 
     def ask(
-        self, side: int, qty: int, px: int = 0, time_in_force: TimeInForce = TimeInForce.GTC, flags: int = 0
+        self,
+        side: int,
+        qty: int,
+        px: int = 0,
+        time_in_force: TimeInForce = TimeInForce.GTC,
+        flags: int = 0,
+        **more: int,
     ) -> int:
-        """Ask for an order, at the market where no price is given, and return its id."""
+        """Ask for an order, at the market where no price is given, and return its id; ``more`` are of the command."""
         if not (self.is_fit and self.gateway.entry.is_open):
             why = self.gateway.entry.why_not if self.is_fit else "the instrument is not as the exchange has it"
             raise CheckError(f"no order leaves: {why}")
         self._last_id += 1
         order_type = OrderType.LIMIT if px else OrderType.MARKET
-        terms = {"side": side, "qty": qty, "px": px, "order_type": order_type, "flags": flags}
+        terms = {"side": side, "qty": qty, "px": px, "order_type": order_type, "flags": flags, **more}
         self.placed.append(self._last_id)
         self.send(CommandKind.NEW, self._last_id, time_in_force=time_in_force if px else TimeInForce.IOC, **terms)
         return self._last_id
@@ -344,7 +350,9 @@ class Bench:
                 for view in shown:
                     order = self.order(self.known.ids.order_id(view.client_id) or 0)
                     with suppress(*REQUEST_ERRORS):
-                        await self.venue.cancel(replace(order, venue_order_id=view.venue_order_id))
+                        is_stop = view.stop is not None
+                        order = replace(order, stop_id=view.venue_order_id if is_stop else 0)
+                        await self.venue.cancel(replace(order, venue_order_id=0 if is_stop else view.venue_order_id))
         except REQUEST_ERRORS as error:
             return [f"orders that could not be asked for ({told_text(error)})"]
         return []

@@ -12,7 +12,6 @@ from __future__ import annotations
 from typing import Final
 
 from oms.compiled import call_address, kernel
-from oms.core.exchange_view import show_price
 from oms.core.state import ASK, BID, Record, State
 from oms.records import BookState
 
@@ -60,9 +59,10 @@ def move_to(st: State, bar: Record, point: int) -> None:
     book["exch_ts"] = bar["exch_ts"]
     book["local_ts"] = bar["local_ts"]
     s["market_updates"] += 1
+    if point == 0:
+        s["model"]["volume_left"] = bar["qty"]
     if s["model"]["resting"][instrument] > 0:
         call_address(s["model"]["on_depth"], st, point, bar)
-    show_price(st, bar)
     if point == POINTS - 1:
         book["trade_qty"] = bar["qty"]
         book["traded_qty"] += bar["qty"]

@@ -214,8 +214,9 @@ class Venue:
         order_type: OrderType = OrderType.LIMIT,
         flags: int = 0,
         number: int = 0,
+        **more: int,
     ) -> int:
-        """Ask for a new order and return its id."""
+        """Ask for a new order and return its id; ``more`` are of the command."""
         self._orders += 1
         order_id = (RPC_CLIENT_BASE << ORDER_ID_COUNTER_BITS) | self._orders
         self._ask(
@@ -228,6 +229,7 @@ class Venue:
             order_type=order_type,
             flags=flags,
             instrument=number,
+            **more,
         )
         return order_id
 

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 import pytest
+from msgspec.structs import replace
 
 import gateways
 from gateways.orders.clock import Clock
@@ -107,6 +108,8 @@ class Case(NamedTuple):
         A conditional order is asked for with a price.
     stop_terms : dict
         What else ccxt is given with it.
+    by : str
+        The venue by which the gateway trades it; empty: the exchange's own one.
     balance : int
         Cash at first, in the settlement currency, which does not cover thousands of bitcoins.
     """
@@ -135,6 +138,7 @@ class Case(NamedTuple):
     keeps_stops: bool = False
     stop_has_price: bool = False
     stop_terms: Mapping[str, Any] = MappingProxyType({})
+    by: str = ""
     balance: int = DEFAULT_BALANCE
 
     def __str__(self) -> str:
@@ -143,7 +147,12 @@ class Case(NamedTuple):
     @property
     def venue(self) -> str:
         """Ours of its names: there may be several cases of one."""
-        return self.instrument.venue
+        return self.by or self.instrument.venue
+
+    @property
+    def traded(self) -> Instrument:
+        """What the gateway trades: the exchange's instrument under the venue's name."""
+        return replace(self.instrument, venue=self.venue)
 
 
 USDM: Final = RECORDINGS / "usdm_btcusdt_20240808_60s.gz"
@@ -290,9 +299,33 @@ CASES: Final = (
     ),
 )
 
-ALIKE: Final = ("binance_coinm", "okx_spot", "okx inverse", "htx_spot")
-"""Venues that are another one's code with other names and numbers, or have tests of their own: ``make thorough`` runs
-all of it on them."""
+okx_by_ccxt: dict[str, Any] = {
+    "new_order": "privatePostTradeBatchOrders",
+    "new_request": lambda *terms: [okx_order(*terms)],
+    "post_only_end": ReportKind.CANCELLED,
+}
+GENERIC: Final = tuple(
+    case._replace(
+        name=by,
+        by=by,
+        cancel_order="cancel_order",
+        amend_order="edit_order",
+        answers_tell_fills=False,
+        **changes,
+    )
+    for case in CASES
+    for name, by, changes in (
+        ("binance_spot", "ccxt_binance_spot", {"amends": False}),
+        ("binance_usdm", "ccxt_binanceusdm_linear", {"amends_to_the_same": True}),
+        ("okx", "ccxt_okx_linear", okx_by_ccxt),
+    )
+    if case.name == name
+)
+"""The same exchanges by ccxt's unified methods, as those are traded that zoms has no gateway of its own for."""
+
+ALIKE: Final = ("binance_coinm", "okx_spot", "okx inverse", "htx_spot", *(case.name for case in GENERIC))
+"""Venues that are another one's code with other names and numbers, or ccxt's, or have tests of their own: ``make
+thorough`` runs all of it on them."""
 BRIEFLY: Final = ("htx_linear",)
 """Venues on which ``make test`` lets only the first of several things go wrong."""
 
@@ -308,7 +341,7 @@ def amends(case: Case) -> bool:
 def rows(*faults: Fault | None, of: Callable[[Case], bool] = lambda _: True) -> Rows:
     """Every venue that is wanted; with each of the faults, where there are some."""
     found = []
-    for case in filter(of, CASES):
+    for case in filter(of, (*CASES, *GENERIC)):
         for number, fault in enumerate(faults or (None,)):
             is_rare = case.name in ALIKE or (case.name in BRIEFLY and number > 0)
             marks = (pytest.mark.thorough,) if is_rare else ()
@@ -320,6 +353,8 @@ def rows(*faults: Fault | None, of: Callable[[Case], bool] = lambda _: True) -> 
 every_venue: Final = rows()
 every_amending_venue: Final = rows(of=amends)
 every_other_venue: Final = rows(of=lambda case: not case.amends)
+every_known_venue: Final = rows(of=lambda case: not case.by)
+"""Those that zoms has a gateway of its own for."""
 every_recorded_venue: Final = pytest.mark.parametrize(
     "case", [case for case in CASES if open_recording(case.recording).venue == case.venue], ids=str
 )
@@ -395,9 +430,8 @@ def on_stand(
             async def on_this(booth: Booth) -> None:
                 await body(Stand(booth, case))
 
-            on_booth(clock, recording=case.recording, instrument=case.instrument, balance=case.balance, **options)(
-                on_this
-            )()
+            market = {"recording": case.recording, "instrument": case.instrument, "traded": case.traded}
+            on_booth(clock, **market, balance=case.balance, **options)(on_this)()
 
         test.__name__ = body.__name__
         test.__doc__ = body.__doc__

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateways.orders.known import Order
 from gateways.sandbox.faults import Fault
 from oms.records import OrderState, OrderType, ReportKind, TimeInForce
-from tests.gateways.conformance.cases import Case, Stand, on_stand, rows
+from tests.gateways.conformance.cases import Case, Stand, every_known_venue, on_stand, rows
 from tests.gateways.orders.booth import SkippingClock
 
 
@@ -133,7 +133,7 @@ async def test_fills_while_the_stream_is_down_are_told_first_thing(stand: Stand)
     stand.check()
 
 
-@on_stand()
+@on_stand(at=every_known_venue)
 async def test_stream_that_the_exchange_ends_is_opened_anew(stand: Stand) -> None:
     venue = stand.sandbox.venue
     connections = getattr(venue, "streams", venue).connections

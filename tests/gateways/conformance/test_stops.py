@@ -4,15 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from gateways.sandbox.conditionals import Conditional
 from gateways.sandbox.faults import Fault
 from oms.records import CommandKind, OrderFlag, OrderState, OrderType, Reason, ReportKind, TimeInForce, Trigger
 from oms.records import TriggerSource as Source
-from tests.gateways.conformance.cases import Stand, on_stand, rows
+from tests.gateways.conformance.cases import CASES, Stand, on_stand, rows
 from tests.gateways.orders.booth import SkippingClock
 
 AT = OrderFlag.AT_EXCHANGE
 KEEPERS = rows(of=lambda case: case.keeps_stops)
+ALSO = pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, marks=() if case.name == "binance_usdm" else pytest.mark.thorough)
+        for case in CASES
+        if case.keeps_stops
+    ],
+    ids=str,
+)
+"""What differs little from one venue to the next: ``make thorough`` runs it on all of them."""
 
 
 def stop_on(stand: Stand, ticks: int = 40, **fields: Any) -> int:
@@ -66,14 +78,14 @@ async def test_it_is_cancelled_before_its_price_and_behind_it(stand: Stand) -> N
     assert not stand.account.open_orders
 
 
-@on_stand(at=KEEPERS)
+@on_stand(at=ALSO)
 async def test_one_whose_price_is_reached_already_is_rejected(stand: Stand) -> None:
     order_id = stop_on(stand, ticks=-200)
     assert await stand.done(order_id, ReportKind.REJECTED) == ["REJECTED"]
     assert stand.report(order_id, ReportKind.REJECTED)["reason"] == Reason.WOULD_TRIGGER
 
 
-@on_stand(SkippingClock, at=KEEPERS)
+@on_stand(SkippingClock, at=ALSO)
 async def test_one_whose_answer_is_lost_is_found_and_one_that_was_placed_elsewhere_is_adopted(stand: Stand) -> None:
     stand.once(Fault.LOSE_ANSWER)
     order_id = stop_on(stand)
@@ -89,7 +101,7 @@ async def test_one_whose_answer_is_lost_is_found_and_one_that_was_placed_elsewhe
     assert not waiting(stand)
 
 
-@on_stand(at=KEEPERS)
+@on_stand(at=ALSO)
 async def test_it_stays_when_the_session_ends_where_the_settings_say_so(stand: Stand) -> None:
     stop = stop_on(stand, flags=AT | OrderFlag.REDUCE_ONLY)
     entry, resting = stop_on(stand, ticks=50), stand.place(1, stand.lots, stand.far)
@@ -100,7 +112,7 @@ async def test_it_stays_when_the_session_ends_where_the_settings_say_so(stand: S
     assert len(waiting(stand)) == 1
 
 
-@on_stand(SkippingClock, at=KEEPERS)
+@on_stand(SkippingClock, at=ALSO)
 async def test_one_that_fires_while_no_gateway_is_there_is_told_at_the_next_start(stand: Stand) -> None:
     order_id = stop_on(stand)
     await stand.done(order_id, ReportKind.ACCEPTED)

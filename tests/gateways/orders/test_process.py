@@ -107,12 +107,14 @@ async def reports_until(puller: Puller, kind: ReportKind) -> list[ReportKind]:
 class Bus:
     """The core's side of the bus, the sandbox and the process under test."""
 
-    def __init__(self, settings: Settings, sandbox: Sandbox, folder: Path, clock: Clock | None) -> None:
+    def __init__(
+        self, settings: Settings, sandbox: Sandbox, folder: Path, clock: Clock | None, instrument: Instrument
+    ) -> None:
         settings.socket_dir.mkdir(parents=True, exist_ok=True)
         ca_file = folder / "ca.pem"
         ca_file.write_bytes(sandbox.ca_pem)
         self.sandbox = sandbox
-        venue = sandbox.venue.instrument.venue
+        venue = instrument.venue
         self.settings = msgspec.structs.replace(
             settings, live=LiveSettings(sandbox={venue: SandboxSettings(port=sandbox.port, ca=str(ca_file))})
         )
@@ -120,6 +122,7 @@ class Bus:
         self.orders = Pusher(self.context, settings.orders_endpoint(venue), RecordKind.COMMAND, Source.CORE)
         self.core = Puller(self.context, settings.core_endpoint)
         self.life = OwnLife()
+        self.instrument = instrument
         login = zip(("key", "secret", PASSPHRASE), sandbox.login.values(), strict=True)
         self.environment = {variable(venue, part): text for part, text in login}
         self.serving = asyncio.ensure_future(
@@ -151,18 +154,21 @@ def on_bus(
     recording: Path = RECORDING,
     instrument: Instrument | None = None,
     clock: Clock | None = None,
+    traded: Instrument | None = None,
     **options: Any,
 ) -> None:
     """Run a coroutine over a ``Bus``; options are those of ``own_settings``.
 
-    What is traded is what is recorded, or an instrument that the recording stands for.
+    What the sandbox trades is what is recorded, or an instrument that the recording stands for; the process trades
+    that, or the same under another venue's name.
     """
-    settings, traded = defined(own_settings(folder, **options), instrument or shipped_instrument(recording))
+    settings, offered = defined(own_settings(folder, **options), instrument or shipped_instrument(recording))
+    settings, ours = defined(settings, traded) if traded is not None else (settings, offered)
 
     async def run() -> None:
-        async with Sandbox(open_recording(recording), traded) as sandbox:
+        async with Sandbox(open_recording(recording), offered) as sandbox:
             sandbox.step(50)
-            bus = Bus(settings, sandbox, folder, clock)
+            bus = Bus(settings, sandbox, folder, clock, ours)
             try:
                 await body(bus)
             finally:

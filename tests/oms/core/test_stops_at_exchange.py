@@ -20,6 +20,7 @@ from oms.records import (
     Trigger,
     TriggerSource,
 )
+from strategies.api import has_fired
 from tests.oms.core.builders import (
     ASK_PX,
     BID_PX,
@@ -93,10 +94,12 @@ def test_it_leaves_at_once_with_its_trigger_and_the_core_does_not_watch_it(side:
 def test_when_it_has_fired_it_is_an_order_as_any_other() -> None:
     rig = market()
     stands(rig)
+    assert not has_fired(rig.st, ORDER)
     fired = only(rig.reports(report(ReportKind.TRIGGERED, ORDER)), EventKind.ORDER_TRIGGERED)
     assert (fired["flags"], fired["state"], fired["trigger"]) == (0, OrderState.LIVE, Trigger.STOP)
     rig.reports(fill(ORDER, 10, BID_PX - 11, side=SELL, trade_id=1))
     assert rig.state(ORDER) == OrderState.FILLED
+    assert has_fired(rig.st, ORDER)
     assert ignored(rig.reports(report(ReportKind.TRIGGERED, ORDER))) == Reason.ILLEGAL_TRANSITION
 
 
