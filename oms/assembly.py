@@ -30,7 +30,7 @@ from oms.core.state import (
 )
 from oms.decimals import rate, scaled
 from oms.exchange_costs import define_costs
-from oms.exchange_model import LIQUIDATION, Latency, load_model, use_model
+from oms.exchange_model import LIQUIDATION, STOPS, Latency, load_model, use_model
 from oms.instruments import Instrument, underlying_of
 from oms.money import define_money, open_wallet
 from oms.precompile import precompile
@@ -189,7 +189,7 @@ def load(settings: Settings, report: Callable[[Progress], None] = lambda progres
     _ = engine
     matching = settings.matching
     precompile(
-        [f"matching/{matching.model}", f"queues/{matching.queue}", f"liquidation/{LIQUIDATION}"],
+        [f"matching/{matching.model}", f"queues/{matching.queue}", f"liquidation/{LIQUIDATION}", f"stops/{STOPS}"],
         [chosen.file for chosen in settings.strategies],
         (*built_in(), *settings.algorithm_files),
         report,

@@ -16,7 +16,7 @@ GROUPS: Final = (
         "The exchange's answer",
         "The event is ORDER_REJECTED, ORDER_EXPIRED, AMEND_REJECTED or CANCEL_REJECTED; of a liquidation also "
         "ORDER_CANCELLED, ORDER_ADOPTED and ORDER_FILLED.",
-        (*range(40, 50), 103),
+        (*range(40, 50), 103, 104, 105),
     ),
     (
         "Not applied",

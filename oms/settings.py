@@ -43,7 +43,7 @@ from oms.session_settings import (
 )
 
 DATA_DIR_VARIABLE: Final = "ZOMS_HOME"
-MAX_SOCKET_FOLDER_BYTES: Final = 64
+MAX_SOCKET_FOLDER_BYTES: Final = 56
 MAX_HEARTBEAT_S: Final = 5.0
 MAX_VENUES: Final = 8
 """That a session may trade live."""

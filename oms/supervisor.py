@@ -300,7 +300,7 @@ class Supervisor:
         child.problem = ended
         quick = not child.ready_at or time.monotonic() - child.ready_at < self.policy.healthy_s
         child.quick_failures = child.quick_failures + 1 if quick else 0
-        is_full = status == NO_SPACE and child.name in INDISPENSABLE
+        is_full = status == NO_SPACE and child.role in INDISPENSABLE
         if is_full:
             child.problem += (
                 f"; free space where {self.settings.account_dir} is, or set data_dir to another disk, and start again"

@@ -30,8 +30,8 @@ SHOWN_STRATEGY_LINES: Final = 2
 NO_ORDERS_LEAVE: Final = "no new orders leave"
 WIDTH: Final = 100
 HEIGHT: Final = 44
-FIXED_LINES: Final = 19
-"""Lines of the header, the figures and the processes, and one for the cursor."""
+FIXED_LINES: Final = 15
+"""Lines of the header, of the figures and around the processes, and one for the cursor."""
 BORDER_LINES: Final = 2
 MIN_PANEL_LINES: Final = 4
 MAX_SHOWN: Final = 8
@@ -217,7 +217,7 @@ def render(session: TradingSession, height: int = HEIGHT) -> RenderableType:
     if session.figures.client_lines:
         panels.append(_client)
     panels.append(_fills)
-    spare = height - FIXED_LINES
+    spare = height - FIXED_LINES - len(session.supervisor.children)
     while len(panels) > 1 and spare // len(panels) < MIN_PANEL_LINES:
         panels.pop()
     lines = max(1, min(spare // len(panels) - BORDER_LINES, MAX_SHOWN))

@@ -13,7 +13,7 @@ from typing import Final
 
 from oms.algorithms import built_in
 from oms.compiled import compile_entries
-from oms.exchange_model import LIQUIDATION, QUEUE_MODELS
+from oms.exchange_model import LIQUIDATION, QUEUE_MODELS, STOPS
 from oms.precompile import precompile
 from oms.session_settings import MATCHING_MODELS
 
@@ -37,7 +37,7 @@ def fill() -> bool:
     compile_entries()
     strategies = [str(path) for pattern in STRATEGIES for path in sorted(ROOT.glob(pattern))]
     models = [*(f"matching/{name}" for name in MATCHING_MODELS), *(f"queues/{name}" for name in QUEUE_MODELS)]
-    models.append(f"liquidation/{LIQUIDATION}")
+    models += [f"liquidation/{LIQUIDATION}", f"stops/{STOPS}"]
     return precompile(models, strategies, built_in())
 
 

@@ -17,6 +17,8 @@ from oms.instruments import Instrument
 from oms.records import Liquidity, OrderFlag, OrderType, TimeInForce
 
 NS_PER_MS: Final = 1_000_000
+FILLS: Final = ("TRADE", "CALCULATED")
+"""Execution types by which something is filled ("Event: Order Update"): the second is a liquidation's."""
 
 
 class BinanceViews:
@@ -47,7 +49,7 @@ class BinanceViews:
             return []
         details = message["o"]
         order = self._order_event(details)
-        return [self._fill_event(details), order] if details["x"] == "TRADE" else [order]
+        return [self._fill_event(details), order] if details["x"] in FILLS else [order]
 
     def order(self, row: Mapping[str, Any]) -> OrderView:
         """An order of an answer."""

@@ -130,12 +130,12 @@ async def serve(
     instruments = tuple(each for each in settings.traded_instruments if each.venue == row.name)
     credentials = read_credentials(row.name, environment)
     log = _log_of(row.name)
-    puller = Puller(context, settings.orders_endpoint(row.name))
-    source = settings.source(Source.EXECUTION, row.name)
-    pusher = Pusher(context, settings.core_endpoint, RecordKind.REPORT, source)
     firm = settings.firm
     sandbox = settings.live.sandbox.get(row.name)
     claim = Claim(row.name, credentials.key, sandbox.port if sandbox else 0) if firm.trade else None
+    puller = Puller(context, settings.orders_endpoint(row.name))
+    source = settings.source(Source.EXECUTION, row.name)
+    pusher = Pusher(context, settings.core_endpoint, RecordKind.REPORT, source)
     sender = ReportSender(pusher)
     account = settings.account_number("")
     ids = ids_of(settings.account, are_integers=row.has_integer_ids, are_short=row.has_short_ids)

@@ -66,6 +66,8 @@ class Order:
     created_ms: int = 0
     updated_ms: int = 0
     amends: int = 0
+    is_liquidation: bool = False
+    """The exchange's own, by which it closes a position."""
     of_conditional: int = 0
     """The conditional order that it came from; 0: none."""
 
@@ -239,6 +241,14 @@ class Ledger:
             round(Fraction(notional * int(tier["maintenance_rate"]), CASH_SCALE)) - int(tier["maintenance_deduction"]),
             0,
         )
+
+    def is_exhausted(self, account: Account, mark_px: Fraction) -> bool:
+        """Whether wallet and unrealized PnL no longer cover the maintenance margin: the position is to be liquidated
+        (Binance, "Liquidation Protocols")."""
+        if not account.qty:
+            return False
+        balance = account.wallet + self.unrealized_pnl(account, mark_px)
+        return balance < self.maintenance_margin(account, mark_px)
 
     def available(self, account: Account, mark_px: Fraction) -> int:
         """What new orders may take: wallet and unrealized PnL less the initial margin; never below 0."""

@@ -17,7 +17,7 @@ from gateways.decoder import Ticks
 from gateways.sandbox.accounts import Account, Bookkeeper, Fill, Income, Order, Status
 from gateways.sandbox.engine.records import OPERATION, OperationFlag, OperationKind, OutcomeKind
 from oms.instruments import Instrument
-from oms.records import CASH_SCALE, Liquidity, Reason, TickKind
+from oms.records import CASH_SCALE, Liquidity, OrderType, Reason, TickKind, TimeInForce
 
 L = TypeVar("L", bound=Bookkeeper)
 
@@ -153,6 +153,20 @@ class Exchange(Generic[L]):
             order.working_qty = self._reducible(order)
         else:
             self._check_funds(order)
+        self._enter(order)
+
+    def liquidate(self, account: Account, client_order_id: str) -> None:
+        """Close a position by force: its account's orders expire, and what the market has is taken at once."""
+        for each in list(account.open_orders.values()):
+            self._operate_expiry(each)
+        side, qty = (-1 if account.qty > 0 else 1), abs(account.qty)
+        order = Order(
+            account, client_order_id, side, OrderType.MARKET, TimeInForce.IOC, qty, working_qty=qty, is_liquidation=True
+        )
+        self._enter(order)
+
+    def _enter(self, order: Order) -> None:
+        """Give an order to the engine; raises ``RefusedError``."""
         if not order.order_id:
             order.order_id = self.new_order_id()
         order.created_ms = order.created_ms or self.now_ms

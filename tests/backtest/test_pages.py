@@ -71,7 +71,7 @@ def test_the_settings_choose_both_files(tmp_path: Path) -> None:
     file.write_text("".join(f'matching.{name} = "{value}"\n' for name, value in names.items()))
     chosen = load_settings(file, {"replay": {"file": "none"}})
     core = build_core(chosen)
-    assert set(core.model) == {"on_request", "on_depth", "on_trade", "on_level", "on_margin"}
+    assert set(core.model) == {"on_request", "on_depth", "on_trade", "on_level", "on_margin", "on_stop", "on_price"}
     assert [chosen.matching.model, chosen.matching.queue] == [str(tmp_path / name) for name in names.values()]
 
 

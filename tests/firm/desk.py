@@ -22,7 +22,7 @@ from gateways.live.client import Policy
 from gateways.live.market_data import LiveData
 from gateways.live.route import route_of
 from gateways.orders.conditional import Conditional
-from gateways.orders.ids import ClientIds
+from gateways.orders.ids import ids_of
 from gateways.orders.process import serve
 from gateways.sandbox.accounts import Account, Fill, Order
 from gateways.sandbox.exchange import Event, What
@@ -284,7 +284,7 @@ class FirmDesk:
     def check_equal(self) -> None:
         """The core has exactly what the exchange has."""
         exchange = self.sandbox.venue.exchange
-        ids = ClientIds(self.settings.account)
+        ids = ids_of(self.settings.account, are_integers=VENUES[self.market.venue].has_integer_ids)
         there: dict[int, Order] = {}
         for order in exchange.orders.values():
             order_id = ids.order_id(order.client_order_id)

@@ -323,7 +323,7 @@ class RandomSession:
             return
         order_id, state = int(order["order_id"]), OrderState(int(order["state"]))
         likely = {
-            OrderState.PENDING_NEW: ReportKind.ACCEPTED,
+            OrderState.PENDING_NEW: self.random.choices((ReportKind.ACCEPTED, ReportKind.REJECTED), (9, 1))[0],
             OrderState.PENDING_AMEND: ReportKind.AMENDED,
             OrderState.PENDING_CANCEL: self.random.choice((ReportKind.CANCELLED, ReportKind.CANCEL_REJECTED)),
             OrderState.LIVE: ReportKind.FILL,

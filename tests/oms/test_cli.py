@@ -24,7 +24,7 @@ from oms.bus import Subscriber, new_context
 from oms.commands.demo import demo_recording
 from oms.commands.options import say_bad_input
 from oms.commands.redefine import next_version
-from oms.commands.status import bad_input
+from oms.commands.status import bad_input, say_processes
 from oms.config import load_settings
 from oms.lifecycle import Heartbeat
 from oms.records import RecordKind
@@ -770,7 +770,7 @@ def test_limits_that_stay_on_the_new_lot_need_no_mention(tmp_path: Path) -> None
 
 
 def test_status_says_what_was_refused_of_the_input_and_where_it_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    counters = {"gateway": {"refused": 144_184.0}, "core": {"malformed": 1.0, "refused": 5.0}}
+    counters = {"gateway.okx": {"refused": 144_184.0}, "core": {"malformed": 1.0, "refused": 5.0}}
     alive = {
         name: Heartbeat(process=name, pid=7, ts=1, started_ts=1, state="ready", rss_mb=99.0, counters=counters[name])
         for name in counters
@@ -780,6 +780,8 @@ def test_status_says_what_was_refused_of_the_input_and_where_it_is_named(capsys:
     assert capsys.readouterr().out == (
         "  bad input   144,185 lines or frames refused, see /data/paper/run/gateway*.log\n"
     )
+    say_processes(("core", "gateway.okx"), alive)
+    assert "gateway.okx    7  ready    99 MB  refused 144,184" in capsys.readouterr().out
 
 
 def test_killed_core_comes_back_halted_and_resumes(live: Zoms, session: RunningSession) -> None:

@@ -12,9 +12,10 @@ from rich.console import Console
 
 from oms.config import load_settings
 from oms.lifecycle import Heartbeat
-from oms.records import EventKind, TradingState
+from oms.records import EventKind, Reason, TradingState
 from oms.session import TradingSession
-from oms.view import LineView, LiveView, new_view, render, save_picture, status_line
+from oms.view import LineView, LiveView, new_view, no_orders_text, render, save_picture, status_line
+from tests.firm.settings import BOTH, firm_settings
 from tests.oms.test_figures import POSITION_ROW, event_frame
 
 
@@ -90,6 +91,22 @@ def test_status_line_says_what_is_waited_for(session: TradingSession) -> None:
         )
     )
     assert "waiting for" in status_line(session)
+
+
+def test_venues_that_take_no_orders_are_named_beside_those_that_do(tmp_path: Path) -> None:
+    with TradingSession(firm_settings(tmp_path, served=BOTH)) as session:
+        session.supervisor.complete = True
+        for name, child in session.supervisor.children.items():
+            child.last_pid = 7
+            counters = {"trades": float(child.venue != "okx")}
+            child.hear(Heartbeat(process=name, pid=7, ts=1, started_ts=1, state="ready", rss_mb=9.0, counters=counters))
+        symbols = ("BTCUSDT.binance_usdm", "BTC-USDT-SWAP.okx")
+        session.figures.entry |= dict(zip(symbols, (Reason.NONE, Reason.NOT_RECONCILED), strict=True))
+        assert no_orders_text(session) == "no new orders leave for okx (NOT_RECONCILED)"
+        assert no_orders_text(session) in status_line(session)
+        lines = text_of(session, 30)
+        assert len(lines) < 30
+        assert any("orders.okx" in line for line in lines)
 
 
 def test_output_that_is_no_terminal_gets_lines() -> None:

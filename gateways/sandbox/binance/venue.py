@@ -63,6 +63,13 @@ class Venue(Front[Ledger]):
             key = self.listen_keys.of(account)
             self._tell(key, self.views.funding_update(account, amount, self.clock.now_ms))
 
+    def take(self, batch: Batch) -> None:
+        """As every front, and liquidate accounts whose margin is used up; ids as "Event: Order Update" has them."""
+        super().take(batch)
+        for account in self.exchange.accounts:
+            if self.exchange.ledger.is_exhausted(account, self.exchange.mark_px):
+                self.exchange.liquidate(account, f"autoclose-{self.clock.now_ms}")
+
     def new_streams(self) -> Streams:
         """Three entries, as ``gateways.sandbox.binance.streams`` says."""
         return Streams(self)

@@ -29,6 +29,10 @@ EXECUTIONS: Final = {
     What.EXPIRED: "EXPIRED",
 }
 """Execution types ("Event: Order Update")."""
+LIQUIDATED: Final = "CALCULATED"
+"""The execution type of a liquidation's fills there."""
+LIQUIDATION: Final = "LIQUIDATION"
+"""The type of its order there."""
 
 EXTRA_DECIMALS: Final = 3
 """Decimals of averages beyond those of prices."""
@@ -128,7 +132,7 @@ class Views:
             "p": self.px(order.px),
             "ap": self.average(average) if order.filled_qty else "0",
             "sp": "0",
-            "x": EXECUTIONS[event.what],
+            "x": LIQUIDATED if fill and order.is_liquidation else EXECUTIONS[event.what],
             "X": order.status.value,
             "i": order.order_id,
             "l": self.qty(fill.qty) if fill else "0",
@@ -205,7 +209,7 @@ class Views:
         return self.average(self.exchange.ledger.entry_px(account)) if account.qty else "0.0"
 
     def position_risk(self, account: Account) -> Json:
-        """A position ("Position Information V3"); there is no liquidation, and so no price of it."""
+        """A position ("Position Information V3"); the price of its liquidation is not worked out."""
         ledger, mark_px = self.exchange.ledger, self.exchange.mark_px
         notional = ledger.value(account.qty * mark_px)
         position_margin = ledger.position_margin(account, mark_px)
@@ -429,7 +433,7 @@ def cash(amount: int) -> str:
 
 def tif_name(order: Order) -> str:
     """GTX is the venue's word for post-only; an order at the market has GTC."""
-    if order.order_type is OrderType.MARKET:
+    if order.order_type is OrderType.MARKET and not order.is_liquidation:
         return TimeInForce.GTC.name
     return "GTX" if order.is_post_only else order.time_in_force.name
 
@@ -439,7 +443,7 @@ def self_trade_name(order: Order) -> str:
 
 
 def _type_of(order: Order) -> str:
-    return order.order_type.name
+    return LIQUIDATION if order.is_liquidation else order.order_type.name
 
 
 def fixed(value: Fraction, decimals: int) -> str:
