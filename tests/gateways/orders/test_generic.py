@@ -28,7 +28,7 @@ from oms.checks import ConfigError
 from oms.instruments import Instrument
 from oms.records import Liquidity, OrderFlag, OrderType, Reason, ReportKind, TimeInForce
 from tests.gateways.conformance.cases import GENERIC, Stand
-from tests.gateways.orders.booth import Booth, answered_by, on_booth
+from tests.gateways.orders.booth import Booth, SkippingClock, answered_by, on_booth
 from tests.gateways.test_venue_check import played
 
 (SPOT,) = (case for case in GENERIC if case.by == "ccxt_binance_spot")
@@ -283,7 +283,8 @@ def test_what_ccxt_would_send_is_looked_at_before_anything_is_traded(client_id: 
 
 
 def on_spot(**options: Any) -> Any:
-    return on_booth(recording=SPOT.recording, instrument=SPOT.instrument, traded=SPOT.traded, **options)
+    market = {"recording": SPOT.recording, "instrument": SPOT.instrument, "traded": SPOT.traded}
+    return on_booth(SkippingClock, **market, **options)
 
 
 def test_life_of_orders_by_ccxts_unified_methods() -> None:
