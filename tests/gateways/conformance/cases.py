@@ -430,7 +430,7 @@ def on_stand(
             async def on_this(booth: Booth) -> None:
                 await body(Stand(booth, case))
 
-            market = {"recording": case.recording, "instrument": case.instrument, "traded": case.traded}
+            market: dict[str, Any] = {"recording": case.recording, "instrument": case.instrument, "traded": case.traded}
             on_booth(clock, **market, balance=case.balance, **options)(on_this)()
 
         test.__name__ = body.__name__

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -282,8 +283,8 @@ def test_what_ccxt_would_send_is_looked_at_before_anything_is_traded(client_id: 
     asyncio.run(body())
 
 
-def on_spot(**options: Any) -> Any:
-    market = {"recording": SPOT.recording, "instrument": SPOT.instrument, "traded": SPOT.traded}
+def on_spot(**options: Any) -> Callable[[Callable[[Booth], Awaitable[None]]], Callable[[], None]]:
+    market: dict[str, Any] = {"recording": SPOT.recording, "instrument": SPOT.instrument, "traded": SPOT.traded}
     return on_booth(SkippingClock, **market, **options)
 
 
