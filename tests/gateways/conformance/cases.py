@@ -310,6 +310,7 @@ GENERIC: Final = tuple(
         by=by,
         cancel_order="cancel_order",
         amend_order="edit_order",
+        keeps_stops=False,
         answers_tell_fills=False,
         **changes,
     )
