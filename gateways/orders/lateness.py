@@ -1,8 +1,9 @@
-"""Whether commands have waited too long between core and gateway, whatever the wall clock does meanwhile.
+"""Whether commands have waited too long between core and gateway, also where the wall clock was set meanwhile.
 
-Frames state when they were sent by the wall clock, which may be set while they wait. What comes in after nothing had
-been waiting has been sent since: a time that the monotonic clock measures. Only where that is too long, of a gateway
-that hung or has just begun, does the time stated count, and then by the wall clock as it is and as it was.
+Frames state when they were sent, by the wall clock; that the gateway's own queue is empty says nothing, for they may
+wait in the core's while there is no connection. A step of the wall clock shows against the monotonic one. For twice as
+long as a command may wait behind it, a frame must be young by the clock as it was and as it is: none that is old gets
+through, and those that cannot be told are refused. After that the clock counts as it is.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from collections.abc import Callable
 from typing import Final
 
 NS_PER_S: Final = 1_000_000_000
-AHEAD_S: Final = 1.0
-"""A frame that was sent so far in the future was sent before the clock was set back, nobody knows when."""
+STEP_NS: Final = NS_PER_S // 10
+"""A wall clock that moves so far against the monotonic one from one look to the next was set."""
+AHEAD_NS: Final = NS_PER_S
+"""A frame that was sent so far in the future was sent by another clock."""
 
 
 class Lateness:
@@ -36,18 +39,23 @@ class Lateness:
         self._max_age_ns = int(max_age_s * NS_PER_S)
         self._monotonic_ns = monotonic_ns
         self._wall_ns = wall_ns
-        self._emptied_ns: int | None = None
-        self._offset_ns = wall_ns() - monotonic_ns()
+        self._offset_ns = self._earlier_offset_ns = wall_ns() - monotonic_ns()
+        self._stepped_ns = 0
 
-    def note_empty(self) -> None:
-        """Take note that nothing waits at the moment."""
-        self._emptied_ns = self._monotonic_ns()
-        self._offset_ns = self._wall_ns() - self._emptied_ns
+    def look(self) -> None:
+        """Compare the clocks; to be called often."""
+        now_ns = self._monotonic_ns()
+        offset_ns = self._wall_ns() - now_ns
+        if abs(offset_ns - self._offset_ns) > STEP_NS:
+            self._earlier_offset_ns = self._offset_ns
+            self._stepped_ns = now_ns
+        elif now_ns - self._stepped_ns > 2 * self._max_age_ns:
+            self._earlier_offset_ns = offset_ns
+        self._offset_ns = offset_ns
 
     def is_late(self, sent_ts: int) -> bool:
         """Whether a frame that was sent at ``sent_ts``, by the wall clock in ns, may have waited too long."""
+        self.look()
         now_ns = self._monotonic_ns()
-        if self._emptied_ns is not None and now_ns - self._emptied_ns <= self._max_age_ns:
-            return False
-        ages_ns = (self._wall_ns() - sent_ts, now_ns + self._offset_ns - sent_ts)
-        return max(ages_ns) > self._max_age_ns or min(ages_ns) < -AHEAD_S * NS_PER_S
+        ages_ns = [now_ns + offset_ns - sent_ts for offset_ns in (self._offset_ns, self._earlier_offset_ns)]
+        return max(ages_ns) > self._max_age_ns or min(ages_ns) < -AHEAD_NS

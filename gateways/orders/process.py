@@ -271,8 +271,7 @@ def _take(puller: Puller, gateway: OrderGateway, lateness: Lateness) -> int:
         lost += frame.lost
         if frame.header.kind == RecordKind.COMMAND:
             gateway.take(frame.records, is_late=lateness.is_late(frame.header.sent_ts))
-    else:
-        lateness.note_empty()
+    lateness.look()
     return lost
 
 
