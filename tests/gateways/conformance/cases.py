@@ -312,7 +312,6 @@ GENERIC: Final = tuple(
         amend_order="edit_order",
         keeps_stops=False,
         answers_tell_fills=False,
-        keeps_stops=False,
         **changes,
     )
     for case in CASES
