@@ -10,9 +10,9 @@ BIN := $(VENV)/bin
 SHIPPED := oms gateways strategies backtest rpc
 CODE := $(SHIPPED) tests benchmarks
 
-# Two workers: the suite is made for two cores, and more would not be quicker there, since many a test starts a session
-# of five processes. A file's tests stay together, as they share what is costly to set up.
-WORKERS := -n 2 --dist loadfile --no-loadscope-reorder
+# Three workers for the two cores that the suite is made for: many a test waits for a session that it has started. A
+# file's tests stay together, as they share what is costly to set up.
+WORKERS := -n 3 --dist loadfile --no-loadscope-reorder
 
 # Python may keep what it has made of a source file, whatever the environment says: the tests start hundreds of processes.
 unexport PYTHONDONTWRITEBYTECODE
@@ -29,7 +29,7 @@ demo: $(VENV)/.installed
 	@$(BIN)/zoms demo
 
 # What only tests need is installed while the compiler runs, and then all that is quick is run beside it; the tests then
-# have both cores for themselves.
+# have both cores for themselves. The compiler takes longest, and goes before the rest.
 test: $(VENV)/.installed-compile
 	@$(MAKE) --no-print-directory --jobs --output-sync lint types pure compiled
 	@$(MAKE) --no-print-directory tests
@@ -40,11 +40,11 @@ lint: $(VENV)/.installed-test
 
 # Of what is shipped; those of the tests are checked by the thorough target.
 types: $(VENV)/.installed-test
-	$(BIN)/mypy $(SHIPPED:%=-p %)
+	nice $(BIN)/mypy $(SHIPPED:%=-p %)
 
 # The kernels once more as plain Python: what the compiler would hide shows here, such as an index out of range or an overflow.
 pure: $(VENV)/.installed-test
-	NUMBA_DISABLE_JIT=1 $(BIN)/pytest -q -m pure -W error::RuntimeWarning
+	NUMBA_DISABLE_JIT=1 nice $(BIN)/pytest -q -m pure -W error::RuntimeWarning
 
 # What several tests load, compiled once and for all workers.
 compiled: $(VENV)/.installed-compile

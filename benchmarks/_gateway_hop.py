@@ -22,7 +22,7 @@ from gateways.live.route import Route, route_of
 from gateways.venues import VENUES
 from oms.bus import Publisher, new_context
 from oms.compiled import compile_entries
-from oms.config import LiveSettings
+from oms.config import SandboxSettings
 from oms.instruments import Instrument
 from oms.records import RecordKind, Source
 
@@ -78,7 +78,7 @@ async def live(route: Route, instrument: Instrument, endpoint: str) -> None:
 if __name__ == "__main__":
     which, port, ca_file, address = sys.argv[1:]
     compile_entries()
-    way = route_of(LiveSettings(sandbox_port=int(port), sandbox_ca=ca_file), VENUES["binance_usdm"].hosts)
+    way = route_of(SandboxSettings(port=int(port), ca=ca_file), VENUES["binance_usdm"].hosts)
     traded = market_maker_settings("").instrument(INSTRUMENT)
     gc.collect()
     gc.freeze()

@@ -32,7 +32,8 @@ for a command line that cannot be understood. Commands that print figures or row
 `zoms paper`, `backtest`, `optimize`, `stream`, `sandbox` and `demo` start something, `download` fetches history.
 `status`, `order`, `algo`, `adopt`, `halt`, `resume`, `reduce`, `kill` and `redefine` speak to the session that runs on
 the account. `recorded`, `orders`, `fills`, `positions`, `journal`, `replay` and `data check` read what is on disk,
-whether a session runs or not. `doctor`, `venue-check` and `kill-switch` ask the exchanges.
+whether a session runs or not. `doctor`, `instrument`,
+`venue-check` and `kill-switch` ask the exchanges.
 
 In a paper session time is the recording's: a `--good-till` time, the end of a DAY order and an account's `day_reset`
 come when the recording reaches them.
@@ -59,18 +60,49 @@ table is not done: a report is then counted and told as REPORT_IGNORED (`ILLEGAL
 - An order counts against the limits from the moment of asking, with the largest quantity that may yet fill: an amend
   in flight at the larger of both quantities, an order with a cancel in flight until the cancel is confirmed.
 - A HELD order, such as a stop that has not fired, is **held by the core and not at the exchange**: it survives a
-  restart, but watches nothing while the core is down. `zoms order` says so of each; a position that must be protected
-  whatever happens to the core needs a stop at the exchange as well.
+  restart, but watches nothing while the core is down. `zoms order` says so of each. A position that must be protected
+  whatever happens to the core needs a [stop that stands at the exchange](#stops-that-stand-at-the-exchange).
 
 `FILL` leaves a rest, `FILL_UP` completes the order: the last fill, or the answer to an amend after it that leaves
 nothing. `CANCEL_REJECTED_FIRST` is a rejected cancel while an amend waits for its answer. `REQUEST_AMEND` and
-`REQUEST_CANCEL` are what a client or a strategy asks; all else is what the exchange says.
+`REQUEST_CANCEL` are what a client or a strategy asks; all else is what the exchange says. `TRIGGERED` is of a stop
+that stands there.
 """
 
 PASSING_REASONS, PASSING_FOR_EXITS_REASONS = (
     ", ".join(f"`{reason.name}`" for reason in Reason if table[reason]) for table in (PASSING, PASSING_FOR_EXITS)
 )
 ORDERS_END = f"""
+## Stops that stand at the exchange
+
+A stop or a take-profit with the flag `AT_EXCHANGE` (`zoms order place ... --type stop-market --trigger PRICE
+--at-exchange`; `at_exchange` of a client; a flag of a strategy's order) leaves at once with its trigger price. The
+exchange watches its last, mark or index price; the core does not. It is LIVE and in no book. When its price has come an
+`ORDER_TRIGGERED` event says so: from then on it has the flag no more, and is the market or limit order that it was for.
+`has_fired` says which of the two it is; `zoms order` says `at the exchange` while it stands there.
+
+- **It outlives the core**, the session and the machine: what becomes of it at the end of a session is
+  [the settings'](firm.md#stops-at-the-exchange).
+- Trailing triggers, and the best bid or ask, are watched by the core alone (`BAD_TRIGGER`).
+- Where the gateway keeps none it is rejected (`NO_STOPS_AT_EXCHANGE`), and one whose price has been reached when it
+  comes is too (`WOULD_TRIGGER`): leave the flag out, and the core holds the stop.
+- **One that can open counts** as an open order with all its lots from the moment of asking, at its limit price or its
+  trigger's. **A reduce-only one counts as an order, not with lots**: it can do nothing but close, so that a target for
+  the same position has room beside it. It needs no margin, and what it closes is cut to the position when it fires. The
+  exchange knows the account's position alone, and not what of it is a strategy's.
+- Since nobody looks at its price again when it fires, its limit must be within the collar of its trigger. Neither the
+  book's age nor the collar around the market is asked about.
+- It can be cancelled on both sides of its trigger, and amended before it (price, quantity, trigger) where the exchange
+  does that (`NO_AMEND`: place another, then cancel it).
+- A book that is out of step does not cancel it, as it does a strategy's other orders. `cancel-all`, a strategy's halt,
+  the end of its entry's bracket, REDUCING where it would open something, and the kill switch do.
+- **As an exit of a bracket** it has to be reduce-only. It leaves with the entry's first fill, for all that was asked,
+  and is not resized. When it fires, the bracket's target is cancelled; when the target has filled, the stop is.
+- Of a group of which one cancels the other, standing there cancels nothing, firing does.
+
+In paper and in a backtest the exchange model keeps it: it fires on the exchange's own prices, at the exchange's time,
+and is matched at that moment.
+
 ## Exits that hang on an entry
 
 A bracket's exits are held in the core before its entry can fill. A client's bracket is one request: its exits pass all

@@ -31,40 +31,44 @@ from oms.instruments import MAX_VALUE, Instrument
 from oms.records import CASH_SCALE, TICK, Reason, TickFlag, TickKind
 
 _USDM_DEPTH: Final = (
-    '"data":{"e":"depthUpdate","E":<skipped>,"T":<exch_ms>,"s":"$SYMBOL","U":<skipped>,"u":<id>,"pu":<previous_id>,'
-    '"b":[<bids>],"a":[<asks>]}}'
+    '"data":{"e":"depthUpdate","E":<skipped>,"T":<exch_ms>,"s":"$SYMBOL",<?"ps":"$PAIR",?>"U":<skipped>,"u":<id>,'
+    '"pu":<previous_id>,"b":[<bids>],"a":[<asks>]<?,"st":1?>}}'
 )
 _SPOT_DEPTH: Final = (
     '"data":{"e":"depthUpdate","E":<exch_ms>,"s":"$SYMBOL","U":<first_id>,"u":<id>,"b":[<bids>],"a":[<asks>]}}'
 )
+_PRICES: Final = '"b":"<px>","B":"<qty>","a":"<px_2>","A":"<qty_2>","T":<exch_ms>,"E":<skipped>'
 
 USDM_LAYOUTS: Final = (
     (
         TickKind.QUOTE,
-        '{"stream":"$stream@bookTicker","data":{"e":"bookTicker","u":<id>,"s":"$SYMBOL",'
-        '"b":"<px>","B":"<qty>","a":"<px_2>","A":"<qty_2>","T":<exch_ms>,"E":<skipped>}}',
+        '{"stream":"$stream@bookTicker","data":{"e":"bookTicker","u":<id>,"s":"$SYMBOL",<?"ps":"$PAIR",?>'
+        + _PRICES
+        + '<?,"st":1?>}}',
     ),
     (
         TickKind.TRADE,
         '{"stream":"$stream@trade","data":{"e":"trade","E":<skipped>,"T":<exch_ms>,"s":"$SYMBOL",'
-        '"t":<id>,"p":"<px>","q":"<qty>","X":"MARKET","m":<buyer_is_maker>}}',
+        '"t":<id>,"p":"<px>","q":"<qty>","X":"MARKET","m":<buyer_is_maker><?,"st":1?>}}',
     ),
     (TickKind.DEPTH, '{"stream":"$stream@depth@<skipped>ms",' + _USDM_DEPTH),
     (TickKind.DEPTH, '{"stream":"$stream@depth",' + _USDM_DEPTH),
     (TickKind.SNAPSHOT, '{"lastUpdateId":<id>,"E":<skipped>,"T":<exch_ms>,"bids":[<bids>],"asks":[<asks>]}'),
 )
+"""As recorded in 2024; since 2026 messages tell the pair (``ps``) and the market too (``st``: 1 is USD-M, 2 COIN-M)."""
 
 COINM_LAYOUTS: Final = (
-    (
-        TickKind.QUOTE,
-        '{"stream":"$stream@bookTicker","data":{"u":<id>,"e":"bookTicker","s":"$SYMBOL","ps":"$PAIR",'
-        '"b":"<px>","B":"<qty>","a":"<px_2>","A":"<qty_2>","T":<exch_ms>,"E":<skipped>}}',
-    ),
-    USDM_LAYOUTS[1],
     *(
-        (kind, text.replace('"s":"$SYMBOL",', '"s":"$SYMBOL","ps":"$PAIR",'))
+        (TickKind.QUOTE, '{"stream":"$stream@bookTicker","data":{' + first + '"s":"$SYMBOL","ps":"$PAIR",' + rest)
+        for first, rest in (
+            ('"e":"bookTicker","u":<id>,', _PRICES + '<?,"st":2?>}}'),
+            ('"u":<id>,"e":"bookTicker",', _PRICES + "}}"),
+        )
+    ),
+    *(
+        (kind, text.replace('"st":1', '"st":2'))
         for kind, text in USDM_LAYOUTS
-        if kind is TickKind.DEPTH
+        if kind in (TickKind.TRADE, TickKind.DEPTH)
     ),
     (
         TickKind.SNAPSHOT,
@@ -72,6 +76,7 @@ COINM_LAYOUTS: Final = (
         '"bids":[<bids>],"asks":[<asks>]}',
     ),
 )
+"""As USD-M's, but for quotes, which were led by the update's id until 2026."""
 
 SPOT_LAYOUTS: Final = (
     (
@@ -135,14 +140,20 @@ def venue_of(message: bytes) -> str | None:
         fields = msgspec.json.decode(envelope.data or message, type=dict[str, msgspec.Raw])
     except (msgspec.DecodeError, msgspec.ValidationError):
         return None
+    if "st" in fields:
+        return _VENUE_OF_MARKET.get(bytes(fields["st"]))
+    if _COINM_SYMBOL.fullmatch(bytes(fields.get("s", b""))):
+        return "binance_coinm"
     for names, venue in _TELLING_FIELDS:
         if names <= fields.keys():
             return venue
     return None
 
 
+_VENUE_OF_MARKET: Final = {b"1": "binance_usdm", b"2": "binance_coinm"}
+"""By the field ``st`` of 2026."""
+_COINM_SYMBOL: Final = re.compile(rb'"[A-Z0-9]+USD_(PERP|[0-9]{6})"')
 _TELLING_FIELDS: Final = (
-    ({"ps"}, "binance_coinm"),
     ({"pair"}, "binance_coinm"),
     ({"pu"}, "binance_usdm"),
     ({"X", "t"}, "binance_usdm"),

@@ -58,6 +58,32 @@ def read_credentials(venue: str, environment: Mapping[str, str] | None = None) -
     return Credentials(found[0], found[1], passphrase)
 
 
+def origin_of(venue: str, environment: Mapping[str, str] | None = None) -> str:
+    """Where ``read_credentials`` finds a venue's keys, in words."""
+    given = os.environ if environment is None else environment
+    names = [variable(venue, part) for part in PARTS]
+    if any(given.get(name, "") for name in names):
+        return f"{' and '.join(names)} of the environment"
+    return f"{' and '.join(PARTS)} of {KEYRING_SERVICE.format(venue=venue)!r} in the system's keyring"
+
+
+def refused_text(venue: str, key: str, error: str, environment: Mapping[str, str] | None = None) -> str:
+    """That a venue refuses its keys, which ones, and what to do.
+
+    Parameters
+    ----------
+    key
+        Of which the last four characters are shown.
+    error
+        The exchange's words.
+    """
+    return (
+        f"{venue} refuses the keys that {origin_of(venue, environment)} have (key ...{key[-4:]}): {error}. See at the "
+        f"exchange whether that key is there, has not expired, is this venue's and not a testnet's, and admits this "
+        f"machine's address; then copy key and secret anew"
+    )
+
+
 def _from_keyring(venue: str, part: str) -> str:
     """What the keyring has; empty where there is none."""
     try:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from numba import types
 from numba.extending import intrinsic
 
-from oms.compiled import JIT, kernel
+from oms.compiled import JIT, kernel, market_kernel
 
 MAX_DIGITS: Final = 18
 """Digits of an integer that cannot overflow an int64; more are refused."""
@@ -21,6 +21,7 @@ MAX_DECIMALS: Final = 40
 """Of decimal text; more are refused, zeros too."""
 MAX_EXPONENT_DIGITS: Final = 3
 LIMIT: Final = 10**MAX_DIGITS
+WORD_BYTES: Final = 8
 
 ZERO: Final = ord("0")
 NINE: Final = ord("9")
@@ -42,7 +43,7 @@ if JIT:
 
     @intrinsic  # type: ignore[untyped-decorator]
     def open_text(_typing: Any, source: Any) -> Any:
-        """The text of a bytes object that outlives the call."""
+        """The text of a bytes object, or an array of bytes, that outlives the call."""
 
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             array = context.make_array(signature.args[0])(context, builder, arguments[0])
@@ -61,6 +62,17 @@ if JIT:
 
         return types.int64(types.intp, types.int64), generate
 
+    @intrinsic  # type: ignore[untyped-decorator]
+    def word_at(_typing: Any, text: Any, position: Any) -> Any:
+        """The ``WORD_BYTES`` bytes from ``position`` on, as an int64."""
+
+        def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+            word = context.get_value_type(types.int64)
+            pointer = builder.inttoptr(builder.add(arguments[0], arguments[1]), word.as_pointer())
+            return builder.load(pointer, align=1)
+
+        return types.int64(types.intp, types.int64), generate
+
 else:
 
     def open_text(source: bytes) -> bytes:
@@ -69,22 +81,34 @@ else:
 
     def byte_at(text: bytes, position: int) -> int:
         """The pure-Python twin, which raises IndexError outside the text."""
-        return text[position]
+        return int(text[position])
+
+    def word_at(text: bytes, position: int) -> int:
+        """The pure-Python twin, which raises IndexError outside the text."""
+        text[position + WORD_BYTES - 1]
+        return int.from_bytes(bytes(text[position : position + WORD_BYTES]), "little", signed=True)
 
 
-@kernel
+@market_kernel
 def scan_literal(text: Any, position: int, end: int, literals: Any, start: int, stop: int) -> int:
-    """Return the position behind the literal ``literals[start:stop]``, or -1 when it does not stand at ``position``."""
+    """Return the position behind the literal ``literals[start:stop]``, a text too, or -1 when it does not stand at
+    ``position``."""
     size = stop - start
     if position + size > end:
         return -1
     difference = 0
-    for offset in range(size):  # no early exit: this compiles to vector instructions
-        difference |= byte_at(text, position + offset) ^ literals[start + offset]
+    if size < WORD_BYTES:
+        for offset in range(size):
+            difference |= byte_at(text, position + offset) ^ byte_at(literals, start + offset)
+    else:
+        last = size - WORD_BYTES
+        for offset in range(0, last, WORD_BYTES):
+            difference |= word_at(text, position + offset) ^ word_at(literals, start + offset)
+        difference |= word_at(text, position + last) ^ word_at(literals, start + last)  # overlaps the one before
     return position + size if difference == 0 else -1
 
 
-@kernel
+@market_kernel
 def scan_digits(text: Any, position: int, end: int) -> tuple[int, int]:
     """Return the value of the digits from ``position`` and the position behind them; the caller tests their number."""
     value = 0
@@ -97,7 +121,7 @@ def scan_digits(text: Any, position: int, end: int) -> tuple[int, int]:
     return value, position
 
 
-@kernel
+@market_kernel
 def scan_integer(text: Any, position: int, end: int) -> tuple[int, int]:
     """Return a JSON integer without sign and the position behind it; the position is -1 when it is refused."""
     value, behind = scan_digits(text, position, end)
@@ -107,7 +131,7 @@ def scan_integer(text: Any, position: int, end: int) -> tuple[int, int]:
     return value, behind
 
 
-@kernel
+@market_kernel
 def scan_decimal(text: Any, position: int, end: int, decimals: int, unit: int) -> tuple[int, int]:
     """Return decimal text as a number of grid steps and the position behind it; the position is -1 when it is refused.
 
@@ -143,7 +167,7 @@ def scan_decimal(text: Any, position: int, end: int, decimals: int, unit: int) -
     return value, behind
 
 
-@kernel
+@market_kernel
 def scan_number(text: Any, position: int, end: int, decimals: int, unit: int) -> tuple[int, int]:
     """As ``scan_decimal``, of a JSON number without sign: no zeros lead it, and it may have an exponent."""
     if position + 1 < end and byte_at(text, position) == ZERO:

@@ -8,14 +8,17 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
+from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
-from gateways.credentials import Credentials, CredentialsError, read_credentials
-from gateways.venues import REQUEST_S, VENUES, Sandbox, Venue, connected, one_line, why_closed
+from gateways.account_claim import claimant, in_use
+from gateways.credentials import Credentials, CredentialsError, read_credentials, refused_text
+from gateways.venues import REQUEST_S, VENUES, Sandbox, Venue, connected, find_venue, one_line, why_closed
+from oms.checks import ConfigError
 from oms.config import Settings, load_settings, qualified_symbol
 from oms.instruments import Instrument
 from oms.lock import holder
@@ -34,6 +37,8 @@ TRADING: Final = {
     "binance_spot": ("enableSpotAndMarginTrading", "spot"),
 }
 """Permissions of Binance's keys by which each venue is traded, and what that is."""
+
+NO_SANDBOXES: Final[Mapping[str, Sandbox]] = MappingProxyType({})
 
 Level = Literal["ok", "warning", "refused"]
 
@@ -102,11 +107,34 @@ def check_instance(settings: Settings) -> Iterator[Finding]:
         yield Finding("one session", "ok", f"account {settings.account!r} is free")
 
 
+def check_wallets(settings: Settings) -> Iterator[Finding]:
+    """Whether each venue's money is its own: what two of them show as theirs would be counted twice."""
+    by_wallet: dict[str, list[str]] = {}
+    for venue in settings.venues:
+        if venue in VENUES and VENUES[venue].wallet:
+            by_wallet.setdefault(VENUES[venue].wallet, []).append(venue)
+    for venues in by_wallet.values():
+        if len(venues) > 1:
+            text = f"{' and '.join(venues)} are one wallet at the exchange: trade one of them"
+            yield Finding("wallets", "refused" if settings.is_live else "warning", text)
+
+
 # A venue
+
+
+def check_account(venue: Venue, settings: Settings, key: str, sandbox_port: int) -> Finding:
+    """Whether no other session on this machine trades the exchange account, from whatever data folder."""
+    pid = claimant(venue.name, key, sandbox_port)
+    if not pid:
+        return Finding("exchange account", "ok", "no other session on this machine trades it")
+    watches = settings.mode == "firm" and not settings.firm.trade
+    return Finding("exchange account", "warning" if watches else "refused", in_use(venue.name, key, pid))
 
 
 async def check_clock(exchange: Any, now_ms: Callable[[], float]) -> list[Finding]:
     """How far this machine's clock is from the exchange's, by the quickest of some answers."""
+    if not exchange.has["fetchTime"]:
+        return [Finding("clock", "warning", "the exchange does not tell its time: have this machine's set by NTP")]
     samples = []
     for _ in range(CLOCK_SAMPLES):
         sent_ms = now_ms()
@@ -171,6 +199,29 @@ async def check_keys_of_htx(exchange: Any, venue: Venue, *, may_withdraw: bool) 
     return found
 
 
+async def check_keys_of_any(exchange: Any, venue: Venue, *, may_withdraw: bool) -> list[Finding]:
+    """Whether the keys are taken: what they may do, ccxt has no method for."""
+    await exchange.fetch_balance()
+    found = [Finding("keys", "ok", "they are valid")]
+    if not may_withdraw:
+        text = f"what they may do is not told by {venue.exchange}: see there that they may trade and not withdraw"
+        found.append(Finding("keys", "warning", text))
+    return found
+
+
+def check_abilities(venue: Venue) -> list[Finding]:
+    """What ccxt can do at an exchange that zoms has no gateway of its own for; asks nobody."""
+    from gateways.abilities import caveats, lacks
+    from gateways.generic import exchange_class
+
+    try:
+        exchange = exchange_class(venue)({"options": dict(venue.options)})
+    except ConfigError as error:
+        return [Finding("abilities", "refused", str(error))]
+    missing = [Finding("abilities", "refused", text) for text in lacks(exchange, venue)]
+    return missing + [Finding("abilities", "warning", text) for text in caveats(exchange, venue)]
+
+
 CHECKS_OF_KEYS: Final[dict[str, CheckOfKeys]] = {
     "binance": check_keys_of_binance,
     "okx": check_keys_of_okx,
@@ -199,6 +250,27 @@ async def check_instruments(exchange: Any, instruments: Sequence[Instrument]) ->
     return found or [Finding("instruments", "ok", ", ".join(each.symbol for each in instruments))]
 
 
+async def check_instruments_of_any(exchange: Any, venue: Venue, instruments: Sequence[Instrument]) -> list[Finding]:
+    """As ``check_instruments``, of an exchange that zoms has no gateway of its own for."""
+    from gateways.abilities import why_unfit
+    from gateways.generic import differences, market_of
+    from gateways.orders.ids import MOST, ids_of
+
+    client_id = ids_of("", are_integers=venue.has_integer_ids, are_short=venue.has_short_ids).text(MOST)
+    await exchange.load_markets()
+    found = []
+    for instrument in instruments:
+        try:
+            texts = differences(exchange, venue, instrument)
+            symbol = market_of(exchange, venue, instrument.symbol)["symbol"]
+            if not texts and (why := await why_unfit(exchange, instrument, symbol, client_id)):
+                texts = [f"{instrument.symbol} cannot be traded: {why}"]
+        except ConfigError as error:
+            texts = [str(error)]
+        found += [Finding("instruments", "refused", text) for text in texts]
+    return found or [Finding("instruments", "ok", ", ".join(each.symbol for each in instruments))]
+
+
 async def is_hedged_at_htx(exchange: Any) -> bool:
     """Whether long and short are kept side by side ("Get Position Mode"), which ccxt has no method of its own for."""
     mode: str = (await exchange.contractPrivateGetV5PositionMode())["data"]["position_mode"]
@@ -207,6 +279,8 @@ async def is_hedged_at_htx(exchange: Any) -> bool:
 
 async def check_position_mode(exchange: Any, venue: Venue, settings: Settings) -> list[Finding]:
     """Whether the exchange keeps positions as the settings say."""
+    if venue.market and exchange.has["fetchPositionMode"] is not True:
+        return [Finding("position mode", "warning", "ccxt cannot ask for it: see there that it is as in the settings")]
     if venue.family == "htx":
         hedged = await is_hedged_at_htx(exchange)
     else:
@@ -233,41 +307,51 @@ async def examine_venue(
     except CredentialsError as error:
         return [Finding("keys", "refused", str(error))]
     instruments = [each for each in settings.instruments if each.venue == venue.name]
-    found: list[Finding] = []
+    abilities = check_abilities(venue) if venue.market else []
+    found = [check_account(venue, settings, login.key, 0 if sandbox is None else sandbox.port), *abilities]
+    if any(each.level == "refused" for each in abilities):
+        return found
     async with connected(venue, login, sandbox) as exchange:
         checks: dict[str, Callable[[], Awaitable[list[Finding]]]] = {
             "clock": lambda: check_clock(exchange, now_ms),
             "keys": lambda: CHECKS_OF_KEYS[venue.family](exchange, venue, may_withdraw=may_withdraw),
             "instruments": lambda: check_instruments(exchange, instruments),
         }
+        if venue.market:
+            checks["keys"] = lambda: check_keys_of_any(exchange, venue, may_withdraw=may_withdraw)
+            checks["instruments"] = lambda: check_instruments_of_any(exchange, venue, instruments)
         if venue.has_positions:
             checks["position mode"] = lambda: check_position_mode(exchange, venue, settings)
         for name, check in checks.items():
-            found += await _answered(name, check)
+            found += await _answered(name, check, lambda error: refused_text(venue.name, login.key, one_line(error)))
     return found
 
 
-async def _answered(name: str, check: Callable[[], Awaitable[list[Finding]]]) -> list[Finding]:
-    """What a check finds, or that it had no answer: that is not fit to trade on."""
-    from ccxt.base.errors import BaseError
+async def _answered(
+    name: str, check: Callable[[], Awaitable[list[Finding]]], refused: Callable[[BaseException], str]
+) -> list[Finding]:
+    """What a check finds, or that it had no answer: that is not fit to trade on; ``refused`` words that of the keys."""
+    from ccxt.base.errors import AuthenticationError, BaseError
 
     try:
         async with asyncio.timeout(REQUEST_S):
             return await check()
+    except AuthenticationError as error:
+        return [Finding(name, "refused", refused(error))]
     except (BaseError, OSError, TimeoutError) as error:
         return [Finding(name, "refused", f"it could not be found out: {one_line(error)}")]
 
 
 def examine(
-    settings: Settings, sandbox: Sandbox | None = None, *, may_withdraw: bool = False
+    settings: Settings, sandboxes: Mapping[str, Sandbox] = NO_SANDBOXES, *, may_withdraw: bool = False
 ) -> dict[str, list[Finding]]:
     """Every check: those of this machine, and those of each venue that is traded live, or might be, by its name.
 
     Parameters
     ----------
     settings : Settings
-    sandbox : Sandbox, optional
-        Ask it instead of the venues.
+    sandboxes : mapping of str to Sandbox
+        To ask instead of venues, by those.
     may_withdraw : bool
         Only warn of keys that may move money away.
     """
@@ -276,11 +360,14 @@ def examine(
             *check_limits(settings),
             *check_disk(settings),
             *check_instance(settings),
+            *check_wallets(settings),
         ]
     }
-    for name in dict.fromkeys(each.venue for each in settings.live_instruments or settings.instruments):
-        if name in VENUES:
-            found[name] = asyncio.run(examine_venue(VENUES[name], settings, sandbox, may_withdraw=may_withdraw))
+    for name in settings.venues:
+        venue = find_venue(name)
+        if venue is not None:
+            sandbox = sandboxes.get(name)
+            found[name] = asyncio.run(examine_venue(venue, settings, sandbox, may_withdraw=may_withdraw))
         else:
             text = why_closed(name) or f"zoms knows it from recordings only, but {', '.join(VENUES)}"
             found[name] = [Finding("venue", "warning", text)]

@@ -13,6 +13,7 @@ from gateways.digits import (
     LOWER,
     ZERO,
     byte_at,
+    open_text,
     scan_decimal,
     scan_integer,
     scan_literal,
@@ -22,7 +23,7 @@ from gateways.digits import (
 )
 from gateways.iso_time import scan_iso_time
 from gateways.layouts import GUID_DIGITS, MAX_LEVELS, MAX_NUMBER_BYTES, FieldKind, LevelForm, Register
-from oms.compiled import kernel
+from oms.compiled import kernel, market_kernel
 
 _QUOTE: Final = ord('"')
 _COMMA: Final = ord(",")
@@ -51,6 +52,7 @@ _NUMBER: Final = int(FieldKind.NUMBER)
 _TEXT: Final = int(FieldKind.TEXT)
 _VERSION: Final = int(FieldKind.VERSION)
 _EACH: Final = int(FieldKind.EACH)
+_OPTIONAL: Final = int(FieldKind.OPTIONAL)
 _TEXT_FOUR: Final = int(LevelForm.TEXT_FOUR)
 _PREVIOUS_ID: Final = int(Register.PREVIOUS_ID)
 
@@ -158,18 +160,21 @@ def scan_side(text: Any, position: int, end: int) -> tuple[int, int]:
         return 0, -1
     letter = byte_at(text, position) | LOWER
     if letter == _LETTER_B:
-        return 1, scan_literal(text, position + 1, end, _WORDS, 9, 11)
+        return 1, scan_literal(text, position + 1, end, open_text(_WORDS), 9, 11)
     if letter == _LETTER_S:
-        return -1, scan_literal(text, position + 1, end, _WORDS, 11, 14)
+        return -1, scan_literal(text, position + 1, end, open_text(_WORDS), 11, 14)
     return 0, -1
 
 
-@kernel
+@market_kernel
 def scan_field(text: Any, position: int, end: int, scanner: Any, step: Any, first: int, count: int) -> tuple[int, int]:
     """Read one field; returns the count of records and the position behind the field, or -1 for the position."""
     kind = step["kind"]
     if kind == _LEVELS:
         return scan_levels(text, position, end, scanner, first, count, step["register"], step["bias"])
+    if kind == _OPTIONAL:
+        behind = scan_literal(text, position, end, open_text(scanner["literals"]), step["register"], step["bias"])
+        return count, position if behind < 0 else behind
     if kind == _INTEGER:
         value, behind = scan_integer(text, position, end)
         value += step["bias"]
@@ -178,16 +183,16 @@ def scan_field(text: Any, position: int, end: int, scanner: Any, step: Any, firs
     elif kind == _QUANTITY:
         value, behind = scan_decimal(text, position, end, scanner["qty_decimals"], scanner["qty_unit"])
     elif kind == _BUYER_IS_MAKER:
-        value, behind = -1, scan_literal(text, position, end, _WORDS, 0, 4)
+        value, behind = -1, scan_literal(text, position, end, open_text(_WORDS), 0, 4)
         if behind < 0:
-            value, behind = 1, scan_literal(text, position, end, _WORDS, 4, 9)
+            value, behind = 1, scan_literal(text, position, end, open_text(_WORDS), 4, 9)
     else:
         value, behind = scan_rarer_field(text, position, end, scanner, kind)
     scanner["registers"][step["register"]] = value
     return count, behind
 
 
-@kernel
+@market_kernel
 def scan_rarer_field(text: Any, position: int, end: int, scanner: Any, kind: int) -> tuple[int, int]:
     """Read one field that Binance has none of; returns its value and the position behind it, or -1."""
     if kind == _TEXT:
@@ -201,7 +206,7 @@ def scan_rarer_field(text: Any, position: int, end: int, scanner: Any, kind: int
     if kind == _NUMBER:
         return 0, skip_number(text, position, end, MAX_NUMBER_BYTES)
     if kind == _ISO_TIME:
-        return scan_iso_time(text, position, end)
+        return scan_iso_time(text, position, end, scanner["minute"])
     if kind == _GUID:
         return scan_guid(text, position, end)
     if kind == _EACH:

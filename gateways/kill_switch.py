@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final, TypeVar
 
 import msgspec
 
 from gateways.credentials import Credentials
-from gateways.venues import REQUEST_S, VENUES, Sandbox, Venue, connected, one_line
+from gateways.venues import REQUEST_S, Sandbox, Venue, connected, find_venue, one_line
 
 T = TypeVar("T")
 Say = Callable[[str], None]
@@ -88,7 +89,7 @@ class KillSwitch:
     say : callable
         Told what happens, a line at a time.
     deadline_s : float
-        Give up after so long.
+        Give up after so long, and the venue's receive window, which it looks on for in any case.
     clock : callable
         Seconds that pass; ``sleep`` waits by them.
     """
@@ -110,7 +111,7 @@ class KillSwitch:
         self._listener = say
         self._clock = clock
         self._sleep = sleep
-        self._until = clock() + deadline_s
+        self._until = clock() + venue.receive_window_s + deadline_s
         self._seen: dict[tuple[str, str], OpenOrder] = {}
         self._open: tuple[OpenOrder, ...] = ()
         self._is_clear = False
@@ -166,8 +167,13 @@ class KillSwitch:
 
     async def _open_orders(self) -> tuple[OpenOrder, ...]:
         found = []
-        for kind, parameters in self._venue.order_kinds.items():
+        for kind, parameters in self._order_kinds.items():
             for order in await self._exchange.fetch_open_orders(None, None, None, dict(parameters)):
+                found.append(_open_order(kind, order))
+        for kind, own in self._venue.own_kinds.items():
+            for row in (await getattr(self._exchange, own.opened)({}))["data"]:
+                order = {name: row.get(theirs) for name, theirs in own.names.items()}
+                order["symbol"] = self._exchange.safe_symbol(row["symbol"])
                 found.append(_open_order(kind, order))
         return tuple(found)
 
@@ -175,16 +181,39 @@ class KillSwitch:
         """Ask for the end of a symbol's orders of a kind; that there is none any more is as good."""
         from ccxt.base.errors import InvalidOrder  # OrderNotFound too
 
-        parameters = dict(self._venue.order_kinds[kind])
         ids = [each.id for each in self._open if (each.kind, each.symbol) == (kind, symbol)]
+        own = self._venue.own_kinds.get(kind)
+        parameters = {} if own else dict(self._order_kinds[kind])
         try:
-            if self._exchange.has["cancelAllOrders"]:
+            if own is not None:
+                await getattr(self._exchange, own.cancel)({own.ids: ids})
+                return
+            if kind in self._venue.cancelled_singly:
+                for each in ids:
+                    await self._exchange.cancel_order(each, symbol, dict(parameters))
+                return
+            if self._exchange.has["cancelAllOrders"] is True:
                 await self._exchange.cancel_all_orders(symbol, parameters)
                 return
-            for first in range(0, len(ids), MOST_IN_BATCH):
-                await self._exchange.cancel_orders(ids[first : first + MOST_IN_BATCH], symbol, parameters)
+            if self._exchange.has["cancelOrders"] is True:
+                for first in range(0, len(ids), MOST_IN_BATCH):
+                    await self._exchange.cancel_orders(ids[first : first + MOST_IN_BATCH], symbol, parameters)
+                return
         except InvalidOrder:
             return
+        for order_id in ids:
+            with suppress(InvalidOrder):
+                await self._exchange.cancel_order(order_id, symbol, parameters)
+
+    @property
+    def _order_kinds(self) -> Mapping[str, Mapping[str, Any]]:
+        """Those of the venue; where ccxt alone knows whether conditional orders are apart, what it says."""
+        venue = self._venue
+        if not venue.market or len(venue.order_kinds) > 1:
+            return venue.order_kinds
+        of_type = ("spot", None) if venue.market == "spot" else ("swap", venue.market)
+        is_apart = self._exchange.feature_value_by_type(*of_type, "fetchOpenOrders", "trigger", False)
+        return {**venue.order_kinds, **({"conditional order": {"trigger": True}} if is_apart else {})}
 
     async def _positions(self) -> tuple[Position, ...]:
         return tuple(
@@ -201,7 +230,13 @@ class KillSwitch:
         UnansweredError
             At the deadline, or at once where asking again cannot help: the keys are refused.
         """
-        from ccxt.base.errors import AuthenticationError, BaseError, PermissionDenied
+        from ccxt.base.errors import (
+            ArgumentsRequired,
+            AuthenticationError,
+            BaseError,
+            NotSupported,
+            PermissionDenied,
+        )
 
         last, pause_s = "", PAUSE_S
         while self._clock() < self._until:
@@ -210,6 +245,8 @@ class KillSwitch:
                     return await ask()
             except (AuthenticationError, PermissionDenied) as error:
                 raise UnansweredError(f"the keys are refused: {one_line(error)}") from None
+            except (ArgumentsRequired, NotSupported) as error:
+                raise UnansweredError(f"{what} cannot be asked for without a symbol: {one_line(error)}") from None
             except (BaseError, OSError, TimeoutError) as error:
                 text = one_line(error)
                 if text != last:
@@ -246,7 +283,8 @@ async def run_kill_switch(
 ) -> list[Verdict]:
     """The kill switch of several venues at once: none waits for another."""
     switches = [
-        KillSwitch(VENUES[name], credentials, sandbox, say=say, deadline_s=deadline_s)
+        KillSwitch(venue, credentials, sandbox, say=say, deadline_s=deadline_s)
         for name, credentials in venues.items()
+        if (venue := find_venue(name)) is not None
     ]
     return list(await asyncio.gather(*(each.run() for each in switches)))

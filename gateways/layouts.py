@@ -2,7 +2,7 @@
 
 A *layout* is the text of one kind of message with its fields marked, for instance
 ``{"u":<id>,"b":"<px>","B":"<qty>","a":"<px_2>","A":"<qty_2>"}``. What stands between ``<each>`` and ``<more>`` comes
-once or more, with commas between, and gives a record each time.
+once or more, with commas between, and gives a record each time. What stands between ``<?`` and ``?>`` may be missing.
 """
 
 from __future__ import annotations
@@ -76,6 +76,8 @@ class FieldKind(IntEnum):
     """No field: rows begin here."""
     MORE = 16
     """No field: a row ends here, and after a comma the next begins at the step ``bias``."""
+    OPTIONAL = 17
+    """No field: text that may stand here, and from ``register`` to ``bias`` in the literals."""
 
 
 class LevelForm(IntEnum):
@@ -172,6 +174,7 @@ SCANNER = np.dtype(
         ("steps", STEP, (MAX_STEPS,)),
         ("literals", "u1", (MAX_LITERAL_BYTES,)),
         ("registers", "<i8", (len(Register),)),
+        ("minute", "<i8", (3,)),  # of the last ISO time: see scan_iso_time
         ("layout", "<i8"),  # which one the last message was
         # scan_lines: in and out
         ("clock_offset", "<i8"),  # ns, taken from each line's timestamp
@@ -232,17 +235,22 @@ def new_scanner(instrument: Instrument, layouts: Sequence[tuple[TickKind, str]])
         scanner["first_step"][number] = len(steps)
         scanner["tick_kind"][number] = tick_kind
         each = 0
-        parts = re.split(r"<(\w+)>", text)
+        parts = re.split(r"<(\w+|\?.+?\?)>", text)
         for literal, name in zip(parts[0::2], [*parts[1::2], ""], strict=True):
+            start = len(literals)
+            literals += literal.encode()
+            stop = len(literals)
+            if name.startswith("?"):
+                literals += name.strip("?").encode()
+                steps.append((start, stop, FieldKind.OPTIONAL, stop, len(literals)))
+                continue
             if name and name not in FIELDS:
                 raise ValueError(f"layout {text} names the unknown field {name!r}: known are {', '.join(FIELDS)}")
             field = FIELDS[name] if name else Field(FieldKind.END)
             if field.kind is FieldKind.EACH:
                 each = len(steps)
-            start = len(literals)
-            literals += literal.encode()
             bias = each if field.kind is FieldKind.MORE else field.bias
-            steps.append((start, len(literals), field.kind, field.register, bias))
+            steps.append((start, stop, field.kind, field.register, bias))
     if len(steps) > MAX_STEPS or len(literals) > MAX_LITERAL_BYTES:
         raise ValueError(f"the layouts of {instrument.symbol} are longer than the scanner's tables")
     scanner["layouts"] = len(layouts)

@@ -29,7 +29,18 @@ from gateways.layouts import (
     Register,
     Stop,
 )
-from oms.compiled import DECODER_CACHES, DECODER_SOURCES, JIT, array_of, entry, kernel, kernel_sources, open_cache
+from oms.compiled import (
+    DECODER_CACHES,
+    DECODER_SOURCES,
+    JIT,
+    MARKET_WAY,
+    array_of,
+    entry,
+    kernel,
+    kernel_sources,
+    market_kernel,
+    open_cache,
+)
 from oms.instruments import MAX_VALUE
 from oms.records import TickFlag, TickKind
 
@@ -63,7 +74,7 @@ _STOP_UNRECOGNISED: Final = int(Stop.UNRECOGNISED)
 _STOP_FULL: Final = int(Stop.FULL)
 
 
-@kernel
+@market_kernel
 def put_record(scanner: Any, tick_kind: int, count: int, local_ts: int) -> int:
     """Make one record of the registers; returns the new count, or ``UNRECOGNISED``."""
     registers = scanner["registers"]
@@ -116,14 +127,14 @@ def finish(scanner: Any, tick_kind: int, first: int, count: int, local_ts: int) 
     return count
 
 
-@kernel
+@market_kernel
 def scan(text: Any, start: int, end: int, scanner: Any, first: int, local_ts: int) -> tuple[int, int]:
     """Read one message into records of ``out`` from ``first`` on.
 
     Returns the new count and the position behind the message, or (``UNRECOGNISED``, start).
     """
     registers = scanner["registers"]
-    literals = scanner["literals"]
+    literals = open_text(scanner["literals"])
     steps = scanner["steps"]
     for layout in range(scanner["layouts"]):
         number = scanner["first_step"][layout]
@@ -158,7 +169,7 @@ def scan(text: Any, start: int, end: int, scanner: Any, first: int, local_ts: in
     return UNRECOGNISED, start
 
 
-@entry(lambda: types.int64(BYTES, types.int64, array_of(SCANNER)), folder=_CACHE)
+@entry(lambda: types.int64(BYTES, types.int64, array_of(SCANNER)), inlines=MARKET_WAY, folder=_CACHE)
 def scan_message(message: Any, local_ts: int, state: Any) -> int:
     """Decode one message.
 
@@ -180,7 +191,7 @@ def scan_message(message: Any, local_ts: int, state: Any) -> int:
     return count if position == end else UNRECOGNISED
 
 
-@entry(lambda: types.int64(BYTES, array_of(SCANNER)), folder=_CACHE)
+@entry(lambda: types.int64(BYTES, array_of(SCANNER)), inlines=MARKET_WAY, folder=_CACHE)
 def scan_lines(buffer: Any, state: Any) -> int:
     """Decode the lines ``TIMESTAMP MESSAGE`` of a recording, from ``position`` to the end of ``buffer``.
 

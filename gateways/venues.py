@@ -1,6 +1,7 @@
 """The venues, a row for each: what zoms and ccxt call it, its host names, and what implements each of its roles.
 
-This is the one place where venues are listed; everything else goes by a row. What implements a role is named by module
+This is the one place where venues are listed; everything else goes by a row. An exchange that is not listed has a row
+too, made of its name: it is traded by ccxt's unified methods. What implements a role is named by module
 and is imported when it is asked for, for the kill switch and the doctor must work when nothing else does.
 """
 
@@ -11,6 +12,7 @@ import re
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from enum import Enum
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +26,7 @@ REQUEST_S: Final = 10.0
 
 
 _QUERY: Final = re.compile(r"\?\S+=\S*")
+_KEY: Final = re.compile(r"ZOMS_(CCXT_[A-Z0-9_]+)_KEY")
 
 
 class Role(Enum):
@@ -48,6 +51,18 @@ class Testnet(msgspec.Struct, frozen=True, kw_only=True):
     """What tells it apart where it has the venue's own host name."""
 
 
+class OwnKind(msgspec.Struct, frozen=True, kw_only=True):
+    """A kind of orders for which ccxt has only the exchange's own requests, and those requests' words."""
+
+    opened: str
+    """ccxt's method that lists those that are open."""
+    cancel: str
+    """Its method that cancels some of them, by a list of ids called ``ids``."""
+    ids: str
+    names: Mapping[str, str]
+    """Of ccxt's words for an order the exchange's."""
+
+
 class Venue(msgspec.Struct, frozen=True, kw_only=True):
     """One exchange's market."""
 
@@ -61,17 +76,27 @@ class Venue(msgspec.Struct, frozen=True, kw_only=True):
     options: Mapping[str, Any]
     order_kinds: Mapping[str, Mapping[str, Any]]
     """Kinds of orders that it keeps apart, and the parameters by which ccxt is asked for each."""
+    cancelled_singly: tuple[str, ...] = ()
+    """Kinds whose orders ccxt cancels one by one only: where several are meant it cancels orders of another kind."""
+    own_kinds: Mapping[str, OwnKind] = {}
+    """Further kinds, that ccxt has no word for."""
     has_positions: bool = True
     """False where what is bought is a balance."""
     has_passphrase: bool = False
     """Whether keys have a third part."""
+    wallet: str = ""
+    """The wallet of one login that it shares with the other venues that name it; empty: its wallets are its own."""
     has_integer_ids: bool = False
     """Whether its client order ids are whole numbers."""
+    has_short_ids: bool = False
+    """Whether its client order ids have 18 characters at most."""
+    market: str = ""
+    """Of a venue that is traded by ccxt's unified methods: one of ``MARKETS``; empty: zoms has a gateway of its own."""
     receive_window_s: float
     """How old a request may be when the exchange takes it."""
     testnet: Testnet | None = None
     roles: Mapping[Role, str]
-    """``MODULE:NAME`` of what implements each."""
+    """``MODULE:NAME`` of what implements each; of a venue with a ``market``, of what makes that of this row."""
 
 
 HTX_HOSTS: Final = ("api.huobi.pro", "api.hbdm.com", "api.hbdm.vn")
@@ -83,6 +108,14 @@ OKX_TESTNET: Final = Testnet(
     hosts={"www.okx.com": "www.okx.com", "ws.okx.com": "wspap.okx.com"},
     headers={"x-simulated-trading": "1"},
 )
+HTX_ALGO_KINDS: Final = {
+    "trigger order": {"trigger": True},
+    "stop loss": {"stopLoss": True},
+    "take profit": {"takeProfit": True},
+    "take profit and stop loss": {"stopLossTakeProfit": True},
+    "trailing stop": {"trailing": True},
+}
+"""Of its contracts."""
 
 VENUES: Final = {
     venue.name: venue
@@ -173,6 +206,7 @@ VENUES: Final = {
                 "conditional order": {"trigger": True, "ordType": "conditional,oco"},
             },
             has_passphrase=True,
+            wallet="okx",
             receive_window_s=30.0,
             testnet=OKX_TESTNET,
             roles={
@@ -194,6 +228,7 @@ VENUES: Final = {
             },
             has_positions=False,
             has_passphrase=True,
+            wallet="okx",
             receive_window_s=30.0,
             testnet=OKX_TESTNET,
             roles={
@@ -209,8 +244,22 @@ VENUES: Final = {
             hosts=HTX_HOSTS,
             options={"fetchMarkets": {"types": {"spot": True, "linear": False, "inverse": False}}},
             order_kinds={"order": {}},
+            own_kinds={
+                "conditional order": OwnKind(
+                    opened="v2PrivateGetAlgoOrdersOpening",
+                    cancel="v2PrivatePostAlgoOrdersCancellation",
+                    ids="clientOrderIds",
+                    names={
+                        "id": "clientOrderId",
+                        "side": "orderSide",
+                        "amount": "orderSize",
+                        "price": "orderPrice",
+                        "triggerPrice": "stopPrice",
+                    },
+                )
+            },
             has_positions=False,
-            receive_window_s=60.0,
+            receive_window_s=300.0,
             roles={
                 Role.MARKET_DATA: "gateways.live.htx:SPOT",
                 Role.ORDERS: "gateways.orders.htx_spot:HtxSpot",
@@ -226,9 +275,10 @@ VENUES: Final = {
                 "defaultType": "swap",
                 "fetchMarkets": {"types": {"spot": False, "linear": True, "inverse": False}},
             },
-            order_kinds={"order": {}},
+            order_kinds={"order": {}, **HTX_ALGO_KINDS},
+            cancelled_singly=tuple(HTX_ALGO_KINDS),
             has_integer_ids=True,
-            receive_window_s=60.0,
+            receive_window_s=300.0,
             roles={
                 Role.MARKET_DATA: "gateways.live.htx:LINEAR",
                 Role.ORDERS: "gateways.orders.htx_linear:HtxLinear",
@@ -237,6 +287,61 @@ VENUES: Final = {
         ),
     )
 }
+
+
+MARKETS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "spot": {"defaultType": "spot"},
+    "linear": {"defaultType": "swap", "defaultSubType": "linear"},
+    "inverse": {"defaultType": "swap", "defaultSubType": "inverse"},
+}
+"""Markets of an exchange that zoms has no gateway of its own for, and ccxt's options for each."""
+
+ANY_EXCHANGE: Final = re.compile(rf"ccxt_([a-z0-9]+)_({'|'.join(MARKETS)})")
+"""The name of such a venue: ``ccxt_bybit_linear`` is bybit's market of linear perpetuals."""
+
+SHORT_IDS: Final = ("kraken",)
+"""Exchanges, by ccxt's name, whose client order ids have 18 characters at most."""
+
+
+@cache
+def find_venue(name: str) -> Venue | None:
+    """The row of a venue: one of ``VENUES``, or one for any exchange of ccxt's; None: it is neither.
+
+    Whether ccxt has such an exchange is found out when it is asked for. Where zoms knows the market by another name
+    too, that one's hosts and options are this one's, so that a sandbox can stand for it.
+    """
+    found = ANY_EXCHANGE.fullmatch(name)
+    if found is None:
+        return VENUES.get(name)
+    exchange, market = found.groups()
+    same = [each for each in VENUES.values() if each.exchange == exchange]
+    alike = [each for each in same if each.has_positions == (market != "spot")]
+    bare = Venue(
+        name=name,
+        family=exchange,
+        exchange=exchange,
+        hosts=(),
+        options={},
+        order_kinds={"order": {}},
+        has_positions=market != "spot",
+        has_short_ids=exchange in SHORT_IDS,
+        receive_window_s=60.0,
+        roles={},
+    )
+    known = alike[0] if alike else bare
+    return msgspec.structs.replace(
+        known,
+        name=name,
+        family=exchange,
+        hosts=tuple(dict.fromkeys(host for each in same for host in each.hosts)),
+        options={**MARKETS[market], **known.options},
+        market=market,
+        testnet=None,
+        roles={
+            Role.MARKET_DATA: "gateways.live.generic:market_data_of",
+            Role.ORDERS: "gateways.orders.generic:orders_of",
+        },
+    )
 
 
 CLOSED: Final = {"bitmex": "BitMEX closed on 2026-09-23, so that nothing of it can be live; its recordings are read"}
@@ -263,12 +368,14 @@ def implementation(name: str, role: Role) -> Any:
     """
     if why := why_closed(name):
         raise ConfigError(f"{name}: {why}")
-    venue = VENUES.get(name)
+    venue = find_venue(name)
     if venue is None or role not in venue.roles:
         known = ", ".join(each.name for each in with_role(role))
-        raise ConfigError(f"{name}: zoms has no {role.value} for it, but for {known}")
+        others = "" if role is Role.SANDBOX else "; by ccxt any exchange, as ccxt_bybit_linear or ccxt_kraken_spot"
+        raise ConfigError(f"{name}: zoms has no {role.value} for it, but for {known}{others}")
     module, _, attribute = venue.roles[role].partition(":")
-    return getattr(importlib.import_module(module), attribute)
+    found = getattr(importlib.import_module(module), attribute)
+    return found(venue) if venue.market else found
 
 
 def venue_among(names: Iterable[str], role: Role, chosen: str = "") -> Venue:
@@ -290,13 +397,15 @@ def venue_among(names: Iterable[str], role: Role, chosen: str = "") -> Venue:
     if chosen and chosen not in present:
         raise ConfigError(f"no instrument of {chosen} is defined: add one, or leave its gateway out")
     served = (
-        [chosen] if chosen else [name for name in present if name in VENUES and role in VENUES[name].roles] or present
+        [chosen] if chosen else [name for name in present if (row := find_venue(name)) and role in row.roles] or present
     )
     if len(served) != 1:
         said = ", ".join(served) or "no venue"
         raise ConfigError(f"a process of {role.value} serves one venue, and the instruments are of {said}: name one")
     implementation(served[0], role)
-    return VENUES[served[0]]
+    venue = find_venue(served[0])
+    assert venue is not None
+    return venue
 
 
 class Sandbox(msgspec.Struct, frozen=True):
@@ -328,13 +437,24 @@ async def connected(venue: Venue, credentials: Credentials, sandbox: Sandbox | N
         from gateways.sandbox.pointing import pointed_session
 
         given["session"] = pointed_session(sandbox.port, sandbox.ca.read_bytes(), venue.hosts)
-    exchange = getattr(ccxt, venue.exchange)(given)
+    made = getattr(ccxt, venue.exchange, None)
+    if made is None:
+        raise ConfigError(f"{venue.name}: ccxt {ccxt.__version__} has no exchange {venue.exchange!r}")
+    exchange = made(given)
+    if venue.market:
+        exchange.has["fetchCurrencies"] = False  # it takes keys at many, and nothing here needs it
     try:
         yield exchange
     finally:
         await exchange.close()
         if sandbox is not None:
             await given["session"].close()  # ccxt leaves it to whoever gave it
+
+
+def venues_with_keys(environment: Mapping[str, str]) -> list[str]:
+    """Names of venues that are none of ``VENUES`` and have a key in the environment."""
+    keys = [match for name in environment if (match := _KEY.fullmatch(name))]
+    return [name for match in keys if find_venue(name := match[1].lower()) is not None]
 
 
 def one_line(error: BaseException) -> str:

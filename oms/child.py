@@ -11,7 +11,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Final
 
-from oms.lifecycle import SUPERVISOR_VARIABLE, Heartbeat
+from oms.family import role_and_venue
+from oms.lifecycle import NO_SPACE, SUPERVISOR_VARIABLE, Heartbeat
 
 LOG_LIMIT_BYTES: Final = 1 << 20
 MAX_WORDS: Final = 600
@@ -36,6 +37,8 @@ class Child:
 
     Attributes
     ----------
+    role, venue : str
+        The two parts of its name: what it does and, where there is one for each venue (``orders.okx``), for which.
     heartbeat : Heartbeat or None
         The last one of the running process, or of the last one that ran.
     heard_at, started_at : float
@@ -48,6 +51,7 @@ class Child:
 
     def __init__(self, name: str, command: Sequence[str], log_path: Path) -> None:
         self.name = name
+        self.role, self.venue = role_and_venue(name)
         self.command = list(command)
         self.log_path = log_path
         self.state = ChildState.WAITING
@@ -183,12 +187,17 @@ class Child:
                 return
         except FileNotFoundError:
             return
-        self.log_path.with_suffix(".log.1").write_bytes(self.log_path.read_bytes()[-LOG_LIMIT_BYTES:])
+        try:
+            self.log_path.with_suffix(".log.1").write_bytes(self.log_path.read_bytes()[-LOG_LIMIT_BYTES:])
+        except OSError:  # a full disk: later
+            return
         os.truncate(self.log_path, 0)
 
 
 def exit_text(status: int) -> str:
     """An exit status in words: ``exit status 1``, ``killed by SIGKILL``."""
+    if status == NO_SPACE:
+        return f"exit status {status}, the disk is full"
     if status >= 0:
         return f"exit status {status}"
     try:

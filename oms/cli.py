@@ -18,6 +18,7 @@ from oms.commands import (
     doctor,
     download,
     firm,
+    instrument,
     kill_switch,
     optimize,
     orders,
@@ -52,6 +53,7 @@ app.command()(demo.demo)
 app.command()(stream.stream)
 app.command()(sandbox.sandbox)
 app.command()(doctor.doctor)
+app.command()(instrument.instrument)
 app.command("venue-check")(venue_check.venue_check)
 app.command()(status.status)
 app.add_typer(orders.app, name="order")

@@ -89,6 +89,7 @@ KERNEL_SOURCES: Final = (
     "backtest/market.py",
     "backtest/matching/*.py",
     "backtest/queues/*.py",
+    "backtest/stops/*.py",
 )
 """Files whose text decides the machine code of the entries; patterns below the installed root."""
 

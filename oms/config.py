@@ -25,7 +25,14 @@ from oms.account_settings import (
 from oms.checks import ConfigError
 from oms.decode_errors import decode_error_text
 from oms.definitions import add_definitions
-from oms.session_settings import FirmSettings, JournalSettings, LiveSettings, MatchingSettings, ReplaySettings
+from oms.session_settings import (
+    FirmSettings,
+    JournalSettings,
+    LiveSettings,
+    MatchingSettings,
+    ReplaySettings,
+    SandboxSettings,
+)
 from oms.settings import DATA_DIR_VARIABLE, Settings, data_dir, qualified_symbol
 
 __all__ = [
@@ -41,6 +48,7 @@ __all__ = [
     "ReplaySettings",
     "RiskSettings",
     "RuleSettings",
+    "SandboxSettings",
     "Settings",
     "StrategyRisk",
     "StrategySettings",
@@ -160,10 +168,15 @@ def _lay_over(tree: dict[str, Any], given: Mapping[str, Any]) -> None:
 
 def _with_absolute_paths(tree: dict[str, Any], folder: Path) -> dict[str, Any]:
     """``tree`` with its files' paths made absolute; values of a wrong type are left to the decoder."""
-    for table, name in (("replay", "file"), ("live", "sandbox_ca")):
-        given = tree.get(table)
-        if isinstance(given, dict) and isinstance(given.get(name), str) and given[name]:
-            tree[table] = {**given, name: os.fspath((folder / Path(given[name]).expanduser()).absolute())}
+    if isinstance(tree.get("replay"), dict):
+        tree["replay"] = _with_absolute_path(tree["replay"], "file", folder)
+    live = tree.get("live")
+    if isinstance(live, dict) and isinstance(live.get("sandbox"), dict):
+        sandboxes = {
+            venue: _with_absolute_path(sandbox, "ca", folder) if isinstance(sandbox, dict) else sandbox
+            for venue, sandbox in live["sandbox"].items()
+        }
+        tree["live"] = {**live, "sandbox": sandboxes}
     matching = tree.get("matching")
     if isinstance(matching, dict):
         tree["matching"] = {**matching, **_matching_files(matching, folder)}
@@ -177,6 +190,14 @@ def _with_absolute_paths(tree: dict[str, Any], folder: Path) -> dict[str, Any]:
                 for each in listed
             ]
     return tree
+
+
+def _with_absolute_path(table: Mapping[str, Any], name: str, folder: Path) -> Mapping[str, Any]:
+    """A table with the file's path that it has under a name made absolute."""
+    path = table.get(name)
+    if not isinstance(path, str) or not path:
+        return table
+    return {**table, name: os.fspath((folder / Path(path).expanduser()).absolute())}
 
 
 def _matching_files(matching: Mapping[str, Any], folder: Path) -> dict[str, str]:

@@ -8,14 +8,15 @@ the journal is synced beside the loop, the loop goes on and what leaves waits (`
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
 
 from oms import engine
 from oms.assembly import PAPER_ACCOUNT, Core
-from oms.bus import Publisher, Puller, Pusher, Records, Subscriber
+from oms.bus import Publisher, Puller, Records, Subscriber
 from oms.config import JournalSettings
 from oms.core.state import State
 from oms.definition_rows import DEFINITION
@@ -26,11 +27,13 @@ from oms.outbox import Outbox
 from oms.records import COMMAND, TICK, BookState, CommandKind, Reason, RecordKind, TickFlag, TickKind, TradingState
 from oms.snapshot import Place
 from oms.tick_feed import TickFeed
+from oms.venue_requests import Requests
 
 MIB: Final = 1024 * 1024
 FRAMES_PER_TURN: Final = 128
 """Tick frames taken before commands get their turn again."""
 DEFAULT_SETTINGS: Final = JournalSettings()
+EVERYTHING: Final[Mapping[int, Sequence[int]]] = MappingProxyType({})
 ASK_ANEW: Final = -1
 QUIET_AFTER_S: Final = 5.0
 """Without a tick for this long the market is taken for silent, and no order is priced on it."""
@@ -50,10 +53,12 @@ class CoreLoop:
         EVENT frames; its session is the journal's. Its socket also tells the definitions in force, in DEFINITION
         frames: once a heartbeat, and as soon as one has changed.
     journal : Journal
-    orders : Pusher or None
+    orders : Requests or None
         Where requests go when an exchange answers them; None: the exchange model in the core does.
     settings : JournalSettings
         Which inputs are journalled, and how much may wait for the disk.
+    instruments_of : mapping of int to sequence of int
+        By source of TICK frames whose ticks they bring; a source that is missing may bring those of all.
     """
 
     def __init__(
@@ -64,8 +69,9 @@ class CoreLoop:
         inputs: Puller,
         events: Publisher,
         journal: Journal,
-        orders: Pusher | None = None,
+        orders: Requests | None = None,
         settings: JournalSettings = DEFAULT_SETTINGS,
+        instruments_of: Mapping[int, Sequence[int]] = EVERYTHING,
     ) -> None:
         self.core = core
         self.ticks = ticks
@@ -73,6 +79,7 @@ class CoreLoop:
         self.events = events
         self.journal = journal
         self.orders = orders
+        self._instruments_of = instruments_of
         self.tick_to_order = LatencyHistogram()
         self.tick_to_step = LatencyHistogram()
         self.lag = LatencyHistogram()
@@ -232,11 +239,14 @@ class CoreLoop:
             start = engine.step_ticks(self._st, ticks, start, 0)
             self._flush(0)
 
-    def _on_ticks_lost(self, _lost: int) -> None:
-        """Ticks were lost on the bus: no book is right any more until its next snapshot."""
+    def _on_ticks_lost(self, source: int) -> None:
+        """Ticks of a source were lost on the bus: none of its books is right any more until its next snapshot."""
         if not self._st["ticks"][0]:
             return  # nothing is known of any market yet
-        stale = self._own_ticks(TickKind.STALE, np.flatnonzero(self._st[0]["instruments"]["defined"]).tolist())
+        numbers = self._instruments_of.get(source)
+        if numbers is None:
+            numbers = np.flatnonzero(self._st[0]["instruments"]["defined"]).tolist()
+        stale = self._own_ticks(TickKind.STALE, numbers)
         stale["qty"] = Reason.TICKS_LOST
         self._own_tick_count += len(stale)
         self._step_own_ticks(stale)

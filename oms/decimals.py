@@ -61,12 +61,14 @@ class Grid:
     ----------
     step : Decimal
         Above zero, with at most ``MAX_EXPONENT`` decimals.
+    decimals : int
+        With which numbers are written at least; 0: with those of the step.
     """
 
-    def __init__(self, step: Decimal) -> None:
+    def __init__(self, step: Decimal, decimals: int = 0) -> None:
         exponent = step.as_tuple().exponent
         assert isinstance(exponent, int)
-        self._decimals = max(-exponent, 0)
+        self._decimals = max(-exponent, decimals, 0)
         self._digits = int(step.scaleb(self._decimals, _EXACT))
         self._step = self._digits * _POWERS[MAX_EXPONENT - self._decimals]
 
@@ -80,7 +82,7 @@ class Grid:
         return divmod(number, self._step)
 
     def text(self, steps: int) -> str:
-        """So many steps as plain decimal text, with the decimals that the step is written with."""
+        """So many steps as plain decimal text, each with as many decimals."""
         number = steps * self._digits
         if not self._decimals:
             return str(number)

@@ -31,12 +31,13 @@ from oms.core.callbacks import call_strategy
 from oms.core.contingency import follow_up
 from oms.core.events import MAX_POSITIONS, has_room, open_budget, write_positions
 from oms.core.exchange_rows import take_rows
+from oms.core.exchange_view import show_price
 from oms.core.expiry import first_expired, unlink_timed
 from oms.core.idle import REVIEW_INTERVAL_NS, is_idle, skip_reviews
 from oms.core.keeping import ask_cancel, end_held
 from oms.core.margin_watch import leaves_band, watch_margins
 from oms.core.market import refuse_tick, take_levels, take_market
-from oms.core.orders import look_ahead
+from oms.core.orders import look_ahead, stands_at_exchange
 from oms.core.parent_rounds import tell_every_parent, work_concerned, work_due
 from oms.core.parent_wakes import wake_every_parent
 from oms.core.parents import is_worked
@@ -144,7 +145,10 @@ def take_request(st: State) -> None:
     copy_record(command, model["requests"][model["request_head"]])
     model["request_head"] = (model["request_head"] + 1) % MODEL_QUEUE
     model["request_count"] -= 1
-    call_address(model["on_request"], st, 0, command)
+    if stands_at_exchange(command):
+        call_address(model["on_stop"], st, 0, command)
+    else:
+        call_address(model["on_request"], st, 0, command)
 
 
 @kernel
@@ -258,6 +262,7 @@ def take_bar(st: State, bar: Record) -> bool:
         if s["bar_stage"] % 2 == 0:
             move_to(st, bar, s["bar_stage"] // 2)
             s["bar_stage"] += 1
+            show_price(st, bar)
         if not (fire_triggers(s, instrument) and work_concerned(st, instrument)):
             return False
         if s["next_due"] <= bar["local_ts"] and not advance(st, bar["local_ts"] + 1):

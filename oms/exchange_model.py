@@ -24,10 +24,14 @@ QUEUE_FUNCTIONS: Final = {"on_level": TICK}
 LIQUIDATION: Final = "maintenance"
 """What liquidates: the module of ``backtest/liquidation``."""
 MARGIN_FUNCTIONS: Final = {"on_margin": TICK}
+STOPS: Final = "at_exchange"
+"""What keeps stops at the exchange: the module of ``backtest/stops``."""
+STOP_FUNCTIONS: Final = {"on_stop": COMMAND, "on_price": TICK}
 _KINDS: Final = {
     "matching": ("matching model", MATCHING_MODELS, EXCHANGE_FUNCTIONS),
     "queues": ("queue model", QUEUE_MODELS, QUEUE_FUNCTIONS),
     "liquidation": ("liquidation", (LIQUIDATION,), MARGIN_FUNCTIONS),
+    "stops": ("stops at the exchange", (STOPS,), STOP_FUNCTIONS),
 }
 """What each folder of ``backtest`` holds: what it is called, its modules by name, their functions."""
 
@@ -72,8 +76,9 @@ def load_functions(folder: str, name: str) -> dict[str, Callback]:
 
 
 def load_model(name: str, queue: str = QUEUE_MODELS[0]) -> dict[str, Callback]:
-    """The compiled functions of an exchange model, a queue model and the liquidation; raises as ``load_functions``."""
-    chosen = {"matching": name, "queues": queue, "liquidation": LIQUIDATION}
+    """The compiled functions of an exchange model, a queue model, the liquidation and the stops; raises as
+    ``load_functions``."""
+    chosen = {"matching": name, "queues": queue, "liquidation": LIQUIDATION, "stops": STOPS}
     return {function: each for kind in chosen.items() for function, each in load_functions(*kind).items()}
 
 

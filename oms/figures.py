@@ -314,12 +314,17 @@ class Figures:
         self.strategy_log.append((time.time_ns(), f"{self._strategy(event)}: {text}"))
 
     def counter(self, process: str, name: str) -> float:
-        return self.children[process].counter(name)
+        """A counter of the process of that name, or of all that have it for a role, over all that ran."""
+        return sum(child.counter(name) for child in self._called(process))
 
     def now(self, process: str, name: str, default: float = 0.0) -> float:
-        """A counter of the process as its last heartbeat says it, not added up over restarts."""
-        heartbeat = self.children[process].heartbeat
-        return heartbeat.counters.get(name, default) if heartbeat else default
+        """The same as the last heartbeats say it, not added up over restarts; ``default`` where none does."""
+        said = [child.heartbeat.counters for child in self._called(process) if child.heartbeat]
+        found = [counters[name] for counters in said if name in counters]
+        return sum(found) if found else default
+
+    def _called(self, process: str) -> list[Child]:
+        return [child for child in self.children.values() if process in (child.name, child.role)]
 
     @property
     def bad_input(self) -> float:
@@ -370,7 +375,7 @@ class Figures:
         return {
             "mode": self.settings.mode,
             "live": list(map(qualified_symbol, self.settings.live_instruments)),
-            "sandbox_port": self.settings.live.sandbox_port,
+            "sandbox_ports": {venue: each.port for venue, each in self.settings.live.sandbox.items()},
             "replay": self.settings.replay.file,
             "speed": self.settings.replay.speed,
             "duration_s": round(self.elapsed_s, 3),

@@ -26,6 +26,10 @@ UNUSABLE: Final = 2
 """Exit status of a process whose settings or files cannot be used: to start it again would not help."""
 
 
+NO_SPACE: Final = 74
+"""Exit status of a process that ended because the disk is full, and whose log may have had no room to say so."""
+
+
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     """One sign of life: who, since when, in which state, and its counters by name."""
 

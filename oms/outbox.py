@@ -10,9 +10,10 @@ import select
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from oms.bus import Publisher, Pusher, Records, Sender
+from oms.bus import Publisher, Records, Sender
 from oms.journal import Journal
 from oms.records import COMMAND, EVENT, CommandKind, RecordKind
+from oms.venue_requests import Requests
 
 _STAYING: Final = bytes([CommandKind.HOLD, CommandKind.HELD_AMEND, CommandKind.HELD_CANCEL])
 """Kinds of requests that are in the journal only; the exchange is asked for all others."""
@@ -37,7 +38,7 @@ class Outbox:
     journal : Journal
     events : Publisher
         Its socket tells definitions too.
-    orders : Pusher or None
+    orders : Requests or None
         None: requests have been answered in the core, and go nowhere.
     on_sent : callable
         Told the ``cause_ts`` of requests when they leave.
@@ -49,7 +50,7 @@ class Outbox:
         self,
         journal: Journal,
         events: Publisher,
-        orders: Pusher | None,
+        orders: Requests | None,
         on_sent: Callable[[int], None],
         bound: int,
     ) -> None:

@@ -16,11 +16,15 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import zmq
 
-from oms.bus import BusError, Publisher, Puller, Pusher, Records, Subscriber, new_context
+from oms.bus import BusError, Publisher, Puller, Pusher, Subscriber, new_context
 from oms.config import ConfigError, Settings, read_session
+from oms.family import role_and_venue
+from oms.full_disk import LogStream, is_full_disk
 from oms.journal import Journal, JournalError
-from oms.lifecycle import PARENT_GRACE_S, UNUSABLE, Lifecycle, end_with_parent
-from oms.records import REPORT, InstrumentState, Reason, RecordKind, ReportKind, Source, TradingState
+from oms.lifecycle import NO_SPACE, PARENT_GRACE_S, UNUSABLE, Lifecycle, end_with_parent
+from oms.order_entry import closed_entry
+from oms.records import InstrumentState, Reason, RecordKind, Source, TradingState
+from oms.venue_requests import VenueRequests
 
 if TYPE_CHECKING:
     from oms.core.state import State
@@ -35,7 +39,8 @@ PROCESSES: Final = {
     "gateway": "gateways.replay:run",
     "orders": "gateways.orders.process:run",
 }
-"""What each process of the family runs: ``run(settings, life, context) -> exit status``."""
+"""What each process of the family runs: ``run(settings, life, context) -> exit status``. The process of a venue is
+named with it, ``orders.okx``, and what it runs takes the venue's name behind that."""
 
 LIVE_PROCESSES: Final = {"gateway": "gateways.live.market_data:run"}
 """What runs instead where the settings name instruments whose market data are live."""
@@ -89,12 +94,13 @@ def run_core(settings: Settings, life: Lifecycle, context: zmq.Context[Any]) -> 
     )
     loop = CoreLoop(
         core,
-        ticks=Subscriber(context, [settings.ticks_endpoint], [RecordKind.TICK]),
+        ticks=Subscriber(context, settings.ticks_endpoints, [RecordKind.TICK]),
         inputs=Puller(context, settings.core_endpoint),
         events=events,
         journal=journal,
         orders=requests_out(settings, context),
         settings=settings.journal,
+        instruments_of=fed_by(settings),
     )
     keeper = SnapshotKeeper(
         core.st,
@@ -110,7 +116,7 @@ def run_core(settings: Settings, life: Lifecycle, context: zmq.Context[Any]) -> 
     )
     keeper.take(Place(events.session, 0, 0, 0))
     if settings.mode == "firm":
-        loop.take_reports(closed_entry(settings))
+        loop.take_reports(closed_entry(settings, Reason.NOT_RECONCILED))
     resume_trading(loop, past)
     resume_instruments(loop, settings)
     gc.collect()
@@ -149,23 +155,28 @@ def take_last_inputs(loop: CoreLoop) -> None:
         loop.drain_inputs()
 
 
-def requests_out(settings: Settings, context: zmq.Context[Any]) -> Pusher | None:
-    """Where requests leave for an exchange; None: the exchange model in the core answers them.
+def requests_out(settings: Settings, context: zmq.Context[Any]) -> VenueRequests | None:
+    """Where requests leave for the exchanges; None: the exchange model in the core answers them.
 
     It connects, so that requests wait here while the process behind it is being started again.
     """
     if settings.mode == "paper":
         return None
-    return Pusher(context, settings.orders_endpoint, RecordKind.COMMAND, Source.CORE)
+    venues = settings.venues
+    return VenueRequests(
+        [Pusher(context, settings.orders_endpoint(venue), RecordKind.COMMAND, Source.CORE) for venue in venues],
+        {each.id: venues.index(each.venue) for each in settings.instruments if each.venue in venues},
+    )
 
 
-def closed_entry(settings: Settings) -> Records:
-    """Reports by which no new order leaves for any exchange, until its gateway says that the two sides agree."""
-    reports = np.zeros(len(settings.instruments), REPORT)
-    reports["kind"] = ReportKind.ORDER_ENTRY
-    reports["instrument"] = [each.id for each in settings.instruments]
-    reports["reason"] = Reason.NOT_RECONCILED
-    return reports
+def fed_by(settings: Settings) -> dict[int, list[int]]:
+    """By source of TICK frames the instruments whose ticks they bring; empty: one source brings all of them."""
+    if not settings.is_live:
+        return {}
+    return {
+        settings.source(Source.GATEWAY, venue): [each.id for each in settings.live_instruments if each.venue == venue]
+        for venue in settings.venues
+    }
 
 
 def recover_past(assembled: State, definitions: Definitions, settings: Settings) -> Past:
@@ -229,27 +240,37 @@ def resume_instruments(loop: CoreLoop, settings: Settings) -> None:
         loop.ask_instruments(told)
 
 
+def status_of(error: BaseException) -> int:
+    """The exit status by which a process that an error has ended says which kind of error."""
+    if is_full_disk(error):
+        return NO_SPACE
+    return UNUSABLE if isinstance(error, ValueError) else 1
+
+
 def main(arguments: list[str]) -> int:
     """Run the process that the arguments name and return its exit status."""
-    if len(arguments) != 2 or arguments[0] not in PROCESSES:
-        sys.stderr.write(f"usage: python -m oms.process {{{','.join(PROCESSES)}}} SESSION_FILE\n")
+    role, venue = role_and_venue(arguments[0] if arguments else "")
+    if len(arguments) != 2 or role not in PROCESSES:
+        sys.stderr.write(f"usage: python -m oms.process {{{','.join(PROCESSES)}}}[.VENUE] SESSION_FILE\n")
         return 2
     name, session_file = arguments
-    end_with_parent(PARENT_GRACES_S.get(name, PARENT_GRACE_S))
+    end_with_parent(PARENT_GRACES_S.get(role, PARENT_GRACE_S))
     context = new_context()
     try:
         settings = read_session(Path(session_file))
         life = Lifecycle(name, context, settings.heartbeat_endpoint, settings.heartbeat_s)
         processes = PROCESSES | (LIVE_PROCESSES if settings.is_live else {})
-        module, _, function = processes[name].partition(":")
-        status: int = getattr(importlib.import_module(module), function)(settings, life, context)
+        module, _, function = processes[role].partition(":")
+        of_venue = (venue,) if venue else ()
+        status: int = getattr(importlib.import_module(module), function)(settings, life, context, *of_venue)
         life.close()
     except (BusError, ConfigError, JournalError, OSError, RuntimeError, ValueError) as error:
         sys.stderr.write(f"{name}: {type(error).__name__}: {error}\n")
-        status = UNUSABLE if isinstance(error, ValueError) else 1
+        status = status_of(error)
     context.destroy(linger=500)
     return status
 
 
 if __name__ == "__main__":
+    sys.stderr = LogStream()
     sys.exit(main(sys.argv[1:]))

@@ -16,7 +16,7 @@ GROUPS: Final = (
         "The exchange's answer",
         "The event is ORDER_REJECTED, ORDER_EXPIRED, AMEND_REJECTED or CANCEL_REJECTED; of a liquidation also "
         "ORDER_CANCELLED, ORDER_ADOPTED and ORDER_FILLED.",
-        tuple(range(40, 50)),
+        (*range(40, 50), 103),
     ),
     (
         "Not applied",
@@ -69,13 +69,16 @@ MEANINGS: Final = {
     Reason.OUTPUT_FULL: "The core's output of this step is full; ask again.",
     Reason.COMMAND_TOO_LATE: "The request reached the core after the time that its sender allowed for it.",
     Reason.WRONG_VERSION: "The prices are counted by another version of the instrument than the one in force.",
-    Reason.BAD_TRIGGER: "The trigger's price or distance, what it watches and the order type do not go together.",
+    Reason.BAD_TRIGGER: "The trigger's price or distance, what it watches and the order type do not go together. A"
+    " stop at the exchange has a fixed trigger and watches the last, mark or index price.",
     Reason.BAD_EXPIRY: "A GTD order's time is in the future, others have none; DAY needs the account's reset.",
     Reason.BAD_DISPLAY_QTY: "The display quantity is above the order's, or the order does not rest.",
     Reason.BAD_PARENT: "The parent is unknown, another instrument's or account's, or done; or the order names none, or"
-    " would replace one of a group.",
+    " would replace one of a group; or it is an exit that is to stand at the exchange, and not reduce-only.",
     Reason.READ_ONLY: "The session watches only: `zoms firm` was started without `--trade`.",
     Reason.SESSION_ENDS: "The session is being stopped: nothing new leaves for the exchange any more.",
+    Reason.WOULD_TRIGGER: "The price is at the trigger of the stop, or past it, already: it would fire at once.",
+    Reason.NO_STOPS_AT_EXCHANGE: "The exchange keeps no such stop: without `AT_EXCHANGE` the core holds it.",
     Reason.POST_ONLY_WOULD_CROSS: "A post-only order would have taken liquidity.",
     Reason.NO_LIQUIDITY: "Nothing, or not enough for fill-or-kill, was displayed at the price; the rest is given up.",
     Reason.UNKNOWN_AT_EXCHANGE: "The exchange does not know the order (any more).",
@@ -89,6 +92,7 @@ MEANINGS: Final = {
     Reason.NOT_RECONCILED: "The gateway has not brought the exchange's state and the core's together, or could not;"
     " only cancels pass.",
     Reason.KEYS_REFUSED: "The exchange refuses the keys: the gateway sends no orders until it is started again.",
+    Reason.NO_AMEND: "The exchange does not change an order in that way: cancel it and place another one. It stays.",
     Reason.ILLEGAL_TRANSITION: "The report is not possible in the order's state.",
     Reason.DUPLICATE_TRADE: "The trade id has been applied already.",
     Reason.OVERFILL: "The fill is larger than what the order has left.",

@@ -163,14 +163,17 @@ class ReportKind(IntEnum):
     # about an order that the core does not know yet
     ADOPTED = 13
     """An open order that was placed elsewhere: ``px``, total ``qty``, ``leaves_qty``, ``side``, ``order_type``,
-    ``time_in_force``, ``strategy``."""
+    ``time_in_force``, ``strategy``; or a stop, with AT_EXCHANGE among its ``flags`` and its trigger."""
     # about an exchange
     ORDER_ENTRY = 14
     """Whether new orders and amends in ``instrument`` may leave for its exchange: ``reason`` is NONE, or why not."""
+    # about an order that the core knows
+    TRIGGERED = 15
+    """The price of a stop that stands at the exchange was reached: from now on it is the order that it becomes."""
 
 
 LAST_ORDER_REPORT: Final = ReportKind.EXPIRED
-"""Reports up to this kind are about an order that the core knows."""
+"""Reports up to this kind, and TRIGGERED, are about an order that the core knows."""
 
 
 class OrderType(IntEnum):
@@ -257,6 +260,9 @@ class OrderFlag(IntFlag):
     REDUCE_ONLY = 2
     SHORT_LEG = 4
     """Of an account in hedging mode: the order is about its short position, else about its long one."""
+    AT_EXCHANGE = 8
+    """Of a stop or a take-profit: it leaves at once with its trigger, and stands at the exchange until that
+    fires there. Then the order has the flag no more."""
 
 
 class FeeBasis(IntEnum):
@@ -346,8 +352,8 @@ class EventKind(IntEnum):
     """A report that matches no order, is illegal in its state, or repeats a trade id: ``reason`` says which."""
     ORDER_HELD = 19
     """The order is in the core's keeping. ``last_px`` is the trigger price, ``last_qty`` the display quantity, ``aux``
-    the parent's id, ``realized_pnl`` the trailing distance and ``fees`` its TrailUnit; the same in ORDER_SUBMITTED and
-    HELD_AMENDED."""
+    the parent's id, ``realized_pnl`` the trailing distance and ``fees`` its TrailUnit; the same in ORDER_SUBMITTED,
+    HELD_AMENDED and, of a stop that stands at the exchange, ORDER_AMENDED."""
     HELD_AMENDED = 20
     """A held order's terms have changed: asked for, or its trailing trigger has moved."""
     HELD_ENDED = 21
@@ -390,6 +396,8 @@ class EventKind(IntEnum):
     ORDER_ENTRY = 34
     """New orders and amends in ``instrument`` may leave for its exchange where ``reason`` is NONE; else it says why
     they may not."""
+    ORDER_TRIGGERED = 35
+    """The price of a stop that stood at the exchange was reached: it is an order as any other now."""
 
 
 ORDER_EVENTS: Final = frozenset(
@@ -410,6 +418,7 @@ ORDER_EVENTS: Final = frozenset(
         EventKind.HELD_AMENDED,
         EventKind.HELD_ENDED,
         EventKind.ORDER_ADOPTED,
+        EventKind.ORDER_TRIGGERED,
         EventKind.PROGRESS,
         EventKind.FILLED_LATE,
     }
@@ -417,6 +426,17 @@ ORDER_EVENTS: Final = frozenset(
 """Events whose ``state``, ``px``, ``qty`` and ``filled_qty`` are the order as it stands after the event; ORDER_REFUSED
 alone says what was asked for."""
 
+
+TERMS_EVENTS: Final = frozenset(
+    {
+        EventKind.ORDER_SUBMITTED,
+        EventKind.ORDER_HELD,
+        EventKind.HELD_AMENDED,
+        EventKind.ORDER_AMENDED,
+        EventKind.ORDER_ADOPTED,
+    }
+)
+"""Events that may carry what ORDER_HELD says of an order's terms; where all of it is 0 they say nothing of them."""
 
 REQUEST_EVENTS: Final = frozenset(
     {
@@ -447,6 +467,7 @@ REPORT_EVENTS: Final = frozenset(
         EventKind.SETTLED,
         EventKind.ORDER_ADOPTED,
         EventKind.ORDER_ENTRY,
+        EventKind.ORDER_TRIGGERED,
     }
 )
 """Events that each stand for one report in the core's report output, in the same order."""
@@ -579,6 +600,11 @@ class Reason(IntEnum):
     # of sessions that send real orders
     READ_ONLY = 101
     SESSION_ENDS = 102
+    # the exchange's answer, continued
+    NO_AMEND = 103
+    # of stops that stand at the exchange
+    WOULD_TRIGGER = 104
+    NO_STOPS_AT_EXCHANGE = 105
 
 
 FRAME = np.dtype(
@@ -669,11 +695,12 @@ REPORT = np.dtype(
         ("qty", "<i8"),  # FILL: traded quantity; AMENDED: the new total quantity
         ("leaves_qty", "<i8"),
         ("fee", "<i8"),  # cash, paid is positive
-        ("value", "<i8"),
+        ("value", "<i8"),  # AMENDED, ADOPTED: the trigger price of a stop at the exchange; 0: as it was
         ("strategy", "<i4"),  # ADOPTED
         ("order_type", "u1"),  # ADOPTED
         ("time_in_force", "u1"),  # ADOPTED
-        ("spare_2", "<u2"),
+        ("trigger", "u1"),  # ADOPTED, of a stop that stands at the exchange: Trigger
+        ("trigger_source", "u1"),  # TriggerSource
         ("px_fraction", "<i8"),  # POSITION: 1e-8 ticks, below one tick, that the average price is above px
         ("spare", "<i8"),
     ]

@@ -94,9 +94,11 @@ class TradingSession:
             for name, child in self.supervisor.children.items()
             if child.state is ChildState.FAILED and not self.supervisor.failure
         ]
-        orders = self.supervisor.children.get("orders")
-        if orders is not None and (orders.problem or self.figures.counter("orders", "left_open")):
-            found.append(f"orders may be open at the exchange, see {orders.log_path}: zoms kill-switch cancels them")
+        found += [
+            f"orders may be open at {child.venue}, see {child.log_path}: zoms kill-switch cancels them"
+            for child in self.supervisor.children.values()
+            if child.role == "orders" and (child.problem or child.counter("left_open"))
+        ]
         restarts = self.supervisor.children["core"].restarts
         if restarts:
             found.append(

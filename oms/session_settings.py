@@ -62,8 +62,20 @@ class ReplaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             raise ConfigError(f"replay duration_s {self.duration_s} must be zero (the whole file) or more seconds")
 
 
+class SandboxSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A sandbox exchange on this machine that stands for a venue."""
+
+    port: int
+    ca: str
+    """The file with the certificate of its authority."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.port <= MAX_PORT:
+            raise ConfigError(f"sandbox port {self.port} must be 1 to {MAX_PORT}")
+
+
 class LiveSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Market data from the exchange itself, instead of a recorded stream."""
+    """Market data from the exchanges themselves, instead of a recorded stream."""
 
     instruments: tuple[str, ...] = ()
     """Whose data to take; empty: none, the recorded stream is replayed."""
@@ -71,18 +83,14 @@ class LiveSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """To each stream; what several bring is taken from the one that brings it first."""
     silent_s: float = 10.0
     """A connection that has brought nothing for so long is opened anew, a book that nothing is heard of is stale."""
-    sandbox_port: int = 0
-    """Where a sandbox exchange listens on this machine that stands for the venue; 0: the venue itself."""
-    sandbox_ca: str = ""
-    """The file with the certificate of the sandbox's authority."""
+    sandbox: dict[str, SandboxSettings] = {}
+    """By venue the sandbox that stands for it; a venue that is not named is the exchange itself."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.connections <= MAX_CONNECTIONS:
             raise ConfigError(f"live connections {self.connections} must be 1 to {MAX_CONNECTIONS}")
         if not 0 < self.silent_s < math.inf:
             raise ConfigError(f"live silent_s {self.silent_s} must be above zero seconds")
-        if not 0 <= self.sandbox_port <= MAX_PORT:
-            raise ConfigError(f"live sandbox_port {self.sandbox_port} must be 0 to {MAX_PORT}")
 
 
 class FirmSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -90,8 +98,9 @@ class FirmSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     trade: bool = False
     """Whether orders leave; without it the session watches only. The command line says it, no file may."""
-    orders_at_end: Literal["cancel", "keep"] = "cancel"
-    """What becomes of open orders when the session ends, and while the core is being started again."""
+    orders_at_end: Literal["cancel", "keep_stops", "keep"] = "cancel"
+    """What becomes of open orders when the session ends, and while the core is being started again. ``keep_stops``:
+    reduce-only stops that stand at the exchange stay, all others are cancelled."""
     reconcile_s: float = 30.0
     """Between two reconciliations of a quiet session."""
     dead_man_s: float = 60.0

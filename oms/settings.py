@@ -32,6 +32,7 @@ from oms.definitions import FILE as DEFINITIONS_FILE
 from oms.definitions import Definitions
 from oms.instrument_kinds import MARGINED_KINDS
 from oms.instruments import Instrument, underlying_of
+from oms.records import Source
 from oms.session_settings import (
     SYNC_OF_MODE,
     FirmSettings,
@@ -42,8 +43,12 @@ from oms.session_settings import (
 )
 
 DATA_DIR_VARIABLE: Final = "ZOMS_HOME"
-MAX_SOCKET_FOLDER_BYTES: Final = 80
+MAX_SOCKET_FOLDER_BYTES: Final = 64
 MAX_HEARTBEAT_S: Final = 5.0
+MAX_VENUES: Final = 8
+"""That a session may trade live."""
+SOURCES_A_VENUE: Final = 8
+"""Frames of the processes of two venues are told apart by their sources, which are so far from each other."""
 
 _ACCOUNT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 _ENDPOINT: Final = re.compile(r"tcp://[^:/\s]+:\d{1,5}|ipc://\S+")
@@ -108,7 +113,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         check_once("instrument", (qualified_symbol(instrument) for instrument in self.instruments))
         self._check_risk("", self.risk)
         self._check_accounts()
-        check_once("live instrument", (qualified_symbol(each) for each in self.live_instruments))
+        self._check_live()
         if self.mode == "firm":
             self._check_firm()
         for strategy in self.strategies:
@@ -141,12 +146,29 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                         f"the wallets are {', '.join(sorted(wallets))}"
                     )
 
+    def _check_live(self) -> None:
+        check_once("live instrument", (qualified_symbol(each) for each in self.live_instruments))
+        if self.is_live:
+            _check_count("live venues", len(self.venues), MAX_VENUES)
+        for venue in self.live.sandbox:
+            if venue not in {each.venue for each in self.instruments}:
+                raise ConfigError(
+                    f"[live.sandbox.{venue}] stands for a venue that no instrument is of: "
+                    f"they are of {', '.join(dict.fromkeys(each.venue for each in self.instruments))}"
+                )
+
     def _check_firm(self) -> None:
         """Refuse what cannot be traded at an exchange."""
         if not self.is_live:
             raise ConfigError(
                 "firm mode trades on live market data: name instruments in the settings, "
                 f'[live] instruments = ["{qualified_symbol(self.instruments[0])}"]'
+            )
+        real = [venue for venue in self.venues if venue not in self.live.sandbox]
+        if real and len(real) < len(self.venues):
+            raise ConfigError(
+                f"firm mode trades at exchanges or at sandboxes, not at both: {', '.join(real)} would be real, give "
+                f"[live.sandbox.{real[0]}], or none at all"
             )
         if len(self.accounts) > 1:
             raise ConfigError(
@@ -211,6 +233,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def live_instruments(self) -> tuple[Instrument, ...]:
         """Those whose market data come from the exchange itself; raises as ``instrument`` does."""
         return tuple(self.instrument(name) for name in self.live.instruments)
+
+    @property
+    def traded_instruments(self) -> tuple[Instrument, ...]:
+        """Those whose market data are live; where none are, all."""
+        return self.live_instruments or self.instruments
+
+    @property
+    def venues(self) -> tuple[str, ...]:
+        """The venues of the traded instruments."""
+        return tuple(dict.fromkeys(each.venue for each in self.traded_instruments))
 
     def instruments_called(self, name: str) -> list[Instrument]:
         """Every instrument of that name, as ``instrument`` understands it: several where venues share a symbol."""
@@ -321,10 +353,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         digest = sha256(os.fspath(folder).encode()).hexdigest()[:16]
         return Path(tempfile.gettempdir()) / f"zoms-{os.getuid()}-{digest}"
 
+    def source(self, source: Source, venue: str) -> int:
+        """The number in the frames of a venue's process."""
+        return source + SOURCES_A_VENUE * self.venues.index(venue)
+
     @property
     def ticks_endpoint(self) -> str:
-        """TICK frames: the gateway's XPUB binds, the core and the recorder subscribe."""
+        """TICK frames of a recorded stream: the gateway's XPUB binds, the core and the recorder subscribe."""
         return ipc_endpoint(self.socket_dir, "ticks")
+
+    def live_ticks_endpoint(self, venue: str) -> str:
+        """TICK frames of a venue: its gateway's XPUB binds, the core and the recorder subscribe."""
+        return ipc_endpoint(self.socket_dir, f"ticks.{venue}")
+
+    @property
+    def ticks_endpoints(self) -> tuple[str, ...]:
+        """Where the session's TICK frames come from."""
+        return tuple(map(self.live_ticks_endpoint, self.venues)) if self.is_live else (self.ticks_endpoint,)
 
     @property
     def core_endpoint(self) -> str:
@@ -336,10 +381,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """EVENT frames: the core's XPUB binds; rpc, the recorder and the live view subscribe."""
         return ipc_endpoint(self.socket_dir, "events")
 
-    @property
-    def orders_endpoint(self) -> str:
-        """COMMAND frames for the exchange: the core's PUSH binds, an execution gateway pulls. Unused in paper mode."""
-        return ipc_endpoint(self.socket_dir, "orders")
+    def orders_endpoint(self, venue: str) -> str:
+        """COMMAND frames for a venue: its order gateway's PULL binds, the core pushes. Unused in paper mode."""
+        return ipc_endpoint(self.socket_dir, f"orders.{venue}")
 
     @property
     def heartbeat_endpoint(self) -> str:

@@ -11,7 +11,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, NamedTuple
@@ -22,26 +22,11 @@ import zmq
 from oms.bus import bind, new_context, new_socket
 from oms.child import Child, ChildState, exit_text
 from oms.config import Settings, write_session
+from oms.family import BEHIND, INDISPENSABLE, STOP_GRACE_S, STOP_ORDER, family_of
 from oms.interrupts import Interrupts
-from oms.lifecycle import UNUSABLE, Heartbeat, decode_heartbeat, rss_mb
+from oms.lifecycle import NO_SPACE, UNUSABLE, Heartbeat, decode_heartbeat, rss_mb
 from oms.lock import AccountLock
-
-FAMILIES: Final = {
-    "paper": ("core", "recorder", "rpc", "gateway"),
-    "firm": ("core", "recorder", "rpc", "gateway", "orders"),
-}
-"""The processes of each mode, in the order in which they start. They get ready side by side; the gateway sends its
-first tick when the core and the recorder have subscribed, which they do when they are ready."""
-
-BEHIND: Final = {"orders": "core"}
-"""A process that starts when another one is ready, and ends when that ends: it begins with what that has rebuilt."""
-
-STOP_ORDER: Final = ("orders", "gateway", "rpc", "core", "recorder")
-INDISPENSABLE: Final = frozenset({"core", "gateway", "orders"})
-"""Without one of these the session ends; without another one it goes on, and says so."""
-
-STOP_GRACE_S: Final = {"orders": 20.0}
-"""From SIGTERM to SIGKILL, where that is longer than the policy's: it has orders to cancel at the exchange."""
+from oms.order_entry import EntryCloser
 
 LAST_HEARTBEATS_S: Final = 0.1
 """How long the last heartbeats of processes that have ended may be on their way."""
@@ -146,6 +131,7 @@ class Supervisor:
             bind(self._heartbeats, settings.heartbeat_endpoint)
             self._status = new_socket(self._context, zmq.PUB)
             bind(self._status, settings.status_endpoint)
+            self._entry = EntryCloser(settings, self._context)
         except BaseException:
             self._context.destroy(linger=0)
             self._lock.release()
@@ -153,7 +139,7 @@ class Supervisor:
         self._poller.register(self._heartbeats, zmq.POLLIN)
         self.children = {
             name: Child(name, command(name, session_file), settings.run_dir / f"{name}.log")
-            for name in FAMILIES[settings.mode]
+            for name in family_of(settings)
         }
 
     def __enter__(self) -> Supervisor:
@@ -187,7 +173,7 @@ class Supervisor:
         (self.settings.run_dir / "supervisor.log").unlink(missing_ok=True)
         for child in self.children.values():
             child.log_path.unlink(missing_ok=True)
-            if child.name not in BEHIND:
+            if child.role not in BEHIND:
                 self._start(child)
 
     def step(self, timeout_s: float) -> None:
@@ -257,7 +243,7 @@ class Supervisor:
     def _note(self, text: str) -> None:
         line = LogLine(time.time_ns(), text)
         self.log.append(line)
-        with open(self.settings.run_dir / "supervisor.log", "a") as log:
+        with suppress(OSError), open(self.settings.run_dir / "supervisor.log", "a") as log:  # a full disk ends nothing
             log.write(f"{line.ts} {text}\n")
         self._listen(line)
 
@@ -301,10 +287,12 @@ class Supervisor:
                 self._note(ended)
             return
         self._note(ended)
-        for name, leader in BEHIND.items():
-            if leader == child.name and name in self.children:
-                self.children[name].terminate()
-        if child.terminated_at and child.name in BEHIND:
+        if child.role == "orders":
+            self._entry.close_venue(child.venue)
+        for other in self.children.values():
+            if BEHIND.get(other.role) == child.name:
+                other.terminate()
+        if child.terminated_at and child.role in BEHIND:
             child.carry()
             child.restarts += 1
             child.state = ChildState.WAITING
@@ -312,7 +300,12 @@ class Supervisor:
         child.problem = ended
         quick = not child.ready_at or time.monotonic() - child.ready_at < self.policy.healthy_s
         child.quick_failures = child.quick_failures + 1 if quick else 0
-        hopeless = status == UNUSABLE and not child.ready_at and not child.restarts
+        is_full = status == NO_SPACE and child.name in INDISPENSABLE
+        if is_full:
+            child.problem += (
+                f"; free space where {self.settings.account_dir} is, or set data_dir to another disk, and start again"
+            )
+        hopeless = is_full or (status == UNUSABLE and not child.ready_at and not child.restarts)
         if hopeless or child.quick_failures >= self.policy.max_quick_failures:
             self._give_up(child)
             return
@@ -324,7 +317,7 @@ class Supervisor:
         child.state = ChildState.FAILED
         often = f" {child.quick_failures} times in a row" if child.quick_failures > 1 else ""
         message = f"{child.name} failed{often}: {child.problem} (log: {child.log_path})"
-        if child.name in INDISPENSABLE or not self.complete:
+        if child.role in INDISPENSABLE or not self.complete:
             self.request_stop(message, failed=True)
         else:
             self._note(f"{message}; the session goes on without it")
@@ -334,7 +327,7 @@ class Supervisor:
             return
         now = time.monotonic()
         for child in self.children.values():
-            leader = BEHIND.get(child.name)
+            leader = BEHIND.get(child.role)
             if leader is not None and self.children[leader].health != "ready":
                 continue
             if child.state is ChildState.BACKOFF and now >= child.due_at:
@@ -375,17 +368,22 @@ class Supervisor:
                 child.kill()
 
     def _stop_in_order(self) -> None:
-        for child in (self.children[name] for name in STOP_ORDER if name in self.children):
-            if child.running:
+        """One role after the other; all venues' processes of one role at once."""
+        for role in STOP_ORDER:
+            alike = [child for child in self.children.values() if child.role == role]
+            running = [child for child in alike if child.running]
+            for child in running:
                 child.terminate()
+            if running:
                 return
-            if child.state is not ChildState.FAILED:
-                child.state = ChildState.STOPPED
+            for child in alike:
+                if child.state is not ChildState.FAILED:
+                    child.state = ChildState.STOPPED
 
     def _grace_s(self, child: Child) -> float:
         if not child.ready_at:
             return self.policy.start_grace_s
-        return max(self.policy.stop_grace_s, STOP_GRACE_S.get(child.name, 0.0))
+        return max(self.policy.stop_grace_s, STOP_GRACE_S.get(child.role, 0.0))
 
     def _until_due(self) -> float:
         """Seconds until the next deadline: a heartbeat of its own, a restart, a silence or a grace time."""
@@ -425,10 +423,10 @@ class Supervisor:
     def _remove_stale_sockets(self) -> None:
         """Remove the socket files that a session which was killed has left."""
         for endpoint in (
-            self.settings.ticks_endpoint,
+            *self.settings.ticks_endpoints,
             self.settings.core_endpoint,
             self.settings.events_endpoint,
-            self.settings.orders_endpoint,
+            *map(self.settings.orders_endpoint, self.settings.venues),
             self.settings.heartbeat_endpoint,
             self.settings.status_endpoint,
         ):

@@ -206,7 +206,7 @@ class TickFeed:
     flush : callable
         Lets the core's output leave; told the wall clock at which the gateway sent the frame in hand.
     on_lost : callable
-        Told how many records are missing, before the frame behind the gap is stepped.
+        Told of which source records are missing, before the frame behind the gap is stepped.
     on_frame : callable, optional
         Told each frame's records and when it was sent, before it is stepped.
     """
@@ -286,7 +286,7 @@ class TickFeed:
             if status == OUTPUT:
                 self._flush(int(feed["sent_ts"][0]))
             elif status == LOST:
-                self._on_lost(int(feed["lost_before"][0]))
+                self._on_lost(int(self._inbox["header"]["source"][0]))
             elif status == TAKEN and self._on_frame is not None:
                 self._on_frame(self._inbox["ticks"][0][: feed["count"][0]], int(feed["sent_ts"][0]))
                 feed["handed_over"] = 1
@@ -303,7 +303,7 @@ class TickFeed:
             if frame is None:
                 return number > 0
             if frame.lost:
-                self._on_lost(frame.lost)
+                self._on_lost(frame.header.source)
             self._frames += 1
             self._sent_ts = frame.header.sent_ts
             if self._on_frame is not None:

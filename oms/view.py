@@ -98,22 +98,30 @@ def status_line(session: TradingSession) -> str:
         parts.append(f"bad input {figures.bad_input:,.0f}")
     if figures.trading_state is not TradingState.ACTIVE:
         parts.append(figures.trading_state.name)
-    if not takes_orders(session):
+    if closed_venues(session):
         parts.append(no_orders_text(session))
     if waiting:
         parts.append(waiting_text)
     return "  ".join(parts)
 
 
-def takes_orders(session: TradingSession) -> bool:
-    """Whether new orders leave: on paper always, else as the last heartbeat of the process that sends them says."""
-    return session.settings.mode == "paper" or session.figures.now("orders", "trades") > 0
+def closed_venues(session: TradingSession) -> list[str]:
+    """Venues to which no new order leaves: on paper none, else as the last heartbeats of their processes say."""
+    children = session.supervisor.children.values()
+    orders = [child for child in children if child.role == "orders"]
+    return [child.venue for child in orders if session.figures.now(child.name, "trades") == 0]
 
 
 def no_orders_text(session: TradingSession) -> str:
-    """That no new order leaves, and why, as far as the core has been told."""
-    reasons = {reason.name for reason in session.figures.entry.values() if reason is not Reason.NONE}
-    return f"{NO_ORDERS_LEAVE} ({', '.join(sorted(reasons))})" if reasons else NO_ORDERS_LEAVE
+    """That no new order leaves, for which venues where it is not all, and why, as far as the core has been told."""
+    closed = closed_venues(session)
+    reasons = {
+        reason.name
+        for symbol, reason in session.figures.entry.items()
+        if reason is not Reason.NONE and symbol.endswith(tuple(f".{venue}" for venue in closed))
+    }
+    where = f" for {', '.join(closed)}" if len(closed) < len(session.settings.venues) else ""
+    return NO_ORDERS_LEAVE + where + (f" ({', '.join(sorted(reasons))})" if reasons else "")
 
 
 def health_text(session: TradingSession, name: str) -> str:
@@ -255,7 +263,7 @@ def _header(session: TradingSession) -> RenderableType:
         what,
         ProgressBar(total=1.0, completed=done, complete_style="cyan", finished_style="green"),
         f"{done:4.0%}   {figures.elapsed_s:5.0f} s   [{style}]{figures.trading_state.name}[/]"
-        + ("" if takes_orders(session) else f" [bold red]{no_orders_text(session)}[/]"),
+        + (f" [bold red]{no_orders_text(session)}[/]" if closed_venues(session) else ""),
     )
     settings = session.settings
     return _panel(line, f"zoms {settings.mode} · {source_text(settings)} · account {settings.account}")
@@ -265,7 +273,8 @@ def source_text(settings: Settings) -> str:
     """Where a session's market data come from."""
     if not settings.is_live:
         return Path(settings.replay.file).name.replace("[", "\\[") + f" · speed {settings.replay.speed}"
-    sandbox = f" · SANDBOX on port {settings.live.sandbox_port}" if settings.live.sandbox_port else ""
+    ports = ", ".join(str(each.port) for each in settings.live.sandbox.values())
+    sandbox = f" · SANDBOX on port {ports}" if ports else ""
     return ", ".join(map(qualified_symbol, settings.live_instruments)) + sandbox
 
 

@@ -65,7 +65,8 @@ def amend(
 ) -> Conversation[Order]:
     """Ask for another price or total quantity of an own order, named by one of its ids; returns it as it then stands.
 
-    An order that the core still holds can get another trigger price or trailing distance too.
+    An order that the core still holds can get another trigger price or trailing distance too, a stop at the exchange
+    another trigger price.
     The exchange's answer follows as an event. Raises as ``place`` does.
     """
     seconds = protocol.timeout if timeout is None else timeout

@@ -27,9 +27,9 @@ OrderTypeName: TypeAlias = Literal[
     "algorithm_limit",
     "algorithm_market",
 ]
-"""Stops, take-profits and trailing stops are kept by the core until the price reaches their trigger; then they are what
-their name ends in. The last two are worked by an algorithm, within a limit price or without one: they never leave
-themselves."""
+"""Stops, take-profits and trailing stops are kept by the core, or with ``at_exchange`` by the exchange, until the price
+reaches their trigger; then they are what their name ends in. The last two are worked by an algorithm, within a limit
+price or without one: they never leave themselves."""
 TimeInForceName: TypeAlias = Literal["gtc", "ioc", "fok", "gtd", "day"]
 TriggerBy: TypeAlias = Literal["last", "mark", "index", "bid_ask"]
 """The price that a trigger watches; ``bid_ask``: what the order would trade at."""
@@ -63,6 +63,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     """gtd: when it expires. 0: it does not, or, for a strategy's order, it is not known."""
     post_only: bool
     reduce_only: bool
+    at_exchange: bool
+    """A stop that stands at the exchange, or is to: its price has not come there."""
     position_side: PositionSide | None
     """None: of an account in netting mode."""
     price: str | None

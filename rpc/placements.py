@@ -61,6 +61,7 @@ def terms(
     good_till_ts: int = 0,
     post_only: bool = False,
     reduce_only: bool = False,
+    at_exchange: bool = False,
     display_qty: Number | None = None,
     account: str | None = None,
     position_side: PositionSide | None = None,
@@ -89,6 +90,8 @@ def terms(
         Default: the session's own.
     position_side : {"long", "short"}, optional
         The position that the order is about: required of an account in hedging mode.
+    at_exchange : bool
+        Have a stop or take-profit stand at the exchange until its trigger, where the core's end does not concern it.
     trigger_by : {"last", "mark", "index", "bid_ask"}, optional
         The price that the trigger watches. Default: last.
     trail_unit : {"price", "basis_points", "ticks"}, optional
@@ -110,6 +113,7 @@ def terms(
         good_till_ts=good_till_ts,
         post_only=post_only,
         reduce_only=reduce_only,
+        at_exchange=at_exchange,
         display_qty=text_of("display_qty", display_qty),
         position_side=position_side,
         trigger_price=text_of("trigger_price", trigger_price),
@@ -134,6 +138,7 @@ def place(
     good_till_ts: int = 0,
     post_only: bool = False,
     reduce_only: bool = False,
+    at_exchange: bool = False,
     display_qty: Number | None = None,
     account: str | None = None,
     position_side: PositionSide | None = None,
@@ -176,6 +181,7 @@ def place(
         good_till_ts=good_till_ts,
         post_only=post_only,
         reduce_only=reduce_only,
+        at_exchange=at_exchange,
         display_qty=display_qty,
         account=account,
         position_side=position_side,

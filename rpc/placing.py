@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from oms.config import Settings
 from oms.definitions import Definitions
 from oms.record_fields import CommandFields, EventFields, command_fields, event_fields
-from oms.records import CommandKind, Contingency, EventKind, OrderState, Reason, Trigger
+from oms.records import CommandKind, Contingency, EventKind, OrderFlag, OrderState, Reason, Trigger
 from rpc.algorithm_terms import AlgorithmTerms
 from rpc.batches import CODE_NAMES, NewOrder, code_of
 from rpc.core_link import addressed
@@ -283,12 +283,14 @@ class Placing:
             if last is not None:
                 row = event_fields(last.record)
                 base = replace(base, px=row.px, qty=row.qty)
-                waits = row.state == OrderState.HELD or request.trigger_price is not None
+                stands = row.flags & OrderFlag.AT_EXCHANGE
+                waits = row.state == OrderState.HELD or bool(stands) or request.trigger_price is not None
             terms = self._replica.terms.get(old.order_id)
             if terms is not None:
                 base = replace(base, trigger_px=terms.trigger_px, display_qty=terms.display_qty, trail=terms.trail)
             if not waits:  # its price has come: the new order does not wait for it again
-                base = replace(base, trigger=0, trigger_source=0, trigger_px=0, trail=0, trail_unit=0)
+                flags = base.flags & ~OrderFlag.AT_EXCHANGE
+                base = replace(base, flags=flags, trigger=0, trigger_source=0, trigger_px=0, trail=0, trail_unit=0)
             in_force = self._definitions.in_force(base.instrument)
             base = replace(base, version=in_force.version if in_force is not None else base.version)
         instrument = self._definitions.of(base.instrument, base.version)

@@ -49,13 +49,15 @@ _TEXTS: Final = {
     Reason.OUTPUT_FULL: "the core has too many requests under way: send it again in a moment, under a new id",
     Reason.WRONG_VERSION: "{symbol} has got another definition meanwhile: read the instruments, and ask again by it",
     Reason.BAD_TRIGGER: "the trigger of {order} cannot be used: a stop or take-profit needs its trigger_price, a"
-    " trailing stop its distance, and only an order that is held can have them changed",
+    " trailing stop its distance; only an order that is held, or a stop that stands at the exchange, can have them"
+    " changed; and there it watches the last, mark or index price",
     Reason.BAD_EXPIRY: "{order} cannot expire like that: a gtd order needs a good_till_ts to come, a day order an"
     " account with a day_reset",
     Reason.BAD_DISPLAY_QTY: "{order} cannot show {display_qty} at a time: it must rest, and show no more than it is of",
     Reason.BAD_PARENT: "{order} cannot hang on order {parent_order_id}: it must be an own one in {symbol} and account"
     " {account} of which something may still come; for oco it must be the first of its group, placed with contingency"
-    " oco and no parent; one that is to be replaced must not be of a group",
+    " oco and no parent; one that is to be replaced must not be of a group; an exit at the"
+    " exchange must be reduce-only",
     Reason.GROSS_EXPOSURE: "with {order} the gross exposure would exceed max_gross_exposure of account {account}, or of"
     " its strategy: make it smaller, cancel others, or raise the limit",
     Reason.NET_EXPOSURE: "with {order} the net exposure would exceed max_net_exposure of account {account}, or of its"

@@ -24,6 +24,7 @@ from oms.records import (
     ORDER_EVENTS,
     ORDER_ID_COUNTER_BITS,
     RPC_CLIENT_BASE,
+    TERMS_EVENTS,
     CommandKind,
     Contingency,
     EventKind,
@@ -41,9 +42,7 @@ _CONTINGENCIES: Final = frozenset(int(contingency) for contingency in Contingenc
 _TIMES_IN_FORCE: Final = frozenset(int(time_in_force) for time_in_force in TimeInForce)
 _STATES: Final = frozenset(int(state) for state in OrderState if state != OrderState.EMPTY)
 _REFUSED: Final = int(EventKind.ORDER_REFUSED)
-_TERMS_KINDS: Final = frozenset(
-    {int(EventKind.ORDER_SUBMITTED), int(EventKind.ORDER_HELD), int(EventKind.HELD_AMENDED)}
-)
+_TERMS_KINDS: Final = frozenset(int(kind) for kind in TERMS_EVENTS)
 """Events that carry an order's KnownTerms."""
 _FILLED: Final = int(EventKind.ORDER_FILLED)
 _PROGRESS: Final = int(EventKind.PROGRESS)

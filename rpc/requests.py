@@ -81,6 +81,8 @@ class OrderTerms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """gtd: when the order expires, ns since the epoch. (``expires_ts`` is about the request.)"""
     post_only: bool = False
     reduce_only: bool = False
+    at_exchange: bool = False
+    """Of a stop or take-profit order: it stands at the exchange until its trigger, and is not held by the core."""
     display_qty: DecimalText | None = None
     """Shown at a time; None: all."""
     position_side: PositionSide | None = None
@@ -148,7 +150,7 @@ class AmendOrder(Request, frozen=True):
     qty: DecimalText | None = None
     """The new total, the filled part included."""
     trigger_price: DecimalText | None = None
-    """Of an order that the core still holds, as ``trail_by``."""
+    """Of an order that the core still holds, as ``trail_by``, or of a stop that stands at the exchange."""
     trail_by: DecimalText | None = None
     trail_unit: TrailUnitName | None = None
     """None: as before."""

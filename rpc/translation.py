@@ -27,6 +27,7 @@ CONTINGENCIES: Final = {contingency.name.lower(): int(contingency) for contingen
 POST_ONLY: Final = int(OrderFlag.POST_ONLY)
 REDUCE_ONLY: Final = int(OrderFlag.REDUCE_ONLY)
 SHORT_LEG: Final = int(OrderFlag.SHORT_LEG)
+AT_EXCHANGE: Final = int(OrderFlag.AT_EXCHANGE)
 MAX_TRAIL: Final = 2**31 - 1
 MAX_TRAIL_BASIS_POINTS: Final = 9_999
 
@@ -231,7 +232,19 @@ def _flags(settings: Settings, account: int, terms: OrderTerms) -> int:
         remedy = "say position_side long or short" if hedging else "leave position_side out"
         mode = settings.accounts[name].position_mode
         raise RefusalError(Reason.BAD_LEG, f"account {name} is in {mode} mode: {remedy}")
-    return POST_ONLY * terms.post_only | REDUCE_ONLY * terms.reduce_only | SHORT_LEG * (terms.position_side == "short")
+    form = FORMS[terms.order_type]
+    if terms.at_exchange and (not form.waits or form.trails):
+        raise RefusalError(
+            Reason.BAD_TRIGGER,
+            f"a {terms.order_type} order cannot stand at the exchange: only a stop or a take-profit with a fixed"
+            " trigger can, so leave at_exchange out",
+        )
+    return (
+        POST_ONLY * terms.post_only
+        | REDUCE_ONLY * terms.reduce_only
+        | SHORT_LEG * (terms.position_side == "short")
+        | AT_EXCHANGE * terms.at_exchange
+    )
 
 
 def amend_command(instrument: Instrument, request: AmendOrder, order: CommandFields) -> CommandFields:

@@ -94,6 +94,7 @@ NO_TERMS: Final = KnownTerms(0, 0, 0, 0, 0)
 POST_ONLY: Final = int(OrderFlag.POST_ONLY)
 REDUCE_ONLY: Final = int(OrderFlag.REDUCE_ONLY)
 SHORT_LEG: Final = int(OrderFlag.SHORT_LEG)
+AT_EXCHANGE: Final = int(OrderFlag.AT_EXCHANGE)
 _MARKET: Final = int(OrderType.MARKET)
 
 
@@ -266,6 +267,7 @@ class Views:
             good_till_ts=asked.expire_ts if asked else 0,
             post_only=bool(row.flags & POST_ONLY),
             reduce_only=bool(row.flags & REDUCE_ONLY),
+            at_exchange=bool(row.flags & AT_EXCHANGE),
             position_side=self._position_side(row),
             price=None if row.order_type == _MARKET else instrument.px_from_ticks(row.px),
             qty=instrument.qty_from_lots(row.qty),

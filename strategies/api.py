@@ -25,9 +25,10 @@ from oms.core.book import is_tradable, level_qty
 from oms.core.events import may_ask, new_event
 from oms.core.liquidation import distance_of
 from oms.core.orders import find_order
+from oms.core.orders import has_fired as has_fired_order
 from oms.core.orders import is_open as is_open_state
 from oms.core.state import ASK, BID, MAX_ACCOUNTS, NO_ASK, NO_BID, Record, State
-from oms.records import BUY, SELL, EventKind, TradingState
+from oms.records import BUY, SELL, EventKind, Reason, TradingState
 from strategies.algorithms import (
     PAUSED,
     RUNNING,
@@ -46,6 +47,7 @@ from strategies.algorithms import (
     worked_order,
 )
 from strategies.requests import (
+    AT_EXCHANGE,
     BASIS_POINTS,
     BID_ASK,
     DAY,
@@ -92,6 +94,7 @@ from strategies.requests import (
 )
 
 __all__ = [
+    "AT_EXCHANGE",
     "BASIS_POINTS",
     "BID_ASK",
     "BUY",
@@ -105,6 +108,7 @@ __all__ = [
     "LIMIT",
     "MARK",
     "MARKET",
+    "NO_AMEND",
     "NO_ASK",
     "NO_BID",
     "NO_CONTINGENCY",
@@ -141,6 +145,7 @@ __all__ = [
     "cancel_all",
     "displayed_qty",
     "function",
+    "has_fired",
     "index_px",
     "instrument_of",
     "is_open",
@@ -188,6 +193,9 @@ __all__ = [
     "work_state",
     "worked_order",
 ]
+
+NO_AMEND: Final = int(Reason.NO_AMEND)
+"""``amend``: the exchange has refused to change the order, as it changes none."""
 
 _LOG: Final = int(EventKind.LOG)
 _HALTED: Final = int(TradingState.HALTED)
@@ -383,6 +391,16 @@ def order_state(st: State, order_id: int) -> int:
 def is_open(st: State, order_id: int) -> bool:
     """True while the order may still trade: at the exchange, on its way there, or held in the core."""
     return is_open_state(order_state(st, order_id))
+
+
+@function
+def has_fired(st: State, order_id: int) -> bool:
+    """True once the price of a stop has come, in the core or at the exchange; False when the core does not know the id.
+
+    An order without a trigger has none to come.
+    """
+    slot = find_order(st[0], order_id)
+    return False if slot < 0 else has_fired_order(st[0]["orders"][slot])
 
 
 @function

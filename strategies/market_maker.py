@@ -9,6 +9,7 @@ from math import ceil, floor
 
 from strategies.api import (
     BUY,
+    NO_AMEND,
     NO_ASK,
     NO_BID,
     POST_ONLY,
@@ -60,8 +61,11 @@ def quote(st, me, side, px, wanted):
     elif state == _LIVE:
         if not wanted:
             cancel(st, me, order_id)
-        elif abs(order_px(st, order_id) - px) >= parameter(st, me, REQUOTE):
-            amend(st, me, order_id, px, 0)
+        elif (
+            abs(order_px(st, order_id) - px) >= parameter(st, me, REQUOTE)
+            and amend(st, me, order_id, px, 0) == NO_AMEND
+        ):
+            cancel(st, me, order_id)  # the exchange changes no orders: another one is placed once it is gone
 
 
 def on_tick(st, me, tick):

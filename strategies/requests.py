@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from oms.compiled import call_address, user_kernel
-from oms.core.orders import find_order
+from oms.core.orders import find_order, stands_at_exchange
 from oms.core.outbox import clear_rare
 from oms.core.state import Record, State
 from oms.records import (
@@ -42,6 +42,8 @@ DAY: Final = int(TimeInForce.DAY)
 POST_ONLY: Final = int(OrderFlag.POST_ONLY)
 REDUCE_ONLY: Final = int(OrderFlag.REDUCE_ONLY)
 SHORT_LEG: Final = int(OrderFlag.SHORT_LEG)
+AT_EXCHANGE: Final = int(OrderFlag.AT_EXCHANGE)
+_BUT_AT_EXCHANGE: Final = int(~OrderFlag.AT_EXCHANGE)
 NO_TRIGGER: Final = int(Trigger.NONE)
 STOP: Final = int(Trigger.STOP)
 TAKE_PROFIT: Final = int(Trigger.TAKE_PROFIT)
@@ -231,7 +233,10 @@ def _type_of(px: int) -> int:
 def submit_stop(
     st: State, me: int, side: int, trigger_px: int, px: int, qty: int, trigger_source: int, flags: int
 ) -> int:
-    """Ask for a stop: held until the price reaches ``trigger_px``, then a limit order at ``px`` (0: a market order)."""
+    """Ask for a stop: held until the price reaches ``trigger_px``, then a limit order at ``px`` (0: a market order).
+
+    With ``AT_EXCHANGE`` among the flags it stands at the exchange until then.
+    """
     return submit_order(
         st, me, side, px, qty, _type_of(px), GTC, flags, STOP, trigger_source, trigger_px, 0, 0, 0, 0, 0, 0
     )
@@ -265,7 +270,7 @@ def bracket(
 
     The target is a limit order at ``target_px``, the stop a market order from ``stop_px`` on; what one of them fills
     the other is reduced by. Their ids are the entry's plus 1 and plus 2. When one of the three is refused, the others
-    are cancelled.
+    are cancelled. With ``AT_EXCHANGE`` among the flags the stop stands at the exchange, reduce-only.
 
     Returns
     -------
@@ -274,15 +279,16 @@ def bracket(
     """
     entry_type = _type_of(px)
     lasting = IOC if entry_type == MARKET else GTC
-    entry = submit(st, me, side, px, qty, entry_type, lasting, flags)
+    entry = submit(st, me, side, px, qty, entry_type, lasting, flags & _BUT_AT_EXCHANGE)
     if entry < 0:
         return entry
     leg = flags & SHORT_LEG
+    stop_flags = leg | AT_EXCHANGE | REDUCE_ONLY if flags & AT_EXCHANGE else leg
     target = submit_order(st, me, -side, target_px, qty, LIMIT, GTC, leg, 0, 0, 0, 0, 0, 0, 0, OTO, entry)
     stop = target
     if target > 0:
         stop = submit_order(
-            st, me, -side, 0, qty, MARKET, GTC, leg, STOP, trigger_source, stop_px, 0, 0, 0, 0, OTO, entry
+            st, me, -side, 0, qty, MARKET, GTC, stop_flags, STOP, trigger_source, stop_px, 0, 0, 0, 0, OTO, entry
         )
     if stop < 0:
         cancel(st, me, entry)
@@ -294,14 +300,16 @@ def bracket(
 def oco(st: State, me: int, side: int, qty: int, target_px: int, stop_px: int, trigger_source: int, flags: int) -> int:
     """Ask for a limit order at ``target_px`` and a stop at ``stop_px`` of which one cancels the other.
 
-    The stop's id is the target's plus 1. When one is refused the other is cancelled.
+    The stop's id is the target's plus 1. When one is refused the other is cancelled. With ``AT_EXCHANGE`` among the
+    flags the stop stands at the exchange.
 
     Returns
     -------
     int
         The target's id, or minus the Reason of the refusal.
     """
-    target = submit_order(st, me, side, target_px, qty, LIMIT, GTC, flags, 0, 0, 0, 0, 0, 0, 0, OCO, 0)
+    but_stop = flags & _BUT_AT_EXCHANGE
+    target = submit_order(st, me, side, target_px, qty, LIMIT, GTC, but_stop, 0, 0, 0, 0, 0, 0, 0, OCO, 0)
     if target < 0:
         return target
     stop = submit_order(
@@ -332,7 +340,7 @@ def replace(st: State, me: int, order_id: int, px: int, qty: int) -> int:
         return -_UNKNOWN_ORDER
     order = st[0]["orders"][slot]
     is_timed = order["time_in_force"] == GTD
-    waits = order["state"] == _HELD
+    waits = order["state"] == _HELD or stands_at_exchange(order)
     return submit_order(
         st,
         me,
@@ -374,7 +382,10 @@ def amend(st: State, me: int, order_id: int, px: int, qty: int) -> int:
 
 @function
 def amend_trigger(st: State, me: int, order_id: int, trigger_px: int, trail: int) -> int:
-    """Move the trigger, or change the trailing distance (0: unchanged), of an own order that is held."""
+    """Move the trigger, or change the trailing distance (0: unchanged), of an own order that is held.
+
+    Of a stop that stands at the exchange the trigger can be moved, where the exchange does that.
+    """
     return _change(st, me, order_id, 0, 0, trigger_px, trail)
 
 

@@ -26,7 +26,7 @@ if _before is not None:
     os.environ[HUGE_PAGES] = _before
 _ = numpy
 
-EXAMPLES = 20 if os.environ.get("NUMBA_DISABLE_JIT") else 40
+EXAMPLES = 12 if os.environ.get("NUMBA_DISABLE_JIT") else 40
 """Of a property: as plain Python each takes far longer, and those of the same test compiled are tried too."""
 
 settings.register_profile("patient", deadline=None, max_examples=EXAMPLES)  # a busy machine is no failure

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from backtest.matching.exchange import ADOPTED, CANCELLED, FILL, TAKER, answer, plain_answer, remove
+from backtest.matching.exchange import ADOPTED, CANCELLED, FILL, TAKER, answer, newest_answer, plain_answer, remove
+from backtest.stops.at_exchange import wait_no_more
 from oms.compiled import kernel
 from oms.core.exact import at_rate, share
 from oms.core.margin_watch import margin_mark
 from oms.core.positions import PRICE_ROOM, value_at
-from oms.core.state import MAX_ACCOUNTS, MAX_PX, MODEL_QUEUE, Record
+from oms.core.state import MAX_ACCOUNTS, MAX_PX, Record
 from oms.records import (
     EXCHANGE_CLIENT,
     ORDER_ID_COUNTER_BITS,
@@ -44,6 +45,14 @@ def cancel_orders(s: Record, account: int, instrument: int) -> None:
         following = order["next"]
         if order["account"] == account:
             remove(s, slot)
+            plain_answer(s, order, CANCELLED, _LIQUIDATION)
+        slot = following
+    slot = model["first_stop"][instrument] - 1
+    while slot >= 0:
+        order = model["orders"][slot]
+        following = order["next"]
+        if order["account"] == account:
+            wait_no_more(s, slot)
             plain_answer(s, order, CANCELLED, _LIQUIDATION)
         slot = following
 
@@ -103,14 +112,14 @@ def send_closing(
     order["account"] = account
     order["side"] = -1 if qty > 0 else 1
     answer(s, order, ADOPTED, _LIQUIDATION, px, abs(qty), _NO_LIQUIDITY_SIDE)
-    adopted = model["answers"][(model["answer_head"] + model["answer_count"] - 1) % MODEL_QUEUE]
+    adopted = newest_answer(s)
     adopted["leaves_qty"] = abs(qty)
     adopted["order_type"] = _LIMIT
     adopted["time_in_force"] = _GTC
     adopted["strategy"] = strategy
     adopted["flags"] = _SHORT_LEG if leg == 1 else 0
     answer(s, order, FILL, _LIQUIDATION, px, abs(qty), TAKER)
-    filled = model["answers"][(model["answer_head"] + model["answer_count"] - 1) % MODEL_QUEUE]
+    filled = newest_answer(s)
     filled["flags"] = adopted["flags"]
     filled["fee"] = fee
     filled["fee_known"] = 1

@@ -112,7 +112,6 @@ def on_depth(st: State, point: int, bar: Record) -> None:
     instrument = bar["instrument"]
     px = bar_px(bar, point)
     if point == 0:
-        model["volume_left"] = bar["qty"]
         slot = model["head"][instrument]
         while slot >= 0:
             following = model["orders"][slot]["next"]

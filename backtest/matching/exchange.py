@@ -15,7 +15,7 @@ from oms.compiled import call_address, clear_record, kernel
 from oms.core.book import next_occupied
 from oms.core.exchange_view import exchange_book, rests_near
 from oms.core.latencies import response_latency
-from oms.core.orders import find_order
+from oms.core.orders import find_order, stands_at_exchange
 from oms.core.state import ASK, BID, MODEL_BUCKETS, MODEL_QUEUE, NO_ASK, NO_BID, Record, State
 from oms.core.trading import leg_of
 from oms.instrument_kinds import InstrumentKind
@@ -29,13 +29,14 @@ AMEND_REJECTED: Final = int(ReportKind.AMEND_REJECTED)
 CANCELLED: Final = int(ReportKind.CANCELLED)
 CANCEL_REJECTED: Final = int(ReportKind.CANCEL_REJECTED)
 EXPIRED: Final = int(ReportKind.EXPIRED)
+TRIGGERED: Final = int(ReportKind.TRIGGERED)
 ADOPTED: Final = int(ReportKind.ADOPTED)
 MAKER: Final = int(Liquidity.MAKER)
 TAKER: Final = int(Liquidity.TAKER)
 
 _NEW: Final = int(CommandKind.NEW)
 _AMEND: Final = int(CommandKind.AMEND)
-_NO_LIQUIDITY_SIDE: Final = int(Liquidity.NONE)
+NO_LIQUIDITY_SIDE: Final = int(Liquidity.NONE)
 _MARKET: Final = int(OrderType.MARKET)
 _IOC: Final = int(TimeInForce.IOC)
 _FOK: Final = int(TimeInForce.FOK)
@@ -93,6 +94,13 @@ def answer(s: Record, order: Record, kind: int, reason: int, px: int, qty: int, 
 
 
 @kernel
+def newest_answer(s: Record) -> Record:
+    """The answer that was given last."""
+    model = s["model"]
+    return model["answers"][(model["answer_head"] + model["answer_count"] - 1) % MODEL_QUEUE]
+
+
+@kernel
 def has_answer_room(s: Record) -> bool:
     """True while the answers that one order can cause find room."""
     return bool(s["model"]["answer_count"] < MODEL_QUEUE // 2)
@@ -101,7 +109,7 @@ def has_answer_room(s: Record) -> bool:
 @kernel
 def plain_answer(s: Record, order: Record, kind: int, reason: int) -> None:
     """An answer without price and quantity."""
-    answer(s, order, kind, reason, 0, 0, _NO_LIQUIDITY_SIDE)
+    answer(s, order, kind, reason, 0, 0, NO_LIQUIDITY_SIDE)
 
 
 @kernel
@@ -278,14 +286,18 @@ def was_liquidated(s: Record, slot: int) -> bool:
 
 
 @kernel
-def enter(s: Record, command: Record) -> int:
-    """Copy an order that has reached the exchange into the model's table and return its slot; -1: answer it no more."""
+def enter(s: Record, command: Record, refused: int) -> int:
+    """Copy an order that has reached the exchange into the model's table and return its slot.
+
+    -1: it is unknown, or has been answered with ``refused``.
+    """
     slot = find_order(s, command["order_id"])
     if slot < 0:
         return -1
     order = s["model"]["orders"][slot]
     order["active"] = 0
     order["arrival"] = 0
+    order["waits"] = 0
     order["order_id"] = command["order_id"]
     order["instrument"] = command["instrument"]
     order["account"] = command["account"]
@@ -296,10 +308,10 @@ def enter(s: Record, command: Record) -> int:
     order["taken"] = 0
     order["reduces"] = 1 + leg_of(command["flags"]) if command["flags"] & _REDUCE_ONLY else 0
     if not has_answer_room(s):
-        plain_answer(s, order, REJECTED, _MODEL_FULL)
+        plain_answer(s, order, refused, _MODEL_FULL)
         return -1
     if was_liquidated(s, slot):
-        plain_answer(s, order, REJECTED, _LIQUIDATION)
+        plain_answer(s, order, refused, _LIQUIDATION)
         return -1
     return slot
 
@@ -347,19 +359,24 @@ def amend_in_place(s: Record, command: Record) -> int:
     order["px"] = command["px"]
     order["qty"] = command["qty"]
     order["leaves"] = leaves
-    answer(s, order, AMENDED, _NONE, command["px"], command["qty"], _NO_LIQUIDITY_SIDE)
+    answer(s, order, AMENDED, _NONE, command["px"], command["qty"], NO_LIQUIDITY_SIDE)
     return -1 if in_place else slot
 
 
 @kernel
 def receive(s: Record, command: Record) -> int:
-    """Answer a request as far as every model does it alike; the slot of an order that is to be matched now, or -1."""
+    """Answer a request as far as every model does it alike; the slot of an order that is to be matched now, or -1.
+
+    A stop that stood at the exchange comes here once it has fired: it has been accepted before.
+    """
     if command["kind"] == _AMEND:
         return amend_in_place(s, command)
     if command["kind"] != _NEW:
         cancel_resting(s, command)
         return -1
-    slot = enter(s, command)
+    if stands_at_exchange(command):
+        return enter(s, command, EXPIRED)
+    slot = enter(s, command, REJECTED)
     if slot >= 0:
         plain_answer(s, s["model"]["orders"][slot], ACCEPTED, _NONE)
     return slot

@@ -7,7 +7,7 @@ import time
 
 import aiohttp
 
-from gateways.live.connection import HANDSHAKE_S, MOST_BYTES, Connection, Sink
+from gateways.live.connection import HANDSHAKE_S, MOST_BYTES, Connection, Sink, closed_with
 from gateways.live.route import Route
 
 _MESSAGES = (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY)
@@ -47,6 +47,8 @@ class AiohttpConnection(Connection):
                     text = message.data
                     self._sink.take(text.encode() if isinstance(text, str) else text, time.time_ns())
                     self.has_arrived()
+            if (code := self._socket.close_code) is not None:
+                self.why = closed_with(code)
         except Exception as error:  # noqa: BLE001  (it is raised by whoever waits for the end)
             self.has_ended(None if isinstance(error, OSError | aiohttp.ClientError) else error)
         finally:

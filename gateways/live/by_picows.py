@@ -9,7 +9,7 @@ from typing import Any
 
 import picows
 
-from gateways.live.connection import HANDSHAKE_S, MOST_BYTES, Connection, Sink
+from gateways.live.connection import HANDSHAKE_S, MOST_BYTES, Connection, Sink, closed_with
 from gateways.live.route import Route
 
 _TEXT = picows.WSMsgType.TEXT
@@ -54,6 +54,8 @@ class PicowsConnection(Connection, picows.WSListener):
             elif kind in (_TEXT, _BINARY, _CONTINUATION):
                 self._take_fragment(frame)
             elif kind == _CLOSE:
+                text = (frame.get_close_message() or b"").decode(errors="replace")
+                self.why = closed_with(frame.get_close_code().value, text)
                 transport.send_close(frame.get_close_code(), frame.get_close_message())
                 transport.disconnect()
             if frame.last_in_buffer:

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 from gateways.live.connection import Connect, Connection, Sink, fastest
 from gateways.live.route import Route
+from gateways.seldom_log import SeldomLog
 
 
 class Policy(NamedTuple):
@@ -92,7 +93,9 @@ class Stream:
         How patient it is.
     connect
         By which library; None: the fastest that is installed.
-    greeting, ping, renewal, unpack, pong
+    log
+        Takes a line when the connection was lost, cannot be had, or is there again, and why.
+    greeting, ping, renewal, unpack, pong, is_alone
         As a ``Feed`` has them.
 
     Attributes
@@ -120,8 +123,13 @@ class Stream:
         renewal: tuple[str, ...] = (),
         unpack: Callable[[bytes], bytes] | None = None,
         pong: Callable[[bytes], str] | None = None,
+        is_alone: bool = False,
+        *,
+        log: SeldomLog | None = None,
     ) -> None:
         self.url = url
+        self._log = log or SeldomLog(lambda line: None)
+        self._down_s: float | None = None
         self.opened = 0
         self.failed = 0
         self.silent = 0
@@ -139,6 +147,7 @@ class Stream:
         self._renewal = renewal
         self._unpack = unpack
         self._pong = pong
+        self._is_alone = is_alone
 
     @property
     def is_up(self) -> bool:
@@ -172,10 +181,14 @@ class Stream:
             except OSError as error:  # a timeout is one too
                 self.failed += 1
                 self.last_error = f"{self.url}: {str(error) or type(error).__name__}"
+                self._is_down(f"cannot connect: {str(error) or type(error).__name__}")
                 await asyncio.sleep(self._backoff.next_s())
                 continue
             self.opened += 1
             self._opened_s = time.monotonic()
+            if self._down_s is not None:
+                self._tell(f"connected again after {self._opened_s - self._down_s:.1f} s", "up")
+                self._down_s = None
             for text in self._greeting:
                 connection.send(text)
             return connection
@@ -209,10 +222,13 @@ class Stream:
         while True:
             now_s = time.monotonic()
             if now_s >= exchange_s:
+                if self._is_alone:
+                    self._let_go()
                 return
             if now_s >= held.heard_s + self._policy.silent_s:
                 self.silent += 1
                 self._let_go()
+                self._is_down(f"lost: nothing came for {self._policy.silent_s:g} s")
                 break
             wait_s = min(exchange_s, held.heard_s + self._policy.silent_s) - now_s
             if self._ping:
@@ -220,6 +236,7 @@ class Stream:
             await asyncio.wait((held.ended,), timeout=wait_s)
             if held.ended.done():
                 held.ended.result()
+                self._is_down(f"lost: {held.why}")
                 break
         if held.heard.done():
             self._backoff.reset()
@@ -232,6 +249,15 @@ class Stream:
             held.send(self._ping)
             return quiet_s
         return held.heard_s + quiet_s - now_s
+
+    def _is_down(self, what: str) -> None:
+        if self._held is not None and not self._held.ended.done():
+            return  # its successor cannot be had, and is tried again
+        self._down_s = time.monotonic() if self._down_s is None else self._down_s
+        self._tell(f"{what}; trying again", "down")
+
+    def _tell(self, what: str, kind: str) -> None:
+        self._log.add(f"{kind} {self.url}", f"{self.url}: {what}")
 
     def _let_go(self) -> None:
         held, self._held = self._held, None

@@ -17,6 +17,11 @@ MOST_BYTES: Final = 16 * 1024 * 1024
 """A message that is longer ends the connection."""
 
 
+def closed_with(code: int, text: str = "") -> str:
+    """Why a connection has ended that was closed with a code (RFC 6455, 7.4), and perhaps a text."""
+    return f"it was closed with code {code}{': ' * bool(text)}{text}"
+
+
 class Sink(Protocol):
     """What takes the messages."""
 
@@ -36,6 +41,8 @@ class Connection(ABC):
         Done with the first message.
     heard_s : float
         When the last message came, by the monotonic clock; at first, when the connection was made.
+    why : str
+        Why it has ended, once it has.
     ended : Future
         Done when the connection is gone; has the exception when it was the sink that failed.
     """
@@ -43,6 +50,7 @@ class Connection(ABC):
     def __init__(self, sink: Sink) -> None:
         self.heard: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.heard_s = time.monotonic()
+        self.why = "the connection broke"
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._sink = sink
 

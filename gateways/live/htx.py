@@ -3,7 +3,7 @@
 Sources are the exchange's documentation of spot and of USDT-margined contracts, by title. All frames are compressed.
 Spot has its book at an entry of its own ("Market By Price (incremental update)"): updates that each name the one
 before, and the book that they change as the answer to a request. A contract's book comes whole on a subscription
-("Subscribe Incremental Market Depth Data"), and then in updates that count up by one.
+("Subscribe Incremental Market Depth Data"), and then in updates that count up by one, on each connection by itself.
 """
 
 from __future__ import annotations
@@ -21,9 +21,14 @@ from oms.instruments import Instrument
 SPOT_HOST: Final = "api.huobi.pro"
 CONTRACT_HOST: Final = "api.hbdm.com"
 SPOT_BOOK: Final = "mbp.150"
+"""``/feed``, "Market By Price (incremental update)": 150 levels, every 100 ms, of all symbols."""
 CONTRACT_BOOK: Final = "depth.size_150.high_freq"
+"""``/linear-swap-ws``, "[General] Subscribe Incremental Market Depth Data": 20 or 150 levels, every 30 ms."""
 OTHERS: Final = ("trade.detail", "bbo")
+"""Spot's ``/ws``, "Trade Detail" and "Best Bid/Offer"; of contracts "[General] Subscribe Trade Detail Data" and
+"[General] Subscribe market BBO data push"."""
 MARK: Final = "mark_price.1min"
+"""``/ws_index``, "[General] Subscribe Kline Data of Mark Price"."""
 INCREMENTAL: Final = {"data_type": "incremental"}
 
 ONLINE: Final = "online"
@@ -117,13 +122,21 @@ class HtxLinear(NamedTuple):
     checksums: None = None
 
     def feeds(self, instrument: Instrument) -> tuple[Feed, ...]:
-        """All channels on one connection, but the mark price ("Subscribe Mark Price Kline Data") at its own entry."""
+        """All channels on one connection, but the mark price at its own entry."""
         book, no_book = (_asked(instrument, verb, (CONTRACT_BOOK,), **INCREMENTAL) for verb in ("sub", "unsub"))
         greeting = (*book, *_asked(instrument, "sub", OTHERS))
         marks = _asked(instrument, "sub", (MARK,))
         url = f"wss://{CONTRACT_HOST}"
         return (
-            Feed(f"{url}/linear-swap-ws", True, greeting, renewal=(*no_book, *book), unpack=unpacked, pong=pong),
+            Feed(
+                f"{url}/linear-swap-ws",
+                True,
+                greeting,
+                renewal=(*no_book, *book),
+                unpack=unpacked,
+                pong=pong,
+                is_alone=True,
+            ),
             Feed(f"{url}/ws_index", False, marks, unpack=unpacked, pong=pong),
         )
 

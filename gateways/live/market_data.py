@@ -26,8 +26,9 @@ from gateways.live.connection import Connect
 from gateways.live.market import Market
 from gateways.live.requests import RequestError, Requests
 from gateways.live.route import Route, route_of
-from gateways.live.venue import MarketDataVenue
+from gateways.live.venue import Kept, MarketDataVenue, Watching
 from gateways.replay import HEARTBEATS_WAITED, MAX_FRAME_RECORDS, MAX_SLEEP_S, RefusalLog, frame_end
+from gateways.seldom_log import SeldomLog
 from gateways.venues import Role, implementation, venue_among
 from oms.bus import Publisher
 from oms.compiled import Progress, compile_entries
@@ -72,12 +73,14 @@ class LiveData:
         To each stream.
     connect
         By which library; None: the fastest that is installed.
+    log
+        Takes a line when a connection was lost, and when it is there again.
 
     Attributes
     ----------
     markets : list of Market
     venue : MarketDataVenue
-    streams : list of Stream
+    streams : list of Kept
         All of them, those that carry books and the others.
     frames : int
         Frames published.
@@ -91,10 +94,12 @@ class LiveData:
         policy: Policy = DEFAULT_POLICY,
         connections: int = 1,
         connect: Connect | None = None,
+        log: Callable[[str], None] = lambda line: None,
     ) -> None:
+        self.log = SeldomLog(log)
         self.venue: MarketDataVenue = implementation(instruments[0].venue, Role.MARKET_DATA)
         self.markets = [Market(instrument, self._publish, self.venue.checksums) for instrument in instruments]
-        self.streams: list[Stream] = []
+        self.streams: list[Kept] = []
         self.clock = ClockOffset()
         self.frames = 0
         self._route = route
@@ -105,6 +110,8 @@ class LiveData:
         """By symbol the streams on which the whole book comes anew when that is asked for."""
         for market in self.markets:
             self._add_streams(market, connections, connect)
+        if isinstance(self.venue, Watching):
+            self.streams += self.venue.streams(self.markets, route, policy)
 
     def _add_streams(self, market: Market, connections: int, connect: Connect | None) -> None:
         def book_changed() -> None:
@@ -114,7 +121,7 @@ class LiveData:
         for feed in self.venue.feeds(market.instrument):
             on_change = book_changed if feed.carries_book else _nothing
             arguments = (feed.url, self._route, market, on_change, self._policy, connect, *feed[2:])
-            streams = [Stream(*arguments) for _ in range(connections)]
+            streams = [Stream(*arguments, log=self.log) for _ in range(1 if feed.is_alone else connections)]
             self.streams += streams
             of_book += streams if feed.carries_book else []
             if feed.renewal:
@@ -156,7 +163,8 @@ class LiveData:
             market.set_trading(is_trading=market.instrument.symbol in symbols)
 
     def look(self) -> None:
-        """Welcome new subscribers, and see that no book is old."""
+        """Welcome new subscribers, see that no book is old, and tell of connections what is due."""
+        self.log.look()
         known, self._subscribers = self._subscribers, self._publisher.poll_subscribers()
         for market in self.markets:
             market.check(self._policy.silent_s)
@@ -220,8 +228,9 @@ def run(settings: Settings, life: Lifecycle, context: zmq.Context[Any], venue: s
     """
     exchange = venue_among((each.venue for each in settings.live_instruments), Role.MARKET_DATA, venue)
     instruments = [each for each in settings.live_instruments if each.venue == exchange.name]
-    route = route_of(settings.live, exchange.hosts)
-    publisher = Publisher(context, settings.ticks_endpoint, RecordKind.TICK, Source.GATEWAY)
+    route = route_of(settings.live.sandbox.get(exchange.name), exchange.hosts)
+    source = settings.source(Source.GATEWAY, exchange.name)
+    publisher = Publisher(context, settings.live_ticks_endpoint(exchange.name), RecordKind.TICK, source)
     in_force = [InForce(settings, context, instrument) for instrument in instruments]
 
     def on_progress(progress: Progress) -> None:
@@ -237,7 +246,7 @@ def run(settings: Settings, life: Lifecycle, context: zmq.Context[Any], venue: s
         pass
     told = [each.wait(HEARTBEATS_WAITED * settings.heartbeat_s, going_on) for each in in_force]
     policy = Policy(silent_s=settings.live.silent_s)
-    live = LiveData(told, route, publisher, policy, settings.live.connections)
+    live = LiveData(told, route, publisher, policy, settings.live.connections, log=say)
     refusals = [RefusalLog(market) for market in live.markets]
 
     def attend() -> bool:
@@ -253,6 +262,7 @@ def run(settings: Settings, life: Lifecycle, context: zmq.Context[Any], venue: s
     gc.freeze()  # what the compiler left need not be looked at again
     if not life.stopping:
         run_loop(serve(live, attend))
+    live.log.close()
     for refusal in refusals:
         refusal.close()
     life.beat(live.counters(), "stopping")
@@ -286,6 +296,12 @@ def run_loop(work: Coroutine[Any, Any, None]) -> None:
         asyncio.run(work)
     else:
         uvloop.run(work)
+
+
+def say(line: str) -> None:
+    """Write a line to the process's log."""
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
 
 
 def _nothing() -> None:

@@ -43,6 +43,12 @@ class Requests:
         if self._session is not None:
             await self._session.close()
 
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        """The session, within the block."""
+        assert self._session is not None
+        return self._session
+
     async def get(self, url: str, **parameters: str) -> bytes:
         """The body of an answer.
 

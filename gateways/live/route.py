@@ -16,9 +16,9 @@ from urllib.parse import urlsplit, urlunsplit
 import aiohttp
 from aiohttp.abc import AbstractResolver
 
-from gateways.sandbox.pointing import SandboxResolver
+from gateways.sandbox.pointing import AuthorityFile, SandboxResolver
 from oms.checks import ConfigError
-from oms.session_settings import LiveSettings
+from oms.session_settings import SandboxSettings
 
 TOTAL_S = 10.0
 """How long a request may take in all."""
@@ -62,7 +62,9 @@ class Route:
     def session(self) -> aiohttp.ClientSession:
         """A session for requests; to be closed by its user."""
         family = socket.AF_UNSPEC if self._resolver is None else socket.AF_INET
-        connector = aiohttp.TCPConnector(resolver=self._resolver, ssl=self.tls, family=family)
+        connector = aiohttp.TCPConnector(
+            resolver=self._resolver, ssl=self.tls, family=family, use_dns_cache=self._resolver is None
+        )
         timeout = aiohttp.ClientTimeout(total=TOTAL_S)
         return aiohttp.ClientSession(connector=connector, timeout=timeout, headers=self._headers)
 
@@ -87,13 +89,13 @@ class Route:
         return made
 
 
-def route_of(live: LiveSettings, hosts: Collection[str]) -> Route:
-    """The route that the settings name.
+def route_of(sandbox: SandboxSettings | None, hosts: Collection[str]) -> Route:
+    """The route to an exchange, or to the sandbox that stands for it.
 
     Parameters
     ----------
-    live
-        With ``sandbox_port`` the sandbox there, whose authority is ``sandbox_ca``; else the internet.
+    sandbox
+        None: the exchange itself, by the internet.
     hosts
         The exchange's host names.
 
@@ -102,12 +104,12 @@ def route_of(live: LiveSettings, hosts: Collection[str]) -> Route:
     ConfigError
         When the authority cannot be read.
     """
-    if not live.sandbox_port:
+    if sandbox is None:
         return Route(ssl.create_default_context())
     try:
-        tls = ssl.create_default_context(cadata=Path(live.sandbox_ca).read_text())
+        authority = AuthorityFile(Path(sandbox.ca))
     except (OSError, ssl.SSLError, UnicodeDecodeError) as error:
         raise ConfigError(
-            f"live sandbox_ca {live.sandbox_ca!r} is no certificate: {error}; give the file that zoms sandbox names"
+            f"sandbox ca {sandbox.ca!r} is no certificate: {error}; give the file that zoms sandbox names"
         ) from None
-    return Route(tls, SandboxResolver(live.sandbox_port, hosts))
+    return Route(authority.tls, SandboxResolver(sandbox.port, hosts, authority.look))

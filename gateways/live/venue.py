@@ -5,14 +5,19 @@ What implements it is named by ``gateways.venues``; messages are decoded by ``ga
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from gateways.live.requests import Requests
 from oms.instruments import Instrument
+
+if TYPE_CHECKING:
+    from gateways.live.client import Policy
+    from gateways.live.market import Market
+    from gateways.live.route import Route
 
 Ticks = npt.NDArray[np.void]
 
@@ -34,6 +39,8 @@ class Feed(NamedTuple):
         What makes a message of a frame; None: it is one.
     pong : callable, optional
         What is to be answered to a message, which then goes no further; empty text: nothing, as is None.
+    is_alone : bool
+        The book's numbers are those of one connection, so that there is one at a time: updates of two do not mix.
     """
 
     url: str
@@ -43,6 +50,7 @@ class Feed(NamedTuple):
     renewal: tuple[str, ...] = ()
     unpack: Callable[[bytes], bytes] | None = None
     pong: Callable[[bytes], str] | None = None
+    is_alone: bool = False
 
 
 class Checksums(Protocol):
@@ -73,3 +81,26 @@ class MarketDataVenue(Protocol):
     @property
     def checksums(self) -> Checksums | None:
         """How messages state what the book is behind them; None: they do not."""
+
+
+class Kept(Protocol):
+    """A stream that is kept up; see ``gateways.live.client.Stream``, which is one."""
+
+    opened: int
+    failed: int
+    silent: int
+
+    @property
+    def is_up(self) -> bool:
+        """Whether there is a connection."""
+
+    async def run(self) -> None:
+        """Keep it up until cancelled."""
+
+
+@runtime_checkable
+class Watching(Protocol):
+    """A venue whose connections are not ours to open: what comes by them is told to the markets."""
+
+    def streams(self, markets: Sequence[Market], route: Route, policy: Policy) -> Sequence[Kept]:
+        """What keeps them up."""

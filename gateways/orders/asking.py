@@ -15,6 +15,7 @@ from gateways.orders.outcomes import REQUEST_ERRORS, Outcome, Verdict, outcome_o
 from gateways.orders.unknown import Resolver
 from gateways.orders.venue import Venue
 from gateways.orders.views import OrderView
+from gateways.seldom_log import SeldomLog
 from oms.records import Reason
 
 RETRY_S: Final = (0.5, 1.0, 2.0, 5.0, 10.0)
@@ -33,10 +34,12 @@ class Asking:
     take
         Takes an order as an answer shows it.
     log
-        Takes a line about each request that has failed.
+        Takes a line about each request that has failed; of those that were refused for one reason, seldom.
 
     Attributes
     ----------
+    refusals : SeldomLog
+        Of orders that did not leave, or that the exchange did not take, by their reason.
     wanted : asyncio.Event
         Set when the account is to be reconciled soon.
     outcomes : dict of int by Verdict
@@ -58,6 +61,7 @@ class Asking:
         self.clock = clock
         self.take = take
         self.log = log
+        self.refusals = SeldomLog(log, now_s=clock.now_s)
         self.resolver = Resolver(venue, known, clock)
         self.wanted = asyncio.Event()
         self.outcomes: dict[Verdict, int] = dict.fromkeys(Verdict, 0)
@@ -78,8 +82,8 @@ class Asking:
         try:
             answers = await asking
         except RateError as error:
-            self.log(str(error))
             reason = Reason.ORDER_RATE if self.entry.is_open else self.entry.reason
+            self.refusals.add(reason.name, str(error))
             return [Outcome(Verdict.REFUSED, reason, 0, str(error))] * len(orders)
         except REQUEST_ERRORS as error:
             return [await self._failed(error, sent_once=sent_once)] * len(orders)
@@ -129,4 +133,8 @@ class Asking:
 
     def _note(self, outcome: Outcome) -> None:
         self.outcomes[outcome.verdict] += 1
-        self.log(f"{outcome.verdict.name} ({outcome.reason.name}): {outcome.text}")
+        line = f"{outcome.verdict.name} ({outcome.reason.name}): {outcome.text}"
+        if outcome.verdict is Verdict.REFUSED:
+            self.refusals.add(outcome.reason.name, line)
+        else:
+            self.log(line)

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Final, NamedTuple
 from gateways.credentials import Credentials
 from gateways.orders.batches import Answer
 from gateways.orders.binance import PAGE, WEIGHT, Ask, BinanceOrders, Requests, name_of, new_ccxt
+from gateways.orders.binance_stops import check_stop, ended, stop_name, stop_terms
 from gateways.orders.binance_views import NS_PER_MS, BinanceViews
 from gateways.orders.binance_words import (
     LIMITS,
@@ -72,6 +73,11 @@ class Futures(NamedTuple):
     account: Ask
     income: Ask
     countdown: Ask
+    new_stop: Ask
+    cancel_stop: Ask
+    cancel_stops: Ask
+    query_stop: Ask
+    open_stops: Ask
     start_stream: Ask
     keep_stream: Ask
 
@@ -109,6 +115,11 @@ def futures(exchange: str, section: str, contracts: str, weights: Mapping[str, i
         account=Ask(methods["account"], {WEIGHT: 5}),
         income=Ask(f"{signed}GetIncome", {WEIGHT: weights["income"]}),
         countdown=Ask(f"{signed}PostCountdownCancelAll", {WEIGHT: 10}),
+        new_stop=Ask(f"{signed}PostAlgoOrder", ORDER_COST),
+        cancel_stop=Ask(f"{signed}DeleteAlgoOrder", CANCEL_COST),
+        cancel_stops=Ask(f"{signed}DeleteAlgoOpenOrders", {WEIGHT: 1}),
+        query_stop=Ask(f"{signed}GetAlgoOrder", {WEIGHT: 1}),
+        open_stops=Ask(f"{signed}GetOpenAlgoOrders", {WEIGHT: 1}),
         start_stream=Ask(f"{signed}PostListenKey", {WEIGHT: 1}),
         keep_stream=Ask(f"{signed}PutListenKey", {WEIGHT: 1}),
     )
@@ -132,7 +143,8 @@ class BinanceFutures(BinanceOrders):
     def __init__(self, exchange: Any, instruments: tuple[Instrument, ...], clock: Clock) -> None:
         by_symbol = {each.symbol: each for each in instruments}
         requests = self.futures.requests
-        super().__init__(self.venue, exchange, by_symbol, BinanceViews(by_symbol), requests, LIMITS, clock)
+        self._futures_views = BinanceViews(by_symbol)
+        super().__init__(self.venue, exchange, by_symbol, self._futures_views, requests, LIMITS, clock)
 
     @classmethod
     def new_exchange(cls, credentials: Credentials, session: Any = None) -> Any:
@@ -148,8 +160,17 @@ class BinanceFutures(BinanceOrders):
         if order.order_type is OrderType.MARKET and order.time_in_force is TimeInForce.FOK:
             raise CommandError(f"{self.name} has no market order of all or nothing", Reason.BAD_TIME_IN_FORCE)
 
-    def check_amend(self, order: Order, px: int, qty: int) -> None:
-        """Every limit order can be amended."""
+    def check_stop(self, order: Order) -> None:
+        """See ``gateways.orders.conditional.Conditional``."""
+        check_stop(order)
+
+    def check_amend(self, order: Order, _px: int, _qty: int) -> None:
+        """Every limit order can be amended; no conditional order can."""
+        if order.stands:
+            raise CommandError(
+                "the exchange does not change a stop that stands there: place another, then cancel it",
+                Reason.NO_AMEND,
+            )
 
     def batch_size(self, kind: CommandKind, waiting: int) -> int:
         """See ``gateways.orders.batches.Batching``."""
@@ -191,7 +212,10 @@ class BinanceFutures(BinanceOrders):
         return ValueError(f"an answer that cannot be: {body}")
 
     async def place(self, order: Order) -> OrderView | None:
-        """ "New Order"."""
+        """ "New Order", or "New Algo Order"."""
+        if order.stands:
+            answer = await self.ask(self.futures.new_stop, stop_terms(order), Priority.ORDER, order)
+            return self._futures_views.stop(answer) if isinstance(answer, dict) and answer.get("algoId") else None
         return self.answered(await self.ask(self.futures.requests.new_order, _terms_of(order), Priority.ORDER, order))
 
     async def amend(self, order: Order, px: int, qty: int) -> OrderView | None:
@@ -203,6 +227,36 @@ class BinanceFutures(BinanceOrders):
             "price": order.instrument.px_from_ticks(px),
         }
         return self.answered(await self.ask(self.futures.modify_order, request, Priority.ORDER, order))
+
+    async def cancel(self, order: Order) -> OrderView | None:
+        """ "Cancel Order", or "Cancel Algo Order"."""
+        if not order.stands:
+            return await super().cancel(order)
+        return ended(order, await self.ask(self.futures.cancel_stop, stop_name(order), Priority.CANCEL))
+
+    async def cancel_all(self, instrument: Instrument) -> None:
+        """ "Cancel All Open Orders", "Cancel All Algo Open Orders"."""
+        await super().cancel_all(instrument)
+        await self.ask(self.futures.cancel_stops, {"symbol": instrument.symbol}, Priority.CANCEL)
+
+    async def query(self, order: Order) -> OrderView:
+        """ "Query Order", or "Query Algo Order" and of one that has fired its order."""
+        if not order.stands:
+            return await super().query(order)
+        row = await self.ask(self.futures.query_stop, stop_name(order), Priority.ASK)
+        stop = self._futures_views.stop(row)
+        if stop is None:
+            raise ValueError(f"an answer that cannot be: {row}")
+        if not stop.became:
+            return stop
+        view = await self.query_by_venue_id(order.instrument, stop.became)
+        return view._replace(client_id=order.client_id)
+
+    async def open_orders(self, instrument: Instrument) -> list[OrderView]:
+        """ "Current All Algo Open Orders", "Current Open Orders"."""
+        rows = await self.ask(self.futures.open_stops, {"symbol": instrument.symbol}, Priority.RECONCILE)
+        stops = [stop for row in rows if (stop := self._futures_views.stop(row)) is not None]
+        return [*stops, *await super().open_orders(instrument)]
 
     async def positions(self) -> list[PositionView]:
         """ "Position Information V3", or "Position Information"."""

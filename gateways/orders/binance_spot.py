@@ -72,7 +72,7 @@ class BinanceSpot(BinanceOrders):
             raise CommandError(
                 f"order {order.order_id}: binance_spot only makes orders smaller, at the price that they have; "
                 f"cancel it and place another one",
-                Reason.EXCHANGE_REFUSED,
+                Reason.NO_AMEND,
             )
 
     async def place(self, order: Order) -> OrderView | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from gateways.orders.binance_stops import stop_event, stop_view
 from gateways.orders.binance_words import ORDER_TYPES, POST_ONLY, SIDE_OF, STANDINGS, TIME_IN_FORCE_OF, end_reason
 from gateways.orders.ids import number_of
 from gateways.orders.views import FillView, Notice, OrderView, Told
@@ -31,12 +32,17 @@ class BinanceViews:
         self._by_symbol = instruments
 
     def told(self, message: Any) -> list[Told]:
-        """ "Event: Order Update", "Event: User Data Stream Expired", "Event: Balance and Position Update"."""
+        """Of the pages "Event: Order Update", "Event: Algo Order Update", "Event: User Data Stream Expired" and "Event:
+        Balance and Position Update".
+        """
         kind = message.get("e") if isinstance(message, dict) else None
         if kind == "listenKeyExpired":
             return [Notice.STREAM_ENDED]
         if kind == "ACCOUNT_UPDATE":
             return [Notice.FUNDING_PAID] if message["a"]["m"] == "FUNDING_FEE" else []
+        if kind == "ALGO_UPDATE":
+            stop = stop_event(self._by_symbol, message)
+            return [] if stop is None else [stop]
         if kind != "ORDER_TRADE_UPDATE" or message["o"]["s"] not in self._by_symbol:
             return []
         details = message["o"]
@@ -57,6 +63,10 @@ class BinanceViews:
             (row["price"], row["origQty"], row["executedQty"]),
             row["updateTime"],
         )
+
+    def stop(self, row: Mapping[str, Any]) -> OrderView | None:
+        """A conditional order of an answer; None for one of a kind that is not kept here."""
+        return stop_view(self._by_symbol, row, int(row["updateTime"]))
 
     def _order_event(self, details: Mapping[str, Any]) -> OrderView:
         """An order of an event."""

@@ -11,7 +11,7 @@ from gateways.orders.binance import WEIGHT
 from gateways.orders.limiter import Limit
 from gateways.orders.outcomes import Code, Verdict
 from gateways.orders.views import Standing
-from oms.records import OrderType, Reason, TimeInForce
+from oms.records import OrderType, Reason, TimeInForce, Trigger, TriggerSource
 
 SIDES: Final = {1: "BUY", -1: "SELL"}
 SIDE_OF: Final = {name: side for side, name in SIDES.items()}
@@ -45,6 +45,28 @@ STANDINGS: Final = {
     "EXPIRED_IN_MATCH": Standing.EXPIRED,
 }
 
+STOP_TYPES: Final = {
+    (Trigger.STOP, OrderType.LIMIT): "STOP",
+    (Trigger.STOP, OrderType.MARKET): "STOP_MARKET",
+    (Trigger.TAKE_PROFIT, OrderType.LIMIT): "TAKE_PROFIT",
+    (Trigger.TAKE_PROFIT, OrderType.MARKET): "TAKE_PROFIT_MARKET",
+}
+"""Types of conditional orders ("New Algo Order"); of others that there are, nothing is made here."""
+STOP_TYPE_OF: Final = {name: what for what, name in STOP_TYPES.items()}
+WATCHED: Final = {TriggerSource.LAST: "CONTRACT_PRICE", TriggerSource.MARK: "MARK_PRICE"}
+WATCHED_OF: Final = {name: source for source, name in WATCHED.items()}
+STOP_STANDINGS: Final = {
+    "NEW": Standing.OPEN,
+    "TRIGGERING": Standing.OPEN,
+    "TRIGGERED": Standing.OPEN,
+    "FINISHED": Standing.OPEN,
+    "CANCELED": Standing.CANCELLED,
+    "REJECTED": Standing.EXPIRED,
+    "EXPIRED": Standing.EXPIRED,
+}
+"""Of a conditional order ("Event: Algo Order Update"). REJECTED is one whose price came, and whose order was refused;
+for the one that it has become, TRIGGERED and FINISHED say nothing that its own messages do not."""
+
 CODES: Final[dict[int | str, Code]] = {
     -1003: (Verdict.NOT_ACCEPTED, Reason.EXCHANGE_UNAVAILABLE),
     -1015: (Verdict.NOT_ACCEPTED, Reason.ORDER_RATE),
@@ -58,6 +80,7 @@ CODES: Final[dict[int | str, Code]] = {
     -2015: (Verdict.HALT, Reason.KEYS_REFUSED),
     -2018: (Verdict.REFUSED, Reason.INSUFFICIENT_FUNDS),
     -2019: (Verdict.REFUSED, Reason.INSUFFICIENT_FUNDS),
+    -2021: (Verdict.REFUSED, Reason.WOULD_TRIGGER),
     -2022: (Verdict.REFUSED, Reason.REDUCE_ONLY),
     -2025: (Verdict.REFUSED, Reason.OPEN_ORDER_LIMIT),
     -2027: (Verdict.REFUSED, Reason.POSITION_LIMIT),

@@ -43,6 +43,12 @@ GRACE_S: Final = 0.5
 """How long the stream may take with a fill that an answer has told of."""
 SWITCH_S: Final = 60.0
 """After which the exchange cancels all orders of an account whose gateway has died or hangs."""
+KEPT: Final[dict[str, Callable[[Order], bool]]] = {
+    "cancel": lambda order: False,
+    "keep_stops": lambda order: order.protects,
+    "keep": lambda order: True,
+}
+"""Which orders stay at the exchange when the session ends, by ``orders_at_end``."""
 
 
 class OrderGateway:
@@ -128,10 +134,15 @@ class OrderGateway:
             self._tasks.serve(service)
         self._switch.start(self._tasks)
 
-    async def end(self, *, cancel: bool, within_s: float) -> list[Order]:
-        """Let nothing new leave any more, and either cancel what is open or leave it; what could not be cancelled.
+    async def end(self, orders_at_end: str, *, within_s: float) -> list[Order]:
+        """Let nothing new leave any more, cancel what is not to stay open, and return what could not be cancelled.
 
         The exchange's own switch is taken back where nothing is open that should not be.
+
+        Parameters
+        ----------
+        orders_at_end
+            As in ``[firm]``.
         """
         self.entry.end()
         if not self.entry.may_trade:
@@ -139,26 +150,31 @@ class OrderGateway:
         self._switch.stop()
         try:
             async with asyncio.timeout(within_s):
-                if cancel:
-                    for order in list(self.known.orders.values()):
-                        self._tasks.spawn(self._cancelling.end(order))
+                for order in self._to_end(orders_at_end):
+                    self._tasks.spawn(self._cancelling.end(order))
                 await self.idle()
                 if self.stream.is_open:
                     await self.reconcile()
                 await self.idle()
         except TimeoutError:
             pass
-        left = [order for order in self.known.orders.values() if not order.is_done] if cancel else []
+        left = [order for order in self._to_end(orders_at_end) if not order.is_done]
         for order in left:
             self._log(f"order {order.order_id} may be open: its end was not confirmed")
         if not left:
             await self._switch.disarm()
         return left
 
+    def _to_end(self, orders_at_end: str) -> list[Order]:
+        """Orders that are not to be open once the session has ended."""
+        kept = KEPT[orders_at_end]
+        return [order for order in self.known.orders.values() if not kept(order)]
+
     async def close(self) -> None:
         """End everything; orders stay as they are."""
         self.stream.end()
         await self._tasks.close()
+        self.asking.refusals.close()
 
     def take(self, commands: Records, *, is_late: bool = False) -> None:
         """Work COMMAND records; those that are not for an exchange are passed over.

@@ -16,11 +16,12 @@ from gateways.orders.known import Order
 from gateways.orders.limiter import Limit, Limiter, Priority
 from gateways.orders.venue import CommandError, Send
 from gateways.orders.views import OrderView
+from gateways.venues import VENUES
 from oms.instruments import Instrument
 from oms.records import Reason
 
 
-def new_ccxt(credentials: Credentials, session: Any, default_type: str) -> Any:
+def new_ccxt(credentials: Credentials, session: Any, venue: str) -> Any:
     """An unmodified ccxt.pro exchange: its own rate limiter off, nothing sent twice."""
     import ccxt.pro
 
@@ -28,7 +29,7 @@ def new_ccxt(credentials: Credentials, session: Any, default_type: str) -> Any:
         "apiKey": credentials.key,
         "secret": credentials.secret,
         "enableRateLimit": False,
-        "options": {"adjustForTimeDifference": False, "defaultType": default_type},
+        "options": {"adjustForTimeDifference": False, **VENUES[venue].options},
     }
     if session is not None:
         settings["session"] = session
@@ -95,7 +96,7 @@ class HtxOrders:
         """No order can be given other terms: another one in its place would be another order."""
         raise CommandError(
             f"order {order.order_id}: {self.name} does not amend orders; cancel it and place another one",
-            Reason.EXCHANGE_REFUSED,
+            Reason.NO_AMEND,
         )
 
     async def amend(self, order: Order, px: int, qty: int) -> OrderView | None:

@@ -31,6 +31,7 @@ from gateways.orders.htx_words import (
     POST_ONLY,
     PUBLIC,
     READ,
+    RECEIVE_WINDOW_S,
     SIDES,
     TIMES_IN_FORCE,
     TRADE,
@@ -71,7 +72,7 @@ class HtxLinear(HtxOrders):
     @staticmethod
     def new_exchange(credentials: Credentials, session: Any = None) -> Any:
         """See ``gateways.orders.venue.VenueType``."""
-        return new_ccxt(credentials, session, "swap")
+        return new_ccxt(credentials, session, "htx_linear")
 
     async def open(self) -> None:
         """Learn the clock, and compare the account's mode and each contract's terms with the session's."""
@@ -133,11 +134,20 @@ class HtxLinear(HtxOrders):
                 raise
 
     async def query(self, order: Order) -> OrderView:
-        """ "Get Order Info"; of an order that was placed elsewhere in a session before, whose id is not known, the
-        lists are searched."""
+        """ "Get Order Info"; the lists are searched for an order that was placed elsewhere in a session before, whose
+        id is not known, and for one that has ended, which is not found by the client's id any more."""
         if not order.venue_order_id and not order.client_id:
             return await self._elsewhere(order)
-        return await self._query(_name_of(order))
+        try:
+            return await self._query(_name_of(order))
+        except ccxt.ExchangeError as error:
+            is_gone = outcome_of(error, CODES, sent_once=False).verdict is Verdict.GONE
+            if order.venue_order_id or not is_gone:
+                raise
+            ended = await self._ended_lately(order)
+            if ended is None:
+                raise
+            return ended
 
     async def query_by_venue_id(self, instrument: Instrument, venue_order_id: int) -> OrderView:
         """ "Get Order Info"."""
@@ -232,6 +242,19 @@ class HtxLinear(HtxOrders):
                 if external_order_id(instrument.id, number_of(row["order_id"])) == order.order_id:
                     return self._views.order(row)
         raise ccxt.OrderNotFound(f"htx lists no order of {instrument.symbol} that is ours as {order.order_id}")
+
+    async def _ended_lately(self, order: Order) -> OrderView | None:
+        """ "Get Order History", as far back as a request may be that is still on its way, and as far again."""
+        request = {
+            "contract_code": order.instrument.symbol,
+            "margin_mode": CROSS,
+            "start_time": str(self.exchange.nonce() - int(2000 * RECEIVE_WINDOW_S)),
+        }
+        for row in await self._pages("contractPrivateGetV5TradeOrderHistory", request, Priority.ASK):
+            view = self._views.order(row)
+            if view.client_id == order.client_id:
+                return view
+        return None
 
     async def _query(self, request: Mapping[str, str]) -> OrderView:
         row = await self._ask("contractPrivateGetV5TradeOrder", request, READ, Priority.ASK)

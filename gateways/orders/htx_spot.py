@@ -74,7 +74,7 @@ class HtxSpot(HtxOrders):
     @staticmethod
     def new_exchange(credentials: Credentials, session: Any = None) -> Any:
         """See ``gateways.orders.venue.VenueType``."""
-        return new_ccxt(credentials, session, "spot")
+        return new_ccxt(credentials, session, "htx_spot")
 
     async def open(self) -> None:
         """Learn the clock and the account's number, and compare each symbol's terms with the session's."""

@@ -108,5 +108,5 @@ LIMITS: Final = (
 )
 """By user, and public ones by address. The headers tell what is left only of the kind of the request itself."""
 
-RECEIVE_WINDOW_S: Final = 60.0
-"""How far a request's time may be from the exchange's. The documentation does not say; other clients report 30 s."""
+RECEIVE_WINDOW_S: Final = 300.0
+"""How long a request's time is valid ("Authentication": within 5 minutes)."""

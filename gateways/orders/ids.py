@@ -13,6 +13,9 @@ from typing import Final
 
 PREFIX: Final = "zoms"
 OWNER_LENGTH: Final = 6
+SHORT_PREFIX: Final = "z"
+SHORT_OWNER_LENGTH: Final = 4
+"""Where there is room for 18 characters only (Kraken)."""
 NUMBER_LENGTH: Final = 13
 """Digits to base 36 of the largest int64."""
 
@@ -27,6 +30,10 @@ INSTRUMENT_BITS: Final = 12
 
 _DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 _DECIMAL: Final = re.compile(r"0|[1-9][0-9]{0,18}")
+_OURS: Final = re.compile(
+    rf"{PREFIX}[0-9a-z]{{{OWNER_LENGTH + NUMBER_LENGTH}}}$|"
+    rf"^{SHORT_PREFIX}[0-9a-z]{{{SHORT_OWNER_LENGTH + NUMBER_LENGTH}}}$"
+)
 
 
 class ClientIds:
@@ -38,9 +45,13 @@ class ClientIds:
         What tells our orders from those of another installation on the same exchange account: the account's name.
     """
 
+    prefix = PREFIX
+    owner_length = OWNER_LENGTH
+
     def __init__(self, owner: str) -> None:
-        tag = int.from_bytes(blake2b(owner.encode(), digest_size=8).digest(), "little") % 36**OWNER_LENGTH
-        self._head = PREFIX + _to_base_36(tag, OWNER_LENGTH)
+        length = self.owner_length
+        tag = int.from_bytes(blake2b(owner.encode(), digest_size=8).digest(), "little") % 36**length
+        self._head = self.prefix + _to_base_36(tag, length)
         self._pattern = re.compile(f"{self._head}([0-9a-z]{{{NUMBER_LENGTH}}})")
 
     def text(self, order_id: int) -> str:
@@ -54,6 +65,13 @@ class ClientIds:
         found = self._pattern.fullmatch(text)
         number = int(found[1], 36) if found else 0
         return number if 0 < number <= MOST else None
+
+
+class ShortIds(ClientIds):
+    """Client order ids of 18 characters."""
+
+    prefix = SHORT_PREFIX
+    owner_length = SHORT_OWNER_LENGTH
 
 
 class IntegerIds(ClientIds):
@@ -74,9 +92,23 @@ class IntegerIds(ClientIds):
         return number if 0 < number <= MOST else None
 
 
-def ids_of(owner: str, *, are_integers: bool) -> ClientIds:
+def is_of_zoms(client_id: str) -> bool:
+    """Whether a client order id is one that some session of zoms has given; none that is a whole number tells."""
+    return _OURS.search(client_id) is not None
+
+
+def ids_of(owner: str, *, are_integers: bool, are_short: bool = False) -> ClientIds:
     """The client order ids of one account of ours at a venue (``gateways.venues.Venue.has_integer_ids``)."""
-    return IntegerIds(owner) if are_integers else ClientIds(owner)
+    if are_integers:
+        return IntegerIds(owner)
+    return ShortIds(owner) if are_short else ClientIds(owner)
+
+
+def ours_in(text: str) -> str:
+    """The client order id of any account of ours that a text has in it, such as one that an exchange wants a prefix
+    before (Gate: ``t-``); the text itself where there is none."""
+    found = _OURS.search(text)
+    return found[0] if found else text
 
 
 def number_of(text: str | int, what: str = "id") -> int:
@@ -93,24 +125,24 @@ def number_of(text: str | int, what: str = "id") -> int:
     return int(given)
 
 
-def external_order_id(instrument: int, venue_order_id: int) -> int:
+def external_order_id(instrument: int, key: int) -> int:
     """Our id of an order that was placed elsewhere: the same in every session, and never that of an order of ours.
 
-    A venue's id that does not fit (OKX's have 61 bits) is folded: bits of its digest stand for it.
+    A venue's id that does not fit (OKX's have 61 bits) is folded: bits of its digest stand for it. So is that of a
+    stop, which is less than 0 here.
 
     Raises
     ------
     ValueError
-        When the instrument's number does not fit, or the venue's id is no int64 above 0.
+        When the instrument's number does not fit, or the venue's id is 0 or no int64.
     """
-    if not 0 <= instrument < 1 << INSTRUMENT_BITS or not 0 < venue_order_id <= MOST:
+    if not 0 <= instrument < 1 << INSTRUMENT_BITS or not 0 < abs(key) <= MOST:
         raise ValueError(
-            f"order {venue_order_id} of instrument {instrument} was placed elsewhere, and no id of ours fits it: "
-            f"cancel it there"
+            f"order {key} of instrument {instrument} was placed elsewhere, and no id of ours fits it: cancel it there"
         )
-    fitting = venue_order_id
-    if venue_order_id >= FOLDED:
-        digest = blake2b(str(venue_order_id).encode(), digest_size=8).digest()
+    fitting = key
+    if not 0 < key < FOLDED:
+        digest = blake2b(str(key).encode(), digest_size=8).digest()
         fitting = int.from_bytes(digest, "little") % FOLDED | FOLDED
     return EXTERNAL | instrument << VENUE_ID_BITS | fitting
 

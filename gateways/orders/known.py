@@ -20,11 +20,21 @@ import numpy as np
 from gateways.orders.ids import ClientIds, external_order_id
 from gateways.orders.recent_trades import RecentTrades
 from gateways.orders.reports import new_report
-from gateways.orders.views import FillView, FundingView, OrderView, PositionView, Standing
+from gateways.orders.views import FillView, FundingView, OrderView, PositionView, Standing, StopTerms
 from oms.bus import Records
 from oms.decimals import rate
 from oms.instruments import Instrument
-from oms.records import CASH_SCALE, Liquidity, OrderType, Reason, ReportKind, TimeInForce
+from oms.records import (
+    CASH_SCALE,
+    Liquidity,
+    OrderFlag,
+    OrderType,
+    Reason,
+    ReportKind,
+    TimeInForce,
+    Trigger,
+    TriggerSource,
+)
 
 SPOT: Final = "spot"
 """The kind of instruments that are exchanged, not held as a position."""
@@ -96,6 +106,10 @@ class Order:
     stage: Stage = Stage.PENDING
     venue_order_id: int = 0
     """0: not known yet."""
+    stop: StopTerms | None = None
+    """Of one that stands; None: also where they are not known any more."""
+    stop_id: int = 0
+    """The exchange's id of it as a stop; 0: it is none, or it is not known yet."""
     filled_qty: int = 0
     """As far as has been told."""
     said_filled_qty: int = 0
@@ -123,9 +137,19 @@ class Order:
         return self.stage is Stage.ENDED or self.end is not None
 
     @property
+    def stands(self) -> bool:
+        """Whether it is a stop at the exchange that has not fired, as far as is known."""
+        return bool(self.flags & OrderFlag.AT_EXCHANGE)
+
+    @property
+    def protects(self) -> bool:
+        """Whether it stands at the exchange and can do nothing but close a position."""
+        return self.stands and bool(self.flags & OrderFlag.REDUCE_ONLY)
+
+    @property
     def is_silent(self) -> bool:
         """Whether the exchange has still to say what became of it: of one that cannot rest, how it ended."""
-        can_rest = self.order_type is OrderType.LIMIT and self.time_in_force not in AT_ONCE
+        can_rest = self.stands or (self.order_type is OrderType.LIMIT and self.time_in_force not in AT_ONCE)
         return not self.is_done and not (self.is_heard and can_rest)
 
     @property
@@ -235,21 +259,28 @@ class Known:
             int(command["display_qty"]),
             int(command["strategy"]),
         )
+        if order.stands:
+            trigger, source = Trigger(int(command["trigger"])), TriggerSource(int(command["trigger_source"]))
+            order.stop = StopTerms(trigger, int(command["trigger_px"]), source)
         self.add(order)
         return order
 
     def add(self, order: Order) -> None:
         """Know an order from now on."""
         self.orders[order.order_id] = order
-        if order.venue_order_id:
-            self._by_venue_id[order.instrument.id, order.venue_order_id] = order
+        for key in (order.venue_order_id, -order.stop_id):
+            if key:
+                self._by_venue_id[order.instrument.id, key] = order
 
-    def find(self, instrument: int, client_id: str, venue_order_id: int) -> Order | None:
-        """The order that is meant, also one that has ended; None: it is none of the known ones."""
+    def find(self, instrument: int, client_id: str, key: int) -> Order | None:
+        """The order that is meant, also one that has ended; None: it is none of the known ones.
+
+        ``key`` is its id at the venue, or of a stop less than 0, as ``OrderView.key``.
+        """
         order_id = self.ids.order_id(client_id) if client_id else None
         if order_id is not None:
             return self.orders.get(order_id) or self._ended.get(order_id)
-        return self._by_venue_id.get((instrument, venue_order_id))
+        return self._by_venue_id.get((instrument, key))
 
     def is_known(self, order_id: int) -> bool:
         """Whether there is, or was of late, an order of that id."""
@@ -267,16 +298,20 @@ class Known:
         is_exact
             It is how the order stands now, with no request about it on its way: terms that differ are told.
         """
-        order = self.find(view.instrument, view.client_id, view.venue_order_id)
+        order = self.find(view.instrument, view.client_id, view.key)
         if order is None:
             return None
-        self.bind(order, view.venue_order_id)
+        self.bind(order, view.key)
         if order.stage is Stage.ENDED:
             return order
         self._accept(order, view.exch_ts)
         if view.standing is not Standing.TAKEN and not order.is_heard:
             order.is_heard = True
             order.changed.set()
+        if view.stop is not None:
+            self._take_stop(order, view)
+            return order
+        self._fire(order, view.exch_ts)
         order.said_filled_qty = max(order.said_filled_qty, view.filled_qty)
         terms = (view.px, view.qty)
         is_stale = view.exch_ts < order.heard_ts
@@ -301,6 +336,7 @@ class Known:
             self.repeated += 1
             return order
         self._accept(order, fill.exch_ts)
+        self._fire(order, fill.exch_ts)
         self._note_order(fill)
         order.trades.add(fill.trade_id)
         order.filled_qty += fill.qty
@@ -369,20 +405,21 @@ class Known:
         self._tell(new_report(kind, reason=reason, ts=self._time_ns(), **{name: command[name] for name in names}))
 
     def adopt(self, view: OrderView) -> Order:
-        """Take on an open order that the core does not know, and tell it.
+        """Take on an open order, or a stop that stands, that the core does not know, and tell it.
 
         Raises
         ------
         KnownError
             When the core could not keep it.
         """
-        if view.order_type is not OrderType.LIMIT or view.time_in_force is not TimeInForce.GTC:
+        is_kept = view.order_type is OrderType.LIMIT and view.time_in_force is TimeInForce.GTC
+        if view.stop is None and not is_kept:
             raise KnownError(
                 f"order {view.venue_order_id} was placed elsewhere and is no limit order good till cancelled: cancel it"
             )
         own_id = self.ids.order_id(view.client_id)
         order = Order(
-            own_id if own_id is not None else external_order_id(view.instrument, view.venue_order_id),
+            own_id if own_id is not None else external_order_id(view.instrument, view.key),
             view.client_id,
             self.instruments[view.instrument],
             view.side,
@@ -392,13 +429,19 @@ class Known:
             view.px,
             view.qty,
             stage=Stage.LIVE,
-            venue_order_id=view.venue_order_id,
+            venue_order_id=0 if view.stop else view.venue_order_id,
+            stop=view.stop,
+            stop_id=view.venue_order_id if view.stop else 0,
             filled_qty=view.filled_qty,
             said_filled_qty=view.filled_qty,
             untraced_qty=view.filled_qty,
             heard_ts=view.exch_ts,
         )
         self.add(order)
+        stop: dict[str, int] = {}
+        if view.stop is not None:
+            trigger, trigger_px, source = view.stop
+            stop = {"trigger": trigger, "trigger_source": source, "value": trigger_px}
         self._report(
             ReportKind.ADOPTED,
             order,
@@ -408,6 +451,7 @@ class Known:
             flags=order.flags,
             order_type=order.order_type,
             time_in_force=order.time_in_force,
+            **stop,
         )
         return order
 
@@ -445,11 +489,15 @@ class Known:
             fee_known=1,
         )
 
-    def bind(self, order: Order, venue_order_id: int) -> None:
-        """Learn the exchange's id of an order, by which alone its list of trades names it."""
-        if not order.venue_order_id:
-            order.venue_order_id = venue_order_id
-            self._by_venue_id[order.instrument.id, venue_order_id] = order
+    def bind(self, order: Order, key: int) -> None:
+        """Learn the exchange's id of an order, by which alone its list of trades names it, or of a stop."""
+        if key > 0 and not order.venue_order_id:
+            order.venue_order_id = key
+        elif key < 0 and not order.stop_id:
+            order.stop_id = -key
+        else:
+            return
+        self._by_venue_id[order.instrument.id, key] = order
 
     def _take_foreign(self, fill: FillView) -> None:
         if _trade(fill) in self._booked:
@@ -497,6 +545,26 @@ class Known:
             order.stage = Stage.LIVE
             self._report(ReportKind.ACCEPTED, order, exch_ts)
 
+    def _take_stop(self, order: Order, view: OrderView) -> None:
+        """Take what is said of an order as a stop; it is old where the order has fired."""
+        if not order.stands:
+            return
+        if view.became and self._by_venue_id.get((order.instrument.id, view.became), order) is order:
+            self._fire(order, view.exch_ts)
+            self.bind(order, view.became)
+        elif view.became:  # placed elsewhere, and the order that it has become was taken on by itself
+            order.end = End(Standing.CANCELLED, Reason.NONE, order.filled_qty, view.exch_ts)
+        elif view.standing is not Standing.OPEN and order.end is None:
+            order.end = End(view.standing, view.reason, view.filled_qty, view.exch_ts)
+        self._settle(order)
+
+    def _fire(self, order: Order, exch_ts: int) -> None:
+        """A stop has become the order that it was for."""
+        if order.stands:
+            order.flags &= ~OrderFlag.AT_EXCHANGE
+            order.stop = None
+            self._report(ReportKind.TRIGGERED, order, exch_ts)
+
     def _amended(self, order: Order, px: int, qty: int, exch_ts: int) -> None:
         is_filled = order.filled_qty == max(order.qty, qty)  # at either terms: for the core it has ended by its fills
         order.asked = None
@@ -522,7 +590,8 @@ class Known:
         self._ended[order.order_id] = order
         if len(self._ended) > REMEMBERED:
             _, forgotten = self._ended.popitem(last=False)
-            self._by_venue_id.pop((forgotten.instrument.id, forgotten.venue_order_id), None)
+            for key in (forgotten.venue_order_id, -forgotten.stop_id):
+                self._by_venue_id.pop((forgotten.instrument.id, key), None)
 
     def _report(self, kind: ReportKind, order: Order, exch_ts: int, **fields: int) -> None:
         order.changed.set()

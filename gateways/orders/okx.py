@@ -23,6 +23,7 @@ from gateways.orders.clock import Clock
 from gateways.orders.ids import MOST, external_order_id, number_of
 from gateways.orders.known import Order
 from gateways.orders.limiter import Limiter, Priority
+from gateways.orders.okx_stops import CONDITIONAL, accepted, check_stop, stop_name, stop_terms, stop_view
 from gateways.orders.okx_views import ACCOUNT, NS_PER_MS, ORDERS, OkxViews, cash_of
 from gateways.orders.okx_words import (
     ACCOUNT_ORDERS,
@@ -31,6 +32,7 @@ from gateways.orders.okx_words import (
     BILLS,
     CANCEL,
     CANCEL_BATCH,
+    CANCEL_STOP,
     CODES,
     CONFIGURATION,
     FILLS,
@@ -40,11 +42,14 @@ from gateways.orders.okx_words import (
     MARKET,
     OLD_FILLS,
     PENDING,
+    PENDING_STOPS,
     PLACE,
     PLACE_BATCH,
+    PLACE_STOP,
     POSITIONS,
     POST_ONLY,
     QUERY,
+    QUERY_STOP,
     RECEIVE_WINDOW_S,
     SIDES,
     SWITCH,
@@ -62,6 +67,7 @@ PAGE: Final = 100
 """Most rows of one answer."""
 
 MOST_IN_BATCH: Final = 20
+MOST_STOPS_IN_BATCH: Final = 10
 SWITCH_S: Final = (10, 120)
 """The least and the most that the dead man's switch takes."""
 
@@ -202,11 +208,23 @@ class Okx:
         if order.order_type is OrderType.MARKET and order.time_in_force is TimeInForce.FOK:
             raise CommandError(f"{self.name} has no market order of all or nothing", Reason.BAD_TIME_IN_FORCE)
 
-    def check_amend(self, order: Order, px: int, qty: int) -> None:
-        """Every limit order can be amended."""
+    def check_stop(self, order: Order) -> None:
+        """See ``gateways.orders.conditional.Conditional``."""
+        check_stop(order)
+
+    def check_amend(self, order: Order, _px: int, _qty: int) -> None:
+        """Every limit order can be amended; stops are not."""
+        if order.stands:
+            raise CommandError("a stop at okx is not changed: place another, then cancel it", Reason.NO_AMEND)
 
     async def place(self, order: Order) -> OrderView | None:
-        """ "Place order"."""
+        """ "Place order", or "Place algo order"."""
+        if order.stands:
+            terms = stop_terms(order, self.trade_mode)
+            rows = await self._ask(
+                "privatePostTradeOrderAlgo", terms, (PLACE_STOP, order), Priority.ORDER, is_order=True
+            )
+            return accepted(order, rows[0]) if rows and rows[0].get("algoId") else None
         request = self.terms_of(order)
         rows = await self._ask("privatePostTradeOrder", request, (PLACE, order), Priority.ORDER, is_order=True)
         return _accepted(order, rows[0]) if rows and rows[0].get("ordId") else None
@@ -269,14 +287,42 @@ class Okx:
         return None
 
     async def cancel(self, order: Order) -> OrderView | None:
-        """ "Cancel order"; None while the order is still open."""
+        """ "Cancel order", or "Cancel algo order"; None while the order is still open."""
+        if order.stands:
+            return await self._cancel_stop(order)
         await self._ask("privatePostTradeCancelOrder", _name_of(order), (CANCEL, order), Priority.CANCEL)
         view = await self.query(order)
         return None if view.standing is Standing.OPEN else view
 
+    async def _cancel_stop(self, order: Order) -> OrderView | None:
+        if not order.stop_id:  # they are cancelled by the exchange's id alone
+            view = await self.query(order)
+            if view.stop is None or view.standing is not Standing.OPEN:
+                return view
+            order.stop_id = view.venue_order_id
+        request = [{"instId": order.instrument.symbol, "algoId": str(order.stop_id)}]
+        await self._cancel_stops(order.instrument, request)
+        view = await self.query(order)
+        return None if view.stop is not None and view.standing is Standing.OPEN else view
+
+    async def _cancel_stops(self, instrument: Instrument, request: list[dict[str, str]]) -> None:
+        """ "Cancel algo order" of several."""
+        await self.limiter.turn({limit_name(CANCEL_STOP, instrument.symbol): len(request)}, Priority.CANCEL)
+        await self.exchange.privatePostTradeCancelAlgos(request)
+
     async def cancel_all(self, instrument: Instrument) -> None:
-        """ "Cancel multiple orders" of all that are open: those that have ended meanwhile are as good."""
-        views = await self.open_orders(instrument)
+        """ "Cancel multiple orders" of all that are open, "Cancel algo order": those that have ended meanwhile are as
+        good."""
+        found = await self.open_orders(instrument)
+        stops = [view for view in found if view.stop is not None]
+        for first in range(0, len(stops), MOST_STOPS_IN_BATCH):
+            batch = stops[first : first + MOST_STOPS_IN_BATCH]
+            named = [{"instId": instrument.symbol, "algoId": str(view.venue_order_id)} for view in batch]
+            try:
+                await self._cancel_stops(instrument, named)
+            except ccxt.OrderNotFound:
+                continue
+        views = [view for view in found if view.stop is None]
         cost = limit_name(CANCEL_BATCH, instrument.symbol)
         for first in range(0, len(views), MOST_IN_BATCH):
             batch = views[first : first + MOST_IN_BATCH]
@@ -290,6 +336,15 @@ class Okx:
     async def query(self, order: Order) -> OrderView:
         """ "Order details"; of an order that was placed elsewhere in a session before, whose id is not known, the
         lists are searched."""
+        if order.stands:
+            (row,) = await self._ask("privateGetTradeOrderAlgo", stop_name(order), QUERY_STOP, Priority.ASK)
+            stop = stop_view(self._by_symbol, row)
+            if stop is None:
+                raise ValueError(f"an answer that cannot be: {row}")
+            if not stop.became:
+                return stop
+            view = await self.query_by_venue_id(order.instrument, stop.became)
+            return view._replace(client_id=order.client_id)
         if not order.venue_order_id and not order.client_id:
             return await self._elsewhere(order)
         (row,) = await self._ask("privateGetTradeOrder", _name_of(order), (QUERY, order), Priority.ASK)
@@ -303,10 +358,13 @@ class Okx:
         return self._views.order(row)
 
     async def open_orders(self, instrument: Instrument) -> list[OrderView]:
-        """ "Order List", page by page."""
+        """ "Algo order list", "Order List", page by page."""
         request = {"instType": self.inst_type, "instId": instrument.symbol}
+        asked = {**request, "ordType": CONDITIONAL}
+        rows = await self._pages("privateGetTradeOrdersAlgoPending", asked, PENDING_STOPS, Priority.RECONCILE, "algoId")
+        stops = [stop for row in rows if (stop := stop_view(self._by_symbol, row)) is not None]
         rows = await self._pages("privateGetTradeOrdersPending", request, PENDING, Priority.RECONCILE, "ordId")
-        return [self._views.order(row) for row in rows]
+        return [*stops, *(self._views.order(row) for row in rows)]
 
     async def fills_of(self, order: Order) -> list[FillView]:
         """ "Transaction details" of three days, and where that is not all, of three months."""

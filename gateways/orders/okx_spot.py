@@ -52,6 +52,10 @@ class OkxSpot(Okx):
             raise CommandError("okx_spot has no short leg", Reason.BAD_LEG)
         super().check(order)
 
+    def check_stop(self, _order: Order) -> None:
+        """None are kept: an order here cannot be one that only closes."""
+        raise CommandError("okx_spot keeps no stops: without the flag the core holds it", Reason.NO_STOPS_AT_EXCHANGE)
+
     def terms_of(self, order: Order) -> dict[str, Any]:
         """See ``Okx``; a buy at the market would be for so much of the quote currency, were nothing said."""
         request = super().terms_of(order)

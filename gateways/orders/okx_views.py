@@ -77,7 +77,7 @@ class OkxViews:
         )
         return OrderView(
             instrument.id,
-            row["clOrdId"],
+            _client_id(row),
             number_of(row["ordId"], "ordId"),
             SIDE_OF[row["side"]],
             order_type,
@@ -103,7 +103,7 @@ class OkxViews:
         instrument = self._by_symbol[row["instId"]]
         fill = FillView(
             instrument.id,
-            row["clOrdId"],
+            _client_id(row),
             number_of(row["ordId"], "ordId"),
             number_of(row["tradeId"], "tradeId"),
             SIDE_OF[row["side"]],
@@ -142,6 +142,12 @@ class OkxViews:
 def cash_of(text: str, what: str) -> int:
     """An amount in 1e-8, rounded half to even; empty text is 0."""
     return round(Fraction(parse_decimal(what, text or "0")) * CASH_SCALE)
+
+
+def _client_id(row: Mapping[str, Any]) -> str:
+    """The client's id of an order, or of the stop that it was."""
+    client_id: str = row["clOrdId"] or row.get("algoClOrdId", "")
+    return client_id
 
 
 def _has_fill(row: Mapping[str, Any]) -> bool:

@@ -86,6 +86,10 @@ CODES: Final[dict[int | str, Code]] = {
     51169: (Verdict.REFUSED, Reason.REDUCE_ONLY),
     51201: (Verdict.REFUSED, Reason.QTY_ABOVE_MAX),
     51202: (Verdict.REFUSED, Reason.QTY_ABOVE_MAX),
+    51277: (Verdict.REFUSED, Reason.WOULD_TRIGGER),
+    51278: (Verdict.REFUSED, Reason.WOULD_TRIGGER),
+    51279: (Verdict.REFUSED, Reason.WOULD_TRIGGER),
+    51280: (Verdict.REFUSED, Reason.WOULD_TRIGGER),
     51400: (Verdict.GONE, Reason.UNKNOWN_AT_EXCHANGE),
     51401: (Verdict.GONE, Reason.UNKNOWN_AT_EXCHANGE),
     51402: (Verdict.GONE, Reason.UNKNOWN_AT_EXCHANGE),
@@ -102,6 +106,7 @@ CODES: Final[dict[int | str, Code]] = {
 TIME, INSTRUMENTS, CONFIGURATION, BALANCE = "time", "instruments", "configuration", "balance"
 POSITIONS, BILLS, SWITCH = "positions", "bills", "dead man's switch"
 PENDING, HISTORY = "pending orders", "orders of before"
+QUERY_STOP, PENDING_STOPS = "queries of stops", "pending stops"
 FILLS, OLD_FILLS, ACCOUNT_ORDERS = "fills", "old fills", "orders of the account"
 
 ACCOUNT_LIMITS: Final = (
@@ -116,13 +121,25 @@ ACCOUNT_LIMITS: Final = (
     Limit(FILLS, 60, 2.0, ""),
     Limit(OLD_FILLS, 10, 2.0, ""),
     Limit(SWITCH, 1, 1.0, ""),
+    Limit(QUERY_STOP, 20, 2.0, ""),
+    Limit(PENDING_STOPS, 20, 2.0, ""),
     Limit(ACCOUNT_ORDERS, 1000, 2.0, ""),
 )
 """By user; the exchange tells in no header what is used."""
 
 PLACE, AMEND, CANCEL, QUERY = "new orders", "amends", "cancels", "queries"
 PLACE_BATCH, CANCEL_BATCH = "new orders in batches", "cancels in batches"
-INSTRUMENT_LIMITS: Final = {PLACE: 60, AMEND: 60, CANCEL: 60, QUERY: 60, PLACE_BATCH: 300, CANCEL_BATCH: 300}
+PLACE_STOP, CANCEL_STOP = "new stops", "cancels of stops"
+INSTRUMENT_LIMITS: Final = {
+    PLACE: 60,
+    AMEND: 60,
+    CANCEL: 60,
+    QUERY: 60,
+    PLACE_BATCH: 300,
+    CANCEL_BATCH: 300,
+    PLACE_STOP: 20,
+    CANCEL_STOP: 20,
+}
 """By user and instrument, in two seconds; in batches each order counts."""
 
 RECEIVE_WINDOW_S: Final = 30.0

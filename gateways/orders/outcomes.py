@@ -65,6 +65,8 @@ TABLE: Final[dict[type[BaseException], Code]] = {
     ccxt.InsufficientFunds: (Verdict.REFUSED, Reason.INSUFFICIENT_FUNDS),
     ccxt.InvalidOrder: (Verdict.REFUSED, Reason.EXCHANGE_REFUSED),
     ccxt.DuplicateOrderId: (Verdict.DUPLICATE, Reason.DUPLICATE_ORDER_ID),
+    ccxt.OrderImmediatelyFillable: (Verdict.REFUSED, Reason.POST_ONLY_WOULD_CROSS),
+    ccxt.OrderNotFillable: (Verdict.REFUSED, Reason.NO_LIQUIDITY),
     ccxt.OrderNotFound: (Verdict.GONE, Reason.UNKNOWN_AT_EXCHANGE),
     ccxt.BadRequest: (Verdict.REFUSED, Reason.EXCHANGE_REFUSED),
     ccxt.BadSymbol: (Verdict.REFUSED, Reason.UNKNOWN_INSTRUMENT),

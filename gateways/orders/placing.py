@@ -10,6 +10,7 @@ import numpy as np
 from gateways.orders.asking import RETRY_S, Asking
 from gateways.orders.batches import Answer, Batching, batches
 from gateways.orders.commands import Commands
+from gateways.orders.conditional import Conditional
 from gateways.orders.known import Order, Stage
 from gateways.orders.outcomes import Verdict
 from gateways.orders.tasks import Tasks
@@ -40,6 +41,9 @@ class Placing:
         """Work several NEW commands, in as few requests as is best."""
         assert self._batching is not None
         orders = [order for command in commands if (order := self._admitted(command)) is not None]
+        for stop in [order for order in orders if order.stands]:
+            orders.remove(stop)
+            self._tasks.spawn(self._place([stop]))
         for batch in batches(orders, partial(self._batching.batch_size, CommandKind.NEW)):
             self._tasks.spawn(self._place(batch))
 
@@ -58,7 +62,7 @@ class Placing:
             try:
                 self._venue.check_amend(order, px, qty)
             except CommandError as error:
-                self._asking.log(str(error))
+                self._asking.refusals.add(error.reason.name, str(error))
                 self._known.reject_amend(order, error.reason)
                 return
             outcome = await self._asking.one(order, lambda: self._venue.amend(order, px, qty), sent_once=False)
@@ -78,11 +82,23 @@ class Placing:
             return None
         order = self._known.new(command)
         try:
-            self._venue.check(order)
+            self._check(order)
         except CommandError as error:
+            self._asking.log(str(error))
             self._known.reject(order, error.reason)
             return None
         return order
+
+    def _check(self, order: Order) -> None:
+        """Raise ``CommandError`` for an order that the venue does not take."""
+        if order.stands:
+            if not isinstance(self._venue, Conditional):
+                raise CommandError(
+                    "this gateway keeps no stops at the exchange: without the flag the core holds it",
+                    Reason.NO_STOPS_AT_EXCHANGE,
+                )
+            self._venue.check_stop(order)
+        self._venue.check(order)
 
     async def _place(self, orders: list[Order]) -> None:
         """Ask for new orders, all of them in one request."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, Protocol, runtime_checkable
 
 from gateways.orders.clock import Clock
 from gateways.orders.outcomes import REQUEST_ERRORS, told_text
@@ -29,6 +29,22 @@ GREETING_S: Final = 10.0
 
 MOST_MISSED: Final = 3
 """Events in a row that an answer told of and the stream did not, before it is taken for dead."""
+
+
+@runtime_checkable
+class Watched(Protocol):
+    """A venue whose private stream is ccxt's to open and to understand."""
+
+    async def watch(self, take: Callable[[Told], None], is_open: Callable[[], None]) -> None:
+        """One connection, from its making to its end, which raises.
+
+        Parameters
+        ----------
+        take
+            Takes what it says.
+        is_open
+            To be called once the account's events come.
+        """
 
 
 class PrivateStream:
@@ -72,7 +88,8 @@ class PrivateStream:
         self.connections = 0
         self.messages = 0
         self.is_open = False
-        exchange.handle_message = self._handle
+        if not isinstance(venue, Watched):
+            exchange.handle_message = self._handle
 
     async def run(self) -> None:
         """Keep a stream open until cancelled."""
@@ -80,7 +97,12 @@ class PrivateStream:
         while True:
             await self._clock.sleep(BACKOFF_S[min(failures, len(BACKOFF_S) - 1)])
             try:
-                failures = 0 if await self._connect_and_listen() else failures + 1
+                was_open = await (
+                    self._connect_and_watch(self._venue)
+                    if isinstance(self._venue, Watched)
+                    else self._connect_and_listen()
+                )
+                failures = 0 if was_open else failures + 1
             except REQUEST_ERRORS as error:
                 self._why = told_text(error)
                 failures += 1
@@ -135,6 +157,36 @@ class PrivateStream:
             self._exchange.clients.pop(address, None)
             with suppress(*REQUEST_ERRORS):
                 await client.close()
+
+    async def _connect_and_watch(self, venue: Watched) -> bool:
+        """As ``_connect_and_listen``, of a connection that is ccxt's."""
+        self._broken.clear()
+        self._missed = 0
+        opened = asyncio.Event()
+        connection = asyncio.ensure_future(venue.watch(self._hear, opened.set))
+        watching = asyncio.ensure_future(_end_of(connection))
+        opening = asyncio.ensure_future(opened.wait())
+        breaking = asyncio.ensure_future(self._broken.wait())
+        tasks = (connection, watching, opening, breaking)
+        try:
+            await asyncio.wait((watching, opening), timeout=GREETING_S, return_when=asyncio.FIRST_COMPLETED)
+            if opened.is_set() and not watching.done():
+                self.connections += 1
+                self.is_open = True
+                await self._on_open()
+                await asyncio.wait((watching, breaking), return_when=asyncio.FIRST_COMPLETED)
+            if watching.done():
+                self._why = watching.result()
+            return self.is_open
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _hear(self, told: Told) -> None:
+        if not self._has_ended:
+            self.messages += 1
+            self._take(told)
 
     async def _keep(self) -> None:
         """Renew the key until that is refused."""

@@ -24,19 +24,22 @@ from typing import Any, Final, Protocol
 import ccxt
 import zmq
 
-from gateways.credentials import CredentialsError, read_credentials
+from gateways.abilities import caveats
+from gateways.account_claim import Claim
+from gateways.credentials import CredentialsError, read_credentials, refused_text
 from gateways.orders.asking import RETRY_S
 from gateways.orders.clock import Clock
 from gateways.orders.gateway import OrderGateway
 from gateways.orders.ids import ids_of
 from gateways.orders.known import Known
+from gateways.orders.lateness import Lateness
 from gateways.orders.outcomes import NO_ANSWER, told_text
 from gateways.orders.past import Audit, newest_session, read_past
 from gateways.orders.venue import Venue, VenueType
 from gateways.sandbox.pointing import pointed_session
 from gateways.venues import Role, implementation, venue_among
 from oms.bus import Puller, Pusher, Records, has_input
-from oms.config import ConfigError, LiveSettings, Settings
+from oms.config import ConfigError, SandboxSettings, Settings
 from oms.lifecycle import Lifecycle
 from oms.records import RecordKind, Source
 
@@ -99,6 +102,8 @@ def run(settings: Settings, life: Lifecycle, context: zmq.Context[Any], venue: s
     ------
     CredentialsError
         When there are no keys.
+    ClaimError
+        When another session on this machine trades the account.
     ConfigError
         When no instrument of the settings is of this venue, or several venues are meant, or a sandbox's certificate
         cannot be read.
@@ -120,27 +125,30 @@ async def serve(
 ) -> int:
     """Trade until told to stop; raises as ``run``."""
     clock = clock or Clock()
-    among = settings.instruments if venue_name else settings.live_instruments or settings.instruments
-    row = venue_among((each.venue for each in among), Role.ORDERS, venue_name)
+    row = venue_among(settings.venues, Role.ORDERS, venue_name)
     venue_type: VenueType = implementation(row.name, Role.ORDERS)
-    traded = settings.live_instruments or settings.instruments
-    instruments = tuple(each for each in traded if each.venue == row.name)
+    instruments = tuple(each for each in settings.traded_instruments if each.venue == row.name)
     credentials = read_credentials(row.name, environment)
     log = _log_of(row.name)
-    puller = Puller(context, settings.orders_endpoint)
-    pusher = Pusher(context, settings.core_endpoint, RecordKind.REPORT, Source.EXECUTION)
+    puller = Puller(context, settings.orders_endpoint(row.name))
+    source = settings.source(Source.EXECUTION, row.name)
+    pusher = Pusher(context, settings.core_endpoint, RecordKind.REPORT, source)
+    firm = settings.firm
+    sandbox = settings.live.sandbox.get(row.name)
+    claim = Claim(row.name, credentials.key, sandbox.port if sandbox else 0) if firm.trade else None
     sender = ReportSender(pusher)
     account = settings.account_number("")
-    ids = ids_of(settings.account, are_integers=row.has_integer_ids)
+    ids = ids_of(settings.account, are_integers=row.has_integer_ids, are_short=row.has_short_ids)
     wallets = {wallet.currency: number for number, wallet in enumerate(settings.wallets) if wallet.venue == row.name}
-    session = _sandbox_session(settings.live, row.hosts)
+    session = _sandbox_session(sandbox, row.hosts)
     exchange = venue_type.new_exchange(credentials, session)
     venue: Venue = venue_type(exchange, instruments, clock)
-    firm = settings.firm
 
     try:
         life.beat({}, "recovering")
-        await _opened(venue, life, clock, log)
+        await _opened(venue, life, clock, log, lambda text: refused_text(row.name, credentials.key, text, environment))
+        for line in caveats(exchange, row) if row.market else ():
+            log(line)
         while not life.stopping:
             core = newest_session(settings.journal_dir)
             audit = Audit(settings.journal_dir, core, account, instruments)
@@ -174,18 +182,20 @@ async def serve(
             await session.close()
         puller.close()
         pusher.close()
+        if claim is not None:
+            claim.release()
     return 0
 
 
-async def _opened(venue: Venue, life: Life, clock: Clock, log: Say) -> None:
+async def _opened(venue: Venue, life: Life, clock: Clock, log: Say, refused: Callable[[str], str]) -> None:
     """Open a venue, however often it does not answer; raises ``ValueError`` where its contracts are not ours, or it
-    refuses the keys."""
+    refuses the keys, which ``refused`` words."""
     for attempt in count():
         try:
             await venue.open()
             return
         except ccxt.AuthenticationError as error:
-            raise CredentialsError(f"the exchange refuses the keys: {told_text(error)}") from error
+            raise CredentialsError(refused(told_text(error))) from error
         except NO_ANSWER as error:
             if life.stopping:
                 return
@@ -218,27 +228,29 @@ async def _trade(
 ) -> str:
     """Work what the bus brings until told to stop, or until it is to begin anew; returns why it has ended."""
     firm = settings.firm
+    lateness = Lateness(firm.max_command_age_s)
     life.beat(gateway.counters(), "ready")
     auditing = asyncio.ensure_future(_keep_auditing(gateway, audit, audit_s))
     try:
         while not life.stopping:
-            lost = _take(puller, gateway, firm.max_command_age_s)
+            lost = _take(puller, gateway, lateness)
             if auditing.done():
                 auditing.result()
             if lost or gateway.commands.is_behind:
                 return "commands were lost on the bus: beginning anew with what the journal says"
+            gateway.asking.refusals.look()
             is_due = life.beat({**gateway.counters(), "reports": float(sender.reports)})
             if is_due and newest_session(settings.journal_dir) != core:
                 return "there is another core: beginning anew with what it knows"
             await _readable(puller, settings.heartbeat_s / 2)
     finally:
         auditing.cancel()
-    ending = asyncio.ensure_future(gateway.end(cancel=firm.orders_at_end == "cancel", within_s=END_S))
+    ending = asyncio.ensure_future(gateway.end(firm.orders_at_end, within_s=END_S))
     quiet_s, heard_s = min(QUIET_S, END_S), time.monotonic()
     while not ending.done() or time.monotonic() - heard_s < quiet_s:
         if has_input(puller.socket):
             heard_s = time.monotonic()
-        _take(puller, gateway, firm.max_command_age_s)
+        _take(puller, gateway, lateness)
         life.beat(gateway.counters())
         await _readable(puller, min(settings.heartbeat_s / 2, QUIET_S))
     sender.flush()
@@ -246,10 +258,10 @@ async def _trade(
     return "stopping"
 
 
-def _take(puller: Puller, gateway: OrderGateway, max_age_s: float) -> int:
+def _take(puller: Puller, gateway: OrderGateway, lateness: Lateness) -> int:
     """Work every command that has arrived; returns how many records were lost before them.
 
-    New orders and amends that were sent longer than ``max_age_s`` ago do not leave: the market has gone on.
+    New orders and amends that have come too late do not leave: the market has gone on.
     """
     lost = 0
     while has_input(puller.socket):
@@ -258,8 +270,9 @@ def _take(puller: Puller, gateway: OrderGateway, max_age_s: float) -> int:
             break
         lost += frame.lost
         if frame.header.kind == RecordKind.COMMAND:
-            age_s = (time.time_ns() - frame.header.sent_ts) / 1e9
-            gateway.take(frame.records, is_late=age_s > max_age_s)
+            gateway.take(frame.records, is_late=lateness.is_late(frame.header.sent_ts))
+    else:
+        lateness.note_empty()
     return lost
 
 
@@ -281,14 +294,14 @@ async def _readable(puller: Puller, seconds: float) -> None:
         loop.remove_reader(descriptor)
 
 
-def _sandbox_session(live: LiveSettings, hosts: Collection[str]) -> Any:
+def _sandbox_session(sandbox: SandboxSettings | None, hosts: Collection[str]) -> Any:
     """A session that leads to a sandbox on this machine; None: there is none, and the exchange is the real one."""
-    if not live.sandbox_port:
+    if sandbox is None:
         return None
     try:
-        return pointed_session(live.sandbox_port, Path(live.sandbox_ca).read_bytes(), hosts)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"live sandbox_ca {live.sandbox_ca!r} is no certificate: {error}") from None
+        return pointed_session(sandbox.port, Path(sandbox.ca), hosts)
+    except (OSError, ssl.SSLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"sandbox ca {sandbox.ca!r} is no certificate: {error}") from None
 
 
 def _log_of(name: str) -> Say:

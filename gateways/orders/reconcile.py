@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from itertools import accumulate
 from typing import Final
 
-from gateways.orders.ids import external_order_id
+from gateways.orders.ids import external_order_id, is_of_zoms
 from gateways.orders.known import SPOT, Foreign, Known, KnownError, Order, Stage
 from gateways.orders.outcomes import REQUEST_ERRORS, Verdict, outcome_of
 from gateways.orders.unknown import MARGIN_S
@@ -23,12 +23,24 @@ from gateways.orders.venue import Page, Venue
 from gateways.orders.views import FillView, OrderView, PositionView
 from oms.decimals import cash_text
 from oms.instruments import Instrument
+from oms.settings import qualified_symbol
 
 MOST_READS: Final = 10
 """Attempts to read fills, positions and balances of one moment."""
 
 FUNDING_MARGIN_NS: Final = 3_600 * 10**9
 """How far behind the newest payment of funding is looked for others: they are told apart by their ids."""
+
+
+def remedy_of(instrument: Instrument, shown: PositionView) -> str:
+    """What to do where nothing explains the position that the exchange shows."""
+    qty = instrument.qty_from_lots(abs(shown.qty))
+    position = f"-- -{qty}" if shown.qty < 0 else qty
+    return (
+        f"See at the exchange whether somebody else trades this account, and end that. If what it shows is right: "
+        f"zoms adopt position {qualified_symbol(instrument)} {position} {instrument.px_from_ticks(shown.px)}, "
+        f"then end the session and start it again"
+    )
 
 
 class Reconciler:
@@ -110,12 +122,15 @@ class Reconciler:
         }
         for view in await self._venue.open_orders(instrument) if unbound else ():
             own_id = self._known.ids.order_id(view.client_id)
-            order_id = external_order_id(instrument.id, view.venue_order_id) if own_id is None else own_id
+            order_id = external_order_id(instrument.id, view.key) if own_id is None else own_id
             if order_id in unbound:
-                self._known.bind(unbound.pop(order_id), view.venue_order_id)
+                self._known.bind(unbound.pop(order_id), view.key)
         for order in unbound.values():
+            if order.stands and not order.client_id:  # what it may have become is there by itself
+                self._known.end_forgotten(order)
+                continue
             try:
-                self._known.bind(order, (await self._venue.query(order)).venue_order_id)
+                self._known.bind(order, (await self._venue.query(order)).key)
             except REQUEST_ERRORS as error:
                 if not self._is_gone(error):
                     raise
@@ -158,7 +173,7 @@ class Reconciler:
         if self._known.find(instrument.id, "", venue_order_id) is not None:
             return True
         if venue_order_id in self._others or not any(
-            order.stage is Stage.PENDING for order in self._known.orders.values()
+            order.stage is Stage.PENDING or order.stands for order in self._known.orders.values()
         ):
             return False
         if self._known.take_order(await self._venue.query_by_venue_id(instrument, venue_order_id)) is not None:
@@ -174,16 +189,17 @@ class Reconciler:
             if order.instrument is instrument and order.stage is Stage.LIVE and not order.lock.locked()
         }
         views = await self._venue.open_orders(instrument)
-        shown = {view.venue_order_id for view in views}
+        shown: set[Order] = set()
         for view in views:
-            order = self._known.find(instrument.id, view.client_id, view.venue_order_id)
+            order = self._known.find(instrument.id, view.client_id, view.key)
             if order is None:
                 await self._adopt(view)
-            else:
-                is_at_rest = live.get(order) == order.sent_s and not order.lock.locked()
-                self._known.take_order(view, is_exact=is_at_rest)
+                continue
+            shown.add(order)
+            is_at_rest = live.get(order) == order.sent_s and not order.lock.locked()
+            self._known.take_order(view, is_exact=is_at_rest)
         for order in live:
-            if order.venue_order_id not in shown and order.stage is Stage.LIVE:
+            if order not in shown and order.stage is Stage.LIVE:
                 await self._missing(order)
 
     async def _missing(self, order: Order) -> None:
@@ -209,7 +225,13 @@ class Reconciler:
     async def _adopt(self, view: OrderView) -> None:
         order = self._known.adopt(view)
         self.adopted += 1
-        await self.collect(order)
+        if is_of_zoms(view.client_id):
+            self._log(
+                f"order {view.venue_order_id} is open, and was placed by another session of zoms or by one whose "
+                f"journal is gone: if that runs still, perhaps on another machine, end it: two on one account do harm"
+            )
+        if not order.stands:
+            await self.collect(order)
 
     async def _account(self) -> None:
         """Positions, balances and funding, at a moment at which nothing happens."""
@@ -280,7 +302,7 @@ class Reconciler:
             if sums[taken] != difference:
                 raise KnownError(
                     f"position in {symbol} is {shown.qty} lots at the exchange, {qty} are known and "
-                    f"{sums[-1]} are of other orders: nothing explains the rest"
+                    f"{sums[-1]} are of other orders: nothing explains the rest. {remedy_of(instrument, shown)}"
                 )
             counted = foreign[len(foreign) - taken :]
         if difference or known.is_disordered:

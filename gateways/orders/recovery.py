@@ -72,7 +72,7 @@ class Recovery:
         while order.untraced_qty and not order.is_done:
             try:
                 if not order.venue_order_id:
-                    self._asking.known.bind(order, (await self._asking.venue.query(order)).venue_order_id)
+                    self._asking.known.bind(order, (await self._asking.venue.query(order)).key)
                 await self._reconciler.trace(order)
                 return
             except REQUEST_ERRORS as error:

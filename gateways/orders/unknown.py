@@ -21,8 +21,8 @@ from gateways.orders.views import OrderView
 MARGIN_S: Final = 2.0
 """Beyond the receive window: for the way there and the exchange's own work."""
 
-WAITS_S: Final = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
-"""Before each question; the last one again and again."""
+WAITS_S: Final = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 4.0, 8.0, 16.0)
+"""Before each question; the last one again and again, but none goes beyond the time at which it is certain."""
 
 
 class Resolver:
@@ -42,9 +42,11 @@ class Resolver:
 
     async def ask(self, order: Order) -> OrderView | None:
         """How an order stands; None once it is proven that it is not there. It takes as long as it must."""
+        certain_s = order.sent_s + self._venue.receive_window_s + MARGIN_S
         for wait_s in _waits():
-            await self._clock.sleep(wait_s)
-            is_past = self._clock.now_s() - order.sent_s >= self._venue.receive_window_s + MARGIN_S
+            left_s = certain_s - self._clock.now_s()
+            await self._clock.sleep(min(wait_s, left_s) if left_s > 0 else wait_s)
+            is_past = self._clock.now_s() >= certain_s
             self.asked += 1
             try:
                 return await self._venue.query(order)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import NamedTuple
 
-from oms.records import Liquidity, OrderType, ReportKind, TimeInForce
+from oms.records import Liquidity, OrderType, ReportKind, TimeInForce, Trigger, TriggerSource
 
 
 class Standing(Enum):
@@ -26,8 +26,20 @@ class Standing(Enum):
         return self not in (Standing.OPEN, Standing.TAKEN)
 
 
+class StopTerms(NamedTuple):
+    """At which price a stop at the exchange fires."""
+
+    trigger: Trigger
+    trigger_px: int
+    trigger_source: TriggerSource
+
+
 class OrderView(NamedTuple):
-    """An order as the exchange shows it; ticks, lots, ns since the epoch."""
+    """An order as the exchange shows it; ticks, lots, ns since the epoch.
+
+    With ``stop`` it is one that stands beside the book until its price comes, or did until it ended: ``venue_order_id``
+    is then its id as such, which is none of an order in the book.
+    """
 
     instrument: int
     client_id: str
@@ -43,6 +55,14 @@ class OrderView(NamedTuple):
     qty: int
     filled_qty: int
     exch_ts: int
+    stop: StopTerms | None = None
+    became: int = 0
+    """Of a stop that has fired: the id of the order that it has become."""
+
+    @property
+    def key(self) -> int:
+        """Its id among those of orders and stops: these are below 0."""
+        return -self.venue_order_id if self.stop is not None else self.venue_order_id
 
 
 class FillView(NamedTuple):

@@ -159,7 +159,9 @@ class Bench:
 
     @property
     def market_type(self) -> Any:
-        """ccxt's description of the instrument; it has been loaded."""
+        """ccxt's description of the instrument; raises ``CheckError`` where the exchange's could not be loaded."""
+        if not self.exchange.markets:
+            raise CheckError("the exchange's instruments are not known")
         return next(each for each in self.exchange.markets.values() if each["id"] == self.instrument.symbol)
 
     # Prices and quantities
@@ -192,15 +194,21 @@ class Bench:
     # Orders
 
     def ask(
-        self, side: int, qty: int, px: int = 0, time_in_force: TimeInForce = TimeInForce.GTC, flags: int = 0
+        self,
+        side: int,
+        qty: int,
+        px: int = 0,
+        time_in_force: TimeInForce = TimeInForce.GTC,
+        flags: int = 0,
+        **more: int,
     ) -> int:
-        """Ask for an order, at the market where no price is given, and return its id."""
+        """Ask for an order, at the market where no price is given, and return its id; ``more`` are of the command."""
         if not (self.is_fit and self.gateway.entry.is_open):
             why = self.gateway.entry.why_not if self.is_fit else "the instrument is not as the exchange has it"
             raise CheckError(f"no order leaves: {why}")
         self._last_id += 1
         order_type = OrderType.LIMIT if px else OrderType.MARKET
-        terms = {"side": side, "qty": qty, "px": px, "order_type": order_type, "flags": flags}
+        terms = {"side": side, "qty": qty, "px": px, "order_type": order_type, "flags": flags, **more}
         self.placed.append(self._last_id)
         self.send(CommandKind.NEW, self._last_id, time_in_force=time_in_force if px else TimeInForce.IOC, **terms)
         return self._last_id
@@ -342,7 +350,9 @@ class Bench:
                 for view in shown:
                     order = self.order(self.known.ids.order_id(view.client_id) or 0)
                     with suppress(*REQUEST_ERRORS):
-                        await self.venue.cancel(replace(order, venue_order_id=view.venue_order_id))
+                        is_stop = view.stop is not None
+                        order = replace(order, stop_id=view.venue_order_id if is_stop else 0)
+                        await self.venue.cancel(replace(order, venue_order_id=0 if is_stop else view.venue_order_id))
         except REQUEST_ERRORS as error:
             return [f"orders that could not be asked for ({told_text(error)})"]
         return []

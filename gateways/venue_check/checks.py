@@ -25,7 +25,7 @@ from gateways.orders.views import OrderView, Standing
 from gateways.recording import LineDecoder, ReadCounters
 from gateways.venue_check.bench import ENDS, Bench, CheckError, NotHereError, currencies_of
 from oms.decimals import cash_text
-from oms.records import CommandKind, OrderFlag, Reason, ReportKind, TickKind, TimeInForce
+from oms.records import CommandKind, OrderFlag, Reason, ReportKind, TickKind, TimeInForce, Trigger, TriggerSource
 
 LEVELS: Final = 20
 """Of each side of the book, in a comparison."""
@@ -298,6 +298,32 @@ def _difference(bench: Bench, positions: dict[int, int], balances: dict[str, int
     return ""
 
 
+async def stop_stands(bench: Bench) -> str:
+    """A stop far from the market that stands at the exchange, and its end."""
+    px = bench.far(-1)
+    order_id = bench.ask(
+        1,
+        bench.smallest(px),
+        flags=OrderFlag.AT_EXCHANGE,
+        trigger=Trigger.STOP,
+        trigger_source=TriggerSource.LAST,
+        trigger_px=px,
+    )
+    answers = (ReportKind.ACCEPTED, ReportKind.REJECTED)
+    (answer, *_) = await bench.until(lambda: bench.of(order_id, *answers), "the answer to a stop")
+    if answer["reason"] == Reason.NO_STOPS_AT_EXCHANGE:
+        raise NotHereError("stops are held by the core: the gateway keeps none at the exchange")
+    await bench.told(order_id, ReportKind.ACCEPTED)
+    order = bench.order(order_id)
+    view = await _shown(bench, order)
+    if view.stop is None or view.stop.trigger_px != px or view.qty != order.qty:
+        raise CheckError(f"a stop was asked for from {px} ticks on, and is shown as {view}")
+    await bench.end(order)
+    if any(each.client_id == order.client_id for each in await bench.venue.open_orders(bench.instrument)):
+        raise CheckError(f"stop {order.client_id} was told cancelled, and is shown open")
+    return "a stop stood there, was shown, and has ended"
+
+
 async def not_doubled(bench: Bench) -> str:
     """The same order again, past the gateway, which would not ask twice."""
     order = await bench.rest()
@@ -409,6 +435,7 @@ CHECKS: Final = (
     Check("market order", "buys the smallest size", filled),
     Check("closed", "sells it again, reduce-only where there are positions", closed),
     Check("reduce-only", "places a reduce-only order that has nothing to reduce", reduce_only),
+    Check("stop at the exchange", "places a stop far from the market, cancels it", stop_stands),
     Check("not doubled", "places an order twice by one client order id", not_doubled),
     Check("found by id", "places an order, asks for it by its client order id", found_by_client_id),
     Check("ended", "cancels an order that has ended", ended_cannot_end),

@@ -21,7 +21,7 @@ from gateways.live.route import Route, route_of
 from gateways.sandbox.pointing import pointed_session
 from gateways.venues import Sandbox, Venue
 from oms.checks import ConfigError
-from oms.session_settings import LiveSettings
+from oms.session_settings import SandboxSettings
 
 TESTNET_KEYS: Final = "{venue}_testnet"
 """Under which name the keys of a venue's testnet are kept."""
@@ -115,8 +115,7 @@ class Place(NamedTuple):
     def route(self) -> Route:
         """The way of market data."""
         if self.sandbox is not None:
-            live = LiveSettings(sandbox_port=self.sandbox.port, sandbox_ca=str(self.sandbox.ca))
-            return route_of(live, self.venue.hosts)
+            return route_of(SandboxSettings(port=self.sandbox.port, ca=str(self.sandbox.ca)), self.venue.hosts)
         testnet = self.venue.testnet
         if self.where is Where.REAL or testnet is None:
             return Route(ssl.create_default_context())

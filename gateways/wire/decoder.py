@@ -12,6 +12,7 @@ from gateways.layouts import new_scanner
 from gateways.scanner import UNRECOGNISED, scan_message
 from gateways.wire import bitmex, htx, okx
 from gateways.wire.bitmex import BitmexDecoder
+from gateways.wire.generic import GenericDecoder
 from gateways.wire.htx import HtxDecoder
 from gateways.wire.messages import NamedFields, WireError
 from gateways.wire.numbers import AnsweredNumbers, LinkedNumbers, Numbers
@@ -116,6 +117,7 @@ WIRES: Final = {
     ),
     "htx": Wire(lambda instrument: WireDecoder(instrument, _of_htx(instrument), HtxDecoder), AnsweredNumbers),
     "bitmex": Wire(_Bitmex, None),
+    "ccxt": Wire(lambda instrument: WireDecoder(instrument, (), GenericDecoder), LinkedNumbers),
 }
 """By venue: the venue of an instrument in the settings is one of these, or begins with it, such as ``okx_swap``."""
 

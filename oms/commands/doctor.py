@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +13,8 @@ from oms.commands.options import Account, CommandError, DataDir, Json, SettingsF
 
 if TYPE_CHECKING:
     from gateways.doctor import Finding
+    from gateways.venues import Sandbox
+    from oms.config import Settings
 
 
 def doctor(
@@ -31,8 +34,9 @@ def doctor(
 
     settings = load_settings(settings_file, {**overrides(account, data_dir), "replay": {"file": ""}})
     sandbox = sandbox_of(sandbox_port, sandbox_ca)
+    sandboxes = sandboxes_of(settings) if sandbox is None else dict.fromkeys(settings.venues, sandbox)
     try:
-        found = examine(settings, sandbox, may_withdraw=allow_withdrawals)
+        found = examine(settings, sandboxes, may_withdraw=allow_withdrawals)
     except ImportError as error:
         raise CommandError(f"the doctor needs ccxt ({error}): pip install 'zoms[exchanges]'") from None
     findings = [finding for each in found.values() for finding in each]
@@ -46,6 +50,16 @@ def doctor(
         say(f"{refused} to be mended before real orders" if refused else "fit to trade")
     if any(finding.level == "refused" for finding in findings):
         raise typer.Exit(1)
+
+
+def sandboxes_of(settings: Settings) -> dict[str, Sandbox]:
+    """By venue the sandboxes that the settings name; raises ``CommandError``."""
+    from gateways.venues import Sandbox
+
+    for venue, given in settings.live.sandbox.items():
+        if not Path(given.ca).is_file():
+            raise CommandError(f"[live.sandbox.{venue}] ca {given.ca!r} is no file: zoms sandbox --ca FILE writes it")
+    return {venue: Sandbox(given.port, Path(given.ca)) for venue, given in settings.live.sandbox.items()}
 
 
 def print_findings(found: Mapping[str, list[Finding]], tell: Callable[[str], None]) -> None:

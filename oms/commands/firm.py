@@ -1,21 +1,27 @@
-"""``zoms firm``: real orders at an exchange, by the code that was tried on paper."""
+"""``zoms firm``: real orders at exchanges, by the code that was tried on paper."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from oms.commands.doctor import print_findings
+from oms.commands.doctor import print_findings, sandboxes_of
 from oms.commands.options import Account, CommandError, DataDir, overrides, say
 from oms.commands.paper import run_session
 
 if TYPE_CHECKING:
-    from gateways.venues import Sandbox
     from oms.config import Settings
+
+AT_END: Final = {
+    "cancel": "are cancelled",
+    "keep_stops": "are cancelled, but for reduce-only stops at the exchange",
+    "keep": "STAY OPEN",
+}
+"""What is said of open orders, by ``orders_at_end``."""
 
 Config = Annotated[
     Path,
@@ -72,24 +78,12 @@ def firm_settings(config: Path, given: Mapping[str, Any], *, trade: bool, durati
     return load_settings(config, {**given, **firm_given})
 
 
-def sandbox_of_settings(settings: Settings) -> Sandbox | None:
-    """The sandbox that stands for the exchange, where the settings name one."""
-    from gateways.venues import Sandbox
-
-    live = settings.live
-    if not live.sandbox_port:
-        return None
-    if not Path(live.sandbox_ca).is_file():
-        raise CommandError(f"[live] sandbox_ca {live.sandbox_ca!r} is no file: zoms sandbox --ca FILE writes it")
-    return Sandbox(live.sandbox_port, Path(live.sandbox_ca))
-
-
 def examine_first(settings: Settings, *, may_withdraw: bool, to_stderr: bool) -> None:
     """Have the doctor look; raises ``CommandError`` when it refuses anything."""
     try:
         from gateways.doctor import examine
 
-        found = examine(settings, sandbox_of_settings(settings), may_withdraw=may_withdraw)
+        found = examine(settings, sandboxes_of(settings), may_withdraw=may_withdraw)
     except ImportError as error:
         raise CommandError(f"firm mode needs more ({error}): pip install 'zoms[exchanges,live]'") from None
     print_findings(found, lambda line: _tell(line, to_stderr=to_stderr))
@@ -104,14 +98,13 @@ def what_begins(settings: Settings) -> list[str]:
     from oms.settings import data_dir, qualified_symbol
 
     (limits,) = settings.accounts.values()
-    live = settings.live
     lines = [
         "",
         f"  account     {settings.account}, {'TRADES' if settings.firm.trade else 'READ-ONLY: no order leaves'}",
     ]
-    for venue in dict.fromkeys(each.venue for each in settings.live_instruments):
-        if live.sandbox_port:
-            lines.append(f"  venue       {venue}: the SANDBOX on port {live.sandbox_port}, no real money")
+    for venue in settings.venues:
+        if (sandbox := settings.live.sandbox.get(venue)) is not None:
+            lines.append(f"  venue       {venue}: the SANDBOX on port {sandbox.port}, no real money")
         elif read_proof(data_dir(settings.data_dir), venue) is None:
             lines.append(f"  venue       {venue}: REAL MONEY, unproven on {venue} (zoms venue-check {venue})")
         else:
@@ -133,7 +126,7 @@ def what_begins(settings: Settings) -> list[str]:
     lines += [f"  strategy    {each.title} on {each.instrument}" for each in settings.strategies]
     if not settings.strategies:
         lines.append("  strategy    none: orders come from clients only")
-    end = {"cancel": "are cancelled", "keep": "STAY OPEN"}[settings.firm.orders_at_end]
+    end = AT_END[settings.firm.orders_at_end]
     lines.append(f"  at the end  open orders {end}; positions stay")
     lines.append(f"  data        {settings.account_dir}")
     return lines

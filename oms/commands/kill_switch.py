@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -27,7 +28,13 @@ def kill_switch(
         list[str] | None, typer.Argument(help="Default: all that there are keys for.", metavar="[VENUE...]")
     ] = None,
     deadline: Annotated[
-        float, typer.Option("--deadline", help="Give up after this long.", metavar="SECONDS", min=1.0)
+        float,
+        typer.Option(
+            "--deadline",
+            help="Give up this long after the time in which an exchange may take a request.",
+            metavar="SECONDS",
+            min=1.0,
+        ),
     ] = 120.0,
     sandbox_port: SandboxPort = None,
     sandbox_ca: SandboxCa = None,
@@ -37,13 +44,13 @@ def kill_switch(
     import asyncio
 
     from gateways.kill_switch import run_kill_switch
-    from gateways.venues import VENUES
+    from gateways.venues import VENUES, find_venue, venues_with_keys
 
-    unknown = [name for name in venues or [] if name not in VENUES]
+    unknown = [name for name in venues or [] if find_venue(name) is None]
     if unknown:
         raise CommandError(f"there is no kill switch for {unknown[0]!r}: there is one for {', '.join(VENUES)}")
     sandbox = sandbox_of(sandbox_port, sandbox_ca)
-    asked = credentials_for(list(VENUES), venues)
+    asked = credentials_for([*VENUES, *venues_with_keys(os.environ)], venues)
 
     def tell(line: str) -> None:
         sys.stderr.write(f"{line}\n")

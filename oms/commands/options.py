@@ -179,7 +179,7 @@ def compile_line(anew: bool = True) -> Iterator[Callable[[Progress], None]]:
 def say_bad_input(count: int, account_dir: str) -> None:
     """Say how much input a session has refused, and where the first of it is named; nothing when it was none."""
     if count:
-        say(f"  bad input   {count:,} lines or frames refused, see {account_dir}/run/gateway.log")
+        say(f"  bad input   {count:,} lines or frames refused, see {account_dir}/run/gateway*.log")
 
 
 def say_json(content: Any) -> None:

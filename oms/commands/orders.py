@@ -52,7 +52,11 @@ ANSWER_S: Final = 2.0
 HELD_HERE: Final = "held by the core, not at the exchange"
 """What is said of a held order's state: a stop, an exit or a parent order that works only while the core runs."""
 
+AT_EXCHANGE: Final = "at the exchange"
+"""What is said of a stop that stands there."""
+
 _PENDING: Final = frozenset({"pending_new", "pending_amend", "pending_cancel"})
+OPEN_STATES: Final = _PENDING | {"live", "held"}
 
 app = typer.Typer(help="Place, amend, cancel and list orders.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -135,6 +139,8 @@ def say_order(order: Order, as_json: bool) -> None:
         filled += f", fees {order.fees}" if order.fees is not None else ""
     why = "" if order.reason in ("NONE", "") else f" ({order.reason})"
     state = HELD_HERE if order.state == "held" else order.state
+    if order.at_exchange and order.state in OPEN_STATES:
+        state += f", {AT_EXCHANGE}"
     say(f"{order.client_order_id}: {order.side} {order.qty} {order.symbol} {at}: {state}{filled}{why}")
 
 
@@ -148,7 +154,7 @@ def place(
         Type | None,
         typer.Option(
             "--type",
-            help="limit, market, or one that the core holds until its trigger: stop-limit, stop-market, "
+            help="limit, market, or one that waits for its trigger: stop-limit, stop-market, "
             "take-profit-limit, take-profit-market, trailing-stop-limit, trailing-stop-market. "
             "Default: limit with a price, market without.",
             metavar="TYPE",
@@ -163,6 +169,13 @@ def place(
     trail_unit: TrailUnitOption = None,
     post_only: Annotated[bool, typer.Option("--post-only", help="Rest, or be rejected; never take.")] = False,
     reduce_only: Annotated[bool, typer.Option("--reduce-only", help="Only shrink the position.")] = False,
+    at_exchange: Annotated[
+        bool,
+        typer.Option(
+            "--at-exchange",
+            help="Of a stop or a take-profit: it stands at the exchange until its trigger. Default: the core holds it.",
+        ),
+    ] = False,
     display: Annotated[
         str | None, typer.Option("--display", help="Show so much at a time. Default: all.", metavar="QTY")
     ] = None,
@@ -220,6 +233,7 @@ def place(
             good_till_ts=good_till_ts,
             post_only=post_only,
             reduce_only=reduce_only,
+            at_exchange=at_exchange,
             display_qty=display,
             position_side=named(position_side),
             contingency=named(contingency),
@@ -240,6 +254,10 @@ def bracket(
         str, typer.Option("--stop", help="Price at which to stop the loss, at the market.", metavar="PRICE")
     ],
     price: Price = None,
+    at_exchange: Annotated[
+        bool,
+        typer.Option("--at-exchange", help="The stop stands at the exchange, reduce-only. Default: the core holds it."),
+    ] = False,
     client_order_id: Annotated[
         str | None,
         typer.Option("--id", help="The entry's id; the others are ID-target and ID-stop.", metavar="ID"),
@@ -267,6 +285,8 @@ def bracket(
             qty,
             order_type="stop_market",
             trigger_price=stop,
+            at_exchange=at_exchange,
+            reduce_only=at_exchange,
             account=sub_account,
             client_order_id=f"{own_id}-stop",
         ),
@@ -314,7 +334,7 @@ def amend(
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Change an open order's price or quantity, or the trigger of one that the core still holds."""
+    """Change an open order's price or quantity, or the trigger of one that the core or the exchange still holds."""
     with connect(running_settings(account, data_dir), client) as connection:
         connection.subscribe(["orders"])
         order = connection.amend(
@@ -405,7 +425,7 @@ def say_orders(orders: list[Order]) -> None:
                 each.qty,
                 (each.price or "market") + trigger_text(each),
                 each.filled_qty,
-                each.state,
+                each.state + (f" {AT_EXCHANGE}" if each.at_exchange and each.state in OPEN_STATES else ""),
                 "" if each.reason == "NONE" else each.reason,
             ]
             for each in orders

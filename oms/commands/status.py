@@ -30,8 +30,8 @@ def heartbeats(settings: Settings) -> dict[str, Heartbeat]:
     import zmq
 
     from oms.bus import new_context
+    from oms.family import family_of
     from oms.lifecycle import decode_heartbeat
-    from oms.supervisor import FAMILIES
 
     context = new_context()
     socket = context.socket(zmq.SUB)
@@ -39,7 +39,7 @@ def heartbeats(settings: Settings) -> dict[str, Heartbeat]:
     socket.connect(settings.status_endpoint)
     found: dict[str, Heartbeat] = {}
     deadline = time.monotonic() + 2 * settings.heartbeat_s + 0.5
-    while set(found) != {*FAMILIES[settings.mode], SUPERVISOR} and time.monotonic() < deadline:
+    while set(found) != {*family_of(settings), SUPERVISOR} and time.monotonic() < deadline:
         if socket.poll(int((deadline - time.monotonic()) * 1000)):
             heartbeat = decode_heartbeat(socket.recv())
             if heartbeat is not None:
@@ -53,8 +53,8 @@ def status(account: Account = None, data_dir: DataDir = None, as_json: Json = Fa
     import msgspec
 
     from oms.config import SESSION_FILE
+    from oms.family import family_of
     from oms.lock import holder
-    from oms.supervisor import FAMILIES
     from rpc.client import RpcError
 
     settings = running_settings(account, data_dir)
@@ -64,7 +64,7 @@ def status(account: Account = None, data_dir: DataDir = None, as_json: Json = Fa
         "pid": holder(settings),
         "session_file": str(settings.run_dir / SESSION_FILE),
         "processes": {
-            name: msgspec.to_builtins(alive[name]) if name in alive else None for name in FAMILIES[settings.mode]
+            name: msgspec.to_builtins(alive[name]) if name in alive else None for name in family_of(settings)
         },
         "supervisor": msgspec.to_builtins(alive.get(SUPERVISOR)),
     }
@@ -88,7 +88,7 @@ def status(account: Account = None, data_dir: DataDir = None, as_json: Json = Fa
         return
     say(f"account {settings.account}, supervisor pid {content['pid']}, data in {settings.account_dir}")
     say("")
-    say_processes(FAMILIES[settings.mode], alive)
+    say_processes(family_of(settings), alive)
     say_bad_input(bad_input(alive), str(settings.account_dir))
     say("")
     if problem:
@@ -177,13 +177,17 @@ def say_positions(positions: list[Position]) -> None:
 
 def bad_input(alive: dict[str, Heartbeat]) -> int:
     """What the processes that run have refused of their input."""
+    from oms.family import role_and_venue
     from oms.figures import BAD_INPUT
 
-    return int(sum(alive[name].counters.get(counter, 0) for name, counter in BAD_INPUT if name in alive))
+    said = [(role_and_venue(name)[0], heartbeat.counters) for name, heartbeat in alive.items()]
+    return int(sum(counters.get(counter, 0) for role, counters in said for name, counter in BAD_INPUT if name == role))
 
 
 def say_processes(family: Sequence[str], alive: dict[str, Heartbeat]) -> None:
     """Print a table of the family's heartbeats."""
+    from oms.family import role_and_venue
+
     rows = []
     for name in (*family, SUPERVISOR):
         heartbeat = alive.get(name)
@@ -192,7 +196,7 @@ def say_processes(family: Sequence[str], alive: dict[str, Heartbeat]) -> None:
             continue
         counters = ", ".join(
             f"{counter} {heartbeat.counters[counter]:,.0f}"
-            for counter in _SHOWN_COUNTERS[name]
+            for counter in _SHOWN_COUNTERS[role_and_venue(name)[0]]
             if counter in heartbeat.counters
         )
         rows.append([name, str(heartbeat.pid), heartbeat.state, f"{heartbeat.rss_mb:,.0f} MB", counters])

@@ -17,6 +17,7 @@ from oms.core.isolated import may_be_isolated, move_margin, pay_from_margin
 from oms.core.losses import watch_losses
 from oms.core.margin_use import place_margin
 from oms.core.margin_watch import note_margins
+from oms.core.orders import is_protection
 from oms.core.positions import apply_fill, book_funding, fee_of, value_of
 from oms.core.self_trade import note_resting
 from oms.core.state import MAX_ACCOUNTS, Record
@@ -84,10 +85,12 @@ def count_open(s: Record, order: Record, qty: int, px: int) -> None:
     """Count ``qty`` lots of an order at ``px`` as open instead of what was counted before.
 
     ``px`` 0 (a market order) is what the order was counted at, or the last price at which it would trade now. While an
-    amend is in flight the order is counted at the dearer of its two prices.
+    amend is in flight the order is counted at the dearer of its two prices. A protection at the exchange counts none.
     """
     account = order["account"]
     instrument = order["instrument"]
+    if is_protection(s, order):
+        qty = 0
     if px == 0:
         px = order["risk_px"]
         if order["risk_qty"] == 0 and qty > 0:

@@ -13,15 +13,27 @@ from oms.compiled import kernel
 from oms.core.accounting import move_wallet, pay_funding, recount, set_balance
 from oms.core.costs import add_lot, free_lots
 from oms.core.entry import enter_order
-from oms.core.events import emit_order, ignore_report, new_event
+from oms.core.events import emit_order, emit_terms, ignore_report, new_event
 from oms.core.isolated import assign_margin, move_margin
-from oms.core.orders import find_order, has_free_slot
+from oms.core.orders import find_order, has_free_slot, stands_at_exchange
+from oms.core.outbox import clear_rare
 from oms.core.positions import average_fits, cost_at_average, cost_of, position_fits
 from oms.core.settlement import contract_fits, settle
 from oms.core.state import MAX_ACCOUNTS, MAX_INSTRUMENTS, MAX_PX, MAX_QTY, MAX_WALLETS, Record
 from oms.core.trades import remember_trade
 from oms.core.trading import check_leg
-from oms.records import BUY, CASH_SCALE, EventKind, OrderFlag, OrderState, OrderType, Reason, ReportKind, TimeInForce
+from oms.records import (
+    BUY,
+    CASH_SCALE,
+    EventKind,
+    OrderFlag,
+    OrderState,
+    OrderType,
+    Reason,
+    ReportKind,
+    TimeInForce,
+    Trigger,
+)
 
 _FUNDING: Final = int(ReportKind.FUNDING)
 _POSITION: Final = int(ReportKind.POSITION)
@@ -39,6 +51,7 @@ _SHORT_LEG: Final = int(OrderFlag.SHORT_LEG)
 _LIVE: Final = int(OrderState.LIVE)
 _LIMIT: Final = int(OrderType.LIMIT)
 _GTC: Final = int(TimeInForce.GTC)
+_TRAILING: Final = int(Trigger.TRAILING)
 _MAX_CASH: Final = 2**61
 
 _NONE: Final = int(Reason.NONE)
@@ -120,9 +133,13 @@ def refusal_of_average(definition: Record, report: Record) -> int:
 @kernel
 def refusal_of_order(s: Record, report: Record) -> int:
     """Why an order that was placed elsewhere cannot be adopted, or NONE."""
-    if report["order_id"] <= 0 or not 0 < report["leaves_qty"] <= report["qty"] or report["px"] == 0:
+    if report["order_id"] <= 0 or not 0 < report["leaves_qty"] <= report["qty"]:
         return _MALFORMED
-    if report["side"] * report["side"] != 1 or report["order_type"] != _LIMIT or report["time_in_force"] != _GTC:
+    stands = stands_at_exchange(report)
+    if stands and (not 0 < report["trigger"] < _TRAILING or not 0 < report["value"] <= MAX_PX):
+        return _MALFORMED
+    is_kept = report["px"] > 0 and report["order_type"] == _LIMIT and report["time_in_force"] == _GTC
+    if report["side"] * report["side"] != 1 or not (stands or is_kept):
         return _MALFORMED
     strategy = report["strategy"]
     if strategy >= s["strategies_used"]:
@@ -136,7 +153,7 @@ def refusal_of_order(s: Record, report: Record) -> int:
 
 @kernel
 def adopt_order(s: Record, report: Record) -> None:
-    """Enter an open order that was placed elsewhere, as it stands."""
+    """Enter an open order, or a stop at the exchange, that was placed elsewhere, as it stands."""
     command = s["own_command"]
     command["order_id"] = report["order_id"]
     command["request_id"] = 0
@@ -146,27 +163,28 @@ def adopt_order(s: Record, report: Record) -> None:
     command["time_in_force"] = report["time_in_force"]
     command["flags"] = report["flags"]
     command["instrument"] = report["instrument"]
-    command["version"] = s["instruments"][report["instrument"]]["version"]
     command["account"] = report["account"]
     command["strategy"] = report["strategy"]
     command["px"] = report["px"]
     command["qty"] = report["leaves_qty"]
-    command["trigger_px"] = 0
-    command["display_qty"] = 0
-    command["expire_ts"] = 0
-    command["parent_id"] = 0
-    command["trail"] = 0
-    command["trail_unit"] = 0
-    command["trigger"] = 0
-    command["trigger_source"] = 0
-    command["contingency"] = 0
+    clear_rare(command)
+    command["version"] = s["instruments"][report["instrument"]]["version"]
+    command["value"] = 0
+    if stands_at_exchange(report):
+        command["trigger"] = report["trigger"]
+        command["trigger_source"] = report["trigger_source"]
+        command["trigger_px"] = report["value"]
+        command["value"] = report["value"]
     slot = enter_order(s, command)
     order = s["orders"][slot]
     order["state"] = _LIVE
     order["qty"] = report["qty"]
     order["full_qty"] = report["qty"]
     order["filled_qty"] = report["qty"] - report["leaves_qty"]
-    emit_order(s, slot, _ORDER_ADOPTED, report["reason"])
+    if stands_at_exchange(order):
+        emit_terms(s, slot, _ORDER_ADOPTED, report["reason"])
+    else:
+        emit_order(s, slot, _ORDER_ADOPTED, report["reason"])
 
 
 @kernel

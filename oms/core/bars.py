@@ -39,6 +39,7 @@ def is_waited_for(s: Record, instrument: int) -> bool:
     """True while an order rests at the exchange model, or waits for a price, or is worked, in an instrument."""
     return bool(
         s["model"]["resting"][instrument] > 0
+        or s["model"]["first_stop"][instrument] != 0
         or s["order_lists"][instrument]["armed_head"] >= 0
         or s["parent_lists"][instrument]["head"] >= 0
     )
@@ -58,6 +59,8 @@ def move_to(st: State, bar: Record, point: int) -> None:
     book["exch_ts"] = bar["exch_ts"]
     book["local_ts"] = bar["local_ts"]
     s["market_updates"] += 1
+    if point == 0:
+        s["model"]["volume_left"] = bar["qty"]
     if s["model"]["resting"][instrument] > 0:
         call_address(s["model"]["on_depth"], st, point, bar)
     if point == POINTS - 1:

@@ -56,6 +56,7 @@ _REDUCE_ONLY: Final = int(OrderFlag.REDUCE_ONLY)
 _SHORT_LEG: Final = int(OrderFlag.SHORT_LEG)
 _KEPT_FLAGS: Final = _REDUCE_ONLY | _SHORT_LEG
 _NONE: Final = int(Reason.NONE)
+_NO_AMEND: Final = int(Reason.NO_AMEND)
 _REQUESTED: Final = int(Reason.REQUESTED)
 _ID_MASK: Final = 2**ORDER_ID_COUNTER_BITS - 1
 _NS_PER_MS: Final = 1_000_000
@@ -145,7 +146,8 @@ def amend_child(s: Record, row: int, lane: int, slot: int, budget: int) -> int:
     """Bring a child that rests to the price and quantity that its lane wants; returns what is left of the budget.
 
     A budget below 0 is what is open beyond the target: it is taken off. What makes a child smaller, or brings it within
-    the limit, waits for no pause; where less than the smallest order would be left, it is cancelled.
+    the limit, waits for no pause; where less than the smallest order would be left, it is cancelled. So is one that the
+    exchange has refused to change, as it changes none: another one takes its place.
     """
     parent = s["parents"][row]
     order = s["orders"][s["parent_wakes"][row]["slot"] - 1]
@@ -166,6 +168,9 @@ def amend_child(s: Record, row: int, lane: int, slot: int, budget: int) -> int:
     if leaves < least and not is_beyond:
         return budget  # the venue takes no change to so little: it stays where it is
     if s["now"] < parent["blocked_ts"][route] and wanted >= leaves and not is_beyond:
+        return budget
+    if child["reason"] == _NO_AMEND:
+        cancel_child(s, row, lane)
         return budget
     command = address_child(s, order, _AMEND, child["order_id"], wish["px"], child["filled_qty"] + wanted)
     if request_amend(s, command) != _NONE:

@@ -10,7 +10,7 @@ from typing import Final
 from oms.compiled import kernel
 from oms.core.expiry import next_reset
 from oms.core.groups import count_children, is_grouped
-from oms.core.orders import find_order, is_open
+from oms.core.orders import find_order, is_open, is_protection, stands_at_exchange
 from oms.core.parents import find_algorithm, find_terms, has_free_parent, set_routes
 from oms.core.state import MAX_ACCOUNTS, MAX_CHILDREN, MAX_INSTRUMENTS, MAX_PX, NEVER, Record
 from oms.core.units import set_units, target_fits
@@ -19,6 +19,7 @@ from oms.records import ROUTES, Contingency, OrderType, Reason, TimeInForce, Tra
 _NO_TRIGGER: Final = int(Trigger.NONE)
 _TRAILING: Final = int(Trigger.TRAILING)
 _ALGORITHM: Final = int(Trigger.ALGORITHM)
+_BID_ASK: Final = int(TriggerSource.BID_ASK)
 _FIRST_SOURCE: Final = int(min(TriggerSource))
 _LAST_SOURCE: Final = int(max(TriggerSource))
 _TICKS: Final = int(TrailUnit.TICKS)
@@ -27,6 +28,7 @@ _PRICE: Final = int(TrailUnit.PRICE)
 _MAX_TRAIL: Final = 2**30
 _MAX_BASIS_POINTS: Final = 9_999
 _NO_CONTINGENCY: Final = int(Contingency.NONE)
+_OTO: Final = int(Contingency.OTO)
 _OCO: Final = int(Contingency.OCO)
 _REPLACE: Final = int(Contingency.REPLACE)
 _LIMIT: Final = int(OrderType.LIMIT)
@@ -35,6 +37,7 @@ _FOK: Final = int(TimeInForce.FOK)
 _GTD: Final = int(TimeInForce.GTD)
 _DAY: Final = int(TimeInForce.DAY)
 _NONE: Final = int(Reason.NONE)
+_BAD_FLAGS: Final = int(Reason.BAD_FLAGS)
 _BAD_TRIGGER: Final = int(Reason.BAD_TRIGGER)
 _BAD_EXPIRY: Final = int(Reason.BAD_EXPIRY)
 _BAD_DISPLAY_QTY: Final = int(Reason.BAD_DISPLAY_QTY)
@@ -57,12 +60,19 @@ def check_trail(trail: int, trail_unit: int) -> int:
 
 @kernel
 def check_trigger(command: Record) -> int:
-    """A trigger has its price, or its distance, and says what it watches; an order without one has nothing of it."""
+    """A trigger has its price, or its distance, and says what it watches; an order without one has nothing of it.
+
+    An exchange watches a fixed trigger, by its last, mark or index price.
+    """
     trigger = command["trigger"]
     if trigger == _NO_TRIGGER or trigger == _ALGORITHM:
         unused = command["trigger_px"] == 0 and command["trail"] == 0 and command["trigger_source"] == 0
+        if stands_at_exchange(command):
+            return _BAD_FLAGS
         return _NONE if unused else _BAD_TRIGGER
     if trigger > _TRAILING or not _FIRST_SOURCE <= command["trigger_source"] <= _LAST_SOURCE:
+        return _BAD_TRIGGER
+    if stands_at_exchange(command) and (trigger == _TRAILING or command["trigger_source"] == _BID_ASK):
         return _BAD_TRIGGER
     lowest = 0 if trigger == _TRAILING else 1  # a trailing trigger may take its first place from the market
     if not lowest <= command["trigger_px"] <= MAX_PX:
@@ -92,10 +102,12 @@ def check_expiry(s: Record, command: Record) -> int:
 
 @kernel
 def check_display(command: Record) -> int:
-    """Only an order that rests can show a part of itself."""
+    """Only an order that rests can show a part of itself; a stop at the exchange shows nothing."""
     display_qty = command["display_qty"]
     if display_qty == 0:
         return _NONE
+    if stands_at_exchange(command):
+        return _BAD_DISPLAY_QTY
     time_in_force = command["time_in_force"]
     rests = command["order_type"] == _LIMIT and time_in_force != _IOC and time_in_force != _FOK
     return _NONE if rests and 0 < display_qty <= command["qty"] else _BAD_DISPLAY_QTY
@@ -103,11 +115,16 @@ def check_display(command: Record) -> int:
 
 @kernel
 def check_parent(s: Record, command: Record) -> int:
-    """A contingent order's parent is known, of the same account and instrument, and something may still come of it."""
+    """A contingent order's parent is known, of the same account and instrument, and something may still come of it.
+
+    An exit that is to stand at the exchange is not resized there, so it must be one that can only close.
+    """
     contingency = command["contingency"]
     if contingency == _NO_CONTINGENCY:
         return _NONE
     if contingency > _REPLACE:
+        return _BAD_PARENT
+    if contingency == _OTO and stands_at_exchange(command) and not is_protection(s, command):
         return _BAD_PARENT
     if contingency == _OCO and (command["parent_id"] == 0 or command["parent_id"] == command["order_id"]):
         return _NONE

@@ -4,7 +4,9 @@
   filled quantity less what all its children have filled, and at most its own. With every fill the others are brought to
   what remains; at nothing they end. So an entry with a target and a stop is a bracket, and two targets may share it.
   When the price of one with a trigger is reached it leaves at once, and those at rest are cancelled at the same time;
-  a fill that overtakes such a cancel takes its lots from a stop-limit that rests.
+  a fill that overtakes such a cancel takes its lots from a stop-limit that rests. A stop that is to stand at the
+  exchange leaves with the parent's first fill, for all that was asked: it is reduce-only, so the exchange cuts it to
+  what there is to close, and no change of it has to arrive in time.
 - OCO: once one of the group fills in part, is let go by its price, or ends, the others are cancelled.
 - REPLACE: once the parent is done, the order that replaces it leaves for what the parent has not filled; when the
   parent was filled or could not be cancelled, it ends. An order of a group is not replaced, for its replacement
@@ -20,7 +22,7 @@ from oms.core.entry import enter_amend
 from oms.core.events import emit_order, emit_refusal
 from oms.core.groups import anchor_of
 from oms.core.keeping import ask_cancel, change_held, end_held
-from oms.core.orders import is_open
+from oms.core.orders import has_fired, is_open, stands_at_exchange
 from oms.core.outbox import can_send, complete, send
 from oms.core.release import PASSING, release
 from oms.core.risk import check_amend
@@ -48,6 +50,7 @@ _PARENT_ENDED: Final = int(Reason.PARENT_ENDED)
 _SIBLING_ENDED: Final = int(Reason.SIBLING_ENDED)
 _OUTPUT_FULL: Final = int(Reason.OUTPUT_FULL)
 _NONE: Final = int(Reason.NONE)
+_NO_AMEND: Final = int(Reason.NO_AMEND)
 
 _MAX_KEPT: Final = 1_024
 """Groups that are kept to be looked at again; one more is looked at when something of it changes."""
@@ -56,7 +59,7 @@ _MAX_KEPT: Final = 1_024
 @kernel
 def is_committed(order: Record) -> bool:
     """True for an order that its price has let go and that is not done: what it has left belongs to it."""
-    return bool(order["trigger"] != _NO_TRIGGER and order["state"] != _HELD and is_open(order["state"]))
+    return bool(has_fired(order) and is_open(order["state"]))
 
 
 @kernel
@@ -110,23 +113,31 @@ def _follow_held(s: Record, parent: Record, slot: int) -> None:
             end_held(s, slot, _CANCELLED, reason, order["request_id"])
         return
     held_for = order["held_for"] & _BUT_PARENT
-    qty = min(order["full_qty"], unclosed)
+    stands = stands_at_exchange(order)
+    qty = order["full_qty"] if stands else min(order["full_qty"], unclosed)
     if held_for != order["held_for"] or qty != order["qty"]:
         change_held(s, slot, order["px"], qty, order["trigger_px"], order["trail"], held_for)
     if held_for == 0:
-        qty = min(qty, remaining_qty(s, parent, slot))
-        if qty > 0:
-            release(s, slot, qty)
+        remaining = remaining_qty(s, parent, slot)
+        if remaining > 0:
+            release(s, slot, qty if stands else min(qty, remaining))
 
 
 @kernel
 def _follow_live(s: Record, parent: Record, slot: int) -> bool:
-    """An OTO order at the exchange: bring it to what remains, or cancel it; False: try again."""
+    """An OTO order at the exchange: bring it to what remains, or cancel it; False: try again.
+
+    Where the exchange does not change orders one that is for too much is cancelled, and one for too little stays.
+    """
     order = s["orders"][slot]
     if remaining_qty(s, parent, slot) == 0:
         return ask_cancel(s, slot, _SIBLING_ENDED, order["request_id"], 0)
+    if stands_at_exchange(order):
+        return True
     # A smaller quantity that a client asked for and the exchange refused is not asked for again.
     qty = exit_qty(s, parent, slot, max(order["full_qty"], order["qty"]))
+    if order["state"] == _LIVE and order["reason"] == _NO_AMEND:
+        return qty >= order["qty"] or ask_cancel(s, slot, _SIBLING_ENDED, order["request_id"], 0)
     if order["state"] == _LIVE and qty != order["qty"]:
         return _amend_live(s, slot, qty)
     return True
@@ -135,7 +146,8 @@ def _follow_live(s: Record, parent: Record, slot: int) -> bool:
 @kernel
 def _can_follow(order: Record) -> bool:
     """False for a stop that its price has let go and that does not rest: it is done before it could be changed."""
-    return bool(order["trigger"] == _NO_TRIGGER or (order["order_type"] != _MARKET and rests(order["time_in_force"])))
+    rests_still = order["order_type"] != _MARKET and rests(order["time_in_force"])
+    return bool(order["trigger"] == _NO_TRIGGER or stands_at_exchange(order) or rests_still)
 
 
 @kernel

@@ -12,7 +12,15 @@ from oms.core.accounting import count_open, count_order
 from oms.core.armed import arm, disarm
 from oms.core.expiry import link_timed, unlink_timed
 from oms.core.groups import link_child, note_end, note_release, touch
-from oms.core.orders import OrderInput, close_order, leaves_qty, link_open, new_order_slot, next_state
+from oms.core.orders import (
+    OrderInput,
+    close_order,
+    leaves_qty,
+    link_open,
+    new_order_slot,
+    next_state,
+    stands_at_exchange,
+)
 from oms.core.parents import is_child, note_child_id, unlink_parent
 from oms.core.state import Record
 from oms.core.trading import CORE_CLIENT, note_closing, note_last_order, wake_review
@@ -50,14 +58,15 @@ def waits_for(command: Record) -> int:
         bits |= _FOR_CANCEL
     if command["trigger"] == _ALGORITHM:
         bits |= _FOR_ALGORITHM
-    elif command["trigger"] != _NO_TRIGGER:
+    elif command["trigger"] != _NO_TRIGGER and not stands_at_exchange(command):
         bits |= _FOR_PRICE
     return bits
 
 
 @kernel
 def counted_px(command: Record) -> int:
-    """The price at which an order is counted against limits: a market order's is what risk found in the book."""
+    """The price at which an order is counted against limits: a market order's is what risk found in the book, or the
+    trigger's."""
     return command["value"] if command["order_type"] == _MARKET else command["px"]
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from oms.compiled import kernel, market_kernel
 from oms.core.book import apply_depth, is_sound
-from oms.core.exchange_view import exchange_book, show_depth, show_trade
+from oms.core.exchange_view import exchange_book, show_depth, show_price, show_trade
 from oms.core.levels import set_levels
 from oms.core.margin_watch import watch_margins
 from oms.core.state import MAX_INSTRUMENTS, Record, State
@@ -41,10 +41,15 @@ def take_at_exchange(st: State, tick: Record) -> None:
             show_depth(st, tick)
     elif kind == _TRADE:
         if is_sound(tick):
+            exchange_book(s, tick["instrument"])["trade_px"] = tick["px"]
             show_trade(st, tick)
+            show_price(st, tick)
     elif kind == _MARK:
         if is_sound(tick):
-            exchange_book(s, tick["instrument"])["mark_px"] = tick["px"]
+            book = exchange_book(s, tick["instrument"])
+            book["mark_px"] = tick["px"]
+            book["index_px"] = tick["px_2"]
+            show_price(st, tick)
     elif kind == _STALE_TICK:
         exchange_book(s, tick["instrument"])["state"] = _STALE
     if tick["flags"] & _LAST:

@@ -69,3 +69,12 @@ def show_trade(st: State, tick: Record) -> None:
         return
     if is_reached(s, instrument, -tick["side"], tick["px"]):
         call_address(s["model"]["on_trade"], st, 0, tick)
+
+
+@kernel
+def show_price(st: State, tick: Record) -> None:
+    """Show another last, mark or index price, which is in the exchange's book now, to the stops that wait there."""
+    s = st[0]
+    instrument = tick["instrument"]
+    if s["model"]["first_stop"][instrument] != 0 and exchange_book(s, instrument)["state"] == _SYNCED:
+        call_address(s["model"]["on_price"], st, instrument, tick)

@@ -10,15 +10,14 @@ from __future__ import annotations
 from typing import Final
 
 from oms.compiled import kernel
-from oms.core.orders import find_order, is_open, retire
+from oms.core.orders import find_order, has_fired, is_open, retire
 from oms.core.state import TOUCHED, Record
-from oms.records import Contingency, Trigger
+from oms.records import Contingency
 
 _NONE: Final = int(Contingency.NONE)
 _OTO: Final = int(Contingency.OTO)
 _OCO: Final = int(Contingency.OCO)
 _REPLACE: Final = int(Contingency.REPLACE)
-_NO_TRIGGER: Final = int(Trigger.NONE)
 
 
 @kernel
@@ -150,9 +149,9 @@ def note_fill(s: Record, slot: int, qty: int) -> None:
 
 @kernel
 def note_release(s: Record, slot: int) -> None:
-    """Note that a member of a group has left because its price was reached."""
+    """Note that a member of a group has left, and that its price was reached where it had one to wait for."""
     order = s["orders"][slot]
-    if order["contingency"] == _OCO and order["trigger"] != _NO_TRIGGER:
+    if order["contingency"] == _OCO and has_fired(order):
         anchor = anchor_of(s, slot)
         if anchor >= 0:
             s["orders"][anchor]["broken"] = 1

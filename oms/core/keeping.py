@@ -13,7 +13,7 @@ from oms.core.accounting import count_open
 from oms.core.entry import HELD_FOR_BITS, enter_cancel, enter_held_amend, enter_held_end, enter_order
 from oms.core.events import emit_order, emit_terms
 from oms.core.margin_use import keep_margin
-from oms.core.orders import ILLEGAL, OrderInput, next_state
+from oms.core.orders import ILLEGAL, OrderInput, next_state, stands_at_exchange
 from oms.core.outbox import can_send, complete, send
 from oms.core.parents import is_stopping, is_worked
 from oms.core.progress import stop_parent
@@ -169,9 +169,14 @@ def send_new(s: Record, command: Record) -> int:
 
 @kernel
 def value_market_order(s: Record, command: Record) -> None:
-    """Put the price at which a market order is counted against limits into ``value``, so that the journal has it."""
+    """Put the price at which a market order is counted against limits into ``value``, so that the journal has it.
+
+    That of a stop at the exchange is its trigger's.
+    """
     command["value"] = 0
-    if command["order_type"] == _MARKET:
+    if command["order_type"] == _MARKET and stands_at_exchange(command):
+        command["value"] = command["trigger_px"]
+    elif command["order_type"] == _MARKET:
         book = s["books"][command["instrument"]]
         command["value"] = walked_px(book, command["side"], command["qty"])
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 from oms.compiled import kernel, market_kernel
 from oms.core.book import apply_depth
 from oms.core.events import new_event, open_budget
-from oms.core.exchange_view import show_depth, show_trade
+from oms.core.exchange_view import show_depth, show_price, show_trade
 from oms.core.levels import set_levels
 from oms.core.mass_cancel import cancel_open
 from oms.core.own_reports import pay_fundings
@@ -108,6 +108,7 @@ def take_market(st: State, tick: Record) -> None:
         book["traded_value"] += float(tick["px"]) * tick["qty"]
         if s["model"]["first_book"] == 0:
             show_trade(st, tick)
+            show_price(st, tick)
     elif kind == _QUOTE:
         book["quote_px"][BID] = tick["px"]
         book["quote_qty"][BID] = tick["qty"]
@@ -117,6 +118,8 @@ def take_market(st: State, tick: Record) -> None:
         s["market_updates"] += 1
         book["mark_px"] = tick["px"]
         book["index_px"] = tick["px_2"]
+        if s["model"]["first_book"] == 0:
+            show_price(st, tick)
     elif kind == _FUNDING:
         if s["external"] == 0:
             pay_fundings(s, instrument, tick["qty"])

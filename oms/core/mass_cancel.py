@@ -6,6 +6,7 @@ from typing import Final
 
 from oms.compiled import kernel
 from oms.core.keeping import ask_cancel
+from oms.core.orders import stands_at_exchange
 from oms.core.parents import is_stopping
 from oms.core.state import COMMAND_RING, EVENT_RING, MAX_ACCOUNTS, PARENT_RING, Record
 from oms.core.trading import tell_trading_state
@@ -53,7 +54,7 @@ def cancel_open(
     """Ask for the cancel of every open order of ``account``, narrowed by ``instrument`` and ``strategy`` (-1: all).
 
     With ``held`` those in the core's keeping end too, and every parent that may trade there: it would place its next
-    child there. Without, stops and parents stay.
+    child there. Without, stops and parents stay, those at the exchange too.
 
     Returns False when the output has no room for the rest: call again after it was emptied.
     """
@@ -69,7 +70,7 @@ def cancel_open(
             if (
                 order["state"] != _PENDING_CANCEL
                 and is_asked(order, account, strategy)
-                and (held or order["state"] != _HELD)
+                and (held or (order["state"] != _HELD and not stands_at_exchange(order)))
             ):
                 if not has_output_room(s):
                     return False

@@ -13,7 +13,8 @@ import numpy as np
 
 from oms.compiled import hot_kernel, kernel, prefetch, prefetch_item
 from oms.core.state import MAX_ORDERS, ORDER_INDEX, Record
-from oms.records import OrderState, ReportKind
+from oms.instrument_kinds import InstrumentKind
+from oms.records import OrderFlag, OrderState, ReportKind, Trigger
 
 
 class OrderInput(IntEnum):
@@ -42,6 +43,8 @@ class OrderInput(IntEnum):
     """A cancel was rejected, and an amend that was asked for before it has not been answered yet."""
     CHILDREN_FILL_UP = 17
     """The children of an order that an algorithm works have filled all of it."""
+    TRIGGERED = 18
+    """A stop that stands at the exchange has fired."""
 
 
 _S = OrderState
@@ -51,6 +54,7 @@ _SAME_AFTER_END = {_I.CANCEL_REJECTED, _I.AMEND_REJECTED}
 LEGAL: Final[dict[OrderState, dict[OrderInput, OrderState]]] = {
     _S.PENDING_NEW: {
         _I.ACCEPTED: _S.LIVE,
+        _I.TRIGGERED: _S.LIVE,
         _I.REJECTED: _S.REJECTED,
         _I.FILL: _S.LIVE,
         _I.FILL_UP: _S.FILLED,
@@ -60,6 +64,7 @@ LEGAL: Final[dict[OrderState, dict[OrderInput, OrderState]]] = {
     },
     _S.LIVE: {
         _I.ACCEPTED: _S.LIVE,
+        _I.TRIGGERED: _S.LIVE,
         _I.FILL: _S.LIVE,
         _I.FILL_UP: _S.FILLED,
         _I.AMENDED: _S.LIVE,
@@ -71,6 +76,7 @@ LEGAL: Final[dict[OrderState, dict[OrderInput, OrderState]]] = {
     },
     _S.PENDING_AMEND: {
         _I.ACCEPTED: _S.PENDING_AMEND,
+        _I.TRIGGERED: _S.PENDING_AMEND,
         _I.FILL: _S.PENDING_AMEND,
         _I.FILL_UP: _S.FILLED,
         _I.AMENDED: _S.LIVE,
@@ -81,6 +87,7 @@ LEGAL: Final[dict[OrderState, dict[OrderInput, OrderState]]] = {
     },
     _S.PENDING_CANCEL: {
         _I.ACCEPTED: _S.PENDING_CANCEL,
+        _I.TRIGGERED: _S.PENDING_CANCEL,
         _I.REJECTED: _S.REJECTED,
         _I.FILL: _S.PENDING_CANCEL,
         _I.FILL_UP: _S.FILLED,
@@ -132,6 +139,10 @@ _HELD: Final = int(_S.HELD)
 assert {state for state in OrderState if _S.EMPTY < state <= _LAST_SENT or state == _HELD} == set(OPEN_STATES)
 
 _EMPTY: Final = int(_S.EMPTY)
+_AT_EXCHANGE: Final = int(OrderFlag.AT_EXCHANGE)
+_PROTECTION: Final = int(OrderFlag.AT_EXCHANGE | OrderFlag.REDUCE_ONLY)
+_NO_TRIGGER: Final = int(Trigger.NONE)
+_SPOT: Final = int(InstrumentKind.SPOT)
 _INDEX_MASK: Final = ORDER_INDEX - 1
 _GROUP_BITS: Final = 4
 _GROUP_MASK: Final = (1 << _GROUP_BITS) - 1
@@ -150,6 +161,31 @@ def next_state(state: int, order_input: int) -> int:
 def is_open(state: int) -> bool:
     """True for the states in which an order may still trade: on its way, at the exchange, or in the core's keeping."""
     return bool(_EMPTY < state <= _LAST_SENT or state == _HELD)
+
+
+@kernel
+def stands_at_exchange(order: Record) -> bool:
+    """True for an order, or a command for one, whose trigger the exchange watches and has not reached."""
+    return bool(order["flags"] & _AT_EXCHANGE)
+
+
+@kernel
+def is_protection(s: Record, order: Record) -> bool:
+    """True for a stop at the exchange that can do nothing but close: it takes no lots and no funds until it fires.
+
+    Spot has no reduce-only orders.
+    """
+    flags = order["flags"]
+    if flags & _PROTECTION != _PROTECTION:
+        return False
+    return bool(s["instruments"][order["instrument"]]["kind"] != _SPOT)
+
+
+@kernel
+def has_fired(order: Record) -> bool:
+    """True for an order that its price has let go, in the core or at the exchange."""
+    was_let_go = order["trigger"] != _NO_TRIGGER and order["held_for"] == 0 and order["state"] != _HELD
+    return bool(was_let_go and not stands_at_exchange(order))
 
 
 @kernel

@@ -17,7 +17,7 @@ from oms.core.parents import open_units, route_of, units_of
 from oms.core.quotes import quote_ratio, tick_value
 from oms.core.state import PARENT_RING, Record
 from oms.core.units import lots_at_home
-from oms.records import CASH_SCALE, EventKind, ParentState, ReportKind
+from oms.records import CASH_SCALE, EventKind, ParentState, Reason, ReportKind
 
 FIRST_PAUSE_NS: Final = 100_000_000
 """Pause after a child was refused or rejected; each further one in a row doubles it."""
@@ -27,6 +27,7 @@ STEADY_NS: Final = 1_000_000_000
 not say that: a venue may accept it and take it off at once."""
 
 _AMEND_REJECTED: Final = int(ReportKind.AMEND_REJECTED)
+_NO_AMEND: Final = int(Reason.NO_AMEND)
 _FILLED_LATE: Final = int(EventKind.FILLED_LATE)
 _PROGRESS: Final = int(EventKind.PROGRESS)
 _STOPPING: Final = int(ParentState.STOPPING)
@@ -139,13 +140,15 @@ def pause_after_refusal(s: Record, parent: Record, route: int) -> None:
 
 @hot_kernel
 def note_child_report(s: Record, order: Record, kind: int) -> None:
-    """Look at the parent of a child of which the exchange has said something; a refused amend is not asked again at
-    once."""
+    """Look at the parent of a child of which the exchange has said something.
+
+    A refused amend is not asked again at once; where the exchange has no such amends, the child is soon cancelled.
+    """
     slot = find_order(s, order["parent_id"])
     if slot < 0 or s["orders"][slot]["parent_row"] == 0:
         return
     row = s["orders"][slot]["parent_row"] - 1
-    if kind == _AMEND_REJECTED:
+    if kind == _AMEND_REJECTED and order["reason"] != _NO_AMEND:
         pause_after_refusal(s, s["parents"][row], max(route_of(s["parents"][row], order["instrument"]), 0))
     wake_parent(s, row)
 

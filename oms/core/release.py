@@ -28,6 +28,7 @@ from oms.core.exposure import reachable_qty
 from oms.core.funds import spot_wallet
 from oms.core.groups import anchor_of
 from oms.core.keeping import ask_cancel, end_held, set_aside, value_market_order
+from oms.core.orders import stands_at_exchange
 from oms.core.outbox import can_send, complete, send
 from oms.core.positions import closable_qty
 from oms.core.progress import FIRST_PAUSE_NS
@@ -222,7 +223,7 @@ def write_release(s: Record, order: Record, qty: int) -> Record:
     complete(command, order, order["px"], qty)
     command["kind"] = _NEW
     command["request_id"] = order["request_id"]
-    if order["order_type"] == _MARKET and rests(order["time_in_force"]):
+    if order["order_type"] == _MARKET and rests(order["time_in_force"]) and not stands_at_exchange(order):
         command["time_in_force"] = _IOC
     return command
 
@@ -259,7 +260,7 @@ def check_release(s: Record, slot: int, qty: int) -> tuple[int, int]:
     count_order(s, order, -1)
     if anchor >= 0:
         set_aside(s, anchor, slot, False)
-    fired = order["trigger"] != _NO_TRIGGER
+    fired = order["trigger"] != _NO_TRIGGER and not stands_at_exchange(order)
     if fired:
         qty = qty_to_close(s, order, qty)
     reason = _REDUCE_ONLY
@@ -318,7 +319,7 @@ def keep_due(s: Record, slot: int, qty: int, reason: int) -> bool:
     order = s["orders"][slot]
     if PASSING[reason] or qty == 0:
         return True
-    if not PASSING_FOR_EXITS[reason] or not is_exit(s, order):
+    if not PASSING_FOR_EXITS[reason] or stands_at_exchange(order) or not is_exit(s, order):
         return False
     if reason == _SELF_TRADE and order["trigger"] != _NO_TRIGGER:
         book = s["books"][order["instrument"]]

@@ -14,10 +14,20 @@ from oms.compiled import copy_record, hot_kernel, kernel
 from oms.core.accounting import book_fill, count_open
 from oms.core.adjustments import adjust
 from oms.core.entry import end_order
-from oms.core.events import emit_order, emit_position, ignore_report
+from oms.core.events import emit_order, emit_position, emit_terms, ignore_report
 from oms.core.expiry import RETRY_NS, link_timed
-from oms.core.groups import note_fill, touch_group
-from oms.core.orders import ILLEGAL, OrderInput, completes, fillable_qty, find_order, is_open, leaves_qty, next_state
+from oms.core.groups import note_fill, note_release, touch_group
+from oms.core.orders import (
+    ILLEGAL,
+    OrderInput,
+    completes,
+    fillable_qty,
+    find_order,
+    is_open,
+    leaves_qty,
+    next_state,
+    stands_at_exchange,
+)
 from oms.core.parents import is_child
 from oms.core.positions import fee_of, fill_fits, fits, value_of
 from oms.core.progress import note_child_fill, note_child_report, tell_late_fill
@@ -25,7 +35,7 @@ from oms.core.state import EVENT_RING, MAX_PX, MAX_QTY, REPORT_RING, Record
 from oms.core.trades import remember_trade
 from oms.core.trading import CORE_CLIENT, note_closing_answer
 from oms.core.versions import NOT_ON_GRID, definition_of, knows_version, nearest_lots, px_on_grid, qty_on_grid
-from oms.records import LAST_ORDER_REPORT, ORDER_ID_COUNTER_BITS, EventKind, OrderType, Reason, ReportKind
+from oms.records import LAST_ORDER_REPORT, ORDER_ID_COUNTER_BITS, EventKind, OrderFlag, OrderType, Reason, ReportKind
 
 _FILL: Final = int(ReportKind.FILL)
 _REJECTED: Final = int(ReportKind.REJECTED)
@@ -39,6 +49,9 @@ _EXPIRED: Final = int(ReportKind.EXPIRED)
 _IGNORED: Final = int(EventKind.REPORT_IGNORED)
 _LEG_TURNED: Final = int(EventKind.LEG_TURNED)
 _LAST_KIND: Final = int(LAST_ORDER_REPORT)
+_TRIGGERED: Final = int(ReportKind.TRIGGERED)
+_HAS_TRIGGERED: Final = int(OrderInput.TRIGGERED)
+_BUT_AT_EXCHANGE: Final = 0xFFFF ^ int(OrderFlag.AT_EXCHANGE)
 _MARKET: Final = int(OrderType.MARKET)
 
 _NONE: Final = int(Reason.NONE)
@@ -51,7 +64,7 @@ _WRONG_VERSION: Final = int(Reason.WRONG_VERSION)
 _MALFORMED: Final = int(Reason.MALFORMED)
 _OVERFLOW: Final = int(Reason.OVERFLOW)
 
-EVENT_OF_REPORT: Final = np.zeros(_LAST_KIND + 1, np.int64)
+EVENT_OF_REPORT: Final = np.zeros(max(ReportKind) + 1, np.int64)
 """The EventKind that a ReportKind becomes."""
 for _report, _event in {
     ReportKind.ACCEPTED: EventKind.ORDER_ACCEPTED,
@@ -62,8 +75,15 @@ for _report, _event in {
     ReportKind.CANCELLED: EventKind.ORDER_CANCELLED,
     ReportKind.CANCEL_REJECTED: EventKind.CANCEL_REJECTED,
     ReportKind.EXPIRED: EventKind.ORDER_EXPIRED,
+    ReportKind.TRIGGERED: EventKind.ORDER_TRIGGERED,
 }.items():
     EVENT_OF_REPORT[_report] = _event
+
+
+@hot_kernel
+def is_of_order(kind: int) -> bool:
+    """True for kinds of reports about an order that the core knows."""
+    return bool(1 <= kind <= _LAST_KIND or kind == _TRIGGERED)
 
 
 @kernel
@@ -76,6 +96,8 @@ def input_of(order: Record, report: Record) -> int:
     state = order["state"]
     if kind == _FILL:
         return _FILL_UP if completes(order, report["qty"]) else _FILL
+    if kind == _TRIGGERED:
+        return _HAS_TRIGGERED
     if not is_open(state) or next_state(state, kind) == ILLEGAL:
         return kind
     if kind == _CANCEL_REJECTED:
@@ -89,7 +111,7 @@ def input_of(order: Record, report: Record) -> int:
 def refusal_of_report(s: Record, slot: int, report: Record, px: int, qty: int) -> int:
     """Why a report cannot be applied to the order in ``slot``, or NONE; see ``apply_to_order``."""
     kind = report["kind"]
-    if not 1 <= kind <= _LAST_KIND:
+    if not is_of_order(kind):
         return _MALFORMED
     if slot < 0:
         return _UNKNOWN_ORDER
@@ -104,10 +126,14 @@ def refusal_of_report(s: Record, slot: int, report: Record, px: int, qty: int) -
         if not fill_fits(position, definition, px, qty, report["fee"]):
             return _OVERFLOW
     if kind == _AMENDED and not (
-        0 < report["px"] <= MAX_PX and 0 < report["qty"] <= MAX_QTY and report["qty"] >= order["filled_qty"]
+        (0 < report["px"] <= MAX_PX or (report["px"] == 0 and order["order_type"] == _MARKET))
+        and 0 <= report["value"] <= MAX_PX
+        and 0 < report["qty"] <= MAX_QTY
+        and report["qty"] >= order["filled_qty"]
     ):
         return _MALFORMED
-    if next_state(order["state"], input_of(order, report)) == ILLEGAL:
+    fires_again = kind == _TRIGGERED and not stands_at_exchange(order)
+    if fires_again or next_state(order["state"], input_of(order, report)) == ILLEGAL:
         s["illegal_transitions"] += 1
         return _ILLEGAL_TRANSITION
     if report["kind"] == _FILL and not remember_trade(
@@ -126,7 +152,10 @@ def settle(s: Record, slot: int, was_open: bool) -> None:
             end_order(s, slot)
         touch_group(s, slot)
         return
-    count_open(s, order, fillable_qty(order), order["risk_px"] if order["order_type"] == _MARKET else order["px"])
+    px = order["px"]
+    if order["order_type"] == _MARKET:
+        px = order["trigger_px"] if stands_at_exchange(order) else order["risk_px"]
+    count_open(s, order, fillable_qty(order), px)
     touch_group(s, slot)
 
 
@@ -148,6 +177,15 @@ def is_of_core(order: Record) -> bool:
     return bool(order["order_id"] >> ORDER_ID_COUNTER_BITS == CORE_CLIENT)
 
 
+@kernel
+def note_fired(s: Record, slot: int) -> None:
+    """Note that a stop which stood at the exchange has become the order that it was for."""
+    order = s["orders"][slot]
+    if stands_at_exchange(order):
+        order["flags"] = order["flags"] & _BUT_AT_EXCHANGE
+        note_release(s, slot)
+
+
 @hot_kernel
 def apply_to_order(s: Record, slot: int, report: Record, px: int, qty: int) -> int:
     """Apply a report that is legal in the order's state; returns the fee of a fill.
@@ -162,6 +200,8 @@ def apply_to_order(s: Record, slot: int, report: Record, px: int, qty: int) -> i
     order["reason"] = report["reason"]
     order_input = input_of(order, report)
     fee = 0
+    if kind == _FILL or kind == _TRIGGERED:
+        note_fired(s, slot)
     if kind == _FILL:
         if report["qty"] > leaves_qty(order):  # the amend in flight has taken effect
             order["px"] = order["pending_px"]
@@ -176,6 +216,8 @@ def apply_to_order(s: Record, slot: int, report: Record, px: int, qty: int) -> i
     elif kind == _AMENDED:
         order["px"] = report["px"]
         order["qty"] = report["qty"]
+        if report["value"] > 0 and stands_at_exchange(order):
+            order["trigger_px"] = report["value"]
     elif kind == _CANCELLED and report["reason"] == _NONE:
         order["reason"] = order["cancel_reason"]
     elif kind == _CANCEL_REJECTED and was_open and order["expire_ts"] > 0:
@@ -217,6 +259,9 @@ def apply_terms(s: Record, slot: int, report: Record, px: int, qty: int) -> int:
     order = s["orders"][slot]
     realized_before = order["realized_pnl"]
     fee = apply_to_order(s, slot, report, px, qty)
+    if kind == _AMENDED and stands_at_exchange(order):
+        emit_terms(s, slot, EVENT_OF_REPORT[kind], order["reason"])
+        return -1
     at = emit_order(s, slot, EVENT_OF_REPORT[kind], order["reason"])
     if kind != _FILL:
         return -1
@@ -293,7 +338,7 @@ def restate_position(s: Record, slot: int, first: int) -> None:
 def apply_report(s: Record, report: Record) -> int:
     """Apply one report; returns the output row of its event when it was a fill, else -1."""
     log_report(s, report)
-    if report["kind"] > _LAST_KIND:
+    if report["kind"] > _LAST_KIND and report["kind"] != _TRIGGERED:
         adjust(s, report)
         return -1
     slot = find_order(s, report["order_id"])

@@ -12,13 +12,13 @@ from oms.core.events import emit_order, emit_refusal, emit_terms, may_ask
 from oms.core.groups import anchor_of
 from oms.core.keeping import ask_cancel, check_in_group, end_held, give_terms, send_new, value_market_order
 from oms.core.mass_cancel import cancel_all
-from oms.core.orders import ILLEGAL, OrderInput, find_order, has_free_slot, is_open, next_state
+from oms.core.orders import ILLEGAL, OrderInput, find_order, has_free_slot, is_open, next_state, stands_at_exchange
 from oms.core.outbox import can_send, complete, send
 from oms.core.parent_wakes import wake_parent
 from oms.core.parents import find_terms, is_stopping_parent, is_worked, new_parent, set_parent_parameters
 from oms.core.progress import set_parent_state, stop_parent, tell_parent
 from oms.core.rates import take_cancel_token
-from oms.core.risk import check_amend, check_held
+from oms.core.risk import check_amend, check_held, check_stop_amend
 from oms.core.state import MAX_ACCOUNTS, MAX_INSTRUMENTS, MAX_PX, MAX_QTY, Record, State
 from oms.core.trading import kill, scope_of_strategy, set_trading_state
 from oms.core.units import target_fits
@@ -62,6 +62,7 @@ _RUNNING: Final = int(ParentState.RUNNING)
 _PAUSED: Final = int(ParentState.PAUSED)
 _NO_PARENT: Final = int(Reason.NO_PARENT)
 _NONE: Final = int(Reason.NONE)
+_NO_AMEND: Final = int(Reason.NO_AMEND)
 _BAD_COMMAND: Final = int(Reason.BAD_COMMAND)
 _BAD_PRICE: Final = int(Reason.BAD_PRICE)
 _OVERFLOW: Final = int(Reason.OVERFLOW)
@@ -264,7 +265,11 @@ def bound_exit(s: Record, slot: int, command: Record) -> None:
 
 @hot_kernel
 def request_amend(s: Record, command: Record) -> int:
-    """Check a change of price and total quantity (0: unchanged) and send it; one change can be in flight at a time."""
+    """Check a change of price and total quantity (0: unchanged) and send it; one change can be in flight at a time.
+
+    Of a stop that stands at the exchange its trigger can be changed too. What the exchange has just refused because it
+    changes no orders, or only makes them smaller, is not sent again.
+    """
     slot = find_order(s, command["order_id"])
     if slot < 0:
         emit_refusal(s, command, 0, _UNKNOWN_ORDER)
@@ -273,22 +278,30 @@ def request_amend(s: Record, command: Record) -> int:
     state = order["state"]
     if state == _HELD:
         return amend_held(s, command, slot)
-    wants_trigger = command["trigger_px"] != 0 or command["trail"] != 0
+    stands = stands_at_exchange(order)
+    trigger_px = command["trigger_px"] if command["trigger_px"] != 0 else order["trigger_px"]
+    wants_trigger = (command["trigger_px"] != 0 and not stands) or command["trail"] != 0
     px = command["px"] if command["px"] != 0 else order["px"]
     is_sized = command["qty"] != 0
     qty = command["qty"] if is_sized else order["qty"]
     version = command["version"]
     complete(command, order, px, qty)
-    if is_sized and order["contingency"] == _OTO:
+    command["trigger_px"] = trigger_px
+    if is_sized and order["contingency"] == _OTO and not stands:
         bound_exit(s, slot, command)
     reason = refusal_of_state(s, state, _REQUEST_AMEND)
     if reason == _NONE and not may_ask(s):
         reason = _OUTPUT_FULL
     if reason == _NONE and wants_trigger:
         reason = _BAD_TRIGGER
+    asks_more = stands or px != order["px"] or command["qty"] > order["qty"]
+    if reason == _NONE and order["reason"] == _NO_AMEND and asks_more:
+        reason = _NO_AMEND
     if reason == _NONE and version != 0 and version != order["version"]:
         reason = _WRONG_VERSION
-    if reason == _NONE:
+    if reason == _NONE and stands:
+        reason = check_stop_amend(s, order, px, trigger_px, command["qty"])
+    elif reason == _NONE:
         reason = check_amend(s, order, px, command["qty"])
     if reason != _NONE:
         emit_refusal(s, command, state, reason)

@@ -15,11 +15,12 @@ from oms.core.accounting import counted_px
 from oms.core.duplicates import is_copy, remember_order
 from oms.core.exposure import check_hedging_leg, check_position, check_value, is_watched
 from oms.core.funds import check_funds
+from oms.core.orders import is_protection, stands_at_exchange
 from oms.core.rates import take_rate_tokens
 from oms.core.rules import check_rules, check_rules_of_amend
 from oms.core.self_trade import would_self_trade
 from oms.core.state import MAX_ACCOUNTS, MAX_OPEN_ORDERS, MAX_PX, MAX_QTY, Record
-from oms.core.terms import check_form, check_notional, check_size, check_terms, expected_px
+from oms.core.terms import check_form, check_notional, check_size, check_terms, expected_px, fraction_of
 from oms.core.trading import check_defined, check_leg, check_states, leg_of, scope_of_strategy, state_of_scope
 from oms.records import ALGORITHM_CLIENT, OrderFlag, OrderType, Reason, TradingState, Trigger
 
@@ -38,6 +39,8 @@ _ORDER_RATE: Final = int(Reason.ORDER_RATE)
 _QTY_BELOW_MIN: Final = int(Reason.QTY_BELOW_MIN)
 _QTY_ABOVE_MAX: Final = int(Reason.QTY_ABOVE_MAX)
 _BAD_PRICE: Final = int(Reason.BAD_PRICE)
+_BAD_TRIGGER: Final = int(Reason.BAD_TRIGGER)
+_PRICE_COLLAR: Final = int(Reason.PRICE_COLLAR)
 _MARKET: Final = int(OrderType.MARKET)
 _ALGORITHM: Final = int(Trigger.ALGORITHM)
 
@@ -131,6 +134,8 @@ def check_new(s: Record, command: Record, is_asked: bool) -> int:
     if reason != _NONE:
         return reason
     leg = leg_of(flags)
+    if stands_at_exchange(command):
+        return check_stop(s, command, leg, is_asked)
     reason = check_scope_terms(s, account, strategy, instrument, side, command["order_type"], command["px"], qty)
     if reason == _NONE:
         reason = check_reaches(s, account, strategy, instrument, leg, side, qty, flags)
@@ -142,21 +147,108 @@ def check_new(s: Record, command: Record, is_asked: bool) -> int:
         reason = check_open_orders(s, account, strategy, instrument, leg, 0)
     if reason != _NONE:
         return reason
+    return let_through(s, command, px, is_asked)
+
+
+@kernel
+def let_through(s: Record, command: Record, px: int, is_asked: bool) -> int:
+    """What is checked last of an order that could trade up to ``px`` now, 0: at no price; then its tokens are taken."""
+    account = command["account"]
+    instrument = command["instrument"]
     is_compared = is_asked and command["source"] != ALGORITHM_CLIENT  # slices are alike
     window_ns = s["limits"][account, instrument]["duplicate_window_ns"] if is_compared else 0
     if is_copy(s, command, window_ns):
         return _DUPLICATE_ORDER
-    if flags & _POST_ONLY == 0 and would_self_trade(s, account, instrument, side, px):
+    takes = px != 0 and command["flags"] & _POST_ONLY == 0
+    if takes and would_self_trade(s, account, instrument, command["side"], px):
         return _SELF_TRADE
     if s["rules_used"] != 0:
         reason = check_rules(s, command)
         if reason != _NONE:
             return reason
-    if not take_rate_tokens(s, account, strategy, instrument):
+    if not take_rate_tokens(s, account, command["strategy"], instrument):
         return _ORDER_RATE
     if window_ns > 0:
         remember_order(s, command)
     return _NONE
+
+
+@kernel
+def check_stop_terms(definition: Record, limits: Record, order_type: int, px: int, trigger_px: int, qty: int) -> int:
+    """Size and notional by one scope's limits of a stop that is to stand at the exchange.
+
+    Nobody looks at its price again when it fires: its limit is to be within the collar of its trigger.
+    """
+    reason = check_size(definition, limits, order_type, px, qty)
+    if reason != _NONE:
+        return reason
+    if order_type == _MARKET:
+        return check_notional(definition, limits, trigger_px, qty) if px == 0 else _BAD_PRICE
+    if abs(px - trigger_px) > fraction_of(trigger_px, limits["collar_rate"]):
+        return _PRICE_COLLAR
+    return check_notional(definition, limits, px, qty)
+
+
+@kernel
+def check_stop_value(
+    s: Record, order: Record, leg: int, px: int, trigger_px: int, qty: int, before_value: int, before_qty: int
+) -> int:
+    """Terms, reach and funds of a stop at the exchange that counts for so much cash and so many lots already.
+
+    One that can only close needs no room: neither a position nor a margin comes of it.
+    """
+    account = order["account"]
+    instrument = order["instrument"]
+    strategy = order["strategy"]
+    order_type = order["order_type"]
+    definition = s["instruments"][instrument]
+    if not 0 < trigger_px <= MAX_PX:
+        return _BAD_TRIGGER
+    reason = check_stop_terms(definition, s["limits"][account, instrument], order_type, px, trigger_px, qty)
+    if reason == _NONE and strategy >= 0 and s["limits"][MAX_ACCOUNTS + strategy, instrument]["defined"] != 0:
+        limits = s["limits"][MAX_ACCOUNTS + strategy, instrument]
+        reason = check_stop_terms(definition, limits, order_type, px, trigger_px, qty)
+    if reason != _NONE or is_protection(s, order):
+        return reason
+    side = order["side"]
+    reason = check_reaches(s, account, strategy, instrument, leg, side, qty - before_qty, order["flags"])
+    if reason != _NONE:
+        return reason
+    dear_px = counted_px(definition, px, trigger_px) if order_type != _MARKET else trigger_px
+    return check_funds(s, account, instrument, leg, side, dear_px, qty, before_value, before_qty)
+
+
+@kernel
+def check_stop(s: Record, command: Record, leg: int, is_asked: bool) -> int:
+    """The first reason to refuse a stop that is to stand at the exchange, or NONE; then its rate tokens are taken.
+
+    Book, collar around the market and self-trade are not looked at: it does not trade now.
+    """
+    account = command["account"]
+    instrument = command["instrument"]
+    reason = check_stop_value(s, command, leg, command["px"], command["trigger_px"], command["qty"], 0, 0)
+    if reason == _NONE:
+        reason = check_open_orders(s, account, command["strategy"], instrument, leg, 0)
+    if reason != _NONE:
+        return reason
+    return let_through(s, command, 0, is_asked)
+
+
+@kernel
+def check_stop_amend(s: Record, order: Record, px: int, trigger_px: int, qty: int) -> int:
+    """The first reason to refuse other terms of a stop at the exchange, or NONE; takes rate tokens."""
+    account = order["account"]
+    strategy = order["strategy"]
+    reason = check_defined(s, account, order["instrument"], order["version"])
+    if reason == _NONE:
+        reason = check_states(s, account, strategy)
+    if reason == _NONE:
+        reason = check_stop_value(s, order, order["leg"], px, trigger_px, qty, order["risk_value"], order["risk_qty"])
+    if reason == _NONE:
+        reason = check_rules_of_amend(s, order, px, qty)
+    if reason != _NONE:
+        return reason
+    return _NONE if take_rate_tokens(s, account, strategy, order["instrument"]) else _ORDER_RATE
 
 
 @kernel

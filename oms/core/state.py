@@ -424,6 +424,8 @@ RESTING = np.dtype(
         ("previous", "i4"),
         ("arrival", "i4"),  # model of bars: how it is taken at the next price, bars.Arrival; 0: it rests
         ("reduces", "i4"),  # reduce-only: number of the leg that it closes + 1; 0: it may open
+        ("waits", "i4"),  # 1: a stop that has not fired; previous and next are those of the instrument's stops
+        ("trigger_px", "i8"),
     ]
 )
 """One own order as the exchange model sees it; it has the slot of the core's order."""
@@ -447,6 +449,8 @@ MODEL = np.dtype(
         ("on_trade", "i8"),
         ("on_level", "i8"),  # of the queue model
         ("on_margin", "i8"),  # of what liquidates
+        ("on_stop", "i8"),  # of what keeps stops
+        ("on_price", "i8"),
         ("queue_power", "f8"),
         ("rows", "i8"),  # address of TICK records that act at the exchange by its own clock
         ("rows_count", "i8"),
@@ -488,6 +492,12 @@ MODEL = np.dtype(
         ("head", "i4", (MAX_INSTRUMENTS,)),  # first and last resting order of each instrument
         ("tail", "i4", (MAX_INSTRUMENTS,)),
         ("resting", "i4", (MAX_INSTRUMENTS,)),
+        (
+            "first_stop",
+            "i4",
+            (MAX_INSTRUMENTS,),
+        ),  # slot + 1 of the first and last stop that waits; 0: none
+        ("last_stop", "i4", (MAX_INSTRUMENTS,)),
         ("reach", "i8", (MAX_INSTRUMENTS, 2)),  # best prices of own orders since one began to rest; may be better ones
         ("bucket", "i4", (MAX_INSTRUMENTS, MODEL_BUCKETS)),  # resting orders by px modulo the buckets
         ("taken", TAKEN, (MODEL_TAKEN,)),

@@ -21,7 +21,8 @@ _IOC: Final = int(TimeInForce.IOC)
 _FOK: Final = int(TimeInForce.FOK)
 _DAY: Final = int(TimeInForce.DAY)
 _POST_ONLY: Final = int(OrderFlag.POST_ONLY)
-_ALL_FLAGS: Final = int(OrderFlag.POST_ONLY | OrderFlag.REDUCE_ONLY | OrderFlag.SHORT_LEG)
+_AT_EXCHANGE: Final = int(OrderFlag.AT_EXCHANGE)
+_ALL_FLAGS: Final = int(OrderFlag.POST_ONLY | OrderFlag.REDUCE_ONLY | OrderFlag.SHORT_LEG | OrderFlag.AT_EXCHANGE)
 _NO_TRIGGER: Final = int(Trigger.NONE)
 _SYNCED: Final = int(BookState.SYNCED)
 
@@ -49,8 +50,9 @@ def rests(time_in_force: int) -> bool:
 
 @kernel
 def can_rest(order: Record) -> bool:
-    """True for an order that can wait at the exchange at its own price."""
-    return bool(order["order_type"] == _LIMIT and rests(order["time_in_force"]))
+    """True for an order that can wait in the exchange's book at its own price."""
+    in_book = order["flags"] & _AT_EXCHANGE == 0
+    return bool(in_book and order["order_type"] == _LIMIT and rests(order["time_in_force"]))
 
 
 @kernel

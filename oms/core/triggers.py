@@ -1,7 +1,8 @@
 """Firing: after a change of the market, the orders whose price has come leave for the exchange.
 
-A stop is held here, so it dies with the core. While the book cannot be traded on, or the exchange takes no orders, an
-order whose price was reached becomes due and leaves with the first price on which it may.
+A stop is held here, so it dies with the core; one that stands at the exchange never comes here. While the book cannot
+be traded on, or the exchange takes no orders, an order whose price was reached becomes due and leaves with the first
+price on which it may.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from oms.core.contingency import follow_up, remaining_qty
 from oms.core.events import has_room
 from oms.core.groups import anchor_of
 from oms.core.keeping import change_held
+from oms.core.orders import stands_at_exchange
 from oms.core.release import release
 from oms.core.state import Record
 from oms.records import BookState, Contingency, HeldFor, Trigger
@@ -51,7 +53,8 @@ def _due_qty(s: Record, slot: int) -> int:
     anchor = anchor_of(s, slot) if order["contingency"] == _OTO else -1
     if anchor < 0:
         return order["qty"]
-    return min(order["qty"], remaining_qty(s, s["orders"][anchor], slot))
+    remaining = remaining_qty(s, s["orders"][anchor], slot)
+    return order["qty"] if remaining > 0 and stands_at_exchange(order) else min(order["qty"], remaining)
 
 
 @kernel

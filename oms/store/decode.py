@@ -21,6 +21,7 @@ from oms.records import (
     ORDER_EVENTS,
     ORDER_ID_COUNTER_BITS,
     SELL,
+    TERMS_EVENTS,
     BookState,
     CommandKind,
     Contingency,
@@ -72,7 +73,7 @@ def _numbers(kinds: frozenset[EventKind]) -> list[int]:
 
 
 ORDER_KINDS: Final = _numbers(ORDER_EVENTS - {EventKind.ORDER_REFUSED})
-TERMS_KINDS: Final = _numbers(frozenset({EventKind.ORDER_SUBMITTED, EventKind.ORDER_HELD, EventKind.HELD_AMENDED}))
+TERMS_KINDS: Final = _numbers(TERMS_EVENTS)
 ROW_KINDS: Final = _numbers(EVENT_TABLE_KINDS)
 KNOWN_KINDS: Final = _numbers(frozenset(EventKind))
 

@@ -42,7 +42,7 @@ class Recorder:
         self._ticks: TickStore | None = None
         if settings.record_ticks:
             self._ticks = TickStore(settings.store_dir, settings.instruments)
-            self._tick_frames = Subscriber(context, [settings.ticks_endpoint], [RecordKind.TICK])
+            self._tick_frames = Subscriber(context, settings.ticks_endpoints, [RecordKind.TICK])
             self._everything = zmq.Poller()
             self._everything.register(self._event_frames.socket, zmq.POLLIN)
             self._everything.register(self._tick_frames.socket, zmq.POLLIN)

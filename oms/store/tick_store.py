@@ -1,8 +1,8 @@
 """Recording ticks at full speed: frames are gathered, and a thread of its own writes them to Parquet files.
 
-Ticks are gathered into segments, stretches of one gateway session's stream. A segment becomes one file for each of its
-instruments when it is large enough or old enough, and at the end; until then a spool keeps it for the next recorder,
-should this one be killed. Nothing here makes the recording of orders wait.
+Ticks are gathered into segments, stretches of one gateway session's stream; those of several gateways lie side by side.
+A segment becomes one file for each of its instruments when it is large enough or old enough, and at the end; until then
+a spool keeps it for the next recorder, should this one be killed. Nothing here makes the recording of orders wait.
 """
 
 from __future__ import annotations
@@ -56,6 +56,8 @@ class Segment:
         self.first_seq = first_seq
         self.next_seq = first_seq
         self.spool = spool
+        self.is_spooled = True
+        """Whether the spool has all of it: not after an error."""
         self.ticks = 0
         self.started = time.monotonic()
         self.blocks: list[Ticks] = []
@@ -99,8 +101,8 @@ class TickWriter:
     def __init__(self, store_dir: Path, instruments: Sequence[Instrument]) -> None:
         self._store_dir = store_dir
         self._instruments = {instrument.id: instrument for instrument in instruments}
-        self._open: Segment | None = None
-        self._spooling = True
+        self._open: dict[int, Segment] = {}
+        """By source."""
         self._closed: deque[Segment] = deque()
         self._retry_at = 0.0
         self.ticks_stored = 0
@@ -129,27 +131,26 @@ class TickWriter:
                 self._closed.append(segment)
                 self.write_due()
 
-    def take(self, chunk: Chunk) -> None:
-        """Add a chunk to its segment, and write what is due."""
-        if self._open is not None and self._open.session != chunk.session:
-            self._close_segment()
-        if self._open is None:
+    def take(self, source: int, chunk: Chunk) -> None:
+        """Add a chunk of a source to its segment, and write what is due."""
+        segment = self._open.get(source)
+        if segment is None or segment.session != chunk.session:
+            self._close_segment(source)
             spool = Spool.create(self._store_dir, chunk.session, chunk.first_seq)
-            self._open = Segment(chunk.session, chunk.first_seq, spool)
-            self._spooling = True
-        self._open.add(chunk)
-        if self._spooling:
+            segment = self._open[source] = Segment(chunk.session, chunk.first_seq, spool)
+        segment.add(chunk)
+        if segment.is_spooled:
             try:
-                self._open.spool.add(chunk)
+                segment.spool.add(chunk)
             except OSError as error:
-                self._failed(f"ticks cannot be written to {self._open.spool.path}", error)
-                self._spooling = False
+                self._failed(f"ticks cannot be written to {segment.spool.path}", error)
+                segment.is_spooled = False
         self.write_due()
 
     def write_due(self) -> None:
         """Write the segments that are large or old enough; after an error not before it is time to try again."""
-        if self._open is not None and self._open.due:
-            self._close_segment()
+        for source in [source for source, segment in self._open.items() if segment.due]:
+            self._close_segment(source)
         while self._closed and time.monotonic() >= self._retry_at and self._write(self._closed[0]):
             self._closed.popleft().spool.remove()
         while sum(segment.ticks for segment in self._closed) > UNWRITTEN_TICKS:
@@ -157,16 +158,16 @@ class TickWriter:
 
     def finish(self) -> None:
         """Write everything now; what cannot be written is given up, and counted."""
-        self._close_segment()
+        for source in list(self._open):
+            self._close_segment(source)
         self._retry_at = 0.0
         self.write_due()
         while self._closed:
             self.ticks_given_up += self._closed.popleft().ticks
 
-    def _close_segment(self) -> None:
-        if self._open is not None:
-            self._closed.append(self._open)
-            self._open = None
+    def _close_segment(self, source: int) -> None:
+        if source in self._open:
+            self._closed.append(self._open.pop(source))
 
     def _write(self, segment: Segment) -> bool:
         paths: list[Path] = []
@@ -206,6 +207,19 @@ class TickWriter:
         return facts
 
 
+class _Stream:
+    """What of one gateway's ticks has not been handed to the thread, and where they stand."""
+
+    def __init__(self, source: int) -> None:
+        self.source = source
+        self.session = 0
+        self.next_seq = 0
+        self.first_seq = 0
+        self.parts: list[Any] = []
+        self.count = 0
+        self.hand_over_at = 0.0
+
+
 class TickStore:
     """Takes frames of ticks from the recorder's loop, and never makes it wait.
 
@@ -229,12 +243,8 @@ class TickStore:
         self._writer = TickWriter(store_dir, instruments)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ticks")
         self._queue: deque[tuple[int, Future[None]]] = deque()
-        self._parts: list[Any] = []
-        self._count = 0
-        self._first_seq = 0
-        self._next_seq = 0
-        self._session = 0
-        self._hand_over_at = 0.0
+        self._streams: dict[int, _Stream] = {}
+        """By source."""
         self._sweep_at = 0.0
         self._failed = 0
         self._errors_noted = 0
@@ -252,37 +262,41 @@ class TickStore:
 
     def add(self, header: Header, records: Ticks) -> None:
         """Take one frame's ticks."""
-        if header.session != self._session:
-            self._hand_over()
-            self._next_seq = self._recorded_until(header.session) if self._session == 0 and header.seq > 0 else 0
-            self._session = header.session
-        again = min(max(self._next_seq - header.seq, 0), len(records))
+        stream = self._streams.get(header.source)
+        if stream is None:
+            stream = self._streams[header.source] = _Stream(header.source)
+        if header.session != stream.session:
+            self._hand_over(stream)
+            stream.next_seq = self._recorded_until(header.session) if stream.session == 0 and header.seq > 0 else 0
+            stream.session = header.session
+        again = min(max(stream.next_seq - header.seq, 0), len(records))
         if again:
             self.repeated += again
             records = records[again:]
         if not len(records):
             return
         first_seq = header.seq + again
-        if first_seq > self._next_seq:
-            self._hand_over()
-            missing = first_seq - self._next_seq
+        if first_seq > stream.next_seq:
+            self._hand_over(stream)
+            missing = first_seq - stream.next_seq
             self.lost += missing
-            self._note("ticks_lost", f"{missing} ticks from {self._next_seq} on of gateway session {header.session}")
-        if not self._parts:
-            self._first_seq = first_seq
-            self._hand_over_at = time.monotonic() + CHUNK_SECONDS
-        self._parts.append(records)
-        self._count += len(records)
-        self._next_seq = first_seq + len(records)
+            self._note("ticks_lost", f"{missing} ticks from {stream.next_seq} on of gateway session {header.session}")
+        if not stream.parts:
+            stream.first_seq = first_seq
+            stream.hand_over_at = time.monotonic() + CHUNK_SECONDS
+        stream.parts.append(records)
+        stream.count += len(records)
+        stream.next_seq = first_seq + len(records)
         self.ticks += len(records)
-        if self._count >= CHUNK_TICKS:
-            self._hand_over()
+        if stream.count >= CHUNK_TICKS:
+            self._hand_over(stream)
 
     def pump(self) -> None:
         """Hand over what has waited long enough, and see what the thread has done; call it every round."""
         now = time.monotonic()
-        if self._parts and now >= self._hand_over_at:
-            self._hand_over()
+        for stream in self._streams.values():
+            if stream.parts and now >= stream.hand_over_at:
+                self._hand_over(stream)
         if now >= self._sweep_at:
             self._sweep_at = now + RETRY_SECONDS
             self._submit(0, self._writer.write_due)
@@ -298,7 +312,8 @@ class TickStore:
 
     def begin_finish(self) -> None:
         """Let the thread write all that was taken; take nothing after it."""
-        self._hand_over()
+        for stream in self._streams.values():
+            self._hand_over(stream)
         self._submit(0, self._writer.finish)
 
     def finish(self) -> None:
@@ -318,19 +333,19 @@ class TickStore:
             "parquet_files": self._writer.files,
         }
 
-    def _hand_over(self) -> None:
-        if self._parts:
-            chunk = Chunk(self._session, self._first_seq, np.frombuffer(b"".join(self._parts), TICK))
-            self._submit(self._count, self._writer.take, chunk)
-            self._parts = []
-            self._count = 0
+    def _hand_over(self, stream: _Stream) -> None:
+        if stream.parts:
+            chunk = Chunk(stream.session, stream.first_seq, np.frombuffer(b"".join(stream.parts), TICK))
+            self._submit(stream.count, self._writer.take, stream.source, chunk)
+            stream.parts = []
+            stream.count = 0
 
     def _recorded_until(self, session: int) -> int:
         """How far a stream that is joined in the middle was recorded by the recorder before this one."""
         self._recovered.exception()
         return stored_until(self._store_dir, session)
 
-    def _submit(self, ticks: int, work: Callable[..., None], *arguments: Chunk) -> None:
+    def _submit(self, ticks: int, work: Callable[..., None], *arguments: int | Chunk) -> None:
         self._queue.append((ticks, self._thread.submit(work, *arguments)))
 
     def _see(self, ticks: int, done: Future[None]) -> None:

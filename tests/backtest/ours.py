@@ -11,9 +11,10 @@ from backtest.run import time_record
 from oms import engine
 from oms.core.state import ASK, BID, State
 from oms.instruments import Instrument
-from oms.records import COMMAND, RPC_CLIENT_BASE, CommandKind, EventKind, Liquidity, OrderState
+from oms.records import COMMAND, EVENT, RPC_CLIENT_BASE, CommandKind, EventKind, Liquidity, OrderState
 from tests.backtest.oracle import OUTCOME
 from tests.backtest.venue import new_core
+from tests.oms.core.builders import joined
 
 Rows = npt.NDArray[np.void]
 
@@ -60,7 +61,7 @@ class Run:
 
     @property
     def events(self) -> Rows:
-        return np.concatenate(self._events)
+        return joined(self._events, EVENT)
 
     def state_of(self, order_id: int) -> int:
         """The order's state as the core knows it now."""

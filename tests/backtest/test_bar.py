@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oms.core.bars import POINTS, bar_px
-from oms.records import TICK, OrderFlag, OrderState, OrderType, TickKind, TimeInForce
+from oms.records import TICK, OrderFlag, OrderState, OrderType, TickKind, TimeInForce, Trigger, TriggerSource
 from tests.backtest.consistency import check_model
 from tests.backtest.venue import BOTH, MS, Venue
 
@@ -59,6 +59,24 @@ def test_a_market_order_fills_at_the_next_open(venue: Bars) -> None:
     venue.bar(102, 103, 101, 102)
     assert venue.fills(order) == [(102, 5)]
     assert venue.is_maker(order) == [False]
+
+
+@pytest.mark.parametrize(("opens", "px"), [(101, 103), (105, 105)])
+def test_a_stop_at_the_exchange_fills_at_its_trigger_or_where_the_open_has_jumped_over_it(
+    venue: Bars, opens: int, px: int
+) -> None:
+    trigger = {"trigger": Trigger.STOP, "trigger_source": TriggerSource.LAST, "trigger_px": 103}
+    order = venue.submit(1, 0, 5, TimeInForce.GTC, OrderType.MARKET, OrderFlag.AT_EXCHANGE, **trigger)
+    venue.bar(opens, 106, opens - 1, 104)
+    venue.bar(104, 106, 101, 102)
+    assert venue.fills(order) == [(px, 5)]
+
+
+def test_a_stop_that_the_core_holds_has_the_bars_own_volume(venue: Bars) -> None:
+    trigger = {"trigger": Trigger.STOP, "trigger_source": TriggerSource.LAST, "trigger_px": 103}
+    order = venue.submit(1, 0, 5, TimeInForce.GTC, OrderType.MARKET, **trigger)
+    venue.bar(101, 106, 100, 104, volume=3)
+    assert venue.fills(order) == [(103, 3)]
 
 
 def test_a_limit_that_the_open_reaches_takes_there_and_one_that_the_way_reaches_makes_at_its_price(venue: Bars) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as some
 from backtest.ledger import ACCOUNT, NO_STRATEGY, Ledger, LedgerError, ledger_of
 from backtest.ledger_kernels import FILLED, FUNDING, SETTLED
 from backtest.marks import MARK_SAMPLE
+from oms.compiled import JIT
 from oms.core.state import MAX_ACCOUNTS, define_account
 from oms.records import EVENT, EventKind, OrderFlag, Reason, ReportKind, TradingState
 from tests.backtest.runs import FIGURES, KINDS, STEPS, Run, Step, run_of
@@ -37,7 +38,7 @@ def column(ledger: Ledger, owner: int) -> int | None:
     return int(found[0]) if len(found) else None
 
 
-@settings(max_examples=15)
+@settings(max_examples=15 if JIT else 6)
 @given(name=some.sampled_from(KINDS), steps=STEPS, fifo=some.booleans())
 def test_every_position_is_the_cores_at_every_mark(name: str, steps: list[Step], fifo: bool) -> None:
     run = run_of(name, steps, fifo=fifo)
@@ -50,7 +51,7 @@ def test_every_position_is_the_cores_at_every_mark(name: str, steps: list[Step],
             assert {each: 0 if at is None else int(point[at][each]) for each in FIGURES} == expected
 
 
-@settings(max_examples=15)
+@settings(max_examples=15 if JIT else 6)
 @given(name=some.sampled_from(KINDS), steps=STEPS, fifo=some.booleans())
 def test_shares_together_are_the_account(name: str, steps: list[Step], fifo: bool) -> None:
     """Quantity and fees exactly; PnL but for what each share is rounded by on its own."""

@@ -17,6 +17,7 @@ from backtest.market import Rows
 from backtest.performance import report_of
 from backtest.run import Backtest, run_backtest
 from oms.cli import app
+from oms.compiled import JIT
 from oms.config import ConfigError, load_settings
 from oms.margin_tiers import MarginTier
 from oms.records import CASH_SCALE, TICK, TickFlag, TickKind
@@ -140,6 +141,7 @@ def test_a_bar_s_low_is_enough() -> None:
     assert backtest.result.instruments[0].position == "0"
 
 
+@pytest.mark.skipif(not JIT, reason="five runs")
 def test_every_model_liquidates() -> None:
     for model in ("touch", "no_partial_fill", "partial_fill", "next_tick", "probabilistic"):
         assert len(ran(falling(range(1_000, 900, -1)), model=model).result.liquidations) == 1, model

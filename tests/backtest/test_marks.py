@@ -22,6 +22,7 @@ from backtest.marks import (
     sample_marks,
     sample_times,
 )
+from oms.compiled import JIT
 from oms.core.state import ASK, BID, State, new_state
 from oms.records import TICK, BookState, TickKind
 from tests.backtest.executions import LINEAR, touch
@@ -133,7 +134,7 @@ BARS = some.lists(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=40 if JIT else 8)
 @given(some.integers(START, START + 2 * SECOND_NS) | some.just(START // MINUTE_NS * MINUTE_NS), BARS)
 def test_bars_taken_at_once_give_the_marks_of_those_cut_at_every_sample(
     start: int, given_bars: list[tuple[int, int, int, int, bool]]

@@ -83,7 +83,11 @@ def order_rows(events: Rows, besides: tuple[str, ...] = ()) -> list[tuple[Any, .
     [
         ("max", {"model": "displayed"}),
         ("25", {"model": "displayed", "entry_latency_us": 3_000, "response_latency_us": 1_000}),
-        ("max", {"model": "no_partial_fill", "entry_latency_us": 10_000, "response_latency_us": 10_000}),
+        pytest.param(
+            "max",
+            {"model": "no_partial_fill", "entry_latency_us": 10_000, "response_latency_us": 10_000},
+            marks=pytest.mark.thorough,
+        ),
     ],
     ids=["displayed, flat out", "displayed with latency, 25 x", "no_partial_fill, flat out"],
 )

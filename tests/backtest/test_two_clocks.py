@@ -54,3 +54,16 @@ def test_an_answer_to_a_fill_meets_the_book_of_its_own_time(falls_at_ms: int, px
     at_ms = [(each.ts - START_NS) // MS for each in (bought, hedged)]
     assert at_ms == [501, 503]
     assert (bought.px, hedged.px, hedged.side) == (100, px, -1)
+
+
+def test_a_stop_at_the_exchange_fires_at_the_exchanges_time() -> None:
+    """It trades at 106 there at 500 ms, of which the core hears at 600 ms; of the fill it has heard at 501 ms."""
+    snapshot = message(TickKind.SNAPSHOT, 0, 1, (1, 100, 5), (-1, 101, 5))
+    trades = message(TickKind.TRADE, 500, 1, (1, 106, 4)), message(TickKind.TRADE, 900, 2, (1, 101, 4))
+    settings = settings_of(
+        instrument(),
+        matching={"model": "no_partial_fill", "entry_latency_us": 1_000, "response_latency_us": 1_000},
+        strategies=[{"file": str(STRATEGIES / "breaker.py"), "instrument": "TEST0"}],
+    )
+    (filled,) = fills_of(run_backtest(settings, np.concatenate([snapshot, *trades]), clock="dual").events)
+    assert ((filled.ts - START_NS) // MS, filled.px) == (501, 101)

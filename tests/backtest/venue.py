@@ -36,6 +36,7 @@ from oms.records import (
     TradingState,
 )
 from tests.limits import WIDE_LIMITS, rich_account
+from tests.oms.core.builders import joined
 
 Rows = npt.NDArray[np.void]
 
@@ -213,8 +214,9 @@ class Venue:
         order_type: OrderType = OrderType.LIMIT,
         flags: int = 0,
         number: int = 0,
+        **more: int,
     ) -> int:
-        """Ask for a new order and return its id."""
+        """Ask for a new order and return its id; ``more`` are of the command."""
         self._orders += 1
         order_id = (RPC_CLIENT_BASE << ORDER_ID_COUNTER_BITS) | self._orders
         self._ask(
@@ -227,6 +229,7 @@ class Venue:
             order_type=order_type,
             flags=flags,
             instrument=number,
+            **more,
         )
         return order_id
 
@@ -247,7 +250,7 @@ class Venue:
 
     def events_since(self, step: int) -> Rows:
         """The events of the steps from number ``step`` on; ``len(venue.events)`` is the number of the next one."""
-        return np.concatenate([np.zeros(0, EVENT), *self.events[step:]])
+        return joined(self.events[step:], EVENT)
 
     def fills(self, order_id: int = 0) -> list[tuple[int, int]]:
         """(price, quantity) of an order's fills so far; of every order's for 0."""

@@ -23,11 +23,9 @@ def test_page_is_followed(tmp_path: Path) -> None:
         login = credentials_of(0)
         environment |= {"ZOMS_BINANCE_USDM_KEY": login.key, "ZOMS_BINANCE_USDM_SECRET": login.secret}
         text = blocks(PAGE, "toml")[0]
-        assert "sandbox_port = 8443" in text
+        assert "port = 8443" in text
         config = tmp_path / "firm.toml"
-        config.write_text(
-            f'rpc_endpoint = "ipc://{tmp_path}/rpc"\n' + text.replace("sandbox_port = 8443", f"sandbox_port = {port}")
-        )
+        config.write_text(f'rpc_endpoint = "ipc://{tmp_path}/rpc"\n' + text.replace("port = 8443", f"port = {port}"))
         orders = []
         for words in sessions:
             assert words[2:4] == ["--config", "firm.toml"]

@@ -21,25 +21,31 @@ from gateways.credentials import variable
 from gateways.live.client import Policy
 from gateways.live.market_data import LiveData
 from gateways.live.route import route_of
+from gateways.orders.conditional import Conditional
 from gateways.orders.ids import ClientIds
 from gateways.orders.process import serve
 from gateways.sandbox.accounts import Account, Fill, Order
 from gateways.sandbox.exchange import Event, What
 from gateways.sandbox.faults import FaultPlan
 from gateways.sandbox.server import Sandbox
-from gateways.venues import VENUES
+from gateways.venues import VENUES, Role, implementation
 from oms.bus import Publisher, Puller, Pusher, Subscriber, _is_listened_to, new_context
-from oms.config import LiveSettings, Settings, write_session
+from oms.config import LiveSettings, SandboxSettings, Settings, write_session
 from oms.core.state import State, new_state
 from oms.lifecycle import decode_heartbeat
 from oms.records import (
     COMMAND,
     RPC_CLIENT_BASE,
     CommandKind,
+    OrderFlag,
     OrderState,
+    OrderType,
     RecordKind,
     Source,
+    TimeInForce,
     TradingState,
+    Trigger,
+    TriggerSource,
 )
 from oms.recovery import OPEN_STATES
 from oms.snapshot import read_snapshot, snapshots
@@ -91,7 +97,8 @@ class FirmDesk:
         ca_file = folder / "ca.pem"
         settings = firm_settings(folder, more=more, market=market, **given)
         ca_file.write_bytes(sandbox.ca_pem)
-        live = LiveSettings(instruments=(market.symbol,), sandbox_port=sandbox.port, sandbox_ca=os.fspath(ca_file))
+        stands = SandboxSettings(port=sandbox.port, ca=os.fspath(ca_file))
+        live = LiveSettings(instruments=(market.symbol,), sandbox={market.venue: stands})
         self.settings: Settings = msgspec.structs.replace(settings, live=live)
         self.session_file = write_session(self.settings)
         self.context = new_context()
@@ -104,7 +111,9 @@ class FirmDesk:
             for part, name in (("key", "apiKey"), ("secret", "secret"), ("passphrase", "password"))
         }
         self._heartbeats = Puller(self.context, self.settings.heartbeat_endpoint)
-        self._ticks = Publisher(self.context, self.settings.ticks_endpoint, RecordKind.TICK, Source.GATEWAY)
+        self._ticks = Publisher(
+            self.context, self.settings.live_ticks_endpoint(market.venue), RecordKind.TICK, Source.GATEWAY
+        )
         self._commands = Pusher(self.context, self.settings.core_endpoint, RecordKind.COMMAND, Source.RPC)
         self._events = Subscriber(self.context, [self.settings.events_endpoint], [RecordKind.EVENT])
         self._core = 0
@@ -160,7 +169,7 @@ class FirmDesk:
 
     async def start_orders(self) -> None:
         """Begin to send orders, once nobody else takes them."""
-        path = self.settings.orders_endpoint.removeprefix("ipc://")
+        path = self.settings.orders_endpoint(self.market.venue).removeprefix("ipc://")
         await self.until(lambda: not _is_listened_to(path))
         self.life = OwnLife()
         clock = SkippingClock()
@@ -187,7 +196,7 @@ class FirmDesk:
 
     def start_data(self) -> None:
         """Begin to publish market data."""
-        route = route_of(self.settings.live, VENUES[self.market.venue].hosts)
+        route = route_of(self.settings.live.sandbox[self.market.venue], VENUES[self.market.venue].hosts)
         live = LiveData([self.instrument], route, self._ticks, POLICY)
 
         async def look() -> None:
@@ -247,6 +256,11 @@ class FirmDesk:
     # ---- what it comes to
 
     @property
+    def keeps_stops(self) -> bool:
+        """Whether stops stand at the exchange."""
+        return issubclass(implementation(self.market.venue, Role.ORDERS), Conditional)
+
+    @property
     def qty(self) -> int:
         """What the exchange's fills come to, lots."""
         return sum(fill.order.side * fill.qty for fill in self.account.fills)
@@ -277,11 +291,20 @@ class FirmDesk:
             assert order_id, f"order {order.client_order_id} is not ours"
             assert order_id not in there, f"order {order_id} was placed twice"
             there[order_id] = order
+        waiting = self.sandbox.venue.conditionals.open_of(self.account) if self.keeps_stops else ()
+        stops = {ids.order_id(stop.client_id): stop for stop in waiting}
         s = self.state()[0]
         rows = s["orders"][: int(s["orders_used"])]
         for row in rows[rows["order_id"] > 0]:
             order_id, state = int(row["order_id"]), OrderState(int(row["state"]))
             shown = there.pop(order_id, None)
+            stop = stops.pop(order_id, None)
+            stands = state in OPEN_STATES and not row["held_for"] and bool(row["flags"] & OrderFlag.AT_EXCHANGE)
+            assert stands == (stop is not None), f"{order_id} is {state.name} and stands or not"
+            if stop is not None:
+                shown_terms = (stop.qty, stop.px, stop.trigger_px)
+                assert (int(row["qty"]), int(row["px"]), int(row["trigger_px"])) == shown_terms
+                continue
             if shown is None:
                 assert state not in OPEN_STATES or row["held_for"], f"{order_id} is {state.name} and not there"
                 continue
@@ -290,6 +313,7 @@ class FirmDesk:
             if shown.status.is_open:
                 assert (int(row["px"]), int(row["qty"])) == (shown.px, shown.qty), f"{order_id} has other terms"
         assert not there, f"the core does not know {list(there)}"
+        assert not stops, f"the core does not know the stops {list(stops)}"
         position = s["positions"][0, self.instrument.id, 0]
         assert int(position["qty"]) == self.qty
         wallets = {
@@ -343,10 +367,10 @@ class Chaos:
             self.cancel()
         elif draw < 0.965:
             await self.die()
+        elif self.desk.keeps_stops:
+            self.place_stop()
 
     def place(self) -> None:
-        from oms.records import OrderFlag, OrderType, TimeInForce
-
         venue = self.desk.sandbox.venue
         side = self.draw.choice((1, -1))
         best = venue.exchange.bid_px if side > 0 else venue.exchange.ask_px
@@ -364,6 +388,29 @@ class Chaos:
             flags=int(flags),
             order_type=terms[0],
             time_in_force=terms[1],
+        )
+
+    def place_stop(self) -> None:
+        """One that stands at the exchange: the market is near it, at it, or past it already."""
+        side = self.draw.choice((1, -1))
+        exchange = self.desk.sandbox.venue.exchange
+        trigger_px = exchange.last_px + side * self.draw.randrange(-5, 60)
+        px = self.draw.choice((0, trigger_px + 20 * side))
+        flags = OrderFlag.AT_EXCHANGE | self.draw.choice((0, OrderFlag.REDUCE_ONLY))
+        order_id = self.desk.new_id()
+        self.ids.append(order_id)
+        self.desk.send(
+            CommandKind.NEW,
+            order_id=order_id,
+            side=side,
+            px=px,
+            qty=self.draw.randrange(*self.desk.market.qty),
+            flags=int(flags),
+            order_type=OrderType.LIMIT if px else OrderType.MARKET,
+            time_in_force=TimeInForce.GTC,
+            trigger=Trigger.STOP,
+            trigger_source=TriggerSource.LAST,
+            trigger_px=trigger_px,
         )
 
     def amend(self) -> None:

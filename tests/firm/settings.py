@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -70,10 +71,13 @@ parameters = {{ {lots} }}
     @property
     def definition(self) -> str:
         """The instrument as settings say it, where zoms does not ship it."""
-        if self.is_shipped:
-            return ""
-        said = {name: value for name, value in msgspec.structs.asdict(self.instrument).items() if value or name == "id"}
-        return "\n[[instruments]]\n" + "".join(f"{name} = {json.dumps(value)}\n" for name, value in said.items())
+        return "" if self.is_shipped else definition_text(self.instrument)
+
+
+def definition_text(instrument: Instrument) -> str:
+    """An instrument as settings say it."""
+    said = {name: value for name, value in msgspec.structs.asdict(instrument).items() if value or name == "id"}
+    return "\n[[instruments]]\n" + "".join(f"{name} = {json.dumps(value)}\n" for name, value in said.items())
 
 
 def _shipped(name: str) -> Instrument:
@@ -111,7 +115,15 @@ COINM: Final = Market(
     is_shipped=False,
 )
 OKX_INVERSE: Final = COINM._replace(instrument=_STANDING_IN["binance_coinm", "okx"])
-MARKETS: Final = {market.venue: market for market in (USDM, SPOT, COINM, OKX, OKX_SPOT)} | {"okx inverse": OKX_INVERSE}
+HTX: Final = Market(
+    _STANDING_IN["binance_usdm", "htx_linear"], USDM.recording, "100", "500", (10, 130), is_shipped=False
+)
+HTX_SPOT: Final = Market(
+    _STANDING_IN["binance_spot", "htx_spot"], SPOT.recording, "0.1", "0.5", (100, 13_000), is_shipped=False
+)
+MARKETS: Final = {market.venue: market for market in (USDM, SPOT, COINM, OKX, OKX_SPOT, HTX, HTX_SPOT)} | {
+    "okx inverse": OKX_INVERSE
+}
 ALIKE: Final = ("binance_coinm", "okx_spot", "okx inverse")
 """Of these, those that are another one's code with other names and numbers."""
 
@@ -127,8 +139,10 @@ heartbeat_s = 0.1
 
 [live]
 instruments = ["{market.symbol}"]
-sandbox_port = {{port}}
-sandbox_ca = "{{ca}}"
+
+[live.sandbox.{market.venue}]
+port = {{port}}
+ca = "{{ca}}"
 
 [accounts.{ACCOUNT}]
 position_mode = "netting"
@@ -161,6 +175,32 @@ duplicate_window_ms = 10
 SETTINGS: Final = settings_text(USDM)
 
 
+class Served(NamedTuple):
+    """A market's sandbox on this machine."""
+
+    market: Market
+    port: int = 1
+    ca_pem: bytes = b""
+
+
+BOTH: Final = (Served(USDM), Served(OKX))
+
+
+def several_settings_file(folder: Path, served: Sequence[Served] = BOTH, more: str = "") -> Path:
+    """Write the settings of a session on several venues, and ``more`` behind them, to a file."""
+    symbols = [each.market.symbol for each in served]
+    text = ""
+    for number, (market, port, ca_pem) in enumerate(served):
+        ca = folder / f"{market.venue}.pem"
+        ca.write_bytes(ca_pem)
+        own = settings_text(market._replace(is_shipped=True)).format(port=port, ca=ca)
+        tables = own[own.index("[live.sandbox") : own.index("[accounts")] + own[own.index("[risk.") :]
+        text += (tables if number else own) + definition_text(msgspec.structs.replace(market.instrument, id=number))
+    path = folder / "firm.toml"
+    path.write_text(text.replace(f'instruments = ["{symbols[0]}"]', f"instruments = {json.dumps(symbols)}") + more)
+    return path
+
+
 def settings_file(folder: Path, *, port: int = 1, ca_pem: bytes = b"", more: str = "", market: Market = USDM) -> Path:
     """Write a market's settings, and ``more`` behind them, to a file."""
     ca = folder / "ca.pem"
@@ -170,8 +210,16 @@ def settings_file(folder: Path, *, port: int = 1, ca_pem: bytes = b"", more: str
     return path
 
 
-def firm_settings(folder: Path, *, trade: bool = True, more: str = "", market: Market = USDM, **given: Any) -> Settings:
-    """The settings of a session that may trade."""
-    path = settings_file(folder, more=more, market=market)
+def firm_settings(
+    folder: Path,
+    *,
+    trade: bool = True,
+    more: str = "",
+    market: Market = USDM,
+    served: Sequence[Served] = (),
+    **given: Any,
+) -> Settings:
+    """The settings of a session that may trade, in one market or in several."""
+    path = several_settings_file(folder, served, more) if served else settings_file(folder, more=more, market=market)
     overrides = {"mode": "firm", "firm": {"trade": trade}, "data_dir": os.fspath(folder / "data")}
     return load_settings(path, {**overrides, **given})

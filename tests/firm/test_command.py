@@ -14,7 +14,7 @@ from oms.commands.firm import check_confirmed, what_begins
 from oms.commands.options import CommandError, stored_settings
 from oms.config import ConfigError, load_settings, write_session
 from oms.lock import AccountLock
-from tests.firm.settings import ACCOUNT, SETTINGS, SYMBOL, firm_settings, settings_file
+from tests.firm.settings import ACCOUNT, BOTH, OKX, SETTINGS, SYMBOL, USDM, Served, firm_settings, settings_file
 
 VENUE = "binance_usdm"
 
@@ -104,12 +104,23 @@ def test_what_begins_says_whether_money_is_real_and_the_venue_proven(tmp_path: P
     sandbox = "\n".join(what_begins(firm_settings(tmp_path)))
     assert f"{ACCOUNT}, TRADES" in sandbox
     assert "the SANDBOX on port 1, no real money" in sandbox
-    given: dict[str, Any] = {"live": {"sandbox_port": 0}, "data_dir": os.fspath(tmp_path)}
+    given: dict[str, Any] = {"live": {"sandbox": {}}, "data_dir": os.fspath(tmp_path)}
     assert "READ-ONLY: no order leaves" in "\n".join(what_begins(firm_settings(tmp_path, trade=False)))
     real = firm_settings(tmp_path, **given)
     assert f"REAL MONEY, unproven on {VENUE}" in "\n".join(what_begins(real))
     write_proof(tmp_path, Proof(venue=VENUE, ts=1, ccxt=ccxt_version(), checks=("clock",)))
     assert "unproven" not in "\n".join(what_begins(real))
+
+
+def test_every_venue_is_shown_and_none_is_real_beside_a_sandbox(tmp_path: Path) -> None:
+    shown = "\n".join(what_begins(firm_settings(tmp_path, served=(Served(USDM, 11), Served(OKX, 12)))))
+    for line in ("binance_usdm: the SANDBOX on port 11", "okx: the SANDBOX on port 12", "BTC-USDT-SWAP.okx: order"):
+        assert line in shown
+    real = firm_settings(tmp_path, served=BOTH, live={"sandbox": {}})
+    lines = [line for line in what_begins(real) if "REAL MONEY" in line]
+    assert [line.partition("unproven on ")[2][:5] for line in lines] == ["binan", "okx ("]
+    with pytest.raises(ConfigError, match="not at both: okx would be real"):
+        firm_settings(tmp_path, served=BOTH, live={"sandbox": {VENUE: {"port": 1, "ca": "ca.pem"}}})
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b'{"venue":"okx","ts":1,"ccxt":"1","checks":[]}'])

@@ -1,4 +1,4 @@
-"""Whole sessions on live market data of a sandbox: on paper, and with real orders while its processes are killed."""
+"""Whole sessions on live market data of two sandboxes: on paper, and with real orders while processes are killed."""
 
 from __future__ import annotations
 
@@ -6,101 +6,169 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from decimal import Decimal
 from pathlib import Path
+from typing import Any, Final
 
+import msgspec
 import pytest
 
 from gateways.credentials import variable
 from oms.config import Settings, load_settings
-from oms.records import TradingState
+from oms.records import OrderState, Reason, TradingState
 from oms.session import TradingSession
+from oms.snapshot import read_snapshot, snapshots
 from rpc.client import Client
-from tests.firm.settings import ACCOUNT, SYMBOL, settings_file
+from tests.firm.settings import ACCOUNT, OKX, USDM, Market, Served, several_settings_file
 from tests.gateways.live.test_process import ServedSandbox
 from tests.test_killed_processes import LOOK_EVERY_S, Script, Watched
 
-VENUE = "binance_usdm"
-MARKET_MAKER = f"""
-[[strategies]]
-file = "market_maker"
-instrument = "{SYMBOL}"
-"""
-SPEED = 3.0
+TERMS: Final = {"base": "BTC", "quote": "USDT", "maker_fee_rate": "0.0002", "taker_fee_rate": "0.0005"}
+MARKETS: Final = tuple(
+    market._replace(instrument=msgspec.structs.replace(market.instrument, **TERMS)) for market in (USDM, OKX)
+)
+VENUES: Final = [market.venue for market in MARKETS]
+SYMBOLS: Final = [market.symbol for market in MARKETS]
+MARKET_MAKERS = "".join(f'\n[[strategies]]\nfile = "market_maker"\ninstrument = "{symbol}"\n' for symbol in SYMBOLS)
+SPEED = 1.0
+TARGET = Decimal("0.15")
+"""BTC that one venue's largest order (0.1) does not come to."""
 
 pytestmark = pytest.mark.timeout(300)
 
 
+class Playing:
+    """The sandboxes of all venues, whose markets go on."""
+
+    def __init__(self, serving: dict[str, ServedSandbox]) -> None:
+        self.serving = serving
+        self.accounts: dict[str, Any] = {
+            venue: each.sandbox.venue.exchange.accounts[0] for venue, each in serving.items()
+        }
+
+    def settings(self, folder: Path, mode: str, more: str = "") -> Settings:
+        served = [
+            Served(market, each.sandbox.port, each.sandbox.ca_pem)
+            for market, each in zip(MARKETS, self.serving.values(), strict=True)
+        ]
+        path = several_settings_file(folder, served, more)
+        overrides = {"mode": mode, "data_dir": os.fspath(folder / "data"), "rpc_endpoint": f"ipc://{folder}/rpc"}
+        return load_settings(path, overrides | ({"firm": {"trade": True}} if mode == "firm" else {}))
+
+    def fills(self) -> dict[str, int]:
+        return {venue: len(account.fills) for venue, account in self.accounts.items()}
+
+    def far_bid(self, market: Market) -> str:
+        """A price at which nobody will sell."""
+        bid_px = self.serving[market.venue].sandbox.venue.exchange.bid_px
+        return market.instrument.px_from_ticks(bid_px - bid_px // 100)
+
+    def exposure(self) -> Decimal:
+        """What the positions at all venues come to, BTC."""
+        return sum((qty_of(market, self.accounts[market.venue].qty) for market in MARKETS), Decimal(0))
+
+
+def qty_of(market: Market, lots: int) -> Decimal:
+    """A quantity in BTC."""
+    return lots * Decimal(market.instrument.lot) * Decimal(market.instrument.multiplier)
+
+
 @pytest.fixture
-def playing(monkeypatch: pytest.MonkeyPatch) -> Iterator[ServedSandbox]:
-    """A sandbox whose market goes on, and its keys in the environment."""
-    with ServedSandbox(loop=True) as serving:
-        sandbox = serving.sandbox
-        for part, name in (("key", "apiKey"), ("secret", "secret")):
-            monkeypatch.setenv(variable(VENUE, part), sandbox.login[name])
-        serving.call(lambda: sandbox.step(50))
-        market = serving.call(lambda: asyncio.ensure_future(sandbox.play(SPEED)))
-        yield serving
-        serving.call(market.cancel)
+def playing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Playing]:
+    """Sandboxes whose markets go on, and their keys in the environment."""
+    with ExitStack() as opened:
+        serving = {
+            market.venue: opened.enter_context(ServedSandbox(market.instrument, loop=True)) for market in MARKETS
+        }
+        for venue, each in serving.items():
+            for part, name in (("key", "apiKey"), ("secret", "secret"), ("passphrase", "password")):
+                monkeypatch.setenv(variable(venue, part), each.sandbox.login[name])
+            each.call(lambda sandbox=each.sandbox: sandbox.step(50))
+            market = each.call(lambda sandbox=each.sandbox: asyncio.ensure_future(sandbox.play(SPEED)))
+            opened.callback(each.call, market.cancel)
+        yield Playing(serving)
 
 
-def settings_of(folder: Path, serving: ServedSandbox, mode: str, more: str = MARKET_MAKER) -> Settings:
-    path = settings_file(folder, port=serving.sandbox.port, ca_pem=serving.sandbox.ca_pem, more=more)
-    overrides = {"mode": mode, "data_dir": os.fspath(folder / "data"), "rpc_endpoint": f"ipc://{folder}/rpc"}
-    return load_settings(path, overrides | ({"firm": {"trade": True}} if mode == "firm" else {}))
-
-
-def test_the_same_settings_trade_on_paper(playing: ServedSandbox, tmp_path: Path) -> None:
-    with TradingSession(settings_of(tmp_path, playing, "paper")) as session:
+def test_the_same_settings_trade_on_paper(playing: Playing, tmp_path: Path) -> None:
+    settings = playing.settings(tmp_path, "paper", MARKET_MAKERS)
+    with TradingSession(settings) as session:
+        counter = session.figures.now
 
         def script() -> Script:
-            yield lambda: session.figures.now("core", "fills") > 3
+            yield lambda: counter("core", "books_synced") == len(VENUES) and counter("core", "fills") > 3
 
         watched = Watched(session, script())
         assert session.run(watched.look, LOOK_EVERY_S), session.problems()
         assert watched.finished
-    assert session.summary()["live"] == [SYMBOL]
-    assert not playing.sandbox.venue.exchange.orders
+        assert all(counter(f"gateway.{venue}", "ticks") > 0 for venue in VENUES)
+    assert session.summary()["live"] == SYMBOLS
+    assert not any(each.sandbox.venue.exchange.orders for each in playing.serving.values())
 
 
-def test_core_and_exchange_agree_whatever_is_killed(playing: ServedSandbox, tmp_path: Path) -> None:
-    settings = settings_of(tmp_path, playing, "firm")
-    account = playing.sandbox.venue.exchange.accounts[0]
+def test_core_and_exchanges_agree_whatever_is_killed(playing: Playing, tmp_path: Path) -> None:
+    """Orders over two venues go on where one of them is away, and at both when it is back."""
+    settings = playing.settings(tmp_path, "firm")
+    orders = f"orders.{OKX.venue}"
     with TradingSession(settings) as session:
-        children = session.supervisor.children
-        counter = session.figures.now
+        children, counter, entry = session.supervisor.children, session.figures.now, session.figures.entry
+
+        def route(side: Any, until: Decimal) -> Callable[[], bool]:
+            with Client("router", settings.rpc_endpoint) as client:
+                client.start_algorithm("sor", SYMBOLS[0], side, TARGET, venues=SYMBOLS[1:])
+            return lambda: playing.exposure() == until
 
         def killed(name: str) -> Callable[[], bool]:
-            before = children["orders"].restarts
+            before = children[orders].restarts
             os.kill(children[name].pid, signal.SIGKILL)
-            return lambda: children["orders"].restarts > before and counter("orders", "trades") > 0
+            return lambda: children[orders].restarts > before and everybody_trades()
 
-        def more_fills() -> Callable[[], bool]:
-            before = len(account.fills)
-            return lambda: len(account.fills) > before + 3
+        def everybody_trades() -> bool:
+            counters = (counter("orders", "trades"), counter("core", "books_synced"))
+            return session.supervisor.complete and counters == (len(VENUES), len(VENUES))
 
         def script() -> Script:
-            yield more_fills()
-            yield killed("orders")
-            yield more_fills()
+            yield everybody_trades
+            yield route("buy", TARGET)
+            assert all(playing.fills().values())
+            back = killed(orders)
+            yield lambda: entry[OKX.symbol] is Reason.EXCHANGE_UNAVAILABLE
+            assert entry[USDM.symbol] is Reason.NONE
+            before = playing.fills()
+            yield route("sell", Decimal(0))
+            assert playing.fills()[USDM.venue] > before[USDM.venue]
+            yield back
+            before = playing.fills()
+            yield route("buy", TARGET)
+            assert all(count > before[venue] for venue, count in playing.fills().items())
+            with Client("trader", settings.rpc_endpoint) as client:
+                for market, qty in zip(MARKETS, ("0.01", "1"), strict=True):
+                    client.place(market.symbol, "buy", qty, playing.far_bid(market))
+            yield lambda: all(len(account.open_orders) == 1 for account in playing.accounts.values())
             yield killed("core")
             assert counter("core", "trading_state") == TradingState.HALTED
-            assert not account.open_orders  # nobody watched them meanwhile
+            assert not any(account.open_orders for account in playing.accounts.values())  # nobody watched them
             with Client("trader", settings.rpc_endpoint) as client:
-                (position,) = [each for each in client.positions() if each.symbol == SYMBOL and each.strategy is None]
-                assert position.qty == playing.sandbox.venue.instrument.qty_from_lots(account.qty)
                 client.set_trading_state("active")
-            yield more_fills()
+            yield route("sell", Decimal(0))
 
         watched = Watched(session, script())
         session.run(watched.look, LOOK_EVERY_S)
         assert watched.finished
         assert session.supervisor.failure == ""
-        assert children["orders"].heartbeat is not None
-        assert children["orders"].heartbeat.counters["left_open"] == 0
-        summary = session.summary()
-    assert not account.open_orders
-    instrument = playing.sandbox.venue.instrument
-    (position,) = [each for each in summary["positions"] if each["instrument"] == SYMBOL]
-    assert position["qty"] == instrument.qty_from_lots(account.qty)
-    assert summary["mode"] == "firm"
+        assert counter("orders", "left_open", default=1) == 0
     assert settings.account_dir.name == f"{ACCOUNT}.firm"
+    check_equal(settings, playing)
+
+
+def check_equal(settings: Settings, playing: Playing) -> None:
+    """What the core has left behind is what the exchanges have."""
+    tables = read_snapshot(snapshots(settings.snapshot_dir)[0]).tables
+    assert not [row for row in tables["orders"] if row["order_id"] and row["state"] == OrderState.LIVE]
+    wallets = {str(wallet): number for number, wallet in enumerate(settings.wallets)}
+    for market in MARKETS:
+        account = playing.accounts[market.venue]
+        number = settings.instrument(market.symbol).id
+        assert not account.open_orders
+        assert int(tables["positions"][0, number, 0]["qty"]) == account.qty
+        assert int(tables["wallets"][0, wallets[f"{market.venue}.USDT"]]["balance"]) == account.wallet

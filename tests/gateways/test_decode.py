@@ -14,7 +14,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from gateways.binance import MessageDecoder
+from gateways.binance import MessageDecoder, venue_of
 from gateways.decoder import Ticks
 from gateways.layouts import MAX_LEVELS, new_scanner
 from gateways.recording import TickReader, read_ticks
@@ -54,7 +54,7 @@ def samples(market: str) -> tuple[bytes, ...]:
         ]
     for name in (b"@trade", b"@bookTicker", b"@depth"):
         found += sorted((message for message in messages if name in message), key=len)[:4]
-    return tuple(found)
+    return (*found, *MESSAGES_OF_2026.get(market, ()))
 
 
 @cache
@@ -110,6 +110,45 @@ def test_the_recorded_layouts_take_the_fast_path_and_the_three_off_lot_levels_ar
             fresh.decode(message, local_ts)
         assert fresh.refused == refused
         assert fresh.slow == sum(refused.values())
+
+
+MESSAGES_OF_2026 = {
+    "usdm": (
+        b'{"stream":"btcusdt@bookTicker","data":{"e":"bookTicker","u":359220650272,"s":"BTCUSDT","ps":"BTCUSDT",'
+        b'"b":"64336.00","B":"73.334","a":"64346.70","A":"589.802","T":1785048483771,"E":1785048483771,"st":1}}',
+        b'{"stream":"btcusdt@trade","data":{"e":"trade","E":1785685177439,"T":1785685177439,"s":"BTCUSDT",'
+        b'"t":7947325360,"p":"63113.20","q":"0.001","X":"MARKET","m":false,"st":1}}',
+        b'{"stream":"btcusdt@depth@100ms","data":{"e":"depthUpdate","E":1788376136014,"T":1788376136012,"s":"BTCUSDT",'
+        b'"ps":"BTCUSDT","U":11377001539649,"u":11377001557469,"pu":11377001539214,"b":[["78562.70","0.775"]],'
+        b'"a":[["78562.80","1.848"],["78563.00","0.002"]],"st":1}}',
+    ),
+    "coinm": (
+        b'{"stream":"btcusd_perp@bookTicker","data":{"e":"bookTicker","u":11660059839759,"s":"BTCUSD_PERP",'
+        b'"ps":"BTCUSD","b":"83732.4","B":"680","a":"83732.5","A":"2458","T":1790373637547,"E":1790373637547,"st":2}}',
+        b'{"stream":"btcusd_perp@trade","data":{"e":"trade","E":1790373534694,"T":1790373534694,"s":"BTCUSD_PERP",'
+        b'"t":1155839922,"p":"83781.6","q":"1","X":"MARKET","m":false}}',
+        b'{"stream":"btcusd_perp@depth@100ms","data":{"e":"depthUpdate","E":1790373637622,"T":1790373637613,'
+        b'"s":"BTCUSD_PERP","ps":"BTCUSD","U":11660059838224,"u":11660059844303,"pu":11660059836647,'
+        b'"b":[["82997.3","1382"],["83517.9","0"]],"a":[["83732.5","2458"]],"st":2}}',
+    ),
+}
+"""As the two markets have sent them since 2026: with the pair (``ps``) and the market (``st``)."""
+
+
+@pytest.mark.parametrize("market", MESSAGES_OF_2026)
+def test_the_layouts_of_2026_take_the_fast_path_and_tell_their_market(market: str) -> None:
+    instrument = FILES[market][1]
+    fresh = MessageDecoder(instrument.venue, instrument)
+    for message in MESSAGES_OF_2026[market]:
+        assert_same(fresh.decode(message, LOCAL_TS), reference_decode(message, LOCAL_TS, instrument), message)
+        assert venue_of(message) == instrument.venue
+    assert fresh.slow == 0
+
+
+def test_a_message_that_states_another_market_is_not_taken_by_its_layout() -> None:
+    message = MESSAGES_OF_2026["usdm"][1].replace(b'"st":1', b'"st":2')
+    assert decoder("usdm").scan(message, LOCAL_TS) is None
+    assert venue_of(message) == "binance_coinm"
 
 
 def mutated(message: bytes, changes: list[tuple[int, int, bytes]]) -> bytes:
@@ -274,7 +313,7 @@ def _decoder_for(tick: str) -> MessageDecoder:
 
 PURE_PYTHON = """
 import gzip, sys
-from gateways.binance import MessageDecoder
+from gateways.binance import MessageDecoder, venue_of
 from gateways.scanner import UNRECOGNISED, scan_message
 from gateways.recording import read_ticks
 from gateways.sidecar import open_recording
@@ -289,7 +328,7 @@ for market, instrument, file in (("usdm", USDM, USDM_FILE), ("spot", SPOT, SPOT_
         assert scan_message(message, 1, state) > 0
         for length in range(len(message)):
             assert scan_message(message[:length], 1, state) == UNRECOGNISED
-    ticks, _ = read_ticks(open_recording(file), instrument, duration_s=0.3)
+    ticks, _ = read_ticks(open_recording(file), instrument, duration_s=0.1)
     sys.stdout.write(ticks.tobytes().hex() + "\\n")
 """
 
@@ -302,5 +341,5 @@ def test_pure_python_gives_the_same_and_reads_no_byte_outside_a_message() -> Non
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     for line, (file, instrument) in zip(result.stdout.splitlines(), FILES.values(), strict=True):
-        ticks, _ = read_ticks(open_recording(file), instrument, duration_s=0.3)
+        ticks, _ = read_ticks(open_recording(file), instrument, duration_s=0.1)
         assert line == ticks.tobytes().hex()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -11,12 +12,15 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from gateways.account_claim import Claim, ClaimError
 from gateways.credentials import Credentials
-from gateways.doctor import Finding, check_disk, check_instance, check_limits, examine_venue
+from gateways.doctor import Finding, check_disk, check_instance, check_limits, check_wallets, examine_venue
 from gateways.sandbox.faults import Fault
 from gateways.venues import VENUES, Sandbox
-from oms.config import Settings, load_settings
+from oms.config import LiveSettings, Settings, load_settings
 from oms.lock import AccountLock
+from tests.firm.settings import OKX, OKX_SPOT, Served, firm_settings
+from tests.firm.settings import USDM as USDM_MARKET
 from tests.gateways.sandbox.desk import Desk, on_sandbox
 from tests.oms.command_line import Zoms
 
@@ -45,7 +49,7 @@ def test_a_venue_that_is_as_it_should_be(tmp_path: Path) -> None:
     async def body(desk: Desk) -> None:
         found = await examined(desk, tmp_path)
         assert {name: each.level for name, each in found.items()} == dict.fromkeys(
-            ("clock", "keys", "instruments", "position mode"), "ok"
+            ("exchange account", "clock", "keys", "instruments", "position mode"), "ok"
         )
         assert found["instruments"].text == "BTCUSDT"
 
@@ -70,6 +74,22 @@ def test_keys_that_may_too_much_or_too_little(
         finding = (await examined(desk, tmp_path, **given))["keys"]
         assert finding.level == level
         assert words in finding.text
+
+    tried(tmp_path, body)
+
+
+def test_an_exchange_account_that_is_traded_from_another_folder(tmp_path: Path) -> None:
+    async def body(desk: Desk) -> None:
+        key = desk.sandbox.login["apiKey"]
+        claim = Claim("binance_usdm", key, desk.sandbox.port)
+        found = (await examined(desk, tmp_path))["exchange account"]
+        watching = replace(settings_in(tmp_path), mode="firm", live=LiveSettings(instruments=("BTCUSDT.binance_usdm",)))
+        warned = (await examined(desk, tmp_path, settings=watching))["exchange account"]
+        with pytest.raises(ClaimError):
+            Claim("binance_usdm", key, desk.sandbox.port)
+        claim.release()
+        assert (found.level, warned.level) == ("refused", "warning")
+        assert f"is traded by process {os.getpid()} (" in found.text
 
     tried(tmp_path, body)
 
@@ -108,17 +128,22 @@ def test_settings_that_the_exchange_does_not_share(tmp_path: Path) -> None:
 def test_what_the_exchange_does_not_answer_is_not_fit(tmp_path: Path) -> None:
     async def body(desk: Desk) -> None:
         found = await examined(desk, tmp_path)
-        assert all(each.level == "refused" for each in found.values())
+        assert {name for name, each in found.items() if each.level != "refused"} == {"exchange account"}
         assert found["keys"].text.startswith("it could not be found out: ")
 
     tried(tmp_path, body, faults=(1, {Fault.MAINTENANCE: 1.0}))
 
 
-def test_wrong_keys_are_not_fit_and_not_shown(tmp_path: Path) -> None:
+def test_wrong_keys_are_not_fit_and_are_named_and_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZOMS_BINANCE_USDM_KEY", "nobody")
+
     async def body(desk: Desk) -> None:
         found = await examined(desk, tmp_path, credentials=Credentials("nobody", "hidden"))
         assert found["keys"].level == "refused"
-        assert "AuthenticationError" in found["keys"].text
+        text = found["keys"].text
+        assert "AuthenticationError" in text
+        assert "ZOMS_BINANCE_USDM_KEY and ZOMS_BINANCE_USDM_SECRET of the environment have (key ...body)" in text
+        assert text.endswith("then copy key and secret anew")
         assert not any("hidden" in each.text for each in found.values())
 
     tried(tmp_path, body)
@@ -168,3 +193,10 @@ def test_the_command_refuses_without_keys_and_limits(zoms: Zoms, monkeypatch: py
     assert "  refused  keys: there are no keys for binance_spot" in out
     assert out.endswith("4 to be mended before real orders\n")
     assert zoms("doctor", "--json").last_json["binance_usdm"][0]["level"] == "refused"
+
+
+def test_venues_that_share_a_wallet_are_not_traded_together(tmp_path: Path) -> None:
+    (swaps, spot) = (Served(OKX), Served(OKX_SPOT))
+    (finding,) = check_wallets(firm_settings(tmp_path, served=(Served(USDM_MARKET), swaps, spot)))
+    assert (finding.level, finding.text[:16]) == ("refused", "okx and okx_spot")
+    assert not list(check_wallets(firm_settings(tmp_path, served=(Served(USDM_MARKET), swaps))))

@@ -461,6 +461,14 @@ def test_book_that_is_another_one_fails_its_check(standing: Standing) -> None:
     standing.runner.run(body())
 
 
+def test_instruments_that_could_not_be_loaded_fail_what_needs_them(
+    standing: Standing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(standing.bench.exchange, "markets", None)
+    with pytest.raises(CheckError, match="instruments are not known"):
+        _ = standing.bench.market_type
+
+
 def test_orders_that_cannot_be_cancelled_are_named(standing: Standing) -> None:
     bench = standing.bench
 

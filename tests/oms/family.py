@@ -9,11 +9,13 @@ from pathlib import Path
 
 from oms.bus import new_context
 from oms.config import read_session
-from oms.lifecycle import UNUSABLE, Lifecycle, end_with_parent
+from oms.lifecycle import NO_SPACE, UNUSABLE, Lifecycle, end_with_parent
 
 
 def main(name: str, session_file: str, behaviour: str) -> int:
     settings = read_session(Path(session_file))
+    if behaviour == "full":
+        return NO_SPACE
     if behaviour in ("crash", "unusable"):
         sys.stderr.write(f"{name}: cannot go on, for this test\n")
         return 3 if behaviour == "crash" else UNUSABLE

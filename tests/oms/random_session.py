@@ -199,9 +199,18 @@ class RandomSession:
             return {**fields, "px": 0, "order_type": OrderType.MARKET, "time_in_force": TimeInForce.GTC}
         return {**fields, "px": fields["trigger_px"] or self.px}
 
+    def somewhere(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """An order with a trigger that the core holds, or that stands at the exchange."""
+        is_fixed = fields["trigger"] != Trigger.TRAILING and fields["trigger_source"] != TriggerSource.BID_ASK
+        if not is_fixed or self.random.random() < 0.6:
+            return fields
+        more = OrderFlag.REDUCE_ONLY if fields.get("contingency") == Contingency.OTO else 0
+        return {**fields, "flags": fields["flags"] | OrderFlag.AT_EXCHANGE | more}
+
     def place_trigger(self) -> None:
         side = self.random.choice(SIDES)
-        self.rig.commands(new_order(self.next_id(), **{**self.terms(side), **self.trigger(side)}))
+        fields = self.somewhere({**self.terms(side), **self.trigger(side)})
+        self.rig.commands(new_order(self.next_id(), **fields))
 
     def place_bracket(self) -> None:
         """An entry with a target and a stop."""
@@ -211,7 +220,7 @@ class RandomSession:
         rows = [new_order(entry, **{**terms, "px": self.px + side * self.random.randint(-2, 4)})]
         exits = {**terms, "side": -side, "parent_id": entry, "contingency": Contingency.OTO}
         rows.append(new_order(self.next_id(), **{**exits, "px": self.px + side * self.random.randint(2, 9)}))
-        rows.append(new_order(self.next_id(), **{**exits, **self.trigger(-side)}))
+        rows.append(new_order(self.next_id(), **self.somewhere({**exits, **self.trigger(-side)})))
         self.rig.commands(*rows)
 
     def place_pair(self) -> None:
@@ -221,7 +230,7 @@ class RandomSession:
         first = self.next_id()
         self.rig.commands(
             new_order(first, **{**terms, "px": self.px - side * self.random.randint(1, 6)}),
-            new_order(self.next_id(), **{**terms, **self.trigger(side), "parent_id": first}),
+            new_order(self.next_id(), **self.somewhere({**terms, **self.trigger(side), "parent_id": first})),
         )
 
     def protect(self) -> None:
@@ -239,7 +248,7 @@ class RandomSession:
         terms = {"account": account, "instrument": instrument, "flags": flags, "qty": abs(qty), "side": side}
         self.rig.commands(
             new_order(self.next_id(), **{**terms, "px": self.px - side * self.random.randint(3, 12)}),
-            new_order(self.next_id(), **{**self.trigger(side), **terms}),
+            new_order(self.next_id(), **self.somewhere({**self.trigger(side), **terms})),
         )
 
     def replace(self) -> None:
@@ -299,7 +308,8 @@ class RandomSession:
         if self.random.random() < 0.3:
             self.rig.commands(cancel(order_id, **fields))
             return
-        if order["state"] == OrderState.HELD and order["trigger"] and self.random.random() < 0.5:
+        waits = order["trigger"] and (order["state"] == OrderState.HELD or order["flags"] & OrderFlag.AT_EXCHANGE)
+        if waits and self.random.random() < 0.5:
             fields["trigger_px"] = self.px + self.random.randint(-9, 9)
         px = self.px + self.random.randint(-9, 9) if order["px"] else 0
         self.rig.commands(amend(order_id, px, self.random.choice((0, self.random.randint(2, 40))), **fields))
@@ -319,12 +329,17 @@ class RandomSession:
             OrderState.LIVE: ReportKind.FILL,
         }
         kind = likely.get(state, ReportKind.FILL)
+        stands = bool(order["flags"] & OrderFlag.AT_EXCHANGE)
+        if stands and state == OrderState.LIVE and self.random.random() < 0.8:
+            kind = ReportKind.TRIGGERED
         if self.random.random() < 0.1:
             kind = self.random.choice(list(ReportKind)[:8])
         if kind == ReportKind.FILL:
             self.fill(order)
             return
         amended = {"px": int(order["pending_px"]), "qty": int(order["pending_qty"])}
+        if stands:
+            amended["value"] = int(order["trigger_px"]) + self.random.randint(0, 3)
         self.rig.reports(report(kind, order_id, **(amended if kind == ReportKind.AMENDED else {})))
 
     def fill(self, order: Any) -> None:

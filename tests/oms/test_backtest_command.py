@@ -109,7 +109,9 @@ def test_an_order_starts_within_the_data(zoms: Zoms, start: str) -> None:
     assert err == f"zoms: the order cannot start {start} s behind the first tick: give zero or more seconds\n"
 
 
-@pytest.mark.parametrize("words", [["version"], ["data", "check", os.fspath(RECORDING), "--json"]])
+@pytest.mark.parametrize(
+    "words", [["version"], pytest.param(["data", "check", os.fspath(RECORDING), "--json"], marks=pytest.mark.thorough)]
+)
 def test_output_that_finds_the_disk_full_is_an_error_in_one_line(words: list[str]) -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(

@@ -778,7 +778,7 @@ def test_status_says_what_was_refused_of_the_input_and_where_it_is_named(capsys:
     say_bad_input(bad_input(alive), "/data/paper")
     say_bad_input(bad_input({}), "/data/paper")
     assert capsys.readouterr().out == (
-        "  bad input   144,185 lines or frames refused, see /data/paper/run/gateway.log\n"
+        "  bad input   144,185 lines or frames refused, see /data/paper/run/gateway*.log\n"
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,11 +18,12 @@ from oms.bus import Publisher, Puller, Pusher, Subscriber, encode_frame, new_con
 from oms.compiled import compile_entries
 from oms.config import JournalSettings
 from oms.core.state import MAX_OPEN_ORDERS
-from oms.core_loop import DEFAULT_SETTINGS, CoreLoop
+from oms.core_loop import DEFAULT_SETTINGS, EVERYTHING, CoreLoop
 from oms.journal import Direction, Journal, JournalError, MetaKind, Sync, read_journal
 from oms.journal_reader import JournalReader
 from oms.process import resume_trading
 from oms.records import (
+    COMMAND,
     EVENT,
     TICK,
     BookState,
@@ -36,6 +37,7 @@ from oms.records import (
     TradingState,
 )
 from oms.recovery import Past
+from oms.settings import SOURCES_A_VENUE
 from oms.snapshot import Definitions
 from tests.full_disk import files_bounded_to
 from tests.oms.core.builders import (
@@ -51,6 +53,7 @@ from tests.oms.core.builders import (
     command,
     depth,
     fill,
+    joined,
     kinds,
     new_order,
     only,
@@ -74,6 +77,7 @@ class Bench:
         external: bool = False,
         sync: Sync = "os",
         settings: JournalSettings = DEFAULT_SETTINGS,
+        instruments_of: Mapping[int, Sequence[int]] = EVERYTHING,
     ) -> None:
         self.context: zmq.Context[Any] = new_context()
         self.rig = Rig(external=external)
@@ -93,6 +97,7 @@ class Bench:
             if self.exchange is not None
             else None,
             settings=settings,
+            instruments_of=instruments_of,
         )
         self.client = Pusher(self.context, inputs.endpoint, RecordKind.COMMAND, Source.RPC)
         self.reporter = Pusher(self.context, inputs.endpoint, RecordKind.REPORT, Source.EXECUTION)
@@ -121,11 +126,11 @@ class Bench:
                 frame = self.listener.receive()
                 assert frame is not None
                 frames.append(frame.records)
-        return np.concatenate(frames)
+        return joined(frames, EVENT)
 
     def send_ticks(self, *ticks: Records) -> None:
         """Publish ticks as one frame and wait until the loop has taken it."""
-        records = np.concatenate(ticks)
+        records = joined(ticks, TICK)
         for i in np.flatnonzero(records["local_ts"] == 0):
             self.now += 1_000_000
             records["local_ts"][i] = self.now
@@ -140,7 +145,7 @@ class Bench:
     def ask(self, *commands: Records) -> Records:
         """Send commands as one frame and return the events of the answer."""
         before = int(self.rig.s["event_seq"])
-        self.client.send(np.concatenate(commands))
+        self.client.send(joined(commands, COMMAND))
         self.until(lambda: int(self.rig.s["event_seq"]) > before)
         return self.heard(int(self.rig.s["event_seq"]) - before)
 
@@ -331,6 +336,30 @@ def test_lost_ticks_make_all_books_stale_however_much_that_has_to_be_told(make_b
     bench.send_ticks(time_tick())
     assert set(rig.s["books"]["state"][every].tolist()) == {BookState.STALE}
     assert set(rig.s["orders"]["state"][: rig.s["orders_used"]].tolist()) == {OrderState.PENDING_CANCEL}
+
+
+def test_gateways_are_numbered_for_themselves_and_what_one_loses_leaves_the_others_books(
+    make_bench: Callable[..., Bench],
+) -> None:
+    other = Source.GATEWAY + SOURCES_A_VENUE
+    bench = make_bench(instruments_of={Source.GATEWAY: [0], other: [1]})
+    bench.open_market()
+
+    def of_the_other(seq: int) -> None:
+        ticks = snapshot(1, {BID_PX: 7}, {ASK_PX: 7})
+        ticks["local_ts"] = bench.now
+        bench.raw_tick_frame(encode_frame(RecordKind.TICK, other, 99, seq, 0, ticks))
+        wanted = bench.loop.feed.frames + 1
+        bench.until(lambda: bench.loop.feed.frames == wanted)
+
+    of_the_other(5)
+    bench.send_ticks(depth(BUY, BID_PX, 2))
+    of_the_other(7)
+    assert bench.loop.counters()["ticks_lost"] == 0
+    bench.ticks.seq += 3
+    bench.send_ticks(time_tick())
+    assert bench.loop.counters()["ticks_lost"] == 3
+    assert bench.rig.s["books"]["state"][:2].tolist() == [BookState.STALE, BookState.SYNCED]
 
 
 def test_ticks_lost_before_the_first_one_start_no_timers(make_bench: Callable[..., Bench]) -> None:

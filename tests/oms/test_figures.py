@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from oms.bus import Frame, Header
 from oms.child import Child
 from oms.config import Settings, load_settings
+from oms.family import FAMILIES
 from oms.figures import Figures, average_price_text
 from oms.lifecycle import Heartbeat
 from oms.records import (
@@ -27,7 +28,6 @@ from oms.records import (
     Source,
     TradingState,
 )
-from oms.supervisor import FAMILIES
 
 
 def make_settings() -> Settings:

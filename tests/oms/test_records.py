@@ -29,7 +29,7 @@ LAYOUTS = {
     "FRAME": "u1 u1 u2 u4 i8 i8 i8",
     "TICK": "i8 i8 i8 i8 i8 i8 i8 i2 u2 u1 i1 u2",
     "COMMAND": "i8 i8 i8 i8 u1 i1 u1 u1 u2 u2 i2 u2 i4 i4 i4 i8 i8 i8 i8 i8 i8 i8 i8 i4 u1 u1 u1 u1",
-    "REPORT": "i8 i8 i8 i8 i8 i8 u1 i1 u1 u1 u2 u2 i2 u2 i4 i8 i8 i8 i8 i8 i4 u1 u1 u2 i8 i8",
+    "REPORT": "i8 i8 i8 i8 i8 i8 u1 i1 u1 u1 u2 u2 i2 u2 i4 i8 i8 i8 i8 i8 i4 u1 u1 u1 u1 i8 i8",
     "EVENT": "i8 i8 i8 i8 u1 i1 u1 u1 u1 u1 u2 i2 u2 i4 i4 u2 u1 u1 i8 i8 i8 i8 i8 i8 i8 i8 i8",
     "COST_LOT": "i8 i8 i8",
 }

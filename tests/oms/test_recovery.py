@@ -104,7 +104,8 @@ def test_sessions_are_replayed_one_after_the_other(tmp_path: Path) -> None:
     assert account.same(past.st)
 
 
-def test_last_entry_torn_at_any_byte_is_left_out_and_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("every", [11, pytest.param(1, marks=pytest.mark.thorough)])
+def test_last_entry_torn_at_any_byte_is_left_out_and_named(tmp_path: Path, every: int) -> None:
     account = Account(tmp_path)
     rig = account.rig
     run(rig, random_steps(5, 20))
@@ -116,11 +117,12 @@ def test_last_entry_torn_at_any_byte_is_left_out_and_named(tmp_path: Path) -> No
     rig.reports(fill(client_id(900), 1, trade_id=12_345))
     content = path.read_bytes()
     report_bytes = 32 + 128
-    for size in range(start + 1, len(content)):
+    edge = start + report_bytes
+    for size in sorted({start + 1, edge - 1, edge, *range(start + every, len(content), every)}):
         path.write_bytes(content[:size])
         past = recover(account.assembled, DEFINITIONS, account.snapshot_dir, account.journal_dir)
         assert list(differences(before, past.st, every_input=False)) == []
-        assert past.sessions[0].unfinished == (1 if size >= start + report_bytes else 0)
+        assert past.sessions[0].unfinished == (1 if size >= edge else 0)
         assert past.notes
         assert all("never had effect" in note for note in past.notes)
 

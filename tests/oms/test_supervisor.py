@@ -16,17 +16,20 @@ import pytest
 import zmq
 
 import oms.supervisor
-from oms.bus import new_context
+from oms.bus import Puller, new_context
 from oms.child import Child, ChildState, exit_text
 from oms.config import Settings, load_settings, write_session
+from oms.family import FAMILIES
 from oms.lifecycle import decode_heartbeat
 from oms.lock import AccountLock, LockError, holder
-from oms.supervisor import FAMILIES, Policy, Supervisor
-from tests.firm.settings import firm_settings
+from oms.records import Reason, ReportKind
+from oms.supervisor import Policy, Supervisor
+from tests.firm.settings import BOTH, firm_settings
 
 FAMILY = FAMILIES["paper"]
 FAMILY_SCRIPT = Path(__file__).with_name("family.py")
 DEADLINE_S = 30.0
+GATEWAY, ORDERS = "gateway.binance_usdm", "orders.binance_usdm"
 IMPATIENT = Policy(backoff_s=0.01, max_backoff_s=0.02, stop_grace_s=1.0, max_quick_failures=3)
 
 
@@ -112,25 +115,51 @@ def test_killed_process_is_restarted_and_the_others_live(tmp_path: Path, victim:
         assert f"{victim} ended: killed by SIGKILL" in texts(supervisor)
 
 
-def test_orders_begin_when_the_core_is_ready_and_end_before_it(tmp_path: Path) -> None:
-    with family(tmp_path, settings=firm_settings(tmp_path, heartbeat_s=0.05)) as supervisor:
+def test_each_venue_has_processes_of_its_own_and_orders_are_between_start_and_end_of_the_core(tmp_path: Path) -> None:
+    settings = firm_settings(tmp_path, served=BOTH, heartbeat_s=0.05)
+    gateways, orders = [f"gateway.{name}" for name in settings.venues], [f"orders.{name}" for name in settings.venues]
+    with family(tmp_path, settings=settings) as supervisor:
+        assert list(supervisor.children) == ["core", "recorder", "rpc", *gateways, *orders]
         step_until(supervisor, lambda: all_ready(supervisor))
         said = texts(supervisor)
         (ready,) = [at for at, text in enumerate(said) if text.startswith("core ready")]
-        (started,) = [at for at, text in enumerate(said) if text.startswith("orders started")]
-        assert ready < started
+        started = [at for at, text in enumerate(said) if text.startswith("orders.") and "started" in text]
+        assert len(started) == 2
+        assert ready < min(started)
         gone: list[str] = []
         supervisor.request_stop("test")
         while supervisor.running:
             supervisor.step(1.0)
             gone += [name for name in supervisor.children if not supervisor.children[name].running and name not in gone]
-        assert gone == ["orders", "gateway", "rpc", "core", "recorder"]
+        assert [sorted(gone[:2]), sorted(gone[2:4]), gone[4:]] == [orders, gateways, ["rpc", "core", "recorder"]]
+        at_once = [supervisor.children[name].terminated_at for name in orders]
+        assert max(at_once) - min(at_once) < 0.5, "one does not wait for the other"
+
+
+def test_core_is_told_of_a_venue_whose_orders_nobody_takes_any_more(tmp_path: Path) -> None:
+    settings = firm_settings(tmp_path, heartbeat_s=0.05)
+    context = new_context()
+    with family(tmp_path, settings=settings) as supervisor:
+        core = Puller(context, settings.core_endpoint)
+        step_until(supervisor, lambda: all_ready(supervisor))
+        before = {name: child.pid for name, child in supervisor.children.items()}
+        os.kill(before[ORDERS], signal.SIGKILL)
+        step_until(supervisor, lambda: supervisor.restarts == 1 and all_ready(supervisor))
+        assert [name for name, child in supervisor.children.items() if child.pid != before[name]] == [ORDERS]
+        assert core.socket.poll(DEADLINE_S * 1000)
+        frame = core.receive()
+        assert frame is not None
+        (report,) = frame.records
+        assert (report["kind"], report["reason"]) == (ReportKind.ORDER_ENTRY, Reason.EXCHANGE_UNAVAILABLE)
+        assert report["instrument"] == settings.instrument("BTCUSDT.binance_usdm").id
+        core.close()
+    context.destroy(linger=0)
 
 
 def test_orders_are_started_anew_behind_a_core_that_has_died(tmp_path: Path) -> None:
     with family(tmp_path, settings=firm_settings(tmp_path, heartbeat_s=0.05)) as supervisor:
         step_until(supervisor, lambda: all_ready(supervisor))
-        core, orders = supervisor.children["core"], supervisor.children["orders"]
+        core, orders = supervisor.children["core"], supervisor.children[ORDERS]
         before = orders.pid
         os.kill(core.pid, signal.SIGKILL)
         step_until(supervisor, lambda: orders.restarts == 1 and all_ready(supervisor))
@@ -143,11 +172,11 @@ def test_orders_that_do_not_end_with_the_core_are_killed(tmp_path: Path, monkeyp
     monkeypatch.setattr(oms.supervisor, "STOP_GRACE_S", {})
     settings = firm_settings(tmp_path, heartbeat_s=0.05)
     policy = IMPATIENT._replace(stop_grace_s=0.1)
-    with family(tmp_path, policy, settings=settings, orders="stubborn") as supervisor:
+    with family(tmp_path, policy, settings=settings, **{ORDERS: "stubborn"}) as supervisor:
         step_until(supervisor, lambda: all_ready(supervisor))
         os.kill(supervisor.children["core"].pid, signal.SIGKILL)
-        step_until(supervisor, lambda: supervisor.children["orders"].restarts == 1 and all_ready(supervisor))
-        assert "orders has not stopped within 0.1 s: killing it" in texts(supervisor)
+        step_until(supervisor, lambda: supervisor.children[ORDERS].restarts == 1 and all_ready(supervisor))
+        assert f"{ORDERS} has not stopped within 0.1 s: killing it" in texts(supervisor)
 
 
 def test_counters_of_a_restarted_process_go_on(tmp_path: Path) -> None:
@@ -181,6 +210,18 @@ def test_process_with_unusable_settings_is_given_up_on_at_once(tmp_path: Path) -
         step_until(supervisor, lambda: not supervisor.running)
         assert supervisor.failure.startswith("gateway failed: gateway ended: exit status 2: gateway: cannot go on")
         assert supervisor.restarts == 0
+
+
+def test_core_on_a_full_disk_ends_the_session_in_order_with_the_reason_and_the_remedy(tmp_path: Path) -> None:
+    with family(tmp_path, core="full") as supervisor:
+        log = supervisor.settings.run_dir / "supervisor.log"
+        log.unlink()
+        log.symlink_to("/dev/full")
+        step_until(supervisor, lambda: not supervisor.running)
+        assert supervisor.failure.startswith("core failed: core ended: exit status 74, the disk is full; free space")
+        assert supervisor.restarts == 0
+        stopped = [child.state for name, child in supervisor.children.items() if name != "core"]
+        assert stopped == [ChildState.STOPPED] * 3
 
 
 def test_session_goes_on_without_a_dispensable_process(tmp_path: Path) -> None:

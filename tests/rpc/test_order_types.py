@@ -115,6 +115,12 @@ def test_expiry_display_quantity_and_account_travel(core: ScriptedCore, desk: Cl
     assert (order.time_in_force, order.good_till_ts) == ("gtd", FAR)
 
 
+def test_a_stop_stands_at_the_exchange_when_that_is_asked_for(core: ScriptedCore, desk: Client) -> None:
+    order = desk.place("BTCUSDT", "sell", "1", order_type="stop_market", trigger_price="90", at_exchange=True)
+    assert asked(core, order.order_id, "flags", "trigger_px") == (OrderFlag.AT_EXCHANGE, 900)
+    assert order.at_exchange
+
+
 LIMIT = {"price": "100"}
 
 
@@ -124,6 +130,7 @@ LIMIT = {"price": "100"}
         ({**LIMIT, "trigger_price": "1"}, "BAD_TRIGGER: a limit order waits for nothing"),
         ({**LIMIT, "trigger_by": "mark"}, "BAD_TRIGGER: a limit order has no trigger"),
         ({**LIMIT, "trail_by": "1"}, "BAD_TRIGGER: a limit order does not trail"),
+        ({**LIMIT, "at_exchange": True}, "BAD_TRIGGER: a limit order cannot stand at the exchange"),
         ({**LIMIT, "order_type": "stop_limit"}, "BAD_TRIGGER: a stop_limit order for BTCUSDT needs a trigger_price"),
         ({"order_type": "stop_limit", "trigger_price": "1"}, "BAD_PRICE: a stop-limit order for BTCUSDT needs a price"),
         ({**LIMIT, "order_type": "stop_market", "trigger_price": "1"}, "BAD_PRICE: a stop-market order takes no price"),

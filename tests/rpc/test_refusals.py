@@ -25,6 +25,7 @@ ORDER = Order(
     good_till_ts=0,
     post_only=False,
     reduce_only=False,
+    at_exchange=False,
     position_side="long",
     price="100.1",
     qty="0.5",

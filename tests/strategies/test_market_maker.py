@@ -10,7 +10,7 @@ import pytest
 import strategies
 from oms.compiled import JIT
 from oms.core.orders import OPEN_STATES
-from oms.records import EventKind, OrderFlag, OrderState, Reason, ReportKind, TickKind
+from oms.records import CommandKind, EventKind, OrderFlag, OrderState, Reason, ReportKind, TickKind
 from tests.oms.core.builders import (
     BUY,
     SELL,
@@ -121,6 +121,23 @@ def test_rejected_amend_is_asked_for_again() -> None:
         rig.reports(report(ReportKind.AMEND_REJECTED, order_id, reason=Reason.ORDER_RATE))
     assert quotes(rig) == {BUY: MID - 5, SELL: MID + 5}
     rig.ticks(depth(BUY, MID + 40, 1))
+    accept_all(rig)
+    assert quotes(rig) == {BUY: MID + 45, SELL: MID + 55}
+
+
+def test_where_the_exchange_changes_no_orders_quotes_are_cancelled_and_placed_anew() -> None:
+    rig = maker()
+    market(rig)
+    accept_all(rig)
+    market(rig, MID + 50)
+    for order_id in rig.sent["order_id"][:2].tolist():
+        rig.reports(report(ReportKind.AMEND_REJECTED, order_id, reason=Reason.NO_AMEND))
+    sent = len(rig.sent)
+    market(rig, MID + 50)
+    assert rig.sent["kind"][sent:].tolist() == [CommandKind.CANCEL] * 2
+    for order_id in rig.sent["order_id"][:2].tolist():
+        rig.reports(report(ReportKind.CANCELLED, order_id))
+    market(rig, MID + 50)
     accept_all(rig)
     assert quotes(rig) == {BUY: MID + 45, SELL: MID + 55}
 

@@ -107,8 +107,8 @@ def depth(venue: SpotVenue, call: Call) -> Json:
     levels = venue.market.book()
     sides = {
         name: [
-            [venue.views.px(int(level["px"])), venue.views.qty(int(level["qty"]))]
-            for level in levels[levels["side"] == side][:limit]
+            [venue.views.px(px), venue.views.qty(qty)]
+            for px, qty in levels[["px", "qty"]][levels["side"] == side][:limit].tolist()
         ]
         for name, side in (("bids", 1), ("asks", -1))
     }

@@ -5,6 +5,7 @@ Sources: Binance, Spot API, the pages named at each method.
 
 from __future__ import annotations
 
+from decimal import Decimal
 from fractions import Fraction
 from typing import Final
 
@@ -13,6 +14,7 @@ from gateways.sandbox.binance.views import SIDE_NAMES, Json, cash, fixed, self_t
 from gateways.sandbox.conditionals import Conditional, Waiting
 from gateways.sandbox.exchange import Event, What
 from gateways.sandbox.spot_ledger import SpotLedger
+from oms.decimals import Grid
 from oms.instruments import Instrument
 from oms.records import OrderType
 
@@ -37,15 +39,17 @@ class SpotViews:
         self.ledger = ledger
         self._tick = Fraction(instrument.tick)
         self._lot = Fraction(instrument.lot)
+        self._px_grid = Grid(Decimal(instrument.tick), DECIMALS)
+        self._qty_grid = Grid(Decimal(instrument.lot), DECIMALS)
         self._executions = 0
 
     def px(self, ticks: int) -> str:
         """A price."""
-        return fixed(ticks * self._tick, DECIMALS)
+        return self._px_grid.text(ticks)
 
     def qty(self, lots: int) -> str:
         """A quantity."""
-        return fixed(lots * self._lot, DECIMALS)
+        return self._qty_grid.text(lots)
 
     def quote(self, tick_lots: int) -> str:
         """A cost in the quote currency."""

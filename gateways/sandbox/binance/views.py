@@ -13,6 +13,7 @@ from typing import Any, Final
 from gateways.sandbox.accounts import Account, Fill, Ledger, Order
 from gateways.sandbox.conditionals import Conditional, Waiting
 from gateways.sandbox.exchange import Event, Exchange, What
+from oms.decimals import Grid
 from oms.instruments import Instrument
 from oms.records import CASH_SCALE, OrderType, TimeInForce
 
@@ -48,10 +49,11 @@ class Views:
         self.px_decimals = px_decimals
         self._tick = Fraction(instrument.tick)
         self._lot = Fraction(instrument.lot)
+        self._px_grid = Grid(Decimal(instrument.tick), px_decimals)
 
     def px(self, ticks: int) -> str:
         """A price."""
-        return fixed(ticks * self._tick, self.px_decimals) if ticks else "0"
+        return self._px_grid.text(ticks) if ticks else "0"
 
     def average(self, ticks: Fraction) -> str:
         """A price on no grid."""

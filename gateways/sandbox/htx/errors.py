@@ -66,6 +66,12 @@ class Error(Enum):
     EXECUTED = (Shape.CONTRACT, 200, 1063, "The order has been executed.")
     MISSING_PARAMETER = (Shape.CONTRACT, 200, 1066, "The {} field cannot be empty. Please re-enter.")
     BAD_PARAMETER = (Shape.CONTRACT, 200, 1067, "The {} field is invalid. Please re-enter.")
+    TRIGGER_FAILED = (
+        Shape.CONTRACT,
+        200,
+        1085,
+        "Trigger order failed, please modify the price and place the order again or contact the customer service.",
+    )
     CANCELLED = (Shape.CONTRACT, 200, 1071, "Repeated cancellation. Your order has been canceled.")
     SPOT_BAD_KEY = (Shape.SPOT, 200, "api-signature-not-valid", f"{NOT_VALID}Incorrect Access key [Access key错误]")
     SPOT_BAD_SIGNATURE = (Shape.SPOT, 200, "api-signature-not-valid", f"{NOT_VALID}Verification failure [校验失败]")
@@ -97,6 +103,12 @@ class Error(Enum):
     SPOT_NO_ACCOUNT = (Shape.SPOT, 200, "account-get-accounts-inexistent-error", "account for id `{}` does not exist")
     SPOT_NO_RECORD = (Shape.SPOT, 200, "base-record-invalid", "record invalid")
     SPOT_NOT_OPEN = (Shape.SPOT, 200, "order-orderstate-error", "Incorrect order state")
+    SPOT_WOULD_TRIGGER = (
+        Shape.SPOT,
+        200,
+        "order-stop-order-hit-trigger",
+        "Orders that are triggered immediately are not supported.",
+    )
     SPOT_DUPLICATE = (Shape.SPOT, 200, "invalid-client-order-id", "Duplicate client order id")
     SPOT_NO_BALANCE = (
         Shape.SPOT,

@@ -20,6 +20,7 @@ from gateways.decoder import Ticks
 from gateways.sandbox.accounts import Account, Bookkeeper
 from gateways.sandbox.binance.errors import html_page
 from gateways.sandbox.binance.front import AFTER, BEFORE, DELAY_S
+from gateways.sandbox.conditionals import Conditionals
 from gateways.sandbox.exchange import Engine, Event, Exchange, Refusal, RefusedError
 from gateways.sandbox.faults import Fault, FaultPlan
 from gateways.sandbox.htx.connection import Json, PrivateConnection
@@ -115,6 +116,7 @@ class Front(PublicVenue, Generic[L]):
     ) -> None:
         super().__init__(market, opened, faults)
         self.exchange = Exchange(self.instrument, ledger, engine, self.clock.now_ns, first_order_id)
+        self.conditionals = Conditionals(self.exchange)
         self.limits = RateLimits()
         self.is_in_maintenance = False
         self.permissions: dict[str, bool] = dict(KEY_PERMISSIONS)
@@ -137,8 +139,8 @@ class Front(PublicVenue, Generic[L]):
 
     @property
     def needs_each_message(self) -> bool:
-        """Nothing waits for a price."""
-        return False
+        """While a conditional order waits."""
+        return self.conditionals.are_open
 
     def open_account(self, credentials: Credentials, wallet: int) -> Account:
         """A new account with so much cash, in 1e-8 of the settlement currency, and the key that opens it."""
@@ -233,6 +235,7 @@ class Front(PublicVenue, Generic[L]):
     def _move(self, ticks: Ticks) -> None:
         with self.acting():
             self.exchange.move(ticks)
+            self.conditionals.check()
         for rate in ticks["qty"][ticks["kind"] == TickKind.FUNDING].tolist():
             self.pay_funding(rate)
 

@@ -106,7 +106,7 @@ def history(venue: LinearVenue, call: Call) -> list[Json]:
     ended = [
         order for order in venue.exchange.orders.values() if order.account is call.account and not order.status.is_open
     ]
-    return page(call.given, [venue.views.order(order) for order in ended])
+    return page(call.given, within(call.given, [venue.views.order(order) for order in ended]))
 
 
 def details(venue: LinearVenue, call: Call) -> list[Json]:
@@ -183,7 +183,8 @@ def _read(venue: LinearVenue, call: Call, given: Parameters) -> Order:
     account = call.account
     if px:
         check_price(venue.instrument, side, px, venue.exchange.mark_px)
-    if client_id and (account.number, client_id) in venue.exchange.newest:
+    namesake = venue.exchange.newest.get((account.number, client_id))
+    if client_id and namesake is not None and namesake.status.is_open:
         raise ApiError(Error.DUPLICATE)
     return Order(
         account,
@@ -200,11 +201,14 @@ def _read(venue: LinearVenue, call: Call, given: Parameters) -> Order:
 
 
 def _find(venue: LinearVenue, call: Call, given: Parameters, missing: Error) -> Order:
-    """The order that is meant: by its id, or else by the client's."""
+    """The order that is meant: by its id, or else by the client's, which is valid until the order has ended (news of
+    2025-05-08, "HTX to Launch V5 API Interfaces for USDT-M Futures Multi-Assets Collateral Mode")."""
     if "order_id" in given:
         order = venue.exchange.orders.get(given.whole("order_id"))
     elif "client_order_id" in given:
         order = venue.exchange.newest.get((call.account.number, given.client_id()))
+        if order is not None and not order.status.is_open:
+            order = None
     else:
         raise ApiError(Error.MISSING_PARAMETER, "order_id")
     if order is None or order.account is not call.account:

@@ -11,7 +11,7 @@ from aiohttp import web
 from gateways.sandbox.accounts import Account, Ledger
 from gateways.sandbox.exchange import Engine, Event, Refusal, What
 from gateways.sandbox.faults import Fault, FaultPlan
-from gateways.sandbox.htx import key_queries, linear_orders
+from gateways.sandbox.htx import key_queries, linear_algo, linear_orders
 from gateways.sandbox.htx.connection import Json, PrivateConnection
 from gateways.sandbox.htx.errors import ApiError, Error
 from gateways.sandbox.htx.front import Call, Front, Route, contract_answer
@@ -53,7 +53,7 @@ class LinearVenue(Front[Ledger]):
 
     def __init__(self, market: RecordedMarket, engine: Engine, opened: Batch, faults: FaultPlan | None = None) -> None:
         super().__init__(market, opened, Ledger(market.instrument), engine, faults, FIRST_ORDER_ID)
-        self.views = Views(self.exchange)
+        self.views = Views(self.exchange, self.conditionals)
         self.routes = ROUTES
 
     def new_private(self, request: web.Request, socket: web.WebSocketResponse) -> PrivateConnection:
@@ -244,6 +244,10 @@ ROUTES: Final[dict[tuple[str, str], Route]] = {
     ("POST", "/v5/trade/cancel_batch_orders"): _trading(linear_orders.cancel_batch),
     ("POST", "/v5/trade/cancel_all_orders"): _trading(linear_orders.cancel_all),
     ("POST", "/v5/trade/cancel-after"): _trading(linear_orders.cancel_after),
+    ("POST", "/v5/algo/order"): _trading(linear_algo.place),
+    ("POST", "/v5/algo/cancel_orders"): _trading(linear_algo.cancel),
+    ("GET", "/v5/algo/order"): _reading(linear_algo.query),
+    ("GET", "/v5/algo/order/opens"): _reading(linear_algo.opens),
     ("GET", "/v5/trade/order"): _reading(linear_orders.query),
     ("GET", "/v5/trade/order/opens"): _reading(linear_orders.opens),
     ("GET", "/v5/trade/order/details"): _reading(linear_orders.details),

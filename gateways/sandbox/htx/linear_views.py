@@ -10,6 +10,7 @@ from fractions import Fraction
 from typing import Any, Final
 
 from gateways.sandbox.accounts import Account, Fill, Ledger, Order, Status
+from gateways.sandbox.conditionals import Conditional, Conditionals, Source
 from gateways.sandbox.engine.records import OperationFlag
 from gateways.sandbox.exchange import Exchange
 from oms.decimals import cash_text
@@ -36,6 +37,17 @@ NO_MATCH: Final = "Order cancelation due to no matching orders"
 SELF_TRADE: Final = " Self trading prevention"
 TIMED_OUT: Final = "Order cancelation due to API timeout"
 """Values of ``cancel_reason`` ("Subscribe to match order data")."""
+
+ALGO_TYPES: Final = {"trigger": "trigger", "sl": "tpsl", "tp": "tpsl"}
+"""``type`` of an algo order that is there, and the ``order_source`` of the order that it becomes."""
+STOPS: Final = {"sl": 1, "tp": -1}
+"""+1: a buy triggers at its price or above, a sell at it or below; -1 the other way round."""
+TRIGGER_PRICES: Final = {"last": Source.LAST, "market": Source.MARK}
+"""``trigger_price_type`` ("Place Order": the mark price is called ``market``)."""
+TRIGGER_PRICE_NAMES: Final = {source: name for name, source in TRIGGER_PRICES.items()}
+FIRST_ALGO_ID: Final = 1_512_871_666_505_511_000
+FIRST_ALGO_ROW: Final = 160_027_000
+"""Ids of algo orders, and of their rows, are of this size behind their numbers (recorded)."""
 
 FIRST_FILL_ID: Final = 1_513_834_754_679_549_965
 """Query ids of fills are of this size, and in their order."""
@@ -84,8 +96,9 @@ class Views:
         Why an order was cancelled, where its state does not tell.
     """
 
-    def __init__(self, exchange: Exchange[Ledger]) -> None:
+    def __init__(self, exchange: Exchange[Ledger], conditionals: Conditionals) -> None:
         self.exchange = exchange
+        self._conditionals = conditionals
         self.instrument: Instrument = exchange.instrument
         self.cancel_reasons: dict[int, str] = {}
         self._tick = Fraction(self.instrument.tick)
@@ -112,6 +125,46 @@ class Views:
         order_id = str(order.order_id)
         return {"order_id": order_id, "client_order_id": order.client_order_id or order_id}
 
+    def source(self, order: Order) -> str:
+        """``order_source``."""
+        algo = self._conditionals.all.get(order.of_conditional)
+        return ALGO_TYPES[algo.kind] if algo is not None else "api"
+
+    def algo_named(self, algo: Conditional) -> Json:
+        """The ids of an algo order (recorded)."""
+        return {"algo_id": str(FIRST_ALGO_ID + algo.algo_id), "algo_client_order_id": algo.client_id or None}
+
+    def algo(self, algo: Conditional) -> Json:
+        """A row of "Query Open Algo Orders", as recorded ones are."""
+        is_stop = algo.kind in STOPS
+        prefix = f"{algo.kind}_" if is_stop else ""
+        terms: Json = {
+            f"{prefix}trigger_price": self.px(algo.trigger_px),
+            f"{prefix}trigger_price_type": TRIGGER_PRICE_NAMES[algo.source],
+        }
+        if is_stop:
+            terms |= {
+                f"{prefix}order_price": self.px(algo.px),
+                f"{prefix}type": "limit" if algo.px else "market",
+            }
+        else:
+            terms |= {"price": self.px(algo.px), "reduce_only": algo.is_reduce_only}
+        return {
+            "id": str(FIRST_ALGO_ROW + algo.algo_id),
+            "volume": self.volume(algo.qty),
+            "type": algo.kind,
+            "state": "active",
+            "side": SIDE_NAMES[algo.side],
+            **self.algo_named(algo),
+            "contract_code": self.instrument.symbol,
+            "position_side": "both",
+            "margin_mode": "cross",
+            "created_time": str(algo.created_ms),
+            "updated_time": str(algo.updated_ms),
+            "order_source": "api",
+            **terms,
+        }
+
     def order_event(self, order: Order, state: str, filled_qty: int, filled_cost: int) -> Json:
         """What "Subscribe to order data" says of an order that has filled so much."""
         fills = [fill for fill in order.account.fills if fill.order is order] if filled_qty else []
@@ -130,7 +183,7 @@ class Views:
             **self.named(order),
             "margin_mode": "cross",
             "lever_rate": order.account.leverage,
-            "order_source": "api",
+            "order_source": self.source(order),
             "reduce_only": order.is_reduce_only,
             "time_in_force": TIME_NAMES[order.time_in_force],
             "trade_avg_price": self.average(Fraction(filled_cost, filled_qty)) if filled_qty else "0",

@@ -18,9 +18,9 @@ from urllib.parse import quote
 
 from gateways.sandbox.htx.errors import ApiError, Error
 
-WINDOW_MS: Final = 60_000
-"""A request is taken when its time, which is in whole seconds, is at most so far from the exchange's. The
-documentation does not say how far."""
+WINDOW_MS: Final = 300_000
+"""A request is taken when its time, which is in whole seconds, is at most so far from the exchange's
+("Authentication": a time is valid within 5 minutes)."""
 
 NAMES: Final = ("AccessKeyId", "SignatureMethod", "SignatureVersion", "Timestamp")
 """What is signed besides the parameters of a request."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from gateways.sandbox.accounts import Account, Fill, Order, Status
+from gateways.sandbox.conditionals import Conditional, Waiting
 from gateways.sandbox.exchange import Event, Exchange, What
 from gateways.sandbox.htx.linear_views import SIDE_NAMES, trimmed
 from gateways.sandbox.spot_ledger import SpotLedger
@@ -24,6 +25,15 @@ SOURCE: Final = "spot-api"
 
 STATES: Final = {Status.NEW: "submitted", Status.PARTIALLY_FILLED: "partial-filled", Status.FILLED: "filled"}
 TIME_KINDS: Final = {TimeInForce.IOC: "ioc", TimeInForce.FOK: "limit-fok", TimeInForce.GTC: "limit"}
+
+
+ALGO_STATES: Final = {
+    Waiting.NEW: "created",
+    Waiting.CANCELED: "canceled",
+    Waiting.REJECTED: "rejected",
+    Waiting.EXPIRED: "rejected",
+}
+"""``orderStatus`` of a conditional order; any other: it has become an order."""
 
 
 def account_id_of(account: Account) -> int:
@@ -93,9 +103,71 @@ class SpotViews:
             "canceled-at": ended_ms if state_of(order).endswith("canceled") else 0,
         }
 
-    def open_order(self, order: Order) -> Json:
+    def stop(self, stop: Conditional) -> Json:
+        """The same of an order that waits for its stop price."""
+        return {
+            "id": stop.order_id,
+            "symbol": self.instrument.symbol,
+            "account-id": account_id_of(stop.account),
+            "client-order-id": stop.client_id,
+            "amount": self.qty(stop.qty),
+            "price": self.px(stop.px),
+            "created-at": stop.created_ms,
+            "updated-at": stop.updated_ms,
+            "type": f"{SIDE_NAMES[stop.side]}-{stop.kind}",
+            "field-amount": "0",
+            "field-cash-amount": "0",
+            "field-fees": "0",
+            "finished-at": 0,
+            "source": SOURCE,
+            "state": "created",
+            "canceled-at": 0,
+            "stop-price": self.px(stop.trigger_px),
+            "operator": "gte" if stop.rises > 0 else "lte",
+        }
+
+    def any_order(self, order: Order | Conditional) -> Json:
+        """Of either."""
+        return self.stop(order) if isinstance(order, Conditional) else self.order(order)
+
+    def open_order(self, order: Order | Conditional) -> Json:
         """A row of "Get All Open Orders", which says ``filled`` where the other says ``field``."""
-        return {name.replace("field-", "filled-"): value for name, value in self.order(order).items()}
+        return {name.replace("field-", "filled-"): value for name, value in self.any_order(order).items()}
+
+    def algo(self, algo: Conditional) -> Json:
+        """A row of "Query open conditional orders (before triggering)"."""
+        row = {
+            "lastActTime": algo.updated_ms,
+            "orderOrigTime": algo.created_ms,
+            "symbol": self.instrument.symbol,
+            "source": "api",
+            "clientOrderId": algo.client_id,
+            "orderSide": SIDE_NAMES[algo.side],
+            "orderType": "limit" if algo.px else "market",
+            "orderSize": self.qty(algo.qty),
+            "accountId": account_id_of(algo.account),
+            "timeInForce": algo.time_in_force.name.lower(),
+            "stopPrice": self.px(algo.trigger_px),
+            "orderStatus": ALGO_STATES.get(algo.state, "triggered"),
+        }
+        if algo.px:
+            row["orderPrice"] = self.px(algo.px)
+        if algo.order is not None:
+            row |= {"orderId": str(algo.order.order_id), "orderCreateTime": algo.triggered_ms}
+        return row
+
+    def algo_event(self, algo: Conditional) -> Json:
+        """What "Subscribe Order Updates" says of a conditional order that ends without becoming one."""
+        said = {
+            "orderSide": SIDE_NAMES[algo.side],
+            "lastActTime": algo.updated_ms,
+            "clientOrderId": algo.client_id,
+            "orderStatus": ALGO_STATES[algo.state],
+            "symbol": self.instrument.symbol,
+        }
+        if algo.state is Waiting.CANCELED:
+            return {**said, "eventType": "deletion"}
+        return {**said, "eventType": "trigger", "errCode": 2002, "errMessage": algo.failure}
 
     def fill(self, number: int, fill: Fill) -> Json:
         """A row of "Search Match Results"; ``number`` counts the account's fills from 0."""

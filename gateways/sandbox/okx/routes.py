@@ -90,6 +90,7 @@ ROUTES: Final[dict[tuple[str, str], Route]] = {
     ("GET", "/api/v5/account/positions"): _private(account.positions, 10),
     ("GET", "/api/v5/account/instruments"): _private(public.instruments, 20),
     ("GET", "/api/v5/account/bills"): _private(account.bills, 5, 1000),
+    ("GET", "/api/v5/account/bills-archive"): _private(account.bills, 5),
     ("GET", "/api/v5/account/trade-fee"): _private(account.trade_fee, 5),
     ("GET", "/api/v5/account/leverage-info"): _private(account.leverage_info, 20),
     ("POST", "/api/v5/account/set-leverage"): _private(account.set_leverage, 20),

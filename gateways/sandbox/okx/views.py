@@ -59,6 +59,13 @@ AT_MARKET: Final = "-1"
 """``orderPx`` of a conditional order that becomes one at the market."""
 
 
+def stop_kind(conditional: Conditional) -> str:
+    """Which of the three prices a conditional order has: of a ``trigger`` order, a stop-loss or a take-profit."""
+    if conditional.kind == "trigger":
+        return conditional.kind
+    return "sl" if conditional.rises == conditional.side else "tp"
+
+
 class Booking(NamedTuple):
     """What a fill brought of a currency, cash, and the fee that was taken of it."""
 
@@ -327,6 +334,15 @@ class Views:
     def conditional(self, conditional: Conditional) -> Json:
         """A row of "Algo order list"."""
         source = next(name for name, each in TRIGGER_PRICES.items() if each is conditional.source)
+        px = self.contract.px(conditional.px) or AT_MARKET
+        kinds = {"trigger": ("", "ordPx"), "sl": ("sl", "slOrdPx"), "tp": ("tp", "tpOrdPx")}
+        terms: Json = {}
+        for kind, (prefix, px_name) in kinds.items():
+            is_it = kind == stop_kind(conditional)
+            trigger_name = f"{prefix}TriggerPx" if prefix else "triggerPx"
+            terms[trigger_name] = self.contract.px(conditional.trigger_px) if is_it else ""
+            terms[f"{trigger_name}Type"] = source if is_it else ""
+            terms[px_name] = px if is_it else ""
         return {
             "actualPx": "",
             "actualSide": "",
@@ -343,7 +359,6 @@ class Views:
             "lever": "" if self.contract.is_spot else str(conditional.account.leverage),
             "ordId": str(conditional.order.order_id) if conditional.order else "",
             "ordIdList": [str(conditional.order.order_id)] if conditional.order else [],
-            "ordPx": self.contract.px(conditional.px) or AT_MARKET,
             "ordType": conditional.kind,
             "posSide": "net",
             "reduceOnly": "true" if conditional.is_reduce_only else "false",
@@ -352,8 +367,7 @@ class Views:
             "sz": self.contract.sz(conditional.qty),
             "tag": "",
             "tdMode": self.contract.trade_mode,
-            "triggerPx": self.contract.px(conditional.trigger_px),
-            "triggerPxType": source,
+            **terms,
             "triggerTime": str(conditional.triggered_ms) if conditional.triggered_ms else "",
             "uTime": str(conditional.updated_ms),
         }

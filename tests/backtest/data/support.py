@@ -14,6 +14,7 @@ from backtest.data.source import Block, Clock, Part, Reading, Source
 from oms.config import Settings, load_settings
 from oms.instruments import Instrument
 from oms.records import TICK, TickFlag, TickKind
+from tests.oms.core.builders import joined as joined_records
 
 Ticks = npt.NDArray[np.void]
 
@@ -107,7 +108,7 @@ def all_ticks(source: Source) -> Ticks:
 
 
 def joined(parts: Iterable[Ticks | None]) -> Ticks:
-    return np.concatenate([np.zeros(0, TICK), *(part for part in parts if part is not None)])
+    return joined_records((part for part in parts if part is not None), TICK)
 
 
 def check_cuts(blocks: Sequence[Block], clock: Clock) -> None:

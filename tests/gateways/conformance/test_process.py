@@ -33,7 +33,7 @@ def test_orders_of_the_bus_are_traded_at_the_venue_that_is_named(case: Case, tmp
         told = await reports_until(bus, lambda found: len(wallets(found)) == len(of_venue))
         assert wallets(told) == of_venue
         await bus.until("trades")
-        instrument = bus.sandbox.venue.instrument
+        instrument = bus.instrument
         px, qty = instrument.px_to_ticks("61000"), instrument.qty_to_lots(case.tenth)
         terms = {"instrument": instrument.id, "version": instrument.version, "px": px, "qty": qty}
         for kind, answer in ((CommandKind.NEW, ReportKind.ACCEPTED), (CommandKind.CANCEL, ReportKind.CANCELLED)):
@@ -42,4 +42,4 @@ def test_orders_of_the_bus_are_traded_at_the_venue_that_is_named(case: Case, tmp
             assert [int(each["kind"]) for each in found if each["order_id"]] == [answer]
         await bus.end()
 
-    on_bus(tmp_path, body, recording=case.recording, instrument=case.instrument)
+    on_bus(tmp_path, body, recording=case.recording, instrument=case.instrument, traded=case.traded)

@@ -8,7 +8,7 @@ import pytest
 
 from gateways.orders.outcomes import Verdict
 from oms.records import ReportKind, TimeInForce
-from tests.gateways.conformance.cases import Case, Stand, every_venue, on_stand
+from tests.gateways.conformance.cases import Case, Stand, every_known_venue, on_stand
 from tests.gateways.orders.shared_clock import SharedClock
 
 
@@ -38,12 +38,12 @@ def run_windows(case: Case, count: int) -> None:
     body(case)
 
 
-@every_venue
+@every_known_venue
 def test_orders_wait_for_the_exchanges_windows(case: Case) -> None:
     run_windows(case, 1)
 
 
-@every_venue
+@every_known_venue
 @pytest.mark.thorough
 def test_ten_thousand_orders_are_taken_at_the_exchanges_rate(case: Case) -> None:
     run_windows(case, 10_000 // case.orders[0] + 1)

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from gateways.orders.outcomes import Verdict
 from gateways.sandbox.faults import Fault
 from oms.records import Reason, ReportKind
-from tests.gateways.conformance.cases import Case, Stand, every_venue, on_stand
+from tests.gateways.conformance.cases import Case, Stand, amends, every_amending_venue, on_stand, rows
 from tests.gateways.orders.booth import SkippingClock, answered_by
 
 
-@every_venue
-@pytest.mark.parametrize("fault", [Fault.LOSE_ANSWER, Fault.UNKNOWN, Fault.DELAY])
+@rows(Fault.LOSE_ANSWER, Fault.UNKNOWN, Fault.DELAY)
 def test_lost_answer_of_an_order_that_was_accepted(case: Case, fault: Fault) -> None:
     @on_stand()
     async def body(stand: Stand) -> None:
@@ -26,21 +23,20 @@ def test_lost_answer_of_an_order_that_was_accepted(case: Case, fault: Fault) -> 
         stand.cancel(order_id)
         assert await stand.done(order_id, ReportKind.CANCELLED) == ["ACCEPTED", "CANCELLED"]
         stand.once(fault)
-        await stand.done(stand.place(1, stand.few), ReportKind.FILL)
+        await stand.done(stand.take(1, stand.few), ReportKind.FILL)
         await stand.until(lambda: not stand.known.orders)
         stand.check()
 
     body(case)
 
 
-@every_venue
-@pytest.mark.parametrize("fault", [Fault.LOSE_REQUEST, Fault.BUSY, Fault.HTML])
+@rows(Fault.LOSE_REQUEST, Fault.BUSY, Fault.HTML)
 def test_order_that_was_never_there_is_rejected_once_that_is_certain(case: Case, fault: Fault) -> None:
     @on_stand(clock=SkippingClock)
     async def body(stand: Stand) -> None:
         stand.once(fault)
         sent_s = stand.clock.now_s()
-        order_id = stand.place(1, stand.few)
+        order_id = stand.take(1, stand.few)
         assert await stand.done(order_id, ReportKind.REJECTED) == ["REJECTED"]
         assert stand.report(order_id, ReportKind.REJECTED)["reason"] == Reason.NOT_PLACED
         assert stand.clock.now_s() - sent_s > stand.venue.receive_window_s
@@ -50,8 +46,7 @@ def test_order_that_was_never_there_is_rejected_once_that_is_certain(case: Case,
     body(case)
 
 
-@every_venue
-@pytest.mark.parametrize("fault", [Fault.RATE_LIMIT, Fault.BAN])
+@rows(Fault.RATE_LIMIT, Fault.BAN)
 def test_too_many_requests_reject_the_order(case: Case, fault: Fault) -> None:
     @on_stand(clock=SkippingClock)
     async def body(stand: Stand) -> None:
@@ -67,8 +62,7 @@ def test_too_many_requests_reject_the_order(case: Case, fault: Fault) -> None:
     body(case)
 
 
-@every_venue
-@pytest.mark.parametrize("fault", [Fault.LOSE_REQUEST, Fault.LOSE_ANSWER, Fault.UNKNOWN, Fault.HTML, Fault.BAN])
+@rows(Fault.LOSE_REQUEST, Fault.LOSE_ANSWER, Fault.UNKNOWN, Fault.HTML, Fault.BAN)
 def test_cancel_is_sent_until_the_order_has_ended(case: Case, fault: Fault) -> None:
     @on_stand(clock=SkippingClock)
     async def body(stand: Stand) -> None:
@@ -82,8 +76,7 @@ def test_cancel_is_sent_until_the_order_has_ended(case: Case, fault: Fault) -> N
     body(case)
 
 
-@every_venue
-@pytest.mark.parametrize("fault", [Fault.LOSE_ANSWER, Fault.UNKNOWN])
+@rows(Fault.LOSE_ANSWER, Fault.UNKNOWN, of=amends)
 def test_lost_answer_of_an_amend_that_was_done(case: Case, fault: Fault) -> None:
     @on_stand(clock=SkippingClock)
     async def body(stand: Stand) -> None:
@@ -96,8 +89,7 @@ def test_lost_answer_of_an_amend_that_was_done(case: Case, fault: Fault) -> None
     body(case)
 
 
-@every_venue
-@pytest.mark.parametrize("fault", [Fault.BUSY, Fault.RATE_LIMIT])
+@rows(Fault.BUSY, Fault.RATE_LIMIT, of=amends)
 def test_amend_that_was_never_done_is_rejected(case: Case, fault: Fault) -> None:
     @on_stand(clock=SkippingClock)
     async def body(stand: Stand) -> None:
@@ -178,7 +170,7 @@ async def test_cancel_that_was_sent_twice_is_a_cancel(stand: Stand) -> None:
     assert stand.gateway.asking.outcomes[Verdict.GONE] == 1
 
 
-@on_stand()
+@on_stand(at=every_amending_venue)
 async def test_amend_that_was_sent_twice_is_an_amend(stand: Stand) -> None:
     order_id = stand.place(1, stand.lots, stand.far)
     await stand.done(order_id, ReportKind.ACCEPTED)
@@ -188,7 +180,7 @@ async def test_amend_that_was_sent_twice_is_an_amend(stand: Stand) -> None:
     assert stand.gateway.asking.outcomes[Verdict.UNCHANGED] == (not stand.case.amends_to_the_same)
 
 
-@on_stand()
+@on_stand(at=every_amending_venue)
 async def test_amend_of_an_order_that_has_ended_meanwhile_is_rejected(stand: Stand) -> None:
     async def after_a_cancel(real: Any) -> Any:
         (order,) = stand.account.open_orders.values()

@@ -82,9 +82,7 @@ class HtxFloor:
     async def in_step(self) -> None:
         """Wait until the streams are up, at both ends, and there is a book."""
         await self.until(lambda: self.market.is_in_step and all(stream.is_up for stream in self.live.streams))
-        feeds = self.live.venue.feeds(self.venue.instrument)
-        asked = {text for feed in feeds for text in feed.greeting if text.startswith('{"sub"')}
-        topics = len(asked) * len(self.live.streams) // len(feeds)
+        topics = sum(text.startswith('{"sub"') for stream in self.live.streams for text in stream._greeting)
         await self.until(lambda: sum(len(each.names) for each in self.venue.connections) == topics)
 
     async def step(self, count: int = 1) -> None:

@@ -44,6 +44,12 @@ def test_every_order_is_cancelled_and_what_stays_is_named(tmp_path: Path) -> Non
         for _ in range(12):
             await booth.exchange.contractPrivatePostV5TradeOrder(elsewhere())
         await booth.exchange.contractPrivatePostV5TradeOrder(elsewhere(type="market", price=None))
+        for terms in (
+            {"type": "trigger", "trigger_price": "50000"},
+            {"type": "sl", "sl_trigger_price": "70000"},
+            {"type": "tp", "tp_trigger_price": "50000", "tp_type": "limit", "tp_order_price": "50000"},
+        ):
+            await booth.exchange.contractPrivatePostV5AlgoOrder(elsewhere(price=None, **terms))
         seconds, said = Seconds(), list[str]()
         booth.side.limits.charge = lambda *_: {}  # type: ignore[method-assign]  # its seconds are others
         switch = KillSwitch(
@@ -56,7 +62,8 @@ def test_every_order_is_cancelled_and_what_stays_is_named(tmp_path: Path) -> Non
         )
         verdict = await switch.run()
         assert (verdict.is_clear, verdict.left, verdict.problem) == (True, (), ""), said
-        assert verdict.ended >= 10
+        assert verdict.ended == 10 + 3  # a list of open orders has ten rows
+        assert not booth.side.conditionals.are_open
         assert [(each.side, each.qty) for each in verdict.positions] == [("long", "10.0")]
         assert not booth.account.open_orders
         assert seconds.now >= VENUES["htx_linear"].receive_window_s
@@ -70,7 +77,12 @@ def test_every_order_of_spot_is_cancelled(tmp_path: Path) -> None:
         for number in range(3):
             order = spot_order(booth, **{"client-order-id": f"other{number}"})
             await booth.exchange.spotPrivatePostV1OrderOrdersPlace(order)
+        stop = {"type": "buy-stop-limit", "stop-price": "70000", "price": "70100", "operator": "gte"}
+        await booth.exchange.spotPrivatePostV1OrderOrdersPlace(spot_order(booth, **stop))
+        for order_type in ("market", "limit"):
+            await booth.exchange.v2PrivatePostAlgoOrders(conditional(booth, order_type))
         seconds = Seconds()
+        booth.sandbox.venue.limits.charge = lambda *_: {}  # type: ignore[attr-defined]  # its seconds are others
         switch = KillSwitch(
             VENUES["htx_spot"],
             credentials_of(0),
@@ -79,38 +91,18 @@ def test_every_order_of_spot_is_cancelled(tmp_path: Path) -> None:
             sleep=seconds.sleep,
         )
         verdict = await switch.run()
-        assert (verdict.is_clear, verdict.ended, verdict.left, verdict.problem) == (True, 3, (), "")
+        assert (verdict.is_clear, verdict.ended, verdict.left, verdict.problem) == (True, 3 + 1 + 2, (), "")
         assert not booth.account.open_orders
+        assert not booth.sandbox.venue.needs_each_message
 
     body()
 
 
-def test_account_of_spot_is_as_it_should_be(tmp_path: Path) -> None:
-    @on_booth(instrument=SPOT, is_open=False)
-    async def body(booth: HtxBooth) -> None:
-        found = await examined(booth, tmp_path)
-        assert {name: [each.level for each in rows] for name, rows in found.items()} == {
-            "clock": ["ok"],
-            "keys": ["ok"],
-            "instruments": ["ok"],
-        }
-
-    body()
-
-
-def test_account_is_as_it_should_be(tmp_path: Path) -> None:
-    @on_booth(is_open=False)
-    async def body(booth: HtxBooth) -> None:
-        found = await examined(booth, tmp_path)
-        assert {name: [each.level for each in rows] for name, rows in found.items()} == {
-            "clock": ["ok"],
-            "keys": ["ok"],
-            "instruments": ["ok"],
-            "position mode": ["ok"],
-        }
-        assert [each.level for each in (await examined(booth, tmp_path, tick="0.5"))["instruments"]] == ["refused"]
-
-    body()
+def conditional(booth: HtxBooth, order_type: str) -> dict[str, str]:
+    """A conditional order that another client places."""
+    order = {"accountId": "1528640", "symbol": booth.instrument.symbol, "orderSide": "sell", "orderType": order_type}
+    priced = {"orderPrice": "49000"} if order_type == "limit" else {}
+    return {**order, **priced, "orderSize": "0.01", "stopPrice": "50000", "clientOrderId": f"waits-{order_type}"}
 
 
 def test_keys_that_may_withdraw_or_not_trade_are_refused(tmp_path: Path) -> None:

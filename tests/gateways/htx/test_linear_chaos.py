@@ -13,7 +13,7 @@ from tests.gateways.orders.test_chaos import COMMANDS, RATES, Trader, check_equa
 
 
 def run_seed(seed: int) -> None:
-    @on_booth(lambda: SkippingClock(75.0))
+    @on_booth(lambda: SkippingClock(400.0))
     async def body(booth: HtxBooth) -> None:
         trader = Trader(booth, seed)
         booth.side.limits.charge = lambda *_: {}  # type: ignore[method-assign]  # waits take no time here

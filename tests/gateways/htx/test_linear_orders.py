@@ -10,107 +10,28 @@ import pytest
 
 from gateways.orders.htx_linear import PAGE, HtxLinear
 from gateways.orders.ids import number_of
-from gateways.orders.outcomes import Verdict
 from gateways.orders.views import OrderView, Standing
 from gateways.sandbox.accounts import Order
 from gateways.sandbox.faults import Fault
 from gateways.sandbox.htx.linear_views import BY_CLIENT
-from oms.records import CommandKind, Liquidity, OrderFlag, OrderState, OrderType, Reason, ReportKind, TimeInForce
+from oms.records import OrderFlag, OrderState, OrderType, Reason, ReportKind, TimeInForce
 from tests.gateways.htx.booth import CONTRACT, HtxBooth, on_booth
 from tests.gateways.orders.booth import FAR, SkippingClock
 
-LONG_WAITS = 75.0
+LONG_WAITS = 400.0
 """Longer than HTX's receive window: those waits are skipped too."""
 
 
 @on_booth()
-async def test_order_rests_with_exact_terms_and_is_cancelled(booth: HtxBooth) -> None:
-    order_id = booth.place(1, 12, FAR + 3)
-    assert await booth.done(order_id, ReportKind.ACCEPTED) == ["ACCEPTED"]
-    (order,) = booth.account.open_orders.values()
-    assert (order.side, order.px, order.qty) == (1, FAR + 3, 12)
-    assert order.client_order_id == str(order_id)
-    assert booth.known.ids.order_id(order.client_order_id) == order_id
-    assert booth.report(order_id, ReportKind.ACCEPTED)["venue_order_id"] == order.order_id
-    booth.cancel(order_id)
-    assert await booth.done(order_id, ReportKind.CANCELLED) == ["ACCEPTED", "CANCELLED"]
-    assert not booth.account.open_orders
-
-
-@on_booth()
-async def test_market_order_is_filled_and_each_fill_told_once_with_what_it_cost(booth: HtxBooth) -> None:
-    order_id = booth.place(1, 8_000)
-    await booth.until(lambda: sum(each["qty"] for each in booth.reports if each["kind"] == ReportKind.FILL) == 8_000)
-    await booth.gateway.idle()
-    fills = [each for each in booth.reports if each["kind"] == ReportKind.FILL]
-    told = [(int(each["trade_id"]), int(each["px"]), int(each["qty"]), int(each["fee"])) for each in fills]
-    assert told == [(fill.trade_id, fill.px, fill.qty, fill.fee) for fill in booth.account.fills]
-    assert len(told) > 1
-    assert all(each["fee"] > 0 and each["liquidity"] == Liquidity.TAKER and each["fee_known"] for each in fills)
-    assert booth.of(order_id)[0] == "ACCEPTED"
-    assert not booth.known.orders
-    assert booth.known.cash["USDT"] == booth.account.wallet
-    assert booth.gateway.stream.connections == 1
-
-
-@on_booth()
-async def test_resting_order_is_filled_as_the_market_moves(booth: HtxBooth) -> None:
-    order_id = booth.place(-1, 30, booth.best(-1))
-    await booth.done(order_id, ReportKind.ACCEPTED)
-    booth.market_moves(lambda: booth.account.qty == -30)
-    await booth.until(lambda: not booth.known.orders)
-    fills = [each for each in booth.reports if each["kind"] == ReportKind.FILL]
-    assert {int(each["liquidity"]) for each in fills} == {Liquidity.MAKER}
-    assert sum(int(each["qty"]) for each in fills) == 30
-    assert await booth.gateway.reconcile()
-    assert booth.known.cash["USDT"] == booth.account.wallet
-
-
-@on_booth()
-async def test_amend_is_rejected_and_the_order_stays_as_it_is(booth: HtxBooth) -> None:
-    order_id = booth.place(1, 10, FAR)
-    await booth.done(order_id, ReportKind.ACCEPTED)
-    booth.amend(order_id, FAR + 5, 7)
-    assert await booth.done(order_id, ReportKind.AMEND_REJECTED) == ["ACCEPTED", "AMEND_REJECTED"]
-    assert booth.report(order_id, ReportKind.AMEND_REJECTED)["reason"] == Reason.EXCHANGE_REFUSED
-    assert "htx_linear does not amend orders" in booth.lines[-1]
-    (order,) = booth.account.open_orders.values()
-    assert (order.px, order.qty) == (FAR, 10)
-
-
-@on_booth()
 async def test_refusals_have_their_reasons(booth: HtxBooth) -> None:
-    booth.account.wallet //= 100
     cases = [
         (booth.place(-1, 10, FAR, flags=OrderFlag.REDUCE_ONLY), Reason.REDUCE_ONLY),
-        (booth.place(1, 90_000, FAR), Reason.INSUFFICIENT_FUNDS),
-        (booth.place(1, 2_000_000, FAR), Reason.QTY_ABOVE_MAX),
-        (booth.place(1, 0, FAR), Reason.QTY_BELOW_MIN),
-        (booth.place(1, 1, 2 * FAR), Reason.PRICE_COLLAR),
-        (booth.place(1, 10, FAR, display_qty=1), Reason.BAD_DISPLAY_QTY),
         (booth.place(1, 10, FAR, flags=OrderFlag.SHORT_LEG), Reason.BAD_LEG),
-        (booth.place(1, 10, time_in_force=TimeInForce.FOK), Reason.BAD_TIME_IN_FORCE),
     ]
     for order_id, reason in cases:
         assert await booth.done(order_id, ReportKind.REJECTED) == ["REJECTED"]
         assert booth.report(order_id, ReportKind.REJECTED)["reason"] == reason
     assert not booth.known.orders
-
-
-@on_booth()
-async def test_what_cannot_rest_or_fill_is_accepted_and_expires(booth: HtxBooth) -> None:
-    over = booth.best(-1) + 100
-    cases = [
-        (booth.place(1, 10, over, flags=OrderFlag.POST_ONLY), Reason.POST_ONLY_WOULD_CROSS),
-        (booth.place(1, 20_000, booth.best(-1), time_in_force=TimeInForce.FOK), Reason.NO_LIQUIDITY),
-        (booth.place(1, 20_000, booth.best(-1), time_in_force=TimeInForce.IOC), Reason.NO_LIQUIDITY),
-    ]
-    for order_id, reason in cases:
-        names = await booth.done(order_id, ReportKind.EXPIRED)
-        assert (names[0], names[-1]) == ("ACCEPTED", "EXPIRED")
-        assert booth.report(order_id, ReportKind.EXPIRED)["reason"] == reason
-    assert not booth.known.orders
-    assert booth.known.positions[booth.instrument.id] == booth.account.qty > 0
 
 
 @on_booth()
@@ -121,6 +42,7 @@ async def test_order_of_ours_that_meets_another_of_ours_expires(booth: HtxBooth)
     assert (await booth.done(taking, ReportKind.EXPIRED))[-1] == "EXPIRED"
     assert booth.report(taking, ReportKind.EXPIRED)["reason"] == Reason.SELF_TRADE
     assert booth.of(resting) == ["ACCEPTED"]
+    assert [order.client_order_id for order in booth.account.open_orders.values()] == [str(resting)]
 
 
 @on_booth()
@@ -130,31 +52,6 @@ async def test_reduce_only_closes_and_no_more(booth: HtxBooth) -> None:
     await booth.done(closing, ReportKind.EXPIRED)
     assert booth.report(closing, ReportKind.EXPIRED)["reason"] in (Reason.REDUCE_ONLY, Reason.NO_LIQUIDITY)
     assert booth.account.qty == 0 == booth.known.positions[booth.instrument.id]
-
-
-@on_booth()
-async def test_cancel_all_ends_every_order_also_those_placed_elsewhere(booth: HtxBooth) -> None:
-    ours = [booth.place(1, 10, FAR + step) for step in range(3)]
-    for order_id in ours:
-        await booth.done(order_id, ReportKind.ACCEPTED)
-    await booth.exchange.contractPrivatePostV5TradeOrder(elsewhere())
-    booth.send(CommandKind.CANCEL_ALL, 0, account=-1, instrument=-1)
-    for order_id in ours:
-        assert await booth.done(order_id, ReportKind.CANCELLED) == ["ACCEPTED", "CANCELLED"]
-    assert not booth.account.open_orders
-    await booth.htx.cancel_all(booth.instrument)  # that there is none is no error
-
-
-@on_booth()
-async def test_order_and_position_from_elsewhere_are_adopted(booth: HtxBooth) -> None:
-    await booth.exchange.contractPrivatePostV5TradeOrder(elsewhere())
-    await booth.exchange.contractPrivatePostV5TradeOrder(elsewhere(type="market", price=None))
-    assert await booth.gateway.reconcile()
-    kinds = [int(each["kind"]) for each in booth.reports]
-    assert ReportKind.ADOPTED in kinds
-    assert ReportKind.POSITION in kinds
-    assert booth.known.positions[booth.instrument.id] == booth.account.qty == 10
-    assert booth.known.cash["USDT"] == booth.account.wallet
 
 
 @on_booth()
@@ -191,92 +88,16 @@ async def test_funding_is_told_once(booth: HtxBooth) -> None:
 
 
 @on_booth(lambda: SkippingClock(LONG_WAITS))
-async def test_order_whose_answer_is_lost_is_found_and_placed_once(booth: HtxBooth) -> None:
-    for fault in (Fault.LOSE_ANSWER, Fault.UNKNOWN):
-        booth.once(fault)
-        order_id = booth.place(1, 10, FAR)
-        assert await booth.done(order_id, ReportKind.ACCEPTED) == ["ACCEPTED"]
-    assert len(booth.account.open_orders) == 2
-    assert booth.gateway.asking.outcomes[Verdict.UNKNOWN] == 2
-
-
-@on_booth(lambda: SkippingClock(LONG_WAITS))
-async def test_order_that_never_arrived_is_rejected_when_that_is_certain(booth: HtxBooth) -> None:
-    for fault in (Fault.LOSE_REQUEST, Fault.BUSY, Fault.HTML):
-        booth.once(fault)
-        order_id = booth.place(1, 10, FAR)
-        sent_s = booth.clock.now_s()
-        assert await booth.done(order_id, ReportKind.REJECTED) == ["REJECTED"]
-        assert booth.report(order_id, ReportKind.REJECTED)["reason"] == Reason.NOT_PLACED
-        assert booth.clock.now_s() - sent_s > booth.htx.receive_window_s
-    assert not booth.account.open_orders
-
-
-@pytest.mark.parametrize("fault", [Fault.RATE_LIMIT, Fault.MAINTENANCE])
-def test_too_many_requests_and_maintenance_reject_the_order(fault: Fault) -> None:
-    @on_booth(lambda: SkippingClock(LONG_WAITS))
-    async def body(booth: HtxBooth) -> None:
-        booth.once(fault)
-        order_id = booth.place(1, 10, FAR)
-        assert await booth.done(order_id, ReportKind.REJECTED) == ["REJECTED"]
-        assert booth.report(order_id, ReportKind.REJECTED)["reason"] == Reason.EXCHANGE_UNAVAILABLE
-        assert booth.gateway.asking.outcomes[Verdict.NOT_ACCEPTED] == 1
-        assert not booth.account.open_orders
-        await booth.gateway.entry.opened.wait()
-        await booth.done(booth.place(1, 10, FAR), ReportKind.ACCEPTED)
-
-    body()
-
-
-@on_booth(lambda: SkippingClock(LONG_WAITS))
-async def test_cancel_is_sent_until_the_order_has_ended(booth: HtxBooth) -> None:
-    for fault in (Fault.LOSE_REQUEST, Fault.LOSE_ANSWER, Fault.UNKNOWN, Fault.HTML, Fault.BAN):
-        order_id = booth.place(1, 10, FAR)
-        await booth.done(order_id, ReportKind.ACCEPTED)
-        booth.once(fault, times=2)
-        booth.cancel(order_id)
-        assert await booth.done(order_id, ReportKind.CANCELLED) == ["ACCEPTED", "CANCELLED"]
-    assert not booth.account.open_orders
-
-
-@on_booth()
-async def test_duplicate_id_means_that_an_earlier_try_is_live(booth: HtxBooth) -> None:
-    real = booth.exchange.contractPrivatePostV5TradeOrder
-
-    async def twice(request: Any) -> Any:
-        await real(dict(request))
-        return await real(request)
-
-    booth.exchange.contractPrivatePostV5TradeOrder = twice
-    order_id = booth.place(1, 10, FAR)
-    assert await booth.done(order_id, ReportKind.ACCEPTED) == ["ACCEPTED"]
-    assert booth.gateway.asking.outcomes[Verdict.DUPLICATE] == 1
-    assert len(booth.account.open_orders) == 1
-
-
-@on_booth(lambda: SkippingClock(LONG_WAITS))
-async def test_refused_keys_halt_and_a_wrong_clock_is_set(booth: HtxBooth) -> None:
-    booth.sandbox.venue.clock.skew_ms = -120_000
-    order_id = booth.place(1, 10, FAR)
-    assert await booth.done(order_id, ReportKind.REJECTED) == ["REJECTED"]
-    assert booth.gateway.asking.outcomes[Verdict.RESYNC] == 1
-    await booth.done(booth.place(1, 10, FAR), ReportKind.ACCEPTED)
-    booth.exchange.secret = "0" * 64
-    order_id = booth.place(1, 10, FAR)
-    assert await booth.done(order_id, ReportKind.REJECTED) == ["REJECTED"]
-    assert booth.report(order_id, ReportKind.REJECTED)["reason"] == Reason.KEYS_REFUSED
-    assert not any(booth.exchange.apiKey in line for line in booth.lines)
-
-
-@on_booth(lambda: SkippingClock(LONG_WAITS))
-async def test_private_stream_that_is_closed_is_opened_anew_and_missed_ends_are_told(booth: HtxBooth) -> None:
-    order_id = booth.place(1, 10, FAR)
-    await booth.done(order_id, ReportKind.ACCEPTED)
-    booth.side.expire_subscription("")
-    await booth.until(lambda: any("lost" in line for line in booth.lines))
-    booth.side.exchange.cancel(next(iter(booth.account.open_orders.values())))
-    assert await booth.done(order_id, ReportKind.CANCELLED) == ["ACCEPTED", "CANCELLED"]
-    await booth.gateway.entry.opened.wait()
+async def test_order_that_has_ended_is_found_though_the_exchange_knows_its_client_id_no_more(booth: HtxBooth) -> None:
+    booth.side.publish = lambda *_, **__: None  # type: ignore[method-assign]  # the stream says nothing
+    booth.once(Fault.LOSE_ANSWER)
+    sent_s = booth.clock.now_s()
+    order_id = booth.place(1, 10)
+    await booth.done(order_id, ReportKind.FILL)
+    booth.once(Fault.LOSE_ANSWER)
+    order_id = booth.place(1, 10, FAR, time_in_force=TimeInForce.IOC)
+    assert await booth.done(order_id, ReportKind.EXPIRED) == ["ACCEPTED", "EXPIRED"]
+    assert booth.clock.now_s() - sent_s < booth.htx.receive_window_s
 
 
 @on_booth()
@@ -302,6 +123,7 @@ async def test_dead_mans_switch_cancels_what_is_open(booth: HtxBooth) -> None:
     await booth.htx.set_clock()
     view = await booth.htx.query_by_venue_id(booth.instrument, order.order_id)
     assert (view.standing, view.client_id, view.filled_qty) == (Standing.CANCELLED, "", 0)
+    await booth.htx.cancel_all(booth.instrument)  # that there is none is no error
 
 
 @on_booth(is_open=False)

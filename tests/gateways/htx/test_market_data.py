@@ -104,18 +104,26 @@ def test_broken_connection_makes_the_book_stale_and_is_opened_again(instrument: 
     body()
 
 
-@BOTH
-def test_of_two_connections_the_first_that_brings_a_message_counts(instrument: Instrument) -> None:
-    @on_floor(instrument, connections=2)
-    async def body(floor: HtxFloor) -> None:
-        await floor.in_step()
-        await floor.step(50)
-        await floor.caught_up()
-        floor.check_book()
-        assert floor.market.sequencer.gaps == 0
-        await floor.until(lambda: floor.market.repeats.count > 20)
+@on_floor(SPOT, connections=2)
+async def test_of_two_connections_the_first_that_brings_a_message_counts(floor: HtxFloor) -> None:
+    await floor.in_step()
+    await floor.step(50)
+    await floor.caught_up()
+    floor.check_book()
+    assert floor.market.sequencer.gaps == 0
+    await floor.until(lambda: floor.market.repeats.count > 20)
 
-    body()
+
+@on_floor(LINEAR, connections=2)
+async def test_contract_has_one_connection_to_its_book_and_the_next_one_may_count_from_below(floor: HtxFloor) -> None:
+    await floor.in_step()
+    (stream, *_) = floor.live.streams
+    assert [each.url for each in floor.live.streams].count(stream.url) == 1
+    floor.venue.messages.number -= 1_000
+    stream._let_go()
+    await floor.until(lambda: stream.opened == 2 and floor.market.is_in_step)
+    await floor.caught_up()
+    floor.check_book()
 
 
 @BOTH

@@ -34,7 +34,7 @@ def check(trader: Trader) -> None:
 
 
 def run_seed(seed: int) -> None:
-    @on_booth(lambda: SkippingClock(75.0), SPOT)
+    @on_booth(lambda: SkippingClock(400.0), SPOT)
     async def body(booth: HtxBooth) -> None:
         trader = Trader(booth, seed)
         booth.sandbox.venue.limits.charge = lambda *_: {}  # type: ignore[attr-defined]  # waits take no time here

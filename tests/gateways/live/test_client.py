@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from gateways.live.client import Backoff, Policy, Stream
 from gateways.live.connection import Connection, Sink, fastest
 from gateways.live.route import Route
+from gateways.seldom_log import SeldomLog
 
 pytestmark = pytest.mark.pure
 
@@ -132,6 +133,31 @@ def test_failed_tries_are_counted_and_said_and_made_again() -> None:
     assert stream.last_error == "wss://x: TimeoutError"
 
 
+def test_a_connection_that_is_lost_and_had_again_is_told_once_each_with_the_reason() -> None:
+    told: list[str] = []
+
+    def until(stream: Stream, made: list[Held]) -> bool:
+        for each in made[:-1] or made:
+            each.why = "it was closed with code 1001"
+            each.has_ended()
+        return len(made) == 2 and stream.is_up and stream.failed == 5
+
+    run_stream(QUICK, [None, *[OSError("no route")] * 5], until, log=SeldomLog(told.append))
+    lost, *again = told
+    assert lost == "wss://x: lost: it was closed with code 1001; trying again"
+    assert [line.partition("after")[0] for line in again] == ["wss://x: connected again "]
+
+
+def test_a_connection_that_cannot_be_had_is_told_with_the_reason_and_so_is_one_that_brings_nothing() -> None:
+    told: list[str] = []
+    run_stream(QUICK, [OSError("no route")], lambda stream, _made: stream.is_up, log=SeldomLog(told.append))
+    assert told[0] == "wss://x: cannot connect: no route; trying again"
+    told.clear()
+    silent = QUICK._replace(silent_s=0.01)
+    run_stream(silent, [], lambda stream, _made: stream.silent == 1, log=SeldomLog(told.append))
+    assert told[0] == "wss://x: lost: nothing came for 0.01 s; trying again"
+
+
 def test_successor_takes_over_once_it_has_brought_something() -> None:
     taken_over: list[bool] = []
 
@@ -145,6 +171,14 @@ def test_successor_takes_over_once_it_has_brought_something() -> None:
     assert taken_over == [False]
     assert stream.silent == 0
     assert made[1].ended.done()  # with the stream
+
+
+def test_connection_whose_numbers_are_its_own_ends_before_another_takes_over() -> None:
+    def until(stream: Stream, made: list[Held]) -> bool:
+        return len(made) == 2 and stream.is_up
+
+    _, made = run_stream(QUICK._replace(lasts_s=0.01), [], until, is_alone=True)
+    assert made[0].ended.done(), "without the other having brought anything"
 
 
 def test_what_the_sink_raises_ends_the_stream() -> None:

@@ -15,22 +15,24 @@ import pytest
 from gateways.book import BookRebuild
 from gateways.sandbox.server import Sandbox
 from gateways.sidecar import open_recording
-from oms.config import ConfigError, LiveSettings, Settings, load_settings
+from oms.config import ConfigError, LiveSettings, SandboxSettings, Settings, load_settings
 from oms.definitions import add_definitions
+from oms.instruments import Instrument
 from oms.records import TickKind
 from tests.gateways.reference import settings_for
 from tests.gateways.sandbox.desk import RECORDING, shipped_instrument
 from tests.gateways.test_replay import DEADLINE_S, FINER, INSTRUMENT, core_telling, gateway, listening
 
 T = TypeVar("T")
+VENUE = "binance_usdm"
 
 
 class ServedSandbox(threading.Thread):
     """A sandbox on an event loop of its own."""
 
-    def __init__(self, *, loop: bool = False) -> None:
+    def __init__(self, instrument: Instrument | None = None, *, loop: bool = False) -> None:
         super().__init__(daemon=True)
-        self.sandbox = Sandbox(open_recording(RECORDING), shipped_instrument(), loop=loop)
+        self.sandbox = Sandbox(open_recording(RECORDING), instrument or shipped_instrument(), loop=loop)
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self._ending = asyncio.Event()
@@ -74,7 +76,8 @@ def served(folder: Path) -> Iterator[tuple[ServedSandbox, Settings]]:
 def live_settings(folder: Path, port: int, ca_pem: bytes, **live: Any) -> Settings:
     ca_file = folder / "ca.pem"
     ca_file.write_bytes(ca_pem)
-    chosen = {"instruments": (INSTRUMENT,), "sandbox_port": port, "sandbox_ca": str(ca_file), **live}
+    sandbox = {VENUE: SandboxSettings(port=port, ca=live.pop("ca", str(ca_file)))}
+    chosen = {"instruments": (INSTRUMENT,), "sandbox": sandbox, **live}
     return msgspec.structs.replace(settings_for(RECORDING, folder), record_ticks=False, live=LiveSettings(**chosen))
 
 
@@ -82,7 +85,7 @@ def test_process_publishes_the_exchanges_book_and_ends_in_good_order(tmp_path: P
     with (
         served(tmp_path) as (serving, settings),
         gateway(settings) as running,
-        listening(settings.ticks_endpoint) as listener,
+        listening(settings.live_ticks_endpoint(VENUE)) as listener,
     ):
         running.start()
         running.wait_for(lambda beat: beat.counters.get("connected") == 2 and beat.counters["stale"] == 0)
@@ -101,7 +104,7 @@ def test_process_publishes_the_exchanges_book_and_ends_in_good_order(tmp_path: P
         beat = running.wait_for(lambda beat: beat.counters.get("messages", 0) >= len(frames))
         assert (beat.state, beat.counters["gaps"], beat.counters["refused"]) == ("ready", 0, 0)
         assert abs(beat.counters["clock_offset_ms"]) <= beat.counters["clock_error_ms"]
-        with listening(settings.ticks_endpoint) as late:
+        with listening(settings.live_ticks_endpoint(VENUE)) as late:
             late.take_until(lambda: len(late.frames) > 0)
             assert set(late.frames[0].records["kind"]) == {TickKind.SNAPSHOT}
             assert late.frames[0].records["update_id"][0] == last_id
@@ -112,7 +115,7 @@ def test_version_that_the_core_puts_in_force_is_taken_up(tmp_path: Path) -> None
     with (
         served(tmp_path) as (_serving, settings),
         gateway(settings) as running,
-        listening(settings.ticks_endpoint) as listener,
+        listening(settings.live_ticks_endpoint(VENUE)) as listener,
         core_telling(settings) as tell,
     ):
         first = settings.instrument(INSTRUMENT)
@@ -132,7 +135,7 @@ def test_version_that_the_core_puts_in_force_is_taken_up(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"sandbox_ca": "none.pem"}, "is no certificate"),
+        ({"ca": "none.pem"}, "is no certificate"),
         (
             {"instruments": ("BTCUSDT.binance_spot", INSTRUMENT)},
             "serves one venue, and the instruments are of binance_spot, binance_usdm: name one",
@@ -155,7 +158,8 @@ def test_process_that_cannot_begin_ends_with_one_clear_line(change: dict[str, An
     [
         ({"connections": 0}, "connections 0 must be 1 to 8"),
         ({"silent_s": 0.0}, "silent_s 0.0 must be above zero"),
-        ({"sandbox_port": 70_000}, "sandbox_port 70000"),
+        ({"sandbox": {VENUE: {"port": 70_000, "ca": "ca.pem"}}}, "sandbox port 70000 must be 1 to 65535"),
+        ({"sandbox": {"okx": {"port": 1, "ca": "ca.pem"}}}, "stands for a venue that no instrument is of"),
         ({"instruments": ["NONE"]}, "unknown instrument 'NONE'"),
         ({"instruments": [INSTRUMENT, INSTRUMENT]}, "live instrument"),
     ],
@@ -167,7 +171,6 @@ def test_settings_that_cannot_be_are_refused(live: dict[str, Any], words: str) -
 
 def test_authoritys_file_is_relative_to_the_settings(tmp_path: Path) -> None:
     path = tmp_path / "zoms.toml"
-    path.write_text('[live]\ninstruments = ["BTCUSDT.binance_usdm"]\nsandbox_ca = "ca.pem"\n')
+    path.write_text('[live.sandbox.binance_usdm]\nport = 1\nca = "ca.pem"\n')
     settings = load_settings(path, {"replay": {"file": str(RECORDING)}})
-    assert settings.live.sandbox_ca == str(tmp_path / "ca.pem")
-    assert load_settings(None, {"replay": {"file": str(RECORDING)}}).live.sandbox_ca == ""
+    assert settings.live.sandbox[VENUE].ca == str(tmp_path / "ca.pem")

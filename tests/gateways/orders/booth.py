@@ -10,8 +10,10 @@ import numpy as np
 
 from gateways.orders.clock import Clock
 from gateways.orders.gateway import OrderGateway
+from gateways.orders.generic import REQUESTS, GenericOrders
 from gateways.orders.ids import ids_of
 from gateways.orders.known import Known, Order, Stage, Trade
+from gateways.orders.limiter import Limit, Limiter
 from gateways.orders.past import Left, Past
 from gateways.orders.venue import VenueType
 from gateways.sandbox.accounts import Account
@@ -19,7 +21,7 @@ from gateways.sandbox.binance.venue import Venue
 from gateways.sandbox.faults import Fault, FaultPlan
 from gateways.sandbox.server import DEFAULT_BALANCE, Sandbox, credentials_of
 from gateways.sidecar import open_recording
-from gateways.venues import VENUES, Role, implementation
+from gateways.venues import Role, find_venue, implementation
 from oms.bus import Records
 from oms.instruments import Instrument
 from oms.records import COMMAND, CommandKind, OrderState, OrderType, ReportKind, TimeInForce
@@ -37,7 +39,7 @@ class SkippingClock(Clock):
     Waits longer than ``longest_s`` never end: those of the services that go on in the background.
     """
 
-    def __init__(self, longest_s: float = 40.0) -> None:
+    def __init__(self, longest_s: float = 400.0) -> None:
         self.skipped_s = 0.0
         self.longest_s = longest_s
 
@@ -68,10 +70,10 @@ class FewFaults(FaultPlan):
 class Booth:
     """One sandbox, one gateway and every report that it has made."""
 
-    def __init__(self, sandbox: Sandbox, clock: Clock, **options: Any) -> None:
+    def __init__(self, sandbox: Sandbox, clock: Clock, traded: Instrument | None = None, **options: Any) -> None:
         self.sandbox = sandbox
         self.clock = clock
-        self.instrument = sandbox.venue.instrument
+        self.instrument = traded or sandbox.venue.instrument
         self.reports: list[np.void] = []
         self.entries: list[np.void] = []
         """Those of whether new orders may leave, apart."""
@@ -82,6 +84,9 @@ class Booth:
         venue_type: VenueType = implementation(self.instrument.venue, Role.ORDERS)
         self.exchange = venue_type.new_exchange(credentials_of(0), self._session)
         self.venue: Any = venue_type(self.exchange, (self.instrument,), clock)
+        if isinstance(self.venue, GenericOrders):
+            self.venue.settle_s = 0.0  # the sandbox refuses a stream at once
+            self.venue.limiter = Limiter((Limit(REQUESTS, 10**6, 1.0, ""),), clock)  # and its limits are known
         self._options = {"grace_s": GRACE_S, "reconcile_s": 10**6, "switch_s": 0.0, **options}
         self._begin(Past())
 
@@ -114,7 +119,9 @@ class Booth:
 
     def _begin(self, past: Past) -> None:
         wallets = {currency: number for number, currency in enumerate(currencies_of(self.instrument))}
-        ids = ids_of("test", are_integers=VENUES[self.instrument.venue].has_integer_ids)
+        row = find_venue(self.instrument.venue)
+        assert row is not None
+        ids = ids_of("test", are_integers=row.has_integer_ids, are_short=row.has_short_ids)
         known = Known(0, ids, (self.instrument,), wallets, self._tell, self.clock.time_ns)
         known.begin(past.positions, past.cash, past.booked, past.payments)
         self.known = known

@@ -12,13 +12,14 @@ import msgspec
 import numpy as np
 import pytest
 
+from gateways.account_claim import ClaimError
 from gateways.credentials import PASSPHRASE, CredentialsError, variable
 from gateways.orders.clock import Clock
 from gateways.orders.process import serve
 from gateways.sandbox.server import Sandbox
 from gateways.sidecar import open_recording
 from oms.bus import Puller, Pusher, Records, new_context
-from oms.config import LiveSettings, Settings, load_settings
+from oms.config import LiveSettings, SandboxSettings, Settings, load_settings
 from oms.instruments import Instrument
 from oms.journal import Journal
 from oms.journal_format import Direction
@@ -106,23 +107,26 @@ async def reports_until(puller: Puller, kind: ReportKind) -> list[ReportKind]:
 class Bus:
     """The core's side of the bus, the sandbox and the process under test."""
 
-    def __init__(self, settings: Settings, sandbox: Sandbox, folder: Path, clock: Clock | None) -> None:
+    def __init__(
+        self, settings: Settings, sandbox: Sandbox, folder: Path, clock: Clock | None, instrument: Instrument
+    ) -> None:
         settings.socket_dir.mkdir(parents=True, exist_ok=True)
         ca_file = folder / "ca.pem"
         ca_file.write_bytes(sandbox.ca_pem)
         self.sandbox = sandbox
+        venue = instrument.venue
         self.settings = msgspec.structs.replace(
-            settings, live=LiveSettings(sandbox_port=sandbox.port, sandbox_ca=str(ca_file))
+            settings, live=LiveSettings(sandbox={venue: SandboxSettings(port=sandbox.port, ca=str(ca_file))})
         )
         self.context = new_context()
-        self.orders = Pusher(self.context, settings.orders_endpoint, RecordKind.COMMAND, Source.CORE)
+        self.orders = Pusher(self.context, settings.orders_endpoint(venue), RecordKind.COMMAND, Source.CORE)
         self.core = Puller(self.context, settings.core_endpoint)
         self.life = OwnLife()
-        venue = sandbox.venue.instrument.venue
+        self.instrument = instrument
         login = zip(("key", "secret", PASSPHRASE), sandbox.login.values(), strict=True)
-        environment = {variable(venue, part): text for part, text in login}
+        self.environment = {variable(venue, part): text for part, text in login}
         self.serving = asyncio.ensure_future(
-            serve(self.settings, self.life, self.context, environment, venue, clock, audit_s=0.05)
+            serve(self.settings, self.life, self.context, self.environment, venue, clock, audit_s=0.05)
         )
         self.account = sandbox.venue.exchange.accounts[0]
 
@@ -150,18 +154,21 @@ def on_bus(
     recording: Path = RECORDING,
     instrument: Instrument | None = None,
     clock: Clock | None = None,
+    traded: Instrument | None = None,
     **options: Any,
 ) -> None:
     """Run a coroutine over a ``Bus``; options are those of ``own_settings``.
 
-    What is traded is what is recorded, or an instrument that the recording stands for.
+    What the sandbox trades is what is recorded, or an instrument that the recording stands for; the process trades
+    that, or the same under another venue's name.
     """
-    settings, traded = defined(own_settings(folder, **options), instrument or shipped_instrument(recording))
+    settings, offered = defined(own_settings(folder, **options), instrument or shipped_instrument(recording))
+    settings, ours = defined(settings, traded) if traded is not None else (settings, offered)
 
     async def run() -> None:
-        async with Sandbox(open_recording(recording), traded) as sandbox:
+        async with Sandbox(open_recording(recording), offered) as sandbox:
             sandbox.step(50)
-            bus = Bus(settings, sandbox, folder, clock)
+            bus = Bus(settings, sandbox, folder, clock, ours)
             try:
                 await body(bus)
             finally:
@@ -291,6 +298,16 @@ def test_gateway_that_has_died_has_its_orders_cancelled_by_the_exchange(tmp_path
     on_bus(tmp_path, body)
 
 
+def test_second_session_on_an_exchange_account_does_not_begin(tmp_path: Path) -> None:
+    async def body(bus: Bus) -> None:
+        elsewhere = msgspec.structs.replace(bus.settings, data_dir=str(tmp_path / "elsewhere"))
+        await bus.until("trades")
+        with pytest.raises(ClaimError, match="is traded by process"):
+            await serve(elsewhere, OwnLife(), bus.context, bus.environment, VENUE)
+
+    on_bus(tmp_path, body)
+
+
 def test_session_that_may_not_trade_sends_nothing_that_changes_anything(tmp_path: Path) -> None:
     async def body(bus: Bus) -> None:
         await bus.until("is_reconciled")
@@ -308,12 +325,12 @@ def test_session_that_may_not_trade_sends_nothing_that_changes_anything(tmp_path
 
 def test_orders_that_waited_too_long_on_the_bus_do_not_leave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def body(bus: Bus) -> None:
-        await bus.until("trades")
         now_ns = time.time_ns()
         with monkeypatch.context() as patch:
             patch.setattr("oms.bus.time.time_ns", lambda: now_ns - 6 * 10**9)
-            bus.orders.send(command(CommandKind.NEW))
+            bus.orders.send(command(CommandKind.NEW))  # before the gateway has begun to look
         await until_reason(bus.core, Reason.COMMAND_TOO_LATE)
+        await bus.until("trades")
         assert not bus.sandbox.venue.exchange.orders
         bus.orders.send(command(CommandKind.NEW, order_id=ORDER_ID + 1))
         await reports_until(bus.core, ReportKind.ACCEPTED)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from gateways.orders import gateway
+from gateways.orders.ids import ClientIds
 from gateways.orders.known import Order, Stage
 from gateways.orders.views import FillView
 from gateways.sandbox.faults import Fault
@@ -45,6 +46,14 @@ async def test_what_is_there_at_the_start_is_taken_on(booth: Booth) -> None:
     assert position["qty"] == 500
     assert position["px"] == booth.account.open_cost // 500
     assert last(booth, ReportKind.BALANCE)["fee"] == booth.account.wallet
+
+
+@on_booth()
+async def test_order_of_another_session_of_zoms_is_adopted_and_told_with_a_line(booth: Booth) -> None:
+    await elsewhere(booth, "BUY", "0.2", "61000.3", newClientOrderId=ClientIds("another").text(1 << 41))
+    assert await booth.gateway.reconcile()
+    assert kinds(booth).count("ADOPTED") == 1
+    assert "was placed by another session of zoms" in booth.lines[-1]
 
 
 @on_booth()

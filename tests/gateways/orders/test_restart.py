@@ -111,6 +111,7 @@ async def test_position_that_no_fill_explains_is_refused_with_both_numbers_and_n
     await booth.restart(booth.past(positions={booth.instrument.id: 17}))
     await booth.until(lambda: "nothing explains" in booth.gateway.entry.why_not)
     assert "is 10 lots at the exchange, 17 are known" in booth.gateway.entry.why_not
+    assert "zoms adopt position BTCUSDT.binance_usdm 0.01" in booth.gateway.entry.why_not
     order_id = booth.place(1, 10)
     await booth.until(lambda: booth.of(order_id))
     assert booth.report(order_id, ReportKind.REJECTED)["reason"] == Reason.NOT_RECONCILED

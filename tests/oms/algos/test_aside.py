@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from oms.compiled import JIT
 from oms.core.routing import set_resting_aside
 from tests.oms.algos.builders import PARENT, AlgoRig
 from tests.oms.core.builders import PERPETUAL, SELL
 from tests.oms.core.option_rig import CALL, MARK
 
-pytestmark = pytest.mark.pure
+pytestmark = [pytest.mark.pure, pytest.mark.skipif(JIT, reason="it would be compiled for this test alone")]
 
 
 @pytest.mark.parametrize("is_said", [True, False])

@@ -111,7 +111,7 @@ def check_end(core: AlgoRig) -> None:
         assert order["filled_qty"] >= order["qty"] or core.most >= order["filled_qty"]
 
 
-@settings(max_examples=25 if JIT else 20, deadline=None)
+@settings(max_examples=25 if JIT else 8, deadline=None)
 @given(seed=given_as.integers(0, 2**32), name=given_as.sampled_from(("greedy", "best-limit")))
 def test_a_target_is_never_exceeded_nor_left_short(seed: int, name: str) -> None:
     core = AlgoRig(name)
@@ -123,7 +123,7 @@ def test_a_target_is_never_exceeded_nor_left_short(seed: int, name: str) -> None
     check_end(core)
 
 
-@settings(max_examples=25 if JIT else 10, deadline=None)
+@settings(max_examples=25 if JIT else 8, deadline=None)
 @given(seed=given_as.integers(0, 2**32), name=given_as.sampled_from(("greedy", "best-limit")))
 def test_a_restart_goes_on_where_it_stopped(seed: int, name: str) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -7,7 +7,7 @@ from fractions import Fraction
 import pytest
 
 from oms.instruments import Instrument
-from oms.records import BookState, EventKind, OrderState, Reason, TimeInForce
+from oms.records import BookState, EventKind, OrderState, Reason, ReportKind, TimeInForce
 from tests.oms.algos.builders import PARENT
 from tests.oms.algos.sor_rig import CHEAP, HOME, THIRD, SorRig, perpetual, spot
 from tests.oms.core.builders import (
@@ -15,8 +15,10 @@ from tests.oms.core.builders import (
     MS,
     SECOND,
     SELL,
+    Records,
     depth,
     new_order,
+    report,
     snapshot,
     trade,
 )
@@ -219,6 +221,38 @@ def test_a_stale_book_is_neither_taken_nor_rested_on() -> None:
     core.stale(1)
     core.go()
     assert core.open_by_route == {0: (101, 10)}
+
+
+def entry(reason: Reason) -> Records:
+    """Whether the venue of route 1 takes new orders."""
+    return report(ReportKind.ORDER_ENTRY, 0, instrument=1, reason=reason)
+
+
+def test_a_venue_that_takes_no_orders_gets_no_child_until_it_does() -> None:
+    core = SorRig(HOME, CHEAP)
+    core.books({101: 5, 102: 50}, {100: 50})
+    core.reports(entry(Reason.EXCHANGE_UNAVAILABLE))
+    core.go(px=101, rests=0.0)
+    assert core.open_by_route == {0: (101, 5)}
+    core.fill(core.of(0), 5)
+    core.ticks(depth(SELL, 101, 0))
+    assert core.open_by_route == {}
+    core.reports(entry(Reason.NONE))
+    core.wait(1_001 * MS)
+    assert core.open_by_route == {1: (100, 5)}
+
+
+def test_a_child_at_rest_leaves_a_venue_that_takes_no_more_orders() -> None:
+    core = SorRig(HOME, CHEAP)
+    core.books({200: 1}, {200: 1}, bids=[{100: 5}, {100: 5}])
+    core.go(px=100)
+    child = core.of(1)
+    core.accept(child)
+    core.reports(entry(Reason.NOT_RECONCILED))
+    core.wait(1_001 * MS)
+    assert child["state"] == OrderState.PENDING_CANCEL
+    core.confirm_cancel(child)
+    assert core.open_by_route == {0: (100, 10)}
 
 
 def test_a_child_at_rest_leaves_a_book_that_has_become_stale() -> None:

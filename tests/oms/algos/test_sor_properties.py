@@ -114,7 +114,7 @@ def markets(sample: draw.DrawFn) -> tuple[int, int, int, list[Venue]]:
     return side, sample(draw.integers(1, 20)), limit, venues
 
 
-@settings(max_examples=50 if JIT else 150, deadline=None)
+@settings(max_examples=50 if JIT else 60, deadline=None)
 @given(markets())
 def test_what_is_taken_is_as_much_as_can_be_had_at_the_least_cost(market: tuple[int, int, int, list[Venue]]) -> None:
     side, qty, limit, venues = market
@@ -138,7 +138,7 @@ def test_what_is_taken_is_as_much_as_can_be_had_at_the_least_cost(market: tuple[
     assert core.events[core.events["kind"] == EventKind.ORDER_REFUSED].size == 0
 
 
-@settings(max_examples=50 if JIT else 40, deadline=None)
+@settings(max_examples=50 if JIT else 20, deadline=None)
 @given(draw.sampled_from([BUY, SELL]), draw.lists(actions, max_size=60))
 def test_the_target_is_reached_and_never_exceeded_in_whatever_order_things_come(
     side: int, played: list[Action]

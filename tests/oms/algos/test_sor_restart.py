@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as draw
 
+from oms.compiled import JIT
 from oms.durable import begin_session
 from oms.instruments import Instrument
 from oms.records import OrderState
@@ -71,7 +72,7 @@ def test_after_a_restart_another_route_wakes_the_order(tmp_path: Path) -> None:
     assert other.open_by_route == {1: (100, 6)}
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15 if JIT else 5, deadline=None)
 @given(
     draw.sampled_from([BUY, SELL]),
     draw.lists(actions, max_size=30),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from oms.compiled import JIT
 from oms.records import (
     CommandKind,
     Contingency,
@@ -151,6 +152,19 @@ def test_a_rejected_amend_is_not_asked_again_at_once() -> None:
     core.now += 110_000_000
     core.ticks(time_tick())
     assert child["state"] == OrderState.PENDING_AMEND
+
+
+def test_where_the_exchange_changes_no_orders_a_child_is_cancelled_and_another_takes_its_place() -> None:
+    core = rig()
+    core.start("best-limit")
+    child = core.child()
+    core.accept(child)
+    raise_touch(core)
+    core.reports(report(ReportKind.AMEND_REJECTED, int(child["order_id"]), reason=Reason.NO_AMEND))
+    assert child["state"] == OrderState.PENDING_CANCEL
+    core.reports(report(ReportKind.CANCELLED, int(child["order_id"])))
+    (other,) = core.open_children
+    assert (other["state"], other["px"] - child["px"]) == (OrderState.PENDING_NEW, 1)
 
 
 def test_a_rejected_cancel_is_asked_again_after_a_pause() -> None:
@@ -399,6 +413,7 @@ def test_no_order_hangs_on_one_that_is_worked() -> None:
     assert reason_of(core.commands(hanging)) == Reason.BAD_PARENT
 
 
+@pytest.mark.skipif(not JIT, reason="a thousand parents")
 def test_the_kill_switch_ends_more_parents_than_one_review_cancels() -> None:
     core = AlgoRig("stop")
     core.open_market()

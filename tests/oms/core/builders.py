@@ -95,6 +95,15 @@ NO_LIMITS: Final[Mapping[str, int]] = {
 """Limits that let through whatever the core can hold."""
 
 
+def joined(parts: Iterable[Records], dtype: np.dtype[Any]) -> Records:
+    """All of ``parts`` as one new array: ``np.concatenate`` compares the record types, field by field, of every two."""
+    whole = bytearray()
+    for part in parts:
+        assert part.dtype == dtype
+        whole += part.tobytes()
+    return np.frombuffer(whole, dtype)
+
+
 @cache
 def _model(name: str) -> dict[str, Callback]:
     compile_entries()
@@ -170,12 +179,14 @@ class Rig:
     @property
     def events(self) -> Records:
         """Every event so far."""
-        return np.concatenate(self._events)
+        self._events = [joined(self._events, EVENT)]
+        return self._events[0].copy()
 
     @property
     def sent(self) -> Records:
         """Every request that left so far."""
-        return np.concatenate(self._sent)
+        self._sent = [joined(self._sent, COMMAND)]
+        return self._sent[0].copy()
 
     def _step(self, step: Any, records: Records, *arguments: int) -> Records:
         blocks = []
@@ -184,11 +195,11 @@ class Rig:
             start = step(self.st, records, start, *arguments)
             blocks.append(self.flush())
             if start == len(records):
-                return np.concatenate(blocks)
+                return joined(blocks, EVENT)
 
     def ticks(self, *ticks: Records) -> Records:
         """Step over ticks; those without a time get the next millisecond. Returns the events."""
-        records = np.concatenate(ticks)
+        records = joined(ticks, TICK)
         for i in np.flatnonzero(records["local_ts"] == 0):
             self.now += MS
             records["local_ts"][i] = self.now
@@ -197,11 +208,11 @@ class Rig:
 
     def commands(self, *commands: Records) -> Records:
         """Step over commands; returns the events."""
-        return self._step(engine.step_commands, np.concatenate(commands))
+        return self._step(engine.step_commands, joined(commands, COMMAND))
 
     def reports(self, *reports: Records) -> Records:
         """Step over reports; returns the events."""
-        return self._step(engine.step_reports, np.concatenate(reports))
+        return self._step(engine.step_reports, joined(reports, REPORT))
 
     def definitions(self, *instruments: Instrument) -> Records:
         """Step over new versions of instruments; returns the events."""
@@ -293,11 +304,12 @@ def depth(side: int, px: int, qty: int, *, update_id: int = 0, previous: int | N
 
 def message(kind: TickKind, levels: Iterable[tuple[int, int, int]], *, update_id: int = 0, **fields: int) -> Records:
     """A message of several ``(side, px, qty)`` levels, FIRST on the first and LAST on the last."""
-    rows = np.concatenate(
-        [
+    rows = joined(
+        (
             tick(kind, side=side, px=px, qty=qty, update_id=update_id, flags=0, **{"px_2": update_id, **fields})
             for side, px, qty in levels
-        ]
+        ),
+        TICK,
     )
     rows["flags"][0] |= TickFlag.FIRST
     rows["flags"][-1] |= TickFlag.LAST

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as hs
 
+from oms.compiled import JIT
 from oms.core.state import ASK, BID, BOOK_FAR, BOOK_WINDOW, NO_ASK, NO_BID
 from oms.records import BookState, EventKind, Reason, TickFlag, TickKind
 from tests.oms.core.builders import (
@@ -142,6 +143,7 @@ def test_hidden_level_comes_back_when_it_is_named_again() -> None:
     assert touch(rig) == {BUY: 100, SELL: 101}
 
 
+@pytest.mark.skipif(not JIT, reason="thousands of levels")
 @pytest.mark.parametrize("side", [BUY, SELL])
 def test_full_far_list_gives_up_the_farthest_levels(side: int) -> None:
     rig = Rig()

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as hs
 
+from oms.compiled import JIT
 from oms.core.state import MAX_CHILDREN
 from oms.records import (
     CommandKind,
@@ -265,6 +266,21 @@ def test_a_smaller_target_that_the_exchange_refuses_is_not_asked_for_again() -> 
     assert rig.state(TARGET) == S.PENDING_AMEND
     rig.reports(report(ReportKind.AMEND_REJECTED, TARGET))
     assert (rig.state(TARGET), rig.order(TARGET)["qty"]) == (S.LIVE, 10)
+
+
+def test_where_the_exchange_changes_no_orders_a_target_for_too_little_stays_and_one_for_too_much_is_cancelled() -> None:
+    rig = market()
+    bracket(rig)
+    filled(rig, ENTRY, 4, BUY)
+    accept(rig, TARGET)
+    filled(rig, ENTRY, 5, BUY)
+    assert rig.order(TARGET)["pending_qty"] == 9
+    sent = len(rig.sent)
+    rig.reports(report(ReportKind.AMEND_REJECTED, TARGET, reason=Reason.NO_AMEND))
+    assert (rig.state(TARGET), rig.order(TARGET)["qty"], len(rig.sent)) == (S.LIVE, 4, sent)
+    rig.order(ENTRY)["children_filled"] = 7  # as the other exit may have closed
+    filled(rig, ENTRY, 1, BUY)
+    assert rig.state(TARGET) == S.PENDING_CANCEL
 
 
 def test_a_new_price_leaves_the_quantity_of_a_target_to_its_bracket() -> None:
@@ -629,7 +645,7 @@ def working_qty(order: Any) -> int:
     return int(qty - order["filled_qty"])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60 if JIT else 20, deadline=None)
 @given(steps=STEPS, side=hs.sampled_from([BUY, SELL]), stop_limit=hs.booleans())
 def test_a_bracket_never_closes_more_than_it_opened(
     steps: list[tuple[str, int, int]], side: int, stop_limit: bool

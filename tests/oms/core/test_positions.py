@@ -265,7 +265,6 @@ def test_heartbeat_reports_more_positions_than_the_output_holds() -> None:
     assert len(rig.ticks(tick(TickKind.HEARTBEAT, instrument=-1))) == POSITIONS_OF_SCOPE
 
 
-@pytest.mark.pure
 def test_snapshot_tells_more_positions_than_the_output_holds() -> None:
     rig = every_position()
     told = standing(rig.st)

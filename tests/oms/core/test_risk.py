@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as hs
 
+from oms.compiled import JIT
 from oms.core.state import MAX_OPEN_ORDERS
 from oms.records import (
     CASH_SCALE,
@@ -311,6 +312,7 @@ def test_open_order_limit_counts_requests_in_flight() -> None:
     assert asked(rig, new_order(6)) == [Reason.NONE]
 
 
+@pytest.mark.skipif(not JIT, reason="thousands of orders")
 def test_core_bounds_the_open_orders_of_an_instrument_itself() -> None:
     rig = market()
     orders = [new_order(i) for i in range(1, MAX_OPEN_ORDERS + 2)]

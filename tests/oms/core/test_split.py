@@ -94,7 +94,7 @@ def offer_lists(sample: draw.DrawFn) -> list[Offer]:
     return [Offer(sample(draw.sampled_from(sizes)), sample(level_lists(sign, 4))) for _ in range(count)]
 
 
-@settings(max_examples=1_000 if JIT else 100, deadline=None)
+@settings(max_examples=400 if JIT else 60, deadline=None)
 @given(offer_lists(), draw.integers(0, 60))
 def test_a_split_takes_as_much_as_any_and_costs_as_little(offers: list[Offer], amount: int) -> None:
     table = put(offers)

@@ -29,8 +29,8 @@ from tests.oms.store.support import INSTRUMENTS, Records, make_ticks, until
 SESSION = 1_723_075_200_000_000_000
 
 
-def take(store: TickStore, records: Records, seq: int, session: int = SESSION) -> None:
-    store.add(Header(WIRE_VERSION, RecordKind.TICK, Source.GATEWAY, len(records), session, seq, 0), records)
+def take(store: TickStore, records: Records, seq: int, session: int = SESSION, source: int = Source.GATEWAY) -> None:
+    store.add(Header(WIRE_VERSION, RecordKind.TICK, source, len(records), session, seq, 0), records)
 
 
 def finish(store: TickStore) -> None:
@@ -154,6 +154,20 @@ def test_sessions_are_kept_apart(tmp_path: Path) -> None:
     assert store.lost == 0
 
 
+def test_two_gateways_side_by_side_have_segments_of_their_own(tmp_path: Path) -> None:
+    store = TickStore(tmp_path, INSTRUMENTS)
+    for first in range(0, 100, 10):
+        take(store, make_ticks(10, first), first)
+        take(store, make_ticks(10, first), first, SESSION + 1, source=Source.GATEWAY + 8)
+    take(store, make_ticks(10, 120), 120)
+    finish(store)
+    assert (store.lost, store.repeated) == (20, 0)
+    assert [(row.session, row.ticks, row.files) for row in summarise_ticks(tmp_path)] == [
+        (SESSION, 110, 1),
+        (SESSION + 1, 100, 1),
+    ]
+
+
 def test_what_is_missing_in_the_stream_is_counted_and_what_repeats_is_stored_once(tmp_path: Path) -> None:
     store = TickStore(tmp_path, INSTRUMENTS)
     for first, count in ((0, 10), (10, 5), (5, 15), (20, 1), (0, 3), (30, 2)):
@@ -188,7 +202,7 @@ def abandoned(folder: Path, ticks: Records, first_seq: int = 0) -> None:
     """What a killed recorder leaves: a spool, and perhaps a partial file."""
     writer = TickWriter(folder, INSTRUMENTS)
     for start in range(0, len(ticks), 10):
-        writer.take(Chunk(SESSION, first_seq + start, ticks[start : start + 10]))
+        writer.take(Source.GATEWAY, Chunk(SESSION, first_seq + start, ticks[start : start + 10]))
 
 
 def test_ticks_of_a_killed_recorder_are_taken_over(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Stops at the exchange of paper mode and the backtest."""
