@@ -28,12 +28,12 @@ from backtest.matching.exchange import (
     receive,
     remove,
     rest,
-    rests,
     would_cross,
 )
 from oms.compiled import kernel
 from oms.core.bars import STAGES, bar_px
 from oms.core.state import ASK, MAX_PX, Record, State
+from oms.core.terms import rests
 from oms.records import OrderFlag, OrderType, Reason, TickKind, TimeInForce
 
 _BAR: Final = int(TickKind.BAR)

@@ -17,9 +17,10 @@ from oms.core.exchange_view import exchange_book, rests_near
 from oms.core.latencies import response_latency
 from oms.core.orders import find_order, stands_at_exchange
 from oms.core.state import ASK, BID, MODEL_BUCKETS, MODEL_QUEUE, NO_ASK, NO_BID, Record, State
+from oms.core.terms import rests
 from oms.core.trading import leg_of
 from oms.instrument_kinds import InstrumentKind
-from oms.records import CommandKind, Liquidity, OrderFlag, OrderType, Reason, ReportKind, TimeInForce
+from oms.records import CommandKind, Liquidity, OrderFlag, OrderType, Reason, ReportKind
 
 ACCEPTED: Final = int(ReportKind.ACCEPTED)
 REJECTED: Final = int(ReportKind.REJECTED)
@@ -38,8 +39,6 @@ _NEW: Final = int(CommandKind.NEW)
 _AMEND: Final = int(CommandKind.AMEND)
 NO_LIQUIDITY_SIDE: Final = int(Liquidity.NONE)
 _MARKET: Final = int(OrderType.MARKET)
-_IOC: Final = int(TimeInForce.IOC)
-_FOK: Final = int(TimeInForce.FOK)
 _REDUCE_ONLY: Final = int(OrderFlag.REDUCE_ONLY)
 _NONE: Final = int(Reason.NONE)
 _REDUCE_ONLY_REASON: Final = int(Reason.REDUCE_ONLY)
@@ -48,12 +47,6 @@ _UNKNOWN: Final = int(Reason.UNKNOWN_AT_EXCHANGE)
 _MODEL_FULL: Final = int(Reason.MODEL_FULL)
 _LIQUIDATION: Final = int(Reason.LIQUIDATION)
 _SPOT: Final = int(InstrumentKind.SPOT)
-
-
-@kernel
-def rests(time_in_force: int) -> bool:
-    """True when what is not taken at once stays; the core itself cancels GTD and DAY orders in time."""
-    return bool(time_in_force != _IOC and time_in_force != _FOK)
 
 
 @kernel

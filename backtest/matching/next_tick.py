@@ -26,12 +26,12 @@ from backtest.matching.exchange import (
     receive,
     remove,
     rest,
-    rests,
     take,
     would_cross,
 )
 from oms.compiled import kernel
 from oms.core.state import ASK, BID, NO_ASK, NO_BID, Record, State
+from oms.core.terms import rests
 from oms.records import OrderFlag, OrderType, Reason, TickFlag, TickKind, TimeInForce
 
 _MARKET: Final = int(OrderType.MARKET)

@@ -26,7 +26,6 @@ from backtest.matching.exchange import (
     plain_answer,
     receive,
     rest_or_expire,
-    rests,
     take,
     would_cross,
 )
@@ -36,6 +35,7 @@ from oms.compiled import kernel
 from oms.core.book import level_qty
 from oms.core.exchange_view import exchange_book
 from oms.core.state import NO_ASK, NO_BID, Record, State
+from oms.core.terms import rests
 from oms.records import OrderFlag, OrderType, Reason, TimeInForce
 
 __all__ = ["on_depth", "on_request", "on_trade"]

@@ -46,15 +46,21 @@ _ALGORITHM: Final = int(Trigger.ALGORITHM)
 
 
 @hot_kernel
+def limiting_scope(s: Record, strategy: int, instrument: int) -> int:
+    """The scope of a strategy that has limits of its own for an instrument; -1: it has none."""
+    scope = scope_of_strategy(strategy)
+    return scope if scope >= 0 and s["limits"][scope, instrument]["defined"] != 0 else -1
+
+
+@hot_kernel
 def check_scope_terms(
     s: Record, account: int, strategy: int, instrument: int, side: int, order_type: int, px: int, qty: int
 ) -> int:
     """Terms by the account's limits, then by the strategy's where it has its own for the instrument."""
     reason = check_terms(s, s["limits"][account, instrument], instrument, side, order_type, px, qty)
-    if reason == _NONE and strategy >= 0:
-        limits = s["limits"][scope_of_strategy(strategy), instrument]
-        if limits["defined"] != 0:
-            return check_terms(s, limits, instrument, side, order_type, px, qty)
+    scope = limiting_scope(s, strategy, instrument)
+    if reason == _NONE and scope >= 0:
+        return check_terms(s, s["limits"][scope, instrument], instrument, side, order_type, px, qty)
     return reason
 
 
@@ -205,15 +211,13 @@ def check_stop_terms(definition: Record, limits: Record, order_type: int, px: in
 def check_stop_scopes(s: Record, order: Record, px: int, trigger_px: int, qty: int) -> int:
     """Terms of a stop that is to stand at the exchange, by the account's limits, then by the strategy's own."""
     instrument = order["instrument"]
-    strategy = order["strategy"]
     order_type = order["order_type"]
     definition = s["instruments"][instrument]
     limits = s["limits"][order["account"], instrument]
     reason = check_stop_terms(definition, limits, order_type, px, trigger_px, qty)
-    if reason == _NONE and strategy >= 0:
-        limits = s["limits"][scope_of_strategy(strategy), instrument]
-        if limits["defined"] != 0:
-            return check_stop_terms(definition, limits, order_type, px, trigger_px, qty)
+    scope = limiting_scope(s, order["strategy"], instrument)
+    if reason == _NONE and scope >= 0:
+        return check_stop_terms(definition, s["limits"][scope, instrument], order_type, px, trigger_px, qty)
     return reason
 
 
@@ -328,8 +332,9 @@ def check_held_terms(s: Record, command: Record, ahead: int) -> int:
         return reason
     definition = s["instruments"][instrument]
     reason = check_held_size(definition, s["limits"][account, instrument], command)
-    if reason == _NONE and strategy >= 0 and s["limits"][MAX_ACCOUNTS + strategy, instrument]["defined"] != 0:
-        reason = check_held_size(definition, s["limits"][MAX_ACCOUNTS + strategy, instrument], command)
+    scope = limiting_scope(s, strategy, instrument)
+    if reason == _NONE and scope >= 0:
+        reason = check_held_size(definition, s["limits"][scope, instrument], command)
     if reason == _NONE:
         reason = check_open_orders(s, account, strategy, instrument, leg_of(command["flags"]), ahead)
     return reason
