@@ -103,9 +103,10 @@ exchange watches its last, mark or index price; the core does not. It is LIVE an
   the end of its entry's bracket, REDUCING where it would open something, and the kill switch do.
 - **As an exit of a bracket** it has to be reduce-only. It leaves once the entry is done (filled, or cancelled after a
   part), for what there is to close then. Until then the core holds it and watches its price, so that it never closes
-  more than its entry has filled: an entry that works for long is protected by the core alone. It is not resized: what
-  the target closes in part, or a fill of the entry that comes after its end, it does not follow. When it fires, the
-  bracket's target is cancelled; when the target has filled, the stop is.
+  more than its entry has filled: an entry that works for long is protected by the core alone. One whose price has come
+  by then fires in the core instead of being refused there; so does one that replaces another order. It is not resized:
+  what the target closes in part, or a fill of the entry that comes after its end, it does not follow. When it fires,
+  the bracket's target is cancelled; when the target has filled, the stop is.
 - Of a group of which one cancels the other, standing there cancels nothing, firing does.
 
 In paper and in a backtest the exchange model keeps it: it fires on the exchange's own prices, at the exchange's time,

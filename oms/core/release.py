@@ -21,14 +21,14 @@ import numpy as np
 
 from oms.compiled import kernel
 from oms.core.accounting import count_order, strategy_scope
-from oms.core.armed import arm
+from oms.core.armed import arm, is_reached, watched_px
 from oms.core.entry import enter_release
 from oms.core.events import emit_terms
 from oms.core.exposure import reachable_qty
 from oms.core.funds import spot_wallet
 from oms.core.groups import anchor_of
-from oms.core.keeping import ask_cancel, end_held, set_aside, value_market_order
-from oms.core.orders import stands_at_exchange
+from oms.core.keeping import ask_cancel, change_held, end_held, set_aside, value_market_order
+from oms.core.orders import stand_no_more, stands_at_exchange
 from oms.core.outbox import can_send, complete, send
 from oms.core.positions import closable_qty
 from oms.core.progress import FIRST_PAUSE_NS
@@ -334,6 +334,18 @@ def keep_due(s: Record, slot: int, qty: int, reason: int) -> bool:
 
 
 @kernel
+def fire_here(s: Record, slot: int) -> None:
+    """Make a stop that is to stand at the exchange fire in the core when its price has come: there it is refused."""
+    order = s["orders"][slot]
+    if not stands_at_exchange(order):
+        return
+    px = watched_px(s["books"][order["instrument"]], order["trigger_source"], order["side"])
+    if is_reached(order, px):
+        stand_no_more(order)
+        change_held(s, slot, order["px"], order["qty"], order["trigger_px"], order["trail"], order["held_for"])
+
+
+@kernel
 def release(s: Record, slot: int, qty: int) -> int:
     """Let an order that is due leave for ``qty`` lots, or for what there is left to close if it may only do that.
 
@@ -343,6 +355,7 @@ def release(s: Record, slot: int, qty: int) -> int:
     if not can_send(s):
         arm(s, slot)
         return _OUTPUT_FULL
+    fire_here(s, slot)
     reason, qty = check_release(s, slot, qty)
     if reason == _NONE and not can_send(s):
         reason = _OUTPUT_FULL  # what gave way has filled it

@@ -250,6 +250,16 @@ def test_while_its_entry_works_the_core_watches_the_price_of_an_exit() -> None:
     assert (sent["time_in_force"], rig.state(OTHER)) == (TimeInForce.IOC, OrderState.PENDING_CANCEL)
 
 
+def test_an_exit_whose_price_has_come_before_it_leaves_fires_in_the_core() -> None:
+    rig = market()
+    bracket(rig)
+    rig.ticks(trade(SELL, BID_PX - 10, 1))
+    rig.reports(fill(ORDER, 10, trade_id=1))
+    sent = rig.sent[rig.sent["order_id"] == EXIT][-1]
+    assert (sent["kind"], sent["qty"], sent["flags"]) == (CommandKind.NEW, 10, OrderFlag.REDUCE_ONLY)
+    assert (sent["time_in_force"], has_fired(rig.st, EXIT)) == (TimeInForce.IOC, True)
+
+
 def test_when_an_exit_fires_the_target_gives_up_what_it_would_close() -> None:
     rig = market()
     bracket(rig)
