@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from oms.compiled import call_address, user_kernel
-from oms.core.orders import find_order, stands_at_exchange
+from oms.core.orders import BUT_AT_EXCHANGE, find_order, stands_at_exchange
 from oms.core.outbox import clear_rare
 from oms.core.state import Record, State
 from oms.records import (
@@ -43,7 +43,6 @@ POST_ONLY: Final = int(OrderFlag.POST_ONLY)
 REDUCE_ONLY: Final = int(OrderFlag.REDUCE_ONLY)
 SHORT_LEG: Final = int(OrderFlag.SHORT_LEG)
 AT_EXCHANGE: Final = int(OrderFlag.AT_EXCHANGE)
-_BUT_AT_EXCHANGE: Final = int(~OrderFlag.AT_EXCHANGE)
 NO_TRIGGER: Final = int(Trigger.NONE)
 STOP: Final = int(Trigger.STOP)
 TAKE_PROFIT: Final = int(Trigger.TAKE_PROFIT)
@@ -270,7 +269,8 @@ def bracket(
 
     The target is a limit order at ``target_px``, the stop a market order from ``stop_px`` on; what one of them fills
     the other is reduced by. Their ids are the entry's plus 1 and plus 2. When one of the three is refused, the others
-    are cancelled. With ``AT_EXCHANGE`` among the flags the stop stands at the exchange, reduce-only.
+    are cancelled. With ``AT_EXCHANGE`` among the flags the stop stands at the exchange once the entry is done,
+    reduce-only.
 
     Returns
     -------
@@ -279,7 +279,7 @@ def bracket(
     """
     entry_type = _type_of(px)
     lasting = IOC if entry_type == MARKET else GTC
-    entry = submit(st, me, side, px, qty, entry_type, lasting, flags & _BUT_AT_EXCHANGE)
+    entry = submit(st, me, side, px, qty, entry_type, lasting, flags & BUT_AT_EXCHANGE)
     if entry < 0:
         return entry
     leg = flags & SHORT_LEG
@@ -308,7 +308,7 @@ def oco(st: State, me: int, side: int, qty: int, target_px: int, stop_px: int, t
     int
         The target's id, or minus the Reason of the refusal.
     """
-    but_stop = flags & _BUT_AT_EXCHANGE
+    but_stop = flags & BUT_AT_EXCHANGE
     target = submit_order(st, me, side, target_px, qty, LIMIT, GTC, but_stop, 0, 0, 0, 0, 0, 0, 0, OCO, 0)
     if target < 0:
         return target

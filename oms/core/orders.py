@@ -151,7 +151,7 @@ _EMPTY: Final = int(_S.EMPTY)
 _MORE: Final = int(AmendRefusal.MORE)
 _EVERYTHING: Final = int(AmendRefusal.EVERYTHING)
 _AT_EXCHANGE: Final = int(OrderFlag.AT_EXCHANGE)
-_BUT_AT_EXCHANGE: Final = 0xFFFF ^ _AT_EXCHANGE
+BUT_AT_EXCHANGE: Final = 0xFFFF ^ _AT_EXCHANGE
 _PROTECTION: Final = int(OrderFlag.AT_EXCHANGE | OrderFlag.REDUCE_ONLY)
 _NO_TRIGGER: Final = int(Trigger.NONE)
 _SPOT: Final = int(InstrumentKind.SPOT)
@@ -184,7 +184,7 @@ def stands_at_exchange(order: Record) -> bool:
 @kernel
 def stand_no_more(order: Record) -> None:
     """Make a stop that stood at the exchange, or was to, the order that it is for."""
-    order["flags"] = order["flags"] & _BUT_AT_EXCHANGE
+    order["flags"] = order["flags"] & BUT_AT_EXCHANGE
     order["amend_refusal"] = 0
 
 
