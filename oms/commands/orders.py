@@ -56,7 +56,8 @@ AT_EXCHANGE: Final = "at the exchange"
 """What is said of a stop that stands there."""
 
 _PENDING: Final = frozenset({"pending_new", "pending_amend", "pending_cancel"})
-OPEN_STATES: Final = _PENDING | {"live", "held"}
+_SENT: Final = _PENDING | {"live"}
+OPEN_STATES: Final = _SENT | {"held"}
 
 app = typer.Typer(help="Place, amend, cancel and list orders.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -139,7 +140,7 @@ def say_order(order: Order, as_json: bool) -> None:
         filled += f", fees {order.fees}" if order.fees is not None else ""
     why = "" if order.reason in ("NONE", "") else f" ({order.reason})"
     state = HELD_HERE if order.state == "held" else order.state
-    if order.at_exchange and order.state in OPEN_STATES:
+    if order.at_exchange and order.state in _SENT:
         state += f", {AT_EXCHANGE}"
     say(f"{order.client_order_id}: {order.side} {order.qty} {order.symbol} {at}: {state}{filled}{why}")
 
@@ -256,7 +257,10 @@ def bracket(
     price: Price = None,
     at_exchange: Annotated[
         bool,
-        typer.Option("--at-exchange", help="The stop stands at the exchange, reduce-only. Default: the core holds it."),
+        typer.Option(
+            "--at-exchange",
+            help="The stop stands at the exchange once the entry is done, reduce-only. Default: the core holds it.",
+        ),
     ] = False,
     client_order_id: Annotated[
         str | None,
@@ -425,7 +429,7 @@ def say_orders(orders: list[Order]) -> None:
                 each.qty,
                 (each.price or "market") + trigger_text(each),
                 each.filled_qty,
-                each.state + (f" {AT_EXCHANGE}" if each.at_exchange and each.state in OPEN_STATES else ""),
+                each.state + (f" {AT_EXCHANGE}" if each.at_exchange and each.state in _SENT else ""),
                 "" if each.reason == "NONE" else each.reason,
             ]
             for each in orders
