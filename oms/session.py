@@ -97,7 +97,7 @@ class TradingSession:
         found += [
             f"orders may be open at {child.venue}, see {child.log_path}: zoms kill-switch cancels them"
             for child in self.supervisor.children.values()
-            if child.role == "orders" and (child.problem or child.counter("left_open"))
+            if child.role == "orders" and (child.problem or child.last_counter("left_open"))
         ]
         restarts = self.supervisor.children["core"].restarts
         if restarts:

@@ -24,7 +24,7 @@ from oms.child import Child, ChildState, exit_text
 from oms.config import Settings, write_session
 from oms.family import BEHIND, INDISPENSABLE, STOP_GRACE_S, STOP_ORDER, family_of
 from oms.interrupts import Interrupts
-from oms.lifecycle import NO_SPACE, UNUSABLE, Heartbeat, decode_heartbeat, rss_mb
+from oms.lifecycle import CORE_ENDED, NO_SPACE, UNUSABLE, Heartbeat, decode_heartbeat, rss_mb
 from oms.lock import AccountLock
 from oms.order_entry import EntryCloser
 
@@ -289,12 +289,7 @@ class Supervisor:
         self._note(ended)
         if child.role == "orders":
             self._entry.close_venue(child.venue)
-        for other in self.children.values():
-            if BEHIND.get(other.role) == child.name:
-                other.terminate()
         if child.terminated_at and child.role in BEHIND:
-            child.carry()
-            child.restarts += 1
             child.state = ChildState.WAITING
             return
         child.problem = ended
@@ -309,6 +304,9 @@ class Supervisor:
         if hopeless or child.quick_failures >= self.policy.max_quick_failures:
             self._give_up(child)
             return
+        for other in self.children.values():
+            if BEHIND.get(other.role) == child.name:
+                other.terminate(CORE_ENDED)
         child.state = ChildState.BACKOFF
         pause = min(self.policy.backoff_s * 2 ** max(child.quick_failures - 1, 0), self.policy.max_backoff_s)
         child.due_at = time.monotonic() + pause
@@ -330,11 +328,10 @@ class Supervisor:
             leader = BEHIND.get(child.role)
             if leader is not None and self.children[leader].health != "ready":
                 continue
-            if child.state is ChildState.BACKOFF and now >= child.due_at:
-                child.restarts += 1
-                child.carry()
-                self._start(child)
-            elif child.state is ChildState.WAITING:
+            if child.state is ChildState.WAITING or (child.state is ChildState.BACKOFF and now >= child.due_at):
+                if child.started_at:
+                    child.restarts += 1
+                    child.carry()
                 self._start(child)
 
     def _silence_limit_s(self, child: Child) -> float:

@@ -165,6 +165,10 @@ def test_orders_are_started_anew_behind_a_core_that_has_died(tmp_path: Path) -> 
         step_until(supervisor, lambda: orders.restarts == 1 and all_ready(supervisor))
         assert orders.pid != before
         assert orders.started_at > core.ready_at
+        assert orders.carried["core_ended"] == 1, "it is not the session that ends"
+        supervisor.request_stop("test")
+        supervisor.run_until_stopped()
+        assert orders.last_counter("core_ended") == 0
         assert supervisor.failure == ""
 
 
