@@ -25,8 +25,9 @@ from oms.journal_frames import OutputFrames
 from oms.latency import LatencyHistogram
 from oms.outbox import Outbox
 from oms.records import COMMAND, TICK, BookState, CommandKind, Reason, RecordKind, TickFlag, TickKind, TradingState
+from oms.settings import MAX_VENUES, SOURCES_A_VENUE
 from oms.snapshot import Place
-from oms.tick_feed import TickFeed
+from oms.tick_feed import MAX_SOURCES, TickFeed
 from oms.venue_requests import Requests
 
 MIB: Final = 1024 * 1024
@@ -37,6 +38,8 @@ EVERYTHING: Final[Mapping[int, Sequence[int]]] = MappingProxyType({})
 ASK_ANEW: Final = -1
 QUIET_AFTER_S: Final = 5.0
 """Without a tick for this long the market is taken for silent, and no order is priced on it."""
+
+assert MAX_VENUES * SOURCES_A_VENUE <= MAX_SOURCES
 
 
 class CoreLoop:

@@ -55,9 +55,6 @@ HELD_HERE: Final = "held by the core, not at the exchange"
 AT_EXCHANGE: Final = "at the exchange"
 """What is said of a stop that stands there."""
 
-_PENDING: Final = frozenset({"pending_new", "pending_amend", "pending_cancel"})
-OPEN_STATES: Final = _PENDING | {"live", "held"}
-
 app = typer.Typer(help="Place, amend, cancel and list orders.", no_args_is_help=True, rich_markup_mode=None)
 
 
@@ -70,7 +67,9 @@ def connect(settings: Settings, client: str) -> Client:
 
 def waits(order: Order) -> bool:
     """Whether the exchange still has to answer: to the last request, or to an order that cannot rest."""
-    return order.state in _PENDING or (order.state == "live" and order.time_in_force in ("ioc", "fok"))
+    from rpc.entities import PENDING_STATES
+
+    return order.state in PENDING_STATES or (order.state == "live" and order.time_in_force in ("ioc", "fok"))
 
 
 def answered(
@@ -127,6 +126,8 @@ def price_text(order: Order) -> str:
 def say_order(order: Order, as_json: bool) -> None:
     """Print one order: in words, or whole as JSON."""
     import msgspec
+
+    from rpc.entities import OPEN_STATES
 
     if as_json:
         say_json(msgspec.to_builtins(order))
@@ -409,7 +410,7 @@ def list_orders(
 
 def say_orders(orders: list[Order]) -> None:
     """Print orders as a table."""
-    from rpc.entities import trigger_text
+    from rpc.entities import OPEN_STATES, trigger_text
 
     if not orders:
         say("no orders")
