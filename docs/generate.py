@@ -81,8 +81,9 @@ exchange watches its last, mark or index price; the core does not. It is LIVE an
 `ORDER_TRIGGERED` event says so: from then on it has the flag no more, and is the market or limit order that it was for.
 `has_fired` says which of the two it is; `zoms order` says `at the exchange` while it stands there.
 
-- **It outlives the core**, the session and the machine: what becomes of it at the end of a session is
-  [the settings'](firm.md#stops-at-the-exchange).
+- **It outlives the core** and the machine. A reduce-only one outlives the session too, unless
+  [the settings](firm.md#stops-at-the-exchange) have it cancelled at the end; one that can open is cancelled when the
+  core or the session ends, unless they keep everything.
 - Trailing triggers, and the best bid or ask, are watched by the core alone (`BAD_TRIGGER`).
 - Where the gateway keeps none it is rejected (`NO_STOPS_AT_EXCHANGE`), and one whose price has been reached when it
   comes is too (`WOULD_TRIGGER`): leave the flag out, and the core holds the stop. **The core does not hold it by

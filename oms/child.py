@@ -123,8 +123,11 @@ class Child:
 
     def counter(self, name: str) -> float:
         """A counter over every process of this name in this session."""
-        current = self.heartbeat.counters.get(name, 0.0) if self.heartbeat else 0.0
-        return self.carried.get(name, 0.0) + current
+        return self.carried.get(name, 0.0) + self.last_counter(name)
+
+    def last_counter(self, name: str) -> float:
+        """A counter of the last process of this name alone."""
+        return self.heartbeat.counters.get(name, 0.0) if self.heartbeat else 0.0
 
     def carry(self) -> None:
         """Add the counters of a process that has ended to ``carried``, before the next one starts at zero."""
@@ -142,11 +145,11 @@ class Child:
             return False
         return status.rpartition(")")[2].split()[:1] == ["D"]
 
-    def terminate(self) -> None:
+    def terminate(self, how: signal.Signals = signal.SIGTERM) -> None:
         """Ask it to stop (once)."""
         if self.process and not self.terminated_at:
             self.terminated_at = time.monotonic()
-            self.process.send_signal(signal.SIGTERM)
+            self.process.send_signal(how)
 
     def kill(self) -> None:
         if self.process:

@@ -25,8 +25,9 @@ from oms.journal_frames import OutputFrames
 from oms.latency import LatencyHistogram
 from oms.outbox import Outbox
 from oms.records import COMMAND, TICK, BookState, CommandKind, Reason, RecordKind, TickFlag, TickKind, TradingState
+from oms.settings import MAX_VENUES, SOURCES_A_VENUE
 from oms.snapshot import Place
-from oms.tick_feed import TickFeed
+from oms.tick_feed import MAX_SOURCES, TickFeed
 from oms.venue_requests import Requests
 
 MIB: Final = 1024 * 1024
@@ -38,6 +39,8 @@ ASK_ANEW: Final = -1
 QUIET_AFTER_S: Final = 5.0
 """Without a tick for this long the market is taken for silent, and no order is priced on it."""
 
+assert MAX_VENUES * SOURCES_A_VENUE <= MAX_SOURCES
+
 
 class CoreLoop:
     """One core with its sockets and its journal.
@@ -48,7 +51,8 @@ class CoreLoop:
     ticks : Subscriber
         TICK frames.
     inputs : Puller
-        COMMAND, REPORT, DEFINITION, ORDER_NAME and TERMS frames.
+        COMMAND, REPORT, DEFINITION, ORDER_NAME and TERMS frames; and of TICK ones such as say that a book is stale,
+        because the process that kept it has ended.
     events : Publisher
         EVENT frames; its session is the journal's. Its socket also tells the definitions in force, in DEFINITION
         frames: once a heartbeat, and as soon as one has changed.
@@ -113,6 +117,7 @@ class CoreLoop:
             RecordKind.DEFINITION: self._take_definitions,
             RecordKind.ORDER_NAME: self._take_names,
             RecordKind.TERMS: self._take_terms,
+            RecordKind.TICK: self._take_stale,
         }
 
     def turn(self, timeout_ms: int) -> None:
@@ -183,6 +188,11 @@ class CoreLoop:
             start = engine.step_reports(self._st, reports, start)
             self._flush(0, Direction.INPUT)
 
+    def _take_stale(self, ticks: Records) -> None:
+        """The process that kept these books has ended; they come anew with the next one."""
+        self._make_stale(ticks["instrument"][ticks["kind"] == TickKind.STALE].tolist(), Reason.GATEWAY_STALE)
+        self._is_quiet = False  # a tick, but nothing was heard of any market
+
     def _take_definitions(self, definitions: Records) -> None:
         self.journal.append(RecordKind.DEFINITION, Direction.INPUT, definitions)
         start = 0
@@ -241,13 +251,16 @@ class CoreLoop:
 
     def _on_ticks_lost(self, source: int) -> None:
         """Ticks of a source were lost on the bus: none of its books is right any more until its next snapshot."""
-        if not self._st["ticks"][0]:
-            return  # nothing is known of any market yet
         numbers = self._instruments_of.get(source)
         if numbers is None:
             numbers = np.flatnonzero(self._st[0]["instruments"]["defined"]).tolist()
+        self._make_stale(numbers, Reason.TICKS_LOST)
+
+    def _make_stale(self, numbers: Sequence[int], reason: Reason) -> None:
+        if not self._st["ticks"][0]:
+            return  # nothing is known of any market yet
         stale = self._own_ticks(TickKind.STALE, numbers)
-        stale["qty"] = Reason.TICKS_LOST
+        stale["qty"] = reason
         self._own_tick_count += len(stale)
         self._step_own_ticks(stale)
 

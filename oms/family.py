@@ -25,7 +25,8 @@ BEHIND: Final = {"orders": "core"}
 
 STOP_ORDER: Final = ("orders", "gateway", "rpc", "core", "recorder")
 INDISPENSABLE: Final = frozenset({"core", "gateway", "orders"})
-"""Without one of these the session ends; without another one it goes on, and says so."""
+"""Without one of these the session ends, of the processes of venues without those of the last venue; without another
+one it goes on, and says so."""
 
 STOP_GRACE_S: Final = {"orders": 20.0}
 """From SIGTERM to SIGKILL, where that is longer than the policy's: it has orders to cancel at the exchange."""

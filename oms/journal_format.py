@@ -18,7 +18,7 @@ from oms.records import RECORD_DTYPES
 
 Records = npt.NDArray[np.void]
 
-FORMAT_VERSION: Final = 4
+FORMAT_VERSION: Final = 5
 SUFFIX: Final = ".journal"
 ACCOUNT_BYTES: Final = 88
 ANY_NUMBER: Final = -1

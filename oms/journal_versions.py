@@ -8,7 +8,8 @@ flags were an int32, the upper half of which, always zero, is now ``trigger`` an
 ``wall_ts`` was ``cause_ts``, and the time after which it is too late for a client's command was in ``expire_ts``; the
 session record had a longer account and no place for what a segment says.
 
-Version 2 had no ORDER_NAME entries, version 3 neither TERMS nor PARENT ones; all else was as it is.
+Version 2 had no ORDER_NAME entries, version 3 neither TERMS nor PARENT ones, version 4 no stops that stand at the
+exchange; all else was as it is.
 """
 
 from __future__ import annotations
@@ -95,6 +96,7 @@ UPGRADES: Final[dict[int, dict[int, Upgrade]]] = {
     },
     2: dict.fromkeys(DTYPES, _unchanged),
     3: dict.fromkeys(DTYPES, _unchanged),
+    4: dict.fromkeys(DTYPES, _unchanged),
 }
 """By version and kind: the step to the next version."""
 
@@ -108,9 +110,10 @@ def upgraded(path: Path, version: int, kind: int, records: Records) -> Records:
         When this zoms does not know the version.
     """
     if version != FORMAT_VERSION and version not in UPGRADES:
+        newer = ", as a newer zoms writes it" if version > FORMAT_VERSION else ""
         raise JournalVersionError(
-            f"journal {path} has format version {version}, this zoms reads {min(UPGRADES)} to {FORMAT_VERSION}: use the"
-            " zoms that wrote it, or a newer one"
+            f"journal {path} has format version {version}{newer}; this zoms reads {min(UPGRADES)} to {FORMAT_VERSION}:"
+            " use the zoms that wrote it, or a newer one"
         )
     for each in range(version, FORMAT_VERSION):
         records = UPGRADES[each][kind](records)

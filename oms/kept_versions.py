@@ -79,17 +79,20 @@ def keep_versions(st: State, past: State, names: Mapping[int, str], known: Itera
         now, was = st[0]["instruments"][number], s["instruments"][number]
         if not was["defined"] or now["version"] == was["version"]:
             continue
+        said = older.get((number, int(now["version"])))
+        now = now.copy()
+        if said is not None and not said.base:
+            now["contract"] = 0  # that the settings name its base by now makes no other contract of it
         pending, former = s["pending_definitions"][number], s["former_definitions"][number]
         if now["version"] > was["version"]:
             keeps = bool(pending["defined"]) and same_definition(now, pending)
         elif former["defined"] and former["version"] == now["version"]:
             keeps = same_definition(now, former)
         else:
-            replaced = older.get((number, int(now["version"])))
-            keeps = replaced is not None and same_definition(now, replaced.row()[0], GRID)
+            keeps = said is not None and same_definition(now, said.row()[0], GRID)
         if keeps:
             st[0]["incoming_definition"][0] = was
-            st[0]["incoming_definition"][0]["contract"] = now["contract"]
+            st[0]["incoming_definition"][0]["contract"] = st[0]["instruments"][number]["contract"]
             keep_version(st, number)
             kept.append(number)
         elif now["version"] < was["version"]:

@@ -22,6 +22,10 @@ SUPERVISOR_VARIABLE: Final = "ZOMS_SUPERVISOR"
 
 PARENT_GRACE_S: Final = 10.0
 
+CORE_ENDED: Final = signal.SIGUSR1
+"""Stops a process as SIGTERM does, and says that only the core has ended: another one will follow, and the session goes
+on."""
+
 UNUSABLE: Final = 2
 """Exit status of a process whose settings or files cannot be used: to start it again would not help."""
 
@@ -91,14 +95,20 @@ def end_with_parent(grace_s: float = PARENT_GRACE_S, parent: int = 0) -> None:
 class Lifecycle:
     """Stop flag and heartbeat of one process.
 
-    SIGTERM stops the process in good order. SIGINT is ignored: the terminal sends it to the whole family at once, and
-    the supervisor stops the family in order. A process whose parent has gone stops by itself.
+    SIGTERM and ``CORE_ENDED`` stop the process in good order. SIGINT is ignored: the terminal sends it to the whole
+    family at once, and the supervisor stops the family in order. A process whose parent has gone stops by itself.
+
+    Attributes
+    ----------
+    core_ended : bool
+        Whether it has been told to stop because the core has ended.
     """
 
     def __init__(self, name: str, context: zmq.Context[Any], heartbeat_endpoint: str, interval_s: float) -> None:
         self.name = name
         self.state = "starting"
         self.started_ts = time.time_ns()
+        self.core_ended = False
         self._stop_requested = False
         self._parent = parent_pid()
         self._interval_s = interval_s
@@ -107,9 +117,11 @@ class Lifecycle:
         self._socket.setsockopt(zmq.SNDHWM, 16)
         self._socket.connect(heartbeat_endpoint)
         signal.signal(signal.SIGTERM, self._on_signal)
+        signal.signal(CORE_ENDED, self._on_signal)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
-    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        self.core_ended = self.core_ended or number == CORE_ENDED
         self._stop_requested = True
 
     def stop(self) -> None:

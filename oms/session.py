@@ -92,12 +92,12 @@ class TradingSession:
         found += [
             f"{name} was given up on: {child.problem}"
             for name, child in self.supervisor.children.items()
-            if child.state is ChildState.FAILED and not self.supervisor.failure
+            if child.state is ChildState.FAILED and child.problem not in self.supervisor.failure
         ]
         found += [
             f"orders may be open at {child.venue}, see {child.log_path}: zoms kill-switch cancels them"
             for child in self.supervisor.children.values()
-            if child.role == "orders" and (child.problem or child.counter("left_open"))
+            if child.role == "orders" and (child.problem or child.last_counter("left_open"))
         ]
         restarts = self.supervisor.children["core"].restarts
         if restarts:

@@ -98,9 +98,10 @@ class FirmSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     trade: bool = False
     """Whether orders leave; without it the session watches only. The command line says it, no file may."""
-    orders_at_end: Literal["cancel", "keep_stops", "keep"] = "cancel"
-    """What becomes of open orders when the session ends, and while the core is being started again. ``keep_stops``:
-    reduce-only stops that stand at the exchange stay, all others are cancelled."""
+    orders_at_end: Literal["cancel", "keep_stops", "keep"] = "keep_stops"
+    """What becomes of open orders when the session ends. ``keep_stops``: reduce-only stops that stand at the exchange
+    stay, as the positions do that they protect, all others are cancelled. While the core is being started again they
+    stay with ``cancel`` too."""
     reconcile_s: float = 30.0
     """Between two reconciliations of a quiet session."""
     dead_man_s: float = 60.0

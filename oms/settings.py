@@ -49,6 +49,7 @@ MAX_VENUES: Final = 8
 """That a session may trade live."""
 SOURCES_A_VENUE: Final = 8
 """Frames of the processes of two venues are told apart by their sources, which are so far from each other."""
+assert max(Source) < SOURCES_A_VENUE
 
 _ACCOUNT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 _ENDPOINT: Final = re.compile(r"tcp://[^:/\s]+:\d{1,5}|ipc://\S+")

@@ -28,7 +28,8 @@ from oms.journal_writer import sync_folder
 from oms.margin_tiers import OptionMargin, option_rates
 from oms.records import WIRE_VERSION
 
-SNAPSHOT_VERSION: Final = 1
+SNAPSHOT_VERSION: Final = 2
+"""1: no stops that stand at the exchange; read as it is."""
 SUFFIX: Final = ".snapshot"
 PAGE_BYTES: Final = 4096
 HEAD: Final = struct.Struct("<4sIQQII")
@@ -223,18 +224,23 @@ def read_snapshot(path: Path) -> Snapshot:
     body = memoryview(content)[HEAD.size :]
     if crc32(body, crc32(content[: _CHECKED_HEAD.size])) != checksum:
         raise damaged
-    if version > SNAPSHOT_VERSION:
-        raise SnapshotError(
-            f"snapshot {path} has version {version}, this zoms reads up to {SNAPSHOT_VERSION}: use the zoms that wrote"
-            " it"
-        )
+    _check_version(path, "version", version, SNAPSHOT_VERSION)
     header = msgspec.json.decode(body[:header_bytes], type=_Header)
+    _check_version(path, "records of wire version", header.wire_version, WIRE_VERSION)
     tables = {}
     at = header_bytes
     for table in header.tables:
         tables[table.name] = _values(table, body[at : at + table.size])
         at += table.size
     return Snapshot(path, header.place, header.whole, header.clean, header.definitions, tables)
+
+
+def _check_version(path: Path, what: str, version: int, newest: int) -> None:
+    if version > newest:
+        raise SnapshotError(
+            f"snapshot {path} has {what} {version}, as a newer zoms writes it; this zoms reads up to {newest}: use the"
+            " zoms that wrote it"
+        )
 
 
 def restore(st: State, snapshot: Snapshot, *, definitions: bool = False) -> None:

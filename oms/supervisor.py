@@ -24,9 +24,9 @@ from oms.child import Child, ChildState, exit_text
 from oms.config import Settings, write_session
 from oms.family import BEHIND, INDISPENSABLE, STOP_GRACE_S, STOP_ORDER, family_of
 from oms.interrupts import Interrupts
-from oms.lifecycle import NO_SPACE, UNUSABLE, Heartbeat, decode_heartbeat, rss_mb
+from oms.lifecycle import CORE_ENDED, NO_SPACE, UNUSABLE, Heartbeat, decode_heartbeat, rss_mb
 from oms.lock import AccountLock
-from oms.order_entry import EntryCloser
+from oms.order_entry import VenueCloser
 
 LAST_HEARTBEATS_S: Final = 0.1
 """How long the last heartbeats of processes that have ended may be on their way."""
@@ -131,7 +131,7 @@ class Supervisor:
             bind(self._heartbeats, settings.heartbeat_endpoint)
             self._status = new_socket(self._context, zmq.PUB)
             bind(self._status, settings.status_endpoint)
-            self._entry = EntryCloser(settings, self._context)
+            self._closer = VenueCloser(settings, self._context)
         except BaseException:
             self._context.destroy(linger=0)
             self._lock.release()
@@ -182,6 +182,7 @@ class Supervisor:
         self._on_interrupts()
         self._drain_heartbeats()
         self._reap()
+        self._closer.step()
         self._start_what_is_due()
         self._watch_heartbeats()
         self._kill_what_lingers()
@@ -266,6 +267,7 @@ class Supervisor:
             if child.hear(heartbeat):
                 self._status.send(message)
                 if child.ready_at and not was_ready:
+                    self._closer.on_ready(child.role, child.venue)
                     self._note(f"{child.name} ready after {child.ready_at - child.started_at:.1f} s")
                     self.complete = self.complete or all(each.ready_at for each in self.children.values())
 
@@ -287,14 +289,8 @@ class Supervisor:
                 self._note(ended)
             return
         self._note(ended)
-        if child.role == "orders":
-            self._entry.close_venue(child.venue)
-        for other in self.children.values():
-            if BEHIND.get(other.role) == child.name:
-                other.terminate()
+        self._closer.on_exit(child.role, child.venue)
         if child.terminated_at and child.role in BEHIND:
-            child.carry()
-            child.restarts += 1
             child.state = ChildState.WAITING
             return
         child.problem = ended
@@ -307,20 +303,30 @@ class Supervisor:
             )
         hopeless = is_full or (status == UNUSABLE and not child.ready_at and not child.restarts)
         if hopeless or child.quick_failures >= self.policy.max_quick_failures:
-            self._give_up(child)
+            self._give_up(child, ends_session=is_full or self._cannot_do_without(child))
             return
+        for other in self.children.values():
+            if BEHIND.get(other.role) == child.name:
+                other.terminate(CORE_ENDED)
         child.state = ChildState.BACKOFF
         pause = min(self.policy.backoff_s * 2 ** max(child.quick_failures - 1, 0), self.policy.max_backoff_s)
         child.due_at = time.monotonic() + pause
 
-    def _give_up(self, child: Child) -> None:
+    def _cannot_do_without(self, child: Child) -> bool:
+        """Whether the session ends when a process stays away: of a venue's, only where no other venue is left."""
+        if not self.complete:
+            return True
+        lost = {each.venue for each in self.children.values() if each.state is ChildState.FAILED or each is child}
+        return child.role in INDISPENSABLE and (not child.venue or lost.issuperset(self.settings.venues))
+
+    def _give_up(self, child: Child, *, ends_session: bool) -> None:
         child.state = ChildState.FAILED
         often = f" {child.quick_failures} times in a row" if child.quick_failures > 1 else ""
         message = f"{child.name} failed{often}: {child.problem} (log: {child.log_path})"
-        if child.role in INDISPENSABLE or not self.complete:
+        if ends_session:
             self.request_stop(message, failed=True)
         else:
-            self._note(f"{message}; the session goes on without it")
+            self._note(f"{message}; the session goes on without {child.venue or 'it'}")
 
     def _start_what_is_due(self) -> None:
         if self.stopping:
@@ -330,11 +336,10 @@ class Supervisor:
             leader = BEHIND.get(child.role)
             if leader is not None and self.children[leader].health != "ready":
                 continue
-            if child.state is ChildState.BACKOFF and now >= child.due_at:
-                child.restarts += 1
-                child.carry()
-                self._start(child)
-            elif child.state is ChildState.WAITING:
+            if child.state is ChildState.WAITING or (child.state is ChildState.BACKOFF and now >= child.due_at):
+                if child.started_at:
+                    child.restarts += 1
+                    child.carry()
                 self._start(child)
 
     def _silence_limit_s(self, child: Child) -> float:

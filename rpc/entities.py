@@ -14,6 +14,13 @@ import msgspec
 UNKNOWN: Final = "unknown"
 """State of an order, or outcome of a request, that the core has not answered: it may or may not have had effect."""
 
+PENDING_STATES: Final = frozenset({"pending_new", "pending_amend", "pending_cancel"})
+"""States of an order of which the exchange has been asked something."""
+SENT_STATES: Final = PENDING_STATES | {"live"}
+"""States of an order that the exchange has, or may have."""
+OPEN_STATES: Final = SENT_STATES | {"held"}
+"""States of an order that may yet trade."""
+
 Side: TypeAlias = Literal["buy", "sell"]
 OrderTypeName: TypeAlias = Literal[
     "limit",

@@ -40,6 +40,7 @@ from oms.records import (
 )
 from rpc.algorithm_terms import TermsBook
 from rpc.entities import (
+    OPEN_STATES,
     UNKNOWN,
     ContingencyName,
     Fill,
@@ -80,15 +81,8 @@ CONTINGENCIES: Final = cast(
     "dict[int, ContingencyName]", {key: name for key, name in names_of(Contingency).items() if key}
 )
 
-_OPEN: Final = (
-    OrderState.PENDING_NEW,
-    OrderState.LIVE,
-    OrderState.PENDING_AMEND,
-    OrderState.PENDING_CANCEL,
-    OrderState.HELD,
-)
-_OPEN_STATES: Final = frozenset(int(state) for state in _OPEN)
-OPEN_STATE_NAMES: Final = frozenset({*(state.name.lower() for state in _OPEN), UNKNOWN})
+_OPEN_STATES: Final = frozenset(int(state) for state in OrderState if state.name.lower() in OPEN_STATES)
+OPEN_STATE_NAMES: Final = OPEN_STATES | {UNKNOWN}
 """States in which an order may yet trade."""
 NO_TERMS: Final = KnownTerms(0, 0, 0, 0, 0)
 POST_ONLY: Final = int(OrderFlag.POST_ONLY)

@@ -51,6 +51,11 @@ KEPT: Final[dict[str, Callable[[Order], bool]]] = {
 """Which orders stay at the exchange when the session ends, by ``orders_at_end``."""
 
 
+def orders_without_core(orders_at_end: str) -> str:
+    """The same while the core is started again, when nobody watches the position: its stops stay in any case."""
+    return "keep_stops" if orders_at_end == "cancel" else orders_at_end
+
+
 class OrderGateway:
     """Works commands.
 
@@ -158,12 +163,16 @@ class OrderGateway:
                 await self.idle()
         except TimeoutError:
             pass
-        left = [order for order in self._to_end(orders_at_end) if not order.is_done]
+        left = self.left_open(orders_at_end)
         for order in left:
             self._log(f"order {order.order_id} may be open: its end was not confirmed")
         if not left:
             await self._switch.disarm()
         return left
+
+    def left_open(self, orders_at_end: str) -> list[Order]:
+        """Orders that may be open, and are not to be once the session has ended."""
+        return [each for each in self._to_end(orders_at_end) if not each.is_done] if self.entry.may_trade else []
 
     def _to_end(self, orders_at_end: str) -> list[Order]:
         """Orders that are not to be open once the session has ended."""

@@ -29,7 +29,7 @@ from gateways.account_claim import Claim
 from gateways.credentials import CredentialsError, read_credentials, refused_text
 from gateways.orders.asking import RETRY_S
 from gateways.orders.clock import Clock
-from gateways.orders.gateway import OrderGateway
+from gateways.orders.gateway import OrderGateway, orders_without_core
 from gateways.orders.ids import ids_of
 from gateways.orders.known import Known
 from gateways.orders.lateness import Lateness
@@ -58,6 +58,10 @@ class Life(Protocol):
     @property
     def stopping(self) -> bool:
         """Whether to end."""
+
+    @property
+    def core_ended(self) -> bool:
+        """Whether to end only because the core has, so that another process follows this one."""
 
     def beat(self, counters: Mapping[str, float], state: str = "") -> bool:
         """Send a heartbeat when it is due."""
@@ -245,7 +249,8 @@ async def _trade(
             await _readable(puller, settings.heartbeat_s / 2)
     finally:
         auditing.cancel()
-    ending = asyncio.ensure_future(gateway.end(firm.orders_at_end, within_s=END_S))
+    until = orders_without_core(firm.orders_at_end) if life.core_ended else firm.orders_at_end
+    ending = asyncio.ensure_future(gateway.end(until, within_s=END_S))
     quiet_s, heard_s = min(QUIET_S, END_S), time.monotonic()
     while not ending.done() or time.monotonic() - heard_s < quiet_s:
         if has_input(puller.socket):
@@ -254,8 +259,10 @@ async def _trade(
         life.beat(gateway.counters())
         await _readable(puller, min(settings.heartbeat_s / 2, QUIET_S))
     sender.flush()
-    life.beat({**gateway.counters(), "left_open": float(len(ending.result()))}, "stopping")
-    return "stopping"
+    await ending
+    left = len(gateway.left_open(firm.orders_at_end))
+    life.beat({**gateway.counters(), "left_open": float(left)}, "stopping")
+    return f"the core has ended, {left} orders may be open" if life.core_ended else "stopping"
 
 
 def _take(puller: Puller, gateway: OrderGateway, lateness: Lateness) -> int:

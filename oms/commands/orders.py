@@ -55,10 +55,6 @@ HELD_HERE: Final = "held by the core, not at the exchange"
 AT_EXCHANGE: Final = "at the exchange"
 """What is said of a stop that stands there."""
 
-_PENDING: Final = frozenset({"pending_new", "pending_amend", "pending_cancel"})
-_SENT: Final = _PENDING | {"live"}
-OPEN_STATES: Final = _SENT | {"held"}
-
 app = typer.Typer(help="Place, amend, cancel and list orders.", no_args_is_help=True, rich_markup_mode=None)
 
 
@@ -71,7 +67,9 @@ def connect(settings: Settings, client: str) -> Client:
 
 def waits(order: Order) -> bool:
     """Whether the exchange still has to answer: to the last request, or to an order that cannot rest."""
-    return order.state in _PENDING or (order.state == "live" and order.time_in_force in ("ioc", "fok"))
+    from rpc.entities import PENDING_STATES
+
+    return order.state in PENDING_STATES or (order.state == "live" and order.time_in_force in ("ioc", "fok"))
 
 
 def answered(
@@ -129,6 +127,8 @@ def say_order(order: Order, as_json: bool) -> None:
     """Print one order: in words, or whole as JSON."""
     import msgspec
 
+    from rpc.entities import SENT_STATES
+
     if as_json:
         say_json(msgspec.to_builtins(order))
         return
@@ -140,7 +140,7 @@ def say_order(order: Order, as_json: bool) -> None:
         filled += f", fees {order.fees}" if order.fees is not None else ""
     why = "" if order.reason in ("NONE", "") else f" ({order.reason})"
     state = HELD_HERE if order.state == "held" else order.state
-    if order.at_exchange and order.state in _SENT:
+    if order.at_exchange and order.state in SENT_STATES:
         state += f", {AT_EXCHANGE}"
     say(f"{order.client_order_id}: {order.side} {order.qty} {order.symbol} {at}: {state}{filled}{why}")
 
@@ -413,7 +413,7 @@ def list_orders(
 
 def say_orders(orders: list[Order]) -> None:
     """Print orders as a table."""
-    from rpc.entities import trigger_text
+    from rpc.entities import OPEN_STATES, SENT_STATES, trigger_text
 
     if not orders:
         say("no orders")
@@ -429,7 +429,7 @@ def say_orders(orders: list[Order]) -> None:
                 each.qty,
                 (each.price or "market") + trigger_text(each),
                 each.filled_qty,
-                each.state + (f" {AT_EXCHANGE}" if each.at_exchange and each.state in _SENT else ""),
+                each.state + (f" {AT_EXCHANGE}" if each.at_exchange and each.state in SENT_STATES else ""),
                 "" if each.reason == "NONE" else each.reason,
             ]
             for each in orders

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from oms.bus import new_context
 from oms.config import read_session
-from oms.lifecycle import NO_SPACE, UNUSABLE, Lifecycle, end_with_parent
+from oms.lifecycle import CORE_ENDED, NO_SPACE, UNUSABLE, Lifecycle, end_with_parent
 
 
 def main(name: str, session_file: str, behaviour: str) -> int:
@@ -21,7 +21,8 @@ def main(name: str, session_file: str, behaviour: str) -> int:
         return 3 if behaviour == "crash" else UNUSABLE
     life = Lifecycle(name, new_context(), settings.heartbeat_endpoint, settings.heartbeat_s)
     if behaviour == "stubborn":
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        for number in (signal.SIGTERM, CORE_ENDED):
+            signal.signal(number, signal.SIG_IGN)
     pause = threading.Event()
     beats = 0
     while not life.stopping:
@@ -37,7 +38,7 @@ def main(name: str, session_file: str, behaviour: str) -> int:
             pause.wait(0.05)
             return 0
         pause.wait(settings.heartbeat_s / 2)
-    life.beat({"beats": beats, "ticks": 11.0}, "stopping")
+    life.beat({"beats": beats, "ticks": 11.0, "core_ended": float(life.core_ended)}, "stopping")
     return 0
 
 

@@ -136,7 +136,7 @@ def test_currencies_are_converted_by_the_spot_instrument_between_them() -> None:
 
 def test_currency_without_a_way_to_the_reporting_one_stays_undefined() -> None:
     settings = settings_of(reporting_currency="EUR")
-    assert settings.unconverted == ("USDT", "BTC")
+    assert settings.unconverted == ("BTC", "USDT")
     assert build_core(settings).st[0]["currencies"]["defined"][:3].tolist() == [1, 0, 0]
 
 

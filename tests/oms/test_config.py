@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from oms.canonical import canonical_groups
 from oms.config import (
     ConfigError,
     Settings,
@@ -350,12 +351,24 @@ def test_strategys_limits_that_cannot_be_used_are_refused(change: dict[str, Any]
         ({"BTC": {"rate": "0"}}, "makes everything worth nothing"),
         ({"BTC": {"instrument": "DOGE"}}, "instrument 'DOGE' is not defined"),
         ({"BTC": {"instrument": "BTCUSDT"}}, "is at several venues: say which"),
-        ({"BTC": {"instrument": "BTCUSDT.binance_usdm"}}, "it needs BTC and USDT"),
     ],
 )
 def test_currency_that_cannot_be_used_is_refused(currencies: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(message)):
         load_settings(overrides={**REPLAY, "currencies": currencies})
+
+
+def test_currency_cannot_be_converted_by_an_instrument_that_does_not_say_its_base() -> None:
+    spot = {"id": 0, "symbol": "BTCUSDT", "kind": "spot", "base": "BTC", "quote": "USDT"}
+    perpetual = {"id": 1, "symbol": "BTCPERP", "kind": "linear_perpetual"}
+    instruments = [{**each, "venue": "somewhere", "tick": "0.1", "lot": "0.001"} for each in (spot, perpetual)]
+    currencies = {"BTC": {"instrument": "BTCPERP"}}
+    with pytest.raises(ConfigError, match="has base unknown and quote USDT: it needs BTC and USDT"):
+        load_settings(overrides={**REPLAY, "instruments": instruments, "currencies": currencies})
+
+
+def test_shipped_instruments_have_canonical_symbols() -> None:
+    assert {"BTC-SPOT", "BTC-PERPETUAL"} <= set(canonical_groups(load_settings(overrides=REPLAY).instruments))
 
 
 def test_rule_is_a_file_from_the_settings_folder(tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ from oms.records import (
     RecordKind,
     ReportKind,
     Source,
+    TickKind,
     TradingState,
 )
 from oms.recovery import Past
@@ -360,6 +361,40 @@ def test_gateways_are_numbered_for_themselves_and_what_one_loses_leaves_the_othe
     bench.send_ticks(time_tick())
     assert bench.loop.counters()["ticks_lost"] == 3
     assert bench.rig.s["books"]["state"][:2].tolist() == [BookState.STALE, BookState.SYNCED]
+
+
+def test_books_whose_process_has_ended_are_stale_until_the_next_snapshot(make_bench: Callable[..., Bench]) -> None:
+    bench = make_bench()
+    bench.open_market()
+    supervisor = Pusher(bench.context, bench.loop.inputs.endpoint, RecordKind.TICK, Source.SUPERVISOR)
+    gone = np.zeros(2, TICK)
+    gone["kind"] = TickKind.STALE, TickKind.TIME
+    gone["instrument"] = 1, 0
+    supervisor.send(gone)
+    bench.until(lambda: bool(bench.rig.s["books"]["state"][1] == BookState.STALE))
+    assert bench.heard(1)["reason"].tolist() == [Reason.GATEWAY_STALE]
+    assert bench.rig.s["books"]["state"][0] == BookState.SYNCED
+    bench.send_ticks(snapshot(1, {BID_PX: 1}, {ASK_PX: 1}))
+    assert bench.rig.s["books"]["state"][:2].tolist() == [BookState.SYNCED] * 2
+    supervisor.close()
+
+
+def test_feed_that_was_silent_still_is_when_a_gateway_ends(
+    make_bench: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = make_bench()
+    bench.open_market()
+    monkeypatch.setattr("oms.core_loop.QUIET_AFTER_S", 0.0)
+    bench.loop.turn(1)
+    supervisor = Pusher(bench.context, bench.loop.inputs.endpoint, RecordKind.TICK, Source.SUPERVISOR)
+    gone = np.zeros(1, TICK)
+    gone["kind"], gone["instrument"] = TickKind.STALE, 1
+    supervisor.send(gone)
+    bench.until(lambda: bool(bench.rig.s["books"]["state"][1] == BookState.STALE))
+    bench.heard(1)
+    bench.loop.turn(1)
+    assert bench.ask(new_order(client_id(1)))["reason"].tolist() == [Reason.BOOK_STALE]
+    supervisor.close()
 
 
 def test_ticks_lost_before_the_first_one_start_no_timers(make_bench: Callable[..., Bench]) -> None:

@@ -10,6 +10,8 @@ from msgspec.structs import force_setattr, replace
 from oms.config import ConfigError, load_settings, write_session
 from oms.definitions import GRID, Definitions, add_definitions, read_definitions
 from oms.instruments import Instrument
+from oms.kept_versions import VersionError, keep_versions
+from tests.oms.core.builders import PERPETUAL, Rig
 
 FIRST = Instrument(id=4, symbol="BTCUSDT", venue="somewhere", kind="linear_perpetual", tick="0.1", lot="0.001")
 SECOND = replace(FIRST, version=2, tick="0.01")
@@ -75,3 +77,19 @@ def test_a_session_adds_its_definitions_and_refuses_a_contradiction(tmp_path: Pa
     with pytest.raises(ConfigError, match="raise its version"):
         write_session(coarser)
     write_session(replace(settings, instruments=(replace(first, tick="1", version=2), *others)))
+
+
+def test_version_in_force_stays_so_though_the_settings_have_come_to_name_the_base_since() -> None:
+    second = replace(PERPETUAL, version=2, tick="0.2")
+    past, names = Rig(instruments=(PERPETUAL,)), {PERPETUAL.id: "BTCUSDT.binance_usdm"}
+    past.definitions(second)
+    assert past.s["instruments"]["version"][0] == 2
+    known = (PERPETUAL, second)
+
+    named = Rig(instruments=(replace(PERPETUAL, base="BTC"),))
+    assert keep_versions(named.st, past.st, names, known) == [PERPETUAL.id]
+    assert named.s["instruments"]["version"][0] == 2
+
+    another = Rig(instruments=(replace(PERPETUAL, lot="0.002"),))
+    with pytest.raises(VersionError, match="has been in version 2"):
+        keep_versions(another.st, past.st, names, known)

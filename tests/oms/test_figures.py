@@ -118,7 +118,7 @@ def test_accounts_stand_in_the_reporting_currency() -> None:
 
 def test_a_currency_without_a_conversion_is_noted_at_the_start() -> None:
     settings = load_settings(overrides={"replay": {"file": "x.gz"}, "reporting_currency": "EUR"})
-    assert "USDT, BTC cannot be converted to EUR" in Figures(settings, {}).notes[0][1]
+    assert "BTC, USDT cannot be converted to EUR" in Figures(settings, {}).notes[0][1]
 
 
 def test_summary_shows_the_position_that_traded() -> None:

@@ -87,11 +87,19 @@ def with_version(content: bytes, version: int) -> bytes:
 def test_a_newer_version_is_refused_by_name(tmp_path: Path) -> None:
     path = write_segments(tmp_path)[0]
     path.write_bytes(with_version(path.read_bytes(), FORMAT_VERSION + 1))
-    message = f"{path} has format version {FORMAT_VERSION + 1}, this zoms reads 1 to {FORMAT_VERSION}: use the zoms"
+    newer = f"{path} has format version {FORMAT_VERSION + 1}, as a newer zoms writes it"
+    message = f"{newer}; this zoms reads 1 to {FORMAT_VERSION}: use the zoms"
     with pytest.raises(JournalVersionError, match=message):
         list(read_journal(path))
     with pytest.raises(JournalVersionError, match=message):
         list(scan_session(path))
+
+
+def test_the_version_before_is_read_as_it_is(tmp_path: Path) -> None:
+    path = write_segments(tmp_path)[0]
+    now = [facts(entry) for entry in read_journal(path)]
+    path.write_bytes(with_version(path.read_bytes(), FORMAT_VERSION - 1))
+    assert [facts(entry) for entry in read_journal(path)] == now
 
 
 def test_a_version_of_zero_is_refused_by_name(tmp_path: Path) -> None:

@@ -91,11 +91,16 @@ def test_no_cut_snapshot_passes(tmp_path: Path, rig: Rig) -> None:
             read_snapshot(path)
 
 
-def test_snapshot_of_a_newer_zoms_is_refused(tmp_path: Path, rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snapshot, "SNAPSHOT_VERSION", 9)
+@pytest.mark.parametrize(
+    ("constant", "words"), [("SNAPSHOT_VERSION", "version 9"), ("WIRE_VERSION", "records of wire version 9")]
+)
+def test_snapshot_of_a_newer_zoms_is_refused(
+    tmp_path: Path, rig: Rig, monkeypatch: pytest.MonkeyPatch, constant: str, words: str
+) -> None:
+    monkeypatch.setattr(snapshot, constant, 9)
     path = write_snapshot(tmp_path, capture(rig.st, PLACE, DEFINITIONS))
     monkeypatch.undo()
-    with pytest.raises(SnapshotError, match="has version 9, this zoms reads up to 1"):
+    with pytest.raises(SnapshotError, match=f"has {words}, as a newer zoms writes it; this zoms reads up to 2"):
         read_snapshot(path)
 
 

@@ -22,7 +22,7 @@ from oms.config import Settings, load_settings, write_session
 from oms.family import FAMILIES
 from oms.lifecycle import decode_heartbeat
 from oms.lock import AccountLock, LockError, holder
-from oms.records import Reason, ReportKind
+from oms.records import RecordKind
 from oms.supervisor import Policy, Supervisor
 from tests.firm.settings import BOTH, firm_settings
 
@@ -136,22 +136,22 @@ def test_each_venue_has_processes_of_its_own_and_orders_are_between_start_and_en
         assert max(at_once) - min(at_once) < 0.5, "one does not wait for the other"
 
 
-def test_core_is_told_of_a_venue_whose_orders_nobody_takes_any_more(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("victim", "kind"), [(ORDERS, RecordKind.REPORT), (GATEWAY, RecordKind.TICK)])
+def test_core_is_told_of_a_venue_whose_process_has_ended(tmp_path: Path, victim: str, kind: RecordKind) -> None:
     settings = firm_settings(tmp_path, heartbeat_s=0.05)
     context = new_context()
     with family(tmp_path, settings=settings) as supervisor:
         core = Puller(context, settings.core_endpoint)
         step_until(supervisor, lambda: all_ready(supervisor))
         before = {name: child.pid for name, child in supervisor.children.items()}
-        os.kill(before[ORDERS], signal.SIGKILL)
+        os.kill(before[victim], signal.SIGKILL)
         step_until(supervisor, lambda: supervisor.restarts == 1 and all_ready(supervisor))
-        assert [name for name, child in supervisor.children.items() if child.pid != before[name]] == [ORDERS]
+        assert [name for name, child in supervisor.children.items() if child.pid != before[name]] == [victim]
         assert core.socket.poll(DEADLINE_S * 1000)
         frame = core.receive()
         assert frame is not None
-        (report,) = frame.records
-        assert (report["kind"], report["reason"]) == (ReportKind.ORDER_ENTRY, Reason.EXCHANGE_UNAVAILABLE)
-        assert report["instrument"] == settings.instrument("BTCUSDT.binance_usdm").id
+        assert frame.header.kind == kind
+        assert frame.records["instrument"].tolist() == [settings.instrument("BTCUSDT.binance_usdm").id]
         core.close()
     context.destroy(linger=0)
 
@@ -165,6 +165,10 @@ def test_orders_are_started_anew_behind_a_core_that_has_died(tmp_path: Path) -> 
         step_until(supervisor, lambda: orders.restarts == 1 and all_ready(supervisor))
         assert orders.pid != before
         assert orders.started_at > core.ready_at
+        assert orders.carried["core_ended"] == 1, "it is not the session that ends"
+        supervisor.request_stop("test")
+        supervisor.run_until_stopped()
+        assert orders.last_counter("core_ended") == 0
         assert supervisor.failure == ""
 
 
@@ -233,6 +237,26 @@ def test_session_goes_on_without_a_dispensable_process(tmp_path: Path) -> None:
         step_until(supervisor, lambda: rpc.state is ChildState.FAILED)
         assert not supervisor.stopping
         assert texts(supervisor)[-1].endswith("the session goes on without it")
+
+
+def test_session_goes_on_without_a_venue_as_long_as_there_is_another(tmp_path: Path) -> None:
+    with family(tmp_path, settings=firm_settings(tmp_path, served=BOTH, heartbeat_s=0.05)) as supervisor:
+        venue, other = supervisor.settings.venues
+        step_until(supervisor, lambda: supervisor.complete)
+
+        def give_up(name: str) -> None:
+            child = supervisor.children[name]
+            child.command[-1] = "crash"
+            os.kill(child.pid, signal.SIGKILL)
+            step_until(supervisor, lambda: child.state is ChildState.FAILED)
+
+        give_up(f"orders.{venue}")
+        assert not supervisor.stopping
+        assert texts(supervisor)[-1].endswith(f"the session goes on without {venue}")
+        give_up(f"gateway.{venue}")
+        assert not supervisor.stopping
+        give_up(f"gateway.{other}")
+        assert supervisor.failure.startswith(f"gateway.{other} failed")
 
 
 def test_silent_process_is_killed_and_restarted(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import time
 from itertools import groupby
 from typing import Any
 
@@ -167,22 +168,19 @@ async def test_silent_server_is_left_and_the_book_is_stale(floor: Floor) -> None
     floor.check_book()
 
 
-@on_floor(QUICK._replace(silent_s=0.2))
+@on_floor()
 async def test_book_of_which_nothing_new_is_heard_is_stale_though_something_comes(floor: Floor) -> None:
     await floor.until(lambda: floor.market.is_in_step)
     (connection,) = [each for each in floor.venue.streams.connections if each.entry == "public"]
-
-    told = 0
-
-    def is_stale() -> bool:
-        nonlocal told
-        if floor.market.counters.ignored == told:
-            connection.tell(b'{"result":null,"id":1}')
-            told += 1
+    floor.live.look()
+    assert len(floor.outlet.of(STALE)) == 0
+    later_ns = time.time_ns() + int(2 * QUICK.silent_s * 1e9)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(time, "time_ns", lambda: later_ns)
+        connection.tell(b'{"result":null,"id":1}')
+        await floor.until(lambda: floor.market.counters.ignored == 1)
         floor.live.look()
-        return len(floor.outlet.of(STALE)) > 0
-
-    await floor.until(is_stale)
+    assert len(floor.outlet.of(STALE)) == 1
     assert floor.book_streams[0].silent == 0
 
 

@@ -27,6 +27,7 @@ from oms.records import (
     COMMAND,
     CommandKind,
     EventKind,
+    OrderFlag,
     OrderState,
     OrderType,
     Reason,
@@ -34,6 +35,8 @@ from oms.records import (
     ReportKind,
     Source,
     TimeInForce,
+    Trigger,
+    TriggerSource,
 )
 from tests.gateways.orders.booth import FAR, SkippingClock
 from tests.gateways.orders.test_past import event
@@ -50,6 +53,7 @@ class OwnLife:
 
     def __init__(self) -> None:
         self.stopping = False
+        self.core_ended = False
         self.states: list[str] = []
         self.counters: dict[str, float] = {}
 
@@ -282,6 +286,24 @@ def test_orders_that_are_to_stay_do(tmp_path: Path) -> None:
         assert len(bus.account.open_orders) == 1  # the exchange has been told that nobody watches any more
 
     on_bus(tmp_path, body, orders_at_end="keep")
+
+
+def test_stop_that_protects_outlives_the_core_whatever_is_to_stay_at_the_end(tmp_path: Path) -> None:
+    async def body(bus: Bus) -> None:
+        await bus.until("trades")
+        stop = {"order_type": OrderType.MARKET, "side": -1, "trigger": Trigger.STOP, "trigger_px": FAR, "px": 0}
+        flags = OrderFlag.AT_EXCHANGE | OrderFlag.REDUCE_ONLY
+        bus.orders.send(command(CommandKind.NEW, flags=flags, trigger_source=TriggerSource.LAST, **stop))
+        await reports_until(bus.core, ReportKind.ACCEPTED)
+        bus.orders.send(command(CommandKind.NEW, order_id=ORDER_ID + 1))
+        await reports_until(bus.core, ReportKind.ACCEPTED)
+        bus.life.core_ended = True
+        await bus.end()
+        assert not bus.account.open_orders
+        assert len(bus.sandbox.venue.conditionals.open_of(bus.account)) == 1
+        assert bus.life.counters["left_open"] == 1, "the session's end, should no core come again, is to say so"
+
+    on_bus(tmp_path, body, orders_at_end="cancel")
 
 
 def test_gateway_that_has_died_has_its_orders_cancelled_by_the_exchange(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from oms.records import (
     Trigger,
     TriggerSource,
 )
+from rpc import entities
 from tests.oms.core.builders import (
     ASK_PX,
     BID_PX,
@@ -488,3 +489,7 @@ def test_table_full_of_open_orders_refuses_the_next() -> None:
     rig.open_market()
     rig.s["orders_used"] = MAX_ORDERS
     assert reason_of(rig.commands(new_order(ORDER))) == Reason.ORDER_TABLE_FULL
+
+
+def test_clients_are_shown_the_same_states_as_open() -> None:
+    assert {OrderState[name.upper()] for name in entities.OPEN_STATES} == set(OPEN_STATES)
