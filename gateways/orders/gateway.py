@@ -21,6 +21,7 @@ from gateways.orders.clock import Clock
 from gateways.orders.commands import Commands
 from gateways.orders.dead_man import DeadManSwitch
 from gateways.orders.entry import Entry
+from gateways.orders.ids import is_external
 from gateways.orders.known import Known, KnownError, Order
 from gateways.orders.outcomes import REQUEST_ERRORS, told_text
 from gateways.orders.placing import Placing
@@ -262,6 +263,8 @@ class OrderGateway:
                 if order is not None and order.owes and order not in self._collecting:
                     self._collecting.add(order)
                     self._tasks.spawn(self._collect(order))
+                if order is not None and told.became and is_external(order.order_id):
+                    self.asking.wanted.set()  # what it has become is taken on by itself
                 if order is not None and told.standing is Standing.TAKEN:
                     self._tasks.spawn(self._hear(order))
         except KnownError as error:

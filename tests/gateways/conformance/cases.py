@@ -311,6 +311,7 @@ GENERIC: Final = tuple(
         cancel_order="cancel_order",
         amend_order="edit_order",
         answers_tell_fills=False,
+        keeps_stops=False,
         **changes,
     )
     for case in CASES
