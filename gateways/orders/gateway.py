@@ -206,8 +206,12 @@ class OrderGateway:
         await self._tasks.idle()
 
     async def reconcile(self) -> bool:
-        """Reconcile now; whether it went well. Trading is refused when the two sides cannot be brought together."""
+        """Reconcile now; whether it went well, and nothing came against it meanwhile.
+
+        Trading is refused when the two sides cannot be brought together.
+        """
         async with self._reconciling:
+            refusals = self.entry.refusals
             try:
                 await self.reconciler.run()
             except KnownError as error:
@@ -222,7 +226,7 @@ class OrderGateway:
             if self._recovery.open:
                 self.entry.refuse(f"{len(self._recovery.open)} orders of before are being asked for")
             elif self.stream.is_open:
-                self.entry.admit()
+                return self.entry.admit(refusals)
             return True
 
     def counters(self) -> dict[str, float]:
