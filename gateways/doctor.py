@@ -108,11 +108,11 @@ def check_instance(settings: Settings) -> Iterator[Finding]:
 
 
 def check_wallets(settings: Settings) -> Iterator[Finding]:
-    """Whether each venue's money is its own: what two of them show as theirs would be counted twice."""
+    """Whether each venue's money is its own: what two of them show as theirs would be counted twice, and what one asks
+    for its account, such as the cancelling of all orders, would be done to the other one's too."""
     by_wallet: dict[str, list[str]] = {}
-    for venue in settings.venues:
-        if venue in VENUES and VENUES[venue].wallet:
-            by_wallet.setdefault(VENUES[venue].wallet, []).append(venue)
+    for venue in filter(None, map(find_venue, settings.venues)):
+        by_wallet.setdefault(venue.wallet, []).append(venue.name)
     for venues in by_wallet.values():
         if len(venues) > 1:
             text = f"{' and '.join(venues)} are one wallet at the exchange: trade one of them"
@@ -124,11 +124,11 @@ def check_wallets(settings: Settings) -> Iterator[Finding]:
 
 def check_account(venue: Venue, settings: Settings, key: str, sandbox_port: int) -> Finding:
     """Whether no other session on this machine trades the exchange account, from whatever data folder."""
-    pid = claimant(venue.name, key, sandbox_port)
+    pid = claimant(venue.wallet, key, sandbox_port)
     if not pid:
         return Finding("exchange account", "ok", "no other session on this machine trades it")
     watches = settings.mode == "firm" and not settings.firm.trade
-    return Finding("exchange account", "warning" if watches else "refused", in_use(venue.name, key, pid))
+    return Finding("exchange account", "warning" if watches else "refused", in_use(venue.wallet, key, pid))
 
 
 async def check_clock(exchange: Any, now_ms: Callable[[], float]) -> list[Finding]:

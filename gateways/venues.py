@@ -84,8 +84,8 @@ class Venue(msgspec.Struct, frozen=True, kw_only=True):
     """False where what is bought is a balance."""
     has_passphrase: bool = False
     """Whether keys have a third part."""
-    wallet: str = ""
-    """The wallet of one login that it shares with the other venues that name it; empty: its wallets are its own."""
+    wallet: str
+    """Whose money it trades, of all that one login has: venues that name the same trade the same account."""
     has_integer_ids: bool = False
     """Whether its client order ids are whole numbers."""
     has_short_ids: bool = False
@@ -124,6 +124,7 @@ VENUES: Final = {
             name="binance_usdm",
             family="binance",
             exchange="binanceusdm",
+            wallet="binance linear",
             hosts=("api.binance.com", "fapi.binance.com", "fstream.binance.com"),
             options={
                 "fetchCurrencies": False,
@@ -147,6 +148,7 @@ VENUES: Final = {
             name="binance_spot",
             family="binance",
             exchange="binance",
+            wallet="binance spot",
             hosts=("api.binance.com", "stream.binance.com", "ws-api.binance.com"),
             options={
                 "fetchCurrencies": False,
@@ -175,6 +177,7 @@ VENUES: Final = {
             name="binance_coinm",
             family="binance",
             exchange="binancecoinm",
+            wallet="binance inverse",
             hosts=("api.binance.com", "dapi.binance.com", "dstream.binance.com"),
             options={
                 "fetchCurrencies": False,
@@ -198,6 +201,7 @@ VENUES: Final = {
             name="okx",
             family="okx",
             exchange="okx",
+            wallet="okx",
             hosts=OKX_HOSTS,
             options={"fetchMarkets": {"types": ["swap", "spot"]}},
             order_kinds={
@@ -206,7 +210,6 @@ VENUES: Final = {
                 "conditional order": {"trigger": True, "ordType": "conditional,oco"},
             },
             has_passphrase=True,
-            wallet="okx",
             receive_window_s=30.0,
             testnet=OKX_TESTNET,
             roles={
@@ -219,6 +222,7 @@ VENUES: Final = {
             name="okx_spot",
             family="okx",
             exchange="okx",
+            wallet="okx",
             hosts=OKX_HOSTS,
             options={"fetchMarkets": {"types": ["spot"]}},
             order_kinds={
@@ -228,7 +232,6 @@ VENUES: Final = {
             },
             has_positions=False,
             has_passphrase=True,
-            wallet="okx",
             receive_window_s=30.0,
             testnet=OKX_TESTNET,
             roles={
@@ -241,6 +244,7 @@ VENUES: Final = {
             name="htx_spot",
             family="htx",
             exchange="htx",
+            wallet="htx spot",
             hosts=HTX_HOSTS,
             options={"fetchMarkets": {"types": {"spot": True, "linear": False, "inverse": False}}},
             order_kinds={"order": {}},
@@ -270,6 +274,7 @@ VENUES: Final = {
             name="htx_linear",
             family="htx",
             exchange="htx",
+            wallet="htx linear",
             hosts=HTX_HOSTS,
             options={
                 "defaultType": "swap",
@@ -320,6 +325,7 @@ def find_venue(name: str) -> Venue | None:
         name=name,
         family=exchange,
         exchange=exchange,
+        wallet="",
         hosts=(),
         options={},
         order_kinds={"order": {}},
@@ -333,6 +339,7 @@ def find_venue(name: str) -> Venue | None:
         known,
         name=name,
         family=exchange,
+        wallet=_wallet_of(exchange, market),
         hosts=tuple(dict.fromkeys(host for each in same for host in each.hosts)),
         options={**MARKETS[market], **known.options},
         market=market,
@@ -342,6 +349,13 @@ def find_venue(name: str) -> Venue | None:
             Role.ORDERS: "gateways.orders.generic:orders_of",
         },
     )
+
+
+def _wallet_of(exchange: str, market: str) -> str:
+    """``Venue.wallet`` by ccxt's names: that of the row for the same market, whichever way it is traded."""
+    family = next((each.family for each in VENUES.values() if each.exchange == exchange), exchange)
+    is_shared = any(each.wallet == family for each in VENUES.values())
+    return family if is_shared else f"{family} {market}"
 
 
 CLOSED: Final = {"bitmex": "BitMEX closed on 2026-09-23, so that nothing of it can be live; its recordings are read"}
