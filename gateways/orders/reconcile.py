@@ -168,13 +168,15 @@ class Reconciler:
                 self._known.take_fill(fill)
 
     async def _is_ours(self, instrument: Instrument, fill: FillView) -> bool:
-        """Whether a fill is of a known order: one whose answer has not come is known by its client order id only."""
+        """Whether a fill is of a known order.
+
+        One without an id at the venue is known by its client order id only: its answer has not come, it is a stop that
+        may have fired, or it is of before and has ended where an order that has is not found by the client's id.
+        """
         venue_order_id = fill.venue_order_id
         if self._known.find(instrument.id, "", venue_order_id) is not None:
             return True
-        if venue_order_id in self._others or not any(
-            order.stage is Stage.PENDING or order.stands for order in self._known.orders.values()
-        ):
+        if venue_order_id in self._others or all(order.venue_order_id for order in self._known.orders.values()):
             return False
         if self._known.take_order(await self._venue.query_by_venue_id(instrument, venue_order_id)) is not None:
             return True
