@@ -80,6 +80,8 @@ class Venue(msgspec.Struct, frozen=True, kw_only=True):
     """Kinds whose orders ccxt cancels one by one only: where several are meant it cancels orders of another kind."""
     own_kinds: Mapping[str, OwnKind] = {}
     """Further kinds, that ccxt has no word for."""
+    unseen_kinds: tuple[str, ...] = ()
+    """Kinds that the kill switch does not look for, as ccxt does not know them."""
     has_positions: bool = True
     """False where what is bought is a balance."""
     has_passphrase: bool = False
@@ -103,6 +105,14 @@ HTX_HOSTS: Final = ("api.huobi.pro", "api.hbdm.com", "api.hbdm.vn")
 """The last is where ccxt asks."""
 
 OKX_HOSTS: Final = ("www.okx.com", "ws.okx.com")
+OKX_ALGO_KINDS: Final = {
+    "trigger order": "trigger",
+    "conditional order": "conditional,oco",
+    "trailing stop": "move_order_stop",
+    "iceberg order": "iceberg",
+    "twap order": "twap",
+}
+"""By ``ordType``, of which the exchange takes one a request, but for the two that go together ("Algo order list")."""
 OKX_TESTNET: Final = Testnet(
     switch="set_sandbox_mode",
     hosts={"www.okx.com": "www.okx.com", "ws.okx.com": "wspap.okx.com"},
@@ -206,9 +216,9 @@ VENUES: Final = {
             options={"fetchMarkets": {"types": ["swap", "spot"]}},
             order_kinds={
                 "order": {},
-                "trigger order": {"trigger": True, "ordType": "trigger"},
-                "conditional order": {"trigger": True, "ordType": "conditional,oco"},
+                **{kind: {"trigger": True, "ordType": name} for kind, name in OKX_ALGO_KINDS.items()},
             },
+            unseen_kinds=("chase orders", "smart iceberg orders"),
             has_passphrase=True,
             receive_window_s=30.0,
             testnet=OKX_TESTNET,
@@ -227,9 +237,12 @@ VENUES: Final = {
             options={"fetchMarkets": {"types": ["spot"]}},
             order_kinds={
                 "order": {"instType": "SPOT"},
-                "trigger order": {"trigger": True, "ordType": "trigger", "instType": "SPOT"},
-                "conditional order": {"trigger": True, "ordType": "conditional,oco", "instType": "SPOT"},
+                **{
+                    kind: {"trigger": True, "ordType": name, "instType": "SPOT"}
+                    for kind, name in OKX_ALGO_KINDS.items()
+                },
             },
+            unseen_kinds=("smart iceberg orders",),
             has_positions=False,
             has_passphrase=True,
             receive_window_s=30.0,
