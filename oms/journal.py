@@ -137,6 +137,7 @@ class Journal:
         self._next_event = 0
         self._buffer: list[bytes] = []
         self._failure = ""
+        self._cause: BaseException | None = None  # what the system said of the failure
         self._is_open = False
         self._commits: InlineCommit | GroupCommit = InlineCommit(self.files, durable=sync != "os")
 
@@ -287,7 +288,7 @@ class Journal:
         try:
             self._commits.put(Chunk(self.segment, self.position, content, held))
         except JournalError as error:
-            self._failure = str(error)
+            self._failure, self._cause = str(error), error.__cause__
             raise
         if self._segment_position >= self._segment_bytes:
             self.segment += 1
@@ -308,9 +309,9 @@ class Journal:
 
     def _refuse_failed(self) -> None:
         if self._commits.failure is not None and not self._failure:
-            self._failure = str(self._commits.failure)
+            self._failure, self._cause = str(self._commits.failure), self._commits.failure.__cause__
         if self._failure:
-            raise JournalError(self._failure)
+            raise JournalError(self._failure) from self._cause
 
     @property
     def bytes_written(self) -> int:

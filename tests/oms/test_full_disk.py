@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,11 +22,31 @@ pytestmark = pytest.mark.pure
 
 
 def test_a_journal_that_has_no_room_any_more_is_a_full_disk(tmp_path: Path) -> None:
-    journal = Journal.create(tmp_path, 5, "off", "desk", segment_bytes=1 << 26)
+    journal = Journal.create(tmp_path, 5, "os", "desk", segment_bytes=1 << 26)
     journal.append(RecordKind.COMMAND, Direction.INPUT, np.zeros(1 << 12, COMMAND))
     with files_bounded_to(1 << 16), pytest.raises(JournalError, match="cannot be written") as raised:
         journal.commit()
     assert status_of(raised.value) == NO_SPACE
+
+
+def wait_until_durable(journal: Journal) -> None:
+    while journal.durable() < journal.position:
+        pass
+
+
+@pytest.mark.parametrize("sync", ["batch", "os"])
+def test_it_stays_one_whichever_thread_has_found_it_and_however_often_it_is_asked(tmp_path: Path, sync: Any) -> None:
+    journal = Journal.create(tmp_path, 5, sync, "desk", segment_bytes=1 << 26)
+    journal.append(RecordKind.COMMAND, Direction.INPUT, np.zeros(1 << 12, COMMAND))
+    with files_bounded_to(1 << 16):
+        with suppress(JournalError):
+            journal.commit()
+        for _ in range(2):
+            with pytest.raises(JournalError) as raised:
+                wait_until_durable(journal)
+            assert status_of(raised.value) == NO_SPACE
+    with suppress(JournalError):
+        journal.close()
 
 
 def test_other_errors_are_none() -> None:
