@@ -206,9 +206,9 @@ class OrderGateway:
         await self._tasks.idle()
 
     async def reconcile(self) -> bool:
-        """Reconcile now; whether it went well, and nothing came against it meanwhile.
+        """Reconcile now; whether it went well. Trading is refused when the two sides cannot be brought together.
 
-        Trading is refused when the two sides cannot be brought together.
+        Where it was refused meanwhile it stays so until the next one, which is then wanted soon.
         """
         async with self._reconciling:
             refusals = self.entry.refusals
@@ -225,8 +225,8 @@ class OrderGateway:
             self._reconciled_s = self._clock.now_s()
             if self._recovery.open:
                 self.entry.refuse(f"{len(self._recovery.open)} orders of before are being asked for")
-            elif self.stream.is_open:
-                return self.entry.admit(refusals)
+            elif self.stream.is_open and not self.entry.admit(refusals):
+                self.asking.wanted.set()
             return True
 
     def counters(self) -> dict[str, float]:
