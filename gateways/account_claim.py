@@ -1,7 +1,8 @@
 """One trading session per exchange account on this machine, from whatever data folder it is started.
 
-Whoever trades an account holds a name of the machine's (an abstract Unix socket, unix(7)), made of the venue and a
-digest of the API key. It is given back with the process, however that ends, and whoever asks learns whose it is.
+Whoever trades an account holds a name of the machine's (an abstract Unix socket, unix(7)), made of the wallet and a
+digest of the API key: the venues by which one wallet is reached are one account. It is given back with the process,
+however that ends, and whoever asks learns whose it is.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import errno
 import socket
 import struct
+import threading
+from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final
@@ -27,8 +30,8 @@ class Claim:
 
     Parameters
     ----------
-    venue, key
-        Whose account.
+    wallet, key
+        Whose account: ``gateways.venues.Venue.wallet``, and the API key.
     sandbox_port
         Of the sandbox that stands for the venue; 0: it is the exchange itself.
 
@@ -38,46 +41,57 @@ class Claim:
         When another session holds it.
     """
 
-    def __init__(self, venue: str, key: str, sandbox_port: int = 0) -> None:
+    def __init__(self, wallet: str, key: str, sandbox_port: int = 0) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
+        self._answering = threading.Thread(target=self._answer, name="account claim", daemon=True)
         try:
-            self._socket.bind(_name(venue, key, sandbox_port))
-            self._socket.listen(1)
+            self._socket.bind(_name(wallet, key, sandbox_port))
+            self._socket.listen()
         except OSError as error:
             self._socket.close()
             if error.errno != errno.EADDRINUSE:
                 raise
-            raise ClaimError(in_use(venue, key, claimant(venue, key, sandbox_port))) from None
+            raise ClaimError(in_use(wallet, key, claimant(wallet, key, sandbox_port))) from None
+        self._answering.start()
 
     def release(self) -> None:
         """Give the account back."""
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._answering.join()
         self._socket.close()
 
+    def _answer(self) -> None:
+        """Make room for the next question: who asks knows by the connection alone."""
+        with suppress(OSError):  # released
+            while True:
+                self._socket.accept()[0].close()
 
-def claimant(venue: str, key: str, sandbox_port: int = 0) -> int:
-    """The pid of the process that trades an exchange account; 0: none does."""
+
+def claimant(wallet: str, key: str, sandbox_port: int = 0) -> int:
+    """The pid of the process that trades an exchange account; 0: none does, -1: one that cannot be told now."""
     with socket.socket(socket.AF_UNIX) as asking:
         asking.setblocking(False)
         try:
-            asking.connect(_name(venue, key, sandbox_port))
+            asking.connect(_name(wallet, key, sandbox_port))
         except ConnectionRefusedError:
             return 0
-        except BlockingIOError:  # others ask too
+        except BlockingIOError:  # it hangs, and many have asked
             return -1
         pid, _, _ = _PEER.unpack(asking.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
         return int(pid)
 
 
-def in_use(venue: str, key: str, pid: int) -> str:
+def in_use(wallet: str, key: str, pid: int) -> str:
     """That a process trades the account, in words."""
+    who = f"process {pid}{_command(pid)}" if pid > 0 else "a process that answers nobody"
     return (
-        f"the account at {venue} of key ...{key[-4:]} is traded by process {pid}{_command(pid)}: end that session, or "
-        f"take keys of another account"
+        f"the account at {wallet} of key ...{key[-4:]} is traded by {who}: end that session, or take keys of another "
+        f"account"
     )
 
 
-def _name(venue: str, key: str, sandbox_port: int) -> str:
-    return f"\0zoms {venue} {sandbox_port} {blake2b(key.encode(), digest_size=8).hexdigest()}"
+def _name(wallet: str, key: str, sandbox_port: int) -> str:
+    return f"\0zoms {wallet} {sandbox_port} {blake2b(key.encode(), digest_size=8).hexdigest()}"
 
 
 def _command(pid: int) -> str:

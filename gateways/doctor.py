@@ -108,11 +108,11 @@ def check_instance(settings: Settings) -> Iterator[Finding]:
 
 
 def check_wallets(settings: Settings) -> Iterator[Finding]:
-    """Whether each venue's money is its own: what two of them show as theirs would be counted twice."""
+    """Whether each venue's money is its own: what two of them show as theirs would be counted twice, and what one asks
+    for its account, such as the cancelling of all orders, would be done to the other one's too."""
     by_wallet: dict[str, list[str]] = {}
-    for venue in settings.venues:
-        if venue in VENUES and VENUES[venue].wallet:
-            by_wallet.setdefault(VENUES[venue].wallet, []).append(venue)
+    for venue in filter(None, map(find_venue, settings.venues)):
+        by_wallet.setdefault(venue.wallet, []).append(venue.name)
     for venues in by_wallet.values():
         if len(venues) > 1:
             text = f"{' and '.join(venues)} are one wallet at the exchange: trade one of them"
@@ -124,11 +124,11 @@ def check_wallets(settings: Settings) -> Iterator[Finding]:
 
 def check_account(venue: Venue, settings: Settings, key: str, sandbox_port: int) -> Finding:
     """Whether no other session on this machine trades the exchange account, from whatever data folder."""
-    pid = claimant(venue.name, key, sandbox_port)
+    pid = claimant(venue.wallet, key, sandbox_port)
     if not pid:
         return Finding("exchange account", "ok", "no other session on this machine trades it")
     watches = settings.mode == "firm" and not settings.firm.trade
-    return Finding("exchange account", "warning" if watches else "refused", in_use(venue.name, key, pid))
+    return Finding("exchange account", "warning" if watches else "refused", in_use(venue.wallet, key, pid))
 
 
 async def check_clock(exchange: Any, now_ms: Callable[[], float]) -> list[Finding]:
@@ -149,37 +149,64 @@ async def check_clock(exchange: Any, now_ms: Callable[[], float]) -> list[Findin
     return [Finding("clock", level, f"{abs(ahead_ms):.0f} ms {way} the exchange's, known to {known_ms:.0f} ms{remedy}")]
 
 
-async def check_keys_of_binance(exchange: Any, venue: Venue, *, may_withdraw: bool) -> list[Finding]:
-    """What the keys may do (Binance, Wallet: "Get API Key Permission")."""
-    told = await exchange.sapiGetAccountApiRestrictions()
+def findings_of_keys(
+    trades: str, moving: Sequence[str], *, may_trade: bool, is_bound: bool, may_withdraw: bool
+) -> list[Finding]:
+    """What valid keys may do.
+
+    Parameters
+    ----------
+    trades
+        What they should trade, in words.
+    moving
+        Those of their permissions by which money leaves the account.
+    may_trade, is_bound
+        Whether they may trade that, and work from certain addresses alone.
+    may_withdraw
+        Only warn of ``moving``.
+    """
     found = [Finding("keys", "ok", "they are valid")]
-    permission, what = TRADING[venue.name]
-    if not told.get(permission):
-        found.append(Finding("keys", "refused", f"they may not trade {what}: enable it for the key"))
-    moving = [name for name in MOVING_MONEY if told.get(name)]
+    if not may_trade:
+        found.append(Finding("keys", "refused", f"they may not trade {trades}: enable it for the key"))
     if moving:
         level: Level = "warning" if may_withdraw else "refused"
         found.append(
             Finding("keys", level, f"they may move money away ({', '.join(moving)}): forbid it, or --allow-withdrawals")
         )
-    if not told.get("ipRestrict"):
+    if not is_bound:
         found.append(Finding("keys", "warning", "they work from any address: bind the key to this machine's"))
     return found
+
+
+async def check_keys_of_binance(exchange: Any, venue: Venue, *, may_withdraw: bool) -> list[Finding]:
+    """What the keys may do (Binance, Wallet: "Get API Key Permission")."""
+    told = await exchange.sapiGetAccountApiRestrictions()
+    permission, what = TRADING[venue.name]
+    return findings_of_keys(
+        what,
+        [name for name in MOVING_MONEY if told.get(name)],
+        may_trade=bool(told.get(permission)),
+        is_bound=bool(told.get("ipRestrict")),
+        may_withdraw=may_withdraw,
+    )
+
+
+def findings_of_list(venue: Venue, permissions: str, addresses: str, *, may_withdraw: bool) -> list[Finding]:
+    """As ``findings_of_keys``, of an exchange that lists permissions and addresses, by commas."""
+    may = permissions.split(",")
+    return findings_of_keys(
+        f"at {venue.name}",
+        [name for name in may if name == "withdraw"],
+        may_trade="trade" in may,
+        is_bound=bool(addresses),
+        may_withdraw=may_withdraw,
+    )
 
 
 async def check_keys_of_okx(exchange: Any, venue: Venue, *, may_withdraw: bool) -> list[Finding]:
     """What the keys may do (OKX v5, "Get account configuration")."""
     (told,) = (await exchange.privateGetAccountConfig())["data"]
-    may = told["perm"].split(",")
-    found = [Finding("keys", "ok", "they are valid")]
-    if "trade" not in may:
-        found.append(Finding("keys", "refused", f"they may not trade at {venue.name}: enable it for the key"))
-    if "withdraw" in may:
-        level: Level = "warning" if may_withdraw else "refused"
-        found.append(Finding("keys", level, "they may move money away (withdraw): forbid it, or --allow-withdrawals"))
-    if not told["ip"]:
-        found.append(Finding("keys", "warning", "they work from any address: bind the key to this machine's"))
-    return found
+    return findings_of_list(venue, told["perm"], told["ip"], may_withdraw=may_withdraw)
 
 
 async def check_keys_of_htx(exchange: Any, venue: Venue, *, may_withdraw: bool) -> list[Finding]:
@@ -187,16 +214,7 @@ async def check_keys_of_htx(exchange: Any, venue: Venue, *, may_withdraw: bool) 
     uid = (await exchange.spotPrivateGetV2UserUid())["data"]
     answer = await exchange.spotPrivateGetV2UserApiKey({"uid": uid, "accessKey": exchange.apiKey})
     (told,) = (row for row in answer["data"] if row["accessKey"] == exchange.apiKey)
-    may = told["permission"].split(",")
-    found = [Finding("keys", "ok", "they are valid")]
-    if "trade" not in may:
-        found.append(Finding("keys", "refused", f"they may not trade at {venue.name}: enable it for the key"))
-    if "withdraw" in may:
-        level: Level = "warning" if may_withdraw else "refused"
-        found.append(Finding("keys", level, "they may move money away (withdraw): forbid it, or --allow-withdrawals"))
-    if not told["ipAddresses"]:
-        found.append(Finding("keys", "warning", "they work from any address: bind the key to this machine's"))
-    return found
+    return findings_of_list(venue, told["permission"], told["ipAddresses"], may_withdraw=may_withdraw)
 
 
 async def check_keys_of_any(exchange: Any, venue: Venue, *, may_withdraw: bool) -> list[Finding]:

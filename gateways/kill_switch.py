@@ -142,6 +142,8 @@ class KillSwitch:
 
     async def _clear(self) -> None:
         """Cancel until nothing has been open for the venue's receive window."""
+        if self._venue.unseen_kinds:
+            self._say(f"{' and '.join(self._venue.unseen_kinds)} are not looked for: see there yourself")
         since: float | None = None
         asked: tuple[OpenOrder, ...] = ()
         while True:

@@ -80,12 +80,14 @@ class Venue(msgspec.Struct, frozen=True, kw_only=True):
     """Kinds whose orders ccxt cancels one by one only: where several are meant it cancels orders of another kind."""
     own_kinds: Mapping[str, OwnKind] = {}
     """Further kinds, that ccxt has no word for."""
+    unseen_kinds: tuple[str, ...] = ()
+    """Kinds that the kill switch does not look for, as ccxt does not know them."""
     has_positions: bool = True
     """False where what is bought is a balance."""
     has_passphrase: bool = False
     """Whether keys have a third part."""
-    wallet: str = ""
-    """The wallet of one login that it shares with the other venues that name it; empty: its wallets are its own."""
+    wallet: str
+    """Whose money it trades, of all that one login has: venues that name the same trade the same account."""
     has_integer_ids: bool = False
     """Whether its client order ids are whole numbers."""
     has_short_ids: bool = False
@@ -103,6 +105,14 @@ HTX_HOSTS: Final = ("api.huobi.pro", "api.hbdm.com", "api.hbdm.vn")
 """The last is where ccxt asks."""
 
 OKX_HOSTS: Final = ("www.okx.com", "ws.okx.com")
+OKX_ALGO_KINDS: Final = {
+    "trigger order": "trigger",
+    "conditional order": "conditional,oco",
+    "trailing stop": "move_order_stop",
+    "iceberg order": "iceberg",
+    "twap order": "twap",
+}
+"""By ``ordType``, of which the exchange takes one a request, but for the two that go together ("Algo order list")."""
 OKX_TESTNET: Final = Testnet(
     switch="set_sandbox_mode",
     hosts={"www.okx.com": "www.okx.com", "ws.okx.com": "wspap.okx.com"},
@@ -124,6 +134,7 @@ VENUES: Final = {
             name="binance_usdm",
             family="binance",
             exchange="binanceusdm",
+            wallet="binance linear",
             hosts=("api.binance.com", "fapi.binance.com", "fstream.binance.com"),
             options={
                 "fetchCurrencies": False,
@@ -147,6 +158,7 @@ VENUES: Final = {
             name="binance_spot",
             family="binance",
             exchange="binance",
+            wallet="binance spot",
             hosts=("api.binance.com", "stream.binance.com", "ws-api.binance.com"),
             options={
                 "fetchCurrencies": False,
@@ -175,6 +187,7 @@ VENUES: Final = {
             name="binance_coinm",
             family="binance",
             exchange="binancecoinm",
+            wallet="binance inverse",
             hosts=("api.binance.com", "dapi.binance.com", "dstream.binance.com"),
             options={
                 "fetchCurrencies": False,
@@ -198,15 +211,15 @@ VENUES: Final = {
             name="okx",
             family="okx",
             exchange="okx",
+            wallet="okx",
             hosts=OKX_HOSTS,
             options={"fetchMarkets": {"types": ["swap", "spot"]}},
             order_kinds={
                 "order": {},
-                "trigger order": {"trigger": True, "ordType": "trigger"},
-                "conditional order": {"trigger": True, "ordType": "conditional,oco"},
+                **{kind: {"trigger": True, "ordType": name} for kind, name in OKX_ALGO_KINDS.items()},
             },
+            unseen_kinds=("chase orders", "smart iceberg orders"),
             has_passphrase=True,
-            wallet="okx",
             receive_window_s=30.0,
             testnet=OKX_TESTNET,
             roles={
@@ -219,16 +232,19 @@ VENUES: Final = {
             name="okx_spot",
             family="okx",
             exchange="okx",
+            wallet="okx",
             hosts=OKX_HOSTS,
             options={"fetchMarkets": {"types": ["spot"]}},
             order_kinds={
                 "order": {"instType": "SPOT"},
-                "trigger order": {"trigger": True, "ordType": "trigger", "instType": "SPOT"},
-                "conditional order": {"trigger": True, "ordType": "conditional,oco", "instType": "SPOT"},
+                **{
+                    kind: {"trigger": True, "ordType": name, "instType": "SPOT"}
+                    for kind, name in OKX_ALGO_KINDS.items()
+                },
             },
+            unseen_kinds=("smart iceberg orders",),
             has_positions=False,
             has_passphrase=True,
-            wallet="okx",
             receive_window_s=30.0,
             testnet=OKX_TESTNET,
             roles={
@@ -241,6 +257,7 @@ VENUES: Final = {
             name="htx_spot",
             family="htx",
             exchange="htx",
+            wallet="htx spot",
             hosts=HTX_HOSTS,
             options={"fetchMarkets": {"types": {"spot": True, "linear": False, "inverse": False}}},
             order_kinds={"order": {}},
@@ -270,6 +287,7 @@ VENUES: Final = {
             name="htx_linear",
             family="htx",
             exchange="htx",
+            wallet="htx linear",
             hosts=HTX_HOSTS,
             options={
                 "defaultType": "swap",
@@ -320,6 +338,7 @@ def find_venue(name: str) -> Venue | None:
         name=name,
         family=exchange,
         exchange=exchange,
+        wallet="",
         hosts=(),
         options={},
         order_kinds={"order": {}},
@@ -333,6 +352,7 @@ def find_venue(name: str) -> Venue | None:
         known,
         name=name,
         family=exchange,
+        wallet=_wallet_of(exchange, market),
         hosts=tuple(dict.fromkeys(host for each in same for host in each.hosts)),
         options={**MARKETS[market], **known.options},
         market=market,
@@ -342,6 +362,13 @@ def find_venue(name: str) -> Venue | None:
             Role.ORDERS: "gateways.orders.generic:orders_of",
         },
     )
+
+
+def _wallet_of(exchange: str, market: str) -> str:
+    """``Venue.wallet`` by ccxt's names: that of the row for the same market, whichever way it is traded."""
+    family = next((each.family for each in VENUES.values() if each.exchange == exchange), exchange)
+    is_shared = any(each.wallet == family for each in VENUES.values())
+    return family if is_shared else f"{family} {market}"
 
 
 CLOSED: Final = {"bitmex": "BitMEX closed on 2026-09-23, so that nothing of it can be live; its recordings are read"}

@@ -20,7 +20,7 @@ from gateways.orders.binance_words import (
     TIMES_IN_FORCE,
 )
 from gateways.orders.clock import Clock
-from gateways.orders.ids import number_of
+from gateways.orders.ids import is_external, number_of
 from gateways.orders.known import Order
 from gateways.orders.limiter import Cost, Priority
 from gateways.orders.outcomes import REQUEST_ERRORS, Codes
@@ -240,14 +240,14 @@ class BinanceFutures(BinanceOrders):
         await self.ask(self.futures.cancel_stops, {"symbol": instrument.symbol}, Priority.CANCEL)
 
     async def query(self, order: Order) -> OrderView:
-        """ "Query Order", or "Query Algo Order" and of one that has fired its order."""
+        """ "Query Order", or "Query Algo Order" and of one of ours that has fired its order."""
         if not order.stands:
             return await super().query(order)
         row = await self.ask(self.futures.query_stop, stop_name(order), Priority.ASK)
         stop = self._futures_views.stop(row)
         if stop is None:
             raise ValueError(f"an answer that cannot be: {row}")
-        if not stop.became:
+        if not stop.became or is_external(order.order_id):
             return stop
         view = await self.query_by_venue_id(order.instrument, stop.became)
         return view._replace(client_id=order.client_id)

@@ -74,6 +74,7 @@ class Cancelling:
             self._known.reject_cancel(order, Reason.READ_ONLY)
             return
         while not order.is_done:
+            order.changed.clear()
             async with order.lock:
                 if order.is_done:
                     return
@@ -111,6 +112,8 @@ class Cancelling:
             self._entry.refuse(f"order {order.order_id} was accepted, and the exchange knows it no more")
             self._asking.wanted.set()
             await self._asking.clock.sleep(RETRY_S[-1])
+        elif not order.is_done:
+            await self._asking.clock.wait(order.changed, RETRY_S[0])
 
 
 def _rests(order: Order) -> bool:

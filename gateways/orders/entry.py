@@ -33,6 +33,8 @@ class Entry:
         Whether it stays shut for good: somebody must see to it, or the session ends.
     why_not : str
         What stands against it.
+    refusals : int
+        How often it was shut.
     opened : asyncio.Event
         Set while it is open.
     """
@@ -44,6 +46,7 @@ class Entry:
         self.is_halted = False
         self.is_ending = False
         self.why_not = "not reconciled yet"
+        self.refusals = 0
         self.opened = asyncio.Event()
         self._known = known
         self._limiter = limiter
@@ -63,10 +66,16 @@ class Entry:
                 return reason
         return Reason.NOT_RECONCILED
 
-    def admit(self) -> None:
-        """The account is reconciled: open, unless it is shut for good."""
+    def admit(self, refusals: int) -> bool:
+        """The account is reconciled: open, unless it is shut for good; whether that holds.
+
+        It does not where the door was shut since there were so many ``refusals``: what was read may be older than what
+        it was shut for.
+        """
+        if self.refusals != refusals:
+            return False
         if self.is_halted or self.is_ending or self.is_reconciled:
-            return
+            return True
         self.is_reconciled = True
         self.is_open = self.may_trade
         self.why_not = "" if self.is_open else "read-only"
@@ -74,11 +83,13 @@ class Entry:
             self.opened.set()
         self.tell()
         self._log(f"reconciled: {self.why_not or 'trading'}")
+        return True
 
     def refuse(self, why: str) -> None:
         """Shut until the next reconciliation goes well."""
         if self.is_reconciled or why != self.why_not:
             self._log(f"not trading: {why}")
+        self.refusals += 1
         self.is_open = self.is_reconciled = False
         self.why_not = why
         self._limiter.turn_away(Priority.ORDER, why)

@@ -21,6 +21,7 @@ from gateways.orders.clock import Clock
 from gateways.orders.commands import Commands
 from gateways.orders.dead_man import DeadManSwitch
 from gateways.orders.entry import Entry
+from gateways.orders.ids import is_external
 from gateways.orders.known import Known, KnownError, Order
 from gateways.orders.outcomes import REQUEST_ERRORS, told_text
 from gateways.orders.placing import Placing
@@ -214,8 +215,12 @@ class OrderGateway:
         await self._tasks.idle()
 
     async def reconcile(self) -> bool:
-        """Reconcile now; whether it went well. Trading is refused when the two sides cannot be brought together."""
+        """Reconcile now; whether it went well. Trading is refused when the two sides cannot be brought together.
+
+        Where it was refused meanwhile it stays so until the next one, which is then wanted soon.
+        """
         async with self._reconciling:
+            refusals = self.entry.refusals
             try:
                 await self.reconciler.run()
             except KnownError as error:
@@ -229,8 +234,8 @@ class OrderGateway:
             self._reconciled_s = self._clock.now_s()
             if self._recovery.open:
                 self.entry.refuse(f"{len(self._recovery.open)} orders of before are being asked for")
-            elif self.stream.is_open:
-                self.entry.admit()
+            elif self.stream.is_open and not self.entry.admit(refusals):
+                self.asking.wanted.set()
             return True
 
     def counters(self) -> dict[str, float]:
@@ -271,6 +276,8 @@ class OrderGateway:
                 if order is not None and order.owes and order not in self._collecting:
                     self._collecting.add(order)
                     self._tasks.spawn(self._collect(order))
+                if order is not None and told.became and is_external(order.order_id):
+                    self.asking.wanted.set()  # what it has become is taken on by itself
                 if order is not None and told.standing is Standing.TAKEN:
                     self._tasks.spawn(self._hear(order))
         except KnownError as error:

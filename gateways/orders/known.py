@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from gateways.orders.ids import ClientIds, external_order_id
+from gateways.orders.ids import ClientIds, external_order_id, is_external
 from gateways.orders.recent_trades import RecentTrades
 from gateways.orders.reports import new_report
 from gateways.orders.views import FillView, FundingView, OrderView, PositionView, Standing, StopTerms
@@ -549,10 +549,10 @@ class Known:
         """Take what is said of an order as a stop; it is old where the order has fired."""
         if not order.stands:
             return
-        if view.became and self._by_venue_id.get((order.instrument.id, view.became), order) is order:
+        if view.became and not is_external(order.order_id):
             self._fire(order, view.exch_ts)
             self.bind(order, view.became)
-        elif view.became:  # placed elsewhere, and the order that it has become was taken on by itself
+        elif view.became:  # the order that it has become is one placed elsewhere too, and is taken on by itself
             order.end = End(Standing.CANCELLED, Reason.NONE, order.filled_qty, view.exch_ts)
         elif view.standing is not Standing.OPEN and order.end is None:
             order.end = End(view.standing, view.reason, view.filled_qty, view.exch_ts)

@@ -2,13 +2,15 @@
 
 Frames state when they were sent, by the wall clock; that the gateway's own queue is empty says nothing, for they may
 wait in the core's while there is no connection. A step of the wall clock shows against the monotonic one. For twice as
-long as a command may wait behind it, a frame must be young by the clock as it was and as it is: none that is old gets
-through, and those that cannot be told are refused. After that the clock counts as it is.
+long as a command may wait behind it, a frame must be young by the clock as it was and as it is, however often it was
+set meanwhile: none that is old gets through, and those that cannot be told are refused. After that the clock counts as
+it is.
 """
 
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
@@ -39,23 +41,24 @@ class Lateness:
         self._max_age_ns = int(max_age_s * NS_PER_S)
         self._monotonic_ns = monotonic_ns
         self._wall_ns = wall_ns
-        self._offset_ns = self._earlier_offset_ns = wall_ns() - monotonic_ns()
-        self._stepped_ns = 0
+        self._offset_ns = wall_ns() - monotonic_ns()
+        self._earlier: deque[tuple[int, int]] = deque()
+        """Until when the wall clock was ahead of the monotonic one by what, before it was set: ns of both."""
 
     def look(self) -> None:
         """Compare the clocks; to be called often."""
         now_ns = self._monotonic_ns()
         offset_ns = self._wall_ns() - now_ns
         if abs(offset_ns - self._offset_ns) > STEP_NS:
-            self._earlier_offset_ns = self._offset_ns
-            self._stepped_ns = now_ns
-        elif now_ns - self._stepped_ns > 2 * self._max_age_ns:
-            self._earlier_offset_ns = offset_ns
+            self._earlier.append((now_ns, self._offset_ns))
+        while self._earlier and now_ns - self._earlier[0][0] > 2 * self._max_age_ns:
+            self._earlier.popleft()
         self._offset_ns = offset_ns
 
     def is_late(self, sent_ts: int) -> bool:
         """Whether a frame that was sent at ``sent_ts``, by the wall clock in ns, may have waited too long."""
         self.look()
         now_ns = self._monotonic_ns()
-        ages_ns = [now_ns + offset_ns - sent_ts for offset_ns in (self._offset_ns, self._earlier_offset_ns)]
+        offsets_ns = [self._offset_ns, *(offset_ns for _, offset_ns in self._earlier)]
+        ages_ns = [now_ns + offset_ns - sent_ts for offset_ns in offsets_ns]
         return max(ages_ns) > self._max_age_ns or min(ages_ns) < -AHEAD_NS

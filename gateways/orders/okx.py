@@ -20,7 +20,7 @@ import msgspec
 from gateways.credentials import PASSPHRASE, Credentials, CredentialsError, variable
 from gateways.orders.batches import Answer
 from gateways.orders.clock import Clock
-from gateways.orders.ids import MOST, external_order_id, number_of
+from gateways.orders.ids import MOST, external_order_id, is_external, number_of
 from gateways.orders.known import Order
 from gateways.orders.limiter import Limiter, Priority
 from gateways.orders.okx_stops import CONDITIONAL, accepted, check_stop, stop_name, stop_terms, stop_view
@@ -334,14 +334,14 @@ class Okx:
                 continue
 
     async def query(self, order: Order) -> OrderView:
-        """ "Order details"; of an order that was placed elsewhere in a session before, whose id is not known, the
-        lists are searched."""
+        """ "Order details", or "Algo order details" and of one of ours that has fired its order; of an order that was
+        placed elsewhere in a session before, whose id is not known, the lists are searched."""
         if order.stands:
             (row,) = await self._ask("privateGetTradeOrderAlgo", stop_name(order), QUERY_STOP, Priority.ASK)
             stop = stop_view(self._by_symbol, row)
             if stop is None:
                 raise ValueError(f"an answer that cannot be: {row}")
-            if not stop.became:
+            if not stop.became or is_external(order.order_id):
                 return stop
             view = await self.query_by_venue_id(order.instrument, stop.became)
             return view._replace(client_id=order.client_id)

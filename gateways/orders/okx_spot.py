@@ -11,7 +11,8 @@ from typing import Any, ClassVar, Final
 
 from gateways.orders.known import Order
 from gateways.orders.okx import Okx
-from gateways.orders.okx_spot_views import BASE, OkxSpotViews
+from gateways.orders.okx_spot_views import OkxSpotViews
+from gateways.orders.okx_words import BASE
 from gateways.orders.venue import CommandError
 from gateways.orders.views import FundingView, PositionView
 from oms.instruments import Instrument

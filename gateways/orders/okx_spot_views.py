@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from fractions import Fraction
-from typing import Any, Final
+from typing import Any
 
 from gateways.orders.okx_views import OkxViews
+from gateways.orders.okx_words import BASE
 from gateways.orders.views import FillView, OrderView
 from oms.instruments import Instrument
-
-BASE: Final = "base_ccy"
-"""``tgtCcy`` of an order whose quantity is one of the base currency, which is all that this venue asks for."""
 
 
 class OkxSpotViews(OkxViews):

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from gateways.orders.ids import number_of
-from gateways.orders.known import Order
-from gateways.orders.okx_words import SIDE_OF, SIDES
+from gateways.orders.known import SPOT, Order
+from gateways.orders.okx_words import BASE, SIDE_OF, SIDES
 from gateways.orders.venue import CommandError
 from gateways.orders.views import OrderView, Standing, StopTerms
 from oms.instruments import Instrument
@@ -95,7 +95,11 @@ def accepted(order: Order, row: Mapping[str, Any]) -> OrderView:
 
 
 def stop_view(instruments: Mapping[str, Instrument], row: Mapping[str, Any]) -> OrderView | None:
-    """A row of "Algo order list"; None for one of another instrument, or of a kind that is not kept here."""
+    """A row of "Algo order list"; None for one of another instrument, or of a kind that is not kept here.
+
+    Among these is a buy of spot at the market for so much of the quote currency, which it is where ``tgtCcy`` does not
+    say otherwise: how much it will buy is not known.
+    """
     instrument = instruments.get(row["instId"])
     named = [trigger for trigger, prefix in PREFIXES.items() if row.get(f"{prefix}TriggerPx")]
     if instrument is None or row["ordType"] != CONDITIONAL or len(named) != 1 or not row["sz"]:
@@ -103,6 +107,9 @@ def stop_view(instruments: Mapping[str, Instrument], row: Mapping[str, Any]) -> 
     (trigger,) = named
     prefix = PREFIXES[trigger]
     px = row[f"{prefix}OrdPx"]
+    side = SIDE_OF[row["side"]]
+    if instrument.kind == SPOT and side > 0 and px == AT_MARKET and row.get("tgtCcy") != BASE:
+        return None
     standing = STANDINGS[row["state"]]
     became = row["ordId"] if row["state"] in ("effective", "partially_effective") else ""
     is_reducing = row["reduceOnly"] in ("true", True)
@@ -110,7 +117,7 @@ def stop_view(instruments: Mapping[str, Instrument], row: Mapping[str, Any]) -> 
         instrument.id,
         row["algoClOrdId"],
         number_of(row["algoId"], "algoId"),
-        SIDE_OF[row["side"]],
+        side,
         OrderType.MARKET if px == AT_MARKET else OrderType.LIMIT,
         TimeInForce.GTC,
         OrderFlag.AT_EXCHANGE | (OrderFlag.REDUCE_ONLY if is_reducing else OrderFlag(0)),

@@ -12,6 +12,9 @@ from gateways.orders.outcomes import Code, Verdict
 from gateways.orders.views import Standing
 from oms.records import OrderFlag, OrderType, Reason, TimeInForce
 
+BASE: Final = "base_ccy"
+"""``tgtCcy`` of an order whose quantity is one of the base currency, which is all that this venue asks for."""
+
 SIDES: Final = {1: "buy", -1: "sell"}
 SIDE_OF: Final = {name: side for side, name in SIDES.items()}
 

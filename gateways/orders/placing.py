@@ -84,7 +84,7 @@ class Placing:
         try:
             self._check(order)
         except CommandError as error:
-            self._asking.log(str(error))
+            self._asking.refusals.add(error.reason.name, str(error))
             self._known.reject(order, error.reason)
             return None
         return order

@@ -136,7 +136,7 @@ async def serve(
     log = _log_of(row.name)
     firm = settings.firm
     sandbox = settings.live.sandbox.get(row.name)
-    claim = Claim(row.name, credentials.key, sandbox.port if sandbox else 0) if firm.trade else None
+    claim = Claim(row.wallet, credentials.key, sandbox.port if sandbox else 0) if firm.trade else None
     puller = Puller(context, settings.orders_endpoint(row.name))
     source = settings.source(Source.EXECUTION, row.name)
     pusher = Pusher(context, settings.core_endpoint, RecordKind.REPORT, source)

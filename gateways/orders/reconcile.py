@@ -168,16 +168,25 @@ class Reconciler:
                 self._known.take_fill(fill)
 
     async def _is_ours(self, instrument: Instrument, fill: FillView) -> bool:
-        """Whether a fill is of a known order: one whose answer has not come is known by its client order id only."""
-        venue_order_id = fill.venue_order_id
+        """Whether a fill is of a known order.
+
+        One without an id at the venue is known by its client order id only: its answer has not come, it is a stop that
+        may have fired, or it is of before and has ended where an order that has is not found by the client's id. An
+        order that the exchange has forgotten is none of one that is on its way.
+        """
+        venue_order_id, orders = fill.venue_order_id, self._known.orders.values()
         if self._known.find(instrument.id, "", venue_order_id) is not None:
             return True
-        if venue_order_id in self._others or not any(
-            order.stage is Stage.PENDING or order.stands for order in self._known.orders.values()
-        ):
+        if venue_order_id in self._others or all(order.venue_order_id for order in orders):
             return False
-        if self._known.take_order(await self._venue.query_by_venue_id(instrument, venue_order_id)) is not None:
-            return True
+        try:
+            view = await self._venue.query_by_venue_id(instrument, venue_order_id)
+        except REQUEST_ERRORS as error:
+            if not self._is_gone(error) or any(order.stage is Stage.PENDING for order in orders):
+                raise
+        else:
+            if self._known.take_order(view) is not None:
+                return True
         self._others.add(venue_order_id)
         return False
 

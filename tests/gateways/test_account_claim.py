@@ -12,26 +12,27 @@ from gateways.account_claim import Claim, ClaimError, claimant
 
 pytestmark = pytest.mark.pure
 
+WALLET = "binance linear"
 KEY = f"a key of this run alone {os.getpid()} 1234"
 
 
 def test_an_account_that_is_traded_is_refused_with_whom_and_is_free_behind_it() -> None:
-    assert claimant("binance_usdm", KEY) == 0
-    claim = Claim("binance_usdm", KEY)
-    assert claimant("binance_usdm", KEY) == os.getpid()
+    assert claimant(WALLET, KEY) == 0
+    claim = Claim(WALLET, KEY)
+    assert [claimant(WALLET, KEY) for _ in range(5)] == [os.getpid()] * 5
     with pytest.raises(ClaimError, match=rf"of key \.\.\.1234 is traded by process {os.getpid()} \(.+\): end that"):
-        Claim("binance_usdm", KEY)
+        Claim(WALLET, KEY)
     claim.release()
-    assert claimant("binance_usdm", KEY) == 0
+    assert claimant(WALLET, KEY) == 0
 
 
-def test_another_venue_another_key_and_another_sandbox_are_other_accounts() -> None:
+def test_another_wallet_another_key_and_another_sandbox_are_other_accounts() -> None:
     claims = [
-        Claim("binance_usdm", KEY),
-        Claim("binance_spot", KEY),
-        Claim("binance_usdm", KEY + "5"),
-        Claim("binance_usdm", KEY, 8443),
-        Claim("binance_usdm", KEY, 8444),
+        Claim(WALLET, KEY),
+        Claim("binance spot", KEY),
+        Claim(WALLET, KEY + "5"),
+        Claim(WALLET, KEY, 8443),
+        Claim(WALLET, KEY, 8444),
     ]
     for claim in claims:
         claim.release()

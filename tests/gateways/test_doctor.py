@@ -81,12 +81,12 @@ def test_keys_that_may_too_much_or_too_little(
 def test_an_exchange_account_that_is_traded_from_another_folder(tmp_path: Path) -> None:
     async def body(desk: Desk) -> None:
         key = desk.sandbox.login["apiKey"]
-        claim = Claim("binance_usdm", key, desk.sandbox.port)
+        claim = Claim(USDM.wallet, key, desk.sandbox.port)
         found = (await examined(desk, tmp_path))["exchange account"]
         watching = replace(settings_in(tmp_path), mode="firm", live=LiveSettings(instruments=("BTCUSDT.binance_usdm",)))
         warned = (await examined(desk, tmp_path, settings=watching))["exchange account"]
         with pytest.raises(ClaimError):
-            Claim("binance_usdm", key, desk.sandbox.port)
+            Claim(USDM.wallet, key, desk.sandbox.port)
         claim.release()
         assert (found.level, warned.level) == ("refused", "warning")
         assert f"is traded by process {os.getpid()} (" in found.text
@@ -200,3 +200,9 @@ def test_venues_that_share_a_wallet_are_not_traded_together(tmp_path: Path) -> N
     (finding,) = check_wallets(firm_settings(tmp_path, served=(Served(USDM_MARKET), swaps, spot)))
     assert (finding.level, finding.text[:16]) == ("refused", "okx and okx_spot")
     assert not list(check_wallets(firm_settings(tmp_path, served=(Served(USDM_MARKET), swaps))))
+
+
+def test_one_market_is_not_traded_in_two_ways_together(tmp_path: Path) -> None:
+    by_ccxt = USDM_MARKET._replace(instrument=replace(USDM_MARKET.instrument, venue="ccxt_binanceusdm_linear"))
+    (finding,) = check_wallets(firm_settings(tmp_path, served=(Served(USDM_MARKET), Served(by_ccxt))))
+    assert (finding.level, finding.text[:44]) == ("refused", "binance_usdm and ccxt_binanceusdm_linear are")

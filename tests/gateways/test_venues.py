@@ -25,7 +25,7 @@ from gateways.sandbox.htx.spot_venue import SpotVenue as HtxSpotSandbox
 from gateways.sandbox.okx.spot_venue import SpotVenue as OkxSpotSandbox
 from gateways.sandbox.okx.venue import Venue as OkxSandbox
 from gateways.sandbox.venue import VenueType as SandboxType
-from gateways.venues import VENUES, Role, implementation, venue_among
+from gateways.venues import VENUES, Role, find_venue, implementation, venue_among
 from oms.checks import ConfigError
 
 # The types are the test: each is checked against its contract.
@@ -73,3 +73,24 @@ def test_venue_that_cannot_be_served_is_refused(names: list[str], chosen: str, s
 def test_bitmex_is_refused_for_it_has_closed(name: str, role: Role) -> None:
     with pytest.raises(ConfigError, match=f"{name}: BitMEX closed on 2026-09-23, .*; its recordings are read"):
         venue_among([name], role)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("okx", "okx_spot", "ccxt_okx_linear", "ccxt_okx_inverse", "ccxt_okx_spot"),
+        ("binance_usdm", "ccxt_binanceusdm_linear", "ccxt_binance_linear"),
+        ("binance_coinm", "ccxt_binancecoinm_inverse", "ccxt_binance_inverse"),
+        ("binance_spot", "ccxt_binance_spot"),
+        ("htx_spot", "ccxt_htx_spot"),
+        ("htx_linear", "ccxt_htx_linear"),
+        ("ccxt_htx_inverse",),
+        ("ccxt_bybit_linear",),
+        ("ccxt_bybit_spot",),
+        ("ccxt_kraken_spot",),
+    ],
+)
+def test_venues_that_reach_one_account_of_a_login_have_one_wallet(names: tuple[str, ...]) -> None:
+    (wallet,) = {venue.wallet for name in names if (venue := find_venue(name)) is not None}
+    others = {venue.wallet for name, venue in VENUES.items() if name not in names}
+    assert wallet not in others

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from gateways.sandbox.conditionals import Conditional, Waiting
 from gateways.sandbox.okx.contract import Json
 from gateways.sandbox.okx.errors import ApiError, Error
-from gateways.sandbox.okx.orders import MOST_IN_BATCH, check_mode, page
+from gateways.sandbox.okx.orders import MOST_IN_BATCH, check_mode, check_spot_at_market, page
 from gateways.sandbox.okx.parameters import Parameters
 from gateways.sandbox.okx.views import AT_MARKET, SIDES, TRIGGER_PRICES
 from oms.records import TimeInForce
@@ -35,13 +35,16 @@ def new(venue: Venue, call: Call) -> list[Json]:
     trigger_px = given.px(names[0])
     last_px = venue.exchange.last_px
     rises = side * STOPS[stop] if stop else (1 if trigger_px > last_px else -1)
+    qty, is_at_market = given.sz(), given.text(names[1]) == AT_MARKET
+    if is_at_market and venue.contract.is_spot:
+        check_spot_at_market(venue, given, side, qty)
     conditional = Conditional(
         call.owner,
         given.client_id("algoClOrdId") or given.client_id(),
         kind,
         side,
-        qty=given.sz(),
-        px=0 if given.text(names[1]) == AT_MARKET else given.px(names[1]),
+        qty=qty,
+        px=0 if is_at_market else given.px(names[1]),
         trigger_px=trigger_px,
         rises=rises,
         time_in_force=TimeInForce.GTC,

@@ -367,6 +367,7 @@ class Views:
             "sz": self.contract.sz(conditional.qty),
             "tag": "",
             "tdMode": self.contract.trade_mode,
+            "tgtCcy": "base_ccy" if self.contract.is_spot else "",
             **terms,
             "triggerTime": str(conditional.triggered_ms) if conditional.triggered_ms else "",
             "uTime": str(conditional.updated_ms),

@@ -8,6 +8,9 @@ from oms.records import OrderState, OrderType, ReportKind, TimeInForce
 from tests.gateways.conformance.cases import Case, Stand, every_known_venue, on_stand, rows
 from tests.gateways.orders.booth import SkippingClock
 
+HISTORY_MS = 24 * 3_600_000
+"""Longer ago than orders that have ended are looked for among those of late."""
+
 
 def kinds(stand: Stand) -> list[str]:
     return [ReportKind(int(report["kind"])).name for report in stand.reports]
@@ -129,6 +132,27 @@ async def test_fills_while_the_stream_is_down_are_told_first_thing(stand: Stand)
     stand.sandbox.venue.exchange.cancel(other)
     await stand.until(lambda: stand.gateway.stream.connections == 2 and stand.gateway.entry.is_open)
     assert stand.of(other_id) == ["ACCEPTED", "CANCELLED"]
+    assert not stand.known.orders
+    stand.check()
+
+
+@on_stand()
+async def test_order_that_filled_while_no_gateway_was_there_tells_its_fill_however_long_ago_it_was_placed(
+    stand: Stand,
+) -> None:
+    side = -stand.case.trend
+    px = stand.best(side)
+    order_id = stand.place(side, stand.least, px)
+    await stand.done(order_id, ReportKind.ACCEPTED)
+    left = stand.left(order_id, OrderState.LIVE, side, stand.least, px)
+    past = stand.past(left=[left], cash=stand.holdings())
+    await stand.gateway.close()
+    stand.market_moves(lambda: sum(fill.qty for fill in stand.account.fills) == stand.least)
+    for order in stand.sandbox.venue.exchange.orders.values():
+        order.created_ms -= HISTORY_MS
+    await stand.restart(past)
+    await stand.gateway.entry.opened.wait()
+    assert set(stand.of(order_id)) == {"FILL"}
     assert not stand.known.orders
     stand.check()
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
+from gateways.orders.known import Order
 from gateways.sandbox.conditionals import Conditional
 from gateways.sandbox.faults import Fault
 from oms.records import CommandKind, OrderFlag, OrderState, OrderType, Reason, ReportKind, TimeInForce, Trigger
@@ -127,3 +129,57 @@ async def test_one_that_fires_while_no_gateway_is_there_is_told_at_the_next_star
     await stand.gateway.entry.opened.wait()
     assert stand.of(order_id)[:2] == ["TRIGGERED", "FILL"]
     assert not stand.known.orders
+
+
+async def adopted_stop(stand: Stand) -> int:
+    """The id of a stop that somebody else has placed, which the gateway takes on at its start."""
+    await stand.done(stop_on(stand), ReportKind.ACCEPTED)
+    waiting(stand)[0].client_id = "another"
+    await stand.restart(stand.past())
+    await stand.gateway.entry.opened.wait()
+    return int(stand.reports[0]["order_id"])
+
+
+@on_stand(at=ALSO)
+async def test_one_placed_elsewhere_that_fires_unheard_ends_and_its_order_is_taken_on_by_itself(stand: Stand) -> None:
+    order_id = await adopted_stop(stand)
+    stand.faults(Fault.DROP)
+    stand.market_moves(lambda: stand.account.fills, most=1_000)
+    stand.faults()
+    assert await stand.gateway.reconcile()
+    assert stand.of(order_id) == ["ADOPTED", "CANCELLED"]
+    assert not stand.known.orders
+    assert stand.known.positions[stand.instrument.id] == stand.account.qty
+    assert await stand.gateway.reconcile()
+
+
+@on_stand(SkippingClock, at=ALSO)
+async def test_the_cancel_of_one_placed_elsewhere_that_has_fired_ends(stand: Stand) -> None:
+    order_id = await adopted_stop(stand)
+    stand.faults(Fault.DROP)
+    stand.market_moves(lambda: stand.account.fills, most=1_000)
+    stand.faults()
+    stand.cancel(order_id)
+    assert await stand.done(order_id, ReportKind.CANCELLED) == ["ADOPTED", "CANCELLED"]
+    await stand.until(lambda: stand.known.positions[stand.instrument.id] == stand.account.qty)
+    assert stand.gateway.entry.is_open
+
+
+@on_stand(SkippingClock, at=rows(of=lambda case: case.name == "binance_usdm"))
+async def test_a_cancel_that_brings_nothing_new_waits_before_it_is_sent_again(stand: Stand) -> None:
+    order_id = stand.place(1, stand.few, stand.far)
+    await stand.done(order_id, ReportKind.ACCEPTED)
+    cancel, waits = stand.venue.cancel, []
+
+    async def taken(_order: Order) -> None:
+        """An answer that says nothing of the order."""
+
+    async def wait(_event: asyncio.Event, seconds: float) -> bool:
+        waits.append(seconds)
+        stand.venue.cancel = cancel
+        return False
+
+    stand.venue.cancel, stand.clock.wait = taken, wait
+    stand.cancel(order_id)
+    assert await stand.done(order_id, ReportKind.CANCELLED) == ["ACCEPTED", "CANCELLED"]
+    assert waits == [0.5]

@@ -5,10 +5,12 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+import ccxt
 import pytest
 
 from gateways.orders.okx_spot import OkxSpot
 from gateways.orders.okx_spot_views import OkxSpotViews
+from gateways.orders.okx_stops import stop_view
 from gateways.sandbox.okx import account
 from oms.compiled import compile_entries
 from oms.records import OrderFlag, Reason, ReportKind, TickKind
@@ -80,6 +82,31 @@ def test_order_for_so_much_of_the_quote_currency_is_of_what_it_has_filled() -> N
     numbers = {"sz": "100.000000001", "accFillSz": "0.00163934", "px": "", "ordId": "1", "uTime": "1"}
     view = OkxSpotViews({SPOT.symbol: SPOT}).order({**row, **numbers, "clOrdId": "", "reduceOnly": "false"})
     assert (view.qty, view.filled_qty) == (163_934, 163_934)
+
+
+STOP_ROW = {
+    **{"instId": SPOT.symbol, "ordType": "conditional", "state": "live", "side": "buy", "sz": "100", "ordId": ""},
+    **{"algoId": "7", "algoClOrdId": "", "slTriggerPx": "62000", "slOrdPx": "-1", "reduceOnly": "false", "uTime": "1"},
+}
+
+
+@pytest.mark.parametrize("terms", [{}, {"tgtCcy": ""}, {"tgtCcy": "quote_ccy"}])
+def test_stop_that_is_to_buy_for_so_much_of_the_quote_currency_is_left_alone(terms: dict[str, str]) -> None:
+    assert stop_view({SPOT.symbol: SPOT}, {**STOP_ROW, **terms}) is None
+
+
+@pytest.mark.parametrize("terms", [{"tgtCcy": "base_ccy"}, {"side": "sell"}, {"slOrdPx": "62100"}])
+def test_stop_whose_quantity_is_of_the_base_currency_is_one_of_that(terms: dict[str, str]) -> None:
+    view = stop_view({SPOT.symbol: SPOT}, {**STOP_ROW, **terms})
+    assert view is not None
+    assert view.qty == 1_000 * LOTS
+
+
+@on_booth(instrument=SPOT)
+async def test_sandbox_takes_no_stop_that_is_to_buy_for_so_much_of_the_quote_currency(booth: OkxBooth) -> None:
+    terms = {"instId": SPOT.symbol, "tdMode": "cash", "side": "buy", "ordType": "conditional", "sz": "1"}
+    with pytest.raises(ccxt.BadRequest, match="tgtCcy"):
+        await booth.exchange.privatePostTradeOrderAlgo({**terms, "slTriggerPx": "70000", "slOrdPx": "-1"})
 
 
 @on_floor(instrument=SPOT)

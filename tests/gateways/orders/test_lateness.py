@@ -58,6 +58,19 @@ def test_what_waited_too_long_is_late_however_the_clock_is_set_meanwhile(step_s:
     assert lateness.is_late(sent_ts)
 
 
+@pytest.mark.parametrize("step_s", [-10.0, -4.0, 4.0, 10.0])
+def test_what_waited_too_long_is_late_when_the_clock_is_set_twice_meanwhile(step_s: float) -> None:
+    clocks = Clocks()
+    lateness = clocks.lateness()
+    sent_ts = clocks.wall_ns
+    for step in (step_s, -step_s / 2):
+        clocks.go_on(2.0)
+        clocks.wall_s += step
+        lateness.look()
+    clocks.go_on(2.0)
+    assert lateness.is_late(sent_ts)
+
+
 @pytest.mark.parametrize("step_s", [-3600.0, -10.0, 10.0, 3600.0])
 def test_a_clock_that_was_set_turns_nothing_away_for_longer_than_twice_that_time(step_s: float) -> None:
     clocks = Clocks()

@@ -56,6 +56,14 @@ def test_refusals_have_their_reasons() -> None:
 
 
 @on_booth()
+async def test_orders_that_the_venue_does_not_take_are_logged_once_for_all_of_one_reason(booth: Booth) -> None:
+    ids = [booth.place(1, 100, FAR, display_qty=10) for _ in range(5)]
+    for order_id in ids:
+        await booth.done(order_id, ReportKind.REJECTED)
+    assert [line for line in booth.lines if "shows orders whole" in line] == ["binance_usdm shows orders whole"]
+
+
+@on_booth()
 async def test_ioc_takes_what_is_there_and_the_rest_expires(booth: Booth) -> None:
     order_id = booth.place(1, 20_000, booth.best(-1), time_in_force=TimeInForce.IOC)
     names = await booth.done(order_id, ReportKind.EXPIRED)

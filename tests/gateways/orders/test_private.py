@@ -89,3 +89,16 @@ async def test_order_of_which_only_its_fill_was_heard_is_known_by_its_venue_id(b
     await booth.done(booth.place(1, 10), ReportKind.FILL)
     assert await booth.gateway.reconcile()
     assert sum(each["kind"] == ReportKind.FILL for each in booth.reports) == 1
+
+
+@on_booth()
+async def test_reconciliation_that_began_before_a_loss_does_not_open_the_door_again(booth: Booth) -> None:
+    async def lost_meanwhile(answer: Any) -> Any:
+        found = await answer()
+        booth.gateway.entry.refuse("the private stream is lost")  # and another one is open by the time of the end
+        return found
+
+    answered_by(booth, "fapiPrivateV3GetAccount", lost_meanwhile)
+    assert await booth.gateway.reconcile()
+    assert not booth.gateway.entry.is_open
+    await booth.gateway.entry.opened.wait()

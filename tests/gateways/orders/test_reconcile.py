@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import ccxt
 import numpy as np
 import pytest
 
 from gateways.orders import gateway
 from gateways.orders.ids import ClientIds
 from gateways.orders.known import Order, Stage
-from gateways.orders.views import FillView
+from gateways.orders.views import FillView, OrderView
 from gateways.sandbox.faults import Fault
 from oms.records import Liquidity, OrderState, OrderType, ReportKind, TimeInForce
 from tests.gateways.orders.booth import FAR, Booth, SkippingClock, on_booth
@@ -134,6 +135,20 @@ async def test_order_of_a_session_before_tells_only_the_fills_that_were_missed(b
     missed = [int(report["trade_id"]) for report in booth.reports if report["kind"] == ReportKind.FILL]
     assert missed == [fill.trade_id for fill in booth.account.fills[1:]]
     assert last(booth, ReportKind.POSITION)["qty"] == booth.account.qty
+
+
+@on_booth(is_open=False, clock=SkippingClock)
+async def test_fill_whose_order_the_exchange_has_forgotten_is_none_of_an_order_of_before(booth: Booth) -> None:
+    async def forgotten(*_: Any) -> OrderView:
+        raise ccxt.OrderNotFound('binanceusdm {"code":-2013,"msg":"Order does not exist."}')
+
+    await booth.venue.open()
+    await elsewhere(booth, "BUY", "1")
+    booth.venue.query_by_venue_id = forgotten
+    booth.gateway.recover(*booth.left(booth.new_id(), OrderState.LIVE, 1, 10))
+    booth.gateway.start()
+    await booth.gateway.entry.opened.wait()
+    assert kinds(booth) == ["CANCELLED", "POSITION", "BALANCE"]
 
 
 @on_booth(is_open=False, clock=SkippingClock)
