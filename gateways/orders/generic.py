@@ -85,6 +85,8 @@ IN_FORCE: Final = {TimeInForce.IOC: "IOC", TimeInForce.FOK: "FOK"}
 
 _priority: ContextVar[Priority] = ContextVar("priority", default=Priority.KEEP)
 _order: ContextVar[Order | None] = ContextVar("order", default=None)
+_turns: ContextVar[list[int]] = ContextVar("turns")
+"""What the requests have taken so far that ccxt makes of one call."""
 
 
 class NoAnswerError(ValueError):
@@ -136,8 +138,8 @@ class GenericOrders:
 
     async def open(self) -> None:
         """Learn the clock and the markets, and compare each instrument with its market; raises ``ValueError``."""
-        for line in lacks(self.exchange, self._row):
-            raise ValueError(f"{self._row.name} cannot be traded: {line}")
+        if missing := lacks(self.exchange, self._row):
+            raise ValueError(f"{self._row.name} cannot be traded: {'; '.join(missing)}")
         await self.set_clock()
         await self._ask(Priority.RECONCILE, "load_markets", True)
         by_symbol: dict[str, Instrument] = {}
@@ -231,12 +233,14 @@ class GenericOrders:
         if not answer.get("id"):
             return None
         number = self._views.order_ids.number(str(answer["id"]))
-        self._views.created_ms.setdefault(number, since_ms)
+        self._views.made(number, since_ms)
         self._unheard[number] = time.monotonic() + self.heard_s
         can_rest = order.order_type is OrderType.LIMIT and order.time_in_force not in IN_FORCE
         if can_rest and self._is_named is not None:
             return self._accepted(order, number)
-        with suppress(*REQUEST_ERRORS):  # that it was taken is certain: its stream or the next question will say more
+        with suppress(
+            *REQUEST_ERRORS, RateError
+        ):  # that it was taken is certain: its stream or the next question will say more
             view = await self.query_by_venue_id(instrument, number)
             self._is_named = view.client_id == order.client_id
             return view
@@ -264,7 +268,13 @@ class GenericOrders:
         number = order.venue_order_id or (await self.query(order)).venue_order_id
         identity = (self._views.order_ids.text(number), self._symbols[order.instrument.id])
         await self._ask(Priority.CANCEL, "cancel_order", *identity)
-        view = await self.query_by_venue_id(order.instrument, number)
+        try:
+            view = await self.query_by_venue_id(order.instrument, number)
+        except ccxt.OrderNotFound:
+            if not order.venue_order_id:
+                raise
+            filled_qty = sum(fill.qty for fill in await self.fills_of(order))  # an exchange that forgets what has ended
+            return self._accepted(order, number)._replace(standing=Standing.CANCELLED, filled_qty=filled_qty)
         return None if view.standing is Standing.OPEN else view
 
     async def cancel_all(self, instrument: Instrument) -> None:
@@ -531,7 +541,7 @@ class GenericOrders:
 
     async def _ask(self, priority: Priority, method: str, *arguments: Any, order: Order | None = None) -> Any:
         """Send a request in its turn; raises ``NoAnswerError`` where ccxt does not say what an error means."""
-        of_priority, of_order = _priority.set(priority), _order.set(order)
+        of_priority, of_order, of_turns = _priority.set(priority), _order.set(order), _turns.set([])
         try:
             return await getattr(self.exchange, method)(*arguments)
         except ccxt.ExchangeError as error:
@@ -545,12 +555,19 @@ class GenericOrders:
         finally:
             _priority.reset(of_priority)
             _order.reset(of_order)
+            _turns.reset(of_turns)
 
     async def _throttle(self, cost: float | None = None) -> None:
         """ccxt's hook before each request: the turn, by what ccxt says that the request costs."""
-        order = _order.get()
+        order, turns = _order.get(), _turns.get([])
         units = max(ceil((1 if cost is None else cost) * UNITS), 1)
-        await self.limiter.turn({REQUESTS: units}, _priority.get(), self.patience_s if order is not None else None)
+        turns.append(units)
+        try:
+            await self.limiter.turn({REQUESTS: units}, _priority.get(), self.patience_s if order is not None else None)
+        except RateError as error:
+            if len(turns) == 1:
+                raise
+            raise NoAnswerError(str(error)) from error  # a request of several: it may have been the order before it
         if order is not None:
             order.sent_s = self.limiter.now_s()
 

@@ -50,6 +50,8 @@ DIGEST_BITS: Final = 20
 """Of the digest of a trade's id, behind its time."""
 
 
+REMEMBERED_ORDERS: Final = 50_000
+"""Orders whose ids are known, and when they were made."""
 REMEMBERED: Final = 20_000
 """Trades of which it is known what they realized; one that is said again later is known to have been told."""
 
@@ -69,7 +71,7 @@ class TextIds:
     """An exchange's ids of orders as our integers, and back: whole numbers are themselves, a digest is any other."""
 
     def __init__(self) -> None:
-        self._texts: dict[int, str] = {}
+        self._texts: OrderedDict[int, str] = OrderedDict()
 
     def number(self, text: str) -> int:
         """The integer of an id; raises ``UnfitError`` when another one has it."""
@@ -79,6 +81,9 @@ class TextIds:
         number = int.from_bytes(digest, "little") % (1 << ID_BITS) | 1
         if self._texts.setdefault(number, text) != text:
             raise UnfitError(f"orders {text} and {self._texts[number]} cannot be told apart")
+        self._texts.move_to_end(number)  # those that are open are said again with each reconciliation
+        if len(self._texts) > REMEMBERED_ORDERS:
+            self._texts.popitem(last=False)
         return number
 
     def text(self, number: int) -> str:
@@ -98,7 +103,7 @@ class GenericViews:
     def __init__(self, instruments: Mapping[str, Instrument]) -> None:
         self._by_symbol = instruments
         self.order_ids = TextIds()
-        self.created_ms: dict[int, int] = {}
+        self.created_ms: OrderedDict[int, int] = OrderedDict()
         """When orders were made, by their ids at the venue, as far as has been said."""
         self.averages = Averages()
         self._newest_ts = 0
@@ -136,7 +141,7 @@ class GenericViews:
             flags |= OrderFlag.REDUCE_ONLY
         number = self.order_ids.number(order["id"])
         if order.get("timestamp"):
-            self.created_ms[number] = order["timestamp"]
+            self.made(number, order["timestamp"])
         return OrderView(
             instrument.id,
             ours_in(order.get("clientOrderId") or ""),
@@ -152,6 +157,12 @@ class GenericViews:
             filled_qty,
             self._heard_ts(order.get("lastUpdateTimestamp")),
         )
+
+    def made(self, number: int, ts_ms: int) -> None:
+        """Note since when there may be fills of an order, ms."""
+        self.created_ms.setdefault(number, ts_ms)
+        if len(self.created_ms) > REMEMBERED_ORDERS:
+            self.created_ms.popitem(last=False)
 
     def fills(self, trades: Iterable[Mapping[str, Any]]) -> list[FillView]:
         """Fills of the account, in the order in which they came about."""

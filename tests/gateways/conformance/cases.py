@@ -310,6 +310,7 @@ GENERIC: Final = tuple(
         by=by,
         cancel_order="cancel_order",
         amend_order="edit_order",
+        keeps_stops=False,
         answers_tell_fills=False,
         **changes,
     )
@@ -430,7 +431,7 @@ def on_stand(
             async def on_this(booth: Booth) -> None:
                 await body(Stand(booth, case))
 
-            market = {"recording": case.recording, "instrument": case.instrument, "traded": case.traded}
+            market: dict[str, Any] = {"recording": case.recording, "instrument": case.instrument, "traded": case.traded}
             on_booth(clock, **market, balance=case.balance, **options)(on_this)()
 
         test.__name__ = body.__name__

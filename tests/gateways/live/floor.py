@@ -86,7 +86,7 @@ class Floor:
         """The streams of its book."""
         feeds = self.live.venue.feeds(self.market.instrument)
         addresses = [feed.url for feed in feeds if feed.carries_book]
-        return [stream for stream in self.live.streams if stream.url in addresses]
+        return [each for each in self.live.streams if isinstance(each, Stream) and each.url in addresses]
 
     async def until(self, reached: Callable[[], Any]) -> Any:
         """Let everything go on until ``reached()`` is true; fails at the deadline."""
