@@ -283,6 +283,30 @@ def test_what_ccxt_would_send_is_looked_at_before_anything_is_traded(client_id: 
     asyncio.run(body())
 
 
+def test_made_up_order_does_not_leave_where_orders_are_asked_for_by_get() -> None:
+    """coinbaseinternational is such an exchange; its token may be there from a question before."""
+
+    async def body() -> None:
+        exchange = exchange_class(row_of("ccxt_coinbaseinternational_spot"))({"apiKey": "key", "secret": "secret"})
+        exchange.set_markets([MARKET])
+        sent = []
+
+        async def fetch(url: str, *_: Any) -> dict[str, Any]:
+            sent.append(url)
+            return {"result": {"order": {}}}
+
+        async def authenticate_v2() -> None:
+            exchange.options["v2AccessToken"] = "token"
+
+        exchange.fetch, exchange.authenticate_v2 = fetch, authenticate_v2
+        assert await why_unfit(exchange, INSTRUMENT, SYMBOL, "zoms0abc") == ""
+        assert sent == []
+        assert exchange.fetch is fetch
+        await exchange.close()
+
+    asyncio.run(body())
+
+
 def on_spot(**options: Any) -> Callable[[Callable[[Booth], Awaitable[None]]], Callable[[], None]]:
     market: dict[str, Any] = {"recording": SPOT.recording, "instrument": SPOT.instrument, "traded": SPOT.traded}
     return on_booth(SkippingClock, **market, **options)
