@@ -249,6 +249,9 @@ class Reconciler:
             self.reads_fundings = self.reads_fundings or known.news == before
         else:
             raise KnownError("the account never stood still long enough to be compared")
+        told_before = {currency: cash for currency, cash in balances.items() if currency in known.cash}
+        if not self.done and positions and not self._accounts_for(told_before):
+            known.is_disordered = True  # the core has realized something else before: it holds at another average too
         explained: dict[str, int] = {}
         for instrument in known.instruments.values():
             if instrument.kind == SPOT:

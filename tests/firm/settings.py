@@ -124,8 +124,8 @@ HTX_SPOT: Final = Market(
 MARKETS: Final = {market.venue: market for market in (USDM, SPOT, COINM, OKX, OKX_SPOT, HTX, HTX_SPOT)} | {
     "okx inverse": OKX_INVERSE
 }
-ALIKE: Final = ("binance_coinm", "okx_spot", "okx inverse")
-"""Of these, those that are another one's code with other names and numbers."""
+ALIKE: Final = ("binance_coinm", "okx_spot", "okx inverse", "htx_spot")
+"""Of these, those that are much like another one: ``make thorough`` runs them."""
 
 SYMBOL: Final = USDM.symbol
 

@@ -42,7 +42,7 @@ def waiting(stand: Stand) -> list[Conditional]:
     return found
 
 
-@on_stand(at=rows(of=lambda case: case.name == "htx_spot"))
+@on_stand(at=rows(of=lambda case: case.name == "htx_linear"))
 async def test_where_the_gateway_keeps_none_it_is_refused(stand: Stand) -> None:
     order_id = stop_on(stand)
     assert await stand.done(order_id, ReportKind.REJECTED) == ["REJECTED"]

@@ -105,6 +105,16 @@ async def test_fills_of_others_that_the_core_has_counted_already_are_not_counted
     assert last(booth, ReportKind.POSITION)["qty"] == 30 == booth.account.qty
 
 
+@on_booth()
+async def test_core_that_has_realized_something_else_is_told_the_exchanges_average(booth: Booth) -> None:
+    await booth.done(booth.place(1, 10), ReportKind.FILL)
+    wallet = booth.account.wallet
+    await booth.restart(booth.past(cash={booth.instrument.settlement: wallet + 5}))
+    await booth.gateway.entry.opened.wait()
+    told = [ReportKind(int(each["kind"])) for each in booth.reports]
+    assert told == [ReportKind.POSITION, ReportKind.BALANCE]
+
+
 @on_booth(clock=SkippingClock)
 async def test_position_that_no_fill_explains_is_refused_with_both_numbers_and_never_overwritten(booth: Booth) -> None:
     await booth.done(booth.place(1, 10), ReportKind.FILL)
