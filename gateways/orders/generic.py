@@ -129,7 +129,7 @@ class GenericOrders:
         """Of the fills that were read, by instrument."""
         self._asks_by_client_id = "clientOrderId" in inspect.getsource(type(exchange).fetch_order)
         self._is_named: bool | None = None
-        """Whether the exchange keeps client order ids; None: no order has shown it yet."""
+        """Whether the exchange keeps client order ids; None: no open order has shown it yet."""
         self._unheard: dict[int, float] = {}
         """Orders of which no stream has said anything, and until when that is in time, monotonic seconds."""
         self._missed = 0
@@ -242,8 +242,9 @@ class GenericOrders:
             *REQUEST_ERRORS, RateError
         ):  # that it was taken is certain: its stream or the next question will say more
             view = await self.query_by_venue_id(instrument, number)
-            self._is_named = view.client_id == order.client_id
-            return view
+            if view.client_id == order.client_id or view.standing is Standing.OPEN:
+                self._is_named = view.client_id == order.client_id
+            return view._replace(client_id=order.client_id)  # the id was answered to our own request
         return self._accepted(order, number)
 
     async def amend(self, order: Order, px: int, qty: int) -> OrderView | None:

@@ -335,6 +335,26 @@ def test_life_of_orders_by_ccxts_unified_methods() -> None:
     body()
 
 
+@on_spot(is_open=False)
+async def test_order_is_ours_where_the_exchange_does_not_show_its_client_order_id(booth: Booth) -> None:
+    stand = Stand(booth, SPOT)
+    await booth.open()
+
+    async def unnamed(real: Any) -> Any:
+        return await real() | {"clientOrderId": None}
+
+    answered_by(booth, "fetch_order", unnamed)
+    order_id = stand.take(-1, stand.lots)
+    assert (await stand.done(order_id, ReportKind.FILL))[0] == "ACCEPTED"  # it has ended: that proves nothing
+    answered_by(booth, "fetch_order", unnamed)
+    order_id = stand.place(1, stand.lots, stand.far)
+    assert await stand.done(order_id, ReportKind.ACCEPTED) == ["ACCEPTED"]
+    assert list(stand.known.orders) == [order_id]
+    refused = stand.place(1, stand.lots, stand.far)
+    assert await stand.done(refused, ReportKind.REJECTED) == ["REJECTED"]
+    assert "does not keep client order ids" in stand.lines[-1]
+
+
 async def check_what_ccxt_leaves_open(stand: Stand) -> None:
     """A cancelled order that is forgotten has ended; no turn for one request of several leaves the order unknown."""
 
