@@ -27,7 +27,7 @@ from gateways.orders.known import Order
 from gateways.orders.limiter import Limit, Limiter, Priority, RateError
 from gateways.orders.outcomes import REQUEST_ERRORS, Codes, Verdict
 from gateways.orders.venue import CommandError, Page, Send
-from gateways.orders.views import FillView, FundingView, OrderView, PositionView, Standing, Told
+from gateways.orders.views import FillView, FundingView, OrderView, PositionView, Standing, Told, taken
 from gateways.venues import Venue
 from oms.instruments import Instrument
 from oms.records import OrderFlag, OrderType, Reason, TimeInForce
@@ -237,7 +237,7 @@ class GenericOrders:
         self._unheard[number] = time.monotonic() + self.heard_s
         can_rest = order.order_type is OrderType.LIMIT and order.time_in_force not in IN_FORCE
         if can_rest and self._is_named is not None:
-            return self._accepted(order, number)
+            return taken(order, number)
         with suppress(
             *REQUEST_ERRORS, RateError
         ):  # that it was taken is certain: its stream or the next question will say more
@@ -245,7 +245,7 @@ class GenericOrders:
             if view.client_id == order.client_id or view.standing is Standing.OPEN:
                 self._is_named = view.client_id == order.client_id
             return view._replace(client_id=order.client_id)  # the id was answered to our own request
-        return self._accepted(order, number)
+        return taken(order, number)
 
     async def amend(self, order: Order, px: int, qty: int) -> OrderView | None:
         """``editOrder``: what has come of it is asked for."""
@@ -275,7 +275,7 @@ class GenericOrders:
             if not order.venue_order_id:
                 raise
             filled_qty = sum(fill.qty for fill in await self.fills_of(order))  # an exchange that forgets what has ended
-            return self._accepted(order, number)._replace(standing=Standing.CANCELLED, filled_qty=filled_qty)
+            return taken(order, number)._replace(standing=Standing.CANCELLED, filled_qty=filled_qty)
         return None if view.standing is Standing.OPEN else view
 
     async def cancel_all(self, instrument: Instrument) -> None:
@@ -517,24 +517,6 @@ class GenericOrders:
                 del self._unheard[number]
                 self._missed += 1
         raise NoAnswerError(f"the stream says nothing of the last {self._missed} orders")
-
-    def _accepted(self, order: Order, number: int) -> OrderView:
-        """An order that the exchange has taken, and of which it has not said more."""
-        return OrderView(
-            order.instrument.id,
-            order.client_id,
-            number,
-            order.side,
-            order.order_type,
-            order.time_in_force,
-            order.flags,
-            Standing.OPEN,
-            Reason.NONE,
-            order.px,
-            order.qty,
-            0,
-            0,
-        )
 
     @property
     def _parameters(self) -> dict[str, Any]:

@@ -43,7 +43,7 @@ from gateways.orders.known import Order
 from gateways.orders.limiter import Priority
 from gateways.orders.outcomes import Codes
 from gateways.orders.venue import CommandError, Page, Send
-from gateways.orders.views import FillView, FundingView, OrderView, PositionView, Standing, Told
+from gateways.orders.views import FillView, FundingView, OrderView, PositionView, Standing, Told, taken
 from oms.instruments import Instrument
 from oms.records import OrderFlag, OrderType, Reason, TimeInForce
 
@@ -120,23 +120,7 @@ class HtxSpot(HtxOrders):
             kind = POST_ONLY if order.flags & OrderFlag.POST_ONLY else LIMIT_KINDS[order.time_in_force]
         request["type"] = f"{SIDES[order.side]}-{kind}"
         placed = await self._ask("spotPrivatePostV1OrderOrdersPlace", request, PLACE, Priority.ORDER, order)
-        if not placed:
-            return None
-        return OrderView(
-            instrument.id,
-            order.client_id,
-            number_of(placed, "order id"),
-            order.side,
-            order.order_type,
-            order.time_in_force,
-            order.flags,
-            Standing.OPEN,
-            Reason.NONE,
-            order.px,
-            order.qty,
-            0,
-            0,
-        )
+        return taken(order, number_of(placed, "order id")) if placed else None
 
     async def cancel(self, order: Order) -> OrderView | None:
         """ "Submit Cancel for an Order", by either id; None while the order is still open."""
