@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
@@ -76,10 +75,8 @@ CODES: Final[Codes] = {
 }
 """Words by which exchanges say that a client order id is there already: ccxt takes some of them for refusals."""
 
-HEARD_S: Final = 5.0
-"""How long a stream may take with an order that was placed."""
-MOST_MISSED: Final = 3
-"""Orders in a row of which it says nothing, before it is taken for dead: ccxt does not notice every end."""
+LATE_S: Final = 5.0
+"""How long a stream may take with an order that was placed: ccxt does not notice every end of one."""
 
 IN_FORCE: Final = {TimeInForce.IOC: "IOC", TimeInForce.FOK: "FOK"}
 
@@ -117,7 +114,7 @@ class GenericOrders:
         self.patience_s: float | None = 10.0
         self.receive_window_s = row.receive_window_s
         self.settle_s = SETTLE_S
-        self.heard_s = HEARD_S
+        self.late_s = LATE_S
         self.limiter = Limiter(limits_of(exchange.rateLimit), clock)
         self._row = row
         self._instruments = instruments
@@ -130,9 +127,8 @@ class GenericOrders:
         self._asks_by_client_id = "clientOrderId" in inspect.getsource(type(exchange).fetch_order)
         self._is_named: bool | None = None
         """Whether the exchange keeps client order ids; None: no open order has shown it yet."""
-        self._unheard: dict[int, float] = {}
-        """Orders of which no stream has said anything, and until when that is in time, monotonic seconds."""
-        self._missed = 0
+        self._is_told = bool(exchange.has["watchOrders"])
+        """Whether a stream tells of orders, and not only of their fills."""
         exchange.throttle = self._throttle
         exchange.on_rest_response = self._observe
 
@@ -207,8 +203,8 @@ class GenericOrders:
             )
 
     async def place(self, order: Order) -> OrderView | None:
-        """``createOrder``. One that cannot rest is asked for at once, as its answer seldom says what it has filled; and
-        so is the first, for its client order id.
+        """``createOrder``. One that cannot rest is asked for at once, as its answer seldom says what it has filled; so
+        is the first, for its client order id, and each of which no stream would say that it rests.
         """
         instrument = order.instrument
         symbol = self._symbols[instrument.id]
@@ -234,9 +230,8 @@ class GenericOrders:
             return None
         number = self._views.order_ids.number(str(answer["id"]))
         self._views.made(number, since_ms)
-        self._unheard[number] = time.monotonic() + self.heard_s
         can_rest = order.order_type is OrderType.LIMIT and order.time_in_force not in IN_FORCE
-        if can_rest and self._is_named is not None:
+        if can_rest and self._is_named is not None and self._is_told:
             return taken(order, number)
         with suppress(
             *REQUEST_ERRORS, RateError
@@ -458,7 +453,7 @@ class GenericOrders:
         watcher.throttle = self._throttle
         watcher.set_markets(self.exchange.markets, self.exchange.currencies)
         heard: asyncio.Queue[Mapping[str, Any]] = asyncio.Queue()
-        watches = watcher.watch_orders if watcher.has["watchOrders"] else watcher.watch_my_trades
+        watches = watcher.watch_orders if self._is_told else watcher.watch_my_trades
 
         async def hear(symbol: str) -> None:
             while True:  # nothing may be waited for between two calls: what comes meanwhile wakes nobody
@@ -470,8 +465,7 @@ class GenericOrders:
                 structure = await heard.get()
                 if not self._views.is_ours(structure):
                     continue
-                self._hear_of(structure)
-                if watcher.has["watchOrders"] and self._views.is_whole(structure):
+                if self._is_told and self._views.is_whole(structure):
                     take(self._views.order(structure))
                 else:
                     await self._tell_as_asked(structure, take)
@@ -488,7 +482,6 @@ class GenericOrders:
                     tasks.create_task(hear(symbol))
                 tasks.create_task(tell())
                 tasks.create_task(settle())
-                tasks.create_task(self._doubt())
         except* Exception as group:
             error = group.exceptions[0]
             raise error if isinstance(error, REQUEST_ERRORS) else NoAnswerError(repr(error)) from group
@@ -501,22 +494,6 @@ class GenericOrders:
         instrument = next(each for each in self._instruments if self._symbols[each.id] == structure["symbol"])
         with suppress(ccxt.OrderNotFound):
             take(await self.query_by_venue_id(instrument, self._views.order_ids.number(str(text))))
-
-    def _hear_of(self, structure: Mapping[str, Any]) -> None:
-        self._missed = 0
-        self._unheard.pop(self._views.order_ids.number(_order_id_in(structure)), None)
-
-    async def _doubt(self) -> None:
-        """Raise when a stream does not tell of orders that were placed."""
-        self._missed = 0
-        self._unheard.clear()
-        while self._missed < MOST_MISSED:
-            await asyncio.sleep(self.heard_s / 5)
-            now_s = time.monotonic()
-            for number in [number for number, until_s in self._unheard.items() if until_s < now_s]:
-                del self._unheard[number]
-                self._missed += 1
-        raise NoAnswerError(f"the stream says nothing of the last {self._missed} orders")
 
     @property
     def _parameters(self) -> dict[str, Any]:

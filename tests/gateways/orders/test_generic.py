@@ -15,10 +15,12 @@ from gateways.abilities import lacks, why_unfit
 from gateways.credentials import Credentials, CredentialsError
 from gateways.generic import definition_of, differences, exchange_class, number_text, settings_text
 from gateways.orders.averages import Averages
-from gateways.orders.generic import limits_of, orders_of
+from gateways.orders.generic import LATE_S, limits_of, orders_of
 from gateways.orders.generic_views import GenericViews, TextIds, UnfitError, trade_number
 from gateways.orders.ids import ids_of, ours_in
+from gateways.orders.private import MOST_MISSED
 from gateways.orders.views import PositionView, Standing
+from gateways.sandbox.faults import Fault
 from gateways.sandbox.server import Sandbox, credentials_of
 from gateways.sidecar import open_recording
 from gateways.venue_check.place import place_of
@@ -316,7 +318,6 @@ def test_life_of_orders_by_ccxts_unified_methods() -> None:
     @on_spot(is_open=False)
     async def body(booth: Booth) -> None:
         stand = Stand(booth, SPOT)
-        booth.venue.heard_s = 0.1
         await booth.open()
         order_id = stand.place(1, stand.lots + 3, stand.far + 3)
         assert await stand.done(order_id, ReportKind.ACCEPTED) == ["ACCEPTED"]
@@ -329,10 +330,35 @@ def test_life_of_orders_by_ccxts_unified_methods() -> None:
         stand.place(1, 13 * stand.lots)
         await stand.until(lambda: stand.account.fills and not stand.known.orders)
         stand.check()
-        booth.venue._unheard = dict.fromkeys((1, 2, 3), 0.0)  # a stream that says nothing any more
-        await stand.until(lambda: stand.gateway.stream.connections == 2 and stand.gateway.entry.is_open)
 
     body()
+
+
+@on_spot(is_open=False)
+async def test_stream_is_doubted_for_orders_of_which_it_says_nothing_for_long(booth: Booth) -> None:
+    stand = Stand(booth, SPOT)
+    await booth.open()
+    stream, clock = stand.gateway.stream, booth.clock
+    assert isinstance(clock, SkippingClock)
+    await stand.done(stand.place(1, stand.lots, stand.far), ReportKind.ACCEPTED)
+
+    async def overtaken(real: Any) -> Any:
+        answer = await real()
+        await stand.until(lambda: stand.reports[-1]["kind"] == ReportKind.ACCEPTED)
+        return answer
+
+    for _ in range(MOST_MISSED):
+        answered_by(booth, "create_order", overtaken)
+        await stand.done(stand.place(1, stand.lots, stand.far), ReportKind.ACCEPTED)
+    assert (stream._missed, stand.gateway.asking.resolver.asked) == (0, 0)
+    stand.faults(Fault.DROP)
+    orders = [stand.place(1, stand.lots, stand.far) for _ in range(MOST_MISSED)]  # a burst: they may be late
+    for order_id in orders:
+        await stand.done(order_id, ReportKind.ACCEPTED)
+    assert (stream._missed, stream.connections) == (MOST_MISSED, 1)
+    clock.skipped_s += LATE_S
+    stand.place(1, stand.lots, stand.far)
+    await stand.until(lambda: stream.connections == 2 and stand.gateway.entry.is_open)
 
 
 @on_spot(is_open=False)
