@@ -122,8 +122,6 @@ class GenericOrders:
         self._symbols: dict[int, str] = {}
         """ccxt's, by instrument."""
         self._views = GenericViews({})
-        self._newest_ms: dict[int, int] = {}
-        """Of the fills that were read, by instrument."""
         self._asks_by_client_id = "clientOrderId" in inspect.getsource(type(exchange).fetch_order)
         self._is_named: bool | None = None
         """Whether the exchange keeps client order ids; None: no open order has shown it yet."""
@@ -343,23 +341,18 @@ class GenericOrders:
         return [fill for fill in fills if fill.venue_order_id == number]
 
     async def fills_from(self, instrument: Instrument, trade_id: int | None) -> Page:
-        """``fetchMyTrades``: the latest ones, or all since the newest that has been read.
+        """``fetchMyTrades``: the latest ones, or all since the trade before that id.
 
-        Ids of trades grow with time at few exchanges, so that the time is what is asked for.
+        Ids of trades grow with time at few exchanges, so that the time of that trade is what is asked for.
         """
-        newest_ms = self._newest_ms.get(instrument.id)
         if trade_id is None:
-            symbol = self._symbols[instrument.id]
-            trades = await self._ask(Priority.RECONCILE, "fetch_my_trades", symbol)
-            fills = self._views.fills(trades)
-        else:
-            since_ms = self.exchange.milliseconds() - BACK_MS if newest_ms is None else newest_ms
-            fills = await self._fills_since(instrument, since_ms, Priority.RECONCILE)
-        if fills:
-            self._newest_ms[instrument.id] = fills[-1].exch_ts // NS_PER_MS
-        elif newest_ms is None:
-            self._newest_ms[instrument.id] = self.exchange.milliseconds() - BACK_MS
-        return Page(fills, is_last=True)
+            trades = await self._ask(Priority.RECONCILE, "fetch_my_trades", self._symbols[instrument.id])
+            return Page(self._views.fills(trades), is_last=True)
+        views = self._views
+        since_ms = views.traded_ms(instrument, trade_id - 1) or self.exchange.milliseconds() - BACK_MS
+        fills = await self._fills_since(instrument, since_ms, Priority.RECONCILE)
+        before_ms = views.traded_ms(instrument, trade_id - 1) or 0  # it may be one of them
+        return Page([fill for fill in fills if fill.exch_ts >= before_ms * NS_PER_MS], is_last=True)
 
     async def _fills_since(self, instrument: Instrument, since_ms: int, priority: Priority) -> list[FillView]:
         """All fills from a time on, page by page, until one brings nothing new.

@@ -189,6 +189,47 @@ def test_ids_that_are_no_numbers_have_numbers_that_grow_with_time_and_are_the_sa
     assert (ids.text(number), ids.number("12"), ids.text(12)) == ("0f3c-aa", 12, "12")
 
 
+def test_fills_of_an_order_are_looked_for_since_the_earliest_time_that_is_known_of_it() -> None:
+    """Some streams state the time of the event, and not that of the order."""
+    reader = views()
+    number = reader.order_ids.number(ORDER["id"])
+    for ts_ms in (1_700_000_000_000, 1_700_000_030_000, 1_699_999_999_000):
+        reader.made(number, ts_ms)
+    reader.order(ORDER)
+    assert reader.created_ms[number] == 1_699_999_999_000
+
+
+def test_fills_behind_the_latest_ones_are_read_from_the_trade_before_them() -> None:
+    async def body() -> None:
+        exchange = bybit()
+        venue = orders_of(row_of("ccxt_bybit_spot"))(exchange, (INSTRUMENT,), SkippingClock())
+        venue._symbols[INSTRUMENT.id] = SYMBOL
+        venue._views = views()
+        now_ms = exchange.milliseconds()
+        trades = [TRADE | {"id": str(number), "timestamp": now_ms - 1_000 * (20 - number)} for number in range(1, 10)]
+        asked = []
+
+        async def fetch_my_trades(_: str, since_ms: int | None = None, *__: Any) -> list[dict[str, Any]]:
+            asked.append(since_ms)
+            return [each for each in trades if each["timestamp"] >= since_ms] if since_ms else trades[-2:]
+
+        exchange.fetch_my_trades = fetch_my_trades
+
+        async def numbers(trade_id: int | None) -> list[int]:
+            return [fill.trade_id for fill in (await venue.fills_from(INSTRUMENT, trade_id)).fills]
+
+        assert await numbers(None) == [8, 9]
+        assert await numbers(4) == [3, 4, 5, 6, 7, 8, 9]  # booked by a session before, and all behind it
+        assert asked[1] < now_ms - 86_000_000
+        trades.append(TRADE | {"id": "10", "timestamp": now_ms - 5_000})
+        assert await numbers(None) == [9, 10]  # somebody else has asked for the latest ones meanwhile
+        assert await numbers(10) == [9, 10]
+        assert asked[-1] > now_ms - 86_000_000
+        await exchange.close()
+
+    asyncio.run(body())
+
+
 def test_position_is_signed_and_legs_are_refused() -> None:
     reader = GenericViews({"BTC/USDT:USDT": PERPETUAL})
     position = {"symbol": "BTC/USDT:USDT", "side": "short", "contracts": "0.5", "entryPrice": "60000.05"}
