@@ -19,8 +19,9 @@ import ccxt
 from gateways.abilities import SWITCHED, amends, buys_by_cost, lacks, why_unfit
 from gateways.credentials import PASSPHRASE, Credentials, CredentialsError, variable
 from gateways.generic import differences, exchange_class, market_of
+from gateways.orders.cash import cash_of
 from gateways.orders.clock import Clock
-from gateways.orders.generic_views import NS_PER_MS, WAYS, GenericViews, UnfitError, cash_of
+from gateways.orders.generic_views import NS_PER_MS, WAYS, GenericViews, UnfitError
 from gateways.orders.ids import MOST, external_order_id, ids_of
 from gateways.orders.known import Order
 from gateways.orders.limiter import Limit, Limiter, Priority, RateError
@@ -396,13 +397,13 @@ class GenericOrders:
     async def balances(self) -> dict[str, int]:
         """``fetchBalance``: all that there is of each currency; of contracts without what is not realized."""
         totals = (await self._ask(Priority.RECONCILE, "fetch_balance"))["total"]
-        found = {currency: cash_of(text) for currency, text in totals.items() if text is not None}
+        found = {currency: cash_of(text, "balance") for currency, text in totals.items() if text is not None}
         if self._row.exchange in EQUITY_TOTALS and self._row.market != "spot":
             for row in await self._position_rows():
                 currency = next(
                     each.settlement for each in self._instruments if self._symbols[each.id] == row["symbol"]
                 )
-                found[currency] = found.get(currency, 0) - cash_of(row.get("unrealizedPnl") or "0")
+                found[currency] = found.get(currency, 0) - cash_of(row.get("unrealizedPnl"), "unrealizedPnl")
         return found
 
     async def fundings_since(self, ts: int) -> list[FundingView]:

@@ -14,12 +14,12 @@ from hashlib import blake2b
 from typing import Any, Final, NamedTuple
 
 from gateways.orders.averages import Averages
+from gateways.orders.cash import cash_of
 from gateways.orders.ids import MOST, ours_in
 from gateways.orders.known import Trade
 from gateways.orders.views import FillView, FundingView, OrderView, PositionView, Standing
-from oms.decimals import parse_decimal
 from oms.instruments import Instrument
-from oms.records import CASH_SCALE, Liquidity, OrderFlag, OrderType, Reason, TimeInForce
+from oms.records import Liquidity, OrderFlag, OrderType, Reason, TimeInForce
 
 NS_PER_MS: Final = 1_000_000
 
@@ -222,7 +222,9 @@ class GenericViews:
             return None
         instrument = self._by_symbol[payment["symbol"]]
         number = trade_number(payment["id"], payment["timestamp"])
-        return FundingView(instrument.id, number, -cash_of(payment["amount"]), payment["timestamp"] * NS_PER_MS)
+        return FundingView(
+            instrument.id, number, -cash_of(payment["amount"], "amount"), payment["timestamp"] * NS_PER_MS
+        )
 
     def _heard_ts(self, stated_ms: int | None) -> int:
         """When an order was as it is said to be, ns: now, where the exchange does not say."""
@@ -248,7 +250,7 @@ class GenericViews:
         if len(stated) != 1:
             return 0, False, 0
         (fee,) = stated
-        cash, currency = cash_of(fee["cost"]), fee.get("currency")
+        cash, currency = cash_of(fee["cost"], "fee"), fee.get("currency")
         if not cash or currency == instrument.settlement:
             return cash, True, 0
         if instrument.kind == "spot" and currency == instrument.base:
@@ -272,11 +274,6 @@ def _moment(trade: Mapping[str, Any]) -> tuple[int, int]:
     """By which trades are put in order: ccxt sorts their ids as text."""
     ts_ms = trade.get("timestamp") or 0
     return ts_ms, trade_number(trade.get("id") or "", ts_ms)
-
-
-def cash_of(text: str) -> int:
-    """An amount in 1e-8, rounded half to even: exchanges have more decimals than the core."""
-    return round(Fraction(parse_decimal("amount", text)) * CASH_SCALE)
 
 
 def _outline(structure: Mapping[str, Any]) -> str:

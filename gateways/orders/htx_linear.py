@@ -18,9 +18,10 @@ import ccxt
 import msgspec
 
 from gateways.credentials import Credentials
+from gateways.orders.cash import cash_of
 from gateways.orders.clock import Clock
 from gateways.orders.htx import HtxOrders, new_ccxt
-from gateways.orders.htx_views import NS_PER_MS, ORDERS, HtxLinearViews, cash_of
+from gateways.orders.htx_views import NS_PER_MS, ORDERS, HtxLinearViews
 from gateways.orders.htx_words import (
     CODES,
     FUNDING_BILLS,

@@ -16,6 +16,7 @@ import ccxt
 import msgspec
 
 from gateways.credentials import Credentials
+from gateways.orders.cash import cash_of
 from gateways.orders.clock import Clock
 from gateways.orders.htx import HtxOrders, new_ccxt
 from gateways.orders.htx_spot_views import CLEARING, ORDERS, HtxSpotViews
@@ -36,7 +37,6 @@ from gateways.orders.htx_spot_words import (
     POST_ONLY,
     SWITCH,
 )
-from gateways.orders.htx_views import cash_of
 from gateways.orders.htx_words import PUBLIC, SIDES
 from gateways.orders.ids import external_order_id, number_of
 from gateways.orders.known import Order

@@ -19,12 +19,13 @@ import msgspec
 
 from gateways.credentials import PASSPHRASE, Credentials, CredentialsError, variable
 from gateways.orders.batches import Answer
+from gateways.orders.cash import cash_of
 from gateways.orders.clock import Clock
 from gateways.orders.ids import MOST, external_order_id, number_of
 from gateways.orders.known import Order
 from gateways.orders.limiter import Limiter, Priority
 from gateways.orders.okx_stops import CONDITIONAL, check_stop, stop_name, stop_terms, stop_view
-from gateways.orders.okx_views import ACCOUNT, NS_PER_MS, ORDERS, OkxViews, cash_of
+from gateways.orders.okx_views import ACCOUNT, NS_PER_MS, ORDERS, OkxViews
 from gateways.orders.okx_words import (
     ACCOUNT_ORDERS,
     AMEND,
