@@ -15,7 +15,8 @@ from gateways.abilities import lacks, why_unfit
 from gateways.credentials import Credentials, CredentialsError
 from gateways.generic import definition_of, differences, exchange_class, number_text, settings_text
 from gateways.orders.averages import Averages
-from gateways.orders.generic import LATE_S, limits_of, orders_of
+from gateways.orders.generic import LATE_S, orders_of
+from gateways.orders.generic_requests import limits_of
 from gateways.orders.generic_views import GenericViews, TextIds, UnfitError, trade_number
 from gateways.orders.ids import ids_of, ours_in
 from gateways.orders.private import MOST_MISSED
