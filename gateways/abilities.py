@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Final
 
 from ccxt.base.errors import AuthenticationError, BaseError, NetworkError
@@ -50,6 +54,11 @@ AMENDING: Final = {
 }
 """Exchanges, and their markets, whose orders ccxt amends in place: elsewhere ``editOrder`` cancels and places anew."""
 
+QUESTIONS: Final = re.compile(r"(load|fetch)_\w+|is_\w+_enabled|handle_\w+_and_params")
+"""Methods of ccxt's by which the making of an order asks what it has to know; what asks otherwise may be the order."""
+
+_is_question: ContextVar[bool] = ContextVar("is_question", default=False)
+
 SWITCHED: Final = ("kraken", "krakenfutures", "okx", "woo")
 """Exchanges with a dead man's switch for the whole account that ccxt sets without a symbol."""
 
@@ -92,8 +101,10 @@ def hands_on_client_ids(exchange: Any) -> bool:
 async def why_unfit(exchange: Any, instrument: Instrument, symbol: str, client_id: str) -> str:
     """Why what ccxt would send for an order cannot be traded by; empty: it can.
 
-    An order is made up and goes all the way through ccxt, but for the last step: nothing but questions is sent. What
-    would have been must hold the client order id, the price and the quantity, as they are.
+    An order is made up and goes all the way through ccxt, but for the last step. No request leaves that changes
+    something by its method, that holds the order's id or its price, or that is not made by one of ``QUESTIONS``: some
+    exchanges take orders by GET. What would have been must hold the client order id, the price and the quantity, as
+    they are.
 
     Parameters
     ----------
@@ -112,15 +123,18 @@ async def why_unfit(exchange: Any, instrument: Instrument, symbol: str, client_i
     ticks, lots = 1_000_003, instrument.qty_to_lots(instrument.min_qty) + 7
     px, qty = instrument.px_from_ticks(ticks), instrument.qty_from_lots(lots)
     really = exchange.fetch
+    wanted = {"client order id": client_id, "price": _trimmed(px), "quantity": _trimmed(qty)}
 
     async def fetch(url: str, method: str = "GET", headers: Any = None, body: Any = None) -> Any:
-        if method == "GET":
+        text = f"{url} {body}"
+        if method == "GET" and _is_question.get() and client_id not in text and wanted["price"] not in text:
             return await really(url, method, headers, body)
-        raise _WouldSendError(f"{url} {body}")
+        raise _WouldSendError(text)
 
-    exchange.fetch = fetch
+    questions = {name: _as_question(getattr(exchange, name)) for name in _questions_of(exchange)}
     try:
-        await exchange.create_order(symbol, "limit", "buy", qty, px, {"clientOrderId": client_id})
+        with _instead(exchange, questions | {"fetch": fetch}):
+            await exchange.create_order(symbol, "limit", "buy", qty, px, {"clientOrderId": client_id})
     except _WouldSendError as error:
         text = str(error)
     except (NetworkError, AuthenticationError):
@@ -128,12 +142,38 @@ async def why_unfit(exchange: Any, instrument: Instrument, symbol: str, client_i
     except _FAILURES as error:
         return f"ccxt makes no order of it: {error!r}"[:MOST_TEXT]
     else:
-        return "ccxt asks for an order by a question"
-    finally:
-        exchange.fetch = really
-    wanted = {"client order id": client_id, "price": _trimmed(px), "quantity": _trimmed(qty)}
+        return "ccxt sends nothing for an order"
     missing = [name for name, value in wanted.items() if value not in text]
     return f"ccxt does not hand on the {' and the '.join(missing)} of an order as it is" if missing else ""
+
+
+def _questions_of(exchange: Any) -> list[str]:
+    kind = type(exchange)
+    return [
+        name for name in dir(kind) if QUESTIONS.fullmatch(name) and inspect.iscoroutinefunction(getattr(kind, name))
+    ]
+
+
+def _as_question(method: Callable[..., Any]) -> Callable[..., Any]:
+    async def ask(*arguments: Any, **named: Any) -> Any:
+        before = _is_question.set(True)
+        try:
+            return await method(*arguments, **named)
+        finally:
+            _is_question.reset(before)
+
+    return ask
+
+
+@contextmanager
+def _instead(exchange: Any, methods: dict[str, Any]) -> Iterator[None]:
+    """Other methods of an exchange for a while."""
+    before = {name: getattr(exchange, name) for name in methods}
+    vars(exchange).update(methods)
+    try:
+        yield
+    finally:
+        vars(exchange).update(before)
 
 
 class _WouldSendError(Exception):

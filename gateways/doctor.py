@@ -349,14 +349,16 @@ async def _answered(
     name: str, check: Callable[[], Awaitable[list[Finding]]], refused: Callable[[BaseException], str]
 ) -> list[Finding]:
     """What a check finds, or that it had no answer: that is not fit to trade on; ``refused`` words that of the keys."""
-    from ccxt.base.errors import AuthenticationError, BaseError
+    from ccxt.base.errors import AuthenticationError
+
+    from gateways.orders.outcomes import REQUEST_ERRORS
 
     try:
         async with asyncio.timeout(REQUEST_S):
             return await check()
     except AuthenticationError as error:
         return [Finding(name, "refused", refused(error))]
-    except (BaseError, OSError, TimeoutError) as error:
+    except (*REQUEST_ERRORS, AttributeError) as error:  # also what is ccxt's own, of an answer that it cannot read
         return [Finding(name, "refused", f"it could not be found out: {one_line(error)}")]
 
 

@@ -486,5 +486,9 @@ def venues_with_keys(environment: Mapping[str, str]) -> list[str]:
 
 def one_line(error: BaseException) -> str:
     """An exchange's error in one line, with its type; such a text may be a whole page, or have a signed request."""
-    text = _QUERY.sub("?...", " ".join(str(error).split()))
-    return f"{type(error).__name__} {text}".strip()[:300]
+    return f"{type(error).__name__} {without_query(error)}".strip()[:300]
+
+
+def without_query(error: BaseException) -> str:
+    """An error's text in one line, without the parameters and the signature of a request."""
+    return _QUERY.sub("?...", " ".join(str(error).split()))

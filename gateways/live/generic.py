@@ -23,6 +23,7 @@ from gateways.live.route import Route
 from gateways.live.venue import Checksums, Feed
 from gateways.orders.generic_views import trade_number
 from gateways.orders.outcomes import REQUEST_ERRORS, told_text
+from gateways.seldom_log import SeldomLog
 from gateways.venues import Venue
 from oms.instruments import Instrument
 
@@ -54,6 +55,8 @@ class InstrumentStream:
         Where the exchange is.
     policy
         How patient it is.
+    log
+        Takes a line when the book is lost or cannot be had, and one when it is there again.
 
     Attributes
     ----------
@@ -65,7 +68,7 @@ class InstrumentStream:
         Whether the book comes.
     """
 
-    def __init__(self, venue: GenericMarketData, market: Market, route: Route, policy: Policy) -> None:
+    def __init__(self, venue: GenericMarketData, market: Market, route: Route, policy: Policy, log: SeldomLog) -> None:
         self.opened = 0
         self.failed = 0
         self.silent = 0
@@ -75,6 +78,9 @@ class InstrumentStream:
         self._market = market
         self._route = route
         self._policy = policy
+        self._log = log
+        self._down_s: float | None = None
+        """Since when the book has been missing that was there before, or could not be had."""
         self._told: Book = {}
         self._id = time.time_ns() // 1_000_000
         self._book_ts = 0
@@ -93,6 +99,7 @@ class InstrumentStream:
                     await self._connect_and_listen()
                 except REQUEST_ERRORS as error:
                     self.last_error = told_text(error)
+                    self._say_down()
                 self.failed += not self.is_up
                 if self.is_up:
                     backoff.reset()
@@ -101,6 +108,14 @@ class InstrumentStream:
                 await asyncio.sleep(backoff.next_s())
         finally:
             await self._venue.close()
+
+    def _say_down(self) -> None:
+        self._down_s = time.monotonic() if self._down_s is None else self._down_s
+        self._say("down", f"{'lost' if self.is_up else 'cannot connect'}: {self.last_error}; trying again")
+
+    def _say(self, kind: str, what: str) -> None:
+        name = f"{self._venue.row.name} {self._market.instrument.symbol}"
+        self._log.add(f"{kind} {name}", f"{name}: {what}")
 
     def snapshot(self) -> bytes:
         """The book as it was told last, whole; raises ``RequestError`` while there is none."""
@@ -177,6 +192,9 @@ class InstrumentStream:
         if not self.is_up:
             self.opened += 1
             self.is_up = True
+            if self._down_s is not None:
+                self._say("up", f"connected again after {time.monotonic() - self._down_s:.1f} s")
+                self._down_s = None
             self._market.set_up(is_up=True)
             return
         changed = dict(found.items() - before.items()) | dict.fromkeys(before.keys() - found.keys(), 0.0)
@@ -255,9 +273,11 @@ class GenericMarketData:
         """None: connections are ccxt's."""
         return ()
 
-    def streams(self, markets: Sequence[Market], route: Route, policy: Policy) -> list[InstrumentStream]:
+    def streams(
+        self, markets: Sequence[Market], route: Route, policy: Policy, log: SeldomLog
+    ) -> list[InstrumentStream]:
         """As ``gateways.live.venue.Watching.streams``."""
-        self._streams = {each.instrument.symbol: InstrumentStream(self, each, route, policy) for each in markets}
+        self._streams = {each.instrument.symbol: InstrumentStream(self, each, route, policy, log) for each in markets}
         return list(self._streams.values())
 
     async def snapshot(self, requests: Requests, instrument: Instrument) -> bytes:

@@ -111,7 +111,7 @@ class LiveData:
         for market in self.markets:
             self._add_streams(market, connections, connect)
         if isinstance(self.venue, Watching):
-            self.streams += self.venue.streams(self.markets, route, policy)
+            self.streams += self.venue.streams(self.markets, route, policy, self.log)
 
     def _add_streams(self, market: Market, connections: int, connect: Connect | None) -> None:
         def book_changed() -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gateways.live.client import Policy
     from gateways.live.market import Market
     from gateways.live.route import Route
+    from gateways.seldom_log import SeldomLog
 
 Ticks = npt.NDArray[np.void]
 
@@ -102,5 +103,5 @@ class Kept(Protocol):
 class Watching(Protocol):
     """A venue whose connections are not ours to open: what comes by them is told to the markets."""
 
-    def streams(self, markets: Sequence[Market], route: Route, policy: Policy) -> Sequence[Kept]:
-        """What keeps them up."""
+    def streams(self, markets: Sequence[Market], route: Route, policy: Policy, log: SeldomLog) -> Sequence[Kept]:
+        """What keeps them up; a connection that was lost, and one that is there again, is told to ``log``."""

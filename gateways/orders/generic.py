@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from contextvars import ContextVar
-from math import ceil
 from typing import Any, Final
 
 import ccxt
@@ -21,54 +18,25 @@ from gateways.abilities import SWITCHED, amends, buys_by_cost, lacks, why_unfit
 from gateways.credentials import PASSPHRASE, Credentials, CredentialsError, variable
 from gateways.generic import differences, exchange_class, market_of
 from gateways.orders.clock import Clock
-from gateways.orders.generic_views import NS_PER_MS, WAYS, GenericViews, UnfitError, cash_of
+from gateways.orders.generic_account import GenericAccount
+from gateways.orders.generic_requests import NoAnswerError, again, prepared, settings_of
+from gateways.orders.generic_views import WAYS, GenericViews, UnfitError
 from gateways.orders.ids import MOST, external_order_id, ids_of
 from gateways.orders.known import Order
-from gateways.orders.limiter import Limit, Limiter, Priority, RateError
+from gateways.orders.limiter import Priority, RateError
 from gateways.orders.outcomes import REQUEST_ERRORS, Codes, Verdict
-from gateways.orders.venue import CommandError, Page, Send
-from gateways.orders.views import FillView, FundingView, OrderView, PositionView, Standing, Told
+from gateways.orders.venue import CommandError, Send
+from gateways.orders.views import OrderView, Standing, Told, taken
 from gateways.venues import Venue
 from oms.instruments import Instrument
 from oms.records import OrderFlag, OrderType, Reason, TimeInForce
-
-REQUESTS: Final = "requests"
-UNITS: Final = 100
-"""Of a limit, to a request of cost 1: ccxt states hundredths."""
-LEAST_WINDOW_S: Final = 2.0
-REQUESTS_OF_WINDOW: Final = 10
-"""Requests of cost 1 for which a window is long enough, whatever ccxt says that each takes."""
 
 SETTLE_S: Final = 0.25
 """How long a stream that has been subscribed to has to be refused: ccxt does not say when it is heard."""
 LOOK_S: Final = 0.02
 
-BACK_MS: Final = 86_400_000
-"""How far back fills are read of which it is not known since when they are missing."""
 SKEW_MS: Final = 60_000
 """How far the exchange's clock may be from ours, in questions about what has been since an order was sent."""
-
-MANY: Final = 50
-"""Fills of one answer from which on there may be more than it has: no exchange's pages are shorter."""
-
-EQUITY_TOTALS: Final = (
-    "apex",
-    "binance",
-    "binancecoinm",
-    "binanceusdm",
-    "bitget",
-    "blofin",
-    "coinbaseinternational",
-    "deribit",
-    "htx",
-    "kucoin",
-    "kucoinfutures",
-    "okx",
-)
-"""Exchanges of whose contract accounts ccxt states the equity: what is not realized is taken off."""
-
-PARAMETERS: Final[Mapping[str, Mapping[str, Any]]] = {"bybit": {"acknowledged": True}}
-"""Without which ``fetchOrder`` refuses, by exchange."""
 
 CODES: Final[Codes] = {
     "uplicate": (Verdict.DUPLICATE, Reason.DUPLICATE_ORDER_ID),
@@ -76,24 +44,13 @@ CODES: Final[Codes] = {
 }
 """Words by which exchanges say that a client order id is there already: ccxt takes some of them for refusals."""
 
-HEARD_S: Final = 5.0
-"""How long a stream may take with an order that was placed."""
-MOST_MISSED: Final = 3
-"""Orders in a row of which it says nothing, before it is taken for dead: ccxt does not notice every end."""
+LATE_S: Final = 5.0
+"""How long a stream may take with an order that was placed: ccxt does not notice every end of one."""
 
 IN_FORCE: Final = {TimeInForce.IOC: "IOC", TimeInForce.FOK: "FOK"}
 
-_priority: ContextVar[Priority] = ContextVar("priority", default=Priority.KEEP)
-_order: ContextVar[Order | None] = ContextVar("order", default=None)
-_turns: ContextVar[list[int]] = ContextVar("turns")
-"""What the requests have taken so far that ccxt makes of one call."""
 
-
-class NoAnswerError(ValueError):
-    """An error of which ccxt does not say what it means: its outcome is unknown."""
-
-
-class GenericOrders:
+class GenericOrders(GenericAccount):
     """One market of an exchange; see ``gateways.orders.venue.Venue``.
 
     Parameters
@@ -113,35 +70,23 @@ class GenericOrders:
     tells_why = False
 
     def __init__(self, row: Venue, exchange: Any, instruments: tuple[Instrument, ...], clock: Clock) -> None:
-        self.exchange = exchange
-        self.patience_s: float | None = 10.0
+        super().__init__(row, exchange, instruments, clock)
         self.receive_window_s = row.receive_window_s
         self.settle_s = SETTLE_S
-        self.heard_s = HEARD_S
-        self.limiter = Limiter(limits_of(exchange.rateLimit), clock)
-        self._row = row
-        self._instruments = instruments
+        self.late_s = LATE_S
         self._clock = clock
-        self._symbols: dict[int, str] = {}
-        """ccxt's, by instrument."""
-        self._views = GenericViews({})
-        self._newest_ms: dict[int, int] = {}
-        """Of the fills that were read, by instrument."""
         self._asks_by_client_id = "clientOrderId" in inspect.getsource(type(exchange).fetch_order)
         self._is_named: bool | None = None
-        """Whether the exchange keeps client order ids; None: no order has shown it yet."""
-        self._unheard: dict[int, float] = {}
-        """Orders of which no stream has said anything, and until when that is in time, monotonic seconds."""
-        self._missed = 0
-        exchange.throttle = self._throttle
-        exchange.on_rest_response = self._observe
+        """Whether the exchange keeps client order ids; None: no open order has shown it yet."""
+        self._is_told = bool(exchange.has["watchOrders"])
+        """Whether a stream tells of orders, and not only of their fills."""
 
     async def open(self) -> None:
         """Learn the clock and the markets, and compare each instrument with its market; raises ``ValueError``."""
         if missing := lacks(self.exchange, self._row):
             raise ValueError(f"{self._row.name} cannot be traded: {'; '.join(missing)}")
         await self.set_clock()
-        await self._ask(Priority.RECONCILE, "load_markets", True)
+        await self.ask(Priority.RECONCILE, "load_markets", True)
         by_symbol: dict[str, Instrument] = {}
         for each in self._instruments:
             if found := differences(self.exchange, self._row, each):
@@ -162,7 +107,7 @@ class GenericOrders:
     async def set_clock(self) -> None:
         """Learn the difference to the exchange's clock, where ccxt dates requests by it."""
         if "timeDifference" in self.exchange.options:
-            await self._ask(Priority.KEEP, "load_time_difference")
+            await self.ask(Priority.KEEP, "load_time_difference")
 
     def check(self, order: Order) -> None:
         """See ``Venue``."""
@@ -207,8 +152,8 @@ class GenericOrders:
             )
 
     async def place(self, order: Order) -> OrderView | None:
-        """``createOrder``. One that cannot rest is asked for at once, as its answer seldom says what it has filled; and
-        so is the first, for its client order id.
+        """``createOrder``. One that cannot rest is asked for at once, as its answer seldom says what it has filled; so
+        is the first, for its client order id, and each of which no stream would say that it rests.
         """
         instrument = order.instrument
         symbol = self._symbols[instrument.id]
@@ -225,7 +170,7 @@ class GenericOrders:
         terms = (symbol, order.order_type.name.lower(), WAYS[order.side], instrument.qty_from_lots(order.qty), px)
         since_ms = self.exchange.milliseconds() - SKEW_MS
         try:
-            answer = await self._ask(Priority.ORDER, "create_order", *terms, parameters, order=order)
+            answer = await self.ask(Priority.ORDER, "create_order", *terms, parameters, order=order)
         except ccxt.OrderNotFillable as error:  # one class for what cannot be filled, and for what must not be
             if order.flags & OrderFlag.POST_ONLY:
                 raise ccxt.OrderImmediatelyFillable(str(error)) from error
@@ -234,17 +179,17 @@ class GenericOrders:
             return None
         number = self._views.order_ids.number(str(answer["id"]))
         self._views.made(number, since_ms)
-        self._unheard[number] = time.monotonic() + self.heard_s
         can_rest = order.order_type is OrderType.LIMIT and order.time_in_force not in IN_FORCE
-        if can_rest and self._is_named is not None:
-            return self._accepted(order, number)
+        if can_rest and self._is_named is not None and self._is_told:
+            return taken(order, number)
         with suppress(
             *REQUEST_ERRORS, RateError
         ):  # that it was taken is certain: its stream or the next question will say more
             view = await self.query_by_venue_id(instrument, number)
-            self._is_named = view.client_id == order.client_id
-            return view
-        return self._accepted(order, number)
+            if view.client_id == order.client_id or view.standing is Standing.OPEN:
+                self._is_named = view.client_id == order.client_id
+            return view._replace(client_id=order.client_id)  # the id was answered to our own request
+        return taken(order, number)
 
     async def amend(self, order: Order, px: int, qty: int) -> OrderView | None:
         """``editOrder``: what has come of it is asked for."""
@@ -253,7 +198,7 @@ class GenericOrders:
         texts = (instrument.qty_from_lots(qty), instrument.px_from_ticks(px))
         identity = (self._views.order_ids.text(number), self._symbols[instrument.id], "limit", WAYS[order.side])
         try:
-            await self._ask(Priority.ORDER, "edit_order", *identity, *texts, order=order)
+            await self.ask(Priority.ORDER, "edit_order", *identity, *texts, order=order)
         except (ccxt.InvalidOrder, ccxt.BadRequest) as error:
             if isinstance(error, ccxt.OrderNotFound):
                 raise
@@ -267,26 +212,26 @@ class GenericOrders:
         """``cancelOrder``; None while the order is still open."""
         number = order.venue_order_id or (await self.query(order)).venue_order_id
         identity = (self._views.order_ids.text(number), self._symbols[order.instrument.id])
-        await self._ask(Priority.CANCEL, "cancel_order", *identity)
+        await self.ask(Priority.CANCEL, "cancel_order", *identity)
         try:
             view = await self.query_by_venue_id(order.instrument, number)
         except ccxt.OrderNotFound:
             if not order.venue_order_id:
                 raise
             filled_qty = sum(fill.qty for fill in await self.fills_of(order))  # an exchange that forgets what has ended
-            return self._accepted(order, number)._replace(standing=Standing.CANCELLED, filled_qty=filled_qty)
+            return taken(order, number)._replace(standing=Standing.CANCELLED, filled_qty=filled_qty)
         return None if view.standing is Standing.OPEN else view
 
     async def cancel_all(self, instrument: Instrument) -> None:
         """``cancelAllOrders``, or each open one where there is no such request."""
         symbol = self._symbols[instrument.id]
         if self.exchange.has["cancelAllOrders"] is True:
-            await self._ask(Priority.CANCEL, "cancel_all_orders", symbol)
+            await self.ask(Priority.CANCEL, "cancel_all_orders", symbol)
             return
         for view in await self.open_orders(instrument):
             text = self._views.order_ids.text(view.venue_order_id)
             with suppress(ccxt.OrderNotFound):
-                await self._ask(Priority.CANCEL, "cancel_order", text, symbol)
+                await self.ask(Priority.CANCEL, "cancel_order", text, symbol)
 
     async def query(self, order: Order) -> OrderView:
         """``fetchOrder`` by the exchange's id or by ours; where that cannot be, the lists of orders are searched."""
@@ -296,7 +241,7 @@ class GenericOrders:
         if self._asks_by_client_id and order.client_id:
             named = {**self._parameters, "clientOrderId": order.client_id}
             try:
-                found = await self._ask(Priority.ASK, "fetch_order", "", symbol, named)
+                found = await self.ask(Priority.ASK, "fetch_order", "", symbol, named)
                 view = self._views.order(found)
                 if view.client_id == order.client_id:
                     return view
@@ -315,7 +260,7 @@ class GenericOrders:
             f"fetch_{which}_orders" for which in ("closed", "canceled") if has[f"fetch{which.title()}Orders"] is True
         ]
         for method in ("fetch_open_orders", *ended):
-            rows = await self._ask(Priority.ASK, method, symbol)
+            rows = await self.ask(Priority.ASK, method, symbol)
             for view in map(self._views.order, filter(self._views.is_whole, rows)):
                 is_it = view.client_id == order.client_id if order.client_id else self._is_adopted(order, view)
                 if is_it:
@@ -326,111 +271,17 @@ class GenericOrders:
     def _is_adopted(order: Order, view: OrderView) -> bool:
         return external_order_id(order.instrument.id, view.venue_order_id) == order.order_id
 
-    async def query_by_venue_id(self, instrument: Instrument, venue_order_id: int) -> OrderView:
-        """``fetchOrder``."""
-        identity = (self._views.order_ids.text(venue_order_id), self._symbols[instrument.id], self._parameters)
-        return self._views.order(await self._ask(Priority.ASK, "fetch_order", *identity))
-
     async def open_orders(self, instrument: Instrument) -> list[OrderView]:
         """``fetchOpenOrders``."""
         symbol = self._symbols[instrument.id]
-        rows = await self._ask(Priority.RECONCILE, "fetch_open_orders", symbol)
+        rows = await self.ask(Priority.RECONCILE, "fetch_open_orders", symbol)
         return [self._views.order(row) for row in rows if row["symbol"] == symbol]
-
-    async def fills_of(self, order: Order) -> list[FillView]:
-        """``fetchMyTrades`` since the order was made."""
-        number = order.venue_order_id
-        if number not in self._views.created_ms:
-            await self.query_by_venue_id(order.instrument, number)
-        since_ms = self._views.created_ms.get(number, self.exchange.milliseconds() - BACK_MS)
-        fills = await self._fills_since(order.instrument, since_ms, Priority.ASK)
-        return [fill for fill in fills if fill.venue_order_id == number]
-
-    async def fills_from(self, instrument: Instrument, trade_id: int | None) -> Page:
-        """``fetchMyTrades``: the latest ones, or all since the newest that has been read.
-
-        Ids of trades grow with time at few exchanges, so that the time is what is asked for.
-        """
-        newest_ms = self._newest_ms.get(instrument.id)
-        if trade_id is None:
-            symbol = self._symbols[instrument.id]
-            trades = await self._ask(Priority.RECONCILE, "fetch_my_trades", symbol)
-            fills = self._views.fills(trades)
-        else:
-            since_ms = self.exchange.milliseconds() - BACK_MS if newest_ms is None else newest_ms
-            fills = await self._fills_since(instrument, since_ms, Priority.RECONCILE)
-        if fills:
-            self._newest_ms[instrument.id] = fills[-1].exch_ts // NS_PER_MS
-        elif newest_ms is None:
-            self._newest_ms[instrument.id] = self.exchange.milliseconds() - BACK_MS
-        return Page(fills, is_last=True)
-
-    async def _fills_since(self, instrument: Instrument, since_ms: int, priority: Priority) -> list[FillView]:
-        """All fills from a time on, page by page, until one brings nothing new.
-
-        Some exchanges answer with the oldest of them, others with the newest: then those before are asked for, too.
-        """
-        symbol = self._symbols[instrument.id]
-        has_until = self.exchange.feature_value(symbol, "fetchMyTrades", "untilDays") is not None
-        found: dict[int, FillView] = {}
-        until: dict[str, int] = {}
-        while True:
-            request = (symbol, since_ms, None, until)
-            page = self._views.fills(await self._ask(priority, "fetch_my_trades", *request))
-            new = [fill for fill in page if fill.trade_id not in found]
-            found |= {fill.trade_id: fill for fill in new}
-            oldest_ms, newest_ms = (page[at].exch_ts // NS_PER_MS if page else 0 for at in (0, -1))
-            if has_until and new and len(page) >= MANY and oldest_ms > since_ms:
-                until = {"until": oldest_ms}
-            elif until:
-                until, since_ms = {}, max(fill.exch_ts for fill in found.values()) // NS_PER_MS
-            elif not new or newest_ms == since_ms:
-                return sorted(found.values(), key=lambda fill: (fill.exch_ts, fill.trade_id))
-            else:
-                since_ms = newest_ms
-
-    async def positions(self) -> list[PositionView]:
-        """``fetchPositions``."""
-        rows = await self._position_rows()
-        found = {view.instrument: view for row in rows if (view := self._views.position(row)) is not None}
-        for each in self._instruments if self._row.market != "spot" else ():
-            self._views.averages.state(found.get(each.id, PositionView(each.id, 0, 0, 0)))
-        return list(found.values())
-
-    async def _position_rows(self) -> list[Any]:
-        if self._row.market == "spot":
-            return []
-        symbols = list(self._symbols.values())
-        rows = await self._ask(Priority.RECONCILE, "fetch_positions", symbols)
-        return [row for row in rows if self._views.is_ours(row)]
-
-    async def balances(self) -> dict[str, int]:
-        """``fetchBalance``: all that there is of each currency; of contracts without what is not realized."""
-        totals = (await self._ask(Priority.RECONCILE, "fetch_balance"))["total"]
-        found = {currency: cash_of(text) for currency, text in totals.items() if text is not None}
-        if self._row.exchange in EQUITY_TOTALS and self._row.market != "spot":
-            for row in await self._position_rows():
-                currency = next(
-                    each.settlement for each in self._instruments if self._symbols[each.id] == row["symbol"]
-                )
-                found[currency] = found.get(currency, 0) - cash_of(row.get("unrealizedPnl") or "0")
-        return found
-
-    async def fundings_since(self, ts: int) -> list[FundingView]:
-        """``fetchFundingHistory``, where there is one."""
-        if self._row.market == "spot" or self.exchange.has["fetchFundingHistory"] is not True:
-            return []
-        found: list[FundingView] = []
-        for symbol in self._symbols.values():
-            rows = await self._ask(Priority.RECONCILE, "fetch_funding_history", symbol, ts // NS_PER_MS)
-            found += [view for row in rows if (view := self._views.funding(row)) is not None]
-        return found
 
     async def arm(self, instrument: Instrument, seconds: float) -> None:
         """``cancelAllOrdersAfter``, where it is one switch for the whole account; told once for all instruments."""
         if self._row.exchange in SWITCHED and instrument is self._instruments[0]:
             timeout_ms = int(seconds * 1000)
-            await self._ask(Priority.KEEP, "cancel_all_orders_after", timeout_ms)
+            await self.ask(Priority.KEEP, "cancel_all_orders_after", timeout_ms)
 
     async def new_stream(self) -> str:
         """Streams are ccxt's to open: see ``watch``."""
@@ -454,10 +305,10 @@ class GenericOrders:
         for.
         """
         watcher = again(self.exchange, self._row)
-        watcher.throttle = self._throttle
+        watcher.throttle = self.throttle
         watcher.set_markets(self.exchange.markets, self.exchange.currencies)
         heard: asyncio.Queue[Mapping[str, Any]] = asyncio.Queue()
-        watches = watcher.watch_orders if watcher.has["watchOrders"] else watcher.watch_my_trades
+        watches = watcher.watch_orders if self._is_told else watcher.watch_my_trades
 
         async def hear(symbol: str) -> None:
             while True:  # nothing may be waited for between two calls: what comes meanwhile wakes nobody
@@ -469,8 +320,7 @@ class GenericOrders:
                 structure = await heard.get()
                 if not self._views.is_ours(structure):
                     continue
-                self._hear_of(structure)
-                if watcher.has["watchOrders"] and self._views.is_whole(structure):
+                if self._is_told and self._views.is_whole(structure):
                     take(self._views.order(structure))
                 else:
                     await self._tell_as_asked(structure, take)
@@ -487,7 +337,6 @@ class GenericOrders:
                     tasks.create_task(hear(symbol))
                 tasks.create_task(tell())
                 tasks.create_task(settle())
-                tasks.create_task(self._doubt())
         except* Exception as group:
             error = group.exceptions[0]
             raise error if isinstance(error, REQUEST_ERRORS) else NoAnswerError(repr(error)) from group
@@ -500,91 +349,6 @@ class GenericOrders:
         instrument = next(each for each in self._instruments if self._symbols[each.id] == structure["symbol"])
         with suppress(ccxt.OrderNotFound):
             take(await self.query_by_venue_id(instrument, self._views.order_ids.number(str(text))))
-
-    def _hear_of(self, structure: Mapping[str, Any]) -> None:
-        self._missed = 0
-        self._unheard.pop(self._views.order_ids.number(_order_id_in(structure)), None)
-
-    async def _doubt(self) -> None:
-        """Raise when a stream does not tell of orders that were placed."""
-        self._missed = 0
-        self._unheard.clear()
-        while self._missed < MOST_MISSED:
-            await asyncio.sleep(self.heard_s / 5)
-            now_s = time.monotonic()
-            for number in [number for number, until_s in self._unheard.items() if until_s < now_s]:
-                del self._unheard[number]
-                self._missed += 1
-        raise NoAnswerError(f"the stream says nothing of the last {self._missed} orders")
-
-    def _accepted(self, order: Order, number: int) -> OrderView:
-        """An order that the exchange has taken, and of which it has not said more."""
-        return OrderView(
-            order.instrument.id,
-            order.client_id,
-            number,
-            order.side,
-            order.order_type,
-            order.time_in_force,
-            order.flags,
-            Standing.OPEN,
-            Reason.NONE,
-            order.px,
-            order.qty,
-            0,
-            0,
-        )
-
-    @property
-    def _parameters(self) -> dict[str, Any]:
-        return dict(PARAMETERS.get(self._row.exchange, {}))
-
-    async def _ask(self, priority: Priority, method: str, *arguments: Any, order: Order | None = None) -> Any:
-        """Send a request in its turn; raises ``NoAnswerError`` where ccxt does not say what an error means."""
-        of_priority, of_order, of_turns = _priority.set(priority), _order.set(order), _turns.set([])
-        try:
-            return await getattr(self.exchange, method)(*arguments)
-        except ccxt.ExchangeError as error:
-            if type(error) is ccxt.ExchangeError:
-                raise NoAnswerError(str(error)) from error
-            raise
-        except (*REQUEST_ERRORS, RateError):
-            raise
-        except Exception as error:
-            raise NoAnswerError(repr(error)) from error  # an error of ccxt's own
-        finally:
-            _priority.reset(of_priority)
-            _order.reset(of_order)
-            _turns.reset(of_turns)
-
-    async def _throttle(self, cost: float | None = None) -> None:
-        """ccxt's hook before each request: the turn, by what ccxt says that the request costs."""
-        order, turns = _order.get(), _turns.get([])
-        units = max(ceil((1 if cost is None else cost) * UNITS), 1)
-        turns.append(units)
-        try:
-            await self.limiter.turn({REQUESTS: units}, _priority.get(), self.patience_s if order is not None else None)
-        except RateError as error:
-            if len(turns) == 1:
-                raise
-            raise NoAnswerError(str(error)) from error  # a request of several: it may have been the order before it
-        if order is not None:
-            order.sent_s = self.limiter.now_s()
-
-    def _observe(
-        self,
-        status: int,
-        _reason: str,
-        _url: str,
-        _method: str,
-        headers: Mapping[str, str],
-        body: str,
-        _sent_headers: Any,
-        _sent_body: Any,
-    ) -> str:
-        """ccxt's hook for each answer."""
-        self.limiter.observe(status, headers)
-        return body.strip()
 
 
 class _OrdersOfRow:
@@ -603,7 +367,7 @@ class _OrdersOfRow:
         ConfigError
             Where ccxt has no such exchange.
         """
-        made = exchange_class(self._row)(_settings(self._row, *credentials, session))
+        made = exchange_class(self._row)(settings_of(self._row, *credentials, session))
         needed = {name for name, is_needed in made.requiredCredentials.items() if is_needed}
         if needed - {"apiKey", "secret", "password"}:
             raise CredentialsError(
@@ -613,7 +377,7 @@ class _OrdersOfRow:
             raise CredentialsError(
                 f"the keys of {self._row.exchange} have a passphrase too: set {variable(self._row.name, PASSPHRASE)}"
             )
-        return _prepared(made)
+        return prepared(made)
 
     def __call__(self, exchange: Any, instruments: tuple[Instrument, ...], clock: Clock) -> GenericOrders:
         """See ``VenueType``."""
@@ -623,39 +387,6 @@ class _OrdersOfRow:
 def orders_of(row: Venue) -> _OrdersOfRow:
     """What implements orders of a row: see ``gateways.venues.implementation``."""
     return _OrdersOfRow(row)
-
-
-def again(exchange: Any, row: Venue) -> Any:
-    """Another exchange of ccxt's with the same keys, over the same session where that was given."""
-    session = None if exchange.own_session else exchange.session
-    settings = _settings(row, exchange.apiKey, exchange.secret, exchange.password, session)
-    made = _prepared(type(exchange)(settings))
-    if "timeDifference" in exchange.options:
-        made.options["timeDifference"] = exchange.options["timeDifference"]
-    return made
-
-
-def limits_of(rate_limit_ms: float) -> tuple[Limit, ...]:
-    """The one limit that ccxt states: so long to a request of cost 1."""
-    seconds = max(LEAST_WINDOW_S, REQUESTS_OF_WINDOW * rate_limit_ms / 1000)
-    return (Limit(REQUESTS, int(seconds * 1000 / rate_limit_ms * UNITS), seconds, "", has_reserve=True),)
-
-
-def _settings(row: Venue, key: str, secret: str, passphrase: str, session: Any) -> dict[str, Any]:
-    settings = {
-        "apiKey": key,
-        "secret": secret,
-        "password": passphrase,
-        "enableRateLimit": True,
-        "options": {**row.options},
-    }
-    return settings if session is None else settings | {"session": session}
-
-
-def _prepared(exchange: Any) -> Any:
-    exchange.number = str
-    exchange.has["fetchCurrencies"] = False  # it takes keys at many, and nothing here needs it
-    return exchange
 
 
 def _order_id_in(structure: Mapping[str, Any]) -> str:

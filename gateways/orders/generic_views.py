@@ -14,12 +14,12 @@ from hashlib import blake2b
 from typing import Any, Final, NamedTuple
 
 from gateways.orders.averages import Averages
+from gateways.orders.cash import cash_of
 from gateways.orders.ids import MOST, ours_in
 from gateways.orders.known import Trade
 from gateways.orders.views import FillView, FundingView, OrderView, PositionView, Standing
-from oms.decimals import parse_decimal
 from oms.instruments import Instrument
-from oms.records import CASH_SCALE, Liquidity, OrderFlag, OrderType, Reason, TimeInForce
+from oms.records import Liquidity, OrderFlag, OrderType, Reason, TimeInForce
 
 NS_PER_MS: Final = 1_000_000
 
@@ -53,13 +53,14 @@ DIGEST_BITS: Final = 20
 REMEMBERED_ORDERS: Final = 50_000
 """Orders whose ids are known, and when they were made."""
 REMEMBERED: Final = 20_000
-"""Trades of which it is known what they realized; one that is said again later is known to have been told."""
+"""Trades of which it is known when they were and what they realized; one that is said again later has been told."""
 
 
 class _Seen(NamedTuple):
-    """A trade that has been read: the exchange's id, and what it realized."""
+    """A trade that has been read: the exchange's id, its time, and what it realized."""
 
     text: str
+    ts_ms: int
     realized_pnl: int
 
 
@@ -159,8 +160,8 @@ class GenericViews:
         )
 
     def made(self, number: int, ts_ms: int) -> None:
-        """Note since when there may be fills of an order, ms."""
-        self.created_ms.setdefault(number, ts_ms)
+        """Note since when there may be fills of an order, ms: the earliest, as streams may state an event's time."""
+        self.created_ms[number] = min(ts_ms, self.created_ms.get(number, ts_ms))
         if len(self.created_ms) > REMEMBERED_ORDERS:
             self.created_ms.popitem(last=False)
 
@@ -193,10 +194,15 @@ class GenericViews:
             LIQUIDITIES.get(trade.get("takerOrMaker") or "", Liquidity.NONE),
             fee,
             is_known,
-            self._realized(instrument, Trade(instrument.id, side, number), trade["id"], px, qty),
+            self._realized(instrument, Trade(instrument.id, side, number), trade["id"], trade["timestamp"], px, qty),
             trade["timestamp"] * NS_PER_MS,
             base_fee,
         )
+
+    def traded_ms(self, instrument: Instrument, number: int) -> int | None:
+        """When a trade was; None: it is none of those that have been read."""
+        seen = (self._trades.get(Trade(instrument.id, side, number)) for side in WAYS)
+        return next((each.ts_ms for each in seen if each is not None), None)
 
     def position(self, position: Mapping[str, Any]) -> PositionView | None:
         """A position; None where it is flat. Raises ``UnfitError`` for one leg of two."""
@@ -216,18 +222,20 @@ class GenericViews:
             return None
         instrument = self._by_symbol[payment["symbol"]]
         number = trade_number(payment["id"], payment["timestamp"])
-        return FundingView(instrument.id, number, -cash_of(payment["amount"]), payment["timestamp"] * NS_PER_MS)
+        return FundingView(
+            instrument.id, number, -cash_of(payment["amount"], "amount"), payment["timestamp"] * NS_PER_MS
+        )
 
     def _heard_ts(self, stated_ms: int | None) -> int:
         """When an order was as it is said to be, ns: now, where the exchange does not say."""
         self._newest_ts = max(self._newest_ts, (stated_ms or 0) * NS_PER_MS)
         return stated_ms * NS_PER_MS if stated_ms else max(time.time_ns(), self._newest_ts)
 
-    def _realized(self, instrument: Instrument, trade: Trade, text: str, px: int, qty: int) -> int:
+    def _realized(self, instrument: Instrument, trade: Trade, text: str, ts_ms: int, px: int, qty: int) -> int:
         """What a trade realizes: worked out when it is read the first time."""
         seen = self._trades.get(trade)
         if seen is None:
-            seen = _Seen(text, self.averages.realized(instrument, trade.side, px, qty))
+            seen = _Seen(text, ts_ms, self.averages.realized(instrument, trade.side, px, qty))
             self._trades[trade] = seen
             if len(self._trades) > REMEMBERED:
                 self._trades.popitem(last=False)
@@ -242,7 +250,7 @@ class GenericViews:
         if len(stated) != 1:
             return 0, False, 0
         (fee,) = stated
-        cash, currency = cash_of(fee["cost"]), fee.get("currency")
+        cash, currency = cash_of(fee["cost"], "fee"), fee.get("currency")
         if not cash or currency == instrument.settlement:
             return cash, True, 0
         if instrument.kind == "spot" and currency == instrument.base:
@@ -266,11 +274,6 @@ def _moment(trade: Mapping[str, Any]) -> tuple[int, int]:
     """By which trades are put in order: ccxt sorts their ids as text."""
     ts_ms = trade.get("timestamp") or 0
     return ts_ms, trade_number(trade.get("id") or "", ts_ms)
-
-
-def cash_of(text: str) -> int:
-    """An amount in 1e-8, rounded half to even: exchanges have more decimals than the core."""
-    return round(Fraction(parse_decimal("amount", text)) * CASH_SCALE)
 
 
 def _outline(structure: Mapping[str, Any]) -> str:

@@ -18,9 +18,10 @@ import ccxt
 import msgspec
 
 from gateways.credentials import Credentials
+from gateways.orders.cash import cash_of
 from gateways.orders.clock import Clock
 from gateways.orders.htx import HtxOrders, new_ccxt
-from gateways.orders.htx_views import NS_PER_MS, ORDERS, HtxLinearViews, cash_of
+from gateways.orders.htx_views import NS_PER_MS, ORDERS, HtxLinearViews
 from gateways.orders.htx_words import (
     CODES,
     FUNDING_BILLS,
@@ -41,7 +42,7 @@ from gateways.orders.known import Order
 from gateways.orders.limiter import Priority
 from gateways.orders.outcomes import Codes, Verdict, outcome_of
 from gateways.orders.venue import CommandError, Page, Send
-from gateways.orders.views import FillView, FundingView, OrderView, PositionView, Standing, Told
+from gateways.orders.views import FillView, FundingView, OrderView, PositionView, Standing, Told, taken
 from oms.instruments import Instrument
 from oms.records import OrderFlag, OrderType, Reason, TimeInForce
 
@@ -116,7 +117,7 @@ class HtxLinear(HtxOrders):
         if order.flags & OrderFlag.REDUCE_ONLY:
             request["reduce_only"] = 1
         row = await self._ask("contractPrivatePostV5TradeOrder", request, TRADE, Priority.ORDER, order)
-        return _accepted(order, row) if row and row.get("order_id") else None
+        return taken(order, number_of(row["order_id"], "order_id")) if row and row.get("order_id") else None
 
     async def cancel(self, order: Order) -> OrderView | None:
         """ "Cancel Order"; None while the order is still open."""
@@ -319,25 +320,6 @@ def _check_terms(instrument: Instrument, row: Mapping[str, Any]) -> None:
             f"{instrument.symbol} has contracts of {row['contract_size']} at the exchange, not of "
             f"{instrument.multiplier}: redefine it"
         )
-
-
-def _accepted(order: Order, row: Mapping[str, Any]) -> OrderView:
-    """An order that the exchange has taken, and of which it has not said more."""
-    return OrderView(
-        order.instrument.id,
-        order.client_id,
-        number_of(row["order_id"], "order_id"),
-        order.side,
-        order.order_type,
-        order.time_in_force,
-        order.flags,
-        Standing.OPEN,
-        Reason.NONE,
-        order.px,
-        order.qty,
-        0,
-        0,
-    )
 
 
 def _name_of(order: Order) -> dict[str, str]:

@@ -16,6 +16,7 @@ import ccxt
 import msgspec
 
 from gateways.credentials import Credentials
+from gateways.orders.cash import cash_of
 from gateways.orders.clock import Clock
 from gateways.orders.htx import HtxOrders, new_ccxt
 from gateways.orders.htx_spot_views import CLEARING, ORDERS, HtxSpotViews
@@ -36,14 +37,13 @@ from gateways.orders.htx_spot_words import (
     POST_ONLY,
     SWITCH,
 )
-from gateways.orders.htx_views import cash_of
 from gateways.orders.htx_words import PUBLIC, SIDES
 from gateways.orders.ids import external_order_id, number_of
 from gateways.orders.known import Order
 from gateways.orders.limiter import Priority
 from gateways.orders.outcomes import Codes
 from gateways.orders.venue import CommandError, Page, Send
-from gateways.orders.views import FillView, FundingView, OrderView, PositionView, Standing, Told
+from gateways.orders.views import FillView, FundingView, OrderView, PositionView, Standing, Told, taken
 from oms.instruments import Instrument
 from oms.records import OrderFlag, OrderType, Reason, TimeInForce
 
@@ -120,23 +120,7 @@ class HtxSpot(HtxOrders):
             kind = POST_ONLY if order.flags & OrderFlag.POST_ONLY else LIMIT_KINDS[order.time_in_force]
         request["type"] = f"{SIDES[order.side]}-{kind}"
         placed = await self._ask("spotPrivatePostV1OrderOrdersPlace", request, PLACE, Priority.ORDER, order)
-        if not placed:
-            return None
-        return OrderView(
-            instrument.id,
-            order.client_id,
-            number_of(placed, "order id"),
-            order.side,
-            order.order_type,
-            order.time_in_force,
-            order.flags,
-            Standing.OPEN,
-            Reason.NONE,
-            order.px,
-            order.qty,
-            0,
-            0,
-        )
+        return taken(order, number_of(placed, "order id")) if placed else None
 
     async def cancel(self, order: Order) -> OrderView | None:
         """ "Submit Cancel for an Order", by either id; None while the order is still open."""

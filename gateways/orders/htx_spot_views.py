@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any, Final
 
+from gateways.orders.cash import cash_of
 from gateways.orders.htx_spot_words import AT_MARKET, KIND_OF, STANDINGS
-from gateways.orders.htx_views import NS_PER_MS, cash_of
+from gateways.orders.htx_views import NS_PER_MS
 from gateways.orders.htx_words import SIDE_OF
 from gateways.orders.ids import number_of
 from gateways.orders.views import FillView, OrderView, Standing, Told

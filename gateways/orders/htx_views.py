@@ -7,9 +7,9 @@ decimals as it takes; they are rounded half to even to 1e-8, as the core books t
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from fractions import Fraction
 from typing import Any, Final
 
+from gateways.orders.cash import cash_of
 from gateways.orders.htx_words import (
     BY_SYSTEM,
     EXPIRIES,
@@ -21,9 +21,8 @@ from gateways.orders.htx_words import (
 )
 from gateways.orders.ids import number_of
 from gateways.orders.views import FillView, FundingView, OrderView, PositionView, Standing, Told
-from oms.decimals import parse_decimal
 from oms.instruments import Instrument
-from oms.records import CASH_SCALE, Liquidity, OrderFlag, OrderType, Reason
+from oms.records import Liquidity, OrderFlag, OrderType, Reason
 
 NS_PER_MS: Final = 1_000_000
 ORDERS: Final = "orders"
@@ -147,8 +146,3 @@ class HtxLinearViews:
         if STANDINGS[row["state"]] is Standing.FILLED:
             return False
         return not row.get("cancel_volume") or instrument.qty_to_lots(row["cancel_volume"]) == unfilled_qty
-
-
-def cash_of(text: str | None, what: str) -> int:
-    """An amount in 1e-8, rounded half to even; nothing is 0."""
-    return round(Fraction(parse_decimal(what, text or "0")) * CASH_SCALE)

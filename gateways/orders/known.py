@@ -554,7 +554,7 @@ class Known:
             self.bind(order, view.became)
         elif view.became:  # the order that it has become is one placed elsewhere too, and is taken on by itself
             order.end = End(Standing.CANCELLED, Reason.NONE, order.filled_qty, view.exch_ts)
-        elif view.standing is not Standing.OPEN and order.end is None:
+        elif view.standing.is_end and order.end is None:
             order.end = End(view.standing, view.reason, view.filled_qty, view.exch_ts)
         self._settle(order)
 

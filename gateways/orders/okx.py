@@ -19,12 +19,13 @@ import msgspec
 
 from gateways.credentials import PASSPHRASE, Credentials, CredentialsError, variable
 from gateways.orders.batches import Answer
+from gateways.orders.cash import cash_of
 from gateways.orders.clock import Clock
 from gateways.orders.ids import MOST, external_order_id, is_external, number_of
 from gateways.orders.known import Order
 from gateways.orders.limiter import Limiter, Priority
-from gateways.orders.okx_stops import CONDITIONAL, accepted, check_stop, stop_name, stop_terms, stop_view
-from gateways.orders.okx_views import ACCOUNT, NS_PER_MS, ORDERS, OkxViews, cash_of
+from gateways.orders.okx_stops import CONDITIONAL, check_stop, stop_name, stop_terms, stop_view
+from gateways.orders.okx_views import ACCOUNT, NS_PER_MS, ORDERS, OkxViews
 from gateways.orders.okx_words import (
     ACCOUNT_ORDERS,
     AMEND,
@@ -59,7 +60,7 @@ from gateways.orders.okx_words import (
 )
 from gateways.orders.outcomes import Codes
 from gateways.orders.venue import CommandError, Page, Send
-from gateways.orders.views import FillView, FundingView, OrderView, PositionView, Standing, Told
+from gateways.orders.views import FillView, FundingView, OrderView, PositionView, Standing, Told, taken
 from oms.instruments import Instrument
 from oms.records import CommandKind, OrderFlag, OrderType, Reason, TimeInForce
 
@@ -224,10 +225,10 @@ class Okx:
             rows = await self._ask(
                 "privatePostTradeOrderAlgo", terms, (PLACE_STOP, order), Priority.ORDER, is_order=True
             )
-            return accepted(order, rows[0]) if rows and rows[0].get("algoId") else None
+            return taken(order, number_of(rows[0]["algoId"], "algoId")) if rows and rows[0].get("algoId") else None
         request = self.terms_of(order)
         rows = await self._ask("privatePostTradeOrder", request, (PLACE, order), Priority.ORDER, is_order=True)
-        return _accepted(order, rows[0]) if rows and rows[0].get("ordId") else None
+        return _taken(order, rows[0]) if rows else None
 
     def batch_size(self, kind: CommandKind, waiting: int) -> int:
         """See ``gateways.orders.batches.Batching``: cancels go alone, for each is followed by a query anyway."""
@@ -248,10 +249,7 @@ class Okx:
         rows = answer["data"]
         if len(rows) != len(orders):
             return [None] * len(orders)
-        return [
-            self._error_of(row) or (_accepted(order, row) if row.get("ordId") else None)
-            for order, row in zip(orders, rows, strict=True)
-        ]
+        return [self._error_of(row) or _taken(order, row) for order, row in zip(orders, rows, strict=True)]
 
     async def cancel_batch(self, orders: list[Order]) -> list[Answer]:
         """Each by itself."""
@@ -564,23 +562,11 @@ def _answer_in(error: ccxt.BaseError) -> dict[str, Any]:
         return {"data": []}
 
 
-def _accepted(order: Order, row: Mapping[str, Any]) -> OrderView:
-    """An order that the exchange has taken, and of which it has not said more."""
-    return OrderView(
-        order.instrument.id,
-        order.client_id,
-        number_of(row["ordId"], "ordId"),
-        order.side,
-        order.order_type,
-        order.time_in_force,
-        order.flags,
-        Standing.TAKEN,
-        Reason.NONE,
-        order.px,
-        order.qty,
-        0,
-        int(row.get("ts") or 0) * NS_PER_MS,
-    )
+def _taken(order: Order, row: Mapping[str, Any]) -> OrderView | None:
+    """An order by the answer to it; None: it has no id."""
+    if not row.get("ordId"):
+        return None
+    return taken(order, number_of(row["ordId"], "ordId"), int(row.get("ts") or 0) * NS_PER_MS)
 
 
 def _name_of(order: Order) -> dict[str, str]:

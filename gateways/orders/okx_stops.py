@@ -74,26 +74,6 @@ def stop_name(order: Order) -> dict[str, str]:
     return {"algoId": str(order.stop_id)} if order.stop_id else {"algoClOrdId": order.client_id}
 
 
-def accepted(order: Order, row: Mapping[str, Any]) -> OrderView:
-    """A stop that the exchange has taken."""
-    return OrderView(
-        order.instrument.id,
-        order.client_id,
-        number_of(row["algoId"], "algoId"),
-        order.side,
-        order.order_type,
-        order.time_in_force,
-        order.flags,
-        Standing.OPEN,
-        Reason.NONE,
-        order.px,
-        order.qty,
-        0,
-        0,
-        order.stop,
-    )
-
-
 def stop_view(instruments: Mapping[str, Instrument], row: Mapping[str, Any]) -> OrderView | None:
     """A row of "Algo order list"; None for one of another instrument, or of a kind that is not kept here.
 

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from fractions import Fraction
 from typing import Any, Final
 
+from gateways.orders.cash import cash_of
 from gateways.orders.ids import number_of
 from gateways.orders.okx_words import AT_MARKET, EXPIRIES, SIDE_OF, STANDINGS, TYPE_OF
 from gateways.orders.views import FillView, FundingView, Notice, OrderView, PositionView, Standing, Told, TradeView
-from oms.decimals import parse_decimal
 from oms.instruments import Instrument
-from oms.records import CASH_SCALE, Liquidity, OrderFlag, Reason
+from oms.records import Liquidity, OrderFlag, Reason
 
 NS_PER_MS: Final = 1_000_000
 
@@ -137,11 +136,6 @@ class OkxViews:
             return None
         paid = -cash_of(row["balChg"], "balChg")
         return FundingView(instrument.id, number_of(row["billId"], "billId"), paid, int(row["ts"]) * NS_PER_MS)
-
-
-def cash_of(text: str, what: str) -> int:
-    """An amount in 1e-8, rounded half to even; empty text is 0."""
-    return round(Fraction(parse_decimal(what, text or "0")) * CASH_SCALE)
 
 
 def _client_id(row: Mapping[str, Any]) -> str:

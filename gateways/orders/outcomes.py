@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 import aiohttp
 import ccxt
 
+from gateways.venues import without_query
 from oms.records import Reason
 
 
@@ -94,7 +95,6 @@ MOST_TEXT: Final = 300
 """Characters of an exception that are logged."""
 
 _NEVER_CONNECTED: Final = (aiohttp.ClientConnectorError, socket.gaierror, ConnectionRefusedError)
-_QUERY: Final = re.compile(r"\?\S+=\S*")
 _CODES: Final = (
     re.compile(r'"sCode"\s*:\s*"?(\d+)'),
     re.compile(r'"code"\s*:\s*"?(-?\d+)'),
@@ -131,5 +131,4 @@ def outcome_of(error: BaseException, codes: Codes, *, sent_once: bool) -> Outcom
 
 def told_text(error: BaseException) -> str:
     """An exception for the log: one line, without the parameters and the signature of a request."""
-    words = _QUERY.sub("?...", " ".join(str(error).split()))
-    return f"{type(error).__name__}: {words[:MOST_TEXT]}"
+    return f"{type(error).__name__}: {without_query(error)[:MOST_TEXT]}"

@@ -33,7 +33,15 @@ MOST_MISSED: Final = 3
 
 @runtime_checkable
 class Watched(Protocol):
-    """A venue whose private stream is ccxt's to open and to understand."""
+    """A venue whose private stream is ccxt's to open and to understand.
+
+    Attributes
+    ----------
+    late_s : float
+        How long it may bring nothing while it owes events: only then are those missed, and not merely late.
+    """
+
+    late_s: float
 
     async def watch(self, take: Callable[[Told], None], is_open: Callable[[], None]) -> None:
         """One connection, from its making to its end, which raises.
@@ -84,6 +92,9 @@ class PrivateStream:
         self._broken = asyncio.Event()
         self._why = ""
         self._missed = 0
+        self._missed_s = 0.0
+        """When the first of them was."""
+        self._late_s = venue.late_s if isinstance(venue, Watched) else 0.0
         self._has_ended = False
         self.connections = 0
         self.messages = 0
@@ -115,8 +126,11 @@ class PrivateStream:
 
     def doubt(self) -> None:
         """An answer told of something that should have come here by now."""
+        now_s = self._clock.now_s()
         self._missed += 1
-        if self._missed >= MOST_MISSED:
+        if self._missed == 1:
+            self._missed_s = now_s
+        if self._missed >= MOST_MISSED and now_s - self._missed_s >= self._late_s:
             self.drop("events do not come")
 
     def drop(self, why: str) -> None:
@@ -186,6 +200,7 @@ class PrivateStream:
     def _hear(self, told: Told) -> None:
         if not self._has_ended:
             self.messages += 1
+            self._missed = 0
             self._take(told)
 
     async def _keep(self) -> None:

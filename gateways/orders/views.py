@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from enum import Enum, auto
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from oms.records import Liquidity, OrderType, ReportKind, TimeInForce, Trigger, TriggerSource
+from oms.records import Liquidity, OrderType, Reason, ReportKind, TimeInForce, Trigger, TriggerSource
+
+if TYPE_CHECKING:
+    from gateways.orders.known import Order
 
 
 class Standing(Enum):
@@ -63,6 +66,26 @@ class OrderView(NamedTuple):
     def key(self) -> int:
         """Its id among those of orders and stops: these are below 0."""
         return -self.venue_order_id if self.stop is not None else self.venue_order_id
+
+
+def taken(order: Order, number: int, ts: int = 0) -> OrderView:
+    """An order that the exchange has answered with its id, and of which it has not said more."""
+    return OrderView(
+        order.instrument.id,
+        order.client_id,
+        number,
+        order.side,
+        order.order_type,
+        order.time_in_force,
+        order.flags,
+        Standing.TAKEN,
+        Reason.NONE,
+        order.px,
+        order.qty,
+        0,
+        ts,
+        order.stop,
+    )
 
 
 class FillView(NamedTuple):

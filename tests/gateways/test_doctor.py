@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import Awaitable, Callable
@@ -14,7 +15,7 @@ from msgspec.structs import replace
 
 from gateways.account_claim import Claim, ClaimError
 from gateways.credentials import Credentials
-from gateways.doctor import Finding, check_disk, check_instance, check_limits, check_wallets, examine_venue
+from gateways.doctor import Finding, _answered, check_disk, check_instance, check_limits, check_wallets, examine_venue
 from gateways.sandbox.faults import Fault
 from gateways.venues import VENUES, Sandbox
 from oms.config import LiveSettings, Settings, load_settings
@@ -132,6 +133,16 @@ def test_what_the_exchange_does_not_answer_is_not_fit(tmp_path: Path) -> None:
         assert found["keys"].text.startswith("it could not be found out: ")
 
     tried(tmp_path, body, faults=(1, {Fault.MAINTENANCE: 1.0}))
+
+
+@pytest.mark.parametrize("error", [KeyError("base"), TypeError("none"), AttributeError("get")])
+def test_an_answer_that_ccxt_cannot_read_is_not_fit(error: Exception) -> None:
+    async def check() -> list[Finding]:
+        raise error
+
+    (found,) = asyncio.run(_answered("keys", check, str))
+    assert found.level == "refused"
+    assert found.text.startswith(f"it could not be found out: {type(error).__name__}")
 
 
 def test_wrong_keys_are_not_fit_and_are_named_and_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from gateways.live.market import Market
 from gateways.live.market_data import LiveData
 from gateways.live.requests import RequestError
 from gateways.sandbox.server import Sandbox
+from gateways.seldom_log import SeldomLog
 from gateways.sidecar import open_recording
 from gateways.venues import find_venue
 from oms.records import TickKind
@@ -33,7 +34,7 @@ def stream_of(outlet: Outlet) -> tuple[InstrumentStream, Market]:
     assert row is not None
     market = Market(INSTRUMENT, outlet.send)
     route: Any = None
-    return InstrumentStream(GenericMarketData(row), market, route, QUICK), market
+    return InstrumentStream(GenericMarketData(row), market, route, QUICK, SeldomLog(print)), market
 
 
 def book(*levels: tuple[float, float], ts: int | None = 1_723_075_200_000) -> dict[str, Any]:
@@ -134,7 +135,8 @@ def test_book_by_ccxt_is_the_exchanges_also_after_its_connection_broke() -> None
     async def body() -> None:
         async with Sandbox(open_recording(RECORDING), shipped_instrument(RECORDING)) as sandbox:
             outlet = Outlet()
-            live = LiveData([INSTRUMENT], route_to(sandbox), outlet, QUICK)
+            lines: list[str] = []
+            live = LiveData([INSTRUMENT], route_to(sandbox), outlet, QUICK, log=lines.append)
             running = asyncio.ensure_future(live.run())
             (market,) = live.markets
 
@@ -166,6 +168,9 @@ def test_book_by_ccxt_is_the_exchanges_also_after_its_connection_broke() -> None
                 running.cancel()
                 await asyncio.gather(running, return_exceptions=True)
             assert live.counters()["opened"] == 2
+            lost, there_again = lines
+            assert lost.startswith("ccxt_binance_spot BTCUSDT: lost: ")
+            assert there_again.startswith("ccxt_binance_spot BTCUSDT: connected again after ")
             assert market.counters.refused.total() == market.sequencer.gaps == 0
             assert len(outlet.of(TickKind.STALE)) == 1
             assert {TickKind.TRADE, TickKind.QUOTE} <= {TickKind(int(kind)) for kind in outlet.ticks["kind"]}

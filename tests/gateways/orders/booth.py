@@ -10,7 +10,8 @@ import numpy as np
 
 from gateways.orders.clock import Clock
 from gateways.orders.gateway import OrderGateway
-from gateways.orders.generic import REQUESTS, GenericOrders
+from gateways.orders.generic import GenericOrders
+from gateways.orders.generic_requests import REQUESTS
 from gateways.orders.ids import ids_of
 from gateways.orders.known import Known, Order, Stage, Trade
 from gateways.orders.limiter import Limit, Limiter

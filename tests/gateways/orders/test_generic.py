@@ -15,10 +15,13 @@ from gateways.abilities import lacks, why_unfit
 from gateways.credentials import Credentials, CredentialsError
 from gateways.generic import definition_of, differences, exchange_class, number_text, settings_text
 from gateways.orders.averages import Averages
-from gateways.orders.generic import limits_of, orders_of
+from gateways.orders.generic import LATE_S, orders_of
+from gateways.orders.generic_requests import limits_of
 from gateways.orders.generic_views import GenericViews, TextIds, UnfitError, trade_number
 from gateways.orders.ids import ids_of, ours_in
+from gateways.orders.private import MOST_MISSED
 from gateways.orders.views import PositionView, Standing
+from gateways.sandbox.faults import Fault
 from gateways.sandbox.server import Sandbox, credentials_of
 from gateways.sidecar import open_recording
 from gateways.venue_check.place import place_of
@@ -187,6 +190,47 @@ def test_ids_that_are_no_numbers_have_numbers_that_grow_with_time_and_are_the_sa
     assert (ids.text(number), ids.number("12"), ids.text(12)) == ("0f3c-aa", 12, "12")
 
 
+def test_fills_of_an_order_are_looked_for_since_the_earliest_time_that_is_known_of_it() -> None:
+    """Some streams state the time of the event, and not that of the order."""
+    reader = views()
+    number = reader.order_ids.number(ORDER["id"])
+    for ts_ms in (1_700_000_000_000, 1_700_000_030_000, 1_699_999_999_000):
+        reader.made(number, ts_ms)
+    reader.order(ORDER)
+    assert reader.created_ms[number] == 1_699_999_999_000
+
+
+def test_fills_behind_the_latest_ones_are_read_from_the_trade_before_them() -> None:
+    async def body() -> None:
+        exchange = bybit()
+        venue = orders_of(row_of("ccxt_bybit_spot"))(exchange, (INSTRUMENT,), SkippingClock())
+        venue._symbols[INSTRUMENT.id] = SYMBOL
+        venue._views = views()
+        now_ms = exchange.milliseconds()
+        trades = [TRADE | {"id": str(number), "timestamp": now_ms - 1_000 * (20 - number)} for number in range(1, 10)]
+        asked = []
+
+        async def fetch_my_trades(_: str, since_ms: int | None = None, *__: Any) -> list[dict[str, Any]]:
+            asked.append(since_ms)
+            return [each for each in trades if each["timestamp"] >= since_ms] if since_ms else trades[-2:]
+
+        exchange.fetch_my_trades = fetch_my_trades
+
+        async def numbers(trade_id: int | None) -> list[int]:
+            return [fill.trade_id for fill in (await venue.fills_from(INSTRUMENT, trade_id)).fills]
+
+        assert await numbers(None) == [8, 9]
+        assert await numbers(4) == [3, 4, 5, 6, 7, 8, 9]  # booked by a session before, and all behind it
+        assert asked[1] < now_ms - 86_000_000
+        trades.append(TRADE | {"id": "10", "timestamp": now_ms - 5_000})
+        assert await numbers(None) == [9, 10]  # somebody else has asked for the latest ones meanwhile
+        assert await numbers(10) == [9, 10]
+        assert asked[-1] > now_ms - 86_000_000
+        await exchange.close()
+
+    asyncio.run(body())
+
+
 def test_position_is_signed_and_legs_are_refused() -> None:
     reader = GenericViews({"BTC/USDT:USDT": PERPETUAL})
     position = {"symbol": "BTC/USDT:USDT", "side": "short", "contracts": "0.5", "entryPrice": "60000.05"}
@@ -283,6 +327,30 @@ def test_what_ccxt_would_send_is_looked_at_before_anything_is_traded(client_id: 
     asyncio.run(body())
 
 
+def test_made_up_order_does_not_leave_where_orders_are_asked_for_by_get() -> None:
+    """coinbaseinternational is such an exchange; its token may be there from a question before."""
+
+    async def body() -> None:
+        exchange = exchange_class(row_of("ccxt_coinbaseinternational_spot"))({"apiKey": "key", "secret": "secret"})
+        exchange.set_markets([MARKET])
+        sent = []
+
+        async def fetch(url: str, *_: Any) -> dict[str, Any]:
+            sent.append(url)
+            return {"result": {"order": {}}}
+
+        async def authenticate_v2() -> None:
+            exchange.options["v2AccessToken"] = "token"
+
+        exchange.fetch, exchange.authenticate_v2 = fetch, authenticate_v2
+        assert await why_unfit(exchange, INSTRUMENT, SYMBOL, "zoms0abc") == ""
+        assert sent == []
+        assert exchange.fetch is fetch
+        await exchange.close()
+
+    asyncio.run(body())
+
+
 def on_spot(**options: Any) -> Callable[[Callable[[Booth], Awaitable[None]]], Callable[[], None]]:
     market: dict[str, Any] = {"recording": SPOT.recording, "instrument": SPOT.instrument, "traded": SPOT.traded}
     return on_booth(SkippingClock, **market, **options)
@@ -292,7 +360,6 @@ def test_life_of_orders_by_ccxts_unified_methods() -> None:
     @on_spot(is_open=False)
     async def body(booth: Booth) -> None:
         stand = Stand(booth, SPOT)
-        booth.venue.heard_s = 0.1
         await booth.open()
         order_id = stand.place(1, stand.lots + 3, stand.far + 3)
         assert await stand.done(order_id, ReportKind.ACCEPTED) == ["ACCEPTED"]
@@ -305,10 +372,55 @@ def test_life_of_orders_by_ccxts_unified_methods() -> None:
         stand.place(1, 13 * stand.lots)
         await stand.until(lambda: stand.account.fills and not stand.known.orders)
         stand.check()
-        booth.venue._unheard = dict.fromkeys((1, 2, 3), 0.0)  # a stream that says nothing any more
-        await stand.until(lambda: stand.gateway.stream.connections == 2 and stand.gateway.entry.is_open)
 
     body()
+
+
+@on_spot(is_open=False)
+async def test_stream_is_doubted_for_orders_of_which_it_says_nothing_for_long(booth: Booth) -> None:
+    stand = Stand(booth, SPOT)
+    await booth.open()
+    stream, clock = stand.gateway.stream, booth.clock
+    assert isinstance(clock, SkippingClock)
+    await stand.done(stand.place(1, stand.lots, stand.far), ReportKind.ACCEPTED)
+
+    async def overtaken(real: Any) -> Any:
+        answer = await real()
+        await stand.until(lambda: stand.reports[-1]["kind"] == ReportKind.ACCEPTED)
+        return answer
+
+    for _ in range(MOST_MISSED):
+        answered_by(booth, "create_order", overtaken)
+        await stand.done(stand.place(1, stand.lots, stand.far), ReportKind.ACCEPTED)
+    assert (stream._missed, stand.gateway.asking.resolver.asked) == (0, 0)
+    stand.faults(Fault.DROP)
+    orders = [stand.place(1, stand.lots, stand.far) for _ in range(MOST_MISSED)]  # a burst: they may be late
+    for order_id in orders:
+        await stand.done(order_id, ReportKind.ACCEPTED)
+    assert (stream._missed, stream.connections) == (MOST_MISSED, 1)
+    clock.skipped_s += LATE_S
+    stand.place(1, stand.lots, stand.far)
+    await stand.until(lambda: stream.connections == 2 and stand.gateway.entry.is_open)
+
+
+@on_spot(is_open=False)
+async def test_order_is_ours_where_the_exchange_does_not_show_its_client_order_id(booth: Booth) -> None:
+    stand = Stand(booth, SPOT)
+    await booth.open()
+
+    async def unnamed(real: Any) -> Any:
+        return await real() | {"clientOrderId": None}
+
+    answered_by(booth, "fetch_order", unnamed)
+    order_id = stand.take(-1, stand.lots)
+    assert (await stand.done(order_id, ReportKind.FILL))[0] == "ACCEPTED"  # it has ended: that proves nothing
+    answered_by(booth, "fetch_order", unnamed)
+    order_id = stand.place(1, stand.lots, stand.far)
+    assert await stand.done(order_id, ReportKind.ACCEPTED) == ["ACCEPTED"]
+    assert list(stand.known.orders) == [order_id]
+    refused = stand.place(1, stand.lots, stand.far)
+    assert await stand.done(refused, ReportKind.REJECTED) == ["REJECTED"]
+    assert "does not keep client order ids" in stand.lines[-1]
 
 
 async def check_what_ccxt_leaves_open(stand: Stand) -> None:
