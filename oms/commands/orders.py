@@ -413,7 +413,7 @@ def list_orders(
 
 def say_orders(orders: list[Order]) -> None:
     """Print orders as a table."""
-    from rpc.entities import OPEN_STATES, SENT_STATES, trigger_text
+    from rpc.entities import SENT_STATES, trigger_text
 
     if not orders:
         say("no orders")
