@@ -190,7 +190,11 @@ class CoreLoop:
 
     def _take_stale(self, ticks: Records) -> None:
         """The process that kept these books has ended; they come anew with the next one."""
-        self._make_stale(ticks["instrument"][ticks["kind"] == TickKind.STALE].tolist(), Reason.GATEWAY_STALE)
+        stale = ticks["kind"] == TickKind.STALE
+        if not stale.all():
+            self.inputs.malformed += 1
+            self.inputs.last_error = "a tick that does not say that a book is stale is no input of the core"
+        self._make_stale(ticks["instrument"][stale].tolist(), Reason.GATEWAY_STALE)
         self._is_quiet = False  # a tick, but nothing was heard of any market
 
     def _take_definitions(self, definitions: Records) -> None:

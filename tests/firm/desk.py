@@ -62,6 +62,7 @@ class OwnLife:
 
     def __init__(self) -> None:
         self.stopping = False
+        self.core_ended = False
         self.counters: dict[str, float] = {}
 
     def beat(self, counters: Mapping[str, float], state: str = "") -> bool:

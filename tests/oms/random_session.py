@@ -205,7 +205,7 @@ class RandomSession:
         if not is_fixed or self.random.random() < 0.6:
             return fields
         more = OrderFlag.REDUCE_ONLY if fields.get("contingency") == Contingency.OTO else 0
-        return {**fields, "flags": fields["flags"] | OrderFlag.AT_EXCHANGE | more}
+        return {**fields, "flags": fields["flags"] & ~OrderFlag.POST_ONLY | OrderFlag.AT_EXCHANGE | more}
 
     def place_trigger(self) -> None:
         side = self.random.choice(SIDES)

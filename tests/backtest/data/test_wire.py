@@ -170,7 +170,7 @@ def test_a_real_stream_is_opened_and_passes_the_check(path: Path, instrument: In
 
 
 def test_an_instrument_of_another_venue_is_refused() -> None:
-    with pytest.raises(DataError, match=r"is not of okx, htx, bitmex: name an instrument"):
+    with pytest.raises(DataError, match=r"is not of okx, htx, bitmex, ccxt: name an instrument"):
         WireSource(OKX, traded("BTCUSDT", "binance_usdm", "0.1", "1"))
 
 

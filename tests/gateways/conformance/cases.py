@@ -327,7 +327,7 @@ GENERIC: Final = tuple(
 ALIKE: Final = ("binance_coinm", "okx_spot", "okx inverse", "htx_spot", *(case.name for case in GENERIC))
 """Venues that are another one's code with other names and numbers, or ccxt's, or have tests of their own: ``make
 thorough`` runs all of it on them."""
-BRIEFLY: Final = ("htx_linear",)
+BRIEFLY: Final = ("binance_spot", "okx", "htx_linear")
 """Venues on which ``make test`` lets only the first of several things go wrong."""
 
 Rows = Any
