@@ -88,7 +88,9 @@ CODED: Final[Code] = (Verdict.REFUSED, Reason.EXCHANGE_REFUSED)
 """A bare ``ExchangeError`` that carries a code: the exchange has looked at the request, and refused it."""
 
 NO_ANSWER: Final = (ccxt.BaseError, aiohttp.ClientError, OSError)
-REQUEST_ERRORS: Final = (*NO_ANSWER, ValueError, TypeError, LookupError)
+OTHER_ANSWER: Final = (TypeError, LookupError)
+"""An answer that is not the one that was asked for: a busy exchange may say so with success and no data."""
+REQUEST_ERRORS: Final = (*NO_ANSWER, *OTHER_ANSWER, ValueError)
 """What a request through ccxt can end in; ``TimeoutError`` is an ``OSError``."""
 
 MOST_TEXT: Final = 300

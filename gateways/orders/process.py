@@ -33,7 +33,7 @@ from gateways.orders.gateway import OrderGateway, orders_without_core
 from gateways.orders.ids import ids_of
 from gateways.orders.known import Known
 from gateways.orders.lateness import Lateness
-from gateways.orders.outcomes import NO_ANSWER, told_text
+from gateways.orders.outcomes import NO_ANSWER, OTHER_ANSWER, told_text
 from gateways.orders.past import Audit, newest_session, read_past
 from gateways.orders.venue import Venue, VenueType
 from gateways.sandbox.pointing import pointed_session
@@ -200,7 +200,7 @@ async def _opened(venue: Venue, life: Life, clock: Clock, log: Say, refused: Cal
             return
         except ccxt.AuthenticationError as error:
             raise CredentialsError(refused(told_text(error))) from error
-        except NO_ANSWER as error:
+        except (*NO_ANSWER, *OTHER_ANSWER) as error:
             if life.stopping:
                 return
             log(f"{told_text(error)}: asking again")
