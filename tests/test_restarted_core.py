@@ -158,6 +158,7 @@ def test_damaged_journal_lets_no_core_come_up(tmp_path: Path) -> None:
             core.start()
 
 
+@pytest.mark.thorough
 def test_orders_of_a_killed_core_are_cancelled_by_name(tmp_path: Path) -> None:
     settings = core_settings(tmp_path, strategies=[])
     with CoreProcess(settings) as core:

@@ -81,7 +81,7 @@ def order_rows(events: Rows, besides: tuple[str, ...] = ()) -> list[tuple[Any, .
 @pytest.mark.parametrize(
     ("speed", "matching"),
     [
-        ("max", {"model": "displayed"}),
+        pytest.param("max", {"model": "displayed"}, marks=pytest.mark.thorough),
         ("25", {"model": "displayed", "entry_latency_us": 3_000, "response_latency_us": 1_000}),
         pytest.param(
             "max",

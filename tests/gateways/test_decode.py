@@ -333,6 +333,7 @@ for market, instrument, file in (("usdm", USDM, USDM_FILE), ("spot", SPOT, SPOT_
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not JIT, reason="this is the run without the compiler")
 def test_pure_python_gives_the_same_and_reads_no_byte_outside_a_message() -> None:
     """Without the compiler a read outside a bytes object raises, so this also shows that there is none."""

@@ -219,9 +219,8 @@ def test_book_is_asked_for_anew_only_on_a_connection_that_is_not_new() -> None:
         if not stream.is_up:
             return False
         asked.append(stream.renew())
-        return bool(made[0].sent)
+        return bool(made[0].sent) and len(asked) > 1
 
     _, made = run_stream(QUICK._replace(snapshot_every_s=0.01), [], until, renewal=("again",))
-    assert made[0].sent == ["again"]
-    assert len(asked) > 1
+    assert set(made[0].sent) == {"again"}
     assert all(asked)
